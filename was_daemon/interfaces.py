@@ -1,0 +1,130 @@
+"""The seam between the daemon and whatever holds the files.
+
+A store provides `IAssetStore`. What else it can do it says by providing one of the further interfaces; callers ask
+`ILocalFiles.providedBy(store)`, never for a class. `was_daemon.testing.StoreContract` tests every promise made here.
+"""
+
+# A zope interface describes its methods as callers see them: without self, and without a body.
+# mypy: disable-error-code="empty-body"
+# ruff: noqa: N805
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import attrs
+from zope.interface import Attribute, Interface
+
+from was_daemon.keys import AssetKey, Kind
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@attrs.frozen
+class AssetStat:
+    """One version of an asset.
+
+    `size` is in bytes; `modified` is in Unix seconds; `etag` is an opaque string, different for every version, without
+    quotes.
+    """
+
+    size: int
+    modified: float
+    etag: str
+
+
+class IAssetReader(Interface):
+    """One version of an asset, held open: what is read is never mixed with a later version."""
+
+    stat: AssetStat = Attribute("The `AssetStat` of this version.")
+
+    def read(start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes [start, stop) in non-empty chunks of at most 1 MiB; `stop=None` is the end.
+
+        May be called more than once. Raises `StoreUnavailable`, `StoreFailed` or `StoreTimeout`, also half-way, and
+        when the version is gone and its bytes with it.
+        """
+
+    def close() -> Awaitable[None]:
+        """Release everything, also in the middle of a read; a second call does nothing."""
+
+
+class IAssetStore(Interface):
+    """Bytes under keys.
+
+    Every method may raise `StoreUnavailable` (down, refused, read-only), `StoreFailed` (it answered nonsense) and
+    `StoreTimeout` (no progress); an operation that raised has changed nothing. Methods may be called concurrently and
+    their Deferreds cancelled, which frees what they hold.
+    """
+
+    def stat(key: AssetKey) -> Awaitable[AssetStat]:
+        """What is stored under `key` now; `AssetNotFound`."""
+
+    def open(key: AssetKey) -> Awaitable[IAssetReader]:
+        """Open the current version for reading; `AssetNotFound`. The caller closes it."""
+
+    def write(key: AssetKey, chunks: AsyncIterator[bytes]) -> Awaitable[AssetStat]:
+        """All of `chunks` become the asset, at once and durably, or - when `chunks` raises - nothing changes.
+
+        An asset of that name is replaced: readers see the old version or the new one. `NoSpace`.
+        """
+
+    def delete(key: AssetKey) -> Awaitable[None]:
+        """Remove the asset, durably; `AssetNotFound` when there is none."""
+
+    def list(collection: str, kind: Kind, prefix: str = "") -> AsyncIterator[AssetKey]:
+        """The keys of a collection's assets whose names start with `prefix`, in any order, none for a new collection.
+
+        Assets written or deleted meanwhile may be listed or not.
+        """
+
+    def check() -> Awaitable[None]:
+        """Reachable, readable, writable - or `StoreUnavailable` with the reason an operator needs."""
+
+    def close() -> Awaitable[None]:
+        """Release connections and threads; the store is not used afterwards."""
+
+
+class IStagingFile(Interface):
+    """A file being written that is no asset yet; it vanishes unless it is adopted."""
+
+    path: Path = Attribute("Where the file is; another process may fill it.")
+
+    def write(chunks: list[bytes]) -> Awaitable[None]:
+        """Append `chunks`; fires when the operating system has them. `NoSpace`, `StoreUnavailable`."""
+
+    def read() -> AsyncIterator[bytes]:
+        """Everything written, from the beginning."""
+
+    def discard() -> None:
+        """Remove the file, at once or as soon as a write under way ends; after adoption this does nothing."""
+
+
+class ILocalFiles(Interface):
+    """A store whose assets are files of this machine: nothing needs to be copied.
+
+    All disk work happens in the store's own threads, so that a mount that hangs holds up only its own store.
+    """
+
+    def path(key: AssetKey) -> Path:
+        """The file of `key`, whether or not it exists."""
+
+    def stage(near: AssetKey | None) -> Awaitable[IStagingFile]:
+        """Open a staging file on the file system of `near`, or of the store's root when the key is not known yet."""
+
+    def adopt(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
+        """The staging file becomes the asset, as `IAssetStore.write` promises."""
+
+    def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """Call a blocking `function` in one of the store's threads. OSErrors are raised as the store's errors."""
+
+
+class IAssetStorePlugin(Interface):
+    """What a module in a `storage_plugins` directory holds: it makes stores from the config's tables."""
+
+    name: str = Attribute("What `plugin = ...` in `[stores.NAME]` says.")
+    options: type = Attribute("An attrs class; its fields are the keys the table may have, besides `plugin`.")
+
+    def create(options: object) -> IAssetStore:
+        """The store that `options`, an instance of the attrs class, describes; touches no file or network yet."""

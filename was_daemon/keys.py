@@ -1,0 +1,121 @@
+"""Where an asset is: pure values, no I/O.
+
+A name that came from outside becomes an `AssetKey` once, at the door; whoever holds an `AssetKey` may rely on its
+parts being safe path segments (contract, section 4).
+"""
+
+import enum
+import hashlib
+from posixpath import splitext
+
+import attrs
+
+from was_daemon.errors import BadName
+
+MAX_NAME_BYTES = 255
+
+_DISPLAYABLE = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".avif"})
+"""Extensions whose files a browser shows in an <img>; the thumbnails of all others are PNG."""
+
+
+class Kind(enum.Enum):
+    """What an asset is; the value is the directory that holds it in the official layout."""
+
+    ORIGINAL = "originals"
+    THUMBNAIL = "thumbnails"
+
+
+def check_name(name: str) -> str:
+    """Return `name` when it is one safe path segment of at most 255 bytes of UTF-8, else raise `BadName`."""
+    if not name:
+        raise BadName("the name is empty")
+    if name.startswith("."):
+        raise BadName("the name starts with a dot")
+    if "/" in name or "\\" in name:
+        raise BadName("the name contains a path separator")
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name):
+        raise BadName("the name contains control characters")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise BadName("the name is not valid UTF-8") from None
+    if size > MAX_NAME_BYTES:
+        raise BadName(f"the name is longer than {MAX_NAME_BYTES} bytes")
+    return name
+
+
+def check_directory(directory: str) -> str:
+    """Return `directory`, the relative path of a collection ("" for the store's root), or raise `BadName`."""
+    if directory:
+        for segment in directory.split("/"):
+            check_name(segment)
+    return directory
+
+
+@attrs.frozen
+class AssetKey:
+    """One asset in a store.
+
+    `collection` is the collection's directory, "" when the store holds a single collection; `name` is one path
+    segment. Raises `BadName` for anything else.
+    """
+
+    collection: str = attrs.field(validator=lambda _self, _attribute, value: check_directory(value))
+    kind: Kind
+    name: str = attrs.field(validator=lambda _self, _attribute, value: check_name(value))
+
+    @property
+    def thumbnail_extension(self) -> str:
+        """The extension of this original's thumbnails (contract, section 4)."""
+        extension = splitext(self.name)[1]
+        return extension if extension.lower() in _DISPLAYABLE else ".png"
+
+    def thumbnail(self, scale: int) -> "AssetKey":
+        """The key of this original's thumbnail that fits a box of `scale` x `scale` pixels."""
+        root = splitext(self.name)[0]
+        ending = f"_{scale}{self.thumbnail_extension}"
+        return AssetKey(self.collection, Kind.THUMBNAIL, _shorten(root, MAX_NAME_BYTES - len(ending.encode())) + ending)
+
+
+class Layout(enum.Enum):
+    """How a store that thinks in paths arranges its assets (contract, section 4); the value is the config's word."""
+
+    FLAT = "flat"
+    SHARDED = "sharded"
+
+    def path(self, key: AssetKey) -> str:
+        """The path of `key` relative to the store's root, with forward slashes."""
+        segments = [key.collection] if key.collection else []
+        segments.append(key.kind.value)
+        if self is Layout.SHARDED:
+            segments += [_shard(key.name[0:2]), _shard(key.name[2:4])]
+        return "/".join([*segments, key.name])
+
+    def parse(self, path: str) -> AssetKey:
+        """The key whose path is `path`; raises `BadName` when there is none."""
+        depth = 2 if self is Layout.FLAT else 4
+        segments = path.split("/")
+        if len(segments) < depth:
+            raise BadName("the path is not in the store's layout")
+        *directory, kind = segments[: len(segments) - depth + 1]
+        try:
+            key = AssetKey("/".join(directory), Kind(kind), segments[-1])
+        except ValueError:
+            raise BadName("the path is not in the store's layout") from None
+        if self.path(key) != path:
+            raise BadName("the path is not in the store's layout")
+        return key
+
+
+def _shard(part: str) -> str:
+    """A directory name for up to two characters of a name; short or dotted parts become legal ones."""
+    return "__" if part == ".." else part.ljust(2, "_")
+
+
+def _shorten(root: str, size: int) -> str:
+    """Fit `root` into `size` bytes; what is cut off is replaced by a hash, so that roots stay distinct."""
+    encoded = root.encode()
+    if len(encoded) <= size:
+        return root
+    mark = "~" + hashlib.sha256(encoded).hexdigest()[:16]
+    return encoded[: size - len(mark)].decode(errors="ignore") + mark

@@ -1,0 +1,30 @@
+"""Tokens: who holds the key may write (contract, section 2)."""
+
+import hashlib
+import hmac
+import re
+
+_TOKEN = re.compile(r"(?P<mac>[0-9a-fA-F]{32}):(?P<timestamp>[0-9]{1,15})", re.ASCII)
+
+
+def sign(key: str, filename: str, timestamp: int) -> str:
+    """The token for `filename` at `timestamp`, integer Unix seconds."""
+    mac = hmac.new(key.encode(), f"{timestamp}{filename}".encode(), hashlib.md5)
+    return f"{mac.hexdigest()}:{timestamp}"
+
+
+def verify(key: str, filename: str, token: str, now: int, window: int) -> str | None:
+    """Say why `token` does not allow `filename`, or None when it does.
+
+    `now` is in Unix seconds; `window` is how many seconds a token's time may differ from it, 0 for any.
+    """
+    match = _TOKEN.fullmatch(token)
+    if not match:
+        return "the token is malformed"
+    timestamp = match["timestamp"]
+    mac = hmac.new(key.encode(), f"{timestamp}{filename}".encode(), hashlib.md5).hexdigest()
+    if not hmac.compare_digest(mac, match["mac"].lower()):
+        return "the token does not match"
+    if window and abs(now - int(timestamp)) > window:
+        return "the token's time is too far from the server's"
+    return None
