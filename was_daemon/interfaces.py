@@ -8,11 +8,13 @@ A store provides `IAssetStore`. What else it can do it says by providing one of 
 # mypy: disable-error-code="empty-body"
 # ruff: noqa: N805
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
+from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
 from was_daemon.keys import AssetKey, Kind
@@ -39,10 +41,10 @@ class IAssetReader(Interface):
 
     stat: AssetStat = Attribute("The `AssetStat` of this version.")
 
-    def read(start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+    def read(start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes [start, stop) in non-empty chunks of at most 1 MiB; `stop=None` is the end.
 
-        May be called more than once. Raises `StoreUnavailable`, `StoreFailed` or `StoreTimeout`, also half-way, and
+        May be called more than once; who stops early closes the generator. Raises `StoreUnavailable`, `StoreFailed` or `StoreTimeout`, also half-way, and
         when the version is gone and its bytes with it.
         """
 
@@ -55,7 +57,8 @@ class IAssetStore(Interface):
 
     Every method may raise `StoreUnavailable` (down, refused, read-only), `StoreFailed` (it answered nonsense) and
     `StoreTimeout` (no progress); an operation that raised has changed nothing. Methods may be called concurrently and
-    their Deferreds cancelled, which frees what they hold.
+    their Deferreds cancelled, which frees what they hold. `str(store)` says to an operator where the files are, without
+    a secret.
     """
 
     def stat(key: AssetKey) -> Awaitable[AssetStat]:
@@ -73,7 +76,7 @@ class IAssetStore(Interface):
     def delete(key: AssetKey) -> Awaitable[None]:
         """Remove the asset, durably; `AssetNotFound` when there is none."""
 
-    def list(collection: str, kind: Kind, prefix: str = "") -> AsyncIterator[AssetKey]:
+    def list(collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
         """The keys of a collection's assets whose names start with `prefix`, in any order, none for a new collection.
 
         Assets written or deleted meanwhile may be listed or not.
@@ -94,8 +97,11 @@ class IStagingFile(Interface):
     def write(chunks: list[bytes]) -> Awaitable[None]:
         """Append `chunks`; fires when the operating system has them. `NoSpace`, `StoreUnavailable`."""
 
-    def read() -> AsyncIterator[bytes]:
+    def read() -> AsyncGenerator[bytes, None]:
         """Everything written, from the beginning."""
+
+    def publish(target: Path) -> os.stat_result:
+        """Make this file, durably, the one at `target`; blocks. Raises OSError, and has changed nothing then."""
 
     def discard() -> None:
         """Remove the file, at once or as soon as a write under way ends; after adoption this does nothing."""
@@ -116,15 +122,18 @@ class ILocalFiles(Interface):
     def adopt(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
         """The staging file becomes the asset, as `IAssetStore.write` promises."""
 
+    def clean() -> Awaitable[int]:
+        """Remove staging files that no process holds any more; fires with their number."""
+
     def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Call a blocking `function` in one of the store's threads. OSErrors are raised as the store's errors."""
 
 
-class IAssetStorePlugin(Interface):
+class IAssetStorePlugin(IPlugin):
     """What a module in a `storage_plugins` directory holds: it makes stores from the config's tables."""
 
     name: str = Attribute("What `plugin = ...` in `[stores.NAME]` says.")
     options: type = Attribute("An attrs class; its fields are the keys the table may have, besides `plugin`.")
 
-    def create(options: object) -> IAssetStore:
+    def create(options: Any) -> IAssetStore:
         """The store that `options`, an instance of the attrs class, describes; touches no file or network yet."""

@@ -10,7 +10,7 @@ from posixpath import splitext
 
 import attrs
 
-from was_daemon.errors import BadName
+from was_daemon.errors import AssetNotFound, BadName
 
 MAX_NAME_BYTES = 255
 
@@ -23,6 +23,9 @@ class Kind(enum.Enum):
 
     ORIGINAL = "originals"
     THUMBNAIL = "thumbnails"
+
+
+_KINDS = frozenset(kind.value for kind in Kind)
 
 
 def check_name(name: str) -> str:
@@ -92,19 +95,17 @@ class Layout(enum.Enum):
         return "/".join([*segments, key.name])
 
     def parse(self, path: str) -> AssetKey:
-        """The key whose path is `path`; raises `BadName` when there is none."""
+        """The key whose path is `path`; raises `AssetNotFound` when none has it and `BadName` when none may."""
         depth = 2 if self is Layout.FLAT else 4
         segments = path.split("/")
-        if len(segments) < depth:
-            raise BadName("the path is not in the store's layout")
-        *directory, kind = segments[: len(segments) - depth + 1]
-        try:
+        for segment in segments:
+            check_name(segment)
+        *directory, kind = segments[: max(1, len(segments) - depth + 1)]
+        if kind in _KINDS:
             key = AssetKey("/".join(directory), Kind(kind), segments[-1])
-        except ValueError:
-            raise BadName("the path is not in the store's layout") from None
-        if self.path(key) != path:
-            raise BadName("the path is not in the store's layout")
-        return key
+            if self.path(key) == path:
+                return key
+        raise AssetNotFound("no such asset")
 
 
 def _shard(part: str) -> str:

@@ -1,0 +1,29 @@
+PYTHON ?= python3
+VENV = .venv
+SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
+
+.PHONY: install run test lint bench clean
+
+install: $(VENV)/installed
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+
+$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+	$(VENV)/bin/python -m pip install --quiet --upgrade --upgrade-strategy only-if-needed '.[dev]'
+	touch $@
+
+run: install
+	$(VENV)/bin/twistd --nodaemon --pidfile= was
+
+test: install
+	$(VENV)/bin/python -m pytest
+
+lint: install
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,243 @@
+"""The filesystem store: assets as files, in the layout of the official asset server.
+
+An existing directory is adopted as it is, files copied into it by hand are assets at once, and nothing is left in it
+that another server would mind.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import ParamSpec, TypeVar
+
+import attrs
+from zope.interface import implementer
+
+from was_daemon.errors import AssetNotFound, BadName, StoreFailed
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IAssetStorePlugin, ILocalFiles, IStagingFile
+from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.stores.disk import DiskThreads, make_directory, sync_directory
+from was_daemon.stores.staging import CHUNK, DIRECTORY, StagingFile, remove_stale, stage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READ_AT_ONCE = 1 << 16
+"""Files up to this size are read when they are opened: thumbnails need one visit to a thread, not two."""
+
+
+def _asset_stat(status: os.stat_result) -> AssetStat:
+    if not stat.S_ISREG(status.st_mode):
+        raise AssetNotFound("no such asset")
+    # The inode tells apart two versions of one size that were written within the clock's resolution.
+    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+    return AssetStat(status.st_size, status.st_mtime_ns / 1e9, etag)
+
+
+@implementer(IAssetReader)
+class FileReader:
+    """An open file. Deleting or replacing it leaves the open version readable."""
+
+    def __init__(self, threads: DiskThreads, fd: int, asset: AssetStat) -> None:
+        self.stat = asset
+        self._threads = threads
+        self._fd = fd
+        self._lock = Lock()
+        self._open = True
+        self._content = os.pread(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """See `IAssetReader`."""
+        stop = self.stat.size if stop is None else min(stop, self.stat.size)
+        while start < stop:
+            chunk = await self._chunk(start, min(CHUNK, stop - start))
+            if not chunk:
+                raise StoreFailed("the file became shorter while it was read")
+            yield chunk
+            start += len(chunk)
+
+    async def _chunk(self, offset: int, size: int) -> bytes:
+        if self._content is not None:
+            return self._content[offset : offset + size]
+        return await self._threads.run(self._read_at, offset, size)
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        with self._lock:
+            return os.pread(self._fd, size, offset) if self._open else b""
+
+    async def close(self) -> None:
+        """See `IAssetReader`."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the file, at once or as soon as a read under way ends."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            self._close()
+        else:
+            # A read that nobody waits for any more is under way; the reactor must not wait for it either.
+            self._threads.run(self._close)
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self._fd)
+
+
+@implementer(IAssetStore, ILocalFiles)
+class FilesystemStore:
+    """Assets as files below `root`."""
+
+    def __init__(self, root: Path, layout: Layout) -> None:
+        self._root = root
+        self._layout = layout
+        self._threads = DiskThreads(f"disk {root}")
+
+    def __str__(self) -> str:
+        return f"files in {self._root}"
+
+    def path(self, key: AssetKey) -> Path:
+        """See `ILocalFiles`."""
+        return self._root / self._layout.path(key)
+
+    def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """See `ILocalFiles`."""
+        return self._threads.run(function, *args, **kwargs)
+
+    async def stat(self, key: AssetKey) -> AssetStat:
+        """See `IAssetStore`."""
+        return _asset_stat(await self._threads.run(os.lstat, self.path(key)))
+
+    async def open(self, key: AssetKey) -> IAssetReader:
+        """See `IAssetStore`."""
+        return await self._threads.acquire(FileReader.release, self._open, self.path(key))
+
+    def _open(self, path: Path) -> FileReader:
+        # Not following links keeps what is served inside the store; not blocking passes over a named pipe.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            return FileReader(self._threads, fd, _asset_stat(os.fstat(fd)))
+        except BaseException:
+            os.close(fd)
+            raise
+
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AssetStat:
+        """See `IAssetStore`."""
+        staged = await self.stage(key)
+        try:
+            async for chunk in chunks:
+                await staged.write([chunk])
+            return await self.adopt(staged, key)
+        finally:
+            staged.discard()
+
+    async def delete(self, key: AssetKey) -> None:
+        """See `IAssetStore`."""
+        await self._threads.run(self._delete, self.path(key))
+
+    def _delete(self, path: Path) -> None:
+        path.unlink()
+        sync_directory(path.parent)
+
+    async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
+        """See `IAssetStore`."""
+        names = self._names(self._root / collection / kind.value, 1 if self._layout is Layout.FLAT else 3)
+        while batch := await self._threads.run(lambda: list(islice(names, 1000))):
+            for name in batch:
+                if name.startswith(prefix):
+                    try:
+                        yield AssetKey(collection, kind, name)
+                    except BadName:
+                        continue
+
+    def _names(self, directory: Path, depth: int) -> Iterator[str]:
+        try:
+            entries = os.scandir(directory)
+        except FileNotFoundError:
+            return
+        with entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if depth > 1:
+                    if entry.is_dir():
+                        yield from self._names(Path(entry.path), depth - 1)
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry.name
+
+    async def check(self) -> None:
+        """See `IAssetStore`."""
+        await self._threads.run(self._check)
+
+    def _check(self) -> None:
+        make_directory(self._root)
+        stage(self._threads, self._root / DIRECTORY).remove()
+
+    async def clean(self) -> int:
+        """See `ILocalFiles`."""
+        return await self._threads.run(lambda: sum(remove_stale(found) for found in self._staging_directories()))
+
+    def _staging_directories(self) -> Iterator[Path]:
+        kinds = {kind.value for kind in Kind}
+        for directory, subdirectories, _files in os.walk(self._root, followlinks=True):
+            if DIRECTORY in subdirectories:
+                yield Path(directory, DIRECTORY)
+            # Assets are many and have no staging directories among them.
+            subdirectories[:] = [
+                name for name in subdirectories if not name.startswith(".") and Path(directory).name not in kinds
+            ]
+
+    async def stage(self, near: AssetKey | None) -> IStagingFile:
+        """See `ILocalFiles`."""
+        directory = self._root / near.collection / near.kind.value if near else self._root
+        return await self._threads.acquire(StagingFile.discard, stage, self._threads, directory / DIRECTORY)
+
+    async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
+        """See `ILocalFiles`."""
+        try:
+            return _asset_stat(await self._threads.run(self._publish, staged, self.path(key)))
+        except _OtherDeviceError:
+            return await self.write(key, staged.read())
+
+    def _publish(self, staged: IStagingFile, path: Path) -> os.stat_result:
+        try:
+            return staged.publish(path)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise _OtherDeviceError from error
+            raise
+
+    async def close(self) -> None:
+        """See `IAssetStore`."""
+        self._threads.close()
+
+
+class _OtherDeviceError(Exception):
+    """The staging file is on another file system than its target."""
+
+
+@attrs.frozen
+class FilesystemOptions:
+    """`[stores.NAME]` with `plugin = "filesystem"`."""
+
+    path: Path
+    layout: Layout = Layout.FLAT
+
+
+@implementer(IAssetStorePlugin)
+class FilesystemPlugin:
+    """Makes filesystem stores."""
+
+    name = "filesystem"
+    options = FilesystemOptions
+
+    def create(self, options: FilesystemOptions) -> IAssetStore:
+        """See `IAssetStorePlugin`."""
+        return FilesystemStore(options.path, options.layout)
+
+
+filesystem = FilesystemPlugin()

@@ -1,0 +1,128 @@
+"""The use cases: what can be done with an asset, without a word of HTTP."""
+
+import json
+from contextlib import aclosing
+from typing import Any
+
+from was_daemon.collections import Collections
+from was_daemon.errors import AssetExists, AssetNotFound, Overloaded
+from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IStagingFile
+from was_daemon.keys import AssetKey
+from was_daemon.locks import KeyLocks
+from was_daemon.spool import Spool
+from was_daemon.thumbnails.cache import Thumbnails
+from was_daemon.thumbnails.pool import WorkerPool
+from was_daemon.thumbnails.worker import ReadMetadata
+
+_ATTEMPTS = 5
+"""How often a thumbnail is made anew for one request, because its original changed meanwhile."""
+
+
+class Assets:
+    """The assets of all collections. Every method raises what the store it touches raises."""
+
+    def __init__(
+        self,
+        collections: Collections,
+        thumbnails: Thumbnails,
+        locks: KeyLocks[AssetKey],
+        spool: Spool,
+        pool: WorkerPool,
+        overwrite: bool = True,
+    ) -> None:
+        self._collections = collections
+        self._thumbnails = thumbnails
+        self._locks = locks
+        self._spool = spool
+        self._pool = pool
+        self._overwrite = overwrite
+
+    async def open(self, key: AssetKey) -> IAssetReader:
+        """Open an original; the caller closes it. Raises `AssetNotFound`."""
+        return await self._collections.place(key).store.open(key)
+
+    async def thumbnail(self, key: AssetKey, scale: int, client: str) -> IAssetReader:
+        """Open the thumbnail of an original, which is made first when there is none; the caller closes it.
+
+        `client` takes turns with others when there is much to do. Raises `AssetNotFound` (no such original),
+        `NoThumbnail`, `BrokenImage`, `Overloaded`.
+        """
+        store = self._collections.place(key).store
+        for _ in range(_ATTEMPTS):
+            original = await store.stat(key)
+            reader = await self._thumbnails.find(key, original, scale)
+            if reader:
+                return reader
+            await self._thumbnails.make(key, original, scale, client)
+        raise Overloaded("the original keeps changing")
+
+    async def existing_thumbnail(self, thumbnail: AssetKey) -> IAssetReader:
+        """Open a thumbnail by its own key, if it is one of an original's current version; the caller closes it.
+
+        Raises `AssetNotFound`.
+        """
+        store = self._collections.place(thumbnail).store
+        for key, scale in await self._thumbnails.owners(thumbnail):
+            try:
+                original = await store.stat(key)
+            except AssetNotFound:
+                continue
+            reader = await self._thumbnails.find(key, original, scale)
+            if reader:
+                return reader
+        raise AssetNotFound("no such asset")
+
+    async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
+        """The metadata of an original, as the contract's section 3 describes it; raises `AssetNotFound`."""
+        store = self._collections.place(key).store
+        await store.stat(key)
+        async with self._spool.local(store, key) as source:
+            answer = await self._spool.stage()
+            try:
+                await self._pool.submit(ReadMetadata, client, source=str(source), target=str(answer.path)).done
+                async with aclosing(answer.read()) as chunks:
+                    document = b"".join([chunk async for chunk in chunks])
+            finally:
+                answer.discard()
+        fields: list[dict[str, Any]] = json.loads(document)
+        return fields
+
+    async def stage(self, near: AssetKey | None) -> IStagingFile:
+        """Open a file for an upload; its caller gives it to `put` or discards it.
+
+        `near` is the key it will have, or None when that is not known yet.
+        """
+        store = (self._collections.place(near) if near else self._collections.default).store
+        return await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
+
+    async def put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
+        """Make `staged` the original `key`, safely stored, and forget the thumbnails of the one it replaces.
+
+        Raises `AssetExists` where replacing is forbidden, and `NoSpace`; the store is unchanged then.
+        """
+        store = self._collections.place(key).store
+        async with self._locks.holding(key):
+            if not self._overwrite:
+                await self._check_absent(key)
+            if ILocalFiles.providedBy(store):
+                stored = await ILocalFiles(store).adopt(staged, key)
+            else:
+                async with aclosing(staged.read()) as chunks:
+                    stored = await store.write(key, chunks)
+            await self._thumbnails.forget(key)
+            return stored
+
+    async def _check_absent(self, key: AssetKey) -> None:
+        try:
+            await self._collections.place(key).store.stat(key)
+        except AssetNotFound:
+            return
+        raise AssetExists("an asset of this name exists")
+
+    async def delete(self, key: AssetKey) -> None:
+        """Remove an original and all of its thumbnails; raises `AssetNotFound`, after removing left-over thumbnails."""
+        async with self._locks.holding(key):
+            try:
+                await self._collections.place(key).store.delete(key)
+            finally:
+                await self._thumbnails.forget(key)

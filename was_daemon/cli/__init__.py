@@ -1,0 +1,1 @@
+"""The `was-daemon` command."""

@@ -1,0 +1,61 @@
+"""Which collections there are, and where each one lives (contract, section 4)."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from was_daemon.errors import BadName, UnknownCollection
+from was_daemon.interfaces import IAssetStore
+from was_daemon.keys import AssetKey, Kind, check_name
+
+
+@attrs.frozen
+class Place:
+    """A collection's directory in a store, and the store of its thumbnails."""
+
+    directory: str
+    store: IAssetStore
+    thumbnails: IAssetStore
+
+
+class Collections:
+    """The collections of this server.
+
+    `named` maps the names that clients send to places. Without `named`, `default` is the place of everything; with
+    `auto`, every acceptable name is a directory of its own in it.
+    """
+
+    def __init__(self, default: Place, named: Mapping[str, Place] | None = None, auto: bool = False) -> None:
+        self.default = default
+        self._named = named
+        self._auto = auto
+        self._by_directory = {place.directory: place for place in (named or {}).values()}
+
+    def original(self, collection: str | None, name: str) -> AssetKey:
+        """The key of an original, from what a client calls it; raises `BadName` or `UnknownCollection`."""
+        return AssetKey(self._directory(collection), Kind.ORIGINAL, name)
+
+    def _directory(self, collection: str | None) -> str:
+        if self._named is None and not self._auto:
+            return ""
+        if not collection:
+            raise UnknownCollection("the collection is missing")
+        if self._named is None:
+            try:
+                return check_name(collection)
+            except BadName:
+                raise UnknownCollection("no such collection") from None
+        if collection not in self._named:
+            raise UnknownCollection("no such collection")
+        return self._named[collection].directory
+
+    def place(self, key: AssetKey) -> Place:
+        """Where `key` lives; raises `UnknownCollection`."""
+        if self._named is None:
+            if bool(key.collection) != self._auto:
+                raise UnknownCollection("no such collection")
+            return self.default
+        try:
+            return self._by_directory[key.collection]
+        except KeyError:
+            raise UnknownCollection("no such collection") from None

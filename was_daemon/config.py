@@ -1,0 +1,319 @@
+"""The configuration: TOML and environment in, frozen settings out, every mistake reported with its key."""
+
+import os
+import secrets
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+from twisted.internet.endpoints import serverFromString
+
+from was_daemon.errors import BadName
+from was_daemon.interfaces import IAssetStorePlugin
+from was_daemon.keys import check_directory
+from was_daemon.stores.plugins import find_plugins
+from was_daemon.structure import Mistakes, Size, structure
+
+Network = IPv4Network | IPv6Network
+
+_PORT = 8080
+_KEY_BYTES = 24
+
+
+class ConfigError(Exception):
+    """The configuration has mistakes; `mistakes` are lines that say `key: what is wrong`."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+@attrs.frozen
+class ServerSettings:
+    """`[server]`."""
+
+    listen: list[str] = attrs.field(factory=lambda: [f"tcp:{_PORT}"])
+    public_url: str | None = None
+    key: str | None = attrs.field(default=None, repr=False)
+    key_file: Path | None = None
+    insecure_no_key: bool = False
+    token_window: int = 150
+    require_token_for_get: bool = False
+    static_access: bool = True
+    overwrite: bool = True
+    max_upload: Size = Size(4 << 30)
+    trusted_proxies: list[Network] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class CollectionSettings:
+    """`[collections] map.NAME`."""
+
+    directory: str
+    store: str | None = None
+
+
+@attrs.frozen
+class CollectionsSettings:
+    """`[collections]`."""
+
+    mode: str = "single"
+    store: str | None = None
+    map: dict[str, CollectionSettings] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class ThumbnailSettings:
+    """`[thumbnails]`."""
+
+    store: str | None = None
+    workers: int = attrs.field(factory=lambda: len(os.sched_getaffinity(0)))
+    max_scale: int = 4096
+    max_pixels: int = 500_000_000
+    memory: Size = Size(1 << 30)
+    timeout: float = 30.0
+    queue: int = 1000
+
+
+@attrs.frozen
+class SpoolSettings:
+    """`[spool]`."""
+
+    path: Path = attrs.field(factory=lambda: _default_spool(os.environ))
+
+
+@attrs.frozen
+class PluginSettings:
+    """`[plugins]`."""
+
+    path: list[Path] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class StoreSettings:
+    """`[stores.NAME]`: the plugin, and an instance of its options class."""
+
+    plugin: IAssetStorePlugin
+    options: Any
+
+
+@attrs.frozen
+class Settings:
+    """Everything; `default_store` is the store of what is not assigned to another, `key_source` says where the key is."""
+
+    server: ServerSettings
+    stores: Mapping[str, StoreSettings]
+    default_store: str
+    collections: CollectionsSettings
+    thumbnails: ThumbnailSettings
+    spool: SpoolSettings
+    key_source: str
+    debug: bool
+
+
+_SECTIONS: dict[str, type] = {
+    "server": ServerSettings,
+    "collections": CollectionsSettings,
+    "thumbnails": ThumbnailSettings,
+    "spool": SpoolSettings,
+    "plugins": PluginSettings,
+}
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings in the file at `path`, or the embedded default without one; raises `ConfigError`.
+
+    The environment supplies what the file leaves out. Relative paths in the file start at its directory.
+    """
+    document = _parse(path) if path else _embedded(environ)
+    return _Loader(document, path.resolve().parent if path else Path.cwd(), environ).settings()
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: {os.strerror(error.errno or 0).lower()}"]) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([f"{path}: {error}"]) from None
+
+
+def _embedded(environ: Mapping[str, str]) -> dict[str, Any]:
+    """A store in `./attachments` and a key made once, so that the program runs at once and is safe."""
+    document: dict[str, Any] = {"stores": {"main": {"plugin": "filesystem", "path": "attachments"}}}
+    if not environ.get("ATTACHMENT_KEY"):
+        _make_key(Path("attachments/.key"))
+        document["server"] = {"key_file": "attachments/.key"}
+    return document
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key to the file at `path`, unless there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
+
+
+def _default_spool(environ: Mapping[str, str]) -> Path:
+    """systemd's cache directory for the service, else one of the user's own among the temporary files."""
+    given = environ.get("CACHE_DIRECTORY")
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{os.geteuid()}"
+
+
+class _Loader:
+    """One reading of a configuration; collects mistakes until the end."""
+
+    def __init__(self, document: dict[str, Any], directory: Path, environ: Mapping[str, str]) -> None:
+        self._document = document
+        self._directory = directory
+        self._environ = environ
+        self._mistakes = Mistakes()
+
+    def settings(self) -> Settings:
+        """The settings; raises `ConfigError` with all mistakes."""
+        for name in self._document.keys() - _SECTIONS.keys() - {"stores"}:
+            self._mistakes.add(name, "unknown section")
+        server: ServerSettings = self._section("server")
+        collections: CollectionsSettings = self._section("collections")
+        thumbnails: ThumbnailSettings = self._section("thumbnails")
+        spool: SpoolSettings = self._section("spool")
+        plugins: PluginSettings = self._section("plugins")
+        stores = self._stores(plugins)
+        default = collections.store or next(iter(stores), "main")
+        self._check_collections(collections, stores)
+        self._check_store("thumbnails.store", thumbnails.store, stores)
+        self._check_numbers(server, thumbnails)
+        self._check_listen(server)
+        key, key_source = self._key(server)
+        server = attrs.evolve(server, key=key, public_url=self._public_url(server))
+        if self._mistakes.lines:
+            raise ConfigError(self._mistakes.lines)
+        debug = self._environ.get("DEBUG_MODE", "").lower() in ("1", "true", "yes", "on")
+        return Settings(server, stores, default, collections, thumbnails, spool, key_source, debug)
+
+    def _section(self, name: str) -> Any:
+        table = self._document.get(name, {})
+        return structure(table, _SECTIONS[name], name, self._directory, self._mistakes) or _SECTIONS[name]()
+
+    def _stores(self, plugins: PluginSettings) -> dict[str, StoreSettings]:
+        available = find_plugins(plugins.path)
+        tables = self._document.get("stores", {})
+        if not tables or not isinstance(tables, dict):
+            self._mistakes.add("stores", "at least one [stores.NAME] is needed")
+            return {}
+        stores = {}
+        for name, table in tables.items():
+            key = f"stores.{name}"
+            if not isinstance(table, dict) or "plugin" not in table:
+                self._mistakes.add(f"{key}.plugin", "is missing")
+                continue
+            plugin = available.get(table["plugin"]) if isinstance(table["plugin"], str) else None
+            if plugin is None:
+                known = ", ".join(sorted(available))
+                self._mistakes.add(f"{key}.plugin", f'no plugin is called "{table["plugin"]}"; there are {known}')
+                continue
+            rest = {option: value for option, value in table.items() if option != "plugin"}
+            options = structure(rest, plugin.options, key, self._directory, self._mistakes)
+            stores[name] = StoreSettings(plugin, options)
+        return stores
+
+    def _check_store(self, key: str, name: str | None, stores: Mapping[str, StoreSettings]) -> None:
+        if name is not None and name not in self._document.get("stores", {}):
+            self._mistakes.add(key, f'no store is called "{name}"')
+
+    def _check_collections(self, settings: CollectionsSettings, stores: Mapping[str, StoreSettings]) -> None:
+        self._check_store("collections.store", settings.store, stores)
+        if settings.mode not in ("single", "map", "auto"):
+            self._mistakes.add("collections.mode", f'expected "single", "map" or "auto", got "{settings.mode}"')
+        if settings.mode == "map" and not settings.map:
+            self._mistakes.add("collections.map", "is missing")
+        if settings.mode != "map" and settings.map:
+            self._mistakes.add("collections.map", 'is used only with mode = "map"')
+        homes: dict[str, str | None] = {}
+        for name, collection in settings.map.items():
+            key = f"collections.map.{name}"
+            self._check_store(f"{key}.store", collection.store, stores)
+            try:
+                check_directory(collection.directory)
+            except BadName as error:
+                self._mistakes.add(f"{key}.directory", str(error))
+            if homes.setdefault(collection.directory, collection.store) != collection.store:
+                self._mistakes.add(f"{key}.directory", "another collection has this directory on another store")
+
+    def _check_numbers(self, server: ServerSettings, thumbnails: ThumbnailSettings) -> None:
+        for key, value, least in [
+            ("server.token_window", server.token_window, 0),
+            ("thumbnails.workers", thumbnails.workers, 1),
+            ("thumbnails.max_scale", thumbnails.max_scale, 1),
+            ("thumbnails.max_pixels", thumbnails.max_pixels, 1),
+            ("thumbnails.queue", thumbnails.queue, 1),
+            ("thumbnails.timeout", thumbnails.timeout, 0.001),
+        ]:
+            if value < least:
+                self._mistakes.add(key, f"must be at least {least}, got {value}")
+
+    def _check_listen(self, server: ServerSettings) -> None:
+        from twisted.internet import reactor
+
+        if not server.listen:
+            self._mistakes.add("server.listen", "is empty")
+        for index, description in enumerate(server.listen):
+            try:
+                serverFromString(reactor, description)
+            except Exception as error:  # each endpoint parser has its own, down to what OpenSSL raises
+                reason = str(error) or type(error).__name__
+                self._mistakes.add(f"server.listen[{index}]", f'"{description}" is not usable: {reason}')
+
+    def _public_url(self, server: ServerSettings) -> str | None:
+        public_url = server.public_url or self._public_url_of_environment()
+        if public_url is None:
+            return None
+        parts = urlsplit(public_url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            self._mistakes.add("server.public_url", f'expected the address of a server, got "{public_url}"')
+        return public_url.rstrip("/")
+
+    def _public_url_of_environment(self) -> str | None:
+        """What the official image's variables say about the address that clients use."""
+        host = self._environ.get("SERVER_NAME")
+        if not host:
+            return None
+        port = self._environ.get("SERVER_PORT", str(_PORT))
+        if not (port.isascii() and port.isdigit()):
+            self._mistakes.add("SERVER_PORT", f'expected a port, got "{port}"')
+        return {"80": f"http://{host}", "443": f"https://{host}"}.get(port, f"http://{host}:{port}")
+
+    def _key(self, server: ServerSettings) -> tuple[str | None, str]:
+        """The key, and where it is."""
+        if server.key is not None and server.key_file is not None:
+            self._mistakes.add("server.key", "and server.key_file exclude each other")
+        if server.key_file is not None:
+            key, source = self._key_in(server.key_file), f"in {server.key_file}"
+        elif server.key is not None:
+            key, source = server.key, "in the configuration"
+        else:
+            key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
+        if key:
+            return key, source
+        if server.insecure_no_key:
+            return None, "not set: anybody may write and delete"
+        self._mistakes.add("server.key", "is missing or empty: set key, key_file or $ATTACHMENT_KEY")
+        return None, source
+
+    def _key_in(self, path: Path) -> str | None:
+        try:
+            return path.read_text("utf-8").strip()
+        except OSError as error:
+            self._mistakes.add("server.key_file", f"{path}: {os.strerror(error.errno or 0).lower()}")
+        except UnicodeDecodeError:
+            self._mistakes.add("server.key_file", f"{path}: not a text")
+        return None

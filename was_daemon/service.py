@@ -1,0 +1,155 @@
+"""Builds the daemon from its settings, and nothing else."""
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from twisted.application import strports
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python import usage
+
+from was_daemon import __version__
+from was_daemon.assets import Assets
+from was_daemon.collections import Collections, Place
+from was_daemon.config import ConfigError, Settings, load
+from was_daemon.errors import AssetError
+from was_daemon.interfaces import IAssetStore, ILocalFiles
+from was_daemon.keys import AssetKey
+from was_daemon.locks import KeyLocks
+from was_daemon.spool import Spool
+from was_daemon.thumbnails.cache import Thumbnails
+from was_daemon.thumbnails.pool import WorkerPool
+from was_daemon.web.access import Access
+from was_daemon.web.app import AssetServer
+from was_daemon.web.log import access_line
+from was_daemon.web.protocol import AssetSite
+
+_log = Logger()
+
+_TCP_PORT = re.compile(r"tcp:(?:port=)?([1-9][0-9]*)")
+
+
+class Options(usage.Options):
+    """The command line of `twistd was`."""
+
+    optParameters = [["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."]]  # noqa: RUF012
+
+    settings: Settings
+
+    def postOptions(self) -> None:
+        """Read the configuration before anything is opened."""
+        path = self["config"]
+        try:
+            self.settings = load(Path(path) if path else None, os.environ)
+        except ConfigError as error:
+            raise usage.UsageError(f"the configuration has mistakes\n{error}") from None
+
+
+class Housekeeping(Service):
+    """Looks at the stores when the daemon starts, and releases everything when it stops."""
+
+    def __init__(self, stores: Mapping[str, IAssetStore], spool: Spool, pool: WorkerPool) -> None:
+        self._stores = stores
+        self._spool = spool
+        self._pool = pool
+
+    def startService(self) -> None:
+        """Check the stores and remove what a killed process left; the daemon serves meanwhile."""
+        super().startService()
+        for name, store in self._stores.items():
+            ensureDeferred(self._prepare(f"Store {name}", store.check))
+            if ILocalFiles.providedBy(store):
+                ensureDeferred(self._prepare(f"Store {name}", ILocalFiles(store).clean))
+        ensureDeferred(self._prepare("The spool", self._spool.clean))
+
+    async def _prepare(self, what: str, step: Callable[[], Awaitable[int | None]]) -> None:
+        try:
+            removed = await step()
+        except AssetError as error:
+            _log.error("{what}: {error}", what=what, error=error)
+        else:
+            if removed:
+                _log.info("{what}: removed {removed} unfinished files", what=what, removed=removed)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop workers, connections and threads."""
+        super().stopService()
+        return ensureDeferred(self._close())
+
+    async def _close(self) -> None:
+        await self._pool.close()
+        for store in self._stores.values():
+            await store.close()
+        await self._spool.close()
+
+
+def makeService(options: Options) -> IService:
+    """The daemon that `options.settings` describe, not started yet."""
+    from twisted.internet import reactor
+
+    settings = options.settings
+    stores = {name: store.plugin.create(store.options) for name, store in settings.stores.items()}
+    collections = _collections(settings, stores)
+    limits = settings.thumbnails
+    spool = Spool(settings.spool.path)
+    pool = WorkerPool(limits.workers, limits.timeout, limits.memory, limits.queue)
+    locks: KeyLocks[AssetKey] = KeyLocks()
+    thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels)
+    assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite)
+    site = AssetSite(_server(settings, assets, collections).resource(), logFormatter=access_line)
+    service = MultiService()
+    Housekeeping(stores, spool, pool).setServiceParent(service)
+    for description in settings.server.listen:
+        strports.service(description, site, reactor).setServiceParent(service)
+    _announce(settings, stores)
+    return service
+
+
+def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
+    def place(directory: str, store: str | None) -> Place:
+        home = stores[store or settings.default_store]
+        return Place(directory, home, stores[settings.thumbnails.store] if settings.thumbnails.store else home)
+
+    mode = settings.collections.mode
+    named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}
+    return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
+
+
+def _server(settings: Settings, assets: Assets, collections: Collections) -> AssetServer:
+    server = settings.server
+    access = Access(
+        collections=collections,
+        key=server.key,
+        token_window=server.token_window,
+        require_token_for_get=server.require_token_for_get,
+        public_url=server.public_url,
+        trusted_proxies=server.trusted_proxies,
+    )
+    return AssetServer(
+        assets,
+        access,
+        max_upload=server.max_upload,
+        max_scale=settings.thumbnails.max_scale,
+        static_access=server.static_access,
+    )
+
+
+def _announce(settings: Settings, stores: Mapping[str, IAssetStore]) -> None:
+    """Tell the operator what runs, and what to enter in Specify."""
+    server = settings.server
+    port = next(filter(None, map(_TCP_PORT.match, server.listen)), None)
+    url = server.public_url or (f"http://localhost:{port[1]}" if port else "the address of this server")
+    _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
+    for name, store in stores.items():
+        _log.info("Store {name}: {store}", name=name, store=store)
+    _log.info("The key is {source}", source=settings.key_source)
+    _log.info(
+        "In Specify 7 set ASSET_SERVER_URL to {url}/web_asset_store.xml and ASSET_SERVER_KEY to the key; "
+        "in Specify 6 the properties attachment.url and attachment.key, and attachment.use_path to false",
+        url=url,
+    )
+    if server.require_token_for_get and server.static_access:
+        _log.warn("Tokens are required to read, but anybody can read below /static/: set static_access = false")

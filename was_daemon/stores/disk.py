@@ -1,0 +1,102 @@
+"""Blocking disk work, off the reactor.
+
+Every store on a disk has threads of its own: a mount that hangs holds up the requests that need it, and no others.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from was_daemon.errors import AssetError, AssetNotFound, NoSpace, StoreUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def translated(error: OSError) -> AssetError:
+    """The store's error for an operating system's; the path stays out of it."""
+    if error.errno in _ABSENT:
+        return AssetNotFound("no such asset")
+    if error.errno in _FULL:
+        return NoSpace("no space left in the store")
+    return StoreUnavailable(f"the store cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
+
+
+class DiskThreads:
+    """Threads for one disk, started when first needed and ended by `close`."""
+
+    _log = Logger()
+
+    def __init__(self, name: str, size: int = 16) -> None:
+        self._pool = ThreadPool(0, size, name)
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Call `function` in a thread; its OSErrors become the errors of `translated`.
+
+        Cancelling the Deferred drops the result; the call itself goes on to its end.
+        """
+        from twisted.internet import reactor
+
+        if not self._pool.started:
+            self._pool.start()
+        return deferToThreadPool(reactor, self._pool, self._call, function, *args, **kwargs)
+
+    def acquire(
+        self, release: Callable[[T], object], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """`run` a function whose result has to be released: by `release`, if the Deferred was cancelled meanwhile."""
+        acquired: Deferred[T] = Deferred()
+
+        def deliver(outcome: T | Failure) -> None:
+            if not acquired.called:
+                acquired.callback(outcome)
+            elif not isinstance(outcome, Failure):
+                release(outcome)
+
+        self.run(function, *args, **kwargs).addBoth(deliver)
+        return acquired
+
+    def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            answer = translated(error)
+            if not isinstance(answer, AssetNotFound):
+                self._log.error("Disk error: {error}", error=error)
+            raise answer from error
+
+    def close(self) -> None:
+        """End the threads, after the calls under way."""
+        if self._pool.started:
+            self._pool.stop()
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames into and removals from `path` survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: Path) -> None:
+    """Create `path` and its missing parents, durably."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)

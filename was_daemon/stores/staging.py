@@ -1,0 +1,140 @@
+"""Files that are being written and are no assets yet.
+
+A staging file lies in a `.staging` directory - a name no asset can have - on the file system it is meant for, and is
+locked by the process that fills it. What is found there without a lock belongs to nobody any more.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from threading import Lock
+from uuid import uuid4
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from was_daemon.errors import StoreUnavailable
+from was_daemon.interfaces import IStagingFile
+from was_daemon.stores.disk import DiskThreads, make_directory, sync_directory
+
+DIRECTORY = ".staging"
+CHUNK = 1 << 19
+"""Bytes read or written at a time: large enough that the thread hop costs nothing, small enough for many at once."""
+
+_IOV_MAX = 1024
+
+
+@implementer(IStagingFile)
+class StagingFile:
+    """A locked, open file in a staging directory. Made by `stage`."""
+
+    _log = Logger()
+
+    def __init__(self, threads: DiskThreads, path: Path, fd: int) -> None:
+        self.path = path
+        self._threads = threads
+        self._fd = fd
+        # The methods run in threads and a cancelled write runs on: whoever closes the file waits for it here.
+        self._lock = Lock()
+        self._open = True
+
+    async def write(self, chunks: list[bytes]) -> None:
+        """See `IStagingFile`."""
+        await self._threads.run(self._append, chunks)
+
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        """See `IStagingFile`."""
+        offset = 0
+        while chunk := await self._threads.run(self._read_at, offset):
+            yield chunk
+            offset += len(chunk)
+
+    def discard(self) -> None:
+        """See `IStagingFile`."""
+        if self._open:
+            self._threads.run(self.remove).addErrback(
+                lambda failure: self._log.failure("Could not remove a staging file", failure)
+            )
+
+    def publish(self, target: Path) -> os.stat_result:
+        """See `IStagingFile`."""
+        with self._lock:
+            self._check_open()
+            os.fsync(self._fd)
+            # Later than any thumbnail of the version it replaces, should the process end before those are removed.
+            os.utime(self._fd, ns=(time.time_ns(),) * 2)
+            make_directory(target.parent)
+            self.path.rename(target)
+            sync_directory(target.parent)
+            stat = os.fstat(self._fd)
+            self._close()
+            return stat
+
+    def _append(self, chunks: list[bytes]) -> None:
+        with self._lock:
+            self._check_open()
+            remaining = [memoryview(chunk) for chunk in chunks]
+            while remaining:
+                written = os.writev(self._fd, remaining[:_IOV_MAX])
+                while remaining and written >= len(remaining[0]):
+                    written -= len(remaining.pop(0))
+                if written:
+                    remaining[0] = remaining[0][written:]
+
+    def _read_at(self, offset: int) -> bytes:
+        with self._lock:
+            self._check_open()
+            return os.pread(self._fd, CHUNK, offset)
+
+    def remove(self) -> None:
+        """What `discard` does, in the calling thread; blocks."""
+        with self._lock:
+            if self._open:
+                self.path.unlink(missing_ok=True)
+                self._close()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StoreUnavailable("the upload was given up")
+
+    def _close(self) -> None:
+        self._open = False
+        os.close(self._fd)
+
+
+def stage(threads: DiskThreads, directory: Path) -> StagingFile:
+    """Create a staging file in `directory`, which is created when missing; blocks."""
+    make_directory(directory)
+    while True:
+        path = directory / uuid4().hex
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_nlink:
+                return StagingFile(threads, path, fd)
+        except BlockingIOError:
+            pass
+        # Somebody who cleans up saw the file before it was locked, and takes it for a stale one.
+        os.close(fd)
+
+
+def remove_stale(directory: Path) -> int:
+    """Remove the files in a staging directory that no process is writing; returns how many. Blocks."""
+    return sum(_remove_unlocked(path) for path in directory.iterdir()) if directory.is_dir() else 0
+
+
+def _remove_unlocked(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True

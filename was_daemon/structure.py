@@ -1,0 +1,153 @@
+"""From tables to attrs classes, strictly: no value is guessed, every mistake is named with its key.
+
+cattrs does the work; the hooks here refuse what it would convert (`"12"` is no integer, `1` is no boolean).
+"""
+
+import enum
+import json
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from cattrs import BaseValidationError, Converter
+from cattrs.cols import is_sequence, list_structure_factory
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+
+T = TypeVar("T")
+
+_SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
+_UNITS = {
+    "B": 1,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "TiB": 1 << 40,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+}
+
+
+class Size(int):
+    """A number of bytes; in a table also a text such as "4 GiB"."""
+
+
+@attrs.frozen
+class Mistakes:
+    """What is wrong with a configuration, a line each."""
+
+    lines: list[str] = attrs.field(factory=list)
+
+    def add(self, key: str, reason: str) -> None:
+        """Note that the value of `key` is wrong."""
+        self.lines.append(f"{key}: {reason}")
+
+
+def structure(table: Any, cls: type[T], key: str, directory: Path, mistakes: Mistakes) -> T | None:
+    """An instance of the attrs class `cls` from `table`, or None after adding the mistakes.
+
+    `key` is what the table is called; relative paths in it start at `directory`.
+    """
+    if not isinstance(table, dict):
+        mistakes.add(key, f"expected a table, got {_shown(table)}")
+        return None
+    try:
+        return _converter(directory).structure(table, cls)
+    except BaseValidationError as error:
+        _report(error, key, mistakes)
+        return None
+
+
+def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
+    if isinstance(error, ClassValidationError):
+        located, others = error.group_exceptions()
+        for inner, note in located:
+            _report(inner, f"{key}.{note.name}", mistakes)
+        for other in others:
+            _report(other, key, mistakes)
+    elif isinstance(error, IterableValidationError):
+        for inner, note in error.group_exceptions()[0]:
+            _report(inner, f"{key}[{note.index}]" if isinstance(note.index, int) else f"{key}.{note.index}", mistakes)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for name in sorted(error.extra_fields):
+            mistakes.add(f"{key}.{name}", "unknown key")
+    elif isinstance(error, KeyError):
+        mistakes.add(key, "is missing")
+    else:
+        mistakes.add(key, str(error))
+
+
+def _converter(directory: Path) -> Converter:
+    converter = Converter(forbid_extra_keys=True)
+    for cls, name in [(bool, "true or false"), (int, "an integer"), (str, "a text")]:
+        converter.register_structure_hook(cls, _exactly(cls, name))
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(Size, _size)
+    converter.register_structure_hook(Path, lambda value, _: directory / Path(_text(value)).expanduser())
+    converter.register_structure_hook(IPv4Network | IPv6Network, _network)
+    converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
+    # A text is iterable too, and would become a list of its letters.
+    converter.register_structure_hook_factory(is_sequence, lambda cls: _list_hook(cls, converter))
+    return converter
+
+
+def _exactly(cls: type, name: str) -> Callable[[Any, Any], Any]:
+    def convert(value: Any, _: Any) -> Any:
+        if type(value) is not cls:
+            raise ValueError(f"expected {name}, got {_shown(value)}")
+        return value
+
+    return convert
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {_shown(value)}")
+    return value
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"expected a number, got {_shown(value)}")
+    return float(value)
+
+
+def _size(value: Any, _: Any) -> Size:
+    match = _SIZE.fullmatch(str(value).strip()) if type(value) in (int, str) else None
+    if not match:
+        raise ValueError(f'expected a size such as "4 GiB", got {_shown(value)}')
+    return Size(int(match[1]) * _UNITS[match[2] or "B"])
+
+
+def _network(value: Any, _: Any) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(_text(value))
+    except ValueError:
+        raise ValueError(f"expected an address or network, got {_shown(value)}") from None
+
+
+def _member(value: Any, cls: type[enum.Enum]) -> enum.Enum:
+    for member in cls:
+        if member.value == value:
+            return member
+    known = " or ".join(_shown(member.value) for member in cls)
+    raise ValueError(f"expected {known}, got {_shown(value)}")
+
+
+def _list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    convert = list_structure_factory(cls, converter)
+
+    def structured(value: Any, type_: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError(f"expected a list, got {_shown(value)}")
+        return convert(value, type_)
+
+    return structured
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,1 @@
+"""Thumbnails and metadata: rendered in worker processes, kept in a store."""

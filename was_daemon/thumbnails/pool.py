@@ -1,0 +1,152 @@
+"""The worker processes and the queue in front of them.
+
+ampoule starts the processes, talks to them and retires idle ones. The queue is ours: it is bounded, takes turns
+between clients, serves background work last, and a job can be withdrawn from it.
+"""
+
+from collections import deque
+from typing import Any
+
+import attrs
+from ampoule.main import ProcessStarter
+from ampoule.pool import ProcessPool
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.logger import Logger
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from was_daemon.errors import BrokenImage, NoThumbnail, Overloaded, StoreUnavailable
+from was_daemon.thumbnails import render
+from was_daemon.thumbnails.worker import Worker
+
+_IDLE_SECONDS = 60
+_RECYCLE_AFTER = 1000
+
+
+@attrs.define(eq=False)
+class Job:
+    """One call of a worker. `done` fires with its answer, or with what went wrong."""
+
+    command: type[amp.Command]
+    arguments: dict[str, Any]
+    client: str
+    background: bool
+    done: Deferred[dict[str, Any]] = attrs.field(factory=Deferred)
+    running: bool = False
+
+
+class FairQueue:
+    """Jobs that wait: clients take turns, each with its own jobs in order; background jobs come after all others."""
+
+    def __init__(self) -> None:
+        self._lanes: tuple[dict[str, deque[Job]], dict[str, deque[Job]]] = ({}, {})
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def push(self, job: Job) -> None:
+        """Put `job` behind the others of its client."""
+        self._lanes[job.background].setdefault(job.client, deque()).append(job)
+        self._length += 1
+
+    def pop(self) -> Job:
+        """Take the job whose turn it is; raises IndexError when there is none."""
+        for lanes in self._lanes:
+            for client in lanes:
+                waiting = lanes.pop(client)
+                job = waiting.popleft()
+                if waiting:
+                    lanes[client] = waiting
+                self._length -= 1
+                return job
+        raise IndexError("no job is waiting")
+
+    def remove(self, job: Job) -> None:
+        """Take `job` out of its turn; raises ValueError when it does not wait."""
+        lanes = self._lanes[job.background]
+        waiting = lanes.get(job.client, deque())
+        waiting.remove(job)
+        if not waiting:
+            del lanes[job.client]
+        self._length -= 1
+
+
+class WorkerPool:
+    """Runs jobs in at most `workers` processes.
+
+    A job is killed after `timeout` seconds of running; a worker has `memory` bytes of address space; `queue` jobs wait
+    at most.
+    """
+
+    _log = Logger()
+
+    def __init__(self, workers: int, timeout: float, memory: int, queue: int) -> None:
+        self._workers = workers
+        self._timeout = timeout
+        self._limit = queue
+        self._queue = FairQueue()
+        self._running = 0
+        self._processes = ProcessPool(
+            Worker,
+            min=0,
+            max=workers,
+            name="thumbnails",
+            maxIdle=_IDLE_SECONDS,
+            recycleAfter=_RECYCLE_AFTER,
+            starter=ProcessStarter(packages=("twisted", "was_daemon")),
+            ampChildArgs=(str(memory),),
+        )
+
+    def submit(self, command: type[amp.Command], client: str, background: bool = False, **arguments: Any) -> Job:
+        """Queue a job; raises `Overloaded` when too many wait.
+
+        `client` is whoever takes turns with others. The job's `done` fails with `NoThumbnail`, `BrokenImage` (this
+        includes a worker that died or took too long) or `StoreUnavailable` (workers cannot be started); cancelling it
+        withdraws the job while it waits.
+        """
+        if len(self._queue) >= self._limit:
+            raise Overloaded("too many thumbnails are being made")
+        job = Job(command, arguments, client, background)
+        job.done = Deferred(lambda _: self._withdraw(job))
+        self._queue.push(job)
+        self._next()
+        return job
+
+    def _withdraw(self, job: Job) -> None:
+        if not job.running:
+            self._queue.remove(job)
+
+    def _next(self) -> None:
+        if self._running >= self._workers or not self._queue:
+            return
+        job = self._queue.pop()
+        job.running = True
+        self._running += 1
+        call = maybeDeferred(self._processes.doWork, job.command, _timeout=self._timeout, **job.arguments)
+        call.addErrback(self._explain).addBoth(self._finish, job)
+
+    def _finish(self, outcome: dict[str, Any] | Failure, job: Job) -> None:
+        self._running -= 1
+        if not job.done.called:
+            job.done.callback(outcome)
+        self._next()
+
+    def _explain(self, failure: Failure) -> None:
+        """Turn what a worker or its process said into the daemon's errors."""
+        if failure.check(render.NotAnImage):
+            raise NoThumbnail(str(failure.value))
+        if failure.check(render.BrokenImage):
+            raise BrokenImage(str(failure.value))
+        if failure.check(ProcessTerminated) and failure.value.signal is not None:
+            raise BrokenImage("reading the file takes more time or memory than is allowed")
+        if failure.check(ProcessTerminated, ProcessDone, OSError):
+            self._log.failure("A worker process could not be used", failure)
+            raise StoreUnavailable("the workers cannot be started")
+        self._log.failure("A worker failed", failure)
+        raise BrokenImage("the file cannot be read")
+
+    async def close(self) -> None:
+        """End the processes."""
+        await self._processes.stop()

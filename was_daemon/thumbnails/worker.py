@@ -1,0 +1,71 @@
+"""What a worker process does: one job at a time, by path, under limits it cannot lift.
+
+The process runs with a low priority and a ceiling on its memory; whoever started it kills it when a job takes too
+long. It may die at any moment without more being lost than the job.
+"""
+
+import json
+import os
+import resource
+from typing import Any, ClassVar
+
+from ampoule.child import AMPChild
+from twisted.protocols import amp
+
+from was_daemon.thumbnails.metadata import read_metadata
+from was_daemon.thumbnails.render import BrokenImage, NotAnImage, Output, render
+
+_NICE = 10
+
+
+class Render(amp.Command):
+    """Fill each output with a thumbnail of `source`, whose asset is called `name`."""
+
+    arguments: ClassVar = [
+        (b"source", amp.Unicode()),
+        (b"name", amp.Unicode()),
+        (
+            b"outputs",
+            amp.AmpList(
+                [
+                    (b"scale", amp.Integer()),
+                    (b"format", amp.Unicode()),
+                    (b"path", amp.Unicode()),
+                    (b"owner", amp.Unicode()),
+                ]
+            ),
+        ),
+        (b"max_pixels", amp.Integer()),
+    ]
+    response: ClassVar = []
+    errors: ClassVar = {NotAnImage: b"NOT_AN_IMAGE", BrokenImage: b"BROKEN_IMAGE"}
+
+
+class ReadMetadata(amp.Command):
+    """Write the metadata of `source` to `target` as JSON: an AMP value holds 64 KiB at most."""
+
+    arguments: ClassVar = [(b"source", amp.Unicode()), (b"target", amp.Unicode())]
+    response: ClassVar = []
+
+
+class Worker(AMPChild):  # type: ignore[misc]  # ampoule has no types
+    """The worker's end of the pipe; `memory` is its ceiling in bytes."""
+
+    def __init__(self, memory: str) -> None:
+        super().__init__()
+        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.nice(_NICE)
+
+    @Render.responder
+    def render(self, source: str, name: str, outputs: list[dict[str, Any]], max_pixels: int) -> dict[str, Any]:
+        """See `Render`."""
+        render(source, name, [Output(**output) for output in outputs], max_pixels)
+        return {}
+
+    @ReadMetadata.responder
+    def read_metadata(self, source: str, target: str) -> dict[str, Any]:
+        """See `ReadMetadata`."""
+        with open(target, "w", encoding="utf-8") as file:  # noqa: PTH123  # one call, in a worker that is to stay small
+            json.dump(read_metadata(source), file)
+        return {}

@@ -1,0 +1,1 @@
+"""HTTP: from requests to use cases and back."""

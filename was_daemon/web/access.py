@@ -1,0 +1,83 @@
+"""Who may do what, and under which address the server is known."""
+
+import re
+import time
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+import attrs
+
+from was_daemon import tokens
+from was_daemon.collections import Collections
+from was_daemon.errors import BadRequest, Forbidden
+from was_daemon.keys import AssetKey
+from was_daemon.web.protocol import AssetRequest
+
+_HOST = re.compile(r"[^\x00-\x20\x7f/?#@\\]+")
+
+
+@attrs.frozen
+class Access:
+    """The rules of this server. `key` is None when it is run without one."""
+
+    collections: Collections
+    key: str | None
+    token_window: int
+    require_token_for_get: bool
+    public_url: str | None
+    trusted_proxies: Sequence[IPv4Network | IPv6Network]
+
+    def require_token(self, filename: str, token: str | None) -> None:
+        """Raise `Forbidden` unless `token` allows `filename`."""
+        if self.key is None:
+            return
+        if not token:
+            raise Forbidden("the token is missing")
+        problem = tokens.verify(self.key, filename, token, int(time.time()), self.token_window)
+        if problem:
+            raise Forbidden(problem)
+
+    def require_token_to_read(self, filename: str, token: str | None) -> None:
+        """Raise `Forbidden` unless `filename` may be read with `token`."""
+        if self.require_token_for_get:
+            self.require_token(filename, token)
+
+    def original(self, collection: str | None, name: str) -> AssetKey:
+        """The key of an original; raises `BadName` or `UnknownCollection`."""
+        return self.collections.original(collection, name)
+
+    def base_url(self, request: AssetRequest) -> str:
+        """The address clients use for this server, without a slash at its end; raises `BadRequest`."""
+        if self.public_url:
+            return self.public_url
+        scheme = "https" if request.isSecure() else "http"
+        host = request.getHeader("Host")
+        if self._is_from_proxy(request):
+            scheme = _first(request.getHeader("X-Forwarded-Proto")) or scheme
+            host = _first(request.getHeader("X-Forwarded-Host")) or host
+        if host is None:
+            address = request.getHost()
+            host = f"{address.host}:{address.port}" if hasattr(address, "port") else "localhost"
+        if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+            raise BadRequest("the Host header is malformed")
+        return f"{scheme}://{host}"
+
+    def client(self, request: AssetRequest) -> str:
+        """Whoever sent the request: an address, the one a trusted proxy tells if it came through one."""
+        if self._is_from_proxy(request):
+            forwarded = request.getHeader("X-Forwarded-For")
+            if forwarded:
+                return forwarded.rpartition(",")[2].strip()
+        return getattr(request.getClientAddress(), "host", "local")
+
+    def _is_from_proxy(self, request: AssetRequest) -> bool:
+        host = getattr(request.getClientAddress(), "host", None)
+        if host is None:
+            # A Unix socket: its file's permissions say who may connect.
+            return True
+        address = ip_address(host.partition("%")[0])
+        return any(address in network for network in self.trusted_proxies)
+
+
+def _first(header: str | None) -> str | None:
+    return header.partition(",")[0].strip() if header else None

@@ -1,0 +1,222 @@
+"""The routes (contract, section 3)."""
+
+import json
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+from xml.sax.saxutils import escape
+
+from klein import Klein
+from klein.resource import KleinResource
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+
+from was_daemon.assets import Assets
+from was_daemon.errors import AssetNotFound, BadName, BadRequest
+from was_daemon.keys import AssetKey, Kind, Layout, check_name
+from was_daemon.thumbnails.metadata import capture_date
+from was_daemon.web.access import Access
+from was_daemon.web.downloads import send_asset
+from was_daemon.web.errors import answer_error
+from was_daemon.web.protocol import AssetRequest
+from was_daemon.web.status import status_page
+from was_daemon.web.uploads import Upload, parse_fields, read_form
+
+_CROSS_ORIGIN = (b"/fileupload", b"/fileget", b"/getfileref")
+"""What pages of other origins use, Specify 7 first of all; `/static/` besides."""
+
+_ENDPOINTS = {
+    "read": "fileget",
+    "write": "fileupload",
+    "delete": "filedelete",
+    "getmetadata": "getmetadata",
+    "testkey": "testkey",
+}
+
+
+class AssetResource(KleinResource):
+    """The root of the site."""
+
+    def render(self, request: IRequest) -> Any:
+        """Find the route and call it."""
+        if request.path in _CROSS_ORIGIN or request.path.startswith(b"/static/"):
+            # Also when no route matches: a browser does not show an error without it.
+            request.setHeader("Access-Control-Allow-Origin", "*")
+        try:
+            b"/".join(request.postpath).decode()
+        except UnicodeDecodeError:
+            # Klein has an answer of its own to these. Left encoded, they reach a route of ours, or none.
+            request.postpath = request.path[1:].split(b"/")
+        return super().render(request)
+
+
+class AssetServer:
+    """The asset server's endpoints."""
+
+    app = Klein()
+    app.url_map.merge_slashes = False
+
+    def __init__(
+        self, assets: Assets, access: Access, *, max_upload: int, max_scale: int, static_access: bool = True
+    ) -> None:
+        self._assets = assets
+        self._access = access
+        self._max_upload = max_upload
+        self._max_scale = max_scale
+        self._static_access = static_access
+
+    def resource(self) -> AssetResource:
+        """The resource for a site."""
+        app = self.app.__get__(self, type(self))
+        return AssetResource(app)
+
+    @app.handle_errors(Exception)
+    async def answer_error(self, request: AssetRequest, failure: Failure) -> bytes:
+        """Every error becomes an answer."""
+        return await answer_error(request, failure)
+
+    @app.route("/", methods=["GET"])
+    async def index(self, request: AssetRequest) -> bytes:
+        """Say that the server runs: in a word, or as a page to whoever has a browser."""
+        request.setHeader("Vary", "Accept")
+        if "text/html" in (request.getHeader("Accept") or ""):
+            return _answer(request, status_page(), "text/html; charset=utf-8")
+        return _answer(request, "It works!")
+
+    @app.route("/web_asset_store.xml", methods=["GET"])
+    async def discovery(self, request: AssetRequest) -> bytes:
+        """Tell clients the addresses of the endpoints."""
+        base = self._access.base_url(request)
+        urls = [f'<url type="{kind}">{escape(f"{base}/{path}")}</url>\n' for kind, path in _ENDPOINTS.items()]
+        document = f'<?xml version="1.0" encoding="UTF-8"?>\n<urls>\n{"".join(urls)}</urls>\n'
+        return _answer(request, document, "text/xml; charset=utf-8")
+
+    @app.route("/testkey", methods=["GET"])
+    async def testkey(self, request: AssetRequest) -> bytes:
+        """Tell a client whether it has the right key."""
+        fields = _query(request)
+        if "random" not in fields:
+            raise BadRequest("the field random is missing")
+        self._access.require_token(fields["random"], fields.get("token"))
+        return _answer(request, "Ok.")
+
+    @app.route("/fileupload", methods=["POST"])
+    async def fileupload(self, request: AssetRequest) -> bytes:
+        """Store an original; ignore a thumbnail."""
+        upload = Upload(self._assets, self._access, self._max_upload)
+        try:
+            await upload.receive(request)
+            stored = await upload.store()
+        finally:
+            upload.discard()
+        return _answer(request, "Ok." if stored else "Ignoring thumbnail upload!")
+
+    @app.route("/fileget", methods=["GET"])
+    async def fileget(self, request: AssetRequest) -> bytes:
+        """Send an original or a thumbnail."""
+        fields = _query(request)
+        key = self._key_to_read(fields)
+        if fields.get("type") != "T":
+            return await send_asset(request, await self._assets.open(key), key.name, fields.get("downloadname"))
+        scale = self._scale(fields)
+        reader = await self._assets.thumbnail(key, scale, self._access.client(request))
+        return await send_asset(request, reader, key.thumbnail(scale).name, fields.get("downloadname"))
+
+    @app.route("/filedelete", methods=["POST"])
+    async def filedelete(self, request: AssetRequest) -> bytes:
+        """Delete an original and its thumbnails."""
+        fields = await read_form(request)
+        name = _name(fields)
+        self._access.require_token(name, fields.get("token"))
+        await self._assets.delete(self._access.original(fields.get("coll"), name))
+        return _answer(request, "Ok.")
+
+    @app.route("/getmetadata", methods=["GET"])
+    async def getmetadata(self, request: AssetRequest) -> bytes:
+        """Send what the camera wrote into an original."""
+        fields = _query(request)
+        key = self._key_to_read(fields)
+        metadata = await self._assets.metadata(key, self._access.client(request))
+        if fields.get("dt") != "date":
+            return _answer(request, json.dumps(metadata), "application/json")
+        date = capture_date(metadata)
+        if not date:
+            raise AssetNotFound("the file does not say when it was made")
+        return _answer(request, date)
+
+    @app.route("/getfileref", methods=["GET"])
+    async def getfileref(self, request: AssetRequest) -> bytes:
+        """Tell the address below `/static/` of an original or a thumbnail."""
+        self._check_static()
+        fields = _query(request)
+        key = self._access.original(fields.get("coll"), _name(fields))
+        if fields.get("type") == "T":
+            scale = self._scale(fields)
+            reader = await self._assets.thumbnail(key, scale, self._access.client(request))
+            key = key.thumbnail(scale)
+        else:
+            reader = await self._assets.open(key)
+        await reader.close()
+        return _answer(request, f"{self._access.base_url(request)}/static/{quote(Layout.FLAT.path(key))}")
+
+    @app.route("/static/<path:path>", methods=["GET"])
+    async def static(self, request: AssetRequest, path: str) -> bytes:
+        """Send what lies at a path of the flat layout, whatever the layout of the store is."""
+        self._check_static()
+        key = _static_key(request.path)
+        is_original = key.kind is Kind.ORIGINAL
+        reader = await (self._assets.open(key) if is_original else self._assets.existing_thumbnail(key))
+        return await send_asset(request, reader, key.name, None)
+
+    @app.route("/fileupload", methods=["OPTIONS"])
+    @app.route("/fileget", methods=["OPTIONS"])
+    @app.route("/getfileref", methods=["OPTIONS"])
+    @app.route("/static/<path:path>", methods=["OPTIONS"])
+    async def preflight(self, request: AssetRequest, path: str = "") -> bytes:
+        """Tell a browser that pages of other origins may use these."""
+        request.setResponseCode(204)
+        request.setHeader("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
+        request.setHeader("Access-Control-Allow-Headers", request.getHeader("Access-Control-Request-Headers") or "*")
+        request.setHeader("Access-Control-Max-Age", "86400")
+        return b""
+
+    def _key_to_read(self, fields: dict[str, str]) -> AssetKey:
+        name = _name(fields)
+        self._access.require_token_to_read(name, fields.get("token"))
+        return self._access.original(fields.get("coll"), name)
+
+    def _scale(self, fields: dict[str, str]) -> int:
+        scale = fields.get("scale", "")
+        if not (scale.isascii() and scale.isdigit() and len(scale) < 10 and 1 <= int(scale) <= self._max_scale):
+            raise BadRequest(f"scale is not a number from 1 to {self._max_scale}")
+        return int(scale)
+
+    def _check_static(self) -> None:
+        if not self._static_access:
+            raise AssetNotFound("static access is off")
+
+
+def _answer(request: AssetRequest, text: str, media_type: str = "text/plain; charset=utf-8") -> bytes:
+    body = text.encode()
+    request.setHeader("Content-Type", media_type)
+    request.setHeader("Content-Length", str(len(body)))
+    return body
+
+
+def _query(request: AssetRequest) -> dict[str, str]:
+    return parse_fields(request.uri.partition(b"?")[2])
+
+
+def _name(fields: dict[str, str]) -> str:
+    if "filename" not in fields:
+        raise BadRequest("the field filename is missing")
+    return check_name(fields["filename"])
+
+
+def _static_key(path: bytes) -> AssetKey:
+    segments = [unquote_to_bytes(segment) for segment in path.removeprefix(b"/static/").split(b"/")]
+    if any(b"/" in segment for segment in segments):
+        raise BadName("the name contains a path separator")
+    try:
+        return Layout.FLAT.parse(b"/".join(segments).decode())
+    except UnicodeDecodeError:
+        raise BadName("the name is not valid UTF-8") from None

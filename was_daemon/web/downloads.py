@@ -1,0 +1,146 @@
+"""Answers that are an asset: headers, conditions, ranges, and bytes at the speed of the client."""
+
+import mimetypes
+from contextlib import aclosing
+from posixpath import basename, splitext
+from urllib.parse import quote
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from was_daemon.errors import StoreUnavailable
+from was_daemon.interfaces import IAssetReader
+from was_daemon.web.protocol import AssetRequest
+from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_range, range_applies
+
+_TYPES = mimetypes.MimeTypes(filenames=())
+"""The types that Python knows, not those of this machine: the same name has the same type everywhere."""
+
+for _extension, _type in {
+    ".avif": "image/avif",
+    ".dng": "image/x-adobe-dng",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".jfif": "image/jpeg",
+    ".jp2": "image/jp2",
+    ".md": "text/markdown",
+    ".psd": "image/vnd.adobe.photoshop",
+    ".webp": "image/webp",
+}.items():
+    _TYPES.add_type(_type, _extension)
+
+_UNKNOWN = "application/octet-stream"
+_ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
+"""Types in which a browser would run somebody's script in the name of this server."""
+
+
+def content_type(name: str) -> str:
+    """The media type for an asset's name, by its extension."""
+    extension = splitext(name)[1]
+    known = _TYPES.types_map[True]
+    return known.get(extension) or known.get(extension.lower()) or _UNKNOWN
+
+
+def content_disposition(name: str) -> str:
+    """The header that names a download (RFC 6266, RFC 8187), whatever `name` contains."""
+    return "inline; filename*=utf-8''" + quote(basename(name.replace("\\", "/")), safe="")
+
+
+async def send_asset(request: AssetRequest, reader: IAssetReader, name: str, download_name: str | None) -> bytes:
+    """Answer with the asset that `reader` has open, and close it. What is returned ends the body.
+
+    `name` is the stored name, which decides the type.
+    """
+    try:
+        span = _write_headers(request, reader, name, download_name)
+        if span and request.method != b"HEAD":
+            await _stream(request, reader, *span)
+        return b""
+    finally:
+        await reader.close()
+
+
+def _write_headers(
+    request: AssetRequest, reader: IAssetReader, name: str, download_name: str | None
+) -> tuple[int, int] | None:
+    """Set status and headers; return the range [start, stop) to send, None for no body."""
+    stat = reader.stat
+    request.setHeader("ETag", f'"{stat.etag}"')
+    request.setHeader("Last-Modified", format_date(stat.modified))
+    # A replaced asset keeps its address: caches have to ask, and are told 304.
+    request.setHeader("Cache-Control", "no-cache")
+    if is_unchanged(request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified):
+        request.setResponseCode(304)
+        return None
+    media_type = content_type(name)
+    request.setHeader("Content-Type", media_type)
+    request.setHeader("Accept-Ranges", "bytes")
+    if media_type in _ACTIVE or media_type.endswith("+xml"):
+        request.setHeader("Content-Security-Policy", "sandbox")
+    if download_name:
+        request.setHeader("Content-Disposition", content_disposition(download_name))
+    try:
+        span = _requested_range(request, reader)
+    except Unsatisfiable:
+        request.setResponseCode(416)
+        request.setHeader("Content-Range", f"bytes */{stat.size}")
+        request.setHeader("Content-Length", "0")
+        return None
+    if span:
+        request.setResponseCode(206)
+        request.setHeader("Content-Range", f"bytes {span[0]}-{span[1] - 1}/{stat.size}")
+    start, stop = span or (0, stat.size)
+    request.setHeader("Content-Length", str(stop - start))
+    return start, stop
+
+
+def _requested_range(request: AssetRequest, reader: IAssetReader) -> tuple[int, int] | None:
+    header = request.getHeader("Range")
+    # A range is defined for GET only (RFC 9110, section 14.2).
+    if header is None or request.method != b"GET":
+        return None
+    if not range_applies(request.getHeader("If-Range"), reader.stat.etag, reader.stat.modified):
+        return None
+    return parse_range(header, reader.stat.size)
+
+
+async def _stream(request: AssetRequest, reader: IAssetReader, start: int, stop: int) -> None:
+    pace = _Pace()
+    request.registerProducer(pace, True)
+    try:
+        async with aclosing(reader.read(start, stop)) as chunks:
+            async for chunk in chunks:
+                request.write(chunk)
+                await pace.ready()
+    finally:
+        request.unregisterProducer()
+
+
+@implementer(IPushProducer)
+class _Pace:
+    """Makes a coroutine wait while the connection has enough to send."""
+
+    def __init__(self) -> None:
+        self._paused: Deferred[None] | None = None
+
+    async def ready(self) -> None:
+        """Wait until the connection takes more."""
+        if self._paused:
+            await self._paused
+
+    def pauseProducing(self) -> None:
+        """See `IPushProducer`."""
+        if not self._paused:
+            self._paused = Deferred()
+
+    def resumeProducing(self) -> None:
+        """See `IPushProducer`."""
+        paused, self._paused = self._paused, None
+        if paused and not paused.called:
+            paused.callback(None)
+
+    def stopProducing(self) -> None:
+        """See `IPushProducer`."""
+        if self._paused and not self._paused.called:
+            self._paused.errback(StoreUnavailable("the client is gone"))

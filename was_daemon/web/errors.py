@@ -1,0 +1,62 @@
+"""Every error becomes its answer here (contract, section 3)."""
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from was_daemon import errors
+from was_daemon.web.protocol import AssetRequest
+
+_log = Logger()
+
+_STATUS: dict[type[errors.AssetError], int] = {
+    errors.BadRequest: 400,
+    errors.Forbidden: 403,
+    errors.AssetNotFound: 404,
+    errors.UnknownCollection: 404,
+    errors.AssetExists: 409,
+    errors.UploadTooLarge: 413,
+    errors.NoThumbnail: 415,
+    errors.BrokenImage: 422,
+    errors.StoreFailed: 502,
+    errors.Overloaded: 503,
+    errors.StoreUnavailable: 503,
+    errors.StoreTimeout: 504,
+    errors.NoSpace: 507,
+}
+
+_RETRY_SECONDS = b"5"
+
+
+async def answer_error(request: AssetRequest, failure: Failure) -> bytes:
+    """Set the status and headers of `failure` and return its one line of text."""
+    if request.startedWriting:
+        # The client has part of an asset. Only a broken connection tells it that the rest will not come.
+        request.channel.forceAbortClient()
+        await request.notifyFinish().addErrback(lambda _: None)
+        return b""
+    status, text = _describe(request, failure)
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+    body = text.encode()
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    return body
+
+
+def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
+    error = failure.value
+    if isinstance(error, errors.AssetError):
+        status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+        if status == 503:
+            request.setHeader(b"Retry-After", _RETRY_SECONDS)
+        return status, str(error)
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        request.setHeader(b"Allow", allowed.encode())
+        return 405, f"use one of {allowed}"
+    if isinstance(error, NotFound):
+        return 404, "no such page"
+    if isinstance(error, HTTPException) and error.code:
+        return error.code, error.name.lower()
+    _log.failure("A request could not be processed", failure)
+    return 500, "internal error"

@@ -1,0 +1,199 @@
+"""Forms, read as they arrive: an upload's file goes to the disk while the client still sends it.
+
+Specify 7 sends the file before the fields that say whether it is allowed, Specify 6 after them (contract, section 1).
+What is known when the file begins is checked then, everything when the form is complete.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from urllib.parse import parse_qsl
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from was_daemon.assets import Assets
+from was_daemon.errors import BadRequest, UploadTooLarge
+from was_daemon.interfaces import IStagingFile
+from was_daemon.keys import AssetKey, check_name
+from was_daemon.stores.staging import CHUNK
+from was_daemon.web.access import Access
+from was_daemon.web.protocol import AssetRequest
+
+_MAX_PARTS = 32
+_MAX_FIELD_BYTES = 1 << 16
+_MAX_FORM_BYTES = 1 << 20
+"""What the fields and headers of an upload may take beside the file."""
+
+_Event = MultipartSegment | bytes | bytearray | None
+
+
+async def read_form(request: AssetRequest) -> dict[str, str]:
+    """The fields of a small form, urlencoded or multipart; files in it are skipped. Raises `BadRequest`."""
+    kind, _ = parse_options_header(request.getHeader("Content-Type") or "")
+    if kind == "multipart/form-data":
+        fields = Fields()
+        async with aclosing(_events(request)) as events:
+            async for event in events:
+                fields.feed(event)
+        return fields.values
+    return await _read_urlencoded(request)
+
+
+async def _read_urlencoded(request: AssetRequest) -> dict[str, str]:
+    data = b""
+    while chunk := await request.body.read():
+        data += chunk
+        if len(data) > _MAX_FIELD_BYTES:
+            raise BadRequest("the form is too large")
+    return parse_fields(data)
+
+
+def parse_fields(data: bytes) -> dict[str, str]:
+    """The fields of an urlencoded form or query; the last of several of one name counts. Raises `BadRequest`."""
+    try:
+        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARTS)
+    except UnicodeDecodeError:
+        raise BadRequest("a field is not valid UTF-8") from None
+    except ValueError:
+        raise BadRequest("there are too many fields") from None
+    return dict(pairs)
+
+
+async def _events(request: AssetRequest) -> AsyncGenerator[_Event, None]:
+    """The parser's events of a multipart body: a segment, its bytes, None at its end; raises `BadRequest`."""
+    kind, options = parse_options_header(request.getHeader("Content-Type") or "")
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        raise BadRequest("the request is not a multipart form")
+    try:
+        # Names of files, which nothing here uses, come in any charset; Latin-1 reads them all.
+        parser = PushMultipartParser(options["boundary"], max_segment_count=_MAX_PARTS, header_charset="latin1")
+        while data := await request.body.read():
+            if not parser.closed:
+                for event in parser.parse(data):
+                    yield event
+        parser.close()
+    except MultipartError as error:
+        raise BadRequest(f"the form is malformed: {error}") from None
+
+
+class Fields:
+    """The text fields of a multipart form. Files pass by unread."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.in_file = False
+        self._segment: MultipartSegment | None = None
+        self._data = b""
+
+    def feed(self, event: _Event) -> None:
+        """Take the parser's next event; raises `BadRequest`."""
+        if isinstance(event, MultipartSegment):
+            # Specify 6 names the field after the file; what has a file name is the file.
+            self.in_file = event.filename is not None or event.name == "file"
+            self._segment = event
+            self._data = b""
+        elif self.in_file:
+            self.in_file = event is not None
+        elif event is not None:
+            self._data += event
+            if len(self._data) > _MAX_FIELD_BYTES:
+                raise BadRequest("a field is too long")
+        else:
+            self._end_field()
+
+    def _end_field(self) -> None:
+        assert self._segment is not None  # noqa: S101  # the parser begins a segment before it ends one
+        name = self._segment.name
+        if not name:
+            raise BadRequest("a field has no name")
+        if name in self.values:
+            raise BadRequest("a field occurs twice")
+        try:
+            # A part's own charset counts; Specify 6 sends ISO-8859-1.
+            self.values[name] = self._data.decode(self._segment.charset or "utf-8")
+        except (LookupError, UnicodeDecodeError):
+            raise BadRequest("a field's text does not match its charset") from None
+
+
+class Upload:
+    """One upload: receive it, then store it; `discard` cleans up whatever happened."""
+
+    def __init__(self, assets: Assets, access: Access, max_bytes: int) -> None:
+        self._assets = assets
+        self._access = access
+        self._max_bytes = max_bytes
+        self._fields = Fields()
+        self._has_file = False
+        self._staged: IStagingFile | None = None
+        self._size = 0
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+
+    async def receive(self, request: AssetRequest) -> None:
+        """Read the form; the file ends up in a staging file. Raises as soon as something shows to be wrong."""
+        declared = request.getHeader("Content-Length")
+        if declared and int(declared) > self._max_bytes + _MAX_FORM_BYTES:
+            raise UploadTooLarge("the upload is too large")
+        async with aclosing(_events(request)) as events:
+            async for event in events:
+                was_in_file = self._fields.in_file
+                self._fields.feed(event)
+                if isinstance(event, MultipartSegment):
+                    if self._fields.in_file:
+                        await self._begin_file()
+                elif was_in_file and event is not None:
+                    await self._append(bytes(event))
+        await self._flush()
+
+    async def store(self) -> bool:
+        """Make the upload an asset; False when it is a thumbnail, which is ignored."""
+        key = self._check(complete=True)
+        if self._is_thumbnail():
+            return False
+        if not key or not self._staged:
+            raise BadRequest("the file is missing")
+        await self._assets.put(key, self._staged)
+        return True
+
+    def discard(self) -> None:
+        """Remove what was received and not stored."""
+        if self._staged:
+            self._staged.discard()
+
+    def _is_thumbnail(self) -> bool:
+        return self._fields.values.get("type") == "T"
+
+    def _check(self, complete: bool) -> AssetKey | None:
+        """Check the fields known so far; the key, as soon as they name one that may be written."""
+        fields = self._fields.values
+        name = fields.get("store")
+        if name is None and complete:
+            raise BadRequest("the field store is missing")
+        if name is None:
+            return None
+        check_name(name)
+        if not complete and "token" not in fields:
+            return None
+        self._access.require_token(name, fields.get("token"))
+        return self._access.original(fields.get("coll"), name) if complete or "coll" in fields else None
+
+    async def _begin_file(self) -> None:
+        if self._has_file:
+            raise BadRequest("the form has more than one file")
+        self._has_file = True
+        key = self._check(complete=False)
+        if not self._is_thumbnail():
+            self._staged = await self._assets.stage(key)
+
+    async def _append(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._max_bytes:
+            raise UploadTooLarge("the upload is too large")
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= CHUNK:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        pending, self._pending, self._pending_size = self._pending, [], 0
+        if self._staged and pending:
+            await self._staged.write(pending)
