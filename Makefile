@@ -11,7 +11,8 @@ $(VENV)/bin/python:
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 
 $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
-	$(VENV)/bin/python -m pip install --quiet --upgrade --upgrade-strategy only-if-needed '.[dev]'
+	rm -rf build
+	$(VENV)/bin/python -m pip install --quiet --upgrade --upgrade-strategy only-if-needed ".[dev]"
 	touch $@
 
 run: install

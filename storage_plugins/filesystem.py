@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -27,6 +28,10 @@ T = TypeVar("T")
 
 _READ_AT_ONCE = 1 << 16
 """Files up to this size are read when they are opened: thumbnails need one visit to a thread, not two."""
+
+_LISTED_AT_ONCE = 1000
+_SHARDS = {Layout.FLAT: 0, Layout.SHARDED: 2}
+_KINDS = frozenset(kind.value for kind in Kind)
 
 
 def _asset_stat(status: os.stat_result) -> AssetStat:
@@ -145,29 +150,30 @@ class FilesystemStore:
 
     async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
         """See `IAssetStore`."""
-        names = self._names(self._root / collection / kind.value, 1 if self._layout is Layout.FLAT else 3)
-        while batch := await self._threads.run(lambda: list(islice(names, 1000))):
+        entries = self._entries(self._root / collection / kind.value)
+        while batch := await self._threads.run(lambda: [entry.name for entry in islice(entries, _LISTED_AT_ONCE)]):
             for name in batch:
                 if name.startswith(prefix):
-                    try:
+                    with suppress(BadName):
                         yield AssetKey(collection, kind, name)
-                    except BadName:
-                        continue
 
-    def _names(self, directory: Path, depth: int) -> Iterator[str]:
-        try:
-            entries = os.scandir(directory)
-        except FileNotFoundError:
-            return
-        with entries:
+    def _entries(self, directory: str | Path, depth: int = 0) -> Iterator[os.DirEntry[str]]:
+        """The files of one kind in one collection; `depth` is how many directories of the layout lie above."""
+        with suppress(FileNotFoundError), os.scandir(directory) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if depth > 1:
+                if depth < _SHARDS[self._layout]:
                     if entry.is_dir():
-                        yield from self._names(Path(entry.path), depth - 1)
+                        yield from self._entries(entry.path, depth + 1)
                 elif entry.is_file(follow_symlinks=False):
-                    yield entry.name
+                    yield entry
+
+    def files(self, kind: Kind) -> Iterator[Path]:
+        """See `ILocalFiles`."""
+        for directory in self._directories():
+            if directory.name == kind.value:
+                yield from (Path(entry.path) for entry in self._entries(directory))
 
     async def check(self) -> None:
         """See `IAssetStore`."""
@@ -179,17 +185,16 @@ class FilesystemStore:
 
     async def clean(self) -> int:
         """See `ILocalFiles`."""
-        return await self._threads.run(lambda: sum(remove_stale(found) for found in self._staging_directories()))
+        return await self._threads.run(lambda: sum(remove_stale(path / DIRECTORY) for path in self._directories()))
 
-    def _staging_directories(self) -> Iterator[Path]:
-        kinds = {kind.value for kind in Kind}
+    def _directories(self) -> Iterator[Path]:
+        """The root, the collections' directories, and those of originals and thumbnails in them."""
         for directory, subdirectories, _files in os.walk(self._root, followlinks=True):
-            if DIRECTORY in subdirectories:
-                yield Path(directory, DIRECTORY)
-            # Assets are many and have no staging directories among them.
-            subdirectories[:] = [
-                name for name in subdirectories if not name.startswith(".") and Path(directory).name not in kinds
-            ]
+            path = Path(directory)
+            yield path
+            # Below them lie assets only, and they are many.
+            is_kind = path.name in _KINDS and path != self._root
+            subdirectories[:] = [] if is_kind else [name for name in subdirectories if not name.startswith(".")]
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """See `ILocalFiles`."""

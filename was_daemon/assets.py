@@ -1,8 +1,11 @@
 """The use cases: what can be done with an asset, without a word of HTTP."""
 
 import json
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetExists, AssetNotFound, Overloaded
@@ -29,6 +32,7 @@ class Assets:
         spool: Spool,
         pool: WorkerPool,
         overwrite: bool = True,
+        warm: Sequence[int] = (),
     ) -> None:
         self._collections = collections
         self._thumbnails = thumbnails
@@ -36,6 +40,7 @@ class Assets:
         self._spool = spool
         self._pool = pool
         self._overwrite = overwrite
+        self._warm = warm
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
@@ -98,7 +103,8 @@ class Assets:
     async def put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
         """Make `staged` the original `key`, safely stored, and forget the thumbnails of the one it replaces.
 
-        Raises `AssetExists` where replacing is forbidden, and `NoSpace`; the store is unchanged then.
+        The thumbnails of the scales `warm` are made in the background. Raises `AssetExists` where replacing is
+        forbidden, and `NoSpace`; the store is unchanged then.
         """
         store = self._collections.place(key).store
         async with self._locks.holding(key):
@@ -110,7 +116,9 @@ class Assets:
                 async with aclosing(staged.read()) as chunks:
                     stored = await store.write(key, chunks)
             await self._thumbnails.forget(key)
-            return stored
+        if self._warm:
+            Deferred.fromCoroutine(self._thumbnails.warm(key, self._warm))
+        return stored
 
     async def _check_absent(self, key: AssetKey) -> None:
         try:

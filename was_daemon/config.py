@@ -23,6 +23,8 @@ Network = IPv4Network | IPv6Network
 
 _PORT = 8080
 _KEY_BYTES = 24
+_MAX_UPLOAD = Size(4 << 30)
+_WORKER_MEMORY = Size(1 << 30)
 
 
 class ConfigError(Exception):
@@ -46,7 +48,7 @@ class ServerSettings:
     require_token_for_get: bool = False
     static_access: bool = True
     overwrite: bool = True
-    max_upload: Size = Size(4 << 30)
+    max_upload: Size = _MAX_UPLOAD
     trusted_proxies: list[Network] = attrs.field(factory=list)
 
 
@@ -75,9 +77,11 @@ class ThumbnailSettings:
     workers: int = attrs.field(factory=lambda: len(os.sched_getaffinity(0)))
     max_scale: int = 4096
     max_pixels: int = 500_000_000
-    memory: Size = Size(1 << 30)
+    memory: Size = _WORKER_MEMORY
     timeout: float = 30.0
     queue: int = 1000
+    max_size: Size | None = None
+    warm: list[int] = attrs.field(factory=list)
 
 
 @attrs.frozen
@@ -104,7 +108,10 @@ class StoreSettings:
 
 @attrs.frozen
 class Settings:
-    """Everything; `default_store` is the store of what is not assigned to another, `key_source` says where the key is."""
+    """Everything.
+
+    `default_store` is the store of what is not assigned to another; `key_source` says where the key is.
+    """
 
     server: ServerSettings
     stores: Mapping[str, StoreSettings]
@@ -257,6 +264,7 @@ class _Loader:
             ("thumbnails.max_pixels", thumbnails.max_pixels, 1),
             ("thumbnails.queue", thumbnails.queue, 1),
             ("thumbnails.timeout", thumbnails.timeout, 0.001),
+            *((f"thumbnails.warm[{index}]", scale, 1) for index, scale in enumerate(thumbnails.warm)),
         ]:
             if value < least:
                 self._mistakes.add(key, f"must be at least {least}, got {value}")

@@ -9,7 +9,7 @@ A store provides `IAssetStore`. What else it can do it says by providing one of 
 # ruff: noqa: N805
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -44,8 +44,8 @@ class IAssetReader(Interface):
     def read(start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes [start, stop) in non-empty chunks of at most 1 MiB; `stop=None` is the end.
 
-        May be called more than once; who stops early closes the generator. Raises `StoreUnavailable`, `StoreFailed` or `StoreTimeout`, also half-way, and
-        when the version is gone and its bytes with it.
+        May be called more than once; who stops early closes the generator. Raises `StoreUnavailable`, `StoreFailed` or
+        `StoreTimeout`, also half-way, and when the version is gone and its bytes with it.
         """
 
     def close() -> Awaitable[None]:
@@ -57,7 +57,7 @@ class IAssetStore(Interface):
 
     Every method may raise `StoreUnavailable` (down, refused, read-only), `StoreFailed` (it answered nonsense) and
     `StoreTimeout` (no progress); an operation that raised has changed nothing. Methods may be called concurrently and
-    their Deferreds cancelled, which frees what they hold. `str(store)` says to an operator where the files are, without
+    their Deferreds cancelled, which frees what they hold. `str(store)` tells an operator where the files are, without
     a secret.
     """
 
@@ -121,6 +121,9 @@ class ILocalFiles(Interface):
 
     def adopt(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
         """The staging file becomes the asset, as `IAssetStore.write` promises."""
+
+    def files(kind: Kind) -> Iterator[Path]:
+        """Every file of that kind, of all collections; blocks, so it is to be called and used `in_thread`."""
 
     def clean() -> Awaitable[int]:
         """Remove staging files that no process holds any more; fires with their number."""

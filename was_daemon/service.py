@@ -21,6 +21,7 @@ from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
+from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.web.access import Access
 from was_daemon.web.app import AssetServer
@@ -51,8 +52,11 @@ class Options(usage.Options):
 class Housekeeping(Service):
     """Looks at the stores when the daemon starts, and releases everything when it stops."""
 
-    def __init__(self, stores: Mapping[str, IAssetStore], spool: Spool, pool: WorkerPool) -> None:
+    def __init__(
+        self, stores: Mapping[str, IAssetStore], spool: Spool, pool: WorkerPool, evictor: Evictor | None
+    ) -> None:
         self._stores = stores
+        self._evictor = evictor
         self._spool = spool
         self._pool = pool
 
@@ -64,6 +68,8 @@ class Housekeeping(Service):
             if ILocalFiles.providedBy(store):
                 ensureDeferred(self._prepare(f"Store {name}", ILocalFiles(store).clean))
         ensureDeferred(self._prepare("The spool", self._spool.clean))
+        if self._evictor:
+            ensureDeferred(self._evictor.start())
 
     async def _prepare(self, what: str, step: Callable[[], Awaitable[int | None]]) -> None:
         try:
@@ -97,11 +103,12 @@ def makeService(options: Options) -> IService:
     spool = Spool(settings.spool.path)
     pool = WorkerPool(limits.workers, limits.timeout, limits.memory, limits.queue)
     locks: KeyLocks[AssetKey] = KeyLocks()
-    thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels)
-    assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite)
+    evictor = Evictor(_local_thumbnail_stores(settings, stores), limits.max_size) if limits.max_size else None
+    thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, evictor)
+    assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite, limits.warm)
     site = AssetSite(_server(settings, assets, collections).resource(), logFormatter=access_line)
     service = MultiService()
-    Housekeeping(stores, spool, pool).setServiceParent(service)
+    Housekeeping(stores, spool, pool, evictor).setServiceParent(service)
     for description in settings.server.listen:
         strports.service(description, site, reactor).setServiceParent(service)
     _announce(settings, stores)
@@ -116,6 +123,13 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
     mode = settings.collections.mode
     named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}
     return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
+
+
+def _local_thumbnail_stores(settings: Settings, stores: Mapping[str, IAssetStore]) -> list[ILocalFiles]:
+    """The stores that hold thumbnails on this machine's disks."""
+    names = {settings.default_store, *(entry.store for entry in settings.collections.map.values())}
+    holding = [settings.thumbnails.store] if settings.thumbnails.store else sorted(filter(None, names))
+    return [ILocalFiles(stores[name]) for name in holding if ILocalFiles.providedBy(stores[name])]
 
 
 def _server(settings: Settings, assets: Assets, collections: Collections) -> AssetServer:

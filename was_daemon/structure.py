@@ -65,13 +65,13 @@ def structure(table: Any, cls: type[T], key: str, directory: Path, mistakes: Mis
 def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
     if isinstance(error, ClassValidationError):
         located, others = error.group_exceptions()
-        for inner, note in located:
-            _report(inner, f"{key}.{note.name}", mistakes)
+        for inner, attribute in located:
+            _report(inner, f"{key}.{attribute.name}", mistakes)
         for other in others:
             _report(other, key, mistakes)
     elif isinstance(error, IterableValidationError):
-        for inner, note in error.group_exceptions()[0]:
-            _report(inner, f"{key}[{note.index}]" if isinstance(note.index, int) else f"{key}.{note.index}", mistakes)
+        for inner, item in error.group_exceptions()[0]:
+            _report(inner, f"{key}[{item.index}]" if isinstance(item.index, int) else f"{key}.{item.index}", mistakes)
     elif isinstance(error, ForbiddenExtraKeysError):
         for name in sorted(error.extra_fields):
             mistakes.add(f"{key}.{name}", "unknown key")

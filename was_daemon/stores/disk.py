@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -50,7 +51,9 @@ class DiskThreads:
 
         if not self._pool.started:
             self._pool.start()
-        return deferToThreadPool(reactor, self._pool, self._call, function, *args, **kwargs)
+        return deferToThreadPool(
+            IReactorFromThreads(reactor), self._pool, lambda: self._call(function, *args, **kwargs)
+        )
 
     def acquire(
         self, release: Callable[[T], object], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

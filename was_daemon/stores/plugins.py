@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import storage_plugins
 from twisted.plugin import getPlugins
 
+import storage_plugins
 from was_daemon.interfaces import IAssetStorePlugin
 
 

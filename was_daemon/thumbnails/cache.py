@@ -1,28 +1,32 @@
 """Thumbnails that exist: found, made once, published whole, forgotten with their originals."""
 
+import os
 import re
+import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import aclosing, suppress
-from pathlib import Path
 from posixpath import splitext
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from was_daemon.collections import Collections
-from was_daemon.errors import AssetNotFound, BrokenImage, NoThumbnail
+from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
+from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.pool import Job, WorkerPool
 from was_daemon.thumbnails.render import output_format, png_owner
 from was_daemon.thumbnails.worker import Render
 
 _OWNER_BYTES = 1024
-_REMEMBERED = 10_000
+_REFUSED_VERSIONS = 10_000
+_REFUSED_SECONDS = 600
 _THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extension>\.[^.]+)", re.DOTALL)
 _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
 """Extensions of originals whose thumbnails the official server makes as PNG, without saying whose they are."""
@@ -32,9 +36,11 @@ _PROBED_SCALES = 4096
 
 
 class _Making:
-    """A thumbnail under way, and who waits for it."""
+    """Thumbnails of one original under way, and who waits for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: str, background: bool) -> None:
+        self.client = client
+        self.background = background
         self.job: Job | None = None
         self._task: Deferred[None] | None = None
         self._waiters: set[Deferred[None]] = set()
@@ -71,16 +77,25 @@ class _Making:
 class Thumbnails:
     """The thumbnails of all collections."""
 
+    _log = Logger()
+
     def __init__(
-        self, collections: Collections, locks: KeyLocks[AssetKey], spool: Spool, pool: WorkerPool, max_pixels: int
+        self,
+        collections: Collections,
+        locks: KeyLocks[AssetKey],
+        spool: Spool,
+        pool: WorkerPool,
+        max_pixels: int,
+        evictor: Evictor | None = None,
     ) -> None:
         self._collections = collections
         self._locks = locks
         self._spool = spool
         self._pool = pool
         self._max_pixels = max_pixels
+        self._evictor = evictor
         self._making: dict[tuple[AssetKey, str], _Making] = {}
-        self._refused: OrderedDict[tuple[AssetKey, str], NoThumbnail | BrokenImage] = OrderedDict()
+        self._refused: OrderedDict[tuple[AssetKey, str], tuple[float, NoThumbnail | BrokenImage]] = OrderedDict()
 
     async def find(self, key: AssetKey, original: AssetStat, scale: int) -> IAssetReader | None:
         """Open the thumbnail of this version of `key` if there is one; the caller closes it."""
@@ -90,6 +105,8 @@ class Thumbnails:
         except AssetNotFound:
             return None
         if reader.stat.modified >= original.modified and await _belongs_to(reader, thumbnail, key):
+            if self._evictor:
+                self._evictor.used(thumbnail)
             return reader
         await reader.close()
         return None
@@ -115,54 +132,93 @@ class Thumbnails:
         Nothing is published when the original has changed meanwhile. Raises `NoThumbnail`, `BrokenImage`,
         `Overloaded`, and what the stores raise.
         """
-        version = (key, original.etag)
-        if version in self._refused:
-            self._refused.move_to_end(version)
-            raise self._refused[version]
-        shared = (key.thumbnail(scale), original.etag)
-        making = self._making.get(shared)
+        self._check_not_refused((key, original.etag))
+        making = self._making.get((key.thumbnail(scale), original.etag))
         if making is None:
-            making = self._making[shared] = _Making()
-            making.start(self._make(making, key, original, scale, client)).addBoth(lambda _: self._making.pop(shared))
+            making = self._start(_Making(client, background=False), key, original, [scale])
+        elif making.background:
+            making.client, making.background = client, False
+            if making.job:
+                self._pool.promote(making.job, client)
         await making.join()
 
-    async def _make(self, making: _Making, key: AssetKey, original: AssetStat, scale: int, client: str) -> None:
+    async def warm(self, key: AssetKey, scales: Iterable[int]) -> None:
+        """Make those thumbnails of `key` that are missing, from one decoding, when nobody waits for anything else."""
+        try:
+            original = await self._collections.place(key).store.stat(key)
+            missing = []
+            for scale in scales:
+                reader = await self.find(key, original, scale)
+                if reader:
+                    await reader.close()
+                elif (key.thumbnail(scale), original.etag) not in self._making:
+                    missing.append(scale)
+            if missing:
+                await self._start(_Making("", background=True), key, original, missing).join()
+        except AssetError as error:
+            self._log.debug("Could not warm {key}: {error}", key=key, error=error)
+
+    def _start(self, making: _Making, key: AssetKey, original: AssetStat, scales: list[int]) -> _Making:
+        shared = [(key.thumbnail(scale), original.etag) for scale in scales]
+        self._making.update(dict.fromkeys(shared, making))
+
+        def forget(_: None) -> None:
+            for each in shared:
+                del self._making[each]
+
+        making.start(self._make(making, key, original, scales)).addBoth(forget)
+        return making
+
+    async def _make(self, making: _Making, key: AssetKey, original: AssetStat, scales: list[int]) -> None:
         place = self._collections.place(key)
-        thumbnail = key.thumbnail(scale)
-        async with self._spool.local(place.store, key) as source:
-            staged = await self._stage(place.thumbnails, thumbnail)
-            try:
-                output = {
-                    "scale": scale,
-                    "format": output_format(thumbnail.name),
-                    "path": str(staged.path),
-                    "owner": key.name,
-                }
+        staged: dict[int, IStagingFile] = {}
+        try:
+            async with self._spool.local(place.store, key) as source:
+                for scale in scales:
+                    staged[scale] = await self._stage(place.thumbnails, key.thumbnail(scale))
                 making.job = self._pool.submit(
                     Render,
-                    client,
+                    making.client,
+                    making.background,
                     source=str(source),
                     name=key.name,
-                    outputs=[output],
+                    outputs=[_output(key, scale, file) for scale, file in staged.items()],
                     max_pixels=self._max_pixels,
                 )
                 await making.job.done
                 async with self._locks.holding(key):
                     if (await place.store.stat(key)).etag == original.etag:
-                        await _publish(place.thumbnails, staged, thumbnail)
-            except (NoThumbnail, BrokenImage) as refusal:
-                self._remember((key, original.etag), refusal)
-                raise
-            finally:
-                staged.discard()
+                        for scale, file in staged.items():
+                            await self._publish(place.thumbnails, file, key.thumbnail(scale))
+        except (NoThumbnail, BrokenImage) as refusal:
+            self._refuse((key, original.etag), refusal)
+            raise
+        finally:
+            for file in staged.values():
+                file.discard()
 
     async def _stage(self, store: IAssetStore, thumbnail: AssetKey) -> IStagingFile:
         return await (ILocalFiles(store).stage(thumbnail) if ILocalFiles.providedBy(store) else self._spool.stage())
 
-    def _remember(self, version: tuple[AssetKey, str], refusal: NoThumbnail | BrokenImage) -> None:
-        self._refused[version] = refusal
-        if len(self._refused) > _REMEMBERED:
+    async def _publish(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> None:
+        if not ILocalFiles.providedBy(store):
+            async with aclosing(staged.read()) as chunks:
+                await store.write(thumbnail, chunks)
+            return
+        stored = await ILocalFiles(store).adopt(staged, thumbnail)
+        if self._evictor:
+            self._evictor.added(ILocalFiles(store), stored.size)
+
+    def _refuse(self, version: tuple[AssetKey, str], refusal: NoThumbnail | BrokenImage) -> None:
+        """Remember what cannot be made; for a while, because a worker may have been killed for another's greed."""
+        self._refused[version] = (time.monotonic() + _REFUSED_SECONDS, refusal)
+        if len(self._refused) > _REFUSED_VERSIONS:
             self._refused.popitem(last=False)
+
+    def _check_not_refused(self, version: tuple[AssetKey, str]) -> None:
+        until, refusal = self._refused.get(version, (0.0, None))
+        if refusal and time.monotonic() < until:
+            raise type(refusal)(*refusal.args)
 
     async def forget(self, key: AssetKey) -> None:
         """Remove the thumbnails of `key`, of every version and scale, and no others."""
@@ -170,27 +226,34 @@ class Thumbnails:
         if ILocalFiles.providedBy(store):
             # Trying every scale costs the same however many thumbnails there are; listing them would not.
             files = ILocalFiles(store)
-            paths = [files.path(key.thumbnail(scale)) for scale in range(1, _PROBED_SCALES + 1)]
-            await files.in_thread(_remove_files, paths, key)
+            await files.in_thread(_remove_files, files, key)
             return
         root, ending = splitext(key.thumbnail(1).name)
-        async with aclosing(store.list(key.collection, Kind.THUMBNAIL, root[:-1])) as found:
-            thumbnails = [thumbnail async for thumbnail in found if _scale_of(thumbnail, root[:-1], ending)]
+        root = root.removesuffix("1")
+        async with aclosing(store.list(key.collection, Kind.THUMBNAIL, root)) as found:
+            thumbnails = [thumbnail async for thumbnail in found if _scale_of(thumbnail, root, ending)]
         for thumbnail in thumbnails:
             with suppress(AssetNotFound):
-                reader = await store.open(thumbnail)
-                mine = await _belongs_to(reader, thumbnail, key)
-                await reader.close()
-                if mine:
-                    await store.delete(thumbnail)
+                await self._remove(store, thumbnail, key)
+
+    async def _remove(self, store: IAssetStore, thumbnail: AssetKey, key: AssetKey) -> None:
+        reader = await store.open(thumbnail)
+        try:
+            mine = await _belongs_to(reader, thumbnail, key)
+        finally:
+            await reader.close()
+        if mine:
+            await store.delete(thumbnail)
 
 
-async def _publish(store: IAssetStore, staged: IStagingFile, key: AssetKey) -> None:
-    if ILocalFiles.providedBy(store):
-        await ILocalFiles(store).adopt(staged, key)
-    else:
-        async with aclosing(staged.read()) as chunks:
-            await store.write(key, chunks)
+def _output(key: AssetKey, scale: int, file: IStagingFile) -> dict[str, Any]:
+    """A worker's order for one thumbnail."""
+    return {
+        "scale": scale,
+        "format": output_format(key.thumbnail(scale).name),
+        "path": str(file.path),
+        "owner": key.name,
+    }
 
 
 def _scale_of(thumbnail: AssetKey, root: str, ending: str) -> int | None:
@@ -213,16 +276,31 @@ async def _owner(reader: IAssetReader) -> str | None:
         return png_owner(b"".join([chunk async for chunk in chunks]))
 
 
-def _remove_files(paths: Iterable[Path], key: AssetKey) -> None:
-    """Remove those of the thumbnails at `paths` that exist and are `key`'s; blocks."""
-    for path in paths:
+def _remove_files(files: ILocalFiles, key: AssetKey) -> None:
+    """Remove all thumbnails of `key`; blocks."""
+    is_shared = key.thumbnail_extension == ".png"
+    for path in _possible_thumbnails(files, key):
         try:
-            if path.suffix != ".png" or _file_owner(path) in (None, key.name):
-                path.unlink()
+            if not is_shared or _file_owner(path) in (None, key.name):
+                os.unlink(path)  # noqa: PTH108  # a Path for each of thousands that do not exist takes longer than this
         except FileNotFoundError:
             continue
 
 
-def _file_owner(path: Path) -> str | None:
-    with path.open("rb") as file:
+def _possible_thumbnails(files: ILocalFiles, key: AssetKey) -> Iterator[str]:
+    """The paths of the thumbnails of `key` of every scale, whether or not they exist."""
+    directories: dict[str, str] = {}
+    for digits in range(1, len(str(_PROBED_SCALES)) + 1):
+        first, last = 10 ** (digits - 1), min(10**digits - 1, _PROBED_SCALES)
+        prefix = key.thumbnail(first).name.removesuffix(f"{first}{key.thumbnail_extension}")
+        for scale in range(first, last + 1):
+            name = f"{prefix}{scale}{key.thumbnail_extension}"
+            # The directory depends on the first characters only, however the store arranges its files.
+            if name[:4] not in directories:
+                directories[name[:4]] = str(files.path(key.thumbnail(scale)).parent)
+            yield f"{directories[name[:4]]}/{name}"
+
+
+def _file_owner(path: str) -> str | None:
+    with open(path, "rb") as file:  # noqa: PTH123  # as above
         return png_owner(file.read(_OWNER_BYTES))

@@ -4,8 +4,11 @@ ampoule starts the processes, talks to them and retires idle ones. The queue is 
 between clients, serves background work last, and a job can be withdrawn from it.
 """
 
+import os
+import sys
 from collections import deque
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import attrs
 from ampoule.main import ProcessStarter
@@ -95,7 +98,7 @@ class WorkerPool:
             name="thumbnails",
             maxIdle=_IDLE_SECONDS,
             recycleAfter=_RECYCLE_AFTER,
-            starter=ProcessStarter(packages=("twisted", "was_daemon")),
+            starter=_starter(),
             ampChildArgs=(str(memory),),
         )
 
@@ -114,6 +117,13 @@ class WorkerPool:
         self._next()
         return job
 
+    def promote(self, job: Job, client: str) -> None:
+        """Let a job that waits in the background take its turn among those of `client`."""
+        if job.background and not job.running:
+            self._queue.remove(job)
+            job.background, job.client = False, client
+            self._queue.push(job)
+
     def _withdraw(self, job: Job) -> None:
         if not job.running:
             self._queue.remove(job)
@@ -127,19 +137,19 @@ class WorkerPool:
         call = maybeDeferred(self._processes.doWork, job.command, _timeout=self._timeout, **job.arguments)
         call.addErrback(self._explain).addBoth(self._finish, job)
 
-    def _finish(self, outcome: dict[str, Any] | Failure, job: Job) -> None:
+    def _finish(self, outcome: Any, job: Job) -> None:
         self._running -= 1
         if not job.done.called:
             job.done.callback(outcome)
         self._next()
 
-    def _explain(self, failure: Failure) -> None:
+    def _explain(self, failure: Failure) -> NoReturn:
         """Turn what a worker or its process said into the daemon's errors."""
         if failure.check(render.NotAnImage):
             raise NoThumbnail(str(failure.value))
         if failure.check(render.BrokenImage):
             raise BrokenImage(str(failure.value))
-        if failure.check(ProcessTerminated) and failure.value.signal is not None:
+        if isinstance(failure.value, ProcessTerminated) and failure.value.signal is not None:
             raise BrokenImage("reading the file takes more time or memory than is allowed")
         if failure.check(ProcessTerminated, ProcessDone, OSError):
             self._log.failure("A worker process could not be used", failure)
@@ -150,3 +160,12 @@ class WorkerPool:
     async def close(self) -> None:
         """End the processes."""
         await self._processes.stop()
+
+
+def _starter() -> ProcessStarter:
+    """Starts workers that find the modules this process finds, and get nothing else from its environment."""
+    return ProcessStarter(
+        bootstrap="from was_daemon.thumbnails.worker import main; main()",
+        env={"PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)},
+        path="/",
+    )

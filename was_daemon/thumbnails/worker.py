@@ -7,9 +7,19 @@ long. It may die at any moment without more being lost than the job.
 import json
 import os
 import resource
+import sys
 from typing import Any, ClassVar
 
 from ampoule.child import AMPChild
+from twisted.internet.interfaces import IReactorCore
+from twisted.internet.stdio import StandardIO
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 from twisted.protocols import amp
 
 from was_daemon.thumbnails.metadata import read_metadata
@@ -48,14 +58,12 @@ class ReadMetadata(amp.Command):
     response: ClassVar = []
 
 
-class Worker(AMPChild):  # type: ignore[misc]  # ampoule has no types
-    """The worker's end of the pipe; `memory` is its ceiling in bytes."""
+_TO_WORKER, _FROM_WORKER = 3, 4
+"""The descriptors on which ampoule talks to its children."""
 
-    def __init__(self, memory: str) -> None:
-        super().__init__()
-        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.nice(_NICE)
+
+class Worker(AMPChild):  # type: ignore[misc]  # ampoule has no types
+    """The worker's end of the pipe."""
 
     @Render.responder
     def render(self, source: str, name: str, outputs: list[dict[str, Any]], max_pixels: int) -> dict[str, Any]:
@@ -69,3 +77,18 @@ class Worker(AMPChild):  # type: ignore[misc]  # ampoule has no types
         with open(target, "w", encoding="utf-8") as file:  # noqa: PTH123  # one call, in a worker that is to stay small
             json.dump(read_metadata(source), file)
         return {}
+
+
+def main() -> None:
+    """Be a worker process; the first argument is the ceiling of its memory in bytes."""
+    memory = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(_NICE)
+
+    from twisted.internet import reactor
+
+    warnings = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+    globalLogBeginner.beginLoggingTo([FilteringLogObserver(textFileLogObserver(sys.stderr), [warnings])])
+    StandardIO(Worker(), _TO_WORKER, _FROM_WORKER)  # type: ignore[call-arg]  # its annotations are those of Windows
+    IReactorCore(reactor).run()

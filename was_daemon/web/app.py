@@ -69,7 +69,7 @@ class AssetServer:
         app = self.app.__get__(self, type(self))
         return AssetResource(app)
 
-    @app.handle_errors(Exception)
+    @app.handle_errors(Exception)  # type: ignore[arg-type]  # Klein's type has no coroutines here, Klein itself has
     async def answer_error(self, request: AssetRequest, failure: Failure) -> bytes:
         """Every error becomes an answer."""
         return await answer_error(request, failure)

@@ -70,7 +70,9 @@ def _write_headers(
     request.setHeader("Last-Modified", format_date(stat.modified))
     # A replaced asset keeps its address: caches have to ask, and are told 304.
     request.setHeader("Cache-Control", "no-cache")
-    if is_unchanged(request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified):
+    if is_unchanged(
+        request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified
+    ):
         request.setResponseCode(304)
         return None
     media_type = content_type(name)

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
@@ -53,7 +53,7 @@ class Body:
         self._size += len(data)
         if self._size >= _BUFFERED and not self._paused:
             self._paused = True
-            self._channel.transport.pauseProducing()
+            self._network().pauseProducing()
             # It is not the client who is slow now.
             self._channel.setTimeout(None)
         self._wake()
@@ -69,6 +69,9 @@ class Body:
         self._chunks.clear()
         self._resume()
 
+    def _network(self) -> IPushProducer:
+        return IPushProducer(self._channel.transport)
+
     def _wake(self) -> None:
         if self._reader and not self._reader.called:
             self._reader.callback(None)
@@ -76,7 +79,7 @@ class Body:
     def _resume(self) -> None:
         if self._paused:
             self._paused = False
-            self._channel.transport.resumeProducing()
+            self._network().resumeProducing()
             if not self.complete:
                 self._channel.setTimeout(self._channel.timeOut)
 
@@ -161,6 +164,7 @@ class AssetChannel(HTTPChannel):
     requestFactory = AssetRequest
 
     def _respondToBadRequestAndDisconnect(self) -> None:
+        assert self.transport is not None  # noqa: S101  # something was received
         text = b"the request is not valid HTTP"
         self.transport.write(
             b"HTTP/1.1 400 Bad Request\r\n"
@@ -177,6 +181,6 @@ class AssetChannel(HTTPChannel):
 class AssetSite(Site):
     """The factory of connections."""
 
-    protocol = AssetChannel
+    protocol = AssetChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
     requestFactory = AssetRequest
     displayTracebacks = False

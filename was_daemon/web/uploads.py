@@ -6,6 +6,7 @@ What is known when the file begins is checked then, everything when the form is 
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TypeAlias
 from urllib.parse import parse_qsl
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
@@ -23,7 +24,7 @@ _MAX_FIELD_BYTES = 1 << 16
 _MAX_FORM_BYTES = 1 << 20
 """What the fields and headers of an upload may take beside the file."""
 
-_Event = MultipartSegment | bytes | bytearray | None
+_Event: TypeAlias = MultipartSegment | bytes | bytearray | None
 
 
 async def read_form(request: AssetRequest) -> dict[str, str]:
