@@ -19,6 +19,7 @@ run: install
 	$(VENV)/bin/twistd --nodaemon --pidfile= was
 
 test: install
+	sh tests/install-tools.sh
 	$(VENV)/bin/python -m pytest
 
 lint: install

@@ -161,12 +161,10 @@ class FilesystemStore:
         """The files of one kind in one collection; `depth` is how many directories of the layout lie above."""
         with suppress(FileNotFoundError), os.scandir(directory) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
-                    continue
                 if depth < _SHARDS[self._layout]:
-                    if entry.is_dir():
+                    if entry.is_dir() and entry.name != DIRECTORY:
                         yield from self._entries(entry.path, depth + 1)
-                elif entry.is_file(follow_symlinks=False):
+                elif not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                     yield entry
 
     def files(self, kind: Kind) -> Iterator[Path]:

@@ -6,6 +6,7 @@ parts being safe path segments (contract, section 4).
 
 import enum
 import hashlib
+import re
 from posixpath import splitext
 
 import attrs
@@ -16,6 +17,9 @@ MAX_NAME_BYTES = 255
 
 _DISPLAYABLE = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".avif"})
 """Extensions whose files a browser shows in an <img>; the thumbnails of all others are PNG."""
+
+_SHORTENED = re.compile(r"~[0-9a-f]{16}\Z")
+"""The end of a shortened root; one that looks like it by itself is shortened too, so that nobody can forge it."""
 
 
 class Kind(enum.Enum):
@@ -52,6 +56,8 @@ def check_directory(directory: str) -> str:
     if directory:
         for segment in directory.split("/"):
             check_name(segment)
+            if segment in _KINDS:
+                raise BadName("a collection's directory has the name of a kind of assets")
     return directory
 
 
@@ -98,25 +104,23 @@ class Layout(enum.Enum):
         """The key whose path is `path`; raises `AssetNotFound` when none has it and `BadName` when none may."""
         depth = 2 if self is Layout.FLAT else 4
         segments = path.split("/")
-        for segment in segments:
-            check_name(segment)
-        *directory, kind = segments[: max(1, len(segments) - depth + 1)]
-        if kind in _KINDS:
-            key = AssetKey("/".join(directory), Kind(kind), segments[-1])
-            if self.path(key) == path:
-                return key
-        raise AssetNotFound("no such asset")
+        if len(segments) < depth or segments[-depth] not in _KINDS:
+            raise AssetNotFound("no such asset")
+        key = AssetKey("/".join(segments[:-depth]), Kind(segments[-depth]), segments[-1])
+        if self.path(key) != path:
+            raise AssetNotFound("no such asset")
+        return key
 
 
 def _shard(part: str) -> str:
-    """A directory name for up to two characters of a name; short or dotted parts become legal ones."""
+    """The directory for two characters of a name; what is shorter, or would lead upwards, becomes a legal name."""
     return "__" if part == ".." else part.ljust(2, "_")
 
 
 def _shorten(root: str, size: int) -> str:
     """Fit `root` into `size` bytes; what is cut off is replaced by a hash, so that roots stay distinct."""
     encoded = root.encode()
-    if len(encoded) <= size:
+    if len(encoded) <= size and not _SHORTENED.search(root):
         return root
     mark = "~" + hashlib.sha256(encoded).hexdigest()[:16]
     return encoded[: size - len(mark)].decode(errors="ignore") + mark

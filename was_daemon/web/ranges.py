@@ -21,6 +21,8 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
     if not match or not (match["first"] or match["last"]):
         return None
     if not match["first"]:
+        if not size and int(match["last"]):
+            return None
         start, stop = max(0, size - int(match["last"])), size
     else:
         start = int(match["first"])
@@ -41,9 +43,9 @@ def parse_date(header: str) -> int | None:
     """Unix seconds, for an HTTP date; None when it is not one."""
     try:
         date = parsedate_to_datetime(header)
-    except ValueError:
+        return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
         return None
-    return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
 
 
 def is_unchanged(if_none_match: str | None, if_modified_since: str | None, etag: str, modified: float) -> bool:
