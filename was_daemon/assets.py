@@ -14,8 +14,8 @@ from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
+from was_daemon.thumbnails.commands import ReadMetadata
 from was_daemon.thumbnails.pool import WorkerPool
-from was_daemon.thumbnails.worker import ReadMetadata
 
 _ATTEMPTS = 5
 """How often a thumbnail is made anew for one request, because its original changed meanwhile."""
@@ -80,8 +80,8 @@ class Assets:
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
         """The metadata of an original, as the contract's section 3 describes it; raises `AssetNotFound`."""
         store = self._collections.place(key).store
-        await store.stat(key)
-        async with self._spool.local(store, key) as source:
+        original = await store.stat(key)
+        async with self._spool.local(store, key, original.etag) as source:
             answer = await self._spool.stage()
             try:
                 await self._pool.submit(ReadMetadata, client, source=str(source), target=str(answer.path)).done

@@ -25,6 +25,7 @@ _PORT = 8080
 _KEY_BYTES = 24
 _MAX_UPLOAD = Size(4 << 30)
 _WORKER_MEMORY = Size(1 << 30)
+_SPOOL_SIZE = Size(2 << 30)
 
 
 class ConfigError(Exception):
@@ -89,6 +90,7 @@ class SpoolSettings:
     """`[spool]`."""
 
     path: Path = attrs.field(factory=lambda: _default_spool(os.environ))
+    max_size: Size = _SPOOL_SIZE
 
 
 @attrs.frozen

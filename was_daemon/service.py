@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.application import strports
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, setDebugging
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -67,7 +67,7 @@ class Housekeeping(Service):
             ensureDeferred(self._prepare(f"Store {name}", store.check))
             if ILocalFiles.providedBy(store):
                 ensureDeferred(self._prepare(f"Store {name}", ILocalFiles(store).clean))
-        ensureDeferred(self._prepare("The spool", self._spool.clean))
+        ensureDeferred(self._prepare("The spool", self._spool.start))
         if self._evictor:
             ensureDeferred(self._evictor.start())
 
@@ -97,10 +97,11 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     settings = options.settings
+    setDebugging(settings.debug)
     stores = {name: store.plugin.create(store.options) for name, store in settings.stores.items()}
     collections = _collections(settings, stores)
     limits = settings.thumbnails
-    spool = Spool(settings.spool.path)
+    spool = Spool(settings.spool.path, settings.spool.max_size)
     pool = WorkerPool(limits.workers, limits.timeout, limits.memory, limits.queue)
     locks: KeyLocks[AssetKey] = KeyLocks()
     evictor = Evictor(_local_thumbnail_stores(settings, stores), limits.max_size) if limits.max_size else None

@@ -1,28 +1,54 @@
 """Local files for work that needs files: copies of remote originals, uploads on their way, what workers write."""
 
+import hashlib
 import os
 import stat
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from was_daemon.errors import StoreUnavailable
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+
+from was_daemon.errors import AssetError, StoreUnavailable
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey
+from was_daemon.locks import KeyLocks
 from was_daemon.stores.disk import DiskThreads
 from was_daemon.stores.staging import DIRECTORY, StagingFile, remove_stale, stage
 
+_COPIES = "originals"
+
 
 class Spool:
-    """A private directory for temporary files."""
+    """A private directory; it keeps the copies that were used last, within `max_size` bytes and those in use."""
 
-    def __init__(self, root: Path) -> None:
+    _log = Logger()
+
+    def __init__(self, root: Path, max_size: int) -> None:
         self._root = root
+        self._max_size = max_size
         self._threads = DiskThreads(f"spool {root}")
+        self._locks: KeyLocks[AssetKey] = KeyLocks()
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._in_use: Counter[str] = Counter()
+        self._publishing = DeferredLock()
 
-    async def clean(self) -> int:
-        """Remove what a killed process left; fires with the number of files."""
+    async def start(self) -> int:
+        """Take stock of the copies, and remove what a killed process left; fires with the number of such files."""
+        copies = await self._threads.run(self._copies)
+        # Copies made meanwhile are newer.
+        self._sizes = OrderedDict({**copies, **self._sizes})
         return await self._threads.run(remove_stale, self._root / DIRECTORY)
+
+    def _copies(self) -> dict[str, int]:
+        """The sizes of the copies, the least recently used first."""
+        directory = self._root / _COPIES
+        if not directory.is_dir():
+            return {}
+        entries = [(entry.name, entry.stat()) for entry in os.scandir(directory)]
+        return {name: status.st_size for name, status in sorted(entries, key=lambda entry: entry[1].st_atime)}
 
     async def stage(self) -> IStagingFile:
         """Open a temporary file; the caller discards it."""
@@ -37,11 +63,32 @@ class Spool:
         return stage(self._threads, self._root / DIRECTORY)
 
     @asynccontextmanager
-    async def local(self, store: IAssetStore, key: AssetKey) -> AsyncIterator[Path]:
-        """A file with the bytes of `key`, for as long as the context lasts; raises `AssetNotFound`."""
+    async def local(self, store: IAssetStore, key: AssetKey, etag: str) -> AsyncIterator[Path]:
+        """A file with the bytes of `key`, for as long as the context lasts; raises `AssetNotFound`.
+
+        It is the version `etag`, or a later one if that was replaced meanwhile. Each version is fetched once.
+        """
         if ILocalFiles.providedBy(store):
             yield ILocalFiles(store).path(key)
             return
+        async with self._locks.holding(key):
+            name = _copy_name(store, key, etag)
+            if not await self._has(name):
+                name = await self._fetch(store, key)
+            self._in_use[name] += 1
+        try:
+            self._sizes.move_to_end(name)
+            yield self._root / _COPIES / name
+        finally:
+            self._in_use[name] -= 1
+            self._evict()
+
+    async def _has(self, name: str) -> bool:
+        # Whoever cleans up temporary files may have taken it.
+        return name in self._sizes and await self._threads.run((self._root / _COPIES / name).is_file)
+
+    async def _fetch(self, store: IAssetStore, key: AssetKey) -> str:
+        """Copy the current version of `key`; returns the copy's name."""
         staged = await self.stage()
         try:
             reader = await store.open(key)
@@ -51,10 +98,36 @@ class Spool:
                         await staged.write([chunk])
             finally:
                 await reader.close()
-            yield staged.path
+            name = _copy_name(store, key, reader.stat.etag)
+            async with self._publishing:
+                await self._threads.run(staged.publish, self._root / _COPIES / name)
+                self._sizes[name] = reader.stat.size
         finally:
             staged.discard()
+        return name
+
+    def _evict(self) -> None:
+        excess = sum(self._sizes.values()) - self._max_size
+        for name in [name for name in self._sizes if not self._in_use[name]]:
+            if excess <= 0:
+                return
+            excess -= self._sizes.pop(name)
+            Deferred.fromCoroutine(self._remove(name))
+
+    async def _remove(self, name: str) -> None:
+        try:
+            async with self._publishing:
+                # It may have been fetched again while this waited.
+                if name not in self._sizes:
+                    await self._threads.run((self._root / _COPIES / name).unlink, missing_ok=True)
+        except AssetError as error:
+            self._log.error("Could not remove a copy: {error}", error=error)
 
     async def close(self) -> None:
         """End the threads."""
         self._threads.close()
+
+
+def _copy_name(store: IAssetStore, key: AssetKey, etag: str) -> str:
+    version = "\0".join([str(store), key.collection, key.name, etag])
+    return hashlib.sha256(version.encode()).hexdigest()

@@ -19,10 +19,10 @@ from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFi
 from was_daemon.keys import AssetKey, Kind
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
+from was_daemon.thumbnails.commands import Render
 from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.pool import Job, WorkerPool
 from was_daemon.thumbnails.render import output_format, png_owner
-from was_daemon.thumbnails.worker import Render
 
 _OWNER_BYTES = 1024
 _REFUSED_VERSIONS = 10_000
@@ -156,7 +156,7 @@ class Thumbnails:
             if missing:
                 await self._start(_Making("", background=True), key, original, missing).join()
         except AssetError as error:
-            self._log.debug("Could not warm {key}: {error}", key=key, error=error)
+            self._log.info("Could not warm {key}: {error}", key=key, error=error)
 
     def _start(self, making: _Making, key: AssetKey, original: AssetStat, scales: list[int]) -> _Making:
         shared = [(key.thumbnail(scale), original.etag) for scale in scales]
@@ -173,7 +173,7 @@ class Thumbnails:
         place = self._collections.place(key)
         staged: dict[int, IStagingFile] = {}
         try:
-            async with self._spool.local(place.store, key) as source:
+            async with self._spool.local(place.store, key, original.etag) as source:
                 for scale in scales:
                     staged[scale] = await self._stage(place.thumbnails, key.thumbnail(scale))
                 making.job = self._pool.submit(

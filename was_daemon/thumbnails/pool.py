@@ -20,8 +20,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from was_daemon.errors import BrokenImage, NoThumbnail, Overloaded, StoreUnavailable
-from was_daemon.thumbnails import render
-from was_daemon.thumbnails.worker import Worker
+from was_daemon.thumbnails import failures
 
 _IDLE_SECONDS = 60
 _RECYCLE_AFTER = 1000
@@ -92,7 +91,6 @@ class WorkerPool:
         self._queue = FairQueue()
         self._running = 0
         self._processes = ProcessPool(
-            Worker,
             min=0,
             max=workers,
             name="thumbnails",
@@ -145,9 +143,9 @@ class WorkerPool:
 
     def _explain(self, failure: Failure) -> NoReturn:
         """Turn what a worker or its process said into the daemon's errors."""
-        if failure.check(render.NotAnImage):
+        if failure.check(failures.NotAnImage):
             raise NoThumbnail(str(failure.value))
-        if failure.check(render.BrokenImage):
+        if failure.check(failures.BrokenImage):
             raise BrokenImage(str(failure.value))
         if isinstance(failure.value, ProcessTerminated) and failure.value.signal is not None:
             raise BrokenImage("reading the file takes more time or memory than is allowed")

@@ -8,7 +8,7 @@ import json
 import os
 import resource
 import sys
-from typing import Any, ClassVar
+from typing import Any
 
 from ampoule.child import AMPChild
 from twisted.internet.interfaces import IReactorCore
@@ -20,42 +20,12 @@ from twisted.logger import (
     globalLogBeginner,
     textFileLogObserver,
 )
-from twisted.protocols import amp
 
+from was_daemon.thumbnails.commands import ReadMetadata, Render
 from was_daemon.thumbnails.metadata import read_metadata
-from was_daemon.thumbnails.render import BrokenImage, NotAnImage, Output, render
+from was_daemon.thumbnails.render import Output, render
 
 _NICE = 10
-
-
-class Render(amp.Command):
-    """Fill each output with a thumbnail of `source`, whose asset is called `name`."""
-
-    arguments: ClassVar = [
-        (b"source", amp.Unicode()),
-        (b"name", amp.Unicode()),
-        (
-            b"outputs",
-            amp.AmpList(
-                [
-                    (b"scale", amp.Integer()),
-                    (b"format", amp.Unicode()),
-                    (b"path", amp.Unicode()),
-                    (b"owner", amp.Unicode()),
-                ]
-            ),
-        ),
-        (b"max_pixels", amp.Integer()),
-    ]
-    response: ClassVar = []
-    errors: ClassVar = {NotAnImage: b"NOT_AN_IMAGE", BrokenImage: b"BROKEN_IMAGE"}
-
-
-class ReadMetadata(amp.Command):
-    """Write the metadata of `source` to `target` as JSON: an AMP value holds 64 KiB at most."""
-
-    arguments: ClassVar = [(b"source", amp.Unicode()), (b"target", amp.Unicode())]
-    response: ClassVar = []
 
 
 _TO_WORKER, _FROM_WORKER = 3, 4
