@@ -3,12 +3,17 @@
 import os
 import sys
 import time
+from contextlib import aclosing
 from pathlib import Path
 
 import click
+from twisted.internet import task
+from twisted.internet.defer import Deferred
 
 from was_daemon import __version__, tokens
 from was_daemon.config import ConfigError, Settings, load
+from was_daemon.interfaces import IAssetStore
+from was_daemon.testing.live import check_live
 
 _CONFIG = click.option("--config", "-c", type=click.Path(path_type=Path), help="The daemon's configuration.")
 
@@ -28,6 +33,35 @@ def token(filename: str, config: Path | None) -> None:
     if key is None:
         raise click.ClickException("the server runs without a key, and needs no tokens")
     click.echo(tokens.sign(key, filename, int(time.time())))
+
+
+@main.command("check-store")
+@click.argument("name")
+@click.option("--collection", default="", help="The collection's directory to try in; the store's root by default.")
+@_CONFIG
+def check_store(name: str, collection: str, config: Path | None) -> None:
+    """Try every promise of a store on the live store NAME, one line each.
+
+    Works with one asset of an unguessable name, which it removes again; touches no other.
+    """
+    settings = _settings(config)
+    if name not in settings.stores:
+        raise click.ClickException(f"no store is called {name}; there are {', '.join(settings.stores)}")
+    chosen = settings.stores[name]
+    task.react(lambda _: Deferred.fromCoroutine(_check_store(chosen.plugin.create(chosen.options), collection)))
+
+
+async def _check_store(store: IAssetStore, collection: str) -> None:
+    kept = True
+    try:
+        async with aclosing(check_live(store, collection)) as promises:
+            async for promise, problem in promises:
+                kept = kept and problem is None
+                click.echo(f"ok      {promise}" if problem is None else f"FAILED  {promise}: {problem}")
+    finally:
+        await store.close()
+    if not kept:
+        raise SystemExit(1)
 
 
 def _settings(config: Path | None) -> Settings:
