@@ -1,6 +1,7 @@
 """The configuration: TOML and environment in, frozen settings out, every mistake reported with its key."""
 
 import os
+import re
 import secrets
 import tempfile
 import tomllib
@@ -21,7 +22,11 @@ from was_daemon.structure import Mistakes, Size, structure
 
 Network = IPv4Network | IPv6Network
 
+TCP_PORT = re.compile(r"(?:tcp6?|ssl):(?:port=)?([0-9]+)")
+"""An endpoint description that names a port."""
+
 _PORT = 8080
+_LAST_PORT = 65535
 _KEY_BYTES = 24
 _MAX_UPLOAD = Size(4 << 30)
 _WORKER_MEMORY = Size(1 << 30)
@@ -178,6 +183,20 @@ def _default_spool(environ: Mapping[str, str]) -> Path:
     return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{os.geteuid()}"
 
 
+def _is_server_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0
+            and not parts.query
+            and not parts.fragment
+        )
+    except ValueError:
+        return False
+
+
 class _Loader:
     """One reading of a configuration; collects mistakes until the end."""
 
@@ -198,8 +217,8 @@ class _Loader:
         plugins: PluginSettings = self._section("plugins")
         stores = self._stores(plugins)
         default = collections.store or next(iter(stores), "main")
-        self._check_collections(collections, stores)
-        self._check_store("thumbnails.store", thumbnails.store, stores)
+        self._check_collections(collections, default)
+        self._check_store("thumbnails.store", thumbnails.store)
         self._check_numbers(server, thumbnails)
         self._check_listen(server)
         key, key_source = self._key(server)
@@ -235,27 +254,29 @@ class _Loader:
             stores[name] = StoreSettings(plugin, options)
         return stores
 
-    def _check_store(self, key: str, name: str | None, stores: Mapping[str, StoreSettings]) -> None:
-        if name is not None and name not in self._document.get("stores", {}):
+    def _check_store(self, key: str, name: str | None) -> None:
+        tables = self._document.get("stores")
+        if name is not None and isinstance(tables, dict) and name not in tables:
             self._mistakes.add(key, f'no store is called "{name}"')
 
-    def _check_collections(self, settings: CollectionsSettings, stores: Mapping[str, StoreSettings]) -> None:
-        self._check_store("collections.store", settings.store, stores)
+    def _check_collections(self, settings: CollectionsSettings, default: str) -> None:
+        self._check_store("collections.store", settings.store)
         if settings.mode not in ("single", "map", "auto"):
             self._mistakes.add("collections.mode", f'expected "single", "map" or "auto", got "{settings.mode}"')
         if settings.mode == "map" and not settings.map:
             self._mistakes.add("collections.map", "is missing")
         if settings.mode != "map" and settings.map:
             self._mistakes.add("collections.map", 'is used only with mode = "map"')
-        homes: dict[str, str | None] = {}
+        homes: dict[str, str] = {}
         for name, collection in settings.map.items():
             key = f"collections.map.{name}"
-            self._check_store(f"{key}.store", collection.store, stores)
+            self._check_store(f"{key}.store", collection.store)
             try:
                 check_directory(collection.directory)
             except BadName as error:
                 self._mistakes.add(f"{key}.directory", str(error))
-            if homes.setdefault(collection.directory, collection.store) != collection.store:
+            home = collection.store or default
+            if homes.setdefault(collection.directory, home) != home:
                 self._mistakes.add(f"{key}.directory", "another collection has this directory on another store")
 
     def _check_numbers(self, server: ServerSettings, thumbnails: ThumbnailSettings) -> None:
@@ -279,6 +300,9 @@ class _Loader:
         for index, description in enumerate(server.listen):
             try:
                 serverFromString(reactor, description)
+                port = TCP_PORT.match(description)
+                if port and int(port[1]) > _LAST_PORT:
+                    raise ValueError(f"there is no port {port[1]}")
             except Exception as error:  # each endpoint parser has its own, down to what OpenSSL raises
                 reason = str(error) or type(error).__name__
                 self._mistakes.add(f"server.listen[{index}]", f'"{description}" is not usable: {reason}')
@@ -287,8 +311,7 @@ class _Loader:
         public_url = server.public_url or self._public_url_of_environment()
         if public_url is None:
             return None
-        parts = urlsplit(public_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        if not _is_server_address(public_url):
             self._mistakes.add("server.public_url", f'expected the address of a server, got "{public_url}"')
         return public_url.rstrip("/")
 
@@ -314,6 +337,8 @@ class _Loader:
             key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
         if key:
             return key, source
+        if server.key_file is not None and key is None:
+            return None, source
         if server.insecure_no_key:
             return None, "not set: anybody may write and delete"
         self._mistakes.add("server.key", "is missing or empty: set key, key_file or $ATTACHMENT_KEY")

@@ -124,3 +124,8 @@ def _shorten(root: str, size: int) -> str:
         return root
     mark = "~" + hashlib.sha256(encoded).hexdigest()[:16]
     return encoded[: size - len(mark)].decode(errors="ignore") + mark
+
+
+def shortened_from(root: str) -> str | None:
+    """How the names begin whose thumbnails have this shortened root; None when it was not shortened."""
+    return _SHORTENED.sub("", root) if _SHORTENED.search(root) else None

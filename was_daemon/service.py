@@ -1,7 +1,6 @@
 """Builds the daemon from its settings, and nothing else."""
 
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from twisted.python import usage
 from was_daemon import __version__
 from was_daemon.assets import Assets
 from was_daemon.collections import Collections, Place
-from was_daemon.config import ConfigError, Settings, load
+from was_daemon.config import TCP_PORT, ConfigError, Settings, load
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore, ILocalFiles
 from was_daemon.keys import AssetKey
@@ -29,8 +28,6 @@ from was_daemon.web.log import access_line
 from was_daemon.web.protocol import AssetSite
 
 _log = Logger()
-
-_TCP_PORT = re.compile(r"tcp:(?:port=)?([1-9][0-9]*)")
 
 
 class Options(usage.Options):
@@ -155,7 +152,7 @@ def _server(settings: Settings, assets: Assets, collections: Collections) -> Ass
 def _announce(settings: Settings, stores: Mapping[str, IAssetStore]) -> None:
     """Tell the operator what runs, and what to enter in Specify."""
     server = settings.server
-    port = next(filter(None, map(_TCP_PORT.match, server.listen)), None)
+    port = next(filter(None, map(TCP_PORT.match, server.listen)), None)
     url = server.public_url or (f"http://localhost:{port[1]}" if port else "the address of this server")
     _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
     for name, store in stores.items():

@@ -5,6 +5,7 @@ cattrs does the work; the hooks here refuse what it would convert (`"12"` is no 
 
 import enum
 import json
+import math
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -15,6 +16,7 @@ import attrs
 from cattrs import BaseValidationError, Converter
 from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn
 
 T = TypeVar("T")
 
@@ -48,18 +50,29 @@ class Mistakes:
 
 
 def structure(table: Any, cls: type[T], key: str, directory: Path, mistakes: Mistakes) -> T | None:
-    """An instance of the attrs class `cls` from `table`, or None after adding the mistakes.
+    """An instance of the attrs class `cls` from `table`; what is wrong is added to `mistakes` and left out.
 
-    `key` is what the table is called; relative paths in it start at `directory`.
+    None when there is no instance without it. `key` is what the table is called; relative paths in it start at
+    `directory`.
     """
-    if not isinstance(table, dict):
-        mistakes.add(key, f"expected a table, got {_shown(table)}")
-        return None
+    converter = _converter(directory)
     try:
-        return _converter(directory).structure(table, cls)
-    except BaseValidationError as error:
+        return converter.structure(table, cls)
+    except (BaseValidationError, ValueError) as error:
         _report(error, key, mistakes)
+        if not isinstance(error, ClassValidationError):
+            return None
+        wrong = _wrong_keys(error)
+    try:
+        return converter.structure({name: value for name, value in table.items() if name not in wrong}, cls)
+    except BaseValidationError:
         return None
+
+
+def _wrong_keys(error: ClassValidationError) -> set[str]:
+    located, others = error.group_exceptions()
+    unknown = [other.extra_fields for other in others if isinstance(other, ForbiddenExtraKeysError)]
+    return {attribute.name for _, attribute in located}.union(*unknown)
 
 
 def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
@@ -82,7 +95,7 @@ def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
 
 
 def _converter(directory: Path) -> Converter:
-    converter = Converter(forbid_extra_keys=True)
+    converter = Converter()
     for cls, name in [(bool, "true or false"), (int, "an integer"), (str, "a text")]:
         converter.register_structure_hook(cls, _exactly(cls, name))
     converter.register_structure_hook(float, _number)
@@ -90,6 +103,7 @@ def _converter(directory: Path) -> Converter:
     converter.register_structure_hook(Path, lambda value, _: directory / Path(_text(value)).expanduser())
     converter.register_structure_hook(IPv4Network | IPv6Network, _network)
     converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
+    converter.register_structure_hook_factory(attrs.has, lambda cls: _table_hook(cls, converter))
     # A text is iterable too, and would become a list of its letters.
     converter.register_structure_hook_factory(is_sequence, lambda cls: _list_hook(cls, converter))
     return converter
@@ -111,7 +125,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any, _: Any) -> float:
-    if type(value) not in (int, float):
+    if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError(f"expected a number, got {_shown(value)}")
     return float(value)
 
@@ -136,6 +150,17 @@ def _member(value: Any, cls: type[enum.Enum]) -> enum.Enum:
             return member
     known = " or ".join(_shown(member.value) for member in cls)
     raise ValueError(f"expected {known}, got {_shown(value)}")
+
+
+def _table_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
+    convert: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+
+    def structured(value: Any, type_: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError(f"expected a table, got {_shown(value)}")
+        return convert(value, type_)
+
+    return structured
 
 
 def _list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
-from was_daemon.keys import AssetKey, Kind
+from was_daemon.keys import AssetKey, Kind, shortened_from
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.commands import Render
@@ -116,15 +116,23 @@ class Thumbnails:
         match = _THUMBNAIL_NAME.fullmatch(thumbnail.name)
         if not match:
             return []
-        names = [match["root"] + match["extension"]]
-        if match["extension"] == ".png":
-            reader = await self._collections.place(thumbnail).thumbnails.open(thumbnail)
+        scale = int(match["scale"])
+        keys = await self._candidates(thumbnail, match["root"], match["extension"])
+        return [(key, scale) for key in keys if key.thumbnail(scale) == thumbnail]
+
+    async def _candidates(self, thumbnail: AssetKey, root: str, extension: str) -> list[AssetKey]:
+        place = self._collections.place(thumbnail)
+        beginning = shortened_from(root)
+        if beginning is not None:
+            async with aclosing(place.store.list(thumbnail.collection, Kind.ORIGINAL, beginning)) as originals:
+                return [key async for key in originals]
+        names = [root + extension]
+        if extension == ".png":
+            reader = await place.thumbnails.open(thumbnail)
             owner = await _owner(reader)
             await reader.close()
-            names = [owner] if owner else [match["root"] + extension for extension in _OFFICIAL_PNG]
-        keys = [AssetKey(thumbnail.collection, Kind.ORIGINAL, name) for name in names]
-        scale = int(match["scale"])
-        return [(key, scale) for key in keys if key.thumbnail(scale) == thumbnail]
+            names = [owner] if owner else [root + other for other in _OFFICIAL_PNG]
+        return [AssetKey(thumbnail.collection, Kind.ORIGINAL, name) for name in names]
 
     async def make(self, key: AssetKey, original: AssetStat, scale: int, client: str) -> None:
         """Make the thumbnail of this version of `key`; whoever asks for it meanwhile shares the work.

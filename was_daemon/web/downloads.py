@@ -53,7 +53,10 @@ async def send_asset(request: AssetRequest, reader: IAssetReader, name: str, dow
     `name` is the stored name, which decides the type.
     """
     try:
-        span = _write_headers(request, reader, name, download_name)
+        try:
+            span = _set_headers(request, reader, name, download_name)
+        except Unsatisfiable:
+            return _refuse_range(request, reader.stat.size)
         if span and request.method != b"HEAD":
             await _stream(request, reader, *span)
         return b""
@@ -61,10 +64,18 @@ async def send_asset(request: AssetRequest, reader: IAssetReader, name: str, dow
         await reader.close()
 
 
-def _write_headers(
+def _refuse_range(request: AssetRequest, size: int) -> bytes:
+    text = f"the range is outside of the {size} bytes".encode()
+    request.setResponseCode(416)
+    request.setHeader("Content-Range", f"bytes */{size}")
+    request.setHeader("Content-Length", str(len(text)))
+    return text
+
+
+def _set_headers(
     request: AssetRequest, reader: IAssetReader, name: str, download_name: str | None
 ) -> tuple[int, int] | None:
-    """Set status and headers; return the range [start, stop) to send, None for no body."""
+    """Set status and headers; return the range [start, stop) to send, None for no body. Raises `Unsatisfiable`."""
     stat = reader.stat
     request.setHeader("ETag", f'"{stat.etag}"')
     request.setHeader("Last-Modified", format_date(stat.modified))
@@ -75,6 +86,7 @@ def _write_headers(
     ):
         request.setResponseCode(304)
         return None
+    span = _requested_range(request, reader)
     media_type = content_type(name)
     request.setHeader("Content-Type", media_type)
     request.setHeader("Accept-Ranges", "bytes")
@@ -82,13 +94,6 @@ def _write_headers(
         request.setHeader("Content-Security-Policy", "sandbox")
     if download_name:
         request.setHeader("Content-Disposition", content_disposition(download_name))
-    try:
-        span = _requested_range(request, reader)
-    except Unsatisfiable:
-        request.setResponseCode(416)
-        request.setHeader("Content-Range", f"bytes */{stat.size}")
-        request.setHeader("Content-Length", "0")
-        return None
     if span:
         request.setResponseCode(206)
         request.setHeader("Content-Range", f"bytes {span[0]}-{span[1] - 1}/{stat.size}")

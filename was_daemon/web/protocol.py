@@ -125,6 +125,13 @@ class AssetRequest(Request):
             self._stop_lingering()
             super().finish()
 
+    def process(self) -> None:
+        """Call the resource."""
+        if self.path == b"*" and self.method != b"OPTIONS":
+            # Twisted has an answer of its own for these. This way they find no route, and get ours.
+            self.path = b"/*"
+        super().process()
+
     def write(self, data: bytes) -> None:
         """Send `data`, after the headers that every answer has."""
         if not self.startedWriting:
@@ -162,6 +169,10 @@ class AssetChannel(HTTPChannel):
     """A connection; even what cannot be parsed gets an answer that clients understand."""
 
     requestFactory = AssetRequest
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A header, or the request line, is too long."""
+        self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         assert self.transport is not None  # noqa: S101  # something was received

@@ -111,7 +111,7 @@ class Fields:
         try:
             # A part's own charset counts; Specify 6 sends ISO-8859-1.
             self.values[name] = self._data.decode(self._segment.charset or "utf-8")
-        except (LookupError, UnicodeDecodeError):
+        except (LookupError, ValueError):
             raise BadRequest("a field's text does not match its charset") from None
 
 
