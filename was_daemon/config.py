@@ -263,7 +263,7 @@ class _Loader:
         self._check_store("collections.store", settings.store)
         if settings.mode not in ("single", "map", "auto"):
             self._mistakes.add("collections.mode", f'expected "single", "map" or "auto", got "{settings.mode}"')
-        if settings.mode == "map" and not settings.map:
+        if settings.mode == "map" and not self._document.get("collections", {}).get("map"):
             self._mistakes.add("collections.map", "is missing")
         if settings.mode != "map" and settings.map:
             self._mistakes.add("collections.map", 'is used only with mode = "map"')
@@ -298,6 +298,9 @@ class _Loader:
         if not server.listen:
             self._mistakes.add("server.listen", "is empty")
         for index, description in enumerate(server.listen):
+            if description.startswith("systemd:") and "LISTEN_FDS" not in self._environ:
+                # systemd's sockets are there for the service, not for an operator's command.
+                continue
             try:
                 serverFromString(reactor, description)
                 port = TCP_PORT.match(description)
@@ -337,7 +340,8 @@ class _Loader:
             key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
         if key:
             return key, source
-        if server.key_file is not None and key is None:
+        if key is None and self._document.get("server", {}).keys() & {"key", "key_file"}:
+            # What is wrong with it was reported already.
             return None, source
         if server.insecure_no_key:
             return None, "not set: anybody may write and delete"
