@@ -159,7 +159,7 @@ class FilesystemStore:
 
     def _entries(self, directory: str | Path, depth: int = 0) -> Iterator[os.DirEntry[str]]:
         """The files of one kind in one collection; `depth` is how many directories of the layout lie above."""
-        with suppress(FileNotFoundError), os.scandir(directory) as entries:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
             for entry in entries:
                 if depth < _SHARDS[self._layout]:
                     if entry.is_dir() and entry.name != DIRECTORY:

@@ -25,12 +25,12 @@ CHUNK = 1 << 19
 
 _IOV_MAX = 1024
 
+_log = Logger()
+
 
 @implementer(IStagingFile)
 class StagingFile:
     """A locked, open file in a staging directory. Made by `stage`."""
-
-    _log = Logger()
 
     def __init__(self, threads: DiskThreads, path: Path, fd: int) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class StagingFile:
         """See `IStagingFile`."""
         if self._open:
             self._threads.run(self.remove).addErrback(
-                lambda failure: self._log.failure("Could not remove a staging file", failure)
+                lambda failure: _log.failure("Could not remove a staging file", failure)
             )
 
     def publish(self, target: Path) -> os.stat_result:
@@ -129,6 +129,9 @@ def _remove_unlocked(path: Path) -> bool:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
+        return False
+    except OSError as error:
+        _log.warn("What is {path}? {error}", path=path, error=error)
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

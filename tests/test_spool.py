@@ -1,0 +1,176 @@
+"""The spool: local copies of remote originals, each version fetched once, within a size."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred, gatherResults
+
+from storage_plugins.filesystem import FilesystemStore
+from was_daemon.errors import AssetNotFound, StoreUnavailable
+from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.spool import Spool
+from was_daemon.testing.memory import MemoryReader, MemoryStore
+from was_daemon.testing.streams import chunked
+
+async_test = pytest_twisted.ensureDeferred
+
+
+def original(name: str) -> AssetKey:
+    return AssetKey("", Kind.ORIGINAL, name)
+
+
+class CountingStore(MemoryStore):
+    """Counts how often each original is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+
+    async def open(self, key: AssetKey) -> MemoryReader:
+        self.opened.append(key.name)
+        return await super().open(key)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Generator[Spool, None, None]:
+    spool = Spool(tmp_path / "spool", 1000)
+    yield spool
+    pytest_twisted.blockon(Deferred.fromCoroutine(spool.close()))
+
+
+@pytest.fixture
+def store() -> CountingStore:
+    return CountingStore()
+
+
+async def put(store: MemoryStore, name: str, content: bytes) -> str:
+    return (await store.write(original(name), chunked(content))).etag
+
+
+async def spooled(spool: Spool, store: MemoryStore, name: str) -> bytes:
+    """What the spool says the current version of `name` contains."""
+    stat = await store.stat(original(name))
+    async with spool.local(store, original(name), stat.etag) as path:
+        return path.read_bytes()
+
+
+def copies(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "spool" / "originals").iterdir())
+
+
+@async_test
+async def test_a_copy_has_the_bytes_of_the_original(spool: Spool, store: CountingStore) -> None:
+    await put(store, "a", b"abc" * 50)
+    assert await spooled(spool, store, "a") == b"abc" * 50
+
+
+@async_test
+async def test_an_original_is_fetched_once(spool: Spool, store: CountingStore) -> None:
+    await put(store, "a", b"abc")
+    everyone = [Deferred.fromCoroutine(spooled(spool, store, "a")) for _ in range(10)]
+    assert set(await gatherResults(everyone)) == {b"abc"}
+    assert await spooled(spool, store, "a") == b"abc"
+    assert store.opened == ["a"]
+
+
+@async_test
+async def test_a_new_version_is_fetched_anew(spool: Spool, store: CountingStore) -> None:
+    await put(store, "a", b"old")
+    await spooled(spool, store, "a")
+    await put(store, "a", b"new")
+    assert await spooled(spool, store, "a") == b"new"
+
+
+@async_test
+async def test_a_version_that_is_gone_gives_the_one_that_took_its_place(spool: Spool, store: CountingStore) -> None:
+    old = await put(store, "a", b"old")
+    await put(store, "a", b"new")
+    async with spool.local(store, original("a"), old) as path:
+        assert path.read_bytes() == b"new"
+    assert await spooled(spool, store, "a") == b"new"
+    assert store.opened == ["a"]
+
+
+@async_test
+async def test_the_copies_used_last_are_kept(spool: Spool, store: CountingStore, tmp_path: Path) -> None:
+    for name in "abc":
+        await put(store, name, name.encode() * 400)
+    for name in "abac":
+        await spooled(spool, store, name)
+    store.opened.clear()
+    for name in "ac":
+        await spooled(spool, store, name)
+    assert store.opened == []
+    await spooled(spool, store, "b")
+    assert store.opened == ["b"]
+
+
+@async_test
+async def test_a_copy_in_use_is_not_evicted(spool: Spool, store: CountingStore) -> None:
+    etag = await put(store, "large", b"x" * 5000)
+    await put(store, "other", b"y" * 900)
+    async with spool.local(store, original("large"), etag) as path:
+        await spooled(spool, store, "other")
+        assert path.read_bytes() == b"x" * 5000
+
+
+@async_test
+async def test_a_missing_original_leaves_nothing(spool: Spool, store: CountingStore, tmp_path: Path) -> None:
+    with pytest.raises(AssetNotFound):
+        async with spool.local(store, original("missing"), "any"):
+            raise AssertionError
+    assert not (tmp_path / "spool" / "originals").exists()
+
+
+@async_test
+async def test_a_copy_that_somebody_removed_is_fetched_again(
+    spool: Spool, store: CountingStore, tmp_path: Path
+) -> None:
+    await put(store, "a", b"abc")
+    await spooled(spool, store, "a")
+    for copy in copies(tmp_path):
+        copy.unlink()
+    assert await spooled(spool, store, "a") == b"abc"
+
+
+@async_test
+async def test_copies_outlive_the_process(spool: Spool, store: CountingStore, tmp_path: Path) -> None:
+    await put(store, "a", b"abc")
+    await spooled(spool, store, "a")
+    later = Spool(tmp_path / "spool", 1000)
+    await later.start()
+    assert await spooled(later, store, "a") == b"abc"
+    assert store.opened == ["a"]
+    await later.close()
+
+
+@async_test
+async def test_unfinished_files_of_a_killed_process_are_removed(spool: Spool, tmp_path: Path) -> None:
+    staging = tmp_path / "spool" / ".staging"
+    staging.mkdir(parents=True)
+    (staging / "left").write_bytes(b"half")
+    mine = await spool.stage()
+    assert await spool.start() == 1
+    assert [path.name for path in staging.iterdir()] == [mine.path.name]
+    mine.discard()
+
+
+@async_test
+async def test_local_files_are_not_copied(spool: Spool, tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path / "store", Layout.FLAT)
+    stat = await store.write(original("a"), chunked(b"abc"))
+    async with spool.local(store, original("a"), stat.etag) as path:
+        assert path == store.path(original("a"))
+    await store.close()
+
+
+@async_test
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+async def test_a_directory_of_somebody_else_is_not_used(spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    os.chown(tmp_path / "spool", 12345, 12345)
+    with pytest.raises(StoreUnavailable):
+        await spool.stage()
