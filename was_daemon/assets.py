@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetExists, AssetNotFound, Overloaded
-from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IStagingFile
+from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IRedirects, IStagingFile, IThumbnails
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
+from was_daemon.media import media_type
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.commands import ReadMetadata
@@ -46,35 +47,42 @@ class Assets:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
         return await self._collections.place(key).store.open(key)
 
-    async def thumbnail(self, key: AssetKey, scale: int, client: str) -> IAssetReader:
+    async def redirect(self, key: AssetKey, download_name: str | None) -> str | None:
+        """The URL to send whoever wants an original to; None when it is to be served from here."""
+        place = self._collections.place(key)
+        return await IRedirects(place.store).url(key, media_type(key.name), download_name) if place.redirect else None
+
+    async def thumbnail(self, key: AssetKey, scale: int, client: str) -> tuple[IAssetReader, str]:
         """Open the thumbnail of an original, which is made first when there is none; the caller closes it.
 
-        `client` takes turns with others when there is much to do. Raises `AssetNotFound` (no such original),
-        `NoThumbnail`, `BrokenImage`, `Overloaded`.
+        Fires with the media type, too. `client` takes turns with others when there is much to do. Raises
+        `AssetNotFound` (no such original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
         """
-        store = self._collections.place(key).store
+        place = self._collections.place(key)
+        store = place.store
+        if place.makes_thumbnails:
+            return await IThumbnails(store).thumbnail(key, scale)
         for _ in range(_ATTEMPTS):
             original = await store.stat(key)
             reader = await self._thumbnails.find(key, original, scale)
             if reader:
-                return reader
+                return reader, media_type(key.thumbnail(scale).name)
             await self._thumbnails.make(key, original, scale, client)
         raise Overloaded("the original keeps changing")
 
-    async def existing_thumbnail(self, thumbnail: AssetKey) -> IAssetReader:
+    async def existing_thumbnail(self, thumbnail: AssetKey) -> tuple[IAssetReader, str]:
         """Open a thumbnail by its own key, if it is one of an original's current version; the caller closes it.
 
-        Raises `AssetNotFound`.
+        Fires with the media type, too. Raises `AssetNotFound`.
         """
-        store = self._collections.place(thumbnail).store
+        place = self._collections.place(thumbnail)
         for key, scale in await self._thumbnails.owners(thumbnail):
-            try:
-                original = await store.stat(key)
-            except AssetNotFound:
-                continue
-            reader = await self._thumbnails.find(key, original, scale)
-            if reader:
-                return reader
+            with suppress(AssetNotFound):
+                if place.makes_thumbnails:
+                    return await IThumbnails(place.store).thumbnail(key, scale)
+                reader = await self._thumbnails.find(key, await place.store.stat(key), scale)
+                if reader:
+                    return reader, media_type(thumbnail.name)
         raise AssetNotFound("no such asset")
 
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
@@ -115,8 +123,8 @@ class Assets:
             else:
                 async with aclosing(staged.read()) as chunks:
                     stored = await store.write(key, chunks)
-            await self._thumbnails.forget(key)
-        if self._warm:
+            await self._forget_thumbnails(key)
+        if self._warm and not self._collections.place(key).makes_thumbnails:
             Deferred.fromCoroutine(self._thumbnails.warm(key, self._warm))
         return stored
 
@@ -133,4 +141,8 @@ class Assets:
             try:
                 await self._collections.place(key).store.delete(key)
             finally:
-                await self._thumbnails.forget(key)
+                await self._forget_thumbnails(key)
+
+    async def _forget_thumbnails(self, key: AssetKey) -> None:
+        if not self._collections.place(key).makes_thumbnails:
+            await self._thumbnails.forget(key)

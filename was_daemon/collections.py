@@ -5,17 +5,26 @@ from collections.abc import Mapping
 import attrs
 
 from was_daemon.errors import BadName, UnknownCollection
-from was_daemon.interfaces import IAssetStore
+from was_daemon.interfaces import IAssetStore, IThumbnails
 from was_daemon.keys import AssetKey, Kind, check_name
 
 
 @attrs.frozen
 class Place:
-    """A collection's directory in a store, and the store of its thumbnails."""
+    """A collection's directory in a store, and the store of its thumbnails.
+
+    With `redirect`, clients are sent to the store for originals.
+    """
 
     directory: str
     store: IAssetStore
     thumbnails: IAssetStore
+    redirect: bool = False
+
+    @property
+    def makes_thumbnails(self) -> bool:
+        """Whether thumbnails are the store's own business."""
+        return self.thumbnails is self.store and bool(IThumbnails.providedBy(self.store))
 
 
 class Collections:

@@ -107,10 +107,11 @@ class PluginSettings:
 
 @attrs.frozen
 class StoreSettings:
-    """`[stores.NAME]`: the plugin, and an instance of its options class."""
+    """`[stores.NAME]`: the plugin, an instance of its options class, and what every store's table may say."""
 
     plugin: IAssetStorePlugin
     options: Any
+    redirect: bool
 
 
 @attrs.frozen
@@ -249,9 +250,12 @@ class _Loader:
                 known = ", ".join(sorted(available))
                 self._mistakes.add(f"{key}.plugin", f'no plugin is called "{table["plugin"]}"; there are {known}')
                 continue
-            rest = {option: value for option, value in table.items() if option != "plugin"}
+            redirect = table.get("redirect", False)
+            if not isinstance(redirect, bool):
+                self._mistakes.add(f"{key}.redirect", "expected true or false")
+            rest = {option: value for option, value in table.items() if option not in ("plugin", "redirect")}
             options = structure(rest, plugin.options, key, self._directory, self._mistakes)
-            stores[name] = StoreSettings(plugin, options)
+            stores[name] = StoreSettings(plugin, options, redirect)
         return stores
 
     def _check_store(self, key: str, name: str | None) -> None:

@@ -132,6 +132,26 @@ class ILocalFiles(Interface):
         """Call a blocking `function` in one of the store's threads. OSErrors are raised as the store's errors."""
 
 
+class IRedirects(Interface):
+    """A store whose originals have addresses that clients may be sent to. Used where `redirect = true` asks for it."""
+
+    def url(key: AssetKey, media_type: str, download_name: str | None) -> Awaitable[str]:
+        """An absolute URL from which anybody who is told it gets the original, at least for the next minute.
+
+        Where the store can decide, its answer says `media_type`, and names the file `download_name`. `AssetNotFound`.
+        """
+
+
+class IThumbnails(Interface):
+    """A store that makes thumbnails itself. The daemon then neither makes nor keeps any."""
+
+    def thumbnail(key: AssetKey, scale: int) -> Awaitable[tuple[IAssetReader, str]]:
+        """Open a picture of the original `key` that fits a box of `scale` x `scale` pixels; also its media type.
+
+        `AssetNotFound` without such an original, `NoThumbnail` and `BrokenImage`.
+        """
+
+
 class IAssetStorePlugin(IPlugin):
     """What a module in a `storage_plugins` directory holds: it makes stores from the config's tables."""
 

@@ -15,7 +15,7 @@ from was_daemon.assets import Assets
 from was_daemon.collections import Collections, Place
 from was_daemon.config import TCP_PORT, ConfigError, Settings, load
 from was_daemon.errors import AssetError
-from was_daemon.interfaces import IAssetStore, ILocalFiles
+from was_daemon.interfaces import IAssetStore, ILocalFiles, IRedirects
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
@@ -36,14 +36,29 @@ class Options(usage.Options):
     optParameters = [["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."]]  # noqa: RUF012
 
     settings: Settings
+    stores: Mapping[str, IAssetStore]
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
         path = self["config"]
         try:
             self.settings = load(Path(path) if path else None, os.environ)
+            self.stores = create_stores(self.settings)
         except ConfigError as error:
             raise usage.UsageError(f"the configuration has mistakes\n{error}") from None
+
+
+def create_stores(settings: Settings) -> dict[str, IAssetStore]:
+    """The stores, not connected yet; raises `ConfigError` when one cannot do what is asked of it."""
+    stores = {name: store.plugin.create(store.options) for name, store in settings.stores.items()}
+    mistakes = [
+        f'stores.{name}.redirect: the plugin "{settings.stores[name].plugin.name}" has no addresses to send clients to'
+        for name, store in stores.items()
+        if settings.stores[name].redirect and not IRedirects.providedBy(store)
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
+    return stores
 
 
 class Housekeeping(Service):
@@ -95,7 +110,7 @@ def makeService(options: Options) -> IService:
 
     settings = options.settings
     setDebugging(settings.debug)
-    stores = {name: store.plugin.create(store.options) for name, store in settings.stores.items()}
+    stores = options.stores
     collections = _collections(settings, stores)
     limits = settings.thumbnails
     spool = Spool(settings.spool.path, settings.spool.max_size)
@@ -115,8 +130,9 @@ def makeService(options: Options) -> IService:
 
 def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
     def place(directory: str, store: str | None) -> Place:
-        home = stores[store or settings.default_store]
-        return Place(directory, home, stores[settings.thumbnails.store] if settings.thumbnails.store else home)
+        name = store or settings.default_store
+        thumbnails = stores[settings.thumbnails.store or name]
+        return Place(directory, stores[name], thumbnails, settings.stores[name].redirect)
 
     mode = settings.collections.mode
     named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}

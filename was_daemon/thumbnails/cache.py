@@ -128,9 +128,7 @@ class Thumbnails:
                 return [key async for key in originals]
         names = [root + extension]
         if extension == ".png":
-            reader = await place.thumbnails.open(thumbnail)
-            owner = await _owner(reader)
-            await reader.close()
+            owner = None if place.makes_thumbnails else await _owner_of(place.thumbnails, thumbnail)
             names = [owner] if owner else [root + other for other in _OFFICIAL_PNG]
         return [AssetKey(thumbnail.collection, Kind.ORIGINAL, name) for name in names]
 
@@ -277,6 +275,14 @@ async def _belongs_to(reader: IAssetReader, thumbnail: AssetKey, key: AssetKey) 
     if not thumbnail.name.endswith(".png"):
         return True
     return await _owner(reader) in (None, key.name)
+
+
+async def _owner_of(store: IAssetStore, thumbnail: AssetKey) -> str | None:
+    reader = await store.open(thumbnail)
+    try:
+        return await _owner(reader)
+    finally:
+        await reader.close()
 
 
 async def _owner(reader: IAssetReader) -> str | None:

@@ -13,6 +13,7 @@ from twisted.web.iweb import IRequest
 from was_daemon.assets import Assets
 from was_daemon.errors import AssetNotFound, BadName, BadRequest
 from was_daemon.keys import AssetKey, Kind, Layout, check_name
+from was_daemon.media import media_type
 from was_daemon.thumbnails.metadata import capture_date
 from was_daemon.web.access import Access
 from was_daemon.web.downloads import send_asset
@@ -115,11 +116,14 @@ class AssetServer:
         """Send an original or a thumbnail."""
         fields = _query(request)
         key = self._key_to_read(fields)
-        if fields.get("type") != "T":
-            return await send_asset(request, await self._assets.open(key), key.name, fields.get("downloadname"))
-        scale = self._scale(fields)
-        reader = await self._assets.thumbnail(key, scale, self._access.client(request))
-        return await send_asset(request, reader, key.thumbnail(scale).name, fields.get("downloadname"))
+        download_name = fields.get("downloadname")
+        if fields.get("type") == "T":
+            reader, kind = await self._assets.thumbnail(key, self._scale(fields), self._access.client(request))
+            return await send_asset(request, reader, kind, download_name)
+        location = await self._assets.redirect(key, download_name)
+        if location:
+            return _redirect(request, location)
+        return await send_asset(request, await self._assets.open(key), media_type(key.name), download_name)
 
     @app.route("/filedelete", methods=["POST"])
     async def filedelete(self, request: AssetRequest) -> bytes:
@@ -151,7 +155,7 @@ class AssetServer:
         key = self._access.original(fields.get("coll"), _name(fields))
         if fields.get("type") == "T":
             scale = self._scale(fields)
-            reader = await self._assets.thumbnail(key, scale, self._access.client(request))
+            reader, _ = await self._assets.thumbnail(key, scale, self._access.client(request))
             key = key.thumbnail(scale)
         else:
             reader = await self._assets.open(key)
@@ -163,9 +167,9 @@ class AssetServer:
         """Send what lies at a path of the flat layout, whatever the layout of the store is."""
         self._check_static()
         key = _static_key(request.path)
-        is_original = key.kind is Kind.ORIGINAL
-        reader = await (self._assets.open(key) if is_original else self._assets.existing_thumbnail(key))
-        return await send_asset(request, reader, key.name, None)
+        if key.kind is Kind.THUMBNAIL:
+            return await send_asset(request, *await self._assets.existing_thumbnail(key), None)
+        return await send_asset(request, await self._assets.open(key), media_type(key.name), None)
 
     @app.route("/fileupload", methods=["OPTIONS"])
     @app.route("/fileget", methods=["OPTIONS"])
@@ -200,6 +204,14 @@ def _answer(request: AssetRequest, text: str, media_type: str = "text/plain; cha
     request.setHeader("Content-Type", media_type)
     request.setHeader("Content-Length", str(len(body)))
     return body
+
+
+def _redirect(request: AssetRequest, location: str) -> bytes:
+    request.setResponseCode(302)
+    request.setHeader("Location", location)
+    # The address is for this client, and for now.
+    request.setHeader("Cache-Control", "no-store")
+    return _answer(request, "elsewhere")
 
 
 def _query(request: AssetRequest) -> dict[str, str]:

@@ -1,8 +1,7 @@
 """Answers that are an asset: headers, conditions, ranges, and bytes at the speed of the client."""
 
-import mimetypes
 from contextlib import aclosing
-from posixpath import basename, splitext
+from posixpath import basename
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
@@ -14,32 +13,8 @@ from was_daemon.interfaces import IAssetReader
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_range, range_applies
 
-_TYPES = mimetypes.MimeTypes(filenames=())
-"""The types that Python knows, not those of this machine: the same name has the same type everywhere."""
-
-for _extension, _type in {
-    ".avif": "image/avif",
-    ".dng": "image/x-adobe-dng",
-    ".heic": "image/heic",
-    ".heif": "image/heif",
-    ".jfif": "image/jpeg",
-    ".jp2": "image/jp2",
-    ".md": "text/markdown",
-    ".psd": "image/vnd.adobe.photoshop",
-    ".webp": "image/webp",
-}.items():
-    _TYPES.add_type(_type, _extension)
-
-_UNKNOWN = "application/octet-stream"
 _ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 """Types in which a browser would run somebody's script in the name of this server."""
-
-
-def content_type(name: str) -> str:
-    """The media type for an asset's name, by its extension."""
-    extension = splitext(name)[1]
-    known = _TYPES.types_map[True]
-    return known.get(extension) or known.get(extension.lower()) or _UNKNOWN
 
 
 def content_disposition(name: str) -> str:
@@ -47,14 +22,11 @@ def content_disposition(name: str) -> str:
     return "inline; filename*=utf-8''" + quote(basename(name.replace("\\", "/")), safe="")
 
 
-async def send_asset(request: AssetRequest, reader: IAssetReader, name: str, download_name: str | None) -> bytes:
-    """Answer with the asset that `reader` has open, and close it. What is returned ends the body.
-
-    `name` is the stored name, which decides the type.
-    """
+async def send_asset(request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None) -> bytes:
+    """Answer with the asset that `reader` has open, and close it. What is returned ends the body."""
     try:
         try:
-            span = _set_headers(request, reader, name, download_name)
+            span = _set_headers(request, reader, media_type, download_name)
         except Unsatisfiable:
             return _refuse_range(request, reader.stat.size)
         if span and request.method != b"HEAD":
@@ -73,7 +45,7 @@ def _refuse_range(request: AssetRequest, size: int) -> bytes:
 
 
 def _set_headers(
-    request: AssetRequest, reader: IAssetReader, name: str, download_name: str | None
+    request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None
 ) -> tuple[int, int] | None:
     """Set status and headers; return the range [start, stop) to send, None for no body. Raises `Unsatisfiable`."""
     stat = reader.stat
@@ -87,7 +59,6 @@ def _set_headers(
         request.setResponseCode(304)
         return None
     span = _requested_range(request, reader)
-    media_type = content_type(name)
     request.setHeader("Content-Type", media_type)
     request.setHeader("Accept-Ranges", "bytes")
     if media_type in _ACTIVE or media_type.endswith("+xml"):
