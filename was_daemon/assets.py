@@ -114,18 +114,21 @@ class Assets:
         The thumbnails of the scales `warm` are made in the background. Raises `AssetExists` where replacing is
         forbidden, and `NoSpace`; the store is unchanged then.
         """
-        store = self._collections.place(key).store
-        async with self._locks.holding(key):
-            if not self._overwrite:
-                await self._check_absent(key)
-            if ILocalFiles.providedBy(store):
-                stored = await ILocalFiles(store).adopt(staged, key)
-            else:
-                async with aclosing(staged.read()) as chunks:
-                    stored = await store.write(key, chunks)
-            await self._forget_thumbnails(key)
+        stored = await self._locks.run(key, lambda: self._put(key, staged))
         if self._warm and not self._collections.place(key).makes_thumbnails:
             Deferred.fromCoroutine(self._thumbnails.warm(key, self._warm))
+        return stored
+
+    async def _put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
+        store = self._collections.place(key).store
+        if not self._overwrite:
+            await self._check_absent(key)
+        if ILocalFiles.providedBy(store):
+            stored = await ILocalFiles(store).adopt(staged, key)
+        else:
+            async with aclosing(staged.read()) as chunks:
+                stored = await store.write(key, chunks)
+        await self._forget_thumbnails(key)
         return stored
 
     async def _check_absent(self, key: AssetKey) -> None:
@@ -137,11 +140,13 @@ class Assets:
 
     async def delete(self, key: AssetKey) -> None:
         """Remove an original and all of its thumbnails; raises `AssetNotFound`, after removing left-over thumbnails."""
-        async with self._locks.holding(key):
-            try:
-                await self._collections.place(key).store.delete(key)
-            finally:
-                await self._forget_thumbnails(key)
+        await self._locks.run(key, lambda: self._delete(key))
+
+    async def _delete(self, key: AssetKey) -> None:
+        try:
+            await self._collections.place(key).store.delete(key)
+        finally:
+            await self._forget_thumbnails(key)
 
     async def _forget_thumbnails(self, key: AssetKey) -> None:
         if not self._collections.place(key).makes_thumbnails:

@@ -1,13 +1,16 @@
 """One at a time, per key."""
 
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 @attrs.define
@@ -19,8 +22,27 @@ class _Counted:
 class KeyLocks(Generic[K]):
     """A lock for every key, kept only while somebody holds it or waits for it."""
 
+    _log = Logger()
+
     def __init__(self) -> None:
         self._locks: dict[K, _Counted] = {}
+
+    def run(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Deferred[T]:
+        """Do `work` while holding the lock of `key`, to its end: cancelling the Deferred does not stop it half-way."""
+        done: Deferred[T] = Deferred()
+
+        def deliver(outcome: T | Failure) -> None:
+            if not done.called:
+                done.callback(outcome)
+            elif isinstance(outcome, Failure):
+                self._log.failure("Failed, and nobody waits for it any more", outcome)
+
+        Deferred.fromCoroutine(self._run(key, work)).addBoth(deliver)
+        return done
+
+    async def _run(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
+        async with self.holding(key):
+            return await work()
 
     @asynccontextmanager
     async def holding(self, key: K) -> AsyncIterator[None]:

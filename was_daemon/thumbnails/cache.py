@@ -4,14 +4,12 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import aclosing, suppress
 from posixpath import splitext
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
@@ -21,7 +19,8 @@ from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.commands import Render
 from was_daemon.thumbnails.eviction import Evictor
-from was_daemon.thumbnails.pool import Job, WorkerPool
+from was_daemon.thumbnails.making import Making
+from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.render import output_format, png_owner
 
 _OWNER_BYTES = 1024
@@ -33,45 +32,6 @@ _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TI
 
 _PROBED_SCALES = 4096
 """The largest scale of a thumbnail that is looked for when its original goes."""
-
-
-class _Making:
-    """Thumbnails of one original under way, and who waits for them."""
-
-    def __init__(self, client: str, background: bool) -> None:
-        self.client = client
-        self.background = background
-        self.job: Job | None = None
-        self._task: Deferred[None] | None = None
-        self._waiters: set[Deferred[None]] = set()
-        self._finished = False
-        self._outcome: Failure | None = None
-
-    def start(self, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
-        """Begin; the Deferred fires with None when `work` has ended, whatever came of it."""
-        self._task = Deferred.fromCoroutine(work)
-        return self._task.addBoth(self._finish)
-
-    def _finish(self, outcome: Failure | None) -> None:
-        self._finished = True
-        self._outcome = outcome
-        while self._waiters:
-            self._waiters.pop().callback(outcome)
-
-    def join(self) -> Deferred[None]:
-        """Wait for the outcome; cancelling the Deferred leaves."""
-        waiter: Deferred[None] = Deferred(self._leave)
-        if self._finished:
-            waiter.callback(self._outcome)
-        else:
-            self._waiters.add(waiter)
-        return waiter
-
-    def _leave(self, waiter: Deferred[None]) -> None:
-        self._waiters.discard(waiter)
-        # A job that runs already is let finish: whoever left while scrolling will soon scroll back.
-        if not self._waiters and self._task and not (self.job and self.job.running):
-            self._task.cancel()
 
 
 class Thumbnails:
@@ -94,7 +54,7 @@ class Thumbnails:
         self._pool = pool
         self._max_pixels = max_pixels
         self._evictor = evictor
-        self._making: dict[tuple[AssetKey, str], _Making] = {}
+        self._making: dict[tuple[AssetKey, str], Making] = {}
         self._refused: OrderedDict[tuple[AssetKey, str], tuple[float, NoThumbnail | BrokenImage]] = OrderedDict()
 
     async def find(self, key: AssetKey, original: AssetStat, scale: int) -> IAssetReader | None:
@@ -141,7 +101,7 @@ class Thumbnails:
         self._check_not_refused((key, original.etag))
         making = self._making.get((key.thumbnail(scale), original.etag))
         if making is None:
-            making = self._start(_Making(client, background=False), key, original, [scale])
+            making = self._start(Making(client, background=False), key, original, [scale])
         elif making.background:
             making.client, making.background = client, False
             if making.job:
@@ -160,11 +120,11 @@ class Thumbnails:
                 elif (key.thumbnail(scale), original.etag) not in self._making:
                     missing.append(scale)
             if missing:
-                await self._start(_Making("", background=True), key, original, missing).join()
+                await self._start(Making("", background=True), key, original, missing).join()
         except AssetError as error:
             self._log.info("Could not warm {key}: {error}", key=key, error=error)
 
-    def _start(self, making: _Making, key: AssetKey, original: AssetStat, scales: list[int]) -> _Making:
+    def _start(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Making:
         shared = [(key.thumbnail(scale), original.etag) for scale in scales]
         self._making.update(dict.fromkeys(shared, making))
 
@@ -175,7 +135,7 @@ class Thumbnails:
         making.start(self._make(making, key, original, scales)).addBoth(forget)
         return making
 
-    async def _make(self, making: _Making, key: AssetKey, original: AssetStat, scales: list[int]) -> None:
+    async def _make(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> None:
         place = self._collections.place(key)
         staged: dict[int, IStagingFile] = {}
         try:
@@ -192,10 +152,7 @@ class Thumbnails:
                     max_pixels=self._max_pixels,
                 )
                 await making.job.done
-                async with self._locks.holding(key):
-                    if (await place.store.stat(key)).etag == original.etag:
-                        for scale, file in staged.items():
-                            await self._publish(place.thumbnails, file, key.thumbnail(scale))
+                await self._locks.run(key, lambda: self._publish(key, original, staged))
         except (NoThumbnail, BrokenImage) as refusal:
             self._refuse((key, original.etag), refusal)
             raise
@@ -206,7 +163,14 @@ class Thumbnails:
     async def _stage(self, store: IAssetStore, thumbnail: AssetKey) -> IStagingFile:
         return await (ILocalFiles(store).stage(thumbnail) if ILocalFiles.providedBy(store) else self._spool.stage())
 
-    async def _publish(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> None:
+    async def _publish(self, key: AssetKey, original: AssetStat, staged: dict[int, IStagingFile]) -> None:
+        """Store thumbnails, by scale, if their original is still the one they were made from."""
+        place = self._collections.place(key)
+        if (await place.store.stat(key)).etag == original.etag:
+            for scale, file in staged.items():
+                await self._store(place.thumbnails, file, key.thumbnail(scale))
+
+    async def _store(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> None:
         if not ILocalFiles.providedBy(store):
             async with aclosing(staged.read()) as chunks:
                 await store.write(thumbnail, chunks)
