@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from was_daemon.collections import Collections
-from was_daemon.errors import AssetExists, AssetNotFound, Overloaded
+from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
 from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IRedirects, IStagingFile, IThumbnails
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
@@ -95,6 +95,10 @@ class Assets:
                 await self._pool.submit(ReadMetadata, client, source=str(source), target=str(answer.path)).done
                 async with aclosing(answer.read()) as chunks:
                     document = b"".join([chunk async for chunk in chunks])
+            except BrokenImage:
+                # A file that was deleted meanwhile cannot be read either.
+                await store.stat(key)
+                raise
             finally:
                 answer.discard()
         fields: list[dict[str, Any]] = json.loads(document)

@@ -117,7 +117,7 @@ def makeService(options: Options) -> IService:
     pool = WorkerPool(limits.workers, limits.timeout, limits.memory, limits.queue)
     locks: KeyLocks[AssetKey] = KeyLocks()
     evictor = Evictor(_local_thumbnail_stores(settings, stores), limits.max_size) if limits.max_size else None
-    thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, evictor)
+    thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
     assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite, limits.warm)
     site = AssetSite(_server(settings, assets, collections).resource(), logFormatter=access_line)
     service = MultiService()

@@ -4,9 +4,8 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import aclosing, suppress
-from posixpath import splitext
 from typing import Any
 
 from twisted.logger import Logger
@@ -30,8 +29,8 @@ _THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extens
 _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
 """Extensions of originals whose thumbnails the official server makes as PNG, without saying whose they are."""
 
-_PROBED_SCALES = 4096
-"""The largest scale of a thumbnail that is looked for when its original goes."""
+_LARGEST_OFFICIAL = 4096
+"""Up to this scale thumbnails of the official server are looked for when their original goes."""
 
 
 class Thumbnails:
@@ -46,6 +45,7 @@ class Thumbnails:
         spool: Spool,
         pool: WorkerPool,
         max_pixels: int,
+        max_scale: int = _LARGEST_OFFICIAL,
         evictor: Evictor | None = None,
     ) -> None:
         self._collections = collections
@@ -53,6 +53,7 @@ class Thumbnails:
         self._spool = spool
         self._pool = pool
         self._max_pixels = max_pixels
+        self._max_scale = max(max_scale, _LARGEST_OFFICIAL)
         self._evictor = evictor
         self._making: dict[tuple[AssetKey, str], Making] = {}
         self._refused: OrderedDict[tuple[AssetKey, str], tuple[float, NoThumbnail | BrokenImage]] = OrderedDict()
@@ -128,11 +129,11 @@ class Thumbnails:
         shared = [(key.thumbnail(scale), original.etag) for scale in scales]
         self._making.update(dict.fromkeys(shared, making))
 
-        def forget(_: None) -> None:
+        def forget() -> None:
             for each in shared:
                 del self._making[each]
 
-        making.start(self._make(making, key, original, scales)).addBoth(forget)
+        making.start(self._make(making, key, original, scales), forget)
         return making
 
     async def _make(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> None:
@@ -154,8 +155,10 @@ class Thumbnails:
                 await making.job.done
                 await self._locks.run(key, lambda: self._publish(key, original, staged))
         except (NoThumbnail, BrokenImage) as refusal:
-            self._refuse((key, original.etag), refusal)
-            raise
+            # Of an original that was replaced or deleted meanwhile this says nothing.
+            if (await place.store.stat(key)).etag == original.etag:
+                self._refuse((key, original.etag), refusal)
+                raise
         finally:
             for file in staged.values():
                 file.discard()
@@ -196,15 +199,23 @@ class Thumbnails:
         if ILocalFiles.providedBy(store):
             # Trying every scale costs the same however many thumbnails there are; listing them would not.
             files = ILocalFiles(store)
-            await files.in_thread(_remove_files, files, key)
+            await files.in_thread(_remove_files, files, key, self._prefixes(key))
             return
-        root, ending = splitext(key.thumbnail(1).name)
-        root = root.removesuffix("1")
-        async with aclosing(store.list(key.collection, Kind.THUMBNAIL, root)) as found:
-            thumbnails = [thumbnail async for thumbnail in found if _scale_of(thumbnail, root, ending)]
-        for thumbnail in thumbnails:
-            with suppress(AssetNotFound):
-                await self._remove(store, thumbnail, key)
+        for prefix in {prefix for _, prefix in self._prefixes(key)}:
+            async with aclosing(store.list(key.collection, Kind.THUMBNAIL, prefix)) as found:
+                thumbnails = [thumbnail async for thumbnail in found if _is_thumbnail_of(thumbnail, prefix, key)]
+            for thumbnail in thumbnails:
+                with suppress(AssetNotFound):
+                    await self._remove(store, thumbnail, key)
+
+    def _prefixes(self, key: AssetKey) -> list[tuple[range, str]]:
+        """How the names of the thumbnails of `key` begin, each with the scales, of as many digits, that follow."""
+        prefixes = []
+        for digits in range(1, len(str(self._max_scale)) + 1):
+            scales = range(10 ** (digits - 1), min(10**digits, self._max_scale + 1))
+            name = key.thumbnail(scales[0]).name
+            prefixes.append((scales, name.removesuffix(f"{scales[0]}{key.thumbnail_extension}")))
+        return prefixes
 
     async def _remove(self, store: IAssetStore, thumbnail: AssetKey, key: AssetKey) -> None:
         reader = await store.open(thumbnail)
@@ -226,9 +237,10 @@ def _output(key: AssetKey, scale: int, file: IStagingFile) -> dict[str, Any]:
     }
 
 
-def _scale_of(thumbnail: AssetKey, root: str, ending: str) -> int | None:
-    scale = thumbnail.name.removeprefix(root).removesuffix(ending)
-    return int(scale) if thumbnail.name == f"{root}{scale}{ending}" and scale.isascii() and scale.isdigit() else None
+def _is_thumbnail_of(thumbnail: AssetKey, prefix: str, key: AssetKey) -> bool:
+    scale = thumbnail.name.removeprefix(prefix).removesuffix(key.thumbnail_extension)
+    is_scale = scale.isascii() and scale.isdigit()
+    return is_scale and thumbnail.name == f"{prefix}{scale}{key.thumbnail_extension}"
 
 
 async def _belongs_to(reader: IAssetReader, thumbnail: AssetKey, key: AssetKey) -> bool:
@@ -254,29 +266,22 @@ async def _owner(reader: IAssetReader) -> str | None:
         return png_owner(b"".join([chunk async for chunk in chunks]))
 
 
-def _remove_files(files: ILocalFiles, key: AssetKey) -> None:
-    """Remove all thumbnails of `key`; blocks."""
+def _remove_files(files: ILocalFiles, key: AssetKey, prefixes: list[tuple[range, str]]) -> None:
+    """Remove all thumbnails of `key`, of the scales and with the beginnings of their names in `prefixes`; blocks."""
     is_shared = key.thumbnail_extension == ".png"
-    for path in _possible_thumbnails(files, key):
-        try:
-            if not is_shared or _file_owner(path) in (None, key.name):
-                os.unlink(path)  # noqa: PTH108  # a Path for each of thousands that do not exist takes longer than this
-        except FileNotFoundError:
-            continue
-
-
-def _possible_thumbnails(files: ILocalFiles, key: AssetKey) -> Iterator[str]:
-    """The paths of the thumbnails of `key` of every scale, whether or not they exist."""
     directories: dict[str, str] = {}
-    for digits in range(1, len(str(_PROBED_SCALES)) + 1):
-        first, last = 10 ** (digits - 1), min(10**digits - 1, _PROBED_SCALES)
-        prefix = key.thumbnail(first).name.removesuffix(f"{first}{key.thumbnail_extension}")
-        for scale in range(first, last + 1):
+    for scales, prefix in prefixes:
+        for scale in scales:
             name = f"{prefix}{scale}{key.thumbnail_extension}"
             # The directory depends on the first characters only, however the store arranges its files.
             if name[:4] not in directories:
                 directories[name[:4]] = str(files.path(key.thumbnail(scale)).parent)
-            yield f"{directories[name[:4]]}/{name}"
+            path = f"{directories[name[:4]]}/{name}"
+            try:
+                if not is_shared or _file_owner(path) in (None, key.name):
+                    os.unlink(path)  # noqa: PTH108  # a Path for each of thousands that do not exist takes longer
+            except FileNotFoundError:
+                continue
 
 
 def _file_owner(path: str) -> str | None:

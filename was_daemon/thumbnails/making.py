@@ -1,6 +1,6 @@
 """Work that several requests share."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -21,14 +21,15 @@ class Making:
         self._finished = False
         self._outcome: Failure | None = None
 
-    def start(self, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
-        """Begin; the Deferred fires with None when `work` has ended, whatever came of it."""
+    def start(self, work: Coroutine[Deferred[Any], Any, None], forget: Callable[[], None]) -> None:
+        """Begin; when `work` has ended, `forget` is called, and then those who wait are told what came of it."""
         self._task = Deferred.fromCoroutine(work)
-        return self._task.addBoth(self._finish)
+        self._task.addBoth(self._finish, forget)
 
-    def _finish(self, outcome: Failure | None) -> None:
+    def _finish(self, outcome: Failure | None, forget: Callable[[], None]) -> None:
         self._finished = True
         self._outcome = outcome
+        forget()
         while self._waiters:
             self._waiters.pop().callback(outcome)
 

@@ -1,0 +1,6 @@
+"""Tools for whoever writes a storage plugin.
+
+`was_daemon.testing.contract.StoreContract` is the test suite that every store must pass (it needs pytest and
+pytest-twisted), `was_daemon.testing.live.check_live` the harmless part of it for a store in use, and
+`was_daemon.testing.memory.MemoryStore` the shortest complete store.
+"""

@@ -1,0 +1,75 @@
+"""The shortest complete store: the assets are a dictionary."""
+
+import hashlib
+import itertools
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import attrs
+from zope.interface import implementer
+
+from was_daemon.errors import AssetNotFound
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
+from was_daemon.keys import AssetKey, Kind
+
+_CHUNK = 65536
+
+
+@implementer(IAssetReader)
+@attrs.frozen
+class MemoryReader:
+    """A version of an asset whose bytes are at hand."""
+
+    content: bytes = attrs.field(repr=False)
+    stat: AssetStat
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        end = len(self.content) if stop is None else min(stop, len(self.content))
+        for position in range(start, end, _CHUNK):
+            yield self.content[position : min(position + _CHUNK, end)]
+
+    async def close(self) -> None:
+        """Nothing is held but memory."""
+
+
+@implementer(IAssetStore)
+class MemoryStore:
+    """Keeps everything in memory and loses it with the process: for tests, and to read before writing a plugin."""
+
+    def __init__(self) -> None:
+        self._assets: dict[AssetKey, MemoryReader] = {}
+        self._versions = itertools.count(1)
+
+    async def stat(self, key: AssetKey) -> AssetStat:
+        return self._find(key).stat
+
+    async def open(self, key: AssetKey) -> MemoryReader:
+        return self._find(key)
+
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AssetStat:
+        content = b"".join([chunk async for chunk in chunks])
+        etag = hashlib.sha256(f"{next(self._versions)} {key}".encode()).hexdigest()[:16]
+        stat = AssetStat(size=len(content), modified=time.time(), etag=etag)
+        self._assets[key] = MemoryReader(content, stat)
+        return stat
+
+    async def delete(self, key: AssetKey) -> None:
+        self._find(key)
+        del self._assets[key]
+
+    async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
+        for key in list(self._assets):
+            if (key.collection, key.kind) == (collection, kind) and key.name.startswith(prefix):
+                yield key
+
+    async def check(self) -> None:
+        """Memory is always there."""
+
+    async def close(self) -> None:
+        self._assets.clear()
+
+    def _find(self, key: AssetKey) -> MemoryReader:
+        try:
+            return self._assets[key]
+        except KeyError:
+            raise AssetNotFound("there is no such asset") from None

@@ -1,0 +1,28 @@
+"""PDF: the first page, by PDFium."""
+
+import pypdfium2
+
+from was_daemon.thumbnails.failures import BrokenImage
+from was_daemon.thumbnails.picture import OVERSAMPLING, Picture
+
+_SHARP = 2048
+"""Up to this many pixels per side a page is drawn larger than asked for, and scaled down: thin lines stay even."""
+
+
+def read_pdf(source: str, box: int) -> Picture:
+    """The first page on white, drawn to fill the box: a page has no pixels of its own."""
+    try:
+        document = pypdfium2.PdfDocument(source)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise BrokenImage("the PDF is protected by a password") from None
+        raise BrokenImage("the PDF cannot be read") from None
+    try:
+        page = document[0]
+        longest = max(page.get_size())
+        pixels = max(box, min(box * OVERSAMPLING, _SHARP))
+        return Picture(page.render(scale=pixels / longest).to_pil().convert("RGB"))
+    except (pypdfium2.PdfiumError, IndexError, ZeroDivisionError, ValueError):
+        raise BrokenImage("the first page of the PDF cannot be drawn") from None
+    finally:
+        document.close()

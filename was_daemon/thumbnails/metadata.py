@@ -1,0 +1,89 @@
+"""EXIF as Specify wants it (contract, section 3). Runs in a worker process."""
+
+import importlib
+import logging
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import exifread
+
+from was_daemon.thumbnails.kinds import HEAD_SIZE, Kind, kind_of
+
+logging.getLogger("exifread").setLevel(logging.CRITICAL + 1)
+
+_CONTAINERS = {
+    Kind.WEBP: ("PIL.WebPImagePlugin", "WebPImageFile"),
+    Kind.AVIF: ("PIL.AvifImagePlugin", "AvifImageFile"),
+    Kind.HEIF: ("pillow_heif", "HeifImageFile"),
+}
+"""Kinds whose EXIF is found by the library that opens them; ExifRead expects it at one place only."""
+
+_MAX_BYTES = 1000
+_MAX_NUMBERS = 16
+"""A list of more numbers than this, that no one interprets, is binary data."""
+
+
+def read_metadata(source: str) -> list[dict[str, Any]]:
+    """The EXIF of the file at `source` as `[{"Name": group, "Fields": {tag: value, ...}}, ...]`, [] when there is none.
+
+    The values are strings of printable characters, at most 1000 bytes of UTF-8 each. Of damaged EXIF there is what can
+    be read.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for tag, value in _tags(source).items():
+        group, _, field = tag.partition(" ")
+        if field and not _is_binary(value):
+            groups.setdefault(group, {})[field] = _printable(str(value))
+    return [{"Name": name, "Fields": fields} for name, fields in groups.items()]
+
+
+def capture_date(metadata: list[dict[str, Any]]) -> str | None:
+    """EXIF DateTimeOriginal out of what `read_metadata` gave: `YYYY:MM:DD HH:MM:SS`, or None without a real date."""
+    for group in metadata:
+        if group["Name"] == "EXIF":
+            value = str(group["Fields"].get("DateTimeOriginal", "")).strip()
+            return value if _is_date(value) else None
+    return None
+
+
+def _tags(source: str) -> dict[str, Any]:
+    """ExifRead's tags; without those of the maker note when that is what cannot be read."""
+    with Path(source).open("rb") as file:
+        for details in (True, False):
+            try:
+                return dict(exifread.process_file(_exif(file), details=details, extract_thumbnail=False))
+            except Exception:  # noqa: S112 - damaged EXIF makes ExifRead raise anything
+                continue
+    return {}
+
+
+def _exif(file: IO[bytes]) -> IO[bytes]:
+    """What ExifRead is to read: `file`, or the EXIF block in it as the small TIFF file that it is."""
+    file.seek(0)
+    kind = kind_of(file.read(HEAD_SIZE))
+    if kind not in _CONTAINERS:
+        return file
+    module, name = _CONTAINERS[kind]
+    file.seek(0)
+    image = getattr(importlib.import_module(module), name)(file)
+    return BytesIO(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
+
+
+def _is_binary(value: Any) -> bool:
+    if not isinstance(value, exifread.core.ifd_tag.IfdTag):
+        return True
+    return isinstance(value.values, list) and len(value.values) > _MAX_NUMBERS and str(value).startswith("[")
+
+
+def _printable(value: str) -> str:
+    text = "".join(character if character.isprintable() else " " for character in value).strip()
+    return text.encode(errors="replace")[:_MAX_BYTES].decode(errors="ignore")
+
+
+def _is_date(value: str) -> bool:
+    try:
+        return datetime.strptime(value, "%Y:%m:%d %H:%M:%S").strftime("%Y:%m:%d %H:%M:%S") == value
+    except ValueError:
+        return False

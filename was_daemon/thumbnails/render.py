@@ -1,0 +1,69 @@
+"""Thumbnails: a pure function of a file. It runs in a worker process that may be killed at any moment."""
+
+import resource
+from collections.abc import Sequence
+
+import attrs
+from PIL import Image
+
+from was_daemon.thumbnails.colour import to_srgb
+from was_daemon.thumbnails.failures import BrokenImage, NotAnImage
+from was_daemon.thumbnails.picture import Picture, fit
+from was_daemon.thumbnails.readers import read
+from was_daemon.thumbnails.writers import output_format, png_owner, write
+
+__all__ = ["BrokenImage", "NotAnImage", "Output", "output_format", "png_owner", "render"]
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@attrs.frozen
+class Output:
+    """One thumbnail to make.
+
+    `scale` is the side of the box in pixels; `format` is what `output_format` says for the thumbnail's name; `path` is
+    an existing file that is overwritten; `owner` is the original's name, which a PNG records (see `png_owner`).
+    """
+
+    scale: int
+    format: str
+    path: str
+    owner: str
+
+
+def render(source: str, name: str, outputs: Sequence[Output], max_pixels: int) -> None:
+    """Make `outputs` of the file at `source`, decoding it once; `name` says what it claims to be.
+
+    Raises `NotAnImage` or `BrokenImage`, also for a picture of more than `max_pixels` and for one that does not fit
+    into the memory this process may use. The outputs' files are then of no use.
+    """
+    try:
+        picture = read(source, name, max(output.scale for output in outputs), max_pixels)
+        for output in outputs:
+            write(_finish(picture, output.scale), output.path, output.format, output.owner)
+    except MemoryError:
+        raise BrokenImage(f"the picture needs more memory than {_memory_limit()}") from None
+
+
+def _finish(picture: Picture, scale: int) -> Image.Image:
+    """Scale first: turning and colouring then cost next to nothing."""
+    image = picture.image
+    size = fit(image.size, scale)
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    image = to_srgb(image, picture.profile)
+    turn = _TURNS.get(picture.orientation)
+    return image.copy() if turn is None else image.transpose(turn)
+
+
+def _memory_limit() -> str:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return "there is" if limit == resource.RLIM_INFINITY else f"the limit of {limit >> 20} MiB"
