@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import attrs
 
 from was_daemon.errors import BadName, UnknownCollection
-from was_daemon.interfaces import IAssetStore, IThumbnails
+from was_daemon.interfaces import IAssetStore, ILocalFiles, IThumbnails
 from was_daemon.keys import AssetKey, Kind, check_name
 
 
@@ -57,6 +57,11 @@ class Collections:
         if collection not in self._named:
             raise UnknownCollection("no such collection")
         return self._named[collection].directory
+
+    def local_thumbnails(self) -> list[ILocalFiles]:
+        """The stores that hold thumbnails on this machine's disks."""
+        stores = dict.fromkeys(place.thumbnails for place in (self.default, *self._by_directory.values()))
+        return [ILocalFiles(store) for store in stores if ILocalFiles.providedBy(store)]
 
     def place(self, key: AssetKey) -> Place:
         """Where `key` lives; raises `UnknownCollection`."""

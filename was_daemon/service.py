@@ -65,12 +65,12 @@ class Housekeeping(Service):
     """Looks at the stores when the daemon starts, and releases everything when it stops."""
 
     def __init__(
-        self, stores: Mapping[str, IAssetStore], spool: Spool, pool: WorkerPool, evictor: Evictor | None
+        self, stores: Mapping[str, IAssetStore], spool: Spool, pool: WorkerPool, thumbnails: Thumbnails
     ) -> None:
         self._stores = stores
-        self._evictor = evictor
         self._spool = spool
         self._pool = pool
+        self._thumbnails = thumbnails
 
     def startService(self) -> None:
         """Check the stores and remove what a killed process left; the daemon serves meanwhile."""
@@ -80,8 +80,7 @@ class Housekeeping(Service):
             if ILocalFiles.providedBy(store):
                 ensureDeferred(self._prepare(f"Store {name}", ILocalFiles(store).clean))
         ensureDeferred(self._prepare("The spool", self._spool.start))
-        if self._evictor:
-            ensureDeferred(self._evictor.start())
+        ensureDeferred(self._thumbnails.start())
 
     async def _prepare(self, what: str, step: Callable[[], Awaitable[int | None]]) -> None:
         try:
@@ -116,12 +115,12 @@ def makeService(options: Options) -> IService:
     spool = Spool(settings.spool.path, settings.spool.max_size)
     pool = WorkerPool(limits.workers, limits.timeout, limits.memory, limits.queue)
     locks: KeyLocks[AssetKey] = KeyLocks()
-    evictor = Evictor(_local_thumbnail_stores(settings, stores), limits.max_size) if limits.max_size else None
+    evictor = Evictor(collections.local_thumbnails(), limits.max_size) if limits.max_size else None
     thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
     assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite, limits.warm)
     site = AssetSite(_server(settings, assets, collections).resource(), logFormatter=access_line)
     service = MultiService()
-    Housekeeping(stores, spool, pool, evictor).setServiceParent(service)
+    Housekeeping(stores, spool, pool, thumbnails).setServiceParent(service)
     for description in settings.server.listen:
         strports.service(description, site, reactor).setServiceParent(service)
     _announce(settings, stores)
@@ -137,13 +136,6 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
     mode = settings.collections.mode
     named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}
     return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
-
-
-def _local_thumbnail_stores(settings: Settings, stores: Mapping[str, IAssetStore]) -> list[ILocalFiles]:
-    """The stores that hold thumbnails on this machine's disks."""
-    names = {settings.default_store, *(entry.store for entry in settings.collections.map.values())}
-    holding = [settings.thumbnails.store] if settings.thumbnails.store else sorted(filter(None, names))
-    return [ILocalFiles(stores[name]) for name in holding if ILocalFiles.providedBy(stores[name])]
 
 
 def _server(settings: Settings, assets: Assets, collections: Collections) -> AssetServer:

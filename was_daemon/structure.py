@@ -15,7 +15,12 @@ from typing import Any, TypeVar
 import attrs
 from cattrs import BaseValidationError, Converter
 from cattrs.cols import is_sequence, list_structure_factory
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.errors import (
+    AttributeValidationNote,
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+)
 from cattrs.gen import make_dict_structure_fn
 
 T = TypeVar("T")
@@ -32,6 +37,9 @@ _UNITS = {
     "GB": 10**9,
     "TB": 10**12,
 }
+
+
+_NOTHING = object()
 
 
 class Size(int):
@@ -60,19 +68,28 @@ def structure(table: Any, cls: type[T], key: str, directory: Path, mistakes: Mis
         return converter.structure(table, cls)
     except (BaseValidationError, ValueError) as error:
         _report(error, key, mistakes)
-        if not isinstance(error, ClassValidationError):
-            return None
-        wrong = _wrong_keys(error)
-    try:
-        return converter.structure({name: value for name, value in table.items() if name not in wrong}, cls)
-    except BaseValidationError:
+        rest = _without_mistakes(table, error)
+    if rest is _NOTHING:
         return None
+    return converter.structure(rest, cls)
 
 
-def _wrong_keys(error: ClassValidationError) -> set[str]:
+def _without_mistakes(value: Any, error: Exception) -> Any:
+    """`value` without what `error` is about, or `_NOTHING` when that is all of it, or something is missing."""
+    if not isinstance(error, ClassValidationError | IterableValidationError):
+        return _NOTHING
     located, others = error.group_exceptions()
-    unknown = [other.extra_fields for other in others if isinstance(other, ForbiddenExtraKeysError)]
-    return {attribute.name for _, attribute in located}.union(*unknown)
+    wrong = {note.name if isinstance(note, AttributeValidationNote) else note.index: inner for inner, note in located}
+    for other in others:
+        if not isinstance(other, ForbiddenExtraKeysError):
+            return _NOTHING
+        wrong |= dict.fromkeys(other.extra_fields, other)
+    if any(isinstance(inner, KeyError) for inner in wrong.values()):
+        return _NOTHING
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    rests = {key: _without_mistakes(inner, wrong[key]) if key in wrong else inner for key, inner in items}
+    kept = {key: rest for key, rest in rests.items() if rest is not _NOTHING}
+    return kept if isinstance(value, dict) else list(kept.values())
 
 
 def _report(error: Exception, key: str, mistakes: Mistakes) -> None:

@@ -34,16 +34,16 @@ class _GCMCiphers(SSHCiphers):
 
     def setKeys(
         self,
-        outIV: bytes,
-        outKey: bytes,
-        inIV: bytes,
-        inKey: bytes,
-        outInteg: bytes,
-        inInteg: bytes,  # noqa: N803
+        out_iv: bytes,
+        out_key: bytes,
+        in_iv: bytes,
+        in_key: bytes,
+        out_mac: bytes,
+        in_mac: bytes,
     ) -> None:
-        self._out = AESGCM(outKey[: _KEY_SIZES[self.outCipType]])
-        self._in = AESGCM(inKey[: _KEY_SIZES[self.inCipType]])
-        self._out_nonces, self._in_nonces = _Nonces(outIV), _Nonces(inIV)
+        self._out = AESGCM(out_key[: _KEY_SIZES[self.outCipType]])
+        self._in = AESGCM(in_key[: _KEY_SIZES[self.inCipType]])
+        self._out_nonces, self._in_nonces = _Nonces(out_iv), _Nonces(in_iv)
         self.encBlockSize = self.decBlockSize = _BLOCK
 
     def encrypt(self, packet: bytes) -> bytes:

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
+from itertools import chain
 from typing import Any
 
 from twisted.logger import Logger
@@ -23,8 +24,9 @@ from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.render import output_format, png_owner
 
 _OWNER_BYTES = 1024
-_REFUSED_VERSIONS = 10_000
+_REMEMBERED = 10_000
 _REFUSED_SECONDS = 600
+_MAX_DIGITS = 9
 _THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extension>\.[^.]+)", re.DOTALL)
 _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
 """Extensions of originals whose thumbnails the official server makes as PNG, without saying whose they are."""
@@ -56,7 +58,20 @@ class Thumbnails:
         self._max_scale = max(max_scale, _LARGEST_OFFICIAL)
         self._evictor = evictor
         self._making: dict[tuple[AssetKey, str], Making] = {}
+        self._made: OrderedDict[AssetKey, str] = OrderedDict()
+        self._large_scales: dict[ILocalFiles, list[int]] = {}
         self._refused: OrderedDict[tuple[AssetKey, str], tuple[float, NoThumbnail | BrokenImage]] = OrderedDict()
+
+    async def start(self) -> None:
+        """Look through what there is: for thumbnails larger than those made here, so that deletes find them, and for
+        more than may be kept."""
+        for files in self._collections.local_thumbnails():
+            try:
+                self._large_scales[files] = await files.in_thread(_scales_above, files, self._max_scale)
+            except AssetError as error:
+                self._log.error("Could not look through the thumbnails: {error}", error=error)
+        if self._evictor:
+            await self._evictor.start()
 
     async def find(self, key: AssetKey, original: AssetStat, scale: int) -> IAssetReader | None:
         """Open the thumbnail of this version of `key` if there is one; the caller closes it."""
@@ -65,7 +80,8 @@ class Thumbnails:
             reader = await self._collections.place(key).thumbnails.open(thumbnail)
         except AssetNotFound:
             return None
-        if reader.stat.modified >= original.modified and await _belongs_to(reader, thumbnail, key):
+        is_new = reader.stat.modified >= original.modified or self._made.get(thumbnail) == original.etag
+        if is_new and await _belongs_to(reader, thumbnail, key):
             if self._evictor:
                 self._evictor.used(thumbnail)
             return reader
@@ -171,7 +187,12 @@ class Thumbnails:
         place = self._collections.place(key)
         if (await place.store.stat(key)).etag == original.etag:
             for scale, file in staged.items():
-                await self._store(place.thumbnails, file, key.thumbnail(scale))
+                thumbnail = key.thumbnail(scale)
+                await self._store(place.thumbnails, file, thumbnail)
+                # The original's clock may be ahead of the thumbnail's.
+                self._made[thumbnail] = original.etag
+                if len(self._made) > _REMEMBERED:
+                    self._made.popitem(last=False)
 
     async def _store(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> None:
         if not ILocalFiles.providedBy(store):
@@ -185,7 +206,7 @@ class Thumbnails:
     def _refuse(self, version: tuple[AssetKey, str], refusal: NoThumbnail | BrokenImage) -> None:
         """Remember what cannot be made; for a while, because a worker may have been killed for another's greed."""
         self._refused[version] = (time.monotonic() + _REFUSED_SECONDS, refusal)
-        if len(self._refused) > _REFUSED_VERSIONS:
+        if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
 
     def _check_not_refused(self, version: tuple[AssetKey, str]) -> None:
@@ -199,23 +220,15 @@ class Thumbnails:
         if ILocalFiles.providedBy(store):
             # Trying every scale costs the same however many thumbnails there are; listing them would not.
             files = ILocalFiles(store)
-            await files.in_thread(_remove_files, files, key, self._prefixes(key))
+            scales = chain(range(1, self._max_scale + 1), self._large_scales.get(files, ()))
+            await files.in_thread(_remove_files, files, key, scales)
             return
-        for prefix in {prefix for _, prefix in self._prefixes(key)}:
+        for prefix in {_beginning(key, digits) for digits in range(1, _MAX_DIGITS + 1)}:
             async with aclosing(store.list(key.collection, Kind.THUMBNAIL, prefix)) as found:
                 thumbnails = [thumbnail async for thumbnail in found if _is_thumbnail_of(thumbnail, prefix, key)]
             for thumbnail in thumbnails:
                 with suppress(AssetNotFound):
                     await self._remove(store, thumbnail, key)
-
-    def _prefixes(self, key: AssetKey) -> list[tuple[range, str]]:
-        """How the names of the thumbnails of `key` begin, each with the scales, of as many digits, that follow."""
-        prefixes = []
-        for digits in range(1, len(str(self._max_scale)) + 1):
-            scales = range(10 ** (digits - 1), min(10**digits, self._max_scale + 1))
-            name = key.thumbnail(scales[0]).name
-            prefixes.append((scales, name.removesuffix(f"{scales[0]}{key.thumbnail_extension}")))
-        return prefixes
 
     async def _remove(self, store: IAssetStore, thumbnail: AssetKey, key: AssetKey) -> None:
         reader = await store.open(thumbnail)
@@ -266,22 +279,35 @@ async def _owner(reader: IAssetReader) -> str | None:
         return png_owner(b"".join([chunk async for chunk in chunks]))
 
 
-def _remove_files(files: ILocalFiles, key: AssetKey, prefixes: list[tuple[range, str]]) -> None:
-    """Remove all thumbnails of `key`, of the scales and with the beginnings of their names in `prefixes`; blocks."""
+def _beginning(key: AssetKey, digits: int) -> str:
+    """How the names begin of the thumbnails of `key` whose scales have that many digits."""
+    scale = 10 ** (digits - 1)
+    return key.thumbnail(scale).name.removesuffix(f"{scale}{key.thumbnail_extension}")
+
+
+def _remove_files(files: ILocalFiles, key: AssetKey, scales: Iterable[int]) -> None:
+    """Remove the thumbnails of `key` of these scales; blocks."""
     is_shared = key.thumbnail_extension == ".png"
+    beginnings = [_beginning(key, digits) for digits in range(1, _MAX_DIGITS + 1)]
     directories: dict[str, str] = {}
-    for scales, prefix in prefixes:
-        for scale in scales:
-            name = f"{prefix}{scale}{key.thumbnail_extension}"
-            # The directory depends on the first characters only, however the store arranges its files.
-            if name[:4] not in directories:
-                directories[name[:4]] = str(files.path(key.thumbnail(scale)).parent)
-            path = f"{directories[name[:4]]}/{name}"
-            try:
-                if not is_shared or _file_owner(path) in (None, key.name):
-                    os.unlink(path)  # noqa: PTH108  # a Path for each of thousands that do not exist takes longer
-            except FileNotFoundError:
-                continue
+    for scale in scales:
+        number = str(scale)
+        name = f"{beginnings[len(number) - 1]}{number}{key.thumbnail_extension}"
+        # The directory depends on the first characters only, however the store arranges its files.
+        if name[:4] not in directories:
+            directories[name[:4]] = str(files.path(key.thumbnail(scale)).parent)
+        path = f"{directories[name[:4]]}/{name}"
+        try:
+            if not is_shared or _file_owner(path) in (None, key.name):
+                os.unlink(path)  # noqa: PTH108  # a Path for each of thousands that do not exist takes longer than this
+        except FileNotFoundError:
+            continue
+
+
+def _scales_above(files: ILocalFiles, limit: int) -> list[int]:
+    """The scales above `limit` of which there are thumbnails; blocks."""
+    names = (_THUMBNAIL_NAME.fullmatch(path.name) for path in files.files(Kind.THUMBNAIL))
+    return sorted({int(name["scale"]) for name in names if name and int(name["scale"]) > limit})
 
 
 def _file_owner(path: str) -> str | None:

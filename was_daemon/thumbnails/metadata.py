@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import exifread
+from exifread.core.ifd_tag import IfdTag
 
 from was_daemon.thumbnails.kinds import HEAD_SIZE, Kind, kind_of
 
@@ -23,6 +24,27 @@ _CONTAINERS = {
 _MAX_BYTES = 1000
 _MAX_NUMBERS = 16
 """A list of more numbers than this, that no one interprets, is binary data."""
+
+
+_MAX_READ = 1 << 20
+_MAX_READS = 500_000
+
+
+class _Bounded:
+    """As much of a binary file as honest EXIF needs: ExifRead believes any length that a damaged tag states."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._reads = 0
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        """At most 1 MiB; ValueError after half a million calls, of which there is one per number."""
+        self._reads += 1
+        if self._reads > _MAX_READS:
+            raise ValueError("too much EXIF")
+        return self._file.read(min(size, _MAX_READ) if size >= 0 else _MAX_READ)
 
 
 def read_metadata(source: str) -> list[dict[str, Any]]:
@@ -53,7 +75,8 @@ def _tags(source: str) -> dict[str, Any]:
     with Path(source).open("rb") as file:
         for details in (True, False):
             try:
-                return dict(exifread.process_file(_exif(file), details=details, extract_thumbnail=False))
+                exif: Any = _Bounded(_exif(file))
+                return dict(exifread.process_file(exif, details=details, extract_thumbnail=False))
             except Exception:  # noqa: S112 - damaged EXIF makes ExifRead raise anything
                 continue
     return {}
@@ -72,7 +95,7 @@ def _exif(file: IO[bytes]) -> IO[bytes]:
 
 
 def _is_binary(value: Any) -> bool:
-    if not isinstance(value, exifread.core.ifd_tag.IfdTag):
+    if not isinstance(value, IfdTag):
         return True
     return isinstance(value.values, list) and len(value.values) > _MAX_NUMBERS and str(value).startswith("[")
 

@@ -56,7 +56,7 @@ def _open(source: str | IO[bytes], kind: Kind) -> Image.Image:
     if kind is Kind.HEIF:
         from pillow_heif import HeifImageFile
 
-        return HeifImageFile(source)  # type: ignore[no-untyped-call]
+        return HeifImageFile(source)
     importlib.import_module(f"PIL.{_PLUGINS[kind]}ImagePlugin")
     return Image.open(source, formats=[kind.name])
 

@@ -15,7 +15,6 @@ from was_daemon.assets import Assets
 from was_daemon.errors import BadRequest, UploadTooLarge
 from was_daemon.interfaces import IStagingFile
 from was_daemon.keys import AssetKey, check_name
-from was_daemon.stores.staging import CHUNK
 from was_daemon.web.access import Access
 from was_daemon.web.protocol import AssetRequest
 
@@ -23,6 +22,9 @@ _MAX_PARTS = 32
 _MAX_FIELD_BYTES = 1 << 16
 _MAX_FORM_BYTES = 1 << 20
 """What the fields and headers of an upload may take beside the file."""
+
+_WRITTEN_AT_ONCE = 1 << 19
+"""Bytes of a file that are gathered before a thread is asked to write them."""
 
 _Event: TypeAlias = MultipartSegment | bytes | bytearray | None
 
@@ -191,7 +193,7 @@ class Upload:
             raise UploadTooLarge("the upload is too large")
         self._pending.append(data)
         self._pending_size += len(data)
-        if self._pending_size >= CHUNK:
+        if self._pending_size >= _WRITTEN_AT_ONCE:
             await self._flush()
 
     async def _flush(self) -> None:
