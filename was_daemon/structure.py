@@ -76,7 +76,8 @@ def structure(table: Any, cls: type[T], key: str, directory: Path, mistakes: Mis
 
 def _without_mistakes(value: Any, error: Exception) -> Any:
     """`value` without what `error` is about, or `_NOTHING` when that is all of it, or something is missing."""
-    if not isinstance(error, ClassValidationError | IterableValidationError):
+    # A list is taken whole or not at all: its places are what mistakes in it are called by.
+    if not isinstance(error, ClassValidationError | IterableValidationError) or not isinstance(value, dict):
         return _NOTHING
     located, others = error.group_exceptions()
     wrong = {note.name if isinstance(note, AttributeValidationNote) else note.index: inner for inner, note in located}
@@ -86,10 +87,8 @@ def _without_mistakes(value: Any, error: Exception) -> Any:
         wrong |= dict.fromkeys(other.extra_fields, other)
     if any(isinstance(inner, KeyError) for inner in wrong.values()):
         return _NOTHING
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    rests = {key: _without_mistakes(inner, wrong[key]) if key in wrong else inner for key, inner in items}
-    kept = {key: rest for key, rest in rests.items() if rest is not _NOTHING}
-    return kept if isinstance(value, dict) else list(kept.values())
+    rests = {key: _without_mistakes(inner, wrong[key]) if key in wrong else inner for key, inner in value.items()}
+    return {key: rest for key, rest in rests.items() if rest is not _NOTHING}
 
 
 def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
