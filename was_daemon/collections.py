@@ -6,7 +6,7 @@ import attrs
 
 from was_daemon.errors import BadName, UnknownCollection
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IThumbnails
-from was_daemon.keys import AssetKey, Kind, check_name
+from was_daemon.keys import AssetKey, Kind, check_directory, check_name
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ class Collections:
             raise UnknownCollection("the collection is missing")
         if self._named is None:
             try:
-                return check_name(collection)
+                return check_directory(check_name(collection))
             except BadName:
                 raise UnknownCollection("no such collection") from None
         if collection not in self._named:

@@ -64,14 +64,16 @@ def structure(table: Any, cls: type[T], key: str, directory: Path, mistakes: Mis
     `directory`.
     """
     converter = _converter(directory)
-    try:
-        return converter.structure(table, cls)
-    except (BaseValidationError, ValueError) as error:
-        _report(error, key, mistakes)
-        rest = _without_mistakes(table, error)
-    if rest is _NOTHING:
-        return None
-    return converter.structure(rest, cls)
+    rest = table
+    while rest is not _NOTHING:
+        try:
+            return converter.structure(rest, cls)
+        except (BaseValidationError, ValueError) as error:
+            # What is missing because it was left out was reported before.
+            if rest is table:
+                _report(error, key, mistakes)
+            rest = _without_mistakes(rest, error)
+    return None
 
 
 def _without_mistakes(value: Any, error: Exception) -> Any:

@@ -284,9 +284,9 @@ class SFTPClient(ft.FileTransferClient, SubsystemProtocol):
         failure = Failure(self._problem) if self._problem else reason
         if not self.ready.called:
             self.ready.errback(failure)
-        requests, self.openRequests = self.openRequests, {}
-        for answer in requests.values():
-            answer.errback(failure)
+        # Whoever gets the first failure may well drop the other requests: those are others then.
+        while self.openRequests:
+            self.openRequests.pop(next(iter(self.openRequests))).errback(failure)
 
 
 class _Window:

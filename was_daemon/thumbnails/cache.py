@@ -19,9 +19,9 @@ from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.commands import Render
 from was_daemon.thumbnails.eviction import Evictor
+from was_daemon.thumbnails.formats import output_format, png_owner
 from was_daemon.thumbnails.making import Making
 from was_daemon.thumbnails.pool import WorkerPool
-from was_daemon.thumbnails.render import output_format, png_owner
 
 _OWNER_BYTES = 1024
 _REMEMBERED = 10_000

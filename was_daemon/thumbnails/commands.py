@@ -6,6 +6,9 @@ from twisted.protocols import amp
 
 from was_daemon.thumbnails.failures import BrokenImage, NotAnImage
 
+_FAILURE: dict[type[Exception], bytes] = {Exception: b"FAILED"}
+"""After an error that a command does not declare, AMP closes the connection: the next job would find no worker."""
+
 
 class Render(amp.Command):
     """Fill each output with a thumbnail of `source`, whose asset is called `name`."""
@@ -27,7 +30,7 @@ class Render(amp.Command):
         (b"max_pixels", amp.Integer()),
     ]
     response: ClassVar = []
-    errors: ClassVar = {NotAnImage: b"NOT_AN_IMAGE", BrokenImage: b"BROKEN_IMAGE"}
+    errors: ClassVar = {NotAnImage: b"NOT_AN_IMAGE", BrokenImage: b"BROKEN_IMAGE", **_FAILURE}
 
 
 class ReadMetadata(amp.Command):
@@ -35,3 +38,4 @@ class ReadMetadata(amp.Command):
 
     arguments: ClassVar = [(b"source", amp.Unicode()), (b"target", amp.Unicode())]
     response: ClassVar = []
+    errors: ClassVar = _FAILURE

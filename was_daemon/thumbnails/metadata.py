@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -61,15 +60,6 @@ def read_metadata(source: str) -> list[dict[str, Any]]:
     return [{"Name": name, "Fields": fields} for name, fields in groups.items()]
 
 
-def capture_date(metadata: list[dict[str, Any]]) -> str | None:
-    """EXIF DateTimeOriginal out of what `read_metadata` gave: `YYYY:MM:DD HH:MM:SS`, or None without a real date."""
-    for group in metadata:
-        if group["Name"] == "EXIF":
-            value = str(group["Fields"].get("DateTimeOriginal", "")).strip()
-            return value if _is_date(value) else None
-    return None
-
-
 def _tags(source: str) -> dict[str, Any]:
     """ExifRead's tags; without those of the maker note when that is what cannot be read."""
     with Path(source).open("rb") as file:
@@ -103,10 +93,3 @@ def _is_binary(value: Any) -> bool:
 def _printable(value: str) -> str:
     text = "".join(character if character.isprintable() else " " for character in value).strip()
     return text.encode(errors="replace")[:_MAX_BYTES].decode(errors="ignore")
-
-
-def _is_date(value: str) -> bool:
-    try:
-        return datetime.strptime(value, "%Y:%m:%d %H:%M:%S").strftime("%Y:%m:%d %H:%M:%S") == value
-    except ValueError:
-        return False

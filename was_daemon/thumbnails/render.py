@@ -10,9 +10,9 @@ from was_daemon.thumbnails.colour import to_srgb
 from was_daemon.thumbnails.failures import BrokenImage, NotAnImage
 from was_daemon.thumbnails.picture import Picture, fit
 from was_daemon.thumbnails.readers import read
-from was_daemon.thumbnails.writers import output_format, png_owner, write
+from was_daemon.thumbnails.writers import write
 
-__all__ = ["BrokenImage", "NotAnImage", "Output", "output_format", "png_owner", "render"]
+__all__ = ["BrokenImage", "NotAnImage", "Output", "render"]
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

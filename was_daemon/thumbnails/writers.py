@@ -2,21 +2,12 @@
 
 import importlib
 from pathlib import Path
-from posixpath import splitext
 from typing import Any
 
 from PIL import Image
 
-_FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".gif": "GIF",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".avif": "AVIF",
-}
+from was_daemon.thumbnails.formats import OWNER_CHUNK
+
 _PLUGINS = {"WEBP": "PIL.WebPImagePlugin", "AVIF": "PIL.AvifImagePlugin"}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 82, "optimize": True, "progressive": False},
@@ -24,15 +15,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 70, "max_threads": 1},
 }
 _OPAQUE = frozenset({"JPEG", "BMP"})
-
-_OWNER_CHUNK = b"waSr"
-"""Ancillary, private, safe to copy: whoever does not know the chunk passes over it (PNG, section 5.4)."""
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def output_format(thumbnail_name: str) -> str:
-    """The format of a thumbnail of that name, as `Output.format` wants it."""
-    return _FORMATS.get(splitext(thumbnail_name)[1].lower(), "PNG")
 
 
 def write(image: Image.Image, path: str, format: str, owner: str) -> None:  # noqa: A002 - Pillow's word
@@ -49,27 +31,11 @@ def write(image: Image.Image, path: str, format: str, owner: str) -> None:  # no
         image.save(file, format, **options)
 
 
-def png_owner(head: bytes) -> str | None:
-    """The owner that `write` recorded in the PNG whose first bytes are `head` (600 are enough), or None."""
-    if not head.startswith(_SIGNATURE):
-        return None
-    at = len(_SIGNATURE)
-    while at + 8 <= len(head):
-        size = int.from_bytes(head[at : at + 4], "big")
-        kind = head[at + 4 : at + 8]
-        if kind == _OWNER_CHUNK and at + 8 + size <= len(head):
-            return head[at + 8 : at + 8 + size].decode(errors="replace")
-        if kind == b"IDAT":
-            return None
-        at += 12 + size
-    return None
-
-
 def _owner_note(owner: str) -> Any:
     from PIL.PngImagePlugin import PngInfo
 
     note = PngInfo()
-    note.add(_OWNER_CHUNK, owner.encode())
+    note.add(OWNER_CHUNK, owner.encode())
     return note
 
 

@@ -14,7 +14,7 @@ from was_daemon.assets import Assets
 from was_daemon.errors import AssetNotFound, BadName, BadRequest
 from was_daemon.keys import AssetKey, Kind, Layout, check_name
 from was_daemon.media import media_type
-from was_daemon.thumbnails.metadata import capture_date
+from was_daemon.thumbnails.capture_date import capture_date
 from was_daemon.web.access import Access
 from was_daemon.web.downloads import send_asset
 from was_daemon.web.errors import answer_error

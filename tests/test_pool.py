@@ -1,0 +1,297 @@
+"""The pool with real workers: limits that hold, and a dead worker costs one request."""
+
+# The tests look at the disk themselves, while nobody else needs the reactor.
+# ruff: noqa: ASYNC240
+
+import json
+import os
+import re
+import signal
+import struct
+import zlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from PIL import Image
+from twisted.internet.defer import CancelledError
+
+from tests.images import jpeg, photograph
+from tests.processes import eventually, paused, worker_pids
+from was_daemon.errors import BrokenImage, NoThumbnail, Overloaded
+from was_daemon.thumbnails.pool import Job, WorkerPool
+from was_daemon.thumbnails.worker import ReadMetadata, Render
+
+SECRET = "correct horse battery staple"
+MEMORY = 1 << 30
+
+Pools = Callable[..., WorkerPool]
+
+
+@pytest_twisted.async_yield_fixture
+async def pools() -> AsyncIterator[Pools]:
+    """Makes pools, and ends them when the test is over."""
+    made: list[WorkerPool] = []
+
+    def make(workers: int = 1, timeout: float = 60.0, memory: int = MEMORY, queue: int = 100) -> WorkerPool:
+        made.append(WorkerPool(workers, timeout, memory, queue))
+        return made[-1]
+
+    yield make
+    for pool in made:
+        await pool.close()
+    await eventually(lambda: not worker_pids())
+
+
+class Desk:
+    """Submits jobs that read metadata, and notes which were done."""
+
+    def __init__(self, pool: WorkerPool, directory: Path) -> None:
+        self.pool = pool
+        self.done: list[str] = []
+        self._directory = directory
+        self._source = directory / "photograph.jpg"
+        self._source.write_bytes(photograph((60, 40)))
+
+    def submit(self, name: str, client: str = "a", background: bool = False, source: Path | None = None) -> Job:
+        job = self.pool.submit(
+            ReadMetadata,
+            client,
+            background,
+            source=str(source or self._source),
+            target=str(self._directory / f"{name}.json"),
+        )
+        job.done.addCallback(self._note, name)
+        return job
+
+    def _note(self, answer: dict[str, object], name: str) -> None:
+        assert answer == {}
+        assert "EXIF" in [group["Name"] for group in json.loads((self._directory / f"{name}.json").read_text())]
+        self.done.append(name)
+
+
+@pytest.fixture
+def desk(pools: Pools, tmp_path: Path) -> Desk:
+    return Desk(pools(), tmp_path)
+
+
+def render(pool: WorkerPool, source: Path, target: Path) -> Job:
+    target.touch()
+    output = {"scale": 50, "format": "JPEG", "path": str(target), "owner": source.name}
+    return pool.submit(Render, "a", source=str(source), name=source.name, outputs=[output], max_pixels=500_000_000)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises so many pixels and has none."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(3 * width + 1))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+# -- work --------------------------------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_is_started_on_first_need_and_kept(desk: Desk) -> None:
+    assert worker_pids() == set()
+    await desk.submit("first").done
+    workers = worker_pids()
+    assert len(workers) == 1
+    await desk.submit("second").done
+    assert worker_pids() == workers
+
+
+@pytest_twisted.ensureDeferred
+async def test_there_are_never_more_workers_than_configured(pools: Pools, tmp_path: Path) -> None:
+    desk = Desk(pools(workers=2), tmp_path)
+    for job in [desk.submit(str(number)) for number in range(12)]:
+        await job.done
+        assert len(worker_pids()) <= 2
+    assert sorted(desk.done, key=int) == [str(number) for number in range(12)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_thumbnail_is_written_where_it_was_asked_for(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg((300, 200)))
+    assert await render(desk.pool, tmp_path / "a.jpg", tmp_path / "thumbnail").done == {}
+    with Image.open(tmp_path / "thumbnail") as thumbnail:
+        assert (thumbnail.format, thumbnail.size) == ("JPEG", (50, 33))
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_no_image_is_told_from_what_is_a_broken_one(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"no image, and it does not say so")
+    (tmp_path / "a.jpg").write_bytes(b"no image, but it says so")
+    for name, error in (("a.txt", NoThumbnail), ("a.jpg", BrokenImage)):
+        with pytest.raises(error) as caught:
+            await render(desk.pool, tmp_path / name, tmp_path / "thumbnail").done
+        assert str(caught.value).isprintable()
+        assert str(tmp_path) not in str(caught.value)
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_workers_give_way_to_the_daemon_and_cannot_lift_their_limits(desk: Desk) -> None:
+    await desk.submit("warm up").done
+    (pid,) = worker_pids()
+    assert os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, 0)
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert re.search(rf"Max address space +{MEMORY} +{MEMORY} ", limits)
+    assert re.search(r"Max core file size +0 +0 ", limits)
+
+
+@pytest_twisted.ensureDeferred
+async def test_workers_are_told_no_secrets(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("ATTACHMENT_KEY", "PASSWORD", "SSH_AUTH_SOCK"):
+        monkeypatch.setenv(variable, SECRET)
+    with (tmp_path / "key").open("w") as key:
+        os.set_inheritable(key.fileno(), True)
+        await desk.submit("warm up").done
+        (pid,) = worker_pids()
+        for entry in ("environ", "cmdline"):
+            assert SECRET.encode() not in Path(f"/proc/{pid}/{entry}").read_bytes()
+        opened = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+        assert str(tmp_path / "key") not in opened
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_job_that_takes_too_long_is_killed(pools: Pools, tmp_path: Path) -> None:
+    desk = Desk(pools(timeout=1.0), tmp_path)
+    endless = tmp_path / "pipe.jpg"
+    os.mkfifo(endless)
+    job = desk.submit("endless", source=endless)
+    await eventually(lambda: len(worker_pids()) == 1)
+    (pid,) = worker_pids()
+    with pytest.raises(BrokenImage, match="time"):
+        await job.done
+    assert pid not in worker_pids()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_picture_larger_than_the_memory_is_refused_and_the_next_one_is_made(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(png_header(21_000, 20_000))
+    with pytest.raises(BrokenImage, match="memory"):
+        await render(desk.pool, tmp_path / "large.png", tmp_path / "thumbnail").done
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    assert await render(desk.pool, tmp_path / "a.jpg", tmp_path / "thumbnail").done == {}
+
+
+# -- deaths ------------------------------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_killed_at_work_costs_its_one_job(desk: Desk) -> None:
+    await desk.submit("before").done
+    victims = worker_pids()
+    with paused(victims):
+        at_work, waiting = desk.submit("at work"), desk.submit("waiting")
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(BrokenImage):
+            await at_work.done
+    await waiting.done
+    assert desk.done == ["before", "waiting"]
+    assert worker_pids().isdisjoint(victims)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_vanishes_costs_its_one_job_and_not_those_that_follow(desk: Desk, tmp_path: Path) -> None:
+    await desk.submit("warm up").done
+    for number in range(5):
+        vanished = render(desk.pool, tmp_path / "vanished.jpg", tmp_path / "thumbnail")
+        following = [desk.submit(f"{number}{letter}") for letter in "ab"]
+        with pytest.raises(BrokenImage):
+            await vanished.done
+        for job in following:
+            await job.done
+        await desk.submit(f"{number}c").done
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_killed_at_rest_is_replaced(desk: Desk) -> None:
+    await desk.submit("before").done
+    victims = worker_pids()
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in victims))
+    await desk.submit("after").done
+    assert desk.done == ["before", "after"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_closed_pool_leaves_no_process(desk: Desk) -> None:
+    await desk.submit("first").done
+    await desk.pool.close()
+    await eventually(lambda: not worker_pids())
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_beyond_the_queue_jobs_are_refused_until_there_is_room(pools: Pools, tmp_path: Path) -> None:
+    desk = Desk(pools(queue=2), tmp_path)
+    await desk.submit("warm up").done
+    with paused(worker_pids()):
+        jobs = [desk.submit(name) for name in ("at work", "first", "second")]
+        for client in ("a", "b"):
+            with pytest.raises(Overloaded):
+                desk.submit("too many", client)
+        jobs.pop().done.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        jobs.append(desk.submit("third"))
+    for job in jobs:
+        await job.done
+    assert desk.done == ["warm up", "at work", "first", "third"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_job_withdrawn_while_it_waits_is_never_done(desk: Desk, tmp_path: Path) -> None:
+    await desk.submit("warm up").done
+    with paused(worker_pids()):
+        at_work, withdrawn, later = (desk.submit(name) for name in ("at work", "withdrawn", "later"))
+        assert (at_work.running, withdrawn.running) == (True, False)
+        withdrawn.done.cancel()
+        with pytest.raises(CancelledError):
+            await withdrawn.done
+    await later.done
+    assert not withdrawn.running
+    assert desk.done == ["warm up", "at work", "later"]
+    assert not (tmp_path / "withdrawn.json").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_job_given_up_at_work_keeps_its_worker_until_it_ends(desk: Desk, tmp_path: Path) -> None:
+    await desk.submit("warm up").done
+    workers = worker_pids()
+    with paused(workers):
+        given_up, later = desk.submit("given up"), desk.submit("later")
+        given_up.done.cancel()
+        with pytest.raises(CancelledError):
+            await given_up.done
+        assert not later.running
+    await later.done
+    assert worker_pids() == workers
+    assert (tmp_path / "given up.json").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_clients_take_turns_and_the_background_comes_last(desk: Desk) -> None:
+    await desk.submit("warm up").done
+    with paused(worker_pids()):
+        jobs = [
+            desk.submit("at work", "a"),
+            desk.submit("warming", "a", background=True),
+            desk.submit("a1", "a"),
+            desk.submit("a2", "a"),
+            desk.submit("b1", "b"),
+        ]
+    for job in jobs:
+        await job.done
+    assert desk.done == ["warm up", "at work", "a1", "b1", "a2", "warming"]
