@@ -5,7 +5,7 @@ off: redirects (they would carry the login elsewhere), cookies, and compression 
 """
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +26,6 @@ from twisted.web.client import (
     ResponseFailed,
     ResponseNeverReceived,
 )
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS, IResponse
 
@@ -99,12 +98,16 @@ class Answer:
             self.close()
 
     async def drain(self, limit: int = 65536) -> "Answer":
-        """Read and forget the body, so that the connection can be used again; give it up when it is over `limit`."""
-        async with aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                limit -= len(chunk)
-                if limit < 0:
-                    break
+        """Read and forget the body, so that the connection can be used again; give it up when it is over `limit`.
+
+        A body that breaks off is no error: status and headers are there.
+        """
+        with suppress(AssetError):
+            async with aclosing(self.chunks()) as chunks:
+                async for chunk in chunks:
+                    limit -= len(chunk)
+                    if limit < 0:
+                        break
         return self
 
     def close(self) -> None:
@@ -207,7 +210,6 @@ _BROKEN = (
     DNSLookupError,
     ConnectionLost,
     ConnectionDone,
-    PotentialDataLoss,
     RequestNotSent,
     RequestGenerationFailed,
     RequestTransmissionFailed,

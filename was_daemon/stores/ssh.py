@@ -251,7 +251,9 @@ class _UserAuth(SSHUserAuthClient):
         if self._agent is not None:
             self._agent.disconnect()
         if self._ssh.service is self and not self._ssh.ready.called:
-            log.error("the SSH server {host} refused the login of {user}", host=self._login.known_as, user=self.user)
+            log.error(
+                "the SSH server {host} refused the login of {user}", host=self._login.known_as, user=self._login.user
+            )
 
     def auth_publickey(self) -> Deferred[bool]:
         return Deferred.fromCoroutine(self._offer_key())
