@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
-from ampoule.main import ProcessStarter
+from ampoule.main import AMPConnector, ProcessStarter
 from ampoule.pool import ProcessPool
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
@@ -160,10 +160,23 @@ class WorkerPool:
         await self._processes.stop()
 
 
+class _Connection(AMPConnector):  # type: ignore[misc]  # ampoule has no types
+    """The daemon's end of the pipe to a worker."""
+
+    _log = Logger()
+
+    def errReceived(self, data: bytes) -> None:
+        """Log what image libraries print about broken files."""
+        for line in data.decode("utf-8", "replace").splitlines():
+            self._log.info("A worker says: {line}", line=line)
+
+
 def _starter() -> ProcessStarter:
     """Starts workers that find the modules this process finds, and get nothing else from its environment."""
-    return ProcessStarter(
+    starter = ProcessStarter(
         bootstrap="from was_daemon.thumbnails.worker import main; main()",
         env={"PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)},
         path="/",
     )
+    starter.connectorFactory = _Connection
+    return starter
