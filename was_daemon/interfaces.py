@@ -45,7 +45,7 @@ class IAssetReader(Interface):
         """The bytes [start, stop) in non-empty chunks of at most 1 MiB; `stop=None` is the end.
 
         May be called more than once; who stops early closes the generator. Raises `StoreUnavailable`, `StoreFailed` or
-        `StoreTimeout`, also half-way, and when the version is gone and its bytes with it.
+        `StoreTimeout`, also half-way, when the version is gone and its bytes with it, and when the reader is closed.
         """
 
     def close() -> Awaitable[None]:
@@ -70,7 +70,8 @@ class IAssetStore(Interface):
     def write(key: AssetKey, chunks: AsyncIterator[bytes]) -> Awaitable[AssetStat]:
         """All of `chunks` become the asset, at once and durably, or - when `chunks` raises - nothing changes.
 
-        An asset of that name is replaced: readers see the old version or the new one. `NoSpace`.
+        An asset of that name is replaced: readers see the old version or the new one. What `chunks` raises is raised
+        here; whoever made it closes it. A cancellation may come too late to keep the old version. `NoSpace`.
         """
 
     def delete(key: AssetKey) -> Awaitable[None]:
@@ -83,7 +84,7 @@ class IAssetStore(Interface):
         """
 
     def check() -> Awaitable[None]:
-        """Reachable, readable, writable - or `StoreUnavailable` with the reason an operator needs."""
+        """Reachable, readable, writable - or `StoreUnavailable` or `StoreTimeout` with what an operator must know."""
 
     def close() -> Awaitable[None]:
         """Release connections and threads; the store is not used afterwards."""

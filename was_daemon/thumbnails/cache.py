@@ -67,7 +67,10 @@ class Thumbnails:
         more than may be kept."""
         for files in self._collections.local_thumbnails():
             try:
-                self._large_scales[files] = await files.in_thread(_scales_above, files, self._max_scale)
+                large = await files.in_thread(_scales_above, files, self._max_scale)
+                self._large_scales[files] = large
+                if large:
+                    self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
             except AssetError as error:
                 self._log.error("Could not look through the thumbnails: {error}", error=error)
         if self._evictor:

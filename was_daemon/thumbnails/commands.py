@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from twisted.protocols import amp
 
-from was_daemon.thumbnails.failures import BrokenImage, NotAnImage
+from was_daemon.thumbnails.failures import BrokenImage, DiskFull, NotAnImage
 
-_FAILURE: dict[type[Exception], bytes] = {Exception: b"FAILED"}
+_FAILURE: dict[type[Exception], bytes] = {DiskFull: b"DISK_FULL", Exception: b"FAILED"}
 """After an error that a command does not declare, AMP closes the connection: the next job would find no worker."""
 
 

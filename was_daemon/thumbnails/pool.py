@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from was_daemon.errors import BrokenImage, NoThumbnail, Overloaded, StoreUnavailable
+from was_daemon.errors import BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreUnavailable
 from was_daemon.thumbnails import failures
 
 _IDLE_SECONDS = 60
@@ -104,8 +104,8 @@ class WorkerPool:
         """Queue a job; raises `Overloaded` when too many wait.
 
         `client` is whoever takes turns with others. The job's `done` fails with `NoThumbnail`, `BrokenImage` (this
-        includes a worker that died or took too long) or `StoreUnavailable` (workers cannot be started); cancelling it
-        withdraws the job while it waits.
+        includes a worker that died or took too long), `NoSpace` or `StoreUnavailable` (workers cannot be started);
+        cancelling it withdraws the job while it waits.
         """
         if len(self._queue) >= self._limit:
             raise Overloaded("too many thumbnails are being made")
@@ -147,6 +147,8 @@ class WorkerPool:
             raise NoThumbnail(str(failure.value))
         if failure.check(failures.BrokenImage):
             raise BrokenImage(str(failure.value))
+        if failure.check(failures.DiskFull):
+            raise NoSpace("no space left for the thumbnail")
         if isinstance(failure.value, ProcessTerminated) and failure.value.signal is not None:
             raise BrokenImage("reading the file takes more time or memory than is allowed")
         if failure.check(ProcessTerminated, ProcessDone, OSError):

@@ -4,10 +4,14 @@ The process runs with a low priority and a ceiling on its memory; whoever starte
 long. It may die at any moment without more being lost than the job.
 """
 
+import errno
 import json
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ampoule.child import AMPChild
@@ -22,6 +26,7 @@ from twisted.logger import (
 )
 
 from was_daemon.thumbnails.commands import ReadMetadata, Render
+from was_daemon.thumbnails.failures import DiskFull
 from was_daemon.thumbnails.metadata import read_metadata
 from was_daemon.thumbnails.render import Output, render
 
@@ -38,15 +43,27 @@ class Worker(AMPChild):  # type: ignore[misc]  # ampoule has no types
     @Render.responder
     def render(self, source: str, name: str, outputs: list[dict[str, Any]], max_pixels: int) -> dict[str, Any]:
         """See `Render`."""
-        render(source, name, [Output(**output) for output in outputs], max_pixels)
+        with _noticing_full_disks():
+            render(source, name, [Output(**output) for output in outputs], max_pixels)
         return {}
 
     @ReadMetadata.responder
     def read_metadata(self, source: str, target: str) -> dict[str, Any]:
         """See `ReadMetadata`."""
-        with open(target, "w", encoding="utf-8") as file:  # noqa: PTH123  # one call, in a worker that is to stay small
-            json.dump(read_metadata(source), file)
+        document = json.dumps(read_metadata(source))
+        with _noticing_full_disks():
+            Path(target).write_text(document, "utf-8")
         return {}
+
+
+@contextmanager
+def _noticing_full_disks() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull from error
+        raise
 
 
 def main() -> None:

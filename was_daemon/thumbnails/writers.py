@@ -1,6 +1,7 @@
 """A finished picture becomes the bytes of a thumbnail."""
 
 import importlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ def write(image: Image.Image, path: str, format: str, owner: str) -> None:  # no
         options["pnginfo"] = _owner_note(owner)
     if format in _PLUGINS:
         importlib.import_module(_PLUGINS[format])
-    with Path(path).open("wb") as file:
-        image.save(file, format, **options)
+    # Of a full disk Pillow's encoders do not tell; writing a file does.
+    encoded = BytesIO()
+    image.save(encoded, format, **options)
+    Path(path).write_bytes(encoded.getbuffer())
 
 
 def _owner_note(owner: str) -> Any:

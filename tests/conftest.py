@@ -1,0 +1,40 @@
+"""Daemons for the tests that speak HTTP."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.client import Client
+from tests.daemon import KEY, Daemon, Document
+
+RunDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture
+def run_daemon(tmp_path: Path) -> Iterator[RunDaemon]:
+    """Starts daemons, each with a configuration and an environment of its own, that end with the test."""
+    daemons: list[Daemon] = []
+
+    def run(config: Document | None = None, environ: Mapping[str, str] | None = None) -> Daemon:
+        daemon = Daemon(tmp_path / f"daemon{len(daemons)}", config, environ)
+        daemons.append(daemon)
+        return daemon.start()
+
+    yield run
+    for daemon in daemons:
+        daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def filesystem_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon with a filesystem store for all tests that need nothing special of it."""
+    daemon = Daemon(tmp_path_factory.mktemp("filesystem"), {"server": {"max_upload": "8 MiB"}}).start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def filesystem_client(filesystem_daemon: Daemon) -> Client:
+    """A client of `filesystem_daemon`."""
+    return Client(filesystem_daemon.url, KEY)

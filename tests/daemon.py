@@ -1,0 +1,212 @@
+"""A daemon under test: a real `twistd was` in a process of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+BIN = Path(sys.prefix) / "bin"
+KEY = "a key for tests: ü"
+
+_OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MODE", "CACHE_DIRECTORY")
+_PATIENCE = 30
+
+Document = Mapping[str, Mapping[str, Any]]
+
+
+def to_toml(document: Document) -> str:
+    """The TOML text of a configuration: sections of keys."""
+    lines = []
+    for section, table in document.items():
+        lines.append(f"[{section}]")
+        lines += [f"{json.dumps(key)} = {_to_toml_value(value)}" for key, value in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _to_toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_to_toml_value(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_to_toml_value, value)) + "]"
+    return json.dumps(str(value) if isinstance(value, Path) else value)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def clean_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without what the daemon listens to, and with `variables`."""
+    environment = {name: value for name, value in os.environ.items() if name not in _OFFICIAL_VARIABLES}
+    return {**environment, **(variables or {})}
+
+
+def eventually(condition: Callable[[], Any], what: str) -> Any:
+    """The first true value of `condition`, which is asked again and again; fails when that takes too long."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"waited in vain: {what}")
+
+
+class Daemon:
+    """`twistd was` with a configuration; everything it writes is below `directory`.
+
+    `config` adds to, section by section, a configuration with a filesystem store in `directory / "store"`, on a free
+    port (`listen` adds further endpoints), with `KEY` as the key; `environ` adds variables to the environment.
+    """
+
+    def __init__(
+        self, directory: Path, config: Document | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.store = directory / "store"
+        self.config_file = directory / "was.toml"
+        self._environ = clean_environment({"TMPDIR": str(directory), **(environ or {})})
+        self._log_file = directory / "twistd.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.write_config(config or {})
+
+    def write_config(self, config: Document) -> None:
+        """Use this configuration from the next start on."""
+        sections: dict[str, Mapping[str, Any]] = {
+            "server": {"key": KEY},
+            "stores": {"main": {"plugin": "filesystem", "path": self.store}},
+            "spool": {"path": self.directory / "spool"},
+        }
+        for section, table in config.items():
+            sections[section] = table if section == "stores" else {**sections.get(section, {}), **table}
+        server = {key: value for key, value in sections["server"].items() if value is not None}
+        server["listen"] = [f"tcp:{self.port}:interface=127.0.0.1", *server.get("listen", [])]
+        self.config_file.write_text(to_toml({**sections, "server": server}), "utf-8")
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> "Daemon":
+        """Start, and wait until requests are answered."""
+        self.launch()
+        eventually(self._answers, "for the daemon to answer")
+        return self
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start, and do not wait."""
+        with self._log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [BIN / "twistd", "-n", "--pidfile=", "was", "--config", self.config_file],
+                cwd=self.directory,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self._process
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"the daemon ended with {self._process.returncode}:\n{self.log()}")
+        try:
+            with urlopen(self.url, timeout=_PATIENCE):
+                return True
+        except URLError:
+            return False
+
+    def stop(self) -> None:
+        """Ask the daemon to end; fails when it or one of its workers does not."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the daemon without a warning; fails when one of its workers lives on."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, signal_number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal_number)
+        try:
+            process.wait(_PATIENCE)
+            eventually(lambda: not _session(process.pid), "for the workers to end")
+        finally:
+            for left in _session(process.pid):
+                os.kill(left, signal.SIGKILL)
+            process.wait()
+
+    def restart(self) -> None:
+        """Stop, and start again on the same port."""
+        self.stop()
+        self.start()
+
+    def log(self) -> str:
+        """What the daemon wrote to its log."""
+        return self._log_file.read_text("utf-8", "backslashreplace") if self._log_file.exists() else ""
+
+    def workers(self) -> list[int]:
+        """The worker processes."""
+        return [pid for pid in _session(self.pid) if pid != self.pid]
+
+    def memory(self) -> int:
+        """The bytes of memory that the daemon's own process takes up, without its workers."""
+        return self._status("VmRSS")
+
+    def forget_peak(self) -> None:
+        """Begin anew to observe the peak of memory."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak_memory(self) -> int:
+        """The largest `memory` since `forget_peak`."""
+        return self._status("VmHWM")
+
+    def _status(self, field: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+        raise LookupError(field)
+
+    def open_files(self) -> list[str]:
+        """The paths of the files in the store that the daemon has open."""
+        paths = []
+        for link in Path(f"/proc/{self.pid}/fd").iterdir():
+            try:
+                paths.append(str(link.readlink()))
+            except FileNotFoundError:
+                continue
+        return [path for path in paths if path.startswith(f"{self.store}/")]
+
+
+def _session(leader: int) -> list[int]:
+    """The living processes of the session that the process `leader` began."""
+    found = []
+    for directory in Path("/proc").iterdir():
+        if not directory.name.isdigit():
+            continue
+        try:
+            state, _parent, _group, session = (directory / "stat").read_text().rpartition(")")[2].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(session) == leader and state not in "ZX":
+            found.append(int(directory.name))
+    return found

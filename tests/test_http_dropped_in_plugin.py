@@ -1,0 +1,152 @@
+"""A store dropped into a directory outside of the package and named in a configuration: all of the contract holds.
+
+Whoever writes a plugin writes no more than this.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+import pytest_twisted
+
+from tests.client import Client
+from tests.daemon import KEY, Daemon
+from tests.http_contract import HTTPContract, check_allowed_everywhere, check_refused
+
+_MEMORY = """
+import itertools, time, attrs
+from zope.interface import implementer
+from was_daemon.errors import AssetNotFound
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IAssetStorePlugin
+
+@implementer(IAssetReader)
+@attrs.frozen
+class Reader:
+    content: bytes
+    stat: AssetStat
+    async def read(self, start=0, stop=None):
+        for at in range(start, len(self.content) if stop is None else stop, 65536):
+            yield self.content[at : min(at + 65536, len(self.content) if stop is None else stop)]
+    async def close(self): pass
+
+@implementer(IAssetStore)
+class Store:
+    def __init__(self): self.assets, self.versions = {}, itertools.count()
+    async def stat(self, key): return (await self.open(key)).stat
+    async def open(self, key):
+        if key not in self.assets: raise AssetNotFound("no such asset")
+        return self.assets[key]
+    async def write(self, key, chunks):
+        content = b"".join([chunk async for chunk in chunks])
+        self.assets[key] = Reader(content, AssetStat(len(content), time.time(), str(next(self.versions))))
+        return self.assets[key].stat
+    async def delete(self, key): del self.assets[(await self.open(key)) and key]
+    async def list(self, collection, kind, prefix=""):
+        for key in list(self.assets):
+            if (key.collection, key.kind) == (collection, kind) and key.name.startswith(prefix): yield key
+    async def check(self): pass
+    async def close(self): pass
+
+@attrs.frozen
+class Options: pass
+
+@implementer(IAssetStorePlugin)
+class Plugin:
+    name, options = "memory", Options
+    def create(self, options): return Store()
+
+plugin = Plugin()
+"""
+
+_FAILING = """
+import attrs
+from zope.interface import implementer
+from was_daemon import errors
+from was_daemon.interfaces import IAssetStore, IAssetStorePlugin
+
+@implementer(IAssetStore)
+class Store:
+    def __init__(self, error): self.error = error
+    async def fail(self, *_): raise self.error("the store says no")
+    stat = open = write = delete = check = fail
+    async def list(self, collection, kind, prefix=""):
+        await self.fail()
+        yield
+    async def close(self): pass
+
+@attrs.frozen
+class Options:
+    error: str
+
+@implementer(IAssetStorePlugin)
+class Plugin:
+    name, options = "failing", Options
+    def create(self, options): return Store(getattr(errors, options.error, RuntimeError))
+
+plugin = Plugin()
+"""
+
+_STATUS = {"StoreUnavailable": 503, "StoreFailed": 502, "StoreTimeout": 504, "NoSpace": 507, "RuntimeError": 500}
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with a store in memory, and a collection for each way in which a store can fail."""
+    directory = tmp_path_factory.mktemp("dropped-in")
+    plugins = directory / "plugins" / "storage_plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "memory_plugin.py").write_text(_MEMORY)
+    (plugins / "failing_plugin.py").write_text(_FAILING)
+    config = {
+        "server": {"max_upload": "8 MiB"},
+        "plugins": {"path": [directory / "plugins"]},
+        "stores": {"main": {"plugin": "memory"}},
+    }
+    daemon = Daemon(directory / "daemon", config).start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def failing_daemon(daemon: Daemon) -> Iterator[Daemon]:
+    """A daemon with a collection for each way in which a store can fail."""
+    config = {
+        "plugins": {"path": [daemon.directory.parent / "plugins"]},
+        "stores": {error: {"plugin": "failing", "error": error} for error in _STATUS},
+        "collections": {"mode": "map", "map": {error: {"directory": error, "store": error} for error in _STATUS}},
+    }
+    failing = Daemon(daemon.directory.parent / "failing", config).start()
+    yield failing
+    failing.stop()
+
+
+class TestMemory(HTTPContract):
+    @pytest.fixture
+    def client(self, daemon: Daemon) -> Client:
+        return Client(daemon.url, KEY)
+
+
+class TestFailures:
+    @pytest.fixture
+    def client(self, failing_daemon: Daemon) -> Client:
+        return Client(failing_daemon.url, KEY)
+
+    @pytest.mark.parametrize(("error", "status"), _STATUS.items())
+    @pytest_twisted.ensureDeferred
+    async def test_a_store_that_fails_is_told_in_the_status(self, client: Client, error: str, status: int) -> None:
+        for answer in (
+            await client.upload_like_specify7("a.jpg", b"a", coll=error),
+            await client.upload_like_specify6("a.jpg", b"a", coll=error),
+            await client.original("a.jpg", coll=error),
+            await client.thumbnail("a.jpg", 50, coll=error),
+            await client.reference("a.jpg", coll=error),
+        ):
+            check_refused(answer, status, client.key)
+            check_allowed_everywhere(answer)
+            assert ("Retry-After" in answer.headers) == (status == 503)
+        check_refused(await client.metadata("a.jpg", coll=error), status, client.key)
+        check_refused(await client.delete("a.jpg", coll=error), status, client.key)
+
+    @pytest_twisted.ensureDeferred
+    async def test_what_went_wrong_inside_stays_inside(self, client: Client) -> None:
+        answer = await client.original("a.jpg", coll="RuntimeError")
+        assert "the store says no" not in answer.text
