@@ -11,7 +11,7 @@ replaces, or that was deleted a moment ago, if need be one of the next second; s
 import posixpath
 import secrets
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,25 +117,25 @@ class _Staged:
 
 @implementer(IAssetStore)
 class SFTPStore:
-    """Assets as files below `root` of an SSH server; "" is the directory the login starts in.
+    """Assets as files below a directory of an SSH server."""
 
-    `login` is called for each connection; `timeout` is in seconds without progress.
-    """
-
-    def __init__(self, clock: Any, login: Callable[[], SSHLogin], root: str, layout: Layout, timeout: float) -> None:
+    def __init__(self, clock: Any, options: "SFTPOptions") -> None:
         self._clock = clock
-        self._login = login
-        self._root = root.rstrip("/") if root != "/" else ""
-        self._layout = layout
-        self._timeout = timeout
+        self._options = options
+        self._root = options.path.rstrip("/") if options.path != "/" else ""
+        self._layout = options.layout
+        self._timeout = options.timeout
         self._connections = Reconnector(clock, self._connect, lambda client: bool(client.connected))
         self._locks: KeyLocks[bytes] = KeyLocks()
         self._deleted: dict[bytes, tuple[int, float]] = {}
         self._cleaned: set[str] = set()
 
+    def __str__(self) -> str:
+        return f"files on {self._options.host}, by SFTP, in {self._options.path or 'the directory of the login'}"
+
     async def _connect(self) -> SFTPClient:
         client = SFTPClient(self._clock, self._timeout)
-        opening = Deferred.fromCoroutine(open_subsystem(self._clock, self._login(), b"sftp", client))
+        opening = Deferred.fromCoroutine(open_subsystem(self._clock, self._options.login(), b"sftp", client))
         try:
             await opening.addTimeout(self._timeout, self._clock)
             await client.negotiate()
@@ -234,7 +234,8 @@ class SFTPStore:
             await client.write(staged.handle, chunks)
             if b"fsync@openssh.com" in client.extensions:
                 await client.sync(staged.handle)
-            return await _shielded(self._publish(staged, self._layout.path(key)))
+            relative = self._layout.path(key)
+            return await self._locks.run(self._path(relative), lambda: self._publish(staged, relative))
         except BaseException as error:
             staged.discard()
             if isinstance(error, StoreFailed) and await self._is_full(client, self._path(directory)):
@@ -284,11 +285,10 @@ class SFTPStore:
 
     async def _publish(self, staged: _Staged, relative: str) -> AssetStat:
         client, path = staged.client, self._path(relative)
-        async with self._locks.holding(path):
-            asset = await self._date(staged, path)
-            await staged.close()
-            await self._with_directory(client, posixpath.dirname(relative), lambda: replace(client, staged.path, path))
-            return asset
+        asset = await self._date(staged, path)
+        await staged.close()
+        await self._with_directory(client, posixpath.dirname(relative), lambda: replace(client, staged.path, path))
+        return asset
 
     async def _date(self, staged: _Staged, path: bytes) -> AssetStat:
         """Give the new version a time of its own; see the module's text."""
@@ -358,13 +358,6 @@ async def _once(chunk: bytes) -> AsyncGenerator[bytes, None]:
     yield chunk
 
 
-def _shielded(operation: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-    """A Deferred for `operation`, which goes on to its end when the Deferred is cancelled."""
-    waiter: Deferred[T] = Deferred()
-    Deferred.fromCoroutine(operation).addBoth(waiter.callback)
-    return waiter
-
-
 def _needed(instance: "SFTPOptions", _attribute: object, value: str | None) -> None:
     if value is not None and instance.password_file is not None:
         raise ValueError("give password or password_file, not both")
@@ -425,7 +418,7 @@ class SFTPPlugin:
         """See `IAssetStorePlugin`."""
         from twisted.internet import reactor
 
-        return SFTPStore(reactor, options.login, options.path, options.layout, options.timeout)
+        return SFTPStore(reactor, options)
 
 
 sftp = SFTPPlugin()

@@ -121,6 +121,9 @@ class WebDAVStore:
         self._recent: dict[tuple[AssetKey, int], float] = {}
         self._cleaning: set[Deferred[None]] = set()
 
+    def __str__(self) -> str:
+        return f"files at {self._base}, by WebDAV"
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def stat(self, key: AssetKey) -> AssetStat:
