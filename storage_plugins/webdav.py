@@ -280,8 +280,6 @@ class WebDAVStore:
         if answer.code == 412:
             raise StoreUnavailable("the asset was replaced by somebody else at the same time")
         answer.expect(200, 201, 204)
-        if upload.answer:
-            raise StoreFailed("the store did not wait for the whole upload")
         if not upload.repeatable and (await self._look(url)).size != upload.size:
             self._log.error("{url} is not as long as its upload: can the server take chunked bodies?", url=url)
             raise StoreFailed("the store did not keep the whole upload")

@@ -642,3 +642,8 @@ def test_a_file_that_cannot_be_read_is_reported_in_a_line(tmp_path: Path, name: 
 def test_reading_a_configuration_makes_no_files(tmp_path: Path) -> None:
     settings_of(tmp_path, SMALLEST + '[spool]\npath = "spool"')
     assert [path.name for path in tmp_path.iterdir()] == ["was.toml"]
+
+
+def test_a_mistaken_secret_is_not_repeated(tmp_path: Path) -> None:
+    text = SMALLEST + '[stores.nas]\nplugin = "sftp"\nhost = "nas"\nuser = "specify"\npassword = 4711\n'
+    assert mistakes_of(tmp_path, text) == ["stores.nas.password: expected a text"]

@@ -12,7 +12,8 @@ from storage_plugins.filesystem import FilesystemStore
 from was_daemon.errors import AssetNotFound, StoreUnavailable
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.spool import Spool
-from was_daemon.testing.memory import MemoryReader, MemoryStore
+from was_daemon.stores.held import HeldReader
+from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked
 
 async_test = pytest_twisted.ensureDeferred
@@ -29,7 +30,7 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.opened: list[str] = []
 
-    async def open(self, key: AssetKey) -> MemoryReader:
+    async def open(self, key: AssetKey) -> HeldReader:
         self.opened.append(key.name)
         return await super().open(key)
 

@@ -97,7 +97,11 @@ def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
     if isinstance(error, ClassValidationError):
         located, others = error.group_exceptions()
         for inner, attribute in located:
-            _report(inner, f"{key}.{attribute.name}", mistakes)
+            if attrs.fields_dict(error.cl)[attribute.name].repr:
+                _report(inner, f"{key}.{attribute.name}", mistakes)
+            else:
+                # Secrets are kept out of logs as out of reprs.
+                mistakes.add(f"{key}.{attribute.name}", "expected a text")
         for other in others:
             _report(other, key, mistakes)
     elif isinstance(error, IterableValidationError):
@@ -109,7 +113,8 @@ def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
     elif isinstance(error, KeyError):
         mistakes.add(key, "is missing")
     else:
-        mistakes.add(key, str(error))
+        # Validators of attrs put the sentence first, and what it is about behind it.
+        mistakes.add(key, str(error.args[0]) if error.args else type(error).__name__)
 
 
 def _converter(directory: Path) -> Converter:

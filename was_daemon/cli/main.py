@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from was_daemon import __version__, tokens
 from was_daemon.config import ConfigError, Settings, load
 from was_daemon.interfaces import IAssetStore
+from was_daemon.service import create_stores
 from was_daemon.testing.live import check_live
 
 _CONFIG = click.option("--config", "-c", type=click.Path(path_type=Path), help="The daemon's configuration.")
@@ -44,11 +45,13 @@ def check_store(name: str, collection: str, config: Path | None) -> None:
 
     Works with one asset of an unguessable name, which it removes again; touches no other.
     """
-    settings = _settings(config)
-    if name not in settings.stores:
-        raise click.ClickException(f"no store is called {name}; there are {', '.join(settings.stores)}")
-    chosen = settings.stores[name]
-    task.react(lambda _: Deferred.fromCoroutine(_check_store(chosen.plugin.create(chosen.options), collection)))
+    try:
+        stores = create_stores(_settings(config))
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    if name not in stores:
+        raise click.ClickException(f"no store is called {name}; there are {', '.join(stores)}")
+    task.react(lambda _: Deferred.fromCoroutine(_check_store(stores[name], collection)))
 
 
 async def _check_store(store: IAssetStore, collection: str) -> None:

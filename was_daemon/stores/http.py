@@ -182,6 +182,8 @@ class HTTPRemote:
             return _answer(f"{method} {url}", await watchdog.guard(sent), watchdog)
         except Exception as error:
             if upload and upload.answer:
+                if upload.answer.code < 300:
+                    raise StoreFailed("the store did not wait for the whole upload") from None
                 return _answer(f"{method} {url}", upload.answer, watchdog, cut_off=True)
             if isinstance(error, StoreTimeout | CancelledError):
                 raise

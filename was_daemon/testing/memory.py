@@ -5,31 +5,12 @@ import itertools
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
-import attrs
 from zope.interface import implementer
 
 from was_daemon.errors import AssetNotFound
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
+from was_daemon.interfaces import AssetStat, IAssetStore
 from was_daemon.keys import AssetKey, Kind
-
-_CHUNK = 65536
-
-
-@implementer(IAssetReader)
-@attrs.frozen
-class MemoryReader:
-    """A version of an asset whose bytes are at hand."""
-
-    content: bytes = attrs.field(repr=False)
-    stat: AssetStat
-
-    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
-        end = len(self.content) if stop is None else min(stop, len(self.content))
-        for position in range(start, end, _CHUNK):
-            yield self.content[position : min(position + _CHUNK, end)]
-
-    async def close(self) -> None:
-        """Nothing is held but memory."""
+from was_daemon.stores.held import HeldReader
 
 
 @implementer(IAssetStore)
@@ -37,20 +18,20 @@ class MemoryStore:
     """Keeps everything in memory and loses it with the process: for tests, and to read before writing a plugin."""
 
     def __init__(self) -> None:
-        self._assets: dict[AssetKey, MemoryReader] = {}
+        self._assets: dict[AssetKey, HeldReader] = {}
         self._versions = itertools.count(1)
 
     async def stat(self, key: AssetKey) -> AssetStat:
         return self._find(key).stat
 
-    async def open(self, key: AssetKey) -> MemoryReader:
+    async def open(self, key: AssetKey) -> HeldReader:
         return self._find(key)
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AssetStat:
         content = b"".join([chunk async for chunk in chunks])
         etag = hashlib.sha256(f"{next(self._versions)} {key}".encode()).hexdigest()[:16]
         stat = AssetStat(size=len(content), modified=time.time(), etag=etag)
-        self._assets[key] = MemoryReader(content, stat)
+        self._assets[key] = HeldReader(content, stat)
         return stat
 
     async def delete(self, key: AssetKey) -> None:
@@ -68,7 +49,7 @@ class MemoryStore:
     async def close(self) -> None:
         self._assets.clear()
 
-    def _find(self, key: AssetKey) -> MemoryReader:
+    def _find(self, key: AssetKey) -> HeldReader:
         try:
             return self._assets[key]
         except KeyError:

@@ -12,11 +12,12 @@ from typing import Any
 from twisted.logger import Logger
 
 from was_daemon.collections import Collections
-from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
+from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail, StoreFailed
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind, shortened_from
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
+from was_daemon.stores.held import HeldReader
 from was_daemon.thumbnails.commands import Render
 from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.formats import output_format, png_owner
@@ -24,6 +25,7 @@ from was_daemon.thumbnails.making import Making
 from was_daemon.thumbnails.pool import WorkerPool
 
 _OWNER_BYTES = 1024
+_HELD_BYTES = 4 << 20
 _REMEMBERED = 10_000
 _REFUSED_SECONDS = 600
 _MAX_DIGITS = 9
@@ -80,7 +82,7 @@ class Thumbnails:
         """Open the thumbnail of this version of `key` if there is one; the caller closes it."""
         thumbnail = key.thumbnail(scale)
         try:
-            reader = await self._collections.place(key).thumbnails.open(thumbnail)
+            reader = await _open(self._collections.place(key).thumbnails, thumbnail)
         except AssetNotFound:
             return None
         is_new = reader.stat.modified >= original.modified or self._made.get(thumbnail) == original.etag
@@ -234,13 +236,35 @@ class Thumbnails:
                     await self._remove(store, thumbnail, key)
 
     async def _remove(self, store: IAssetStore, thumbnail: AssetKey, key: AssetKey) -> None:
-        reader = await store.open(thumbnail)
+        reader = await _open(store, thumbnail)
         try:
             mine = await _belongs_to(reader, thumbnail, key)
         finally:
             await reader.close()
         if mine:
             await store.delete(thumbnail)
+
+
+async def _open(store: IAssetStore, thumbnail: AssetKey) -> IAssetReader:
+    """Open a thumbnail; raises `AssetNotFound`, also when another one takes its place while it is fetched.
+
+    A remote store's is fetched whole: its server may not keep a version that is open, and a thumbnail is replaced
+    whenever two originals share its name.
+    """
+    reader = await store.open(thumbnail)
+    if ILocalFiles.providedBy(store) or reader.stat.size > _HELD_BYTES:
+        return reader
+    try:
+        return HeldReader(await _read(reader, reader.stat.size), reader.stat)
+    except StoreFailed:
+        raise AssetNotFound("the thumbnail was replaced") from None
+    finally:
+        await reader.close()
+
+
+async def _read(reader: IAssetReader, size: int) -> bytes:
+    async with aclosing(reader.read(0, size)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
 
 
 def _output(key: AssetKey, scale: int, file: IStagingFile) -> dict[str, Any]:
@@ -266,20 +290,15 @@ async def _belongs_to(reader: IAssetReader, thumbnail: AssetKey, key: AssetKey) 
     """
     if not thumbnail.name.endswith(".png"):
         return True
-    return await _owner(reader) in (None, key.name)
+    return png_owner(await _read(reader, _OWNER_BYTES)) in (None, key.name)
 
 
 async def _owner_of(store: IAssetStore, thumbnail: AssetKey) -> str | None:
-    reader = await store.open(thumbnail)
+    reader = await _open(store, thumbnail)
     try:
-        return await _owner(reader)
+        return png_owner(await _read(reader, _OWNER_BYTES))
     finally:
         await reader.close()
-
-
-async def _owner(reader: IAssetReader) -> str | None:
-    async with aclosing(reader.read(0, _OWNER_BYTES)) as chunks:
-        return png_owner(b"".join([chunk async for chunk in chunks]))
 
 
 def _beginning(key: AssetKey, digits: int) -> str:
