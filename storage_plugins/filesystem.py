@@ -18,9 +18,10 @@ import attrs
 from zope.interface import implementer
 
 from was_daemon.errors import AssetNotFound, BadName, StoreFailed
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IAssetStorePlugin, ILocalFiles, IStagingFile
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.disk import DiskThreads, make_directory, sync_directory
+from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.staging import CHUNK, DIRECTORY, StagingFile, remove_stale, stage
 
 P = ParamSpec("P")
@@ -231,16 +232,4 @@ class FilesystemOptions:
     layout: Layout = Layout.FLAT
 
 
-@implementer(IAssetStorePlugin)
-class FilesystemPlugin:
-    """Makes filesystem stores."""
-
-    name = "filesystem"
-    options = FilesystemOptions
-
-    def create(self, options: FilesystemOptions) -> IAssetStore:
-        """See `IAssetStorePlugin`."""
-        return FilesystemStore(options.path, options.layout)
-
-
-filesystem = FilesystemPlugin()
+filesystem = StorePlugin("filesystem", FilesystemOptions, lambda options: FilesystemStore(options.path, options.layout))

@@ -14,19 +14,21 @@ import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 from twisted.conch.ssh.filetransfer import FXF_CREAT, FXF_EXCL, FXF_READ, FXF_WRITE
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IAssetStorePlugin
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.locks import KeyLocks
+from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.reconnect import Reconnector
 from was_daemon.stores.sftp_client import Attributes, SFTPClient, drop
 from was_daemon.stores.sftp_rename import forget, put_back, replace, replaces
@@ -119,13 +121,15 @@ class _Staged:
 class SFTPStore:
     """Assets as files below a directory of an SSH server."""
 
-    def __init__(self, clock: Any, options: "SFTPOptions") -> None:
-        self._clock = clock
+    def __init__(self, options: "SFTPOptions") -> None:
+        from twisted.internet import reactor
+
+        self._clock = IReactorTime(reactor)
         self._options = options
         self._root = options.path.rstrip("/") if options.path != "/" else ""
         self._layout = options.layout
         self._timeout = options.timeout
-        self._connections = Reconnector(clock, self._connect, lambda client: bool(client.connected))
+        self._connections = Reconnector(self._clock, self._connect, lambda client: bool(client.connected))
         self._locks: KeyLocks[bytes] = KeyLocks()
         self._deleted: dict[bytes, tuple[int, float]] = {}
         self._cleaned: set[str] = set()
@@ -407,18 +411,4 @@ class SFTPOptions:
         )
 
 
-@implementer(IAssetStorePlugin)
-class SFTPPlugin:
-    """Makes SFTP stores."""
-
-    name = "sftp"
-    options = SFTPOptions
-
-    def create(self, options: SFTPOptions) -> IAssetStore:
-        """See `IAssetStorePlugin`."""
-        from twisted.internet import reactor
-
-        return SFTPStore(reactor, options)
-
-
-sftp = SFTPPlugin()
+sftp = StorePlugin("sftp", SFTPOptions, SFTPStore)

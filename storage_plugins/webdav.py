@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IAssetStorePlugin
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.http import Answer, HTTPRemote
 from was_daemon.stores.http_auth import FixedLogin, Login, PasswordLogin
@@ -30,6 +30,7 @@ from was_daemon.stores.http_body import Upload
 from was_daemon.stores.http_reader import HTTPReader, asset_stat
 from was_daemon.stores.http_transport import trusted_only
 from was_daemon.stores.multistatus import parsed
+from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.turns import Turns
 
 _TICK = 1.05
@@ -398,16 +399,4 @@ def _temporary(directory: str) -> str:
     return f"{directory}/.was-{secrets.token_hex(16)}".lstrip("/")
 
 
-@implementer(IAssetStorePlugin)
-class WebDAVPlugin:
-    """Makes WebDAV stores."""
-
-    name = "webdav"
-    options = WebDAVOptions
-
-    def create(self, options: WebDAVOptions) -> IAssetStore:
-        """See `IAssetStorePlugin`."""
-        return WebDAVStore(options)
-
-
-webdav = WebDAVPlugin()
+webdav = StorePlugin("webdav", WebDAVOptions, WebDAVStore)

@@ -185,7 +185,7 @@ async def test_a_page_instead_of_a_list_is_a_failure_of_the_store(
     # What a proxy's login form looks like to the store.
     await filesystem_client.store("assets", b"<html>Who are you?</html>")
     store = make_store("rest-dam", f"{filesystem_daemon.url}/static/originals")
-    with pytest.raises(StoreFailed, match="no list"):
+    with pytest.raises(StoreFailed, match="no proper answer"):
         await collect(store.list("", Kind.ORIGINAL))
 
 

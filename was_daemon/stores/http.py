@@ -4,6 +4,7 @@
 off: redirects (they would carry the login elsewhere), cookies, and compression (it changes ETags and lengths).
 """
 
+import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from typing import Any
@@ -79,12 +80,26 @@ class Answer:
         values = self.headers.getRawHeaders(name)
         return values[0] if values else None
 
-    def expect(self, *codes: int) -> None:
-        """Close the answer and raise the store's error unless its status is one of `codes`."""
+    def expect(self, *codes: int) -> "Answer":
+        """This answer; if its status is none of `codes`, it is closed and the store's error raised."""
         if self.code not in codes:
             self.close()
             self._log.warn("{request} was answered with {code}", request=self._request, code=self.code)
             raise refusal(self.code)
+        return self
+
+    async def json(self, limit: int = 1 << 24) -> Any:
+        """What the body says in JSON; raises `StoreFailed` when it is none, or has more than `limit` bytes."""
+        document = b""
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                document += chunk
+                if len(document) > limit:
+                    raise StoreFailed("the store's answer is too long")
+        try:
+            return json.loads(document)
+        except ValueError:
+            raise StoreFailed("the store gave no proper answer") from None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, in chunks of at most 1 MiB. `StoreUnavailable` when it breaks off, `StoreTimeout`."""

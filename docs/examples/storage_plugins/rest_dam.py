@@ -1,21 +1,20 @@
 """A store in a library of a small REST DAM, which `../fake_dam.py` plays: `plugin = "rest-dam"` in the config."""
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
-from types import SimpleNamespace
 from urllib.parse import quote, urlencode
 
 import attrs
-from zope.interface import directlyProvides, implementer
+from zope.interface import implementer
 
-from was_daemon.errors import AssetNotFound, BadName, StoreFailed
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IAssetStorePlugin
+from was_daemon.errors import AssetNotFound, BadName
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.http import Answer, HTTPRemote
 from was_daemon.stores.http_auth import FixedLogin
 from was_daemon.stores.http_body import Upload
 from was_daemon.stores.http_reader import HTTPReader, asset_stat
+from was_daemon.stores.plugin import StorePlugin
 
 
 @attrs.frozen
@@ -27,7 +26,8 @@ class RestDAMOptions:
 @implementer(IAssetStore)
 class RestDAMStore:
     def __init__(self, options: RestDAMOptions) -> None:
-        self._library, self._remote = options.url.rstrip("/"), HTTPRemote(FixedLogin(f"Bearer {options.api_key}"), 30)
+        self._library = options.url.rstrip("/")
+        self._remote = HTTPRemote(FixedLogin(f"Bearer {options.api_key}"), timeout=30)
 
     def __str__(self) -> str:
         return f"the DAM library {self._library}"
@@ -39,8 +39,7 @@ class RestDAMStore:
         answer = await self._remote.call(method, self._url(key), upload=upload)
         if answer.code == 404 and not upload:
             raise AssetNotFound("no such asset")
-        answer.expect(200, 201, 204)
-        return answer
+        return answer.expect(200, 201, 204)
 
     async def stat(self, key: AssetKey) -> AssetStat:
         answer = await self._call("HEAD", key)
@@ -60,11 +59,8 @@ class RestDAMStore:
         folder, page = f"{collection}/{kind.value}/".lstrip("/"), [""]
         while page:
             query = urlencode({"prefix": folder + prefix, "after": page[-1]})
-            (answer := await self._remote.request("GET", f"{self._library}/assets?{query}")).expect(200)
-            try:
-                page = json.loads(b"".join([chunk async for chunk in answer.chunks()]))
-            except ValueError:
-                raise StoreFailed("the DAM sent no list of its assets") from None
+            answer = await self._remote.request("GET", f"{self._library}/assets?{query}")
+            page = await answer.expect(200).json()
             for path in page:
                 with suppress(BadName):
                     yield AssetKey(collection, kind, path.removeprefix(folder))
@@ -76,5 +72,4 @@ class RestDAMStore:
         await self._remote.close()
 
 
-rest_dam = SimpleNamespace(name="rest-dam", options=RestDAMOptions, create=RestDAMStore)
-directlyProvides(rest_dam, IAssetStorePlugin)
+rest_dam = StorePlugin("rest-dam", RestDAMOptions, RestDAMStore)

@@ -1,16 +1,15 @@
 """`rest_dam.py` with two more powers: clients get originals from the DAM itself, and the DAM makes the thumbnails."""
 
-import json
-from types import SimpleNamespace
 from urllib.parse import urlencode
 
 from storage_plugins.rest_dam import RestDAMOptions, RestDAMStore
-from zope.interface import directlyProvides, implementer
+from zope.interface import implementer
 
 from was_daemon.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed
-from was_daemon.interfaces import IAssetReader, IAssetStorePlugin, IRedirects, IThumbnails
+from was_daemon.interfaces import IAssetReader, IRedirects, IThumbnails
 from was_daemon.keys import AssetKey
 from was_daemon.stores.http_reader import HTTPReader, asset_stat
+from was_daemon.stores.plugin import StorePlugin
 
 
 @implementer(IRedirects, IThumbnails)
@@ -24,10 +23,10 @@ class RestDAMPlusStore(RestDAMStore):
         if answer.code == 404:
             answer.close()
             raise AssetNotFound("no such asset")
-        answer.expect(200)
+        link = await answer.expect(200).json()
         try:
-            return str(json.loads(b"".join([chunk async for chunk in answer.chunks()]))["url"])
-        except (ValueError, LookupError, TypeError):
+            return str(link["url"])
+        except (LookupError, TypeError):
             raise StoreFailed("the DAM sent no address") from None
 
     async def thumbnail(self, key: AssetKey, scale: int) -> tuple[IAssetReader, str]:
@@ -46,5 +45,4 @@ class RestDAMPlusStore(RestDAMStore):
         return reader, answer.header("Content-Type") or "application/octet-stream"
 
 
-rest_dam_plus = SimpleNamespace(name="rest-dam-plus", options=RestDAMOptions, create=RestDAMPlusStore)
-directlyProvides(rest_dam_plus, IAssetStorePlugin)
+rest_dam_plus = StorePlugin("rest-dam-plus", RestDAMOptions, RestDAMPlusStore)
