@@ -85,7 +85,9 @@ class Thumbnails:
             reader = await _open(self._collections.place(key).thumbnails, thumbnail)
         except AssetNotFound:
             return None
-        is_new = reader.stat.modified >= original.modified or self._made.get(thumbnail) == original.etag
+        # Clocks differ, and some stores know whole seconds only: what is remembered counts before what they say.
+        made = self._made.get(thumbnail)
+        is_new = made == original.etag if made else reader.stat.modified >= original.modified
         if is_new and await _belongs_to(reader, thumbnail, key):
             if self._evictor:
                 self._evictor.used(thumbnail)
@@ -194,7 +196,6 @@ class Thumbnails:
             for scale, file in staged.items():
                 thumbnail = key.thumbnail(scale)
                 await self._store(place.thumbnails, file, thumbnail)
-                # The original's clock may be ahead of the thumbnail's.
                 self._made[thumbnail] = original.etag
                 if len(self._made) > _REMEMBERED:
                     self._made.popitem(last=False)
