@@ -27,5 +27,9 @@ lint: install
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
+bench: install
+	sh tests/install-tools.sh imagemagick libvips-tools
+	$(VENV)/bin/python -m bench
+
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -2,21 +2,33 @@
 
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.internet.threads import deferToThread
 
 from bench.deletes import deletes
 from bench.gallery import gallery
-from bench.report import report
+from bench.report import Figure, report
+from bench.sftp import sftp
+from bench.webdav import webdav
 
-_BENCHES = {"gallery": gallery, "deletes": deletes}
+_BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
+    "gallery": lambda directory: deferToThread(gallery, directory),
+    "deletes": lambda directory: deferToThread(deletes, directory),
+    "sftp": sftp,
+    "webdav": webdav,
+}
 
 
-def main() -> None:
+async def main() -> None:
     """Run the benches that are named on the command line, or all."""
     with tempfile.TemporaryDirectory(prefix="was-bench-") as directory:
         names = sys.argv[1:] or list(_BENCHES)
-        figures = [figure for name in names for figure in _BENCHES[name](Path(directory) / name)]
+        figures = [figure for name in names for figure in await _BENCHES[name](Path(directory) / name)]
     report(figures, Path("bench.json"))
 
 
-main()
+react(lambda _: Deferred.fromCoroutine(main()))

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs the servers that some tests talk to. Without root it changes nothing, and those tests are skipped.
+# Installs the servers that some tests talk to, and the packages that are named. Without root it changes nothing, and
+# those tests are skipped.
 set -eu
 
 missing=""
-for pair in sshd:openssh-server sftp:openssh-client apache2:apache2 nginx:nginx-extras; do
-    PATH="$PATH:/usr/sbin:/usr/lib/openssh" command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+for package in openssh-server openssh-client apache2 nginx-extras "$@"; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 
