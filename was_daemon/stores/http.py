@@ -107,7 +107,12 @@ class Answer:
             async with aclosing(self._download.chunks(self._watchdog)) as chunks:
                 async for chunk in chunks:
                     yield chunk
+        except StoreTimeout as error:
+            self._log.warn("{request} was not answered in full: {error}", request=self._request, error=error)
+            raise
         except _BROKEN as error:
+            details = _details(error)
+            self._log.warn("{request} was not answered in full: {error}", request=self._request, error=details)
             raise translated(error) from error
         finally:
             self.close()
@@ -200,6 +205,8 @@ class HTTPRemote:
                 if upload.answer.code < 300:
                     raise StoreFailed("the store did not wait for the whole upload") from None
                 return _answer(f"{method} {url}", upload.answer, watchdog, cut_off=True)
+            if isinstance(error, StoreTimeout):
+                self._log.warn("{method} {url} failed: {error}", method=method, url=url, error=error)
             if isinstance(error, StoreTimeout | CancelledError):
                 raise
             if upload and upload.error:

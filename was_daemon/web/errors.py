@@ -25,6 +25,17 @@ _STATUS: dict[type[errors.AssetError], int] = {
     errors.NoSpace: 507,
 }
 
+_HEADERS_OF_ASSETS = (
+    b"Accept-Ranges",
+    b"Cache-Control",
+    b"Content-Disposition",
+    b"Content-Range",
+    b"Content-Security-Policy",
+    b"ETag",
+    b"Last-Modified",
+)
+"""What a download may have set before its store failed: no cache shall keep the error as a version of the asset."""
+
 _RETRY_SECONDS = b"5"
 
 
@@ -35,6 +46,8 @@ async def answer_error(request: AssetRequest, failure: Failure) -> bytes:
         request.channel.forceAbortClient()
         await request.notifyFinish().addErrback(lambda _: None)
         return b""
+    for name in _HEADERS_OF_ASSETS:
+        request.responseHeaders.removeHeader(name)
     status, text = _describe(request, failure)
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
@@ -48,7 +61,18 @@ def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
     if isinstance(error, errors.AssetError):
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
         if status == 503:
-            request.setHeader(b"Retry-After", _RETRY_SECONDS)
+            request.setHeader(b"Retry-After", _HEADERS_OF_ASSETS = (
+    b"Accept-Ranges",
+    b"Cache-Control",
+    b"Content-Disposition",
+    b"Content-Range",
+    b"Content-Security-Policy",
+    b"ETag",
+    b"Last-Modified",
+)
+"""What a download may have set before its store failed: no cache shall keep the error as a version of the asset."""
+
+_RETRY_SECONDS)
         return status, str(error)
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
