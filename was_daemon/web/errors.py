@@ -61,18 +61,7 @@ def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
     if isinstance(error, errors.AssetError):
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
         if status == 503:
-            request.setHeader(b"Retry-After", _HEADERS_OF_ASSETS = (
-    b"Accept-Ranges",
-    b"Cache-Control",
-    b"Content-Disposition",
-    b"Content-Range",
-    b"Content-Security-Policy",
-    b"ETag",
-    b"Last-Modified",
-)
-"""What a download may have set before its store failed: no cache shall keep the error as a version of the asset."""
-
-_RETRY_SECONDS)
+            request.setHeader(b"Retry-After", _RETRY_SECONDS)
         return status, str(error)
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
