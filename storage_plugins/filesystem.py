@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 import attrs
 from zope.interface import implementer
 
-from was_daemon.errors import AssetNotFound, BadName, StoreFailed
+from was_daemon.errors import AssetNotFound, BadName, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.disk import DiskThreads, make_directory, sync_directory
@@ -176,7 +176,10 @@ class FilesystemStore:
 
     async def check(self) -> None:
         """See `IAssetStore`."""
-        await self._threads.run(self._check)
+        try:
+            await self._threads.run(self._check)
+        except AssetNotFound:
+            raise StoreUnavailable("the store's directory does not exist and cannot be made") from None
 
     def _check(self) -> None:
         make_directory(self._root)
@@ -213,6 +216,8 @@ class FilesystemStore:
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise _OtherDeviceError from error
+            if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.ENOENT):
+                raise StoreUnavailable("something in the store is in the way of the asset") from error
             raise
 
     async def close(self) -> None:

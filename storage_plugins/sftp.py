@@ -144,6 +144,7 @@ class SFTPStore:
             await opening.addTimeout(self._timeout, self._clock)
             await client.negotiate()
         except DeferredTimeout:
+            log.warn("{host} did not answer in time", host=self._options.host)
             raise StoreTimeout("the store did not answer in time") from None
         except BaseException:
             client.abort()
@@ -241,8 +242,12 @@ class SFTPStore:
             relative = self._layout.path(key)
             return await self._locks.run(self._path(relative), lambda: self._publish(staged, relative))
         except BaseException as error:
-            staged.discard()
-            if isinstance(error, StoreFailed) and await self._is_full(client, self._path(directory)):
+            try:
+                # Asked before the file is removed, whose space is free again then.
+                is_full = isinstance(error, StoreFailed) and await self._is_full(client, self._path(directory))
+            finally:
+                staged.discard()
+            if is_full:
                 raise NoSpace("no space left in the store") from error
             raise
 

@@ -17,6 +17,7 @@ from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.commands import ReadMetadata
 from was_daemon.thumbnails.pool import WorkerPool
+from was_daemon.thumbnails.refusals import Refusals
 
 _ATTEMPTS = 5
 """How often a thumbnail is made anew for one request, because its original changed meanwhile."""
@@ -40,6 +41,7 @@ class Assets:
         self._locks = locks
         self._spool = spool
         self._pool = pool
+        self._unreadable = Refusals()
         self._overwrite = overwrite
         self._warm = warm
 
@@ -65,9 +67,9 @@ class Assets:
         for _ in range(_ATTEMPTS):
             original = await store.stat(key)
             reader = await self._thumbnails.find(key, original, scale)
+            reader = reader or await self._thumbnails.make(key, original, scale, client)
             if reader:
                 return reader, media_type(key.thumbnail(scale).name)
-            await self._thumbnails.make(key, original, scale, client)
         raise Overloaded("the original keeps changing")
 
     async def existing_thumbnail(self, thumbnail: AssetKey) -> tuple[IAssetReader, str]:
@@ -89,15 +91,17 @@ class Assets:
         """The metadata of an original, as the contract's section 3 describes it; raises `AssetNotFound`."""
         store = self._collections.place(key).store
         original = await store.stat(key)
+        self._unreadable.check(key, original)
         async with self._spool.local(store, key, original.etag) as source:
             answer = await self._spool.stage()
             try:
                 await self._pool.submit(ReadMetadata, client, source=str(source), target=str(answer.path)).done
                 async with aclosing(answer.read()) as chunks:
                     document = b"".join([chunk async for chunk in chunks])
-            except BrokenImage:
-                # A file that was deleted meanwhile cannot be read either.
-                await store.stat(key)
+            except BrokenImage as refusal:
+                # A file that was deleted meanwhile cannot be read either: then this raises `AssetNotFound`.
+                if (await store.stat(key)).etag == original.etag:
+                    self._unreadable.add(key, original, refusal)
                 raise
             finally:
                 answer.discard()
@@ -107,8 +111,10 @@ class Assets:
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """Open a file for an upload; its caller gives it to `put` or discards it.
 
-        `near` is the key it will have, or None when that is not known yet.
+        `near` is the key it will have, or None when that is not known yet. Raises `AssetExists`, if it shows already.
         """
+        if near and not self._overwrite:
+            await self._check_absent(near)
         store = (self._collections.place(near) if near else self._collections.default).store
         return await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
 

@@ -25,11 +25,13 @@ Network = IPv4Network | IPv6Network
 TCP_PORT = re.compile(r"(?:tcp6?|ssl):(?:port=)?([0-9]+)")
 """An endpoint description that names a port."""
 
+_HOSTNAME = re.compile(r"[\w.:%~-]+")
 _PORT = 8080
 _LAST_PORT = 65535
 _KEY_BYTES = 24
 _MAX_UPLOAD = Size(4 << 30)
 _WORKER_MEMORY = Size(1 << 30)
+_LEAST_MEMORY = 128 << 20
 _SPOOL_SIZE = Size(2 << 30)
 
 
@@ -189,7 +191,7 @@ def _is_server_address(url: str) -> bool:
         parts = urlsplit(url)
         return bool(
             parts.scheme in ("http", "https")
-            and parts.hostname
+            and _HOSTNAME.fullmatch(parts.hostname or "")
             and parts.port != 0
             and not parts.query
             and not parts.fragment
@@ -269,7 +271,7 @@ class _Loader:
             self._mistakes.add("collections.mode", f'expected "single", "map" or "auto", got "{settings.mode}"')
         if settings.mode == "map" and not self._document.get("collections", {}).get("map"):
             self._mistakes.add("collections.map", "is missing")
-        if settings.mode != "map" and settings.map:
+        if settings.mode in ("single", "auto") and settings.map:
             self._mistakes.add("collections.map", 'is used only with mode = "map"')
         homes: dict[str, str] = {}
         for name, collection in settings.map.items():
@@ -291,10 +293,14 @@ class _Loader:
             ("thumbnails.max_pixels", thumbnails.max_pixels, 1),
             ("thumbnails.queue", thumbnails.queue, 1),
             ("thumbnails.timeout", thumbnails.timeout, 0.001),
+            ("thumbnails.memory", thumbnails.memory, _LEAST_MEMORY),
             *((f"thumbnails.warm[{index}]", scale, 1) for index, scale in enumerate(thumbnails.warm)),
         ]:
             if value < least:
                 self._mistakes.add(key, f"must be at least {least}, got {value}")
+        for index, scale in enumerate(thumbnails.warm):
+            if scale > thumbnails.max_scale:
+                self._mistakes.add(f"thumbnails.warm[{index}]", f"is more than max_scale, {thumbnails.max_scale}")
 
     def _check_listen(self, server: ServerSettings) -> None:
         from twisted.internet import reactor
@@ -315,12 +321,11 @@ class _Loader:
                 self._mistakes.add(f"server.listen[{index}]", f'"{description}" is not usable: {reason}')
 
     def _public_url(self, server: ServerSettings) -> str | None:
-        public_url = server.public_url or self._public_url_of_environment()
-        if public_url is None:
-            return None
-        if not _is_server_address(public_url):
-            self._mistakes.add("server.public_url", f'expected the address of a server, got "{public_url}"')
-        return public_url.rstrip("/")
+        if server.public_url is None:
+            return self._public_url_of_environment()
+        if not _is_server_address(server.public_url):
+            self._mistakes.add("server.public_url", f'expected the address of a server, got "{server.public_url}"')
+        return server.public_url.rstrip("/")
 
     def _public_url_of_environment(self) -> str | None:
         """What the official image's variables say about the address that clients use."""
@@ -328,9 +333,12 @@ class _Loader:
         if not host:
             return None
         port = self._environ.get("SERVER_PORT", str(_PORT))
+        url = {"80": f"http://{host}", "443": f"https://{host}"}.get(port, f"http://{host}:{port}")
         if not (port.isascii() and port.isdigit()):
             self._mistakes.add("SERVER_PORT", f'expected a port, got "{port}"')
-        return {"80": f"http://{host}", "443": f"https://{host}"}.get(port, f"http://{host}:{port}")
+        elif "/" in host or not _is_server_address(url):
+            self._mistakes.add("SERVER_NAME", f'with SERVER_PORT expected a host and port, got "{host}" and "{port}"')
+        return url
 
     def _key(self, server: ServerSettings) -> tuple[str | None, str]:
         """The key, and where it is."""

@@ -53,6 +53,8 @@ def check_name(name: str) -> str:
 
 def check_directory(directory: str) -> str:
     """Return `directory`, the relative path of a collection ("" for the store's root), or raise `BadName`."""
+    if directory.startswith("/"):
+        raise BadName("the directory of a collection is relative to its store")
     if directory:
         for segment in directory.split("/"):
             check_name(segment)

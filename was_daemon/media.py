@@ -8,14 +8,26 @@ _TYPES = mimetypes.MimeTypes(filenames=())
 
 for _extension, _type in {
     ".avif": "image/avif",
+    ".cr2": "image/x-canon-cr2",
     ".dng": "image/x-adobe-dng",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     ".heic": "image/heic",
     ".heif": "image/heif",
     ".jfif": "image/jpeg",
     ".jp2": "image/jp2",
+    ".kml": "application/vnd.google-earth.kml+xml",
+    ".kmz": "application/vnd.google-earth.kmz",
     ".md": "text/markdown",
+    ".nef": "image/x-nikon-nef",
+    ".odp": "application/vnd.oasis.opendocument.presentation",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     ".psd": "image/vnd.adobe.photoshop",
+    ".rss": "application/rss+xml",
     ".webp": "image/webp",
+    ".xhtml": "application/xhtml+xml",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }.items():
     _TYPES.add_type(_type, _extension)
 

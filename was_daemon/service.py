@@ -6,7 +6,8 @@ from pathlib import Path
 
 from twisted.application import strports
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred, ensureDeferred, setDebugging
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, setDebugging
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -45,7 +46,8 @@ class Options(usage.Options):
             self.settings = load(Path(path) if path else None, os.environ)
             self.stores = create_stores(self.settings)
         except ConfigError as error:
-            raise usage.UsageError(f"the configuration has mistakes\n{error}") from None
+            # Not a UsageError: how to call twistd is not the question.
+            raise SystemExit(f"The configuration has mistakes:\n{error}") from None
 
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
@@ -103,10 +105,36 @@ class Housekeeping(Service):
         await self._spool.close()
 
 
+class Listening(Service):
+    """Listens on one endpoint from the start of the daemon, or ends it with a line that says why not."""
+
+    def __init__(self, description: str, site: AssetSite) -> None:
+        from twisted.internet import reactor
+
+        self._description = description
+        self._port = strports.service(description, site, reactor)
+
+    def privilegedStartService(self) -> None:
+        """Listen, while there is still the privilege for a port below 1024."""
+        try:
+            self._port.privilegedStartService()
+        except CannotListenError as error:
+            _log.critical("Cannot listen on {description}: {error}", description=self._description, error=error)
+            raise SystemExit(f"Cannot listen on {self._description}: {error}") from None
+
+    def startService(self) -> None:
+        """See `Service`."""
+        super().startService()
+        self._port.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening."""
+        super().stopService()
+        return maybeDeferred(self._port.stopService)
+
+
 def makeService(options: Options) -> IService:
     """The daemon that `options.settings` describe, not started yet."""
-    from twisted.internet import reactor
-
     settings = options.settings
     setDebugging(settings.debug)
     stores = options.stores
@@ -122,7 +150,7 @@ def makeService(options: Options) -> IService:
     service = MultiService()
     Housekeeping(stores, spool, pool, thumbnails).setServiceParent(service)
     for description in settings.server.listen:
-        strports.service(description, site, reactor).setServiceParent(service)
+        Listening(description, site).setServiceParent(service)
     _announce(settings, stores)
     return service
 
@@ -165,7 +193,7 @@ def _announce(settings: Settings, stores: Mapping[str, IAssetStore]) -> None:
     _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
     for name, store in stores.items():
         _log.info("Store {name}: {store}", name=name, store=store)
-    _log.info("The key is {source}", source=settings.key_source)
+    (_log.info if server.key else _log.warn)("The key is {source}", source=settings.key_source)
     _log.info(
         "In Specify 7 set ASSET_SERVER_URL to {url}/web_asset_store.xml and ASSET_SERVER_KEY to the key; "
         "in Specify 6 the properties attachment.url and attachment.key, and attachment.use_path to false",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -41,6 +41,7 @@ class DiskThreads:
 
     def __init__(self, name: str, size: int = 16) -> None:
         self._pool = ThreadPool(0, size, name)
+        self._closed = False
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Call `function` in a thread; its OSErrors become the errors of `translated`.
@@ -49,6 +50,9 @@ class DiskThreads:
         """
         from twisted.internet import reactor
 
+        if self._closed:
+            # What is left to do at the end of the daemon is to remove unfinished files.
+            return maybeDeferred(lambda: self._call(function, *args, **kwargs))
         if not self._pool.started:
             self._pool.start()
         return deferToThreadPool(
@@ -80,7 +84,8 @@ class DiskThreads:
             raise answer from error
 
     def close(self) -> None:
-        """End the threads, after the calls under way."""
+        """End the threads, after the calls under way; later calls are made at once."""
+        self._closed = True
         if self._pool.started:
             self._pool.stop()
 

@@ -269,6 +269,7 @@ class SFTPClient(ft.FileTransferClient, SubsystemProtocol):
 
     def _give_up(self, problem: AssetError) -> None:
         self._problem = problem
+        self._log.warn("The connection to an SFTP server is given up: {problem}", problem=problem)
         self.abort()
 
     def abort(self) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
@@ -21,13 +20,13 @@ from was_daemon.stores.held import HeldReader
 from was_daemon.thumbnails.commands import Render
 from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.formats import output_format, png_owner
-from was_daemon.thumbnails.making import Making
+from was_daemon.thumbnails.making import Made, Making
 from was_daemon.thumbnails.pool import WorkerPool
+from was_daemon.thumbnails.refusals import Refusals
 
 _OWNER_BYTES = 1024
 _HELD_BYTES = 4 << 20
 _REMEMBERED = 10_000
-_REFUSED_SECONDS = 600
 _MAX_DIGITS = 9
 _THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extension>\.[^.]+)", re.DOTALL)
 _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
@@ -62,7 +61,7 @@ class Thumbnails:
         self._making: dict[tuple[AssetKey, str], Making] = {}
         self._made: OrderedDict[AssetKey, str] = OrderedDict()
         self._large_scales: dict[ILocalFiles, list[int]] = {}
-        self._refused: OrderedDict[tuple[AssetKey, str], tuple[float, NoThumbnail | BrokenImage]] = OrderedDict()
+        self._refusals = Refusals()
 
     async def start(self) -> None:
         """Look through what there is: for thumbnails larger than those made here, so that deletes find them, and for
@@ -116,13 +115,13 @@ class Thumbnails:
             names = [owner] if owner else [root + other for other in _OFFICIAL_PNG]
         return [AssetKey(thumbnail.collection, Kind.ORIGINAL, name) for name in names]
 
-    async def make(self, key: AssetKey, original: AssetStat, scale: int, client: str) -> None:
+    async def make(self, key: AssetKey, original: AssetStat, scale: int, client: str) -> IAssetReader | None:
         """Make the thumbnail of this version of `key`; whoever asks for it meanwhile shares the work.
 
-        Nothing is published when the original has changed meanwhile. Raises `NoThumbnail`, `BrokenImage`,
+        None when it was published but has to be looked up, and when the original has changed meanwhile. Raises `NoThumbnail`, `BrokenImage`,
         `Overloaded`, and what the stores raise.
         """
-        self._check_not_refused((key, original.etag))
+        self._refusals.check(key, original)
         making = self._making.get((key.thumbnail(scale), original.etag))
         if making is None:
             making = self._start(Making(client, background=False), key, original, [scale])
@@ -130,7 +129,7 @@ class Thumbnails:
             making.client, making.background = client, False
             if making.job:
                 self._pool.promote(making.job, client)
-        await making.join()
+        return (await making.join()).get(scale)
 
     async def warm(self, key: AssetKey, scales: Iterable[int]) -> None:
         """Make those thumbnails of `key` that are missing, from one decoding, when nobody waits for anything else."""
@@ -159,7 +158,7 @@ class Thumbnails:
         making.start(self._make(making, key, original, scales), forget)
         return making
 
-    async def _make(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> None:
+    async def _make(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Made:
         place = self._collections.place(key)
         staged: dict[int, IStagingFile] = {}
         try:
@@ -176,12 +175,13 @@ class Thumbnails:
                     max_pixels=self._max_pixels,
                 )
                 await making.job.done
-                await self._locks.run(key, lambda: self._publish(key, original, staged))
+                return await self._locks.run(key, lambda: self._publish(key, original, staged))
         except (NoThumbnail, BrokenImage) as refusal:
             # Of an original that was replaced or deleted meanwhile this says nothing.
             if (await place.store.stat(key)).etag == original.etag:
-                self._refuse((key, original.etag), refusal)
+                self._refusals.add(key, original, refusal)
                 raise
+            return {}
         finally:
             for file in staged.values():
                 file.discard()
@@ -189,36 +189,31 @@ class Thumbnails:
     async def _stage(self, store: IAssetStore, thumbnail: AssetKey) -> IStagingFile:
         return await (ILocalFiles(store).stage(thumbnail) if ILocalFiles.providedBy(store) else self._spool.stage())
 
-    async def _publish(self, key: AssetKey, original: AssetStat, staged: dict[int, IStagingFile]) -> None:
+    async def _publish(self, key: AssetKey, original: AssetStat, staged: dict[int, IStagingFile]) -> Made:
         """Store thumbnails, by scale, if their original is still the one they were made from."""
         place = self._collections.place(key)
-        if (await place.store.stat(key)).etag == original.etag:
-            for scale, file in staged.items():
-                thumbnail = key.thumbnail(scale)
-                await self._store(place.thumbnails, file, thumbnail)
-                self._made[thumbnail] = original.etag
-                if len(self._made) > _REMEMBERED:
-                    self._made.popitem(last=False)
+        made: Made = {}
+        if (await place.store.stat(key)).etag != original.etag:
+            return made
+        for scale, file in staged.items():
+            thumbnail = key.thumbnail(scale)
+            content = await _content(file)
+            stored = await self._store(place.thumbnails, file, thumbnail)
+            if content is not None:
+                made[scale] = HeldReader(content, stored)
+            self._made[thumbnail] = original.etag
+            if len(self._made) > _REMEMBERED:
+                self._made.popitem(last=False)
+        return made
 
-    async def _store(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> None:
+    async def _store(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> AssetStat:
         if not ILocalFiles.providedBy(store):
             async with aclosing(staged.read()) as chunks:
-                await store.write(thumbnail, chunks)
-            return
+                return await store.write(thumbnail, chunks)
         stored = await ILocalFiles(store).adopt(staged, thumbnail)
         if self._evictor:
             self._evictor.added(ILocalFiles(store), stored.size)
-
-    def _refuse(self, version: tuple[AssetKey, str], refusal: NoThumbnail | BrokenImage) -> None:
-        """Remember what cannot be made; for a while, because a worker may have been killed for another's greed."""
-        self._refused[version] = (time.monotonic() + _REFUSED_SECONDS, refusal)
-        if len(self._refused) > _REMEMBERED:
-            self._refused.popitem(last=False)
-
-    def _check_not_refused(self, version: tuple[AssetKey, str]) -> None:
-        until, refusal = self._refused.get(version, (0.0, None))
-        if refusal and time.monotonic() < until:
-            raise type(refusal)(*refusal.args)
+        return stored
 
     async def forget(self, key: AssetKey) -> None:
         """Remove the thumbnails of `key`, of every version and scale, and no others."""
@@ -266,6 +261,17 @@ async def _open(store: IAssetStore, thumbnail: AssetKey) -> IAssetReader:
 async def _read(reader: IAssetReader, size: int) -> bytes:
     async with aclosing(reader.read(0, size)) as chunks:
         return b"".join([chunk async for chunk in chunks])
+
+
+async def _content(staged: IStagingFile) -> bytes | None:
+    """What is in a staging file; None when it is too much to be held."""
+    content = b""
+    async with aclosing(staged.read()) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > _HELD_BYTES:
+                return None
+    return content
 
 
 def _output(key: AssetKey, scale: int, file: IStagingFile) -> dict[str, Any]:

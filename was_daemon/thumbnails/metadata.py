@@ -56,7 +56,7 @@ def read_metadata(source: str) -> list[dict[str, Any]]:
     for tag, value in _tags(source).items():
         group, _, field = tag.partition(" ")
         if field and not _is_binary(value):
-            groups.setdefault(group, {})[field] = _printable(str(value))
+            groups.setdefault(group, {})[field] = _printable(_text(value))
     return [{"Name": name, "Fields": fields} for name, fields in groups.items()]
 
 
@@ -88,6 +88,11 @@ def _is_binary(value: Any) -> bool:
     if not isinstance(value, IfdTag):
         return True
     return isinstance(value.values, list) and len(value.values) > _MAX_NUMBERS and str(value).startswith("[")
+
+
+def _text(value: IfdTag) -> str:
+    """ExifRead's words for `value`; it leaves text that is not UTF-8 as bytes."""
+    return value.values.decode("latin-1") if isinstance(value.values, bytes) else str(value)
 
 
 def _printable(value: str) -> str:

@@ -24,6 +24,7 @@ from was_daemon.thumbnails import failures
 
 _IDLE_SECONDS = 60
 _RECYCLE_AFTER = 1000
+_LOGGED_LINES = 10
 
 
 @attrs.define(eq=False)
@@ -154,7 +155,7 @@ class WorkerPool:
         if failure.check(ProcessTerminated, ProcessDone, OSError):
             self._log.failure("A worker process could not be used", failure)
             raise StoreUnavailable("the workers cannot be started")
-        self._log.failure("A worker failed", failure)
+        self._log.warn("A worker could not read a file: {reason}", reason=failure.getErrorMessage())
         raise BrokenImage("the file cannot be read")
 
     async def close(self) -> None:
@@ -169,8 +170,11 @@ class _Connection(AMPConnector):  # type: ignore[misc]  # ampoule has no types
 
     def errReceived(self, data: bytes) -> None:
         """Log what image libraries print about broken files."""
-        for line in data.decode("utf-8", "replace").splitlines():
+        lines = data.decode("utf-8", "replace").splitlines()
+        for line in lines[:_LOGGED_LINES]:
             self._log.info("A worker says: {line}", line=line)
+        if len(lines) > _LOGGED_LINES:
+            self._log.info("... and {more} lines more", more=len(lines) - _LOGGED_LINES)
 
 
 def _starter() -> ProcessStarter:

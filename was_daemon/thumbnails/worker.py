@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,8 @@ def _noticing_full_disks() -> Iterator[None]:
 
 def main() -> None:
     """Be a worker process; the first argument is the ceiling of its memory in bytes."""
+    # A hostile file can have a warning for every one of its thousands of tags.
+    warnings.simplefilter("ignore")
     memory = int(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -75,7 +78,7 @@ def main() -> None:
 
     from twisted.internet import reactor
 
-    warnings = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
-    globalLogBeginner.beginLoggingTo([FilteringLogObserver(textFileLogObserver(sys.stderr), [warnings])])
+    from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+    globalLogBeginner.beginLoggingTo([FilteringLogObserver(textFileLogObserver(sys.stderr), [from_warnings_on])])
     StandardIO(Worker(), _TO_WORKER, _FROM_WORKER)  # type: ignore[call-arg]  # its annotations are those of Windows
     IReactorCore(reactor).run()

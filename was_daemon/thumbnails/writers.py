@@ -11,7 +11,8 @@ from was_daemon.thumbnails.formats import OWNER_CHUNK
 
 _PLUGINS = {"WEBP": "PIL.WebPImagePlugin", "AVIF": "PIL.AvifImagePlugin"}
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 82, "optimize": True, "progressive": False},
+    # With fewer samples of colour a detailed thumbnail is more than 3 levels from the original.
+    "JPEG": {"quality": 82, "subsampling": 0, "optimize": True, "progressive": False},
     "WEBP": {"quality": 82},
     "AVIF": {"quality": 70, "max_threads": 1},
 }

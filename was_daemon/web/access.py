@@ -13,7 +13,8 @@ from was_daemon.errors import BadRequest, Forbidden
 from was_daemon.keys import AssetKey
 from was_daemon.web.protocol import AssetRequest
 
-_HOST = re.compile(r"[^\x00-\x20\x7f/?#@\\]+")
+_HOST = re.compile(r"[!\x22$-.0->A-\[\]-~]+")
+"""A host, generously: printable ASCII without / ? @ \\ and #, none of which a host in a URL can have."""
 
 
 @attrs.frozen

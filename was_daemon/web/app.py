@@ -39,7 +39,8 @@ class AssetResource(KleinResource):
 
     def render(self, request: IRequest) -> Any:
         """Find the route and call it."""
-        if request.path in _CROSS_ORIGIN or request.path.startswith(b"/static/"):
+        path = b"/" + b"/".join(request.postpath).lstrip(b"/")
+        if path in _CROSS_ORIGIN or path.startswith(b"/static/"):
             # Also when no route matches: a browser does not show an error without it.
             request.setHeader("Access-Control-Allow-Origin", "*")
         try:
@@ -225,7 +226,7 @@ def _name(fields: dict[str, str]) -> str:
 
 
 def _static_key(path: bytes) -> AssetKey:
-    segments = [unquote_to_bytes(segment) for segment in path.removeprefix(b"/static/").split(b"/")]
+    segments = [unquote_to_bytes(segment) for segment in path.lstrip(b"/").split(b"/")[1:]]
     if any(b"/" in segment for segment in segments):
         raise BadName("the name contains a path separator")
     try:

@@ -7,7 +7,7 @@ otherwise see its connection reset instead of the answer.
 """
 
 import time
-from typing import Any
+from typing import Any, AnyStr
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
@@ -99,6 +99,13 @@ class AssetRequest(Request):
         """A fixed name: routes do not depend on the host, and Klein chokes on hosts that are no domain names."""
         return b"localhost"
 
+    def getHeader(self, key: AnyStr) -> AnyStr | None:
+        """The last header of that name. What is not UTF-8 is no reason to fail: it fits nothing that is expected."""
+        if isinstance(key, bytes):
+            return super().getHeader(key)
+        values = self.requestHeaders.getRawHeaders(key.encode("ascii"))
+        return values[-1].decode("utf-8", "replace") if values else None
+
     def gotLength(self, length: int | None) -> None:
         """The headers are complete: call the resource."""
         super().gotLength(0)
@@ -127,10 +134,24 @@ class AssetRequest(Request):
 
     def process(self) -> None:
         """Call the resource."""
+        hosts = list(self.requestHeaders.getRawHeaders(b"Host", []))
+        if len(hosts) > 1 or (not hosts and self.clientproto == b"HTTP/1.1"):
+            self._refuse(b"the request needs one Host header")
+            return
+        if self.path.startswith((b"http://", b"https://")):
+            # The form that proxies use (RFC 9112, section 3.2.2).
+            self.path = b"/" + self.path.partition(b"://")[2].partition(b"/")[2]
         if self.path == b"*" and self.method != b"OPTIONS":
             # Twisted has an answer of its own for these. This way they find no route, and get ours.
             self.path = b"/*"
         super().process()
+
+    def _refuse(self, text: bytes) -> None:
+        self.setResponseCode(400)
+        self.setHeader(b"Access-Control-Allow-Origin", b"*")
+        self.setHeader(b"Content-Length", b"%d" % len(text))
+        self.write(text)
+        self.finish()
 
     def write(self, data: bytes) -> None:
         """Send `data`, after the headers that every answer has."""
