@@ -20,7 +20,7 @@ run: install
 
 test: install
 	sh tests/install-tools.sh
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 lint: install
 	$(VENV)/bin/ruff check

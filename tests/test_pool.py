@@ -295,3 +295,18 @@ async def test_clients_take_turns_and_the_background_comes_last(desk: Desk) -> N
     for job in jobs:
         await job.done
     assert desk.done == ["warm up", "at work", "a1", "b1", "a2", "warming"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_background_jobs_take_no_places_from_those_who_wait() -> None:
+    pool = WorkerPool(workers=1, timeout=30, memory=1 << 30, queue=2)
+    try:
+        jobs = [pool.submit(ReadMetadata, "", True, source="/nowhere", target="/nowhere") for _ in range(3)]
+        with pytest.raises(Overloaded):
+            pool.submit(ReadMetadata, "", True, source="/nowhere", target="/nowhere")
+        jobs += [pool.submit(ReadMetadata, "curator", source="/nowhere", target="/nowhere") for _ in range(2)]
+        for job in jobs:
+            with pytest.raises(BrokenImage):
+                await job.done
+    finally:
+        await pool.close()

@@ -1,6 +1,7 @@
 """Builds the daemon from its settings, and nothing else."""
 
 import os
+import resource
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -136,6 +137,7 @@ class Listening(Service):
 def makeService(options: Options) -> IService:
     """The daemon that `options.settings` describe, not started yet."""
     settings = options.settings
+    _allow_open_files()
     setDebugging(settings.debug)
     stores = options.stores
     collections = _collections(settings, stores)
@@ -153,6 +155,12 @@ def makeService(options: Options) -> IService:
         Listening(description, site).setServiceParent(service)
     _announce(settings, stores)
     return service
+
+
+def _allow_open_files() -> None:
+    """Use the system's limit of open files, not the lower one of login sessions: connections and files add up."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:

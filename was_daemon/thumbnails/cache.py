@@ -118,8 +118,8 @@ class Thumbnails:
     async def make(self, key: AssetKey, original: AssetStat, scale: int, client: str) -> IAssetReader | None:
         """Make the thumbnail of this version of `key`; whoever asks for it meanwhile shares the work.
 
-        None when it was published but has to be looked up, and when the original has changed meanwhile. Raises `NoThumbnail`, `BrokenImage`,
-        `Overloaded`, and what the stores raise.
+        None when it was published but has to be looked up, and when the original has changed meanwhile. Raises
+        `NoThumbnail`, `BrokenImage`, `Overloaded`, and what the stores raise.
         """
         self._refusals.check(key, original)
         making = self._making.get((key.thumbnail(scale), original.etag))

@@ -6,9 +6,10 @@ between clients, serves background work last, and a job can be withdrawn from it
 
 import os
 import sys
+import time
 from collections import deque
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 from ampoule.main import AMPConnector, ProcessStarter
@@ -17,9 +18,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.logger import Logger
 from twisted.protocols import amp
-from twisted.python.failure import Failure
 
-from was_daemon.errors import BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreUnavailable
+from was_daemon.errors import AssetError, BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreUnavailable
 from was_daemon.thumbnails import failures
 
 _IDLE_SECONDS = 60
@@ -44,15 +44,19 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._lanes: tuple[dict[str, deque[Job]], dict[str, deque[Job]]] = ({}, {})
-        self._length = 0
+        self._waiting = [0, 0]
 
     def __len__(self) -> int:
-        return self._length
+        return sum(self._waiting)
+
+    def waiting(self, background: bool) -> int:
+        """How many jobs wait, in the background or not."""
+        return self._waiting[background]
 
     def push(self, job: Job) -> None:
         """Put `job` behind the others of its client."""
         self._lanes[job.background].setdefault(job.client, deque()).append(job)
-        self._length += 1
+        self._waiting[job.background] += 1
 
     def pop(self) -> Job:
         """Take the job whose turn it is; raises IndexError when there is none."""
@@ -62,7 +66,7 @@ class FairQueue:
                 job = waiting.popleft()
                 if waiting:
                     lanes[client] = waiting
-                self._length -= 1
+                self._waiting[job.background] -= 1
                 return job
         raise IndexError("no job is waiting")
 
@@ -73,14 +77,14 @@ class FairQueue:
         waiting.remove(job)
         if not waiting:
             del lanes[job.client]
-        self._length -= 1
+        self._waiting[job.background] -= 1
 
 
 class WorkerPool:
     """Runs jobs in at most `workers` processes.
 
     A job is killed after `timeout` seconds of running; a worker has `memory` bytes of address space; `queue` jobs wait
-    at most.
+    at most, and as many in the background.
     """
 
     _log = Logger()
@@ -108,7 +112,7 @@ class WorkerPool:
         includes a worker that died or took too long), `NoSpace` or `StoreUnavailable` (workers cannot be started);
         cancelling it withdraws the job while it waits.
         """
-        if len(self._queue) >= self._limit:
+        if self._queue.waiting(background) >= self._limit:
             raise Overloaded("too many thumbnails are being made")
         job = Job(command, arguments, client, background)
         job.done = Deferred(lambda _: self._withdraw(job))
@@ -133,8 +137,14 @@ class WorkerPool:
         job = self._queue.pop()
         job.running = True
         self._running += 1
-        call = maybeDeferred(self._processes.doWork, job.command, _timeout=self._timeout, **job.arguments)
-        call.addErrback(self._explain).addBoth(self._finish, job)
+        Deferred.fromCoroutine(self._run(job)).addBoth(self._finish, job)
+
+    async def _run(self, job: Job) -> Any:
+        begin = time.monotonic()
+        try:
+            return await maybeDeferred(self._processes.doWork, job.command, _timeout=self._timeout, **job.arguments)
+        except Exception as error:
+            raise self._explained(error, time.monotonic() - begin) from error
 
     def _finish(self, outcome: Any, job: Job) -> None:
         self._running -= 1
@@ -142,21 +152,23 @@ class WorkerPool:
             job.done.callback(outcome)
         self._next()
 
-    def _explain(self, failure: Failure) -> NoReturn:
-        """Turn what a worker or its process said into the daemon's errors."""
-        if failure.check(failures.NotAnImage):
-            raise NoThumbnail(str(failure.value))
-        if failure.check(failures.BrokenImage):
-            raise BrokenImage(str(failure.value))
-        if failure.check(failures.DiskFull):
-            raise NoSpace("no space left for the thumbnail")
-        if isinstance(failure.value, ProcessTerminated) and failure.value.signal is not None:
-            raise BrokenImage("reading the file takes more time or memory than is allowed")
-        if failure.check(ProcessTerminated, ProcessDone, OSError):
-            self._log.failure("A worker process could not be used", failure)
-            raise StoreUnavailable("the workers cannot be started")
-        self._log.warn("A worker could not read a file: {reason}", reason=failure.getErrorMessage())
-        raise BrokenImage("the file cannot be read")
+    def _explained(self, error: Exception, seconds: float) -> AssetError:
+        """The daemon's error for what a worker or its process said after that time."""
+        if isinstance(error, failures.NotAnImage):
+            return NoThumbnail(str(error))
+        if isinstance(error, failures.BrokenImage):
+            return BrokenImage(str(error))
+        if isinstance(error, failures.DiskFull):
+            return NoSpace("no space left for the thumbnail")
+        if isinstance(error, ProcessTerminated) and error.signal is not None:
+            if seconds >= self._timeout:
+                return BrokenImage(f"reading the file takes more time than the limit of {self._timeout:g} s")
+            return BrokenImage("reading the file ended the process that tried it")
+        if isinstance(error, ProcessTerminated | ProcessDone | OSError):
+            self._log.error("A worker process could not be used: {error}", error=error)
+            return StoreUnavailable("the workers cannot be started")
+        self._log.warn("A worker could not read a file: {error}", error=error)
+        return BrokenImage("the file cannot be read")
 
     async def close(self) -> None:
         """End the processes."""
