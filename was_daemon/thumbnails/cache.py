@@ -1,7 +1,5 @@
 """Thumbnails that exist: found, made once, published whole, forgotten with their originals."""
 
-import os
-import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
@@ -11,7 +9,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from was_daemon.collections import Collections
-from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail, StoreFailed
+from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind, shortened_from
 from was_daemon.locks import KeyLocks
@@ -19,16 +17,24 @@ from was_daemon.spool import Spool
 from was_daemon.stores.held import HeldReader
 from was_daemon.thumbnails.commands import Render
 from was_daemon.thumbnails.eviction import Evictor
-from was_daemon.thumbnails.formats import output_format, png_owner
+from was_daemon.thumbnails.formats import output_format
 from was_daemon.thumbnails.making import Made, Making
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.refusals import Refusals
+from was_daemon.thumbnails.stored import (
+    MAX_DIGITS,
+    THUMBNAIL_NAME,
+    beginning,
+    belongs_to,
+    content_of,
+    is_thumbnail_of,
+    open_thumbnail,
+    owner_of,
+    remove_files,
+    scales_above,
+)
 
-_OWNER_BYTES = 1024
-_HELD_BYTES = 4 << 20
 _REMEMBERED = 10_000
-_MAX_DIGITS = 9
-_THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extension>\.[^.]+)", re.DOTALL)
 _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
 """Extensions of originals whose thumbnails the official server makes as PNG, without saying whose they are."""
 
@@ -68,7 +74,7 @@ class Thumbnails:
         more than may be kept."""
         for files in self._collections.local_thumbnails():
             try:
-                large = await files.in_thread(_scales_above, files, self._max_scale)
+                large = await files.in_thread(scales_above, files, self._max_scale)
                 self._large_scales[files] = large
                 if large:
                     self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
@@ -81,13 +87,13 @@ class Thumbnails:
         """Open the thumbnail of this version of `key` if there is one; the caller closes it."""
         thumbnail = key.thumbnail(scale)
         try:
-            reader = await _open(self._collections.place(key).thumbnails, thumbnail)
+            reader = await open_thumbnail(self._collections.place(key).thumbnails, thumbnail)
         except AssetNotFound:
             return None
         # Clocks differ, and some stores know whole seconds only: what is remembered counts before what they say.
         made = self._made.get(thumbnail)
         is_new = made == original.etag if made else reader.stat.modified >= original.modified
-        if is_new and await _belongs_to(reader, thumbnail, key):
+        if is_new and await belongs_to(reader, thumbnail, key):
             if self._evictor:
                 self._evictor.used(thumbnail)
             return reader
@@ -96,7 +102,7 @@ class Thumbnails:
 
     async def owners(self, thumbnail: AssetKey) -> list[tuple[AssetKey, int]]:
         """The originals that a stored thumbnail may belong to, each with the scale; raises `AssetNotFound`."""
-        match = _THUMBNAIL_NAME.fullmatch(thumbnail.name)
+        match = THUMBNAIL_NAME.fullmatch(thumbnail.name)
         if not match:
             return []
         scale = int(match["scale"])
@@ -105,13 +111,13 @@ class Thumbnails:
 
     async def _candidates(self, thumbnail: AssetKey, root: str, extension: str) -> list[AssetKey]:
         place = self._collections.place(thumbnail)
-        beginning = shortened_from(root)
-        if beginning is not None:
-            async with aclosing(place.store.list(thumbnail.collection, Kind.ORIGINAL, beginning)) as originals:
+        start = shortened_from(root)
+        if start is not None:
+            async with aclosing(place.store.list(thumbnail.collection, Kind.ORIGINAL, start)) as originals:
                 return [key async for key in originals]
         names = [root + extension]
         if extension == ".png":
-            owner = None if place.makes_thumbnails else await _owner_of(place.thumbnails, thumbnail)
+            owner = None if place.makes_thumbnails else await owner_of(place.thumbnails, thumbnail)
             names = [owner] if owner else [root + other for other in _OFFICIAL_PNG]
         return [AssetKey(thumbnail.collection, Kind.ORIGINAL, name) for name in names]
 
@@ -140,8 +146,10 @@ class Thumbnails:
                 reader = await self.find(key, original, scale)
                 if reader:
                     await reader.close()
-                elif (key.thumbnail(scale), original.etag) not in self._making:
+                else:
                     missing.append(scale)
+            # Somebody may have asked for one meanwhile.
+            missing = [scale for scale in missing if (key.thumbnail(scale), original.etag) not in self._making]
             if missing:
                 await self._start(Making("", background=True), key, original, missing).join()
         except AssetError as error:
@@ -197,7 +205,7 @@ class Thumbnails:
             return made
         for scale, file in staged.items():
             thumbnail = key.thumbnail(scale)
-            content = await _content(file)
+            content = await content_of(file)
             stored = await self._store(place.thumbnails, file, thumbnail)
             if content is not None:
                 made[scale] = HeldReader(content, stored)
@@ -222,56 +230,23 @@ class Thumbnails:
             # Trying every scale costs the same however many thumbnails there are; listing them would not.
             files = ILocalFiles(store)
             scales = chain(range(1, self._max_scale + 1), self._large_scales.get(files, ()))
-            await files.in_thread(_remove_files, files, key, scales)
+            await files.in_thread(remove_files, files, key, scales)
             return
-        for prefix in {_beginning(key, digits) for digits in range(1, _MAX_DIGITS + 1)}:
+        for prefix in {beginning(key, digits) for digits in range(1, MAX_DIGITS + 1)}:
             async with aclosing(store.list(key.collection, Kind.THUMBNAIL, prefix)) as found:
-                thumbnails = [thumbnail async for thumbnail in found if _is_thumbnail_of(thumbnail, prefix, key)]
+                thumbnails = [thumbnail async for thumbnail in found if is_thumbnail_of(thumbnail, prefix, key)]
             for thumbnail in thumbnails:
                 with suppress(AssetNotFound):
                     await self._remove(store, thumbnail, key)
 
     async def _remove(self, store: IAssetStore, thumbnail: AssetKey, key: AssetKey) -> None:
-        reader = await _open(store, thumbnail)
+        reader = await open_thumbnail(store, thumbnail)
         try:
-            mine = await _belongs_to(reader, thumbnail, key)
+            mine = await belongs_to(reader, thumbnail, key)
         finally:
             await reader.close()
         if mine:
             await store.delete(thumbnail)
-
-
-async def _open(store: IAssetStore, thumbnail: AssetKey) -> IAssetReader:
-    """Open a thumbnail; raises `AssetNotFound`, also when another one takes its place while it is fetched.
-
-    A remote store's is fetched whole: its server may not keep a version that is open, and a thumbnail is replaced
-    whenever two originals share its name.
-    """
-    reader = await store.open(thumbnail)
-    if ILocalFiles.providedBy(store) or reader.stat.size > _HELD_BYTES:
-        return reader
-    try:
-        return HeldReader(await _read(reader, reader.stat.size), reader.stat)
-    except StoreFailed:
-        raise AssetNotFound("the thumbnail was replaced") from None
-    finally:
-        await reader.close()
-
-
-async def _read(reader: IAssetReader, size: int) -> bytes:
-    async with aclosing(reader.read(0, size)) as chunks:
-        return b"".join([chunk async for chunk in chunks])
-
-
-async def _content(staged: IStagingFile) -> bytes | None:
-    """What is in a staging file; None when it is too much to be held."""
-    content = b""
-    async with aclosing(staged.read()) as chunks:
-        async for chunk in chunks:
-            content += chunk
-            if len(content) > _HELD_BYTES:
-                return None
-    return content
 
 
 def _output(key: AssetKey, scale: int, file: IStagingFile) -> dict[str, Any]:
@@ -282,63 +257,3 @@ def _output(key: AssetKey, scale: int, file: IStagingFile) -> dict[str, Any]:
         "path": str(file.path),
         "owner": key.name,
     }
-
-
-def _is_thumbnail_of(thumbnail: AssetKey, prefix: str, key: AssetKey) -> bool:
-    scale = thumbnail.name.removeprefix(prefix).removesuffix(key.thumbnail_extension)
-    is_scale = scale.isascii() and scale.isdigit()
-    return is_scale and thumbnail.name == f"{prefix}{scale}{key.thumbnail_extension}"
-
-
-async def _belongs_to(reader: IAssetReader, thumbnail: AssetKey, key: AssetKey) -> bool:
-    """Whether a thumbnail is one of `key`'s: `a.tif`, `a.pdf` and `a.png` all have thumbnails called `a_123.png`.
-
-    A PNG of ours says whose it is; what does not say so was made by the official server and belongs to any of them.
-    """
-    if not thumbnail.name.endswith(".png"):
-        return True
-    return png_owner(await _read(reader, _OWNER_BYTES)) in (None, key.name)
-
-
-async def _owner_of(store: IAssetStore, thumbnail: AssetKey) -> str | None:
-    reader = await _open(store, thumbnail)
-    try:
-        return png_owner(await _read(reader, _OWNER_BYTES))
-    finally:
-        await reader.close()
-
-
-def _beginning(key: AssetKey, digits: int) -> str:
-    """How the names begin of the thumbnails of `key` whose scales have that many digits."""
-    scale = 10 ** (digits - 1)
-    return key.thumbnail(scale).name.removesuffix(f"{scale}{key.thumbnail_extension}")
-
-
-def _remove_files(files: ILocalFiles, key: AssetKey, scales: Iterable[int]) -> None:
-    """Remove the thumbnails of `key` of these scales; blocks."""
-    is_shared = key.thumbnail_extension == ".png"
-    beginnings = [_beginning(key, digits) for digits in range(1, _MAX_DIGITS + 1)]
-    directories: dict[str, str] = {}
-    for scale in scales:
-        number = str(scale)
-        name = f"{beginnings[len(number) - 1]}{number}{key.thumbnail_extension}"
-        # The directory depends on the first characters only, however the store arranges its files.
-        if name[:4] not in directories:
-            directories[name[:4]] = str(files.path(key.thumbnail(scale)).parent)
-        path = f"{directories[name[:4]]}/{name}"
-        try:
-            if not is_shared or _file_owner(path) in (None, key.name):
-                os.unlink(path)  # noqa: PTH108  # a Path for each of thousands that do not exist takes longer than this
-        except FileNotFoundError:
-            continue
-
-
-def _scales_above(files: ILocalFiles, limit: int) -> list[int]:
-    """The scales above `limit` of which there are thumbnails; blocks."""
-    names = (_THUMBNAIL_NAME.fullmatch(path.name) for path in files.files(Kind.THUMBNAIL))
-    return sorted({int(name["scale"]) for name in names if name and int(name["scale"]) > limit})
-
-
-def _file_owner(path: str) -> str | None:
-    with open(path, "rb") as file:  # noqa: PTH123  # as above
-        return png_owner(file.read(_OWNER_BYTES))

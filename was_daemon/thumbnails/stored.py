@@ -1,0 +1,112 @@
+"""Thumbnails as they lie in a store: opened, told apart, and found without listing them all."""
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import aclosing
+
+from was_daemon.errors import AssetNotFound, StoreFailed
+from was_daemon.interfaces import IAssetReader, IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.keys import AssetKey, Kind
+from was_daemon.stores.held import HeldReader
+from was_daemon.thumbnails.formats import png_owner
+
+_OWNER_BYTES = 1024
+_HELD_BYTES = 4 << 20
+MAX_DIGITS = 9
+THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extension>\.[^.]+)", re.DOTALL)
+
+
+async def open_thumbnail(store: IAssetStore, thumbnail: AssetKey) -> IAssetReader:
+    """Open a thumbnail; raises `AssetNotFound`, also when another one takes its place while it is fetched.
+
+    A remote store's is fetched whole: its server may not keep a version that is open, and a thumbnail is replaced
+    whenever two originals share its name.
+    """
+    reader = await store.open(thumbnail)
+    if ILocalFiles.providedBy(store) or reader.stat.size > _HELD_BYTES:
+        return reader
+    try:
+        return HeldReader(await _read(reader, reader.stat.size), reader.stat)
+    except StoreFailed:
+        raise AssetNotFound("the thumbnail was replaced") from None
+    finally:
+        await reader.close()
+
+
+async def _read(reader: IAssetReader, size: int) -> bytes:
+    async with aclosing(reader.read(0, size)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+async def content_of(staged: IStagingFile) -> bytes | None:
+    """What is in a staging file; None when it is too much to be held."""
+    content = b""
+    async with aclosing(staged.read()) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > _HELD_BYTES:
+                return None
+    return content
+
+
+def is_thumbnail_of(thumbnail: AssetKey, prefix: str, key: AssetKey) -> bool:
+    """Whether the rest of a name that starts with `prefix` is a scale and the extension of thumbnails of `key`."""
+    scale = thumbnail.name.removeprefix(prefix).removesuffix(key.thumbnail_extension)
+    is_scale = scale.isascii() and scale.isdigit()
+    return is_scale and thumbnail.name == f"{prefix}{scale}{key.thumbnail_extension}"
+
+
+async def belongs_to(reader: IAssetReader, thumbnail: AssetKey, key: AssetKey) -> bool:
+    """Whether a thumbnail is one of `key`'s: `a.tif`, `a.pdf` and `a.png` all have thumbnails called `a_123.png`.
+
+    A PNG of ours says whose it is; what does not say so was made by the official server and belongs to any of them.
+    """
+    if not thumbnail.name.endswith(".png"):
+        return True
+    return png_owner(await _read(reader, _OWNER_BYTES)) in (None, key.name)
+
+
+async def owner_of(store: IAssetStore, thumbnail: AssetKey) -> str | None:
+    """The name of the original that a stored PNG says it belongs to; raises `AssetNotFound`."""
+    reader = await open_thumbnail(store, thumbnail)
+    try:
+        return png_owner(await _read(reader, _OWNER_BYTES))
+    finally:
+        await reader.close()
+
+
+def beginning(key: AssetKey, digits: int) -> str:
+    """How the names begin of the thumbnails of `key` whose scales have that many digits."""
+    scale = 10 ** (digits - 1)
+    return key.thumbnail(scale).name.removesuffix(f"{scale}{key.thumbnail_extension}")
+
+
+def remove_files(files: ILocalFiles, key: AssetKey, scales: Iterable[int]) -> None:
+    """Remove the thumbnails of `key` of these scales; blocks."""
+    is_shared = key.thumbnail_extension == ".png"
+    beginnings = [beginning(key, digits) for digits in range(1, MAX_DIGITS + 1)]
+    directories: dict[str, str] = {}
+    for scale in scales:
+        number = str(scale)
+        name = f"{beginnings[len(number) - 1]}{number}{key.thumbnail_extension}"
+        # The directory depends on the first characters only, however the store arranges its files.
+        if name[:4] not in directories:
+            directories[name[:4]] = str(files.path(key.thumbnail(scale)).parent)
+        path = f"{directories[name[:4]]}/{name}"
+        try:
+            if not is_shared or _file_owner(path) in (None, key.name):
+                os.unlink(path)  # noqa: PTH108  # a Path for each of thousands that do not exist takes longer than this
+        except FileNotFoundError:
+            continue
+
+
+def scales_above(files: ILocalFiles, limit: int) -> list[int]:
+    """The scales above `limit` of which there are thumbnails; blocks."""
+    names = (THUMBNAIL_NAME.fullmatch(path.name) for path in files.files(Kind.THUMBNAIL))
+    return sorted({int(name["scale"]) for name in names if name and int(name["scale"]) > limit})
+
+
+def _file_owner(path: str) -> str | None:
+    with open(path, "rb") as file:  # noqa: PTH123  # as above
+        return png_owner(file.read(_OWNER_BYTES))
