@@ -6,6 +6,7 @@ All show `chart()`: the colours of its corners tell which way up it is.
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageCms, ImageDraw
@@ -117,6 +118,38 @@ def noisy_photograph(size: tuple[int, int]) -> bytes:
         noise = Image.effect_noise((cells, max(1, cells * height // width)), 90).resize(size, Image.Resampling.BICUBIC)
         image = Image.blend(image, noise.convert("RGB"), opacity)
     return encode(image, "JPEG", quality=92)
+
+
+def detailed_photograph(size: tuple[int, int]) -> bytes:
+    """A real photograph enlarged, with noise in each colour: fine detail in all parts of a thumbnail."""
+    with Image.open(Path(__file__).parent.parent / "docs" / "tour" / "felis-catus.jpg") as photo:
+        image = photo.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    noise = Image.merge("RGB", [Image.effect_noise(size, 60) for _ in range(3)])
+    return encode(Image.blend(image, noise, 0.05), "JPEG", quality=92)
+
+
+def jpeg_frame(marker: int, bits: int = 8) -> bytes:
+    """A JPEG that says it is of the process with that marker, and of so many bits per sample."""
+    data = jpeg()
+    at = data.index(b"\xff\xc0")
+    return data[: at + 1] + bytes((marker,)) + data[at + 2 : at + 4] + bytes((bits,)) + data[at + 5 :]
+
+
+def damaged(data: bytes) -> bytes:
+    """`data` with bytes of 255 in the middle half."""
+    quarter = len(data) // 4
+    return data[:quarter] + b"\xff" * (2 * quarter) + data[3 * quarter :]
+
+
+def jp2_with_profile(image: Image.Image, profile: bytes, method: int) -> bytes:
+    """A JPEG 2000 file with an ICC profile in its header: by method 2 restricted, by 3 any."""
+    data = encode(image, "JPEG2000")
+    header, colour = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    (header_size,), (colour_size,) = (struct.unpack_from(">I", data, at) for at in (header, colour))
+    box = struct.pack(">I4sBBB", 11 + len(profile), b"colr", method, 0, 0) + profile
+    header_size += len(box) - colour_size
+    start = data[:header] + struct.pack(">I", header_size) + data[header + 4 : colour]
+    return start + box + data[colour + colour_size :]
 
 
 def animated_gif() -> bytes:

@@ -84,6 +84,13 @@ def test_long_values_are_cut(read: Read) -> None:
     assert 50 < len(value.encode()) <= 1024
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_text_in_an_old_encoding_is_text(encoding: str, read: Read) -> None:
+    exif = Image.Exif()
+    exif[0x013B] = "Zoé A".encode(encoding)
+    assert fields(read(images.jpeg(exif=exif)), "Image")["Artist"] == "Zoé A"
+
+
 def test_control_characters_are_dropped(read: Read) -> None:
     exif = Image.Exif()
     exif[0x010E] = "a\x07b\x1b[31m\r\nc"

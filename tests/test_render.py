@@ -1,6 +1,7 @@
 """Thumbnails of every kind of file: contract, section 5."""
 
 import io
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,6 +117,17 @@ FORMATS: dict[str, tuple[Callable[[], bytes], Image.Image, float]] = {
     "float TIFF of 0 to 1": (lambda: tiffs.tiff("float", factor=1 / 255, image=GREY), GREY, 0),
     "float TIFF of 0 to 255": (lambda: tiffs.tiff("float", image=GREY), GREY, 0),
     "float TIFF of measurements": (lambda: tiffs.tiff("float", factor=-33.5, image=GREY), NEGATIVE, 1),
+    "float TIFF of white to black": (
+        lambda: tiffs.with_entry(tiffs.tiff("float", factor=1 / 255, image=GREY), 262, 0),
+        GREY.point(lambda value: 255 - value),
+        1,
+    ),
+    "32-bit TIFF of white to black": (
+        lambda: tiffs.with_entry(tiffs.tiff("int", factor=70_000, image=GREY), 262, 0),
+        NEGATIVE,
+        1,
+    ),
+    "RGB TIFF with a fourth band": (lambda: tiffs.with_entry(images.encode(CLEAR, "TIFF"), 338, 0), CHART, 0),
     "32-bit TIFF of measurements": (lambda: tiffs.tiff("int", factor=70_000, image=GREY), STRETCHED, 1),
     "DNG with a preview": (lambda: tiffs.dng(CHART), CHART, 3),
     "DNG without a preview": (tiffs.dng, CHART, 16),
@@ -205,6 +217,13 @@ def test_shrinking_on_load_is_as_good_as_a_full_decode(kind: str, thumbnail: Ren
     assert difference(thumbnail(data, scale=123), reference) < 3
 
 
+def test_a_jpeg_thumbnail_of_a_detailed_photograph_is_near_a_full_decode(thumbnail: Render) -> None:
+    data = images.detailed_photograph((3000, 2000))
+    reference = Image.open(io.BytesIO(data)).convert("RGB").resize((123, 82), Image.Resampling.LANCZOS)
+    image = thumbnail(data, scale=123, format_name="JPEG")
+    assert sum(ImageStat.Stat(ImageChops.difference(image, reference)).mean) / 3 < 3
+
+
 @pytest.mark.parametrize(
     ("profile", "numbers"),
     [(profiles.adobe_rgb(), profiles.in_adobe_rgb), (profiles.display_p3(), profiles.in_display_p3)],
@@ -218,6 +237,12 @@ def test_colours_end_in_srgb(
     assert not same_corners(image)
     data = images.encode(image, kind, icc_profile=profile, **({} if kind in ("PNG", "TIFF") else {"quality": 95}))
     assert same_corners(thumbnail(data), within=8)
+
+
+@pytest.mark.parametrize("method", [2, 3])
+def test_the_profile_of_a_jpeg_2000_is_applied(method: int, thumbnail: Render) -> None:
+    image = profiles.squares([profiles.in_adobe_rgb(colour) for colour in images.CORNERS.values()])
+    assert same_corners(thumbnail(images.jp2_with_profile(image, profiles.adobe_rgb(), method)), within=3)
 
 
 def test_a_grey_profile_is_applied(thumbnail: Render) -> None:
@@ -301,6 +326,66 @@ def test_the_first_page_of_a_pdf_of_any_size_fills_the_box(size: tuple[int, int]
 def test_an_encrypted_pdf_is_refused(thumbnail: Render) -> None:
     with pytest.raises(BrokenImage, match="password"):
         thumbnail(images.pdf(encrypted=True), "a.pdf")
+
+
+def test_a_pdf_without_pages_is_not_taken_for_an_encrypted_one(thumbnail: Render) -> None:
+    with pytest.raises(BrokenImage, match="password"):
+        thumbnail(images.pdf(encrypted=True), "a.pdf")
+    with pytest.raises(BrokenImage, match="is damaged or has no pages"):
+        thumbnail(images.pdf().replace(b"/Kids [3 0 R] /Count 1", b"/Kids [     ] /Count 0"), "a.pdf")
+
+
+@pytest.mark.parametrize("compression", ["raw", "zstd"])
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, math.nan, -3.4e38])
+def test_what_is_no_measurement_is_black_and_the_rest_is_scaled(
+    wrong: float, compression: str, thumbnail: Render
+) -> None:
+    image = STRETCHED.convert("F").point(lambda value: value * 10.0 + 1000.0)
+    image.paste(wrong, (0, 0, 40, 40))
+    seen = thumbnail(images.encode(image, "TIFF", compression=compression))
+    reference = STRETCHED.copy()
+    reference.paste(0, (0, 0, 40, 40))
+    assert difference(seen, reference) <= 1
+
+
+@pytest.mark.parametrize("compression", ["raw", "zstd"])
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_what_a_map_says_is_no_data_does_not_count(mode: str, compression: str, thumbnail: Render) -> None:
+    image = STRETCHED.convert(mode).point(lambda value: value * 10 + 1000)
+    image.paste(-9999, (0, 0, 40, 40))
+    seen = thumbnail(images.encode(image, "TIFF", compression=compression, tiffinfo={42113: "-9999"}))
+    reference = STRETCHED.copy()
+    reference.paste(0, (0, 0, 40, 40))
+    assert difference(seen, reference) <= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (tiffs.with_entry(images.encode(CHART, "TIFF"), 259, 34712), "TIFF in JPEG 2000 compression is not supported"),
+        (tiffs.with_entry(images.encode(CHART, "TIFF"), 259, 50002), "TIFF in JPEG XL compression is not supported"),
+        (tiffs.with_entry(images.encode(CHART, "TIFF"), 259, 34887), "TIFF in LERC compression is not supported"),
+        (tiffs.with_entry(images.encode(CHART, "TIFF"), 259, 7777), "damaged or ends too early"),
+        (tiffs.with_entry(tiffs.tiff(image=GREY, compression="jpeg"), 258, 12), "TIFF in 12-bit JPEG compression is"),
+        (tiffs.tiff("double", image=GREY), "TIFF of 64 bits per sample is not supported"),
+        (images.damaged(images.encode(CHART, "TIFF", compression="zstd")), "damaged or ends too early"),
+        (images.jpeg_frame(0xC1, bits=12), "12-bit JPEG is not supported"),
+        (images.jpeg_frame(0xC3), "lossless JPEG is not supported"),
+        (images.jpeg_frame(0xF7), "JPEG-LS is not supported"),
+        (images.psd().replace(b"\0\x08\0\x03", b"\0\x10\0\x03", 1), "16-bit Photoshop files are not supported"),
+    ],
+)
+def test_the_reason_is_the_true_one(data: bytes, reason: str, thumbnail: Render) -> None:
+    with pytest.raises(BrokenImage, match=reason):
+        thumbnail(data)
+
+
+@pytest.mark.parametrize("format_name", ["WEBP", "JPEG"])
+def test_a_decoder_short_of_memory_does_not_make_a_file_damaged(format_name: str, tmp_path: Path) -> None:
+    source = tmp_path / "large"
+    progressive = {"progressive": True} if format_name == "JPEG" else {"method": 0}
+    source.write_bytes(images.encode(Image.new("RGB", (8000, 8000)), format_name, **progressive))
+    assert limited(source, "large", 180) == "the picture needs more memory than the limit of 180 MiB"
 
 
 def test_a_truncated_jpeg_shows_what_there_is(thumbnail: Render) -> None:

@@ -25,6 +25,12 @@ def tiff(
     return bytes((pixels.colourspace(space) if space else pixels).tiffsave_buffer(**options))
 
 
+def with_entry(data: bytes, tag: int, value: int) -> bytes:
+    """`data`, a little-endian TIFF, with another value of an entry that is one short number."""
+    at = data.index(struct.pack("<HHI", tag, 3, 1)) + 8
+    return data[:at] + struct.pack("<H", value) + data[at + 2 :]
+
+
 def planar_tiff() -> bytes:
     """The chart with its red, green and blue apart."""
     planes = [band.tobytes() for band in chart().split()]

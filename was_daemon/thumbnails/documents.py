@@ -1,5 +1,8 @@
 """PDF: the first page, by PDFium."""
 
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
 import pypdfium2
 
 from was_daemon.thumbnails.failures import BrokenImage
@@ -14,9 +17,10 @@ def read_pdf(source: str, box: int) -> Picture:
     try:
         document = pypdfium2.PdfDocument(source)
     except pypdfium2.PdfiumError as error:
-        if "password" in str(error).lower():
+        # For a document without pages PDFium repeats the error of the one before.
+        if "password" in str(error).lower() and _is_encrypted(source):
             raise BrokenImage("the PDF is protected by a password") from None
-        raise BrokenImage("the PDF cannot be read") from None
+        raise BrokenImage("the PDF is damaged or has no pages") from None
     try:
         page = document[0]
         longest = max(page.get_size())
@@ -26,3 +30,8 @@ def read_pdf(source: str, box: int) -> Picture:
         raise BrokenImage("the first page of the PDF cannot be drawn") from None
     finally:
         document.close()
+
+
+def _is_encrypted(source: str) -> bool:
+    with Path(source).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return data.find(b"/Encrypt") >= 0

@@ -3,6 +3,7 @@
 import enum
 import struct
 from posixpath import splitext
+from typing import IO
 
 HEAD_SIZE = 1024
 """How many of a file's first bytes `kind_of` wants: a PDF may start anywhere in them."""
@@ -60,6 +61,11 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
+_LOSSLESS_FRAMES = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_LS_FRAME = 0xF7
+_FRAMES = frozenset({*range(0xC0, 0xD0), _LS_FRAME}) - {0xC4, 0xC8, 0xCC}
+"""JPEG markers with which the description of the picture starts (ITU T.81, table B.1; T.87)."""
+
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
@@ -85,6 +91,31 @@ def kind_of(head: bytes) -> Kind | None:
     if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES:
         return Kind.BMP
     return Kind.PDF if b"%PDF-" in head else None
+
+
+def unsupported(kind: Kind, file: IO[bytes]) -> str | None:
+    """Why no reader can read `file`, which is of that kind, when its header tells."""
+    if kind is Kind.JPEG:
+        return _unsupported_jpeg(file)
+    if kind is Kind.PSD:
+        file.seek(22)
+        bits = int.from_bytes(file.read(2), "big")
+        return f"{bits}-bit Photoshop files are not supported" if bits in (16, 32) else None
+    return None
+
+
+def _unsupported_jpeg(file: IO[bytes]) -> str | None:
+    file.seek(2)
+    while (segment := file.read(4))[:1] == b"\xff" and len(segment) == 4:
+        _, marker, length = struct.unpack(">BBH", segment)
+        if marker == _LS_FRAME:
+            return "JPEG-LS is not supported"
+        if marker in _LOSSLESS_FRAMES:
+            return "lossless JPEG is not supported"
+        if marker in _FRAMES:
+            return "12-bit JPEG is not supported" if file.read(1) == b"\x0c" else None
+        file.seek(max(0, length - 2), 1)
+    return None
 
 
 def _kind_of_brands(head: bytes) -> Kind | None:

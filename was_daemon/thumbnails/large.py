@@ -1,11 +1,13 @@
 """TIFF, and PNG too large to hold: libvips streams them through a few rows of memory."""
 
+import math
 import os
 from typing import Any
 
 from PIL import Image
 
 from was_daemon.thumbnails.picture import Picture, black_and_white, check_pixels, reduction
+from was_daemon.thumbnails.tiff import Page
 
 os.environ.setdefault("VIPS_CONCURRENCY", "1")  # read when the library is loaded; the pool has a worker per CPU
 
@@ -15,10 +17,15 @@ pyvips.cache_set_max(0)  # it would answer for a path with what an earlier file 
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _LAB = ("lab", "labs", "labq")
+_TURNED = ("uchar", "ushort", "uint")
+"""Formats of which libvips itself makes the lowest number white when the file says so."""
+
+_ABSURD = 1e30
+"""Measurements beyond it stand for "no data", as -3.4e38 does in maps; they become black."""
 
 
-def read_tiff(source: str, box: int, max_pixels: int, tolerant: bool, levels: list[dict[str, int]]) -> Picture:
-    """The first page of a TIFF; `levels` are the options that load reduced versions of it.
+def read_tiff(source: str, box: int, max_pixels: int, tolerant: bool, page: Page) -> Picture:
+    """The first page of a TIFF, which is `page`.
 
     What is missing is black when `tolerant`. Raises OSError when libvips cannot read it, MemoryError, `BrokenImage`.
     """
@@ -27,11 +34,13 @@ def read_tiff(source: str, box: int, max_pixels: int, tolerant: bool, levels: li
         image = pyvips.Image.tiffload(source, **options)
         check_pixels((image.width, image.height), max_pixels)
         whole = image
-        for level in levels:
+        for level in page.levels:
             smaller = pyvips.Image.tiffload(source, **options, **level)
             if _is_level(whole, smaller, box) and smaller.width < image.width:
                 image = smaller
-        return _read(image, whole, box)
+        image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
+        negative = page.negative and image.format not in _TURNED
+        return _read(_without(image, page.no_data), whole, box, negative)
     except pyvips.Error as error:
         raise _translated(error) from None
 
@@ -46,13 +55,30 @@ def read_png(source: str, box: int, max_pixels: int, tolerant: bool) -> Picture:
         raise _translated(error) from None
 
 
+def grey(image: Image.Image, negative: bool, no_data: float | None) -> Image.Image:
+    """`image` of mode I or F as one of mode L, as `read_tiff` makes it of such numbers."""
+    numbers = "float" if image.mode == "F" else "int"
+    measurements = pyvips.Image.new_from_memory(image.tobytes(), *image.size, 1, numbers)
+    return _to_pillow(_without(measurements, no_data), negative)
+
+
+def _without(image: Any, no_data: float | None) -> Any:
+    """Measurements with NaN for `no_data`, before a filter mixes it with its neighbours."""
+    if no_data is None or image.format in ("uchar", "ushort"):
+        return image
+    return (image == no_data).ifthenelse(math.nan, image.cast("float"))
+
+
 def _options(tolerant: bool) -> dict[str, str]:
     return {"access": "sequential", "fail_on": "none" if tolerant else "error"}
 
 
 def _translated(error: pyvips.Error) -> Exception:
-    """libvips' messages name files and functions; only what kind of trouble it is goes on from here."""
-    return MemoryError() if "memory" in str(error) else OSError("libvips cannot read it")
+    """libvips' messages name files and functions; only what kind of trouble it is goes on from here.
+
+    `error.message` is no help: it says "unable to write to memory" whatever the trouble was.
+    """
+    return MemoryError() if "memory" in error.detail.lower() else OSError("libvips cannot read it")
 
 
 def _is_level(whole: Any, smaller: Any, box: int) -> bool:
@@ -62,11 +88,11 @@ def _is_level(whole: Any, smaller: Any, box: int) -> bool:
     return bool(same and factor <= reduction((whole.width, whole.height), box))
 
 
-def _read(image: Any, whole: Any, box: int) -> Picture:
+def _read(image: Any, whole: Any, box: int, negative: bool = False) -> Picture:
     """The pixels of `image`, no more than needed, with what the file says about `whole`."""
     orientation = _property(whole, "orientation") or 1
     factor = reduction((whole.width, whole.height), box) * image.width / whole.width
-    return Picture(_to_pillow(_shrink(image, factor)), _property(whole, "icc-profile-data"), orientation)
+    return Picture(_to_pillow(_shrink(image, factor), negative), _property(whole, "icc-profile-data"), orientation)
 
 
 def _property(image: Any, name: str) -> Any:
@@ -84,20 +110,25 @@ def _shrink(image: Any, factor: float) -> Any:
     return image.premultiply().resize(1 / factor, kernel=kernel).unpremultiply().cast(image.format)
 
 
-def _to_pillow(image: Any) -> Image.Image:
+def _to_pillow(image: Any, negative: bool) -> Image.Image:
     if image.interpretation in _LAB:
         image = image.colourspace("srgb")
-    image = _eight_bits(image)
+    image = _eight_bits(image, negative)
     mode = "CMYK" if image.interpretation == "cmyk" and image.bands >= 4 else _MODES[min(image.bands, 4)]
     image = image.extract_band(0, n=len(mode))
     return Image.frombytes(mode, (image.width, image.height), image.write_to_memory())
 
 
-def _eight_bits(image: Any) -> Any:
+def _eight_bits(image: Any, negative: bool) -> Any:
+    """`image` in bytes; the lowest number becomes white when it is `negative` and of more than 16 bits or signed."""
     if image.format == "uchar":
         return image
     if image.format == "ushort":
         return (image / 257).rint().cast("uchar")
     image = image.copy_memory()
-    black, white = black_and_white(image.min(), image.max())
-    return ((image - black) * (255 / (white - black))).rint().cast("uchar")
+    measured = image.abs() < _ABSURD  # false of what is not a number
+    low, high = measured.ifthenelse(image, _ABSURD).min(), measured.ifthenelse(image, -_ABSURD).max()
+    black, white = black_and_white(min(low, high), high)
+    if negative:
+        black, white = white, black
+    return measured.ifthenelse((image - black) * (255 / (white - black)), 0).rint().cast("uchar")

@@ -1,12 +1,14 @@
 """Everything that Pillow, or a plugin of it, reads."""
 
 import importlib
+from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from PIL import Image, ImageFile
 
 from was_daemon.thumbnails.kinds import Kind
-from was_daemon.thumbnails.picture import Picture, black_and_white, check_pixels, reduction
+from was_daemon.thumbnails.picture import Picture, check_pixels, reduction
 
 Image.MAX_IMAGE_PIXELS = None  # check_pixels is the limit
 
@@ -28,6 +30,8 @@ _LEVELS = 5
 """Reductions by two that a JPEG 2000 file usually holds; asking for more than there are is an error."""
 
 _ORIENTATION = 0x0112
+_PHOTOMETRIC = 262
+_ICC_METHODS = (2, 3)
 
 
 def decode(source: str | IO[bytes], kind: Kind, box: int, max_pixels: int, tolerant: bool) -> Picture:
@@ -43,13 +47,15 @@ def decode(source: str | IO[bytes], kind: Kind, box: int, max_pixels: int, toler
 
             return read_png(source, box, max_pixels, tolerant)
         factor = reduction(image.size, box)
+        if "progressive" in image.info:
+            _demand_coefficients(image)
         if kind is Kind.JPEG:
             image.draft(None, (max(1, int(image.width / factor)), max(1, int(image.height / factor))))
         if kind is Kind.JPEG2000 and factor >= 2 and not tolerant:
             setattr(image, "reduce", min(int(factor).bit_length() - 1, _LEVELS))  # noqa: B010 - of its plugin only
         orientation = _orientation(image)
         image.load()
-        return Picture(_plain(image), image.info.get("icc_profile"), orientation)
+        return Picture(_plain(image), _profile(image, source), orientation)
 
 
 def _open(source: str | IO[bytes], kind: Kind) -> Image.Image:
@@ -57,8 +63,57 @@ def _open(source: str | IO[bytes], kind: Kind) -> Image.Image:
         from pillow_heif import HeifImageFile
 
         return HeifImageFile(source)
+    if kind is Kind.WEBP:
+        _demand_canvases(source)
     importlib.import_module(f"PIL.{_PLUGINS[kind]}ImagePlugin")
     return Image.open(source, formats=[kind.name])
+
+
+def _demand_canvases(source: str | IO[bytes]) -> None:
+    """MemoryError when there is no room for the two canvases that libwebp wants at once: Pillow cannot tell why not."""
+    if not isinstance(source, str):
+        return
+    with Path(source).open("rb") as file:
+        head = file.read(30)
+    if head[12:16] == b"VP8X" and len(head) == 30:
+        width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    elif head[12:16] == b"VP8L":
+        packed = int.from_bytes(head[21:25], "little")
+        width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    bytes(2 * 4 * width * height)
+
+
+def _demand_coefficients(image: Image.Image) -> None:
+    """MemoryError when there is no room for a progressive JPEG: its decoder would call the file broken."""
+    components = [(across, down) for _, across, down, _ in getattr(image, "layer")]  # noqa: B009 - of its plugin only
+    most = max(across for across, _ in components) * max(down for _, down in components)
+    samples = sum(across * down for across, down in components)
+    bytes(2 * image.width * image.height * samples // most)
+
+
+def _profile(image: Image.Image, source: str | IO[bytes]) -> bytes | None:
+    if image.format == "JPEG2000" and isinstance(source, str):
+        with Path(source).open("rb") as file, suppress(Exception):  # a codestream has no boxes, a damaged one raises
+            return _jp2_profile(file)
+    return image.info.get("icc_profile")
+
+
+def _jp2_profile(file: IO[bytes]) -> bytes | None:
+    """The ICC profile in the header of a JPEG 2000 file (ISO/IEC 15444-1, annex I.5.3.3; 15444-2, annex M)."""
+    from PIL.Jpeg2KImagePlugin import BoxReader
+
+    boxes = BoxReader(file)
+    while boxes.next_box_type() != b"jp2h":
+        pass
+    header = boxes.read_boxes()
+    while header.has_next_box():
+        if header.next_box_type() == b"colr":
+            colour = header.read_boxes().fp.read()
+            if colour[0] in _ICC_METHODS:
+                return colour[3:]
+    return None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -83,9 +138,9 @@ def _plain(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;"):
-        black, white = 0.0, 65535.0
-        image = image.convert("I")
-    else:
-        black, white = black_and_white(*image.getextrema())
-    scale = 255 / (white - black)
-    return image.convert("F").point(lambda value: value * scale + (0.5 - black * scale)).convert("L")
+        return image.convert("I").convert("F").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    from was_daemon.thumbnails.large import grey
+    from was_daemon.thumbnails.tiff import no_data
+
+    entries = getattr(image, "tag_v2", {})
+    return grey(image, entries.get(_PHOTOMETRIC) == 0, no_data(entries))

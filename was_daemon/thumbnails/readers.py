@@ -9,7 +9,7 @@ from posixpath import splitext
 from PIL import Image
 
 from was_daemon.thumbnails.failures import BrokenImage, NotAnImage
-from was_daemon.thumbnails.kinds import HEAD_SIZE, RAW_EXTENSIONS, Kind, claims_image, kind_of
+from was_daemon.thumbnails.kinds import HEAD_SIZE, RAW_EXTENSIONS, Kind, claims_image, kind_of, unsupported
 from was_daemon.thumbnails.picture import Picture
 from was_daemon.thumbnails.pillow import decode
 
@@ -24,7 +24,9 @@ def read(source: str, name: str, box: int, max_pixels: int) -> Picture:
     """
     with Path(source).open("rb") as file:
         head = file.read(HEAD_SIZE)
-    kind = kind_of(head)
+        kind = kind_of(head)
+        if kind and (reason := unsupported(kind, file)):
+            raise BrokenImage(reason)
     if kind is None:
         if not claims_image(name):
             raise NotAnImage("there are no thumbnails for this kind of file")
@@ -53,8 +55,10 @@ def _read_tiff(source: str, name: str, box: int, max_pixels: int) -> Picture:
     if splitext(name)[1].lower() in RAW_EXTENSIONS:
         with suppress(BrokenImage):
             return read_raw(source, box, max_pixels)
+    if reason := tiff.unsupported(directories):
+        raise BrokenImage(reason)
     readers: list[_Reader] = [
-        partial(large.read_tiff, source, box, max_pixels, levels=tiff.levels(directories)),
+        partial(large.read_tiff, source, box, max_pixels, page=tiff.first_page(directories)),
         partial(decode, source, Kind.TIFF, box, max_pixels),
     ]
     return _first_success(Kind.TIFF, readers)
@@ -72,7 +76,8 @@ def _first_success(kind: Kind, readers: list[_Reader]) -> Picture:
             except MemoryError:
                 short_of_memory = True
                 continue
-            except Exception:  # noqa: S112 - damaged files make decoders raise anything, and there is another way
+            except Exception as error:  # damaged files make decoders raise anything, and there is another way
+                short_of_memory = short_of_memory or "memory" in str(error).lower()
                 continue
             if not tolerant or not _is_blank(picture.image):
                 return picture

@@ -1,16 +1,50 @@
 """What a TIFF file holds besides its first page: reduced versions of it, or a camera's RAW data."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import attrs
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _SUBFILE_TYPE = 254
+_BITS = 258
+_COMPRESSION = 259
+_PHOTOMETRIC = 262
+_EXTRA_SAMPLES = 338
+_GDAL_NODATA = 42113
 _SUB_IFDS = 330
 _DNG_VERSION = 50706
 _REDUCED = 1
 _MAX_DIRECTORIES = 64
+_JPEG = (6, 7)
+_UNSUPPORTED = {
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
+    34661: "JBIG",
+    34887: "LERC",
+}
+"""Compressions that neither libvips nor Pillow reads."""
+
+
+@attrs.frozen
+class Page:
+    """What libvips does not find out about the first page by itself.
+
+    `levels` are the options (page, subifd) that load what the file says are reduced versions of it; `extra` is what
+    the samples after the colours are (0: unspecified, None: not said); `negative` is whether the lowest is white;
+    `no_data` is the number that stands for no measurement.
+    """
+
+    levels: list[dict[str, int]]
+    extra: int | None
+    negative: bool
+    no_data: float | None
+
+    def is_opaque(self, bands: int) -> bool:
+        """Whether the last of four bands is no alpha."""
+        return bands == 4 and self.extra == 0
 
 
 def directories(source: str) -> list[ImageFileDirectory_v2]:
@@ -34,10 +68,42 @@ def is_raw(directories: list[ImageFileDirectory_v2]) -> bool:
     return _DNG_VERSION in first or (_is_reduced(first) and _SUB_IFDS in first)
 
 
-def levels(directories: list[ImageFileDirectory_v2]) -> list[dict[str, int]]:
-    """The libvips options (page, subifd) of what the file says are reduced versions of its first page."""
+def unsupported(directories: list[ImageFileDirectory_v2]) -> str | None:
+    """Why no reader can read the first page, when that is known beforehand."""
     if not directories:
-        return []
+        return None
+    compression, bits = _number(directories[0], _COMPRESSION), _number(directories[0], _BITS)
+    if compression in _UNSUPPORTED:
+        return f"TIFF in {_UNSUPPORTED[compression]} compression is not supported"
+    if compression in _JPEG and bits == 12:
+        return "TIFF in 12-bit JPEG compression is not supported"
+    return "TIFF of 64 bits per sample is not supported" if bits in (64, 128) else None
+
+
+def first_page(directories: list[ImageFileDirectory_v2]) -> Page:
+    """What the first of `directories` says."""
+    if not directories:
+        return Page([], None, False, None)
+    first = directories[0]
+    negative = _number(first, _PHOTOMETRIC) == 0
+    return Page(_levels(directories), _number(first, _EXTRA_SAMPLES), negative, no_data(first))
+
+
+def no_data(directory: Mapping[int, Any]) -> float | None:
+    """What GDAL wrote as the number that stands for no measurement."""
+    with suppress(TypeError, ValueError):
+        return float(str(directory.get(_GDAL_NODATA)).strip(" \0"))
+    return None
+
+
+def _number(directory: ImageFileDirectory_v2, tag: int) -> int | None:
+    """The first number of an entry."""
+    value = directory.get(tag)
+    number = value[0] if isinstance(value, tuple) and value else value
+    return number if isinstance(number, int) else None
+
+
+def _levels(directories: list[ImageFileDirectory_v2]) -> list[dict[str, int]]:
     pages = [{"page": number} for number, page in enumerate(directories) if number and _is_reduced(page)]
     return pages + [{"subifd": number} for number in range(len(directories[0].get(_SUB_IFDS, ())))]
 

@@ -10,9 +10,23 @@ from PIL import Image
 from was_daemon.thumbnails.formats import OWNER_CHUNK
 
 _PLUGINS = {"WEBP": "PIL.WebPImagePlugin", "AVIF": "PIL.AvifImagePlugin"}
+# fmt: off
+_QUALITY_82 = (
+    6, 4, 4, 6, 9, 14, 18, 22,
+    4, 4, 5, 7, 9, 21, 22, 20,
+    5, 5, 6, 9, 14, 21, 25, 20,
+    5, 6, 8, 10, 18, 31, 29, 22,
+    6, 8, 13, 20, 24, 39, 37, 28,
+    9, 13, 20, 23, 29, 37, 41, 33,
+    18, 23, 28, 31, 37, 44, 43, 36,
+    26, 33, 34, 35, 40, 36, 37, 36,
+)
+# fmt: on
+"""The quantisation of lightness at libjpeg's quality 82 (ITU T.81, table K.1, times 0.36)."""
+
 _OPTIONS: dict[str, dict[str, Any]] = {
-    # With fewer samples of colour a detailed thumbnail is more than 3 levels from the original.
-    "JPEG": {"quality": 82, "subsampling": 0, "optimize": True, "progressive": False},
+    # Colour as fine as lightness, else a detailed thumbnail is more than 3 levels from the original.
+    "JPEG": {"qtables": [_QUALITY_82], "subsampling": 0, "optimize": True, "progressive": False},
     "WEBP": {"quality": 82},
     "AVIF": {"quality": 70, "max_threads": 1},
 }
