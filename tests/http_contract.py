@@ -1231,7 +1231,7 @@ class ThumbnailContract:
                 assert shows(await client.thumbnail(f"{root}{extension}", 50), colour), extension
         answers = await gather(*(client.thumbnail(f"{root}{extension}", 60) for extension in [*colours, *colours]))
         for answer, colour in zip(answers, [*colours.values(), *colours.values()], strict=True):
-            assert shows(answer, colour)
+            assert shows(answer, colour), (answer.status, answer.body[:100], colour)
         for extension, colour in colours.items():
             reference = (await client.reference(f"{root}{extension}", type="T", scale=70)).text
             assert shows(await client.get(reference.removeprefix(client.base_url)), colour)

@@ -64,8 +64,8 @@ class Thumbnails:
         self._max_pixels = max_pixels
         self._max_scale = max(max_scale, _LARGEST_OFFICIAL)
         self._evictor = evictor
-        self._making: dict[tuple[AssetKey, str], Making] = {}
-        self._made: OrderedDict[AssetKey, str] = OrderedDict()
+        self._making: dict[tuple[AssetKey, int, str], Making] = {}
+        self._made: OrderedDict[tuple[AssetKey, int], str] = OrderedDict()
         self._large_scales: dict[ILocalFiles, list[int]] = {}
         self._refusals = Refusals()
 
@@ -91,7 +91,7 @@ class Thumbnails:
         except AssetNotFound:
             return None
         # Clocks differ, and some stores know whole seconds only: what is remembered counts before what they say.
-        made = self._made.get(thumbnail)
+        made = self._made.get((key, scale))
         is_new = made == original.etag if made else reader.stat.modified >= original.modified
         if is_new and await belongs_to(reader, thumbnail, key):
             if self._evictor:
@@ -128,7 +128,7 @@ class Thumbnails:
         `NoThumbnail`, `BrokenImage`, `Overloaded`, and what the stores raise.
         """
         self._refusals.check(key, original)
-        making = self._making.get((key.thumbnail(scale), original.etag))
+        making = self._making.get((key, scale, original.etag))
         if making is None:
             making = self._start(Making(client, background=False), key, original, [scale])
         elif making.background:
@@ -149,14 +149,14 @@ class Thumbnails:
                 else:
                     missing.append(scale)
             # Somebody may have asked for one meanwhile.
-            missing = [scale for scale in missing if (key.thumbnail(scale), original.etag) not in self._making]
+            missing = [scale for scale in missing if (key, scale, original.etag) not in self._making]
             if missing:
                 await self._start(Making("", background=True), key, original, missing).join()
         except AssetError as error:
             self._log.info("Could not warm {key}: {error}", key=key, error=error)
 
     def _start(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Making:
-        shared = [(key.thumbnail(scale), original.etag) for scale in scales]
+        shared = [(key, scale, original.etag) for scale in scales]
         self._making.update(dict.fromkeys(shared, making))
 
         def forget() -> None:
@@ -209,7 +209,7 @@ class Thumbnails:
             stored = await self._store(place.thumbnails, file, thumbnail)
             if content is not None:
                 made[scale] = HeldReader(content, stored)
-            self._made[thumbnail] = original.etag
+            self._made[(key, scale)] = original.etag
             if len(self._made) > _REMEMBERED:
                 self._made.popitem(last=False)
         return made
