@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
@@ -104,6 +105,8 @@ class _Staged:
     client: SFTPClient
     path: bytes
     handle: bytes
+    left: set[bytes]
+    """Takes the path when the file cannot be removed now."""
     _open: bool = True
 
     async def close(self) -> None:
@@ -114,7 +117,12 @@ class _Staged:
 
     def discard(self) -> None:
         """Have the file removed, without waiting for the server."""
-        drop([Deferred.fromCoroutine(self.close()), self.client.remove(self.path)])
+        drop([Deferred.fromCoroutine(self.close())])
+        self.client.remove(self.path).addErrback(self._not_removed)
+
+    def _not_removed(self, failure: Failure) -> None:
+        if not failure.check(AssetNotFound):
+            self.left.add(self.path)
 
 
 @implementer(IAssetStore)
@@ -126,6 +134,7 @@ class SFTPStore:
 
         self._clock = IReactorTime(reactor)
         self._options = options
+        self._server = f"{options.host}:{options.port}"
         self._root = options.path.rstrip("/") if options.path != "/" else ""
         self._layout = options.layout
         self._timeout = options.timeout
@@ -133,18 +142,19 @@ class SFTPStore:
         self._locks: KeyLocks[bytes] = KeyLocks()
         self._deleted: dict[bytes, tuple[int, float]] = {}
         self._cleaned: set[str] = set()
+        self._left: set[bytes] = set()
 
     def __str__(self) -> str:
-        return f"files on {self._options.host}, by SFTP, in {self._options.path or 'the directory of the login'}"
+        return f"files on {self._server}, by SFTP, in {self._options.path or 'the directory of the login'}"
 
     async def _connect(self) -> SFTPClient:
-        client = SFTPClient(self._clock, self._timeout)
+        client = SFTPClient(self._clock, self._timeout, self._server)
         opening = Deferred.fromCoroutine(open_subsystem(self._clock, self._options.login(), b"sftp", client))
         try:
             await opening.addTimeout(self._timeout, self._clock)
             await client.negotiate()
         except DeferredTimeout:
-            log.warn("{host} did not answer in time", host=self._options.host)
+            log.warn("{server} did not answer in time", server=self._server)
             raise StoreTimeout("the store did not answer in time") from None
         except BaseException:
             client.abort()
@@ -259,7 +269,9 @@ class SFTPStore:
             # A cancelled request is carried out all the same: the client closes such a file, but does not remove it.
             drop([client.remove(path)])
             raise
-        staged = _Staged(client, path, handle)
+        staged = _Staged(client, path, handle, self._left)
+        while self._left:
+            _Staged(client, self._left.pop(), b"", self._left, open=False).discard()
         if directory not in self._cleaned:
             self._cleaned.add(directory)
             try:
@@ -341,7 +353,7 @@ class SFTPStore:
             try:
                 await client.write(staged.handle, _once(_TRIAL))
                 await staged.close()
-                written = _Staged(client, staged.path, await client.open(staged.path, FXF_READ))
+                written = _Staged(client, staged.path, await client.open(staged.path, FXF_READ), self._left)
                 async with aclosing(client.read(written.handle, 0, len(_TRIAL))) as chunks:
                     kept = b"".join([chunk async for chunk in chunks])
                 await written.close()

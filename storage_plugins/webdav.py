@@ -121,6 +121,7 @@ class WebDAVStore:
         self._making = DeferredLock()
         self._recent: dict[tuple[AssetKey, int], float] = {}
         self._cleaning: set[Deferred[None]] = set()
+        self._left: set[str] = set()
 
     def __str__(self) -> str:
         return f"files at {self._base}, by WebDAV"
@@ -245,6 +246,9 @@ class WebDAVStore:
         temporary = _temporary(dirname(path))
         try:
             await self._put(temporary, upload)
+            # The server works: now those go that could not be removed while it did not.
+            while self._left:
+                self._clean(self._left.pop())
             async with self._turns.replace(key):
                 await self._move(self._url(temporary), self._url(path))
                 return await self._look(self._url(path))
@@ -387,7 +391,8 @@ class WebDAVStore:
             try:
                 await self._remote().call("DELETE", self._url(path))
             except AssetError as error:
-                self._log.warn("{path} could not be removed: {error}", path=path, error=error)
+                self._log.warn("{path} could not be removed yet: {error}", path=path, error=error)
+                self._left.add(path)
 
         cleaning = Deferred.fromCoroutine(clean())
         self._cleaning.add(cleaning)

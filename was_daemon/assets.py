@@ -155,8 +155,10 @@ class Assets:
     async def _delete(self, key: AssetKey) -> None:
         try:
             await self._collections.place(key).store.delete(key)
-        finally:
+        except AssetNotFound:
             await self._forget_thumbnails(key)
+            raise
+        await self._forget_thumbnails(key)
 
     async def _forget_thumbnails(self, key: AssetKey) -> None:
         if not self._collections.place(key).makes_thumbnails:

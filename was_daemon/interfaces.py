@@ -45,7 +45,7 @@ class IAssetReader(Interface):
         """The bytes [start, stop) in non-empty chunks of at most 1 MiB; `stop=None` is the end.
 
         May be called more than once; who stops early closes the generator. Raises `StoreUnavailable`, `StoreFailed` or
-        `StoreTimeout`, also half-way, when the version is gone and its bytes with it, and when the reader is closed.
+        `StoreTimeout`, also half-way, and when the version is gone and its bytes with it.
         """
 
     def close() -> Awaitable[None]:

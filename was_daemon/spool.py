@@ -29,7 +29,7 @@ class Spool:
     def __init__(self, root: Path, max_size: int) -> None:
         self._root = root
         self._max_size = max_size
-        self._threads = DiskThreads(f"spool {root}")
+        self._threads = DiskThreads(f"spool {root}", place="spool")
         self._locks: KeyLocks[AssetKey] = KeyLocks()
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._in_use: Counter[str] = Counter()

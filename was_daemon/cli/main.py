@@ -9,6 +9,13 @@ from pathlib import Path
 import click
 from twisted.internet import task
 from twisted.internet.defer import Deferred
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 
 from was_daemon import __version__, tokens
 from was_daemon.config import ConfigError, Settings, load
@@ -55,6 +62,10 @@ def check_store(name: str, collection: str, config: Path | None) -> None:
 
 
 async def _check_store(store: IAssetStore, collection: str) -> None:
+    # What a store tells its operator only, like how to add a host key, is in the log.
+    from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [from_warnings_on])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     kept = True
     try:
         async with aclosing(check_live(store, collection)) as promises:

@@ -25,13 +25,13 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def translated(error: OSError) -> AssetError:
-    """The store's error for an operating system's; the path stays out of it."""
+def translated(error: OSError, place: str = "store") -> AssetError:
+    """The store's error for an operating system's; the path stays out of it. `place` is what clients know it as."""
     if error.errno in _ABSENT:
         return AssetNotFound("no such asset")
     if error.errno in _FULL:
-        return NoSpace("no space left in the store")
-    return StoreUnavailable(f"the store cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
+        return NoSpace(f"no space left in the {place}")
+    return StoreUnavailable(f"the {place} cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
 
 
 class DiskThreads:
@@ -39,7 +39,9 @@ class DiskThreads:
 
     _log = Logger()
 
-    def __init__(self, name: str, size: int = 16) -> None:
+    def __init__(self, name: str, place: str = "store", size: int = 16) -> None:
+        self._name = name
+        self._place = place
         self._pool = ThreadPool(0, size, name)
         self._closed = False
 
@@ -78,9 +80,9 @@ class DiskThreads:
         try:
             return function(*args, **kwargs)
         except OSError as error:
-            answer = translated(error)
+            answer = translated(error, self._place)
             if not isinstance(answer, AssetNotFound):
-                self._log.error("Disk error: {error}", error=error)
+                self._log.error("{name}: {error}", name=self._name, error=error)
             raise answer from error
 
     def close(self) -> None:

@@ -50,8 +50,9 @@ class SFTPClient(ft.FileTransferClient, SubsystemProtocol):
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, patience: float) -> None:
+    def __init__(self, clock: IReactorTime, patience: float, server: str) -> None:
         super().__init__()
+        self._server = server
         self._clock = clock
         self._patience = patience
         self._alarm: IDelayedCall | None = None
@@ -269,7 +270,7 @@ class SFTPClient(ft.FileTransferClient, SubsystemProtocol):
 
     def _give_up(self, problem: AssetError) -> None:
         self._problem = problem
-        self._log.warn("The connection to an SFTP server is given up: {problem}", problem=problem)
+        self._log.warn("the connection to {server} is given up: {problem}", server=self._server, problem=problem)
         self.abort()
 
     def abort(self) -> None:
@@ -279,6 +280,7 @@ class SFTPClient(ft.FileTransferClient, SubsystemProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = False
+        self._log.info("the connection to {server} ended: {reason}", server=self._server, reason=reason.getErrorMessage())
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

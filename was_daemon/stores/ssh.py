@@ -27,7 +27,7 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
-from twisted.logger import Logger
+from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 
@@ -235,6 +235,7 @@ class _UserAuth(SSHUserAuthClient):
     """Logs in with the keys, then the password, each once."""
 
     _agent: "_Agent | None" = None
+    _accepted = False
 
     def __init__(self, ssh: _Transport) -> None:
         super().__init__(ssh.login.user.encode(), _Connection())
@@ -247,10 +248,14 @@ class _UserAuth(SSHUserAuthClient):
         self._ssh.problem = StoreUnavailable("the store refused the login")
         super().serviceStarted()
 
+    def ssh_USERAUTH_SUCCESS(self, packet: bytes) -> None:
+        self._accepted = True
+        super().ssh_USERAUTH_SUCCESS(packet)
+
     def serviceStopped(self) -> None:
         if self._agent is not None:
             self._agent.disconnect()
-        if self._ssh.service is self and not self._ssh.ready.called:
+        if self._ssh.service is self and not self._accepted:
             log.error(
                 "the SSH server {host} refused the login of {user}", host=self._login.known_as, user=self._login.user
             )
@@ -309,6 +314,8 @@ class Subsystem(SSHChannel):
     """The channel to a subsystem, and the transport of the protocol that talks to it."""
 
     name = b"session"
+    # conch has a line for every window of every download.
+    _log = Logger(observer=LogPublisher())
 
     def __init__(self, subsystem: bytes, protocol: SubsystemProtocol, ssh: _Transport) -> None:
         super().__init__(localWindow=_WINDOW, localMaxPacket=_MAX_PACKET)
