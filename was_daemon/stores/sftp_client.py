@@ -280,7 +280,9 @@ class SFTPClient(ft.FileTransferClient, SubsystemProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = False
-        self._log.info("the connection to {server} ended: {reason}", server=self._server, reason=reason.getErrorMessage())
+        self._log.info(
+            "the connection to {server} ended: {reason}", server=self._server, reason=reason.getErrorMessage()
+        )
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
