@@ -98,20 +98,20 @@ class Relay:
                 self._open.remove(end)
                 end.close()
 
-    def _pump(self, source: socket.socket, target: socket.socket, passed: Callable[[int], None]) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, let_pass: Callable[[int], None]) -> None:
         with suppress(OSError):
             target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while data := source.recv(_BUFFER):
+                let_pass(len(data))
                 target.sendall(data)
-                passed(len(data))
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
     def _sent(self, size: int) -> None:
         with self._state:
-            self.sent += size
             self._state.wait_for(lambda: self._limit is None or self.sent < self._limit)
+            self.sent += size
 
     def _received(self, size: int) -> None:
         with self._state:
