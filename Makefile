@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
 
-.PHONY: install run test lint bench clean
+.PHONY: install run test test-slow lint bench clean
 
 install: $(VENV)/installed
 
@@ -21,6 +21,10 @@ run: install
 test: install
 	sh tests/install-tools.sh
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+
+test-slow: install
+	sh tests/install-tools.sh
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m slow
 
 lint: install
 	$(VENV)/bin/ruff check
