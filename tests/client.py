@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import io
 import json
+import select
 import socket
 import struct
 import time
@@ -129,11 +130,15 @@ def chunk(data: bytes) -> bytes:
 class Connection:
     """A socket, for whatever no decent HTTP client sends. Blocks."""
 
-    def __init__(self, address: tuple[str, int] | str, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self, address: tuple[str, int] | str, receive_buffer: int | None = None, source: str | None = None
+    ) -> None:
         self._socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self._socket.settimeout(TIMEOUT)
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self._socket.bind((source, 0))
         self._socket.connect(address)
         self._file = self._socket.makefile("rb")
 
@@ -164,6 +169,10 @@ class Connection:
             self.send(data)
         except (BrokenPipeError, ConnectionResetError):
             return
+
+    def has_answer(self, seconds: float) -> bool:
+        """Whether something, or the end, arrives within that time."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
 
     def head(self) -> tuple[int, Message]:
         """Status and headers of the next answer."""

@@ -1,6 +1,7 @@
 """The web layer over TCP, on assets that are nothing but memory: it needs no disk."""
 
 import json
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +26,7 @@ from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, deferred, payload, read_asset
 from was_daemon.web.access import Access
+from was_daemon.web.admission import UploadLimits
 from was_daemon.web.app import AssetServer
 from was_daemon.web.protocol import AssetSite
 
@@ -47,6 +49,9 @@ class MemoryStaging:
 
     def read(self) -> AsyncGenerator[bytes, None]:
         return chunked(self.content)
+
+    async def free(self) -> int:
+        return sys.maxsize
 
     def discard(self) -> None:
         self.discarded = True
@@ -160,7 +165,7 @@ async def client(assets: MemoryAssets) -> AsyncIterator[Client]:
         public_url=None,
         trusted_proxies=[],
     )
-    server = AssetServer(assets, access, max_upload=MAX_UPLOAD, max_scale=4096)
+    server = AssetServer(assets, access, UploadLimits(max_size=MAX_UPLOAD), max_scale=4096)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource()))
     pool = HTTPConnectionPool(reactor)
     yield Client(port.getHost().port, pool)

@@ -33,6 +33,8 @@ _MAX_UPLOAD = Size(4 << 30)
 _WORKER_MEMORY = Size(1 << 30)
 _LEAST_MEMORY = 128 << 20
 _SPOOL_SIZE = Size(2 << 30)
+_MIN_RATE = Size(1 << 10)
+_MIN_FREE = Size(256 << 20)
 
 
 class ConfigError(Exception):
@@ -58,6 +60,19 @@ class ServerSettings:
     overwrite: bool = True
     max_upload: Size = _MAX_UPLOAD
     trusted_proxies: list[Network] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class LimitSettings:
+    """`[limits]`."""
+
+    connections_per_address: int = 256
+    header_timeout: float = 20.0
+    idle_timeout: float = 60.0
+    min_rate: Size = _MIN_RATE
+    pending_uploads: int = 128
+    pending_size: Size | None = None
+    min_free: Size = _MIN_FREE
 
 
 @attrs.frozen
@@ -124,6 +139,7 @@ class Settings:
     """
 
     server: ServerSettings
+    limits: LimitSettings
     stores: Mapping[str, StoreSettings]
     default_store: str
     collections: CollectionsSettings
@@ -135,6 +151,7 @@ class Settings:
 
 _SECTIONS: dict[str, type] = {
     "server": ServerSettings,
+    "limits": LimitSettings,
     "collections": CollectionsSettings,
     "thumbnails": ThumbnailSettings,
     "spool": SpoolSettings,
@@ -214,6 +231,7 @@ class _Loader:
         for name in self._document.keys() - _SECTIONS.keys() - {"stores"}:
             self._mistakes.add(name, "unknown section")
         server: ServerSettings = self._section("server")
+        limits: LimitSettings = self._section("limits")
         collections: CollectionsSettings = self._section("collections")
         thumbnails: ThumbnailSettings = self._section("thumbnails")
         spool: SpoolSettings = self._section("spool")
@@ -222,14 +240,14 @@ class _Loader:
         default = collections.store or next(iter(stores), "main")
         self._check_collections(collections, default)
         self._check_store("thumbnails.store", thumbnails.store)
-        self._check_numbers(server, thumbnails)
+        self._check_numbers(server, limits, thumbnails)
         self._check_listen(server)
         key, key_source = self._key(server)
         server = attrs.evolve(server, key=key, public_url=self._public_url(server))
         if self._mistakes.lines:
             raise ConfigError(self._mistakes.lines)
         debug = self._environ.get("DEBUG_MODE", "").lower() in ("1", "true", "yes", "on")
-        return Settings(server, stores, default, collections, thumbnails, spool, key_source, debug)
+        return Settings(server, limits, stores, default, collections, thumbnails, spool, key_source, debug)
 
     def _section(self, name: str) -> Any:
         table = self._document.get(name, {})
@@ -285,9 +303,14 @@ class _Loader:
             if homes.setdefault(collection.directory, home) != home:
                 self._mistakes.add(f"{key}.directory", "another collection has this directory on another store")
 
-    def _check_numbers(self, server: ServerSettings, thumbnails: ThumbnailSettings) -> None:
+    def _check_numbers(self, server: ServerSettings, limits: LimitSettings, thumbnails: ThumbnailSettings) -> None:
         for key, value, least in [
             ("server.token_window", server.token_window, 0),
+            ("limits.connections_per_address", limits.connections_per_address, 0),
+            ("limits.header_timeout", limits.header_timeout, 0.001),
+            ("limits.idle_timeout", limits.idle_timeout, 0.001),
+            ("limits.min_rate", limits.min_rate, 1),
+            ("limits.pending_uploads", limits.pending_uploads, 1),
             ("thumbnails.workers", thumbnails.workers, 1),
             ("thumbnails.max_scale", thumbnails.max_scale, 1),
             ("thumbnails.max_pixels", thumbnails.max_pixels, 1),
@@ -298,6 +321,8 @@ class _Loader:
         ]:
             if value < least:
                 self._mistakes.add(key, f"must be at least {least}, got {value}")
+        if limits.pending_size is not None and limits.pending_size < server.max_upload:
+            self._mistakes.add("limits.pending_size", "is less than server.max_upload")
         for index, scale in enumerate(thumbnails.warm):
             if scale > thumbnails.max_scale:
                 self._mistakes.add(f"thumbnails.warm[{index}]", f"is more than max_scale, {thumbnails.max_scale}")

@@ -101,6 +101,9 @@ class IStagingFile(Interface):
     def read() -> AsyncGenerator[bytes, None]:
         """Everything written, from the beginning."""
 
+    def free() -> Awaitable[int]:
+        """The bytes that are free on the file's file system; one that does not tell has no end."""
+
     def publish(target: Path) -> os.stat_result:
         """Make this file, durably, the one at `target`; blocks. Raises OSError, and has changed nothing then."""
 

@@ -15,7 +15,7 @@ from twisted.python import usage
 from was_daemon import __version__
 from was_daemon.assets import Assets
 from was_daemon.collections import Collections, Place
-from was_daemon.config import TCP_PORT, ConfigError, Settings, load
+from was_daemon.config import TCP_PORT, ConfigError, LimitSettings, Settings, load
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IRedirects
 from was_daemon.keys import AssetKey
@@ -25,11 +25,19 @@ from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.web.access import Access
+from was_daemon.web.admission import UploadLimits
 from was_daemon.web.app import AssetServer
+from was_daemon.web.limits import ConnectionLimits
 from was_daemon.web.log import access_line
 from was_daemon.web.protocol import AssetSite
 
 _log = Logger()
+
+_BACKLOG = 1024
+"""Connections that wait to be accepted; the system may allow fewer."""
+
+_LARGEST_PENDING = 4
+"""How many of the largest uploads may be on their way before their tokens arrive, unless the settings say otherwise."""
 
 
 class Options(usage.Options):
@@ -113,7 +121,7 @@ class Listening(Service):
         from twisted.internet import reactor
 
         self._description = description
-        self._port = strports.service(description, site, reactor)
+        self._port = strports.service(_with_backlog(description), site, reactor)
 
     def privilegedStartService(self) -> None:
         """Listen, while there is still the privilege for a port below 1024."""
@@ -134,6 +142,14 @@ class Listening(Service):
         return maybeDeferred(self._port.stopService)
 
 
+def _with_backlog(description: str) -> str:
+    """Let a crowd of clients wait to be accepted: one who finds no room tries again only a second later."""
+    kind = description.partition(":")[0]
+    if kind not in ("tcp", "tcp6", "ssl", "unix") or ":backlog=" in description:
+        return description
+    return f"{description}:backlog={_BACKLOG}"
+
+
 def makeService(options: Options) -> IService:
     """The daemon that `options.settings` describe, not started yet."""
     settings = options.settings
@@ -148,7 +164,12 @@ def makeService(options: Options) -> IService:
     evictor = Evictor(collections.local_thumbnails(), limits.max_size) if limits.max_size else None
     thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
     assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite, limits.warm)
-    site = AssetSite(_server(settings, assets, collections).resource(), logFormatter=access_line)
+    site = AssetSite(
+        _server(settings, assets, collections).resource(),
+        _connection_limits(settings.limits),
+        settings.server.trusted_proxies,
+        logFormatter=access_line,
+    )
     service = MultiService()
     Housekeeping(stores, spool, pool, thumbnails).setServiceParent(service)
     for description in settings.server.listen:
@@ -184,13 +205,19 @@ def _server(settings: Settings, assets: Assets, collections: Collections) -> Ass
         public_url=server.public_url,
         trusted_proxies=server.trusted_proxies,
     )
+    limits = settings.limits
+    pending_size = limits.pending_size or _LARGEST_PENDING * server.max_upload
     return AssetServer(
         assets,
         access,
-        max_upload=server.max_upload,
+        UploadLimits(server.max_upload, limits.pending_uploads, pending_size, limits.min_free),
         max_scale=settings.thumbnails.max_scale,
         static_access=server.static_access,
     )
+
+
+def _connection_limits(limits: LimitSettings) -> ConnectionLimits:
+    return ConnectionLimits(limits.connections_per_address, limits.header_timeout, limits.idle_timeout, limits.min_rate)
 
 
 def _announce(settings: Settings, stores: Mapping[str, IAssetStore]) -> None:

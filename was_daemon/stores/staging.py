@@ -6,6 +6,7 @@ locked by the process that fills it. What is found there without a lock belongs 
 
 import fcntl
 import os
+import sys
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -58,6 +59,10 @@ class StagingFile:
                 lambda failure: _log.failure("Could not remove a staging file", failure)
             )
 
+    async def free(self) -> int:
+        """See `IStagingFile`."""
+        return await self._threads.run(self._free)
+
     def publish(self, target: Path) -> os.stat_result:
         """See `IStagingFile`."""
         with self._lock:
@@ -71,6 +76,12 @@ class StagingFile:
             stat = os.fstat(self._fd)
             self._close()
             return stat
+
+    def _free(self) -> int:
+        with self._lock:
+            self._check_open()
+            status = os.fstatvfs(self._fd)
+        return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize
 
     def _append(self, chunks: list[bytes]) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 
 import attrs
 
@@ -11,6 +11,7 @@ from was_daemon import tokens
 from was_daemon.collections import Collections
 from was_daemon.errors import BadRequest, Forbidden
 from was_daemon.keys import AssetKey
+from was_daemon.web.limits import is_proxy
 from was_daemon.web.protocol import AssetRequest
 
 _HOST = re.compile(r"[!\x22$-.0->A-\[\]-~]+")
@@ -72,12 +73,7 @@ class Access:
         return getattr(request.getClientAddress(), "host", "local")
 
     def _is_from_proxy(self, request: AssetRequest) -> bool:
-        host = getattr(request.getClientAddress(), "host", None)
-        if host is None:
-            # A Unix socket: its file's permissions say who may connect.
-            return True
-        address = ip_address(host.partition("%")[0])
-        return any(address in network for network in self.trusted_proxies)
+        return is_proxy(request.getClientAddress(), self.trusted_proxies)
 
 
 def _first(header: str | None) -> str | None:

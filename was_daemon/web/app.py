@@ -16,6 +16,7 @@ from was_daemon.keys import AssetKey, Kind, Layout, check_name
 from was_daemon.media import media_type
 from was_daemon.thumbnails.capture_date import capture_date
 from was_daemon.web.access import Access
+from was_daemon.web.admission import Admission, UploadLimits
 from was_daemon.web.downloads import send_asset
 from was_daemon.web.errors import answer_error
 from was_daemon.web.protocol import AssetRequest
@@ -58,11 +59,11 @@ class AssetServer:
     app.url_map.merge_slashes = False
 
     def __init__(
-        self, assets: Assets, access: Access, *, max_upload: int, max_scale: int, static_access: bool = True
+        self, assets: Assets, access: Access, uploads: UploadLimits, *, max_scale: int, static_access: bool = True
     ) -> None:
         self._assets = assets
         self._access = access
-        self._max_upload = max_upload
+        self._admission = Admission(uploads)
         self._max_scale = max_scale
         self._static_access = static_access
 
@@ -104,7 +105,7 @@ class AssetServer:
     @app.route("/fileupload", methods=["POST"])
     async def fileupload(self, request: AssetRequest) -> bytes:
         """Store an original; ignore a thumbnail."""
-        upload = Upload(self._assets, self._access, self._max_upload)
+        upload = Upload(self._assets, self._access, self._admission)
         try:
             await upload.receive(request)
             stored = await upload.store()

@@ -84,28 +84,36 @@ def _requested_range(request: AssetRequest, reader: IAssetReader) -> tuple[int, 
 
 
 async def _stream(request: AssetRequest, reader: IAssetReader, start: int, stop: int) -> None:
-    pace = _Pace()
+    pace = _Pace(request)
     request.registerProducer(pace, True)
     try:
         async with aclosing(reader.read(start, stop)) as chunks:
             async for chunk in chunks:
                 request.write(chunk)
-                await pace.ready()
+                await pace.ready(len(chunk))
     finally:
         request.unregisterProducer()
 
 
 @implementer(IPushProducer)
 class _Pace:
-    """Makes a coroutine wait while the connection has enough to send."""
+    """Makes a coroutine wait while the connection has enough to send, and cuts off who takes too little of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: AssetRequest) -> None:
+        self._request = request
         self._paused: Deferred[None] | None = None
 
-    async def ready(self) -> None:
-        """Wait until the connection takes more."""
-        if self._paused:
+    async def ready(self, sent: int) -> None:
+        """Wait until the connection takes more than the `sent` bytes that were written to it last."""
+        if not self._paused:
+            return
+        channel = self._request.channel
+        due = channel.callLater(self._request.limits.seconds_for(sent), channel.forceAbortClient)
+        try:
             await self._paused
+        finally:
+            if due.active():
+                due.cancel()
 
     def pauseProducing(self) -> None:
         """See `IPushProducer`."""

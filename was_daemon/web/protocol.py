@@ -7,81 +7,27 @@ otherwise see its connection reset instead of the answer.
 """
 
 import time
-from typing import Any, AnyStr
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, AnyStr, cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-_BUFFERED = 1 << 18
-"""Bytes of a body that are held before its sender is made to wait."""
+from was_daemon.web.body import Body
+from was_daemon.web.limits import ConnectionLimits, Connections
 
 _LINGER_SECONDS = 30
-"""How long an answered client may go on sending."""
+"""How long an answered client may go on sending, and take for what is on its way to it."""
 
-
-class Body:
-    """The body of one request, as it arrives; the sender waits for whoever reads."""
-
-    def __init__(self, channel: HTTPChannel) -> None:
-        self.complete = False
-        self._channel = channel
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._paused = False
-        self._discarding = False
-        self._reader: Deferred[None] | None = None
-
-    async def read(self) -> bytes:
-        """What has arrived and was not read yet, at least one byte; empty at the end."""
-        if not self._chunks and not self.complete:
-            self._reader = Deferred()
-            await self._reader
-        data = b"".join(self._chunks)
-        self._chunks.clear()
-        self._size = 0
-        self._resume()
-        return data
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes from the network."""
-        if self._discarding:
-            return
-        self._chunks.append(data)
-        self._size += len(data)
-        if self._size >= _BUFFERED and not self._paused:
-            self._paused = True
-            self._network().pauseProducing()
-            # It is not the client who is slow now.
-            self._channel.setTimeout(None)
-        self._wake()
-
-    def end(self) -> None:
-        """Note that the body is complete."""
-        self.complete = True
-        self._wake()
-
-    def discard(self) -> None:
-        """Drop what has arrived and what will."""
-        self._discarding = True
-        self._chunks.clear()
-        self._resume()
-
-    def _network(self) -> IPushProducer:
-        return IPushProducer(self._channel.transport)
-
-    def _wake(self) -> None:
-        if self._reader and not self._reader.called:
-            self._reader.callback(None)
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._network().resumeProducing()
-            if not self.complete:
-                self._channel.setTimeout(self._channel.timeOut)
+_MAX_HEADERS = 100
+_MAX_REQUESTS = 1000
+"""Requests on one connection."""
 
 
 class AssetRequest(Request):
@@ -89,9 +35,10 @@ class AssetRequest(Request):
 
     defaultContentType = b"text/plain; charset=utf-8"
 
-    def __init__(self, channel: HTTPChannel, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, channel: "AssetChannel", *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
-        self.body = Body(channel)
+        self.limits = channel.site.limits
+        self.body = Body(channel, self.limits)
         self._answered = False
         self._linger: IDelayedCall | None = None
 
@@ -189,30 +136,152 @@ class AssetRequest(Request):
 class AssetChannel(HTTPChannel):
     """A connection; even what cannot be parsed gets an answer that clients understand."""
 
-    requestFactory = AssetRequest
+    requestFactory = AssetRequest  # type: ignore[assignment]  # Twisted's is a class, too, of any channel
+    maxHeaders = _MAX_HEADERS
+    site: "AssetSite"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._headers_due: IDelayedCall | None = None
+        self._refused = False
+        self._requests = 0
+
+    def connectionMade(self) -> None:
+        """Wait for a request, not for ever."""
+        super().connectionMade()
+        if self.site.is_too_many(self):
+            self._refuse(
+                b"503 Service Unavailable\r\nRetry-After: 5", b"there are too many connections from this address"
+            )
+        else:
+            self._await_headers()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Part of a request has arrived."""
+        if self._refused:
+            return
+        if not self.requests and not self._headers_due:
+            self._await_headers()
+        super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of a request's head has arrived."""
+        if not self._refused:
+            super().lineReceived(line)
+
+    def _await_headers(self) -> None:
+        self._headers_due = self.callLater(self.site.limits.header_timeout, self.timeoutConnection)
+
+    def allHeadersReceived(self) -> None:
+        """A request's head is complete."""
+        self._stop_awaiting_headers()
+        if not self._refused:
+            super().allHeadersReceived()
+
+    def _stop_awaiting_headers(self) -> None:
+        due, self._headers_due = self._headers_due, None
+        if due and due.active():
+            due.cancel()
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        """Whether another request may follow this one."""
+        self._requests += 1
+        if self._requests < _MAX_REQUESTS:
+            return bool(super().checkPersistence(request, version))
+        request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        return False
+
+    def timeoutConnection(self) -> None:
+        """The client is silent, or too slow."""
+        if self.requests and not self.requests[0].startedWriting:
+            self._refuse(b"408 Request Timeout", b"the request took too long to arrive")
+        else:
+            self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """Close the connection as soon as the client has what was sent, and some time later in any case."""
+        self.setTimeout(None)
+        self._abort_later()
+        super().loseConnection()
+
+    def _abort_later(self) -> None:
+        if not self._abortingCall:
+            self._abortingCall = self.callLater(_LINGER_SECONDS, self.forceAbortClient)
+
+    def forceAbortClient(self) -> None:
+        """Close the connection now."""
+        self._abortingCall = None
+        ITCPTransport(self.transport).abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is closed."""
+        self._stop_awaiting_headers()
+        self.site.forget(self)
+        super().connectionLost(reason)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A header, or the request line, is too long."""
         self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        assert self.transport is not None  # noqa: S101  # something was received
-        text = b"the request is not valid HTTP"
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\n"
+        self._refuse(b"400 Bad Request", b"the request is not valid HTTP")
+
+    def _refuse(self, status: bytes, text: bytes) -> None:
+        """Answer whatever the client sends, once, and ignore the rest.
+
+        The connection is only half closed: a client that still sends would see a reset instead of the answer.
+        """
+        if self._refused:
+            return
+        self._refused = True
+        self._stop_awaiting_headers()
+        requests, self.requests = self.requests, []
+        if not any(request.startedWriting for request in requests):
+            self._write_answer(status, text)
+        for request in requests:
+            request.connectionLost(Failure(ConnectionAborted()))
+        self.setTimeout(None)
+        self._abort_later()
+        ITCPTransport(self.transport).loseWriteConnection()
+
+    def _write_answer(self, status: bytes, text: bytes) -> None:
+        self.write(
+            b"HTTP/1.1 %s\r\n"
             b"Content-Type: text/plain; charset=utf-8\r\n"
             b"Content-Length: %d\r\n"
             b"X-Timestamp: %d\r\n"
             b"X-Content-Type-Options: nosniff\r\n"
             b"Access-Control-Allow-Origin: *\r\n"
-            b"Connection: close\r\n\r\n%s" % (len(text), time.time(), text)
+            b"Connection: close\r\n\r\n%s" % (status, len(text), time.time(), text)
         )
-        self.loseConnection()
 
 
 class AssetSite(Site):
-    """The factory of connections."""
+    """The factory of connections. `proxies` may open as many as they like."""
 
     protocol = AssetChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
     requestFactory = AssetRequest
     displayTracebacks = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        limits: ConnectionLimits | None = None,
+        proxies: Sequence[IPv4Network | IPv6Network] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.limits = limits or ConnectionLimits()
+        super().__init__(resource, timeout=self.limits.idle_timeout, **kwargs)
+        self._connections = Connections(self.limits.per_address, proxies)
+
+    def is_too_many(self, channel: AssetChannel) -> bool:
+        """Whether the new connection is one too many of its address."""
+        return self._connections.opened(_peer(channel)) > 0
+
+    def forget(self, channel: AssetChannel) -> None:
+        """Note the end of a connection."""
+        self._connections.closed(_peer(channel))
+
+
+def _peer(channel: AssetChannel) -> IAddress:
+    return cast(IAddress, channel.getPeer())

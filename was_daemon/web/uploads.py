@@ -12,10 +12,11 @@ from urllib.parse import parse_qsl
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from was_daemon.assets import Assets
-from was_daemon.errors import BadRequest, UploadTooLarge
+from was_daemon.errors import BadRequest, NoSpace, UploadTooLarge
 from was_daemon.interfaces import IStagingFile
 from was_daemon.keys import AssetKey, check_name
 from was_daemon.web.access import Access
+from was_daemon.web.admission import Admission, Permit
 from was_daemon.web.protocol import AssetRequest
 
 _MAX_PARTS = 32
@@ -25,6 +26,9 @@ _MAX_FORM_BYTES = 1 << 20
 
 _WRITTEN_AT_ONCE = 1 << 19
 """Bytes of a file that are gathered before a thread is asked to write them."""
+
+_CHECKED_EACH = 16 << 20
+"""Bytes of a file after which the free space is looked at again: others write there, too."""
 
 _Event: TypeAlias = MultipartSegment | bytes | bytearray | None
 
@@ -51,14 +55,18 @@ async def _read_urlencoded(request: AssetRequest) -> dict[str, str]:
 
 
 def parse_fields(data: bytes) -> dict[str, str]:
-    """The fields of an urlencoded form or query; the last of several of one name counts. Raises `BadRequest`."""
+    """The fields of an urlencoded form or query; raises `BadRequest`."""
     try:
         pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARTS)
     except UnicodeDecodeError:
         raise BadRequest("a field is not valid UTF-8") from None
     except ValueError:
         raise BadRequest("there are too many fields") from None
-    return dict(pairs)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        # Whoever looks at the request on its way here might look at the other one.
+        raise BadRequest("a field occurs twice")
+    return fields
 
 
 async def _events(request: AssetRequest) -> AsyncGenerator[_Event, None]:
@@ -110,6 +118,8 @@ class Fields:
             raise BadRequest("a field has no name")
         if name in self.values:
             raise BadRequest("a field occurs twice")
+        if (self._segment.content_type or "").startswith("multipart/"):
+            raise BadRequest("a field is a form of its own")
         try:
             # A part's own charset counts; Specify 6 sends ISO-8859-1.
             self.values[name] = self._data.decode(self._segment.charset or "utf-8")
@@ -120,29 +130,33 @@ class Fields:
 class Upload:
     """One upload: receive it, then store it; `discard` cleans up whatever happened."""
 
-    def __init__(self, assets: Assets, access: Access, max_bytes: int) -> None:
+    def __init__(self, assets: Assets, access: Access, admission: Admission) -> None:
         self._assets = assets
         self._access = access
-        self._max_bytes = max_bytes
+        self._admission = admission
+        self._limits = admission.limits
         self._fields = Fields()
+        self._permit: Permit | None = None
         self._has_file = False
         self._staged: IStagingFile | None = None
         self._size = 0
+        self._checked = 0
         self._pending: list[bytes] = []
         self._pending_size = 0
 
     async def receive(self, request: AssetRequest) -> None:
         """Read the form; the file ends up in a staging file. Raises as soon as something shows to be wrong."""
-        declared = request.getHeader("Content-Length")
-        if declared and int(declared) > self._max_bytes + _MAX_FORM_BYTES:
+        declared = int(request.getHeader("Content-Length") or 0)
+        if declared > self._limits.max_size + _MAX_FORM_BYTES:
             raise UploadTooLarge("the upload is too large")
+        client = self._access.client(request)
         async with aclosing(_events(request)) as events:
             async for event in events:
                 was_in_file = self._fields.in_file
                 self._fields.feed(event)
                 if isinstance(event, MultipartSegment):
                     if self._fields.in_file:
-                        await self._begin_file()
+                        await self._begin_file(client, declared)
                 elif was_in_file and event is not None:
                     await self._append(bytes(event))
         await self._flush()
@@ -150,6 +164,7 @@ class Upload:
     async def store(self) -> bool:
         """Make the upload an asset; False when it is a thumbnail, which is ignored."""
         key = self._check(complete=True)
+        self._leave()
         if self._is_thumbnail():
             return False
         if not key or not self._staged:
@@ -159,8 +174,13 @@ class Upload:
 
     def discard(self) -> None:
         """Remove what was received and not stored."""
+        self._leave()
         if self._staged:
             self._staged.discard()
+
+    def _leave(self) -> None:
+        if self._permit:
+            self._permit.release()
 
     def _is_thumbnail(self) -> bool:
         return self._fields.values.get("type") == "T"
@@ -179,18 +199,32 @@ class Upload:
         self._access.require_token(name, fields.get("token"))
         return self._access.original(fields.get("coll"), name) if complete or "coll" in fields else None
 
-    async def _begin_file(self) -> None:
+    async def _begin_file(self, client: str, declared: int) -> None:
+        """Make room for the file, of an upload of `declared` bytes in all; 0 when the client did not say."""
         if self._has_file:
             raise BadRequest("the form has more than one file")
         self._has_file = True
         key = self._check(complete=False)
-        if not self._is_thumbnail():
-            self._staged = await self._assets.stage(key)
+        if self._is_thumbnail():
+            return
+        if not self._fields.values.keys() >= {"store", "token"}:
+            self._permit = self._admission.enter(client)
+        self._staged = await self._assets.stage(key)
+        await self._check_space(declared)
+
+    async def _check_space(self, needed: int) -> None:
+        assert self._staged is not None  # noqa: S101  # there is a file
+        if await self._staged.free() - needed < self._limits.min_free:
+            raise NoSpace("no space left in the store")
 
     async def _append(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size > self._max_bytes:
+        if self._size > self._limits.max_size:
             raise UploadTooLarge("the upload is too large")
+        if not self._staged:
+            return
+        if self._permit:
+            self._permit.grow(len(data))
         self._pending.append(data)
         self._pending_size += len(data)
         if self._pending_size >= _WRITTEN_AT_ONCE:
@@ -198,5 +232,9 @@ class Upload:
 
     async def _flush(self) -> None:
         pending, self._pending, self._pending_size = self._pending, [], 0
-        if self._staged and pending:
-            await self._staged.write(pending)
+        if not self._staged or not pending:
+            return
+        await self._staged.write(pending)
+        if self._size - self._checked >= _CHECKED_EACH:
+            self._checked = self._size
+            await self._check_space(0)
