@@ -77,7 +77,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def small_disk_client(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A client of a daemon that keeps its files on `disk`."""
     stores = {"main": {"plugin": "filesystem", "path": disk}}
-    daemon = Daemon(tmp_path_factory.mktemp("full"), {"stores": stores}).start()
+    daemon = Daemon(tmp_path_factory.mktemp("full"), {"stores": stores, "limits": {"min_free": 0}}).start()
     yield Client(daemon.url, KEY)
     daemon.stop()
 
