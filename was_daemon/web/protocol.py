@@ -23,7 +23,10 @@ from was_daemon.web.body import Body
 from was_daemon.web.limits import ConnectionLimits, Connections
 
 _LINGER_SECONDS = 30
-"""How long an answered client may go on sending, and take for what is on its way to it."""
+"""How long an answered client may go on sending."""
+
+_LEFT_TO_SEND = 1 << 16
+"""Bytes of an answer that Twisted holds at most when it is complete."""
 
 _MAX_HEADERS = 100
 _MAX_REQUESTS = 1000
@@ -201,12 +204,12 @@ class AssetChannel(HTTPChannel):
     def loseConnection(self) -> None:
         """Close the connection as soon as the client has what was sent, and some time later in any case."""
         self.setTimeout(None)
-        self._abort_later()
+        self._abort_after(self.site.limits.seconds_for(_LEFT_TO_SEND))
         super().loseConnection()
 
-    def _abort_later(self) -> None:
+    def _abort_after(self, seconds: float) -> None:
         if not self._abortingCall:
-            self._abortingCall = self.callLater(_LINGER_SECONDS, self.forceAbortClient)
+            self._abortingCall = self.callLater(seconds, self.forceAbortClient)
 
     def forceAbortClient(self) -> None:
         """Close the connection now."""
@@ -241,8 +244,12 @@ class AssetChannel(HTTPChannel):
         for request in requests:
             request.connectionLost(Failure(ConnectionAborted()))
         self.setTimeout(None)
-        self._abort_later()
-        ITCPTransport(self.transport).loseWriteConnection()
+        self._abort_after(_LINGER_SECONDS)
+        if self.isSecure():
+            # TLS takes leave by itself, and waits for the client to do the same.
+            super().loseConnection()
+        else:
+            ITCPTransport(self.transport).loseWriteConnection()
 
     def _write_answer(self, status: bytes, text: bytes) -> None:
         self.write(
