@@ -13,6 +13,9 @@ from was_daemon.interfaces import IAssetReader
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_range, range_applies
 
+_SMALL = 1 << 16
+"""Bytes that are sent in one go: the connection takes them in any case."""
+
 _ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 """Types in which a browser would run somebody's script in the name of this server."""
 
@@ -29,8 +32,12 @@ async def send_asset(request: AssetRequest, reader: IAssetReader, media_type: st
             span = _set_headers(request, reader, media_type, download_name)
         except Unsatisfiable:
             return _refuse_range(request, reader.stat.size)
-        if span and request.method != b"HEAD":
-            await _stream(request, reader, *span)
+        if not span or request.method == b"HEAD":
+            return b""
+        if span[1] - span[0] <= _SMALL:
+            async with aclosing(reader.read(*span)) as chunks:
+                return b"".join([chunk async for chunk in chunks])
+        await _stream(request, reader, *span)
         return b""
     finally:
         await reader.close()

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 
 _RANGE = re.compile(r"bytes=\s*(?P<first>[0-9]{0,4000})-(?P<last>[0-9]{0,4000})\s*", re.ASCII | re.IGNORECASE)
 _ENTITY_TAG = re.compile(r'(?:W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
@@ -36,7 +37,12 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
 
 def format_date(modified: float) -> str:
     """An HTTP date, for Unix seconds."""
-    return format_datetime(datetime.fromtimestamp(int(modified), UTC), usegmt=True)
+    return _format_seconds(int(modified))
+
+
+@lru_cache(maxsize=1024)
+def _format_seconds(seconds: int) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
 def parse_date(header: str) -> int | None:
