@@ -397,6 +397,7 @@ class TestFullSpool:
             "stores": {"main": table},
             "collections": {"mode": "map", "map": place},
             "spool": {"path": spool, "max_size": "1 MiB"},
+            "limits": {"min_free": 0},
         }
         daemon = Daemon(tmp_path_factory.mktemp("small"), config).start()
         yield Client(daemon.url, KEY)

@@ -215,7 +215,7 @@ class Upload:
     async def _check_space(self, needed: int) -> None:
         assert self._staged is not None  # noqa: S101  # there is a file
         if await self._staged.free() - needed < self._limits.min_free:
-            raise NoSpace("no space left in the store")
+            raise NoSpace("no space left for the upload")
 
     async def _append(self, data: bytes) -> None:
         self._size += len(data)
