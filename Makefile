@@ -32,7 +32,7 @@ lint: install
 	$(VENV)/bin/mypy
 
 bench: install
-	sh tests/install-tools.sh imagemagick libvips-tools
+	sh tests/install-tools.sh curl imagemagick libvips-tools wrk
 	$(VENV)/bin/python -m bench
 
 clean:

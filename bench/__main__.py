@@ -10,14 +10,22 @@ from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
 from bench.deletes import deletes
+from bench.files import files
 from bench.gallery import gallery
+from bench.idle import idle
+from bench.photos import photos
 from bench.report import Figure, report
 from bench.sftp import sftp
+from bench.walls import walls
 from bench.webdav import webdav
 
 _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
+    "walls": lambda directory: deferToThread(walls, directory),
+    "files": lambda directory: deferToThread(files, directory),
     "gallery": lambda directory: deferToThread(gallery, directory),
+    "photos": lambda directory: deferToThread(photos, directory),
     "deletes": lambda directory: deferToThread(deletes, directory),
+    "idle": lambda directory: deferToThread(idle, directory),
     "sftp": sftp,
     "webdav": webdav,
 }

@@ -1,0 +1,165 @@
+"""Large files through the daemon, beside nginx and dd on the same disk."""
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+from urllib.request import urlopen
+
+from bench.report import Figure
+from tests.daemon import KEY, Daemon, eventually, free_port
+from was_daemon import tokens
+
+LARGE = 1_000_000_000
+MANY, EACH, AT_A_TIME = 200, 8_000_000, 8
+REPETITIONS = 3
+
+
+def files(directory: Path) -> list[Figure]:
+    """Megabytes per second."""
+    directory.mkdir()
+    source = directory / "source"
+    with source.open("wb") as file:
+        for _ in range(LARGE // 1_000_000):
+            file.write(os.urandom(1_000_000))
+    daemon = Daemon(directory / "daemon").start()
+    nginx = _Nginx(directory)
+    latencies: list[float] = []
+    try:
+        with _Asking(daemon, latencies):
+            upload = _compare(LARGE, lambda: _upload(daemon, source), lambda: _dd(source, directory / "dd"))
+        download = _compare(
+            LARGE,
+            lambda: _curl("--output", os.devnull, f"{daemon.url}/fileget?filename=large.bin"),
+            lambda: _curl("--output", os.devnull, f"{nginx.url}/source"),
+        )
+        small = directory / "small"
+        with source.open("rb") as whole:
+            small.write_bytes(whole.read(EACH))
+        many = _compare(MANY * EACH, lambda: _upload_many(daemon, small, directory), lambda: _dd_many(small, directory))
+    finally:
+        nginx.stop()
+        daemon.stop()
+    return [
+        _figure("1 GB download", download, "nginx", "at least 0.6"),
+        _figure("1 GB upload, on the disk", upload, "dd conv=fsync", "at least 0.7"),
+        Figure("slowest other answer meanwhile", "ms", max(latencies) * 1000, "", None, None, "under 100"),
+        _figure(f"{MANY} uploads of 8 MB, {AT_A_TIME} at a time", many, "dd conv=fsync", "at least 0.6"),
+    ]
+
+
+def _figure(what: str, rates: tuple[float, float], yardstick: str, target: str) -> Figure:
+    ours, theirs = rates
+    return Figure(what, "MB/s", ours, yardstick, theirs, ours / theirs, target)
+
+
+def _compare(size: int, ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[float, float]:
+    """The median rates of both, in turns, in megabytes per second."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(REPETITIONS):
+        for action, times in zip((ours, theirs), seconds, strict=True):
+            # What the disk still has to do is not to count for whoever comes next.
+            os.sync()
+            begin = time.perf_counter()
+            action()
+            times.append(time.perf_counter() - begin)
+    return size / median(seconds[0]) / 1e6, size / median(seconds[1]) / 1e6
+
+
+def _curl(*arguments: str) -> None:
+    subprocess.run(
+        ["curl", "--silent", "--fail", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def _form(name: str) -> list[str]:
+    """The arguments of an upload as Specify 7 sends it, but for the file, which comes first."""
+    token = tokens.sign(KEY, name, int(time.time()))
+    return [f"token={token}", f"store={name}", "type=O"]
+
+
+def _upload(daemon: Daemon, source: Path) -> None:
+    fields = [argument for field in _form("large.bin") for argument in ("--form", field)]
+    _curl("--form", f"file=@{source}", *fields, f"{daemon.url}/fileupload")
+
+
+def _upload_many(daemon: Daemon, source: Path, directory: Path) -> None:
+    transfers = []
+    for number in range(MANY):
+        lines = [f'url = "{daemon.url}/fileupload"', f'form = "file=@{source}"', f'output = "{os.devnull}"']
+        transfers.append("\n".join([*lines, *(f'form = "{field}"' for field in _form(f"many-{number}.bin"))]))
+    config = directory / "curl.config"
+    config.write_text("\nnext\n".join(transfers) + "\n")
+    _curl("--parallel", "--parallel-max", str(AT_A_TIME), "--config", str(config))
+
+
+def _dd(source: Path, target: Path) -> None:
+    subprocess.run(["dd", f"if={source}", f"of={target}", "bs=1M", "conv=fsync"], check=True, stderr=subprocess.DEVNULL)
+
+
+def _dd_many(source: Path, directory: Path) -> None:
+    target = directory / "dd-many"
+    target.mkdir(exist_ok=True)
+    command = f"dd if={shlex.quote(str(source))} of={shlex.quote(str(target))}/$1 bs=1M conv=fsync 2>/dev/null"
+    subprocess.run(
+        ["xargs", f"-P{AT_A_TIME}", "-n1", "sh", "-c", command, "sh"],
+        input="\n".join(map(str, range(MANY))),
+        text=True,
+        check=True,
+    )
+
+
+class _Asking:
+    """Asks the daemon for something small, again and again; keeps the seconds that each answer took."""
+
+    def __init__(self, daemon: Daemon, latencies: list[float]) -> None:
+        self._url = f"{daemon.url}/web_asset_store.xml"
+        self._latencies = latencies
+        self._over = Event()
+        self._thread = Thread(target=self._ask)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._over.wait(0.01):
+            begin = time.perf_counter()
+            with urlopen(self._url, timeout=60) as answer:
+                answer.read()
+            self._latencies.append(time.perf_counter() - begin)
+
+
+class _Nginx:
+    """nginx that serves the files of a directory, with sendfile."""
+
+    def __init__(self, root: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        config = root / "nginx.conf"
+        config.write_text(
+            f"""daemon off; pid {root}/nginx.pid; error_log {root}/nginx.log; user root; worker_processes 1;
+events {{}}
+http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{port}; root {root}; }} }}
+"""
+        )
+        self.process = subprocess.Popen(["nginx", "-c", config, "-e", root / "nginx.log"], stderr=subprocess.DEVNULL)
+        eventually(self._answers, "for nginx to answer")
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/nginx.conf", timeout=10):
+                return True
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()

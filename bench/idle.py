@@ -1,0 +1,51 @@
+"""A daemon that has nothing to do: how soon it is there, and what it takes up."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from bench.report import Figure
+from bench.walls import BareKlein
+from tests.daemon import Daemon
+
+REPETITIONS = 9
+
+
+def idle(directory: Path) -> list[Figure]:
+    """Seconds from start to first answer, and megabytes."""
+    starts: list[float] = []
+    imports: list[float] = []
+    memory = 0.0
+    for repetition in range(REPETITIONS):
+        daemon = Daemon(directory / str(repetition))
+        begin = time.perf_counter()
+        daemon.start()
+        starts.append(time.perf_counter() - begin)
+        memory = daemon.memory() / 1e6
+        daemon.stop()
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import twisted.web"], check=True)
+        imports.append(time.perf_counter() - begin)
+    bare = BareKlein(6000)
+    theirs = _resident(bare.process.pid) / 1e6
+    bare.stop()
+    start, yardstick = median(starts), median(imports)
+    return [
+        Figure(
+            "start to first answer",
+            "s",
+            start,
+            "import twisted.web",
+            yardstick,
+            start / yardstick,
+            "at most 4, under 1.5 s",
+        ),
+        Figure("memory when idle", "MB", memory, "bare Klein", theirs, memory / theirs, "at most 1.5"),
+    ]
+
+
+def _resident(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))

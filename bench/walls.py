@@ -1,0 +1,105 @@
+"""Thumbnails that are stored already, beside the same framework with nothing behind it.
+
+`wrk` keeps 16 connections busy. The yardstick is a Klein route that returns as many bytes from memory.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from urllib.request import urlopen
+
+from PIL import Image
+
+from bench.report import Figure
+from tests.daemon import Daemon, eventually, free_port
+
+CONNECTIONS = 16
+SECONDS = 3
+REPETITIONS = 5
+SCALE = 123
+_PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
+
+
+def walls(directory: Path) -> list[Figure]:
+    """Requests per second for one thumbnail of about 6 KB, over connections that are kept alive."""
+    daemon = Daemon(directory / "daemon", {"limits": {"connections_per_address": 0}})
+    originals = daemon.store / "originals"
+    originals.mkdir(parents=True)
+    Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)
+    daemon.start()
+    bare = BareKlein(len(_fetch(daemon.url + _PATH)))
+    try:
+        rates: list[tuple[float, float]] = []
+        for _ in range(REPETITIONS):
+            rates.append((requests_per_second(daemon.url + _PATH), requests_per_second(bare.url + _PATH)))
+    finally:
+        bare.stop()
+        daemon.stop()
+    ours, theirs = (median(rate) for rate in zip(*rates, strict=True))
+    return [
+        Figure("a stored thumbnail, 16 connections", "/s", ours, "bare Klein", theirs, ours / theirs, "at least 0.6")
+    ]
+
+
+def requests_per_second(url: str) -> float:
+    """What `wrk` gets out of the server; fails when an answer is not a success."""
+    command = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={SECONDS}s", url]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Non-2xx" not in output, output
+    rate = re.search(r"Requests/sec:\s+([0-9.]+)", output)
+    assert rate, output
+    return float(rate[1])
+
+
+def _fetch(url: str) -> bytes:
+    with urlopen(url, timeout=60) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+class BareKlein:
+    """A Klein application in a process of its own, whose only route returns `size` bytes. It logs as twistd does."""
+
+    def __init__(self, size: int) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.walls", str(self.port), str(size)], stdout=subprocess.DEVNULL
+        )
+        eventually(self._answers, "for the bare server to answer")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(_fetch(f"{self.url}/fileget"))
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def _serve(port: int, size: int) -> None:
+    from klein import Klein
+    from twisted.internet import reactor
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.web.iweb import IRequest
+    from twisted.web.server import Site
+
+    app = Klein()
+    content = bytes(size)
+
+    @app.route("/fileget")
+    def fileget(request: IRequest) -> bytes:
+        request.setHeader("Content-Type", "image/jpeg")
+        return content
+
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)])
+    reactor.listenTCP(port, Site(app.resource()), interface="127.0.0.1")
+    reactor.run()
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]), int(sys.argv[2]))
