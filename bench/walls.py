@@ -19,6 +19,7 @@ CONNECTIONS = 16
 SECONDS = 3
 REPETITIONS = 5
 SCALE = 123
+_BARE = Path(__file__).with_name("bare.py")
 _PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
 
 
@@ -65,9 +66,7 @@ class BareKlein:
     def __init__(self, size: int) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.walls", str(self.port), str(size)], stdout=subprocess.DEVNULL
-        )
+        self.process = subprocess.Popen([sys.executable, _BARE, str(self.port), str(size)], stdout=subprocess.DEVNULL)
         eventually(self._answers, "for the bare server to answer")
 
     def _answers(self) -> bool:
@@ -79,27 +78,3 @@ class BareKlein:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
-
-
-def _serve(port: int, size: int) -> None:
-    from klein import Klein
-    from twisted.internet import reactor
-    from twisted.logger import globalLogBeginner, textFileLogObserver
-    from twisted.web.iweb import IRequest
-    from twisted.web.server import Site
-
-    app = Klein()
-    content = bytes(size)
-
-    @app.route("/fileget")
-    def fileget(request: IRequest) -> bytes:
-        request.setHeader("Content-Type", "image/jpeg")
-        return content
-
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)])
-    reactor.listenTCP(port, Site(app.resource()), interface="127.0.0.1")
-    reactor.run()
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]), int(sys.argv[2]))
