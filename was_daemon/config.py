@@ -246,15 +246,18 @@ class _Loader:
         server = attrs.evolve(server, key=key, public_url=self._public_url(server))
         if self._mistakes.lines:
             raise ConfigError(self._mistakes.lines)
-        debug = self._environ.get("DEBUG_MODE", "").lower() in ("1", "true", "yes", "on")
-        return Settings(server, limits, stores, default, collections, thumbnails, spool, key_source, debug)
+        return Settings(server, limits, stores, default, collections, thumbnails, spool, key_source, self._debug)
+
+    @property
+    def _debug(self) -> bool:
+        return self._environ.get("DEBUG_MODE", "").lower() in ("1", "true", "yes", "on")
 
     def _section(self, name: str) -> Any:
         table = self._document.get(name, {})
         return structure(table, _SECTIONS[name], name, self._directory, self._mistakes) or _SECTIONS[name]()
 
     def _stores(self, plugins: PluginSettings) -> dict[str, StoreSettings]:
-        available = find_plugins(plugins.path)
+        available = find_plugins(plugins.path, self._debug)
         tables = self._document.get("stores", {})
         if not tables or not isinstance(tables, dict):
             self._mistakes.add("stores", "at least one [stores.NAME] is needed")
