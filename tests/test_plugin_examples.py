@@ -269,6 +269,19 @@ def test_check_store_finds_every_promise_kept(tmp_path: Path, library: str) -> N
     assert all(line.startswith("ok ") for line in lines), lines
 
 
+def test_check_store_says_once_that_a_store_cannot_be_reached(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, config(f"http://127.0.0.1:{free_port()}/{LIBRARY}"))
+    finished = check_store(daemon, "main")
+    first, *others = finished.stdout.splitlines()
+    assert finished.returncode == 1
+    assert first == (
+        "FAILED  the store is reachable, readable and writable: StoreUnavailable: the store cannot be reached"
+    )
+    assert len(others) == 8
+    assert all(line.startswith("skipped ") for line in others), others
+    assert finished.stderr.count("ConnectionRefusedError") == 1
+
+
 def check_store(daemon: Daemon, name: str) -> subprocess.CompletedProcess[str]:
     command = [BIN / "was-daemon", "check-store", name, "--config", daemon.config_file]
     return subprocess.run(command, capture_output=True, text=True, env=clean_environment(), cwd=daemon.directory)

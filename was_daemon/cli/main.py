@@ -21,7 +21,7 @@ from was_daemon import __version__, tokens
 from was_daemon.config import ConfigError, Settings, load
 from was_daemon.interfaces import IAssetStore
 from was_daemon.service import create_stores
-from was_daemon.testing.live import check_live
+from was_daemon.testing.live import Outcome, check_live
 
 _CONFIG = click.option("--config", "-c", type=click.Path(path_type=Path), help="The daemon's configuration.")
 
@@ -50,7 +50,8 @@ def token(filename: str, config: Path | None) -> None:
 def check_store(name: str, collection: str, config: Path | None) -> None:
     """Try every promise of a store on the live store NAME, one line each.
 
-    Works with one asset of an unguessable name, which it removes again; touches no other.
+    Works with one asset of an unguessable name, which it removes again; touches no other. A store that cannot be used
+    at all is not tried further.
     """
     try:
         stores = create_stores(_settings(config))
@@ -68,14 +69,20 @@ async def _check_store(store: IAssetStore, collection: str) -> None:
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     kept = True
     try:
-        async with aclosing(check_live(store, collection)) as promises:
-            async for promise, problem in promises:
-                kept = kept and problem is None
-                click.echo(f"ok      {promise}" if problem is None else f"FAILED  {promise}: {problem}")
+        async with aclosing(check_live(store, collection)) as outcomes:
+            async for outcome in outcomes:
+                kept = kept and outcome.problem is None
+                click.echo(_line(outcome))
     finally:
         await store.close()
     if not kept:
         raise SystemExit(1)
+
+
+def _line(outcome: Outcome) -> str:
+    if outcome.problem is not None:
+        return f"FAILED  {outcome.promise}: {outcome.problem}"
+    return f"ok      {outcome.promise}" if outcome.tried else f"skipped {outcome.promise}"
 
 
 def _settings(config: Path | None) -> Settings:

@@ -20,17 +20,33 @@ class _Interrupted(Exception):
     """What an upload that breaks off raises."""
 
 
-async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[tuple[str, str | None], None]:
+@attrs.frozen
+class Outcome:
+    """What came of one promise, which is a sentence. `problem` is None when it is kept, or was not tried."""
+
+    promise: str
+    problem: str | None
+    tried: bool = True
+
+
+async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[Outcome, None]:
     """Try the store's promises on one asset of a new, unguessable name in `collection`.
 
-    Yields each promise as a sentence, with the problem or None when it is kept. No other asset is read, written or
-    deleted. The asset is removed at the end, also when the caller closes the iterator early.
+    No other asset is read, written or deleted. The asset is removed at the end, also when the caller closes the
+    iterator early. When the store cannot be used at all, only the first promise is tried.
     """
     name = f"was-check-{secrets.token_hex(16)} é%+#.bin"
     trial = _Trial(store, AssetKey(collection, Kind.ORIGINAL, name))
+    (first, usable), *others = trial.promises()
+    problem = await _problem(usable)
+    yield Outcome(first, problem)
+    if problem is not None:
+        for sentence, _attempt in others:
+            yield Outcome(sentence, None, tried=False)
+        return
     try:
-        for sentence, attempt in trial.promises():
-            yield sentence, await _problem(attempt)
+        for sentence, attempt in others:
+            yield Outcome(sentence, await _problem(attempt))
     finally:
         with suppress(AssetError):
             await store.delete(trial.key)
@@ -80,7 +96,7 @@ class _Trial:
         raise _Broken("a name that was never used is there")
 
     async def _round_trip(self) -> None:
-        await self.store.write(self.key, chunked(self.old, 10_007))
+        await self.store.write(self.key, chunked(self.old, 10_007), len(self.old))
         _expect(await read_asset(self.store, self.key) == self.old, "the bytes read are not the bytes written")
 
     async def _range(self) -> None:
