@@ -21,6 +21,7 @@ from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.connection import SSHConnection
 from twisted.conch.ssh.keys import BadKeyError, EncryptedKeyError, FingerprintFormats, Key
+from twisted.conch.ssh.transport import DISCONNECT_HOST_KEY_NOT_VERIFIABLE
 from twisted.conch.ssh.userauth import MSG_USERAUTH_REQUEST, SSHUserAuthClient
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
@@ -35,6 +36,9 @@ from was_daemon.errors import AssetError, StoreUnavailable
 from was_daemon.stores.ssh_gcm import GCMClientTransport
 
 log = Logger()
+
+_SILENT = Logger(observer=LogPublisher())
+"""What conch logs with: every request, window and state, in words for its authors."""
 
 _WINDOW = 4 << 20
 """Bytes the server may send before it must wait: conch's own 128 KiB would be all that is under way in a round trip."""
@@ -134,8 +138,10 @@ async def open_subsystem(reactor: Any, login: SSHLogin, name: bytes, protocol: S
     details. The protocol's transport is a `Subsystem`, whose `abort` closes everything; cancelling does so too.
     """
     transport = _Transport(reactor, login)
+    factory = Factory.forProtocol(lambda: transport)
+    factory.noisy = False
     try:
-        await HostnameEndpoint(reactor, login.host, login.port).connect(Factory.forProtocol(lambda: transport))
+        await HostnameEndpoint(reactor, login.host, login.port).connect(factory)
     except (ConnectError, DNSLookupError, OSError) as error:
         log.warn("the SSH server {host} cannot be reached: {error}", host=login.known_as, error=error)
         raise StoreUnavailable("the store cannot be reached") from error
@@ -153,6 +159,8 @@ class _Transport(GCMClientTransport):
     """The encrypted connection. `ready` fires with its `SSHConnection` after the login, or fails with the reason."""
 
     connection: SSHConnection
+    _log = _SILENT
+    _parting = False
 
     def __init__(self, reactor: Any, login: SSHLogin) -> None:
         self.reactor = reactor
@@ -180,6 +188,20 @@ class _Transport(GCMClientTransport):
             return fail(problem)
         return succeed(True)
 
+    def sendDisconnect(self, reason: int, desc: bytes) -> None:
+        if self._parting:
+            return  # what the server had sent before it heard of it
+        self._parting = True
+        # With a refused key conch would tell the server where in this program that was.
+        plain = b"bad host key" if reason == DISCONNECT_HOST_KEY_NOT_VERIFIABLE else desc
+        text = plain.decode(errors="replace")
+        log.warn("the connection to the SSH server {host} is given up: {text}", host=self.login.known_as, text=text)
+        super().sendDisconnect(reason, plain)
+
+    def receiveError(self, reasonCode: int, description: bytes) -> None:  # noqa: N803 - conch's name
+        text = description.decode(errors="replace")
+        log.warn("the SSH server {host} ends the connection: {text}", host=self.login.known_as, text=text)
+
     def connectionSecure(self) -> None:
         if self.service is None:  # otherwise the session's keys were renewed
             self.requestService(_UserAuth(self))
@@ -199,6 +221,8 @@ class _Transport(GCMClientTransport):
 
 
 class _Connection(SSHConnection):
+    _log = _SILENT
+
     def serviceStarted(self) -> None:
         super().serviceStarted()
         cast(_Transport, self.transport).logged_in(self)
@@ -234,6 +258,7 @@ class _Agent(SSHAgentClient):
 class _UserAuth(SSHUserAuthClient):
     """Logs in with the keys, then the password, each once."""
 
+    _log = _SILENT
     _agent: "_Agent | None" = None
     _accepted = False
 
@@ -314,8 +339,7 @@ class Subsystem(SSHChannel):
     """The channel to a subsystem, and the transport of the protocol that talks to it."""
 
     name = b"session"
-    # conch has a line for every window of every download.
-    _log = Logger(observer=LogPublisher())
+    _log = _SILENT
 
     def __init__(self, subsystem: bytes, protocol: SubsystemProtocol, ssh: _Transport) -> None:
         super().__init__(localWindow=_WINDOW, localMaxPacket=_MAX_PACKET)
