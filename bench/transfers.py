@@ -59,7 +59,7 @@ async def compare(store: IAssetStore, rival: Rival, directory: Path, what: str, 
 async def _upload(store: IAssetStore, source: Path) -> float:
     begin = time.perf_counter()
     async with aclosing(_pieces(source)) as chunks:
-        await store.write(KEY, chunks)
+        await store.write(KEY, chunks, source.stat().st_size)
     return time.perf_counter() - begin
 
 

@@ -131,7 +131,7 @@ class FilesystemStore:
             os.close(fd)
             raise
 
-    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AssetStat:
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""
         staged = await self.stage(key)
         try:

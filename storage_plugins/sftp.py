@@ -49,8 +49,13 @@ _STALE = 24 * 3600
 _RECENT = 60.0
 """Seconds for which the time of a deleted asset is remembered."""
 
+_ROOT_TRUST = 5.0
+"""Seconds for which a root that was there is taken to be still there when an asset is not found."""
+
 _PARTING = 2.0
 """Seconds a server may take to finish what it was asked for when the store is closed."""
+
+_NO_ROOT = "the store's directory does not exist"
 
 _TRIAL = b"written and read by the check of the store"
 
@@ -143,6 +148,7 @@ class SFTPStore:
         self._deleted: dict[bytes, tuple[int, float]] = {}
         self._cleaned: set[str] = set()
         self._left: set[bytes] = set()
+        self._root_seen = -_ROOT_TRUST
 
     def __str__(self) -> str:
         return f"files on {self._server}, by SFTP, in {self._options.path or 'the directory of the login'}"
@@ -228,19 +234,35 @@ class SFTPStore:
 
     async def _find(self, client: SFTPClient, path: bytes, attempt: Callable[[], Awaitable[T]]) -> T:
         """What `attempt` returns; where replacing takes several steps, never in between, nor after a crash there."""
-        if replaces(client):
-            return await attempt()
-        async with self._locks.holding(path):
-            try:
+        try:
+            if replaces(client):
                 return await attempt()
-            except AssetNotFound:
-                with suppress(StoreFailed):
-                    await put_back(client, path)
-                return await attempt()
+            async with self._locks.holding(path):
+                try:
+                    return await attempt()
+                except AssetNotFound:
+                    with suppress(StoreFailed):
+                        await put_back(client, path)
+                    return await attempt()
+        except AssetNotFound:
+            await self._check_root(client)
+            raise
+
+    async def _check_root(self, client: SFTPClient) -> None:
+        """Where the root is missing, say so: on a volume that is not mounted nobody knows which assets exist."""
+        now = self._clock.seconds()
+        if now < self._root_seen + _ROOT_TRUST:
+            return
+        try:
+            # The dot follows a link.
+            await client.lstat(self._path("."))
+        except AssetNotFound:
+            raise StoreUnavailable(_NO_ROOT) from None
+        self._root_seen = now
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AssetStat:
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`. Cancelling in the very last step may come too late to keep the old version."""
         client = await self._connections.get()
         directory = posixpath.join(key.collection, key.kind.value, _STAGING)
@@ -294,7 +316,7 @@ class SFTPStore:
         try:
             return await request()
         except AssetNotFound:
-            raise StoreUnavailable("the store's directory does not exist") from None
+            raise StoreUnavailable(_NO_ROOT) from None
 
     async def _clean(self, staged: _Staged, directory: bytes) -> None:
         """Remove what uploads left that broke off long ago, by the server's own clock."""

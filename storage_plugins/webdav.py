@@ -1,11 +1,10 @@
 """The WebDAV store: assets on Nextcloud, ownCloud, Apache, nginx or a NAS, as files in the official layout.
 
-An upload goes to a temporary name, which no listing shows, and is moved over the final one. Where the server cannot
+An upload goes to a temporary name in a directory of its own, and is moved over the final one. Where the server cannot
 move, it is put in place directly, and how much a reader may see of it half-way is the server's doing.
 """
 
 import re
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from enum import Enum
@@ -15,15 +14,17 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 from hyperlink import EncodedURL
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.stores.dav_staging import DIRECTORY, DavStaging
 from was_daemon.stores.http import Answer, HTTPRemote
 from was_daemon.stores.http_auth import FixedLogin, Login, PasswordLogin
 from was_daemon.stores.http_body import Upload
@@ -35,6 +36,9 @@ from was_daemon.stores.turns import Turns
 
 _TICK = 1.05
 """Seconds after which a server whose clock counts whole seconds gives a new file another time."""
+
+_RECENT = 60
+"""Seconds for which a directory that took an upload is taken to be still there."""
 
 _PROPFIND = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>'
 
@@ -120,8 +124,9 @@ class WebDAVStore:
         # Apache answers 403 to one of two that make the same directory at once.
         self._making = DeferredLock()
         self._recent: dict[tuple[AssetKey, int], float] = {}
-        self._cleaning: set[Deferred[None]] = set()
-        self._left: set[str] = set()
+        self._staging = DavStaging(self._remote, self._url)
+        self._written: dict[str, float] = {}
+        """When each directory last took an upload, if none has failed there since."""
 
     def __str__(self) -> str:
         return f"files at {self._base}, by WebDAV"
@@ -183,7 +188,7 @@ class WebDAVStore:
         below: list[str] = []
         async with aclosing(self._entries(directory)) as entries:
             async for name, is_directory in entries:
-                if is_directory and depth:
+                if is_directory and depth and name != DIRECTORY:
                     below.append(f"{directory}/{name}")
                 elif not is_directory and not depth:
                     yield f"{directory}/{name}"
@@ -216,9 +221,9 @@ class WebDAVStore:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AssetStat:
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""
-        upload = await Upload.of(chunks)
+        upload = await Upload.of(chunks, size)
         await self._outlast(key, upload)
         moves, path = await self._what_moves(), self._layout.path(key)
         if moves is Moves.ALL or (moves is Moves.PLAIN and not re.search("[?;#]", path)):
@@ -236,24 +241,22 @@ class WebDAVStore:
         times = [
             time
             for (other, size), time in self._recent.items()
-            if other == key and (not upload.repeatable or size == upload.length)
+            if other == key and upload.length in (size, UNKNOWN_LENGTH)
         ]
         if times:
             await deferLater(self._clock, max(times) + _TICK - now)
 
     async def _write_and_move(self, key: AssetKey, upload: Upload) -> AssetStat:
         path = self._layout.path(key)
-        temporary = _temporary(dirname(path))
+        temporary = self._staging.path(f"{key.collection}/{key.kind.value}".lstrip("/"))
         try:
             await self._put(temporary, upload)
-            # The server works: now those go that could not be removed while it did not.
-            while self._left:
-                self._clean(self._left.pop())
+            self._staging.tidy(temporary)
             async with self._turns.replace(key):
                 await self._move(self._url(temporary), self._url(path))
                 return await self._look(self._url(path))
         except BaseException:
-            self._clean(temporary)
+            self._staging.remove(temporary)
             raise
 
     async def _write_in_place(self, key: AssetKey, upload: Upload) -> AssetStat:
@@ -270,30 +273,49 @@ class WebDAVStore:
 
     async def _put(self, path: str, upload: Upload, headers: dict[str, str] | None = None) -> None:
         """Upload to `path`, whose parents are created when missing."""
-        url = self._url(path)
-        if not upload.repeatable:
+        directory = dirname(path)
+        now = self._clock.seconds()
+        self._written = {each: time for each, time in self._written.items() if time + _RECENT > now}
+        if not upload.held and (directory not in self._written or self._remote().may_be_challenged):
             # It cannot be sent again after a 401 or a missing parent: an empty file meets these first.
-            ahead = _temporary(dirname(path))
+            ahead = self._staging.beside(path)
             await self._put(ahead, Upload(b""))
-            self._clean(ahead)
+            self._staging.remove(ahead)
+        try:
+            await self._put_now(self._url(path), upload, headers)
+        except AssetError:
+            self._written.pop(directory, None)
+            raise
+        self._written[directory] = self._clock.seconds()
+
+    async def _put_now(self, url: str, upload: Upload, headers: dict[str, str] | None) -> None:
         answer = await self._remote().call("PUT", url, headers, upload)
         if answer.code in (404, 409, 500) and upload.repeatable:
             # RFC 4918 wants 409 when the parent is missing; nginx says 500.
-            async with self._making:
-                await self._make_directory(url.rpartition("/")[0] + "/")
+            await self._make_parent(url)
             answer = await self._remote().call("PUT", url, headers, upload)
         if answer.code == 412:
             raise StoreUnavailable("the asset was replaced by somebody else at the same time")
         answer.expect(200, 201, 204)
-        if not upload.repeatable and (await self._look(url)).size != upload.size:
+        if upload.length is UNKNOWN_LENGTH and (await self._look(url)).size != upload.size:
             self._log.error("{url} is not as long as its upload: can the server take chunked bodies?", url=url)
             raise StoreFailed("the store did not keep the whole upload")
 
     async def _move(self, source: str, target: str) -> None:
-        answer = await self._remote().call("MOVE", source, {"Destination": target, "Overwrite": "T"})
-        if answer.code == 404 and answer.repeated:
-            return
+        headers = {"Destination": target, "Overwrite": "T"}
+        answer = await self._remote().call("MOVE", source, headers)
+        if answer.code in (404, 409, 500):
+            if answer.repeated and (await self._remote().call("HEAD", source)).code == 404:
+                return
+            await self._make_parent(target)
+            answer = await self._remote().call("MOVE", source, headers)
+            if answer.repeated and answer.code == 404:
+                return
         answer.expect(200, 201, 204)
+
+    async def _make_parent(self, url: str) -> None:
+        async with self._making:
+            await self._make_directory(url.rpartition("/")[0] + "/")
 
     async def _make_directory(self, url: str) -> None:
         """Create the collection at `url`, and those above it that are missing."""
@@ -309,12 +331,12 @@ class WebDAVStore:
         """Try out MOVE, once: OPTIONS says little, and some servers cut names at a percent-encoded `?`."""
         async with self._probing:
             if self._moves is None:
-                source = _temporary("")
+                source = self._staging.path("")
                 await self._put(source, Upload(b""))
                 try:
                     self._moves = await self._probe(source)
                 finally:
-                    self._clean(source)
+                    self._staging.remove(source)
                 if self._moves is not Moves.ALL:
                     self._log.warn("The server of {url} moves {what} only", url=self._base, what=self._moves.value)
             return self._moves
@@ -324,7 +346,7 @@ class WebDAVStore:
             url, target = self._url(source), self._url(source + ending)
             answer = await self._remote().call("MOVE", url, {"Destination": target, "Overwrite": "T"})
             if answer.code in (200, 201, 204) and (await self._remote().call("HEAD", target)).code == 200:
-                self._clean(source + ending)
+                self._staging.remove(source + ending)
                 return moves
             if answer.code in (401, 429, 500, 503, 504):
                 answer.expect(200)
@@ -346,15 +368,16 @@ class WebDAVStore:
         """See `IAssetStore`."""
         try:
             await self._what_moves()
-            path = _temporary("")
+            path = self._staging.path("")
             try:
                 await self._put(path, Upload(b"check"))
+                self._staging.tidy(path)
                 async with aclosing((await self._remote().request("GET", self._url(path))).chunks()) as chunks:
                     kept = b"".join([chunk async for chunk in chunks])
                 if kept != b"check":
                     raise StoreFailed("what was written to the store is not there")
             finally:
-                self._clean(path)
+                self._staging.remove(path)
             async with aclosing(self._entries(Kind.ORIGINAL.value)) as entries:
                 async for _entry in entries:
                     break
@@ -365,8 +388,7 @@ class WebDAVStore:
 
     async def close(self) -> None:
         """See `IAssetStore`."""
-        while self._cleaning:
-            await self._cleaning.pop()
+        await self._staging.close()
         if self._connected:
             await self._connected.close()
 
@@ -383,25 +405,6 @@ class WebDAVStore:
 
     def _url(self, path: str) -> str:
         return self._base + quote(path)
-
-    def _clean(self, path: str) -> None:
-        """Delete a temporary file, if it is there, while nobody waits."""
-
-        async def clean() -> None:
-            try:
-                await self._remote().call("DELETE", self._url(path))
-            except AssetError as error:
-                self._log.warn("{path} could not be removed yet: {error}", path=path, error=error)
-                self._left.add(path)
-
-        cleaning = Deferred.fromCoroutine(clean())
-        self._cleaning.add(cleaning)
-        cleaning.addBoth(lambda _: self._cleaning.discard(cleaning))
-
-
-def _temporary(directory: str) -> str:
-    """A new path in `directory`, of a name that no asset can have."""
-    return f"{directory}/.was-{secrets.token_hex(16)}".lstrip("/")
 
 
 webdav = StorePlugin("webdav", WebDAVOptions, WebDAVStore)

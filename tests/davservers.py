@@ -15,6 +15,8 @@ from pathlib import Path
 
 import attrs
 import pytest
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore
@@ -183,6 +185,15 @@ def wsgidav(login: str = "") -> DavServer:
         return [sys.executable, "-c", _WSGIDAV, str(root), str(port), login, USER, PASSWORD]
 
     return DavServer(command)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what the store or the server does in its own time."""
+    for _ in range(1000):
+        if condition():
+            return
+        await deferLater(reactor, 0.02)
+    pytest.fail("it did not happen within 20 seconds")
 
 
 Serve = Callable[[DavServer], DavServer]

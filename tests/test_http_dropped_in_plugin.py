@@ -4,6 +4,8 @@ Whoever writes a plugin writes no more than this.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import pytest_twisted
@@ -35,7 +37,7 @@ class Store:
     async def open(self, key):
         if key not in self.assets: raise AssetNotFound("no such asset")
         return self.assets[key]
-    async def write(self, key, chunks):
+    async def write(self, key, chunks, size=None):
         content = b"".join([chunk async for chunk in chunks])
         self.assets[key] = Reader(content, AssetStat(len(content), time.time(), str(next(self.versions))))
         return self.assets[key].stat
@@ -150,3 +152,47 @@ class TestFailures:
     async def test_what_went_wrong_inside_stays_inside(self, client: Client) -> None:
         answer = await client.original("a.jpg", coll="RuntimeError")
         assert "the store says no" not in answer.text
+
+
+class TestMistakes:
+    """Files in the plugin directory that are no use."""
+
+    BROKEN = """
+        import attrs
+
+        def options():
+            import the_dams_own_library
+
+        options()
+        """
+
+    @pytest.fixture
+    def plugins(self, tmp_path: Path) -> Path:
+        plugins = tmp_path / "plugins" / "storage_plugins"
+        plugins.mkdir(parents=True)
+        (plugins / "missing_library.py").write_text(dedent(self.BROKEN))
+        (plugins / "misspelt.py").write_text("import attrs\n\ndef create(:\n")
+        (plugins / "webdav.py").write_text(_MEMORY)
+        return plugins
+
+    @pytest.mark.parametrize("debug", [False, True])
+    @pytest_twisted.ensureDeferred
+    async def test_each_is_named_in_a_line_and_the_daemon_runs_without_it(
+        self, tmp_path: Path, plugins: Path, debug: bool
+    ) -> None:
+        environ = {"DEBUG_MODE": "true"} if debug else {}
+        daemon = Daemon(tmp_path / "daemon", {"plugins": {"path": [plugins.parent]}}, environ)
+        daemon.start()
+        try:
+            await Client(daemon.url, KEY).store("a.jpg", b"bytes")
+        finally:
+            daemon.stop()
+        for name, reason in {
+            "missing_library": "ModuleNotFoundError: No module named 'the_dams_own_library' (line 5)",
+            "misspelt": "SyntaxError: invalid syntax (line 3)",
+            "webdav": "has the same name",
+        }.items():
+            lines = [line for line in daemon.log().splitlines() if f"{name}.py is left out" in line]
+            assert lines, name
+            assert all(line.endswith(reason) for line in lines), lines
+        assert ("Traceback" in daemon.log()) == debug

@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.conch.ssh.filetransfer import FX_FAILURE, SFTPError
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface.verify import verifyObject
 
@@ -382,6 +382,66 @@ async def test_a_missing_root_is_not_made(server, root, create) -> None:
         with pytest.raises(StoreUnavailable, match="does not exist"):
             await call()
     assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("subsystem", [OpenSSHContract.subsystem, TestServerWithoutExtensions.subsystem])
+@ensure
+async def test_without_its_root_no_asset_is_said_to_be_missing(tmp_path, root, create, subsystem) -> None:
+    server = SSHD(tmp_path / "sshd", subsystem)
+    server.start()
+    try:
+        store = create(options(server, root / "unmounted"))
+        for call in (lambda: store.stat(KEY), lambda: store.open(KEY), lambda: store.delete(KEY)):
+            with pytest.raises(StoreUnavailable, match="does not exist"):
+                await call()
+        (root / "volume").mkdir()
+        (root / "unmounted").symlink_to("volume")
+        for call in (lambda: store.stat(KEY), lambda: store.open(KEY), lambda: store.delete(KEY)):
+            with pytest.raises(AssetNotFound):
+                await call()
+    finally:
+        server.stop()
+
+
+@ensure
+async def test_a_root_that_goes_away_is_noticed_after_some_seconds(server, root, create) -> None:
+    store = create(options(server, root / "volume"))
+    (root / "volume").mkdir()
+    with pytest.raises(AssetNotFound):
+        await store.stat(KEY)
+    (root / "volume").rmdir()
+    clock = store._clock = Clock()
+    clock.advance(reactor.seconds() + 1)
+    with pytest.raises(AssetNotFound):
+        await store.stat(KEY)
+    clock.advance(5)
+    with pytest.raises(StoreUnavailable, match="does not exist"):
+        await store.stat(KEY)
+
+
+@ensure
+async def test_the_log_of_a_quiet_day_is_empty(server, root, create, logged) -> None:
+    store = create(options(server, root))
+    await store.check()
+    await store.write(KEY, chunked(payload(3_000_000)))
+    await read_asset(store, KEY)
+    await collect(store.list("", Kind.ORIGINAL))
+    await store.delete(KEY)
+    assert logged() == ""
+
+
+@ensure
+async def test_a_refused_key_is_told_the_server_in_a_word_and_the_operator_in_a_line(
+    server, root, create, logged
+) -> None:
+    server.known_hosts.write_text("")
+    with pytest.raises(StoreUnavailable):
+        await create(options(server, root)).check()
+    lines = logged().splitlines()
+    assert len(lines) == 2, lines
+    assert "ssh-keyscan" in lines[0]
+    assert lines[1].endswith("is given up: bad host key")
+    assert "Failure" not in (server.directory / "log").read_text()
 
 
 @ensure

@@ -53,6 +53,9 @@ class MemoryStaging:
     async def free(self) -> int:
         return sys.maxsize
 
+    async def size(self) -> int:
+        return len(self.content)
+
     def discard(self) -> None:
         self.discarded = True
 

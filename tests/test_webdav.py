@@ -122,8 +122,8 @@ class TestWsgidav(WebDAVContract):
 async def exercise(store: IAssetStore) -> None:
     """Everything a store does, once."""
     await store.check()
-    for content in (SMALL, LARGE):
-        stat = await store.write(KEY, chunked(content))
+    for content, size in ((SMALL, None), (LARGE, None), (SMALL, len(SMALL)), (LARGE, len(LARGE))):
+        stat = await store.write(KEY, chunked(content), size)
         assert await store.stat(KEY) == stat
         assert await read_asset(store, KEY) == content
         assert await read_asset(store, KEY, 1, 4) == content[1:4]
@@ -318,7 +318,7 @@ async def test_what_is_no_asset_is_not_listed(serve: Serve, make_store: MakeStor
     store = make_store(server.url)
     await store.write(KEY, chunked(SMALL))
     directory = server.root / "originals"
-    (directory / ".was-0123").write_bytes(b"left over")
+    (directory / ".was-staging" / "0123").write_bytes(b"left over")
     (directory / "subdirectory").mkdir()
     (directory / "behind our back é.jpg").write_bytes(b"x")
     assert {key.name for key in await collect(store.list("", Kind.ORIGINAL))} == {KEY.name, "behind our back é.jpg"}

@@ -137,7 +137,7 @@ class Assets:
             stored = await ILocalFiles(store).adopt(staged, key)
         else:
             async with aclosing(staged.read()) as chunks:
-                stored = await store.write(key, chunks)
+                stored = await store.write(key, chunks, await staged.size())
         await self._forget_thumbnails(key)
         return stored
 

@@ -67,9 +67,10 @@ class IAssetStore(Interface):
     def open(key: AssetKey) -> Awaitable[IAssetReader]:
         """Open the current version for reading; `AssetNotFound`. The caller closes it."""
 
-    def write(key: AssetKey, chunks: AsyncIterator[bytes]) -> Awaitable[AssetStat]:
+    def write(key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> Awaitable[AssetStat]:
         """All of `chunks` become the asset, at once and durably, or - when `chunks` raises - nothing changes.
 
+        `size` is how many bytes they have together, for servers that want to know beforehand; the daemon always says.
         An asset of that name is replaced: readers see the old version or the new one. What `chunks` raises is raised
         here; whoever made it closes it. A cancellation may come too late to keep the old version. `NoSpace`.
         """
@@ -100,6 +101,9 @@ class IStagingFile(Interface):
 
     def read() -> AsyncGenerator[bytes, None]:
         """Everything written, from the beginning."""
+
+    def size() -> Awaitable[int]:
+        """How many bytes that is."""
 
     def free() -> Awaitable[int]:
         """The bytes that are free on the file's file system; one that does not tell has no end."""

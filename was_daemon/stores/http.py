@@ -7,6 +7,7 @@ off: redirects (they would carry the login elsewhere), cookies, and compression 
 import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +37,9 @@ from was_daemon.stores.http_body import Download, Upload
 from was_daemon.stores.http_transport import client, connection_pool
 from was_daemon.stores.progress import Watchdog
 
+_PATIENCE = 1.0
+"""Seconds a server has to ask for a body that cannot be sent twice: what curl gives it."""
+
 _REFUSALS: dict[int, AssetError] = {
     401: StoreUnavailable("the store refused the login"),
     403: StoreUnavailable("the store denied permission"),
@@ -58,6 +62,14 @@ def refusal(code: int) -> AssetError:
     return StoreFailed(
         "the store answered with a redirect" if 300 <= code < 400 else "the store answered with an error"
     )
+
+
+def http_time(text: str | None) -> float | None:
+    """Unix seconds of a date as HTTP writes it; None when it is none."""
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except ValueError:
+        return None
 
 
 @attrs.define(eq=False)
@@ -146,10 +158,16 @@ class HTTPRemote:
         self._clock = IReactorTime(reactor)
         self._login = login
         self._timeout = timeout
+        self._invites = True
         self._pool = connection_pool(persistent=True)
         self._kept = client(policy, timeout, self._pool)
         # What cannot be repeated is never sent on a connection that the server may just be closing.
         self._fresh = client(policy, timeout, connection_pool(persistent=False))
+
+    @property
+    def may_be_challenged(self) -> bool:
+        """Whether a login that the server took a moment ago may be asked for again, as those with a nonce are."""
+        return not self._login.lasting
 
     async def request(
         self, method: str, url: str, headers: dict[str, str] | None = None, upload: Upload | None = None
@@ -157,26 +175,34 @@ class HTTPRemote:
         """The server's answer, whatever its status; the body is still to be read or closed.
 
         Raises `StoreUnavailable`, `StoreFailed` or `StoreTimeout`, and what the upload's source raised. A request
-        whose connection was lost before any answer, or that has to log in first, is repeated once if it can be.
+        whose connection was lost before any answer, or that has to log in first, is repeated once if it can be. An
+        upload that could not is held back until the server has seen the rest of the request, if it takes part in that.
         """
-        repeatable = upload is None or upload.repeatable
         target = urlsplit(url).path
         lost = challenged = False
         while True:
             authorisation = self._login.authorise(method, target)
             extra = {"Authorization": authorisation} if authorisation else {}
+            if upload:
+                upload.patience = self._patience(upload)
+                extra |= {"Expect": "100-continue"} if upload.patience else {}
             try:
                 # The second time on a new connection: those that are kept may all have been lost.
-                connections = self._fresh if lost or not repeatable else self._kept
+                at_once = upload and not upload.held and not upload.patience
+                connections = self._fresh if lost or at_once else self._kept
                 answer = await self._send(connections, method, url, (headers or {}) | extra, upload)
             except (_UnansweredError, _GarbledError):
-                if lost or not repeatable:
+                if lost or not _repeatable(upload):
                     raise
                 lost = True
                 continue
             answer.repeated = lost
+            if answer.code == 417 and upload and upload.patience and upload.repeatable:
+                self._invites = False
+                continue
             offers = answer.headers.getRawHeaders("WWW-Authenticate") or []
-            if answer.code != 401 or not self._login.challenged(offers, authorisation) or challenged or not repeatable:
+            again = self._login.challenged(offers, authorisation) if answer.code == 401 else False
+            if not again or challenged or not _repeatable(upload):
                 return answer
             challenged = True
             await answer.drain()
@@ -186,6 +212,11 @@ class HTTPRemote:
     ) -> Answer:
         """`request`, for answers of which only status and headers matter."""
         return await (await self.request(method, url, headers, upload)).drain()
+
+    def _patience(self, upload: Upload) -> float | None:
+        if upload.held or upload.length is UNKNOWN_LENGTH or not self._invites:
+            return None
+        return min(_PATIENCE, self._timeout / 2)
 
     async def _send(
         self, connections: HTTPClient, method: str, url: str, headers: dict[str, str], upload: Upload | None
@@ -199,7 +230,11 @@ class HTTPRemote:
             method, url, headers=fields, data=upload, allow_redirects=False, unbuffered=True
         )
         try:
-            return _answer(f"{method} {url}", await watchdog.guard(sent), watchdog)
+            response = await watchdog.guard(sent)
+            if upload and upload.patience and upload.size and not upload.invited:
+                # One that lets us wait in vain is not waited for again.
+                self._invites = False
+            return _answer(f"{method} {url}", response, watchdog)
         except Exception as error:
             if upload and upload.answer:
                 if upload.answer.code < 300:
@@ -219,6 +254,10 @@ class HTTPRemote:
     async def close(self) -> None:
         """Close the idle connections."""
         await self._pool.closeCachedConnections()
+
+
+def _repeatable(upload: Upload | None) -> bool:
+    return upload is None or upload.repeatable
 
 
 class _UnansweredError(StoreUnavailable):

@@ -23,6 +23,10 @@ _HASHES: dict[str, Callable[[bytes], "hashlib._Hash"]] = {
 class Login(Protocol):
     """What an HTTP client asks before and after a request."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether what a server accepted once it will accept again."""
+
     def authorise(self, method: str, target: str) -> str | None:
         """The `Authorization` header of a request for `target`, the path as it is sent; None for no header."""
 
@@ -35,6 +39,7 @@ class FixedLogin:
     """The same header every time: a bearer token (RFC 6750), or None for nobody."""
 
     header: str | None = attrs.field(repr=False)
+    lasting = True
 
     def authorise(self, method: str, target: str) -> str | None:
         """See `Login`."""
@@ -53,6 +58,11 @@ class PasswordLogin:
         self._password = password
         self._basic = False
         self._digest: Digest | None = None
+
+    @property
+    def lasting(self) -> bool:
+        """See `Login`. A nonce does not last."""
+        return self._digest is None
 
     def authorise(self, method: str, target: str) -> str | None:
         """See `Login`."""

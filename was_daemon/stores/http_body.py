@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -18,8 +18,8 @@ from was_daemon.stores.progress import Watchdog
 READ_AHEAD = 1 << 20
 """Bytes of an upload that are collected before it is sent: most are then complete, and can be sent twice."""
 
-_PIECE = 1 << 18
-"""Bytes written at a time: each piece that leaves is progress, also on a slow line."""
+_PIECE = 1 << 19
+"""Bytes written at a time: each piece that leaves is progress, also on a slow line. What staging files give is one."""
 
 _HIGH_WATER = 1 << 19
 """Bytes of a response that wait for their reader before the server has to."""
@@ -29,8 +29,8 @@ _HIGH_WATER = 1 << 19
 class Upload:
     """A request's body. Made by `Upload.of`, or of bytes alone."""
 
-    def __init__(self, head: bytes, rest: AsyncIterator[bytes] | None = None) -> None:
-        self.length = UNKNOWN_LENGTH if rest else len(head)
+    def __init__(self, head: bytes, rest: AsyncIterator[bytes] | None = None, length: int | None = None) -> None:
+        self.length = len(head) if rest is None else UNKNOWN_LENGTH if length is None else length
         self.size = 0
         """Bytes produced so far."""
         self.error: BaseException | None = None
@@ -38,31 +38,46 @@ class Upload:
         self.answer: IResponse | None = None
         """What the server said before it had everything."""
         self.watchdog: Watchdog | None = None
+        self.patience: float | None = None
+        """Seconds to wait until the server asks for the body (RFC 9110, 10.1.1); None to send it at once."""
+        self.invited = False
+        """Whether the server asked for it."""
+        self._invitation: Deferred[None] = Deferred()
         self._head = head
         self._rest = rest
         self._resumed: Deferred[None] | None = None
         self._stopped = False
 
     @classmethod
-    async def of(cls, chunks: AsyncIterator[bytes]) -> "Upload":
-        """The body that consists of `chunks`; raises what they raise. Whoever made them closes them."""
+    async def of(cls, chunks: AsyncIterator[bytes], size: int | None = None) -> "Upload":
+        """The body that consists of `chunks`, `size` bytes if that is known; raises what they raise.
+
+        Whoever made them closes them. A body of unknown size is sent chunked, which not every server understands. One
+        that turns out to be of another size is not sent whole, and the request fails.
+        """
         head: list[bytes] = []
-        size = 0
+        collected = 0
         async for chunk in chunks:
             head.append(chunk)
-            size += len(chunk)
-            if size > READ_AHEAD:
-                return cls(b"".join(head), chunks)
+            collected += len(chunk)
+            if collected > READ_AHEAD:
+                return cls(b"".join(head), chunks, size)
         return cls(b"".join(head))
 
     @property
-    def repeatable(self) -> bool:
-        """Whether the body can be sent a second time."""
+    def held(self) -> bool:
+        """Whether all of the body is here."""
         return self._rest is None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the body can be sent once more: it is held, or nothing of it has left yet."""
+        return self.held or not self.size
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See `IBodyProducer`."""
         self.size, self.error, self.answer, self._resumed, self._stopped = 0, None, None, None, False
+        self.invited, self._invitation = False, Deferred()
         done: Deferred[None] = Deferred(lambda _: producing.cancel())
 
         def finish(outcome: Failure | None) -> None:
@@ -76,7 +91,18 @@ class Upload:
         producing.addBoth(finish)
         return done
 
+    def invite(self) -> None:
+        """The server asks for the body."""
+        self.invited = True
+        self._invite()
+
+    def _invite(self) -> None:
+        if not self._invitation.called:
+            self._invitation.callback(None)
+
     async def _produce(self, consumer: IConsumer) -> None:
+        if self.patience is not None:
+            await self._expect(self.patience)
         await self._write(consumer, self._head)
         if self._rest is None:
             return
@@ -85,6 +111,17 @@ class Upload:
             await self._write(consumer, chunk)
             self._rested()
         self._progressed()
+
+    async def _expect(self, seconds: float) -> None:
+        from twisted.internet import reactor
+
+        # Some servers know nothing of invitations.
+        waiting = IReactorTime(reactor).callLater(seconds, self._invite)
+        try:
+            await self._invitation
+        finally:
+            if waiting.active():
+                waiting.cancel()
 
     async def _write(self, consumer: IConsumer, chunk: bytes) -> None:
         self._progressed()

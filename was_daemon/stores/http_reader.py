@@ -3,21 +3,17 @@
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from email.utils import parsedate_to_datetime
 
 from zope.interface import implementer
 
 from was_daemon.errors import StoreFailed
 from was_daemon.interfaces import AssetStat, IAssetReader
-from was_daemon.stores.http import Answer
+from was_daemon.stores.http import Answer, http_time
 
 
 def asset_stat(answer: Answer, size: int) -> AssetStat:
     """The version that a response's headers describe; `StoreFailed` when they do not tell versions apart."""
-    try:
-        modified = parsedate_to_datetime(answer.header("Last-Modified") or "").timestamp()
-    except ValueError:
-        modified = 0.0
+    modified = http_time(answer.header("Last-Modified")) or 0.0
     # Apache calls its tag weak for a second after every change; what it is made of stays the same.
     tag = (answer.header("ETag") or "").removeprefix("W/").strip('"')
     if not tag and not modified:

@@ -10,7 +10,8 @@ from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.logger import Logger, LogPublisher
+from twisted.web._newclient import STATUS, HTTP11ClientProtocol, Request
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
@@ -26,6 +27,8 @@ _IDLE = 4
 
 _BUFFER = 1 << 18
 """Bytes read from or written to a connection at a time: more than Twisted's 64 and 128 KiB, for fewer turns."""
+
+_SILENT = Logger(observer=LogPublisher())
 
 
 def connection_pool(persistent: bool) -> HTTPConnectionPool:
@@ -76,27 +79,39 @@ class _Uncompressed:
 
 
 class _Connection(HTTP11ClientProtocol):
-    """A connection on which a server may answer before it has the whole upload.
+    """A connection on which a server may answer before it has the whole upload, and ask for it.
 
     Twisted goes on sending to a server that has long said no, and when that server then closes the connection, its
-    answer is lost.
+    answer is lost. Of "100 Continue" it says only, and always, that it is ignored.
     """
 
     transport: Any
+    _latest: Request | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self.transport.bufferSize = self.transport.SEND_LIMIT = _BUFFER
 
     def request(self, request: Request) -> Deferred[IResponse]:
+        self._latest = request
         finished = super().request(request)
-        if isinstance(request.bodyProducer, Upload) and self._responseDeferred:
-            self._responseDeferred.addCallback(self._answered, request.bodyProducer)
+        if isinstance(request.bodyProducer, Upload) and self._parser and self._responseDeferred:
+            self._parser._log = _SILENT
+            self._responseDeferred.addCallback(self._answered, request)
         return finished
 
-    def _answered(self, response: IResponse, upload: Upload) -> IResponse:
-        if self.state.startswith("TRANSMITTING"):
-            upload.answer = response
+    def dataReceived(self, data: bytes) -> None:
+        asked = self._latest
+        super().dataReceived(data)
+        # Something came that was no answer. At worst it is half of one's first line, and the body goes out too early.
+        unanswered = asked is self._latest and self._parser and self._parser.state == STATUS
+        if unanswered and asked and isinstance(asked.bodyProducer, Upload):
+            asked.bodyProducer.invite()
+
+    def _answered(self, response: IResponse, request: Request) -> IResponse:
+        # Whoever waited for the answer may have sent the next request already.
+        if self._latest is request and self.state.startswith("TRANSMITTING"):
+            request.bodyProducer.answer = response
             self.transport.abortConnection()
         return response
 

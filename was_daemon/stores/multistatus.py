@@ -10,6 +10,7 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyped]
 
 from was_daemon.errors import StoreFailed
+from was_daemon.stores.http import http_time
 
 
 @attrs.frozen
@@ -19,6 +20,8 @@ class Entry:
     path: bytes
     """As the server spells it, without percent-encoding."""
     is_directory: bool
+    modified: float | None
+    """In Unix seconds, if the server was asked and says."""
 
 
 class Listing:
@@ -33,6 +36,7 @@ class Listing:
         self._open: list[str] = []
         self._href = ""
         self._is_directory = False
+        self._modified = ""
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the response; none at all for its end."""
@@ -53,7 +57,7 @@ class Listing:
         """An element begins; called by the parser."""
         self._open.append(tag)
         if tag == "{DAV:}response":
-            self._href, self._is_directory = "", False
+            self._href, self._is_directory, self._modified = "", False, ""
         elif self._open[-2:] == ["{DAV:}resourcetype", "{DAV:}collection"]:
             self._is_directory = True
 
@@ -61,12 +65,15 @@ class Listing:
         """Text; called by the parser."""
         if self._open[-2:] == ["{DAV:}response", "{DAV:}href"]:
             self._href += text
+        elif self._open[-1:] == ["{DAV:}getlastmodified"]:
+            self._modified += text
 
     def end(self, tag: str) -> None:
         """An element ends; called by the parser."""
         self._open.pop()
         if tag == "{DAV:}response":
-            self._entries.append(Entry(unquote_to_bytes(urlsplit(self._href.strip()).path), self._is_directory))
+            path = unquote_to_bytes(urlsplit(self._href.strip()).path)
+            self._entries.append(Entry(path, self._is_directory, http_time(self._modified)))
 
     def close(self) -> None:
         """The document ends; called by the parser."""

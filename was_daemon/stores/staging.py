@@ -52,6 +52,10 @@ class StagingFile:
             yield chunk
             offset += len(chunk)
 
+    async def size(self) -> int:
+        """See `IStagingFile`."""
+        return await self._threads.run(self._size)
+
     def discard(self) -> None:
         """See `IStagingFile`."""
         if self._open:
@@ -98,6 +102,11 @@ class StagingFile:
         with self._lock:
             self._check_open()
             return os.pread(self._fd, CHUNK, offset)
+
+    def _size(self) -> int:
+        with self._lock:
+            self._check_open()
+            return os.fstat(self._fd).st_size
 
     def remove(self) -> None:
         """What `discard` does, in the calling thread; blocks."""

@@ -175,6 +175,13 @@ class StoreContract:
             assert await read_asset(store, original("odd.bin")) == content
 
     @promise
+    async def test_what_is_written_with_its_size_told_comes_back_whole(self, store: IAssetStore) -> None:
+        for size in (0, 1, 65_537, 3_000_001):
+            content = payload(size, seed=size)
+            assert (await store.write(original("told.bin"), chunked(content), size)).size == size
+            assert await read_asset(store, original("told.bin")) == content
+
+    @promise
     async def test_a_big_asset_streams_through_without_being_held(self, store: IAssetStore) -> None:
         block = payload(65_537)
         peak = before = _resident_bytes()
@@ -188,7 +195,7 @@ class StoreContract:
                 peak = max(peak, _resident_bytes())
                 yield chunk
 
-        stat = await store.write(original("big.bin"), many())
+        stat = await store.write(original("big.bin"), many(), self.big)
         reader = await store.open(original("big.bin"))
         async with aclosing(reader.read()) as chunks:
             async for chunk in chunks:
@@ -345,9 +352,10 @@ class StoreContract:
 
     @promise
     async def test_an_upload_that_breaks_off_leaves_nothing_where_nothing_was(self, store: IAssetStore) -> None:
-        for content in (b"", payload(1_000_000)):
-            with pytest.raises(Interrupted):
-                await store.write(original("never.bin"), _breaks_off(content))
+        for content in (b"", payload(1_000_000), payload(5_000_000)):
+            for size in (None, len(content) + 1_000_000):
+                with pytest.raises(Interrupted):
+                    await store.write(original("never.bin"), _breaks_off(content), size)
         with pytest.raises(AssetNotFound):
             await store.stat(original("never.bin"))
         assert await collect(store.list("", Kind.ORIGINAL)) == []
@@ -568,8 +576,8 @@ class StoreContract:
     @promise
     async def test_the_check_of_a_store_in_use_finds_nothing_and_leaves_nothing(self, store: IAssetStore) -> None:
         await store.write(original("mine.jpg"), chunked(b"mine"))
-        problems = [result for result in await collect(check_live(store, "")) if result[1] is not None]
-        assert problems == []
+        outcomes = await collect(check_live(store, ""))
+        assert [outcome for outcome in outcomes if outcome.problem is not None or not outcome.tried] == []
         assert await _names(store) == ["mine.jpg"]
 
     # -- servers that go away ------------------------------------------------------------------------------------------

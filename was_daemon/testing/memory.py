@@ -27,7 +27,7 @@ class MemoryStore:
     async def open(self, key: AssetKey) -> HeldReader:
         return self._find(key)
 
-    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AssetStat:
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         content = b"".join([chunk async for chunk in chunks])
         etag = hashlib.sha256(f"{next(self._versions)} {key}".encode()).hexdigest()[:16]
         stat = AssetStat(size=len(content), modified=time.time(), etag=etag)

@@ -217,7 +217,7 @@ class Thumbnails:
     async def _store(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> AssetStat:
         if not ILocalFiles.providedBy(store):
             async with aclosing(staged.read()) as chunks:
-                return await store.write(thumbnail, chunks)
+                return await store.write(thumbnail, chunks, await staged.size())
         stored = await ILocalFiles(store).adopt(staged, thumbnail)
         if self._evictor:
             self._evictor.added(ILocalFiles(store), stored.size)

@@ -48,8 +48,8 @@ class RestDAMStore:
     async def open(self, key: AssetKey) -> IAssetReader:
         return HTTPReader(lambda headers: self._remote.request("GET", self._url(key), headers), await self.stat(key))
 
-    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AssetStat:
-        upload = await Upload.of(chunks)
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
+        upload = await Upload.of(chunks, size)
         return asset_stat(await self._call("PUT", key, upload), upload.size)
 
     async def delete(self, key: AssetKey) -> None:
