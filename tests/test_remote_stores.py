@@ -311,6 +311,8 @@ class TestSeveralStores:
             "stores": stores,
             "collections": {"mode": "map", "store": "far", "map": places},
             "thumbnails": {"store": "near"},
+            # All of the disk is less than what is left free otherwise.
+            "limits": {"min_free": 0},
         }
         daemon = Daemon(tmp_path_factory.mktemp("several"), config).start()
         yield daemon
