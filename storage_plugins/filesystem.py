@@ -222,7 +222,7 @@ class FilesystemStore:
 
     async def close(self) -> None:
         """See `IAssetStore`."""
-        self._threads.close()
+        await self._threads.close()
 
 
 class _OtherDeviceError(Exception):

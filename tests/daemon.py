@@ -143,13 +143,18 @@ class Daemon:
         self._end(signal.SIGKILL)
 
     def _end(self, signal_number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal_number)
+            self.wait()
+
+    def wait(self) -> int:
+        """Wait until the daemon has ended, and its workers with it; what it ended with."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal_number)
+        assert process is not None
         try:
-            process.wait(_PATIENCE)
+            code = process.wait(_PATIENCE)
             eventually(lambda: not _session(process.pid), "for the workers to end")
+            return code
         finally:
             for left in _session(process.pid):
                 os.kill(left, signal.SIGKILL)

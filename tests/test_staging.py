@@ -67,7 +67,7 @@ def as_an_ordinary_user() -> Iterator[None]:
 async def threads() -> AsyncIterator[DiskThreads]:
     threads = DiskThreads("test")
     yield threads
-    threads.close()
+    await threads.close()
 
 
 @pytest.fixture

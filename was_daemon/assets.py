@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
@@ -26,6 +28,8 @@ _ATTEMPTS = 5
 class Assets:
     """The assets of all collections. Every method raises what the store it touches raises."""
 
+    _log = Logger()
+
     def __init__(
         self,
         collections: Collections,
@@ -44,6 +48,7 @@ class Assets:
         self._unreadable = Refusals()
         self._overwrite = overwrite
         self._warm = warm
+        self._warming: set[Deferred[None]] = set()
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
@@ -126,8 +131,24 @@ class Assets:
         """
         stored = await self._locks.run(key, lambda: self._put(key, staged))
         if self._warm and not self._collections.place(key).makes_thumbnails:
-            Deferred.fromCoroutine(self._thumbnails.warm(key, self._warm))
+            self._begin_warming(key)
         return stored
+
+    def _begin_warming(self, key: AssetKey) -> None:
+        task = Deferred.fromCoroutine(self._thumbnails.warm(key, self._warm))
+        self._warming.add(task)
+
+        def end(outcome: Failure | None) -> None:
+            self._warming.discard(task)
+            if isinstance(outcome, Failure) and not outcome.check(CancelledError):
+                self._log.failure("Could not warm {key}", outcome, key=key)
+
+        task.addBoth(end)
+
+    def withdraw(self) -> None:
+        """Give up what is done for no request; what a worker is at already is let finish."""
+        for task in list(self._warming):
+            task.cancel()
 
     async def _put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
         store = self._collections.place(key).store

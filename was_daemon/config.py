@@ -60,6 +60,7 @@ class ServerSettings:
     overwrite: bool = True
     max_upload: Size = _MAX_UPLOAD
     trusted_proxies: list[Network] = attrs.field(factory=list)
+    shutdown_grace: float = 30.0
 
 
 @attrs.frozen
@@ -314,6 +315,7 @@ class _Loader:
             ("limits.idle_timeout", limits.idle_timeout, 0.001),
             ("limits.min_rate", limits.min_rate, 1),
             ("limits.pending_uploads", limits.pending_uploads, 1),
+            ("server.shutdown_grace", server.shutdown_grace, 0),
             ("thumbnails.workers", thumbnails.workers, 1),
             ("thumbnails.max_scale", thumbnails.max_scale, 1),
             ("thumbnails.max_pixels", thumbnails.max_pixels, 1),

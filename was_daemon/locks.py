@@ -26,19 +26,30 @@ class KeyLocks(Generic[K]):
 
     def __init__(self) -> None:
         self._locks: dict[K, _Counted] = {}
+        self._under_way: set[Deferred[Any]] = set()
 
     def run(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> Deferred[T]:
         """Do `work` while holding the lock of `key`, to its end: cancelling the Deferred does not stop it half-way."""
         done: Deferred[T] = Deferred()
 
         def deliver(outcome: T | Failure) -> None:
+            self._under_way.discard(task)
             if not done.called:
                 done.callback(outcome)
             elif isinstance(outcome, Failure):
                 self._log.failure("Failed, and nobody waits for it any more", outcome)
 
-        Deferred.fromCoroutine(self._run(key, work)).addBoth(deliver)
+        task = Deferred.fromCoroutine(self._run(key, work))
+        self._under_way.add(task)
+        task.addBoth(deliver)
         return done
+
+    async def settled(self) -> None:
+        """Wait until all work that `run` has begun before is done."""
+        for task in list(self._under_way):
+            ended: Deferred[None] = Deferred()
+            task.chainDeferred(ended)
+            await ended
 
     async def _run(self, key: K, work: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
         async with self.holding(key):

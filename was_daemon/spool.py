@@ -28,7 +28,7 @@ class Spool:
 
     def __init__(self, root: Path, max_size: int) -> None:
         self._root = root
-        self._max_size = max_size
+        self.max_size = max_size
         self._threads = DiskThreads(f"spool {root}", place="spool")
         self._locks: KeyLocks[AssetKey] = KeyLocks()
         self._sizes: OrderedDict[str, int] = OrderedDict()
@@ -107,7 +107,7 @@ class Spool:
         return name
 
     def _evict(self) -> None:
-        excess = sum(self._sizes.values()) - self._max_size
+        excess = sum(self._sizes.values()) - self.max_size
         for name in [name for name in self._sizes if not self._in_use[name]]:
             if excess <= 0:
                 return
@@ -125,7 +125,7 @@ class Spool:
 
     async def close(self) -> None:
         """End the threads."""
-        self._threads.close()
+        await self._threads.close()
 
 
 def _copy_name(store: IAssetStore, key: AssetKey, etag: str) -> str:

@@ -19,8 +19,8 @@ from twisted.logger import (
 
 from was_daemon import __version__, tokens
 from was_daemon.config import ConfigError, Settings, load
+from was_daemon.graph import create_stores
 from was_daemon.interfaces import IAssetStore
-from was_daemon.service import create_stores
 from was_daemon.testing.live import Outcome, check_live
 
 _CONFIG = click.option("--config", "-c", type=click.Path(path_type=Path), help="The daemon's configuration.")

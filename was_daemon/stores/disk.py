@@ -6,7 +6,9 @@ Every store on a disk has threads of its own: a mount that hangs holds up the re
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -34,6 +36,12 @@ def translated(error: OSError, place: str = "store") -> AssetError:
     return StoreUnavailable(f"the {place} cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
 
 
+class _ThreadPool(ThreadPool):
+    """Threads that do not keep the process alive: a disk that hangs must not keep the daemon from ending."""
+
+    threadFactory = staticmethod(partial(Thread, daemon=True))  # type: ignore[assignment]  # it only calls it
+
+
 class DiskThreads:
     """Threads for one disk, started when first needed and ended by `close`."""
 
@@ -42,7 +50,7 @@ class DiskThreads:
     def __init__(self, name: str, place: str = "store", size: int = 16) -> None:
         self._name = name
         self._place = place
-        self._pool = ThreadPool(0, size, name)
+        self._pool = _ThreadPool(0, size, name)
         self._closed = False
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -85,11 +93,22 @@ class DiskThreads:
                 self._log.error("{name}: {error}", name=self._name, error=error)
             raise answer from error
 
-    def close(self) -> None:
-        """End the threads, after the calls under way; later calls are made at once."""
+    def close(self) -> Deferred[None]:
+        """End the threads; fires when the calls under way have ended. Later calls are made at once."""
+        from twisted.internet import reactor
+
         self._closed = True
-        if self._pool.started:
+        ended: Deferred[None] = Deferred()
+        if not self._pool.started:
+            ended.callback(None)
+            return ended
+
+        def stop() -> None:
             self._pool.stop()
+            IReactorFromThreads(reactor).callFromThread(ended.callback, None)
+
+        Thread(target=stop, name=f"end of {self._name}", daemon=True).start()
+        return ended
 
 
 def sync_directory(path: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import aclosing, suppress
 from itertools import chain
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from was_daemon.collections import Collections
@@ -69,10 +70,14 @@ class Thumbnails:
         self._large_scales: dict[ILocalFiles, list[int]] = {}
         self._refusals = Refusals()
 
-    async def start(self) -> None:
+    async def start(self, before: "Thumbnails | None" = None) -> None:
         """Look through what there is: for thumbnails larger than those made here, so that deletes find them, and for
-        more than may be kept."""
+        more than may be kept. What `before` knows already is taken from it."""
+        if before and before._max_scale == self._max_scale:
+            self._large_scales.update(before._large_scales)
         for files in self._collections.local_thumbnails():
+            if files in self._large_scales:
+                continue
             try:
                 large = await files.in_thread(scales_above, files, self._max_scale)
                 self._large_scales[files] = large
@@ -80,8 +85,14 @@ class Thumbnails:
                     self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
             except AssetError as error:
                 self._log.error("Could not look through the thumbnails: {error}", error=error)
-        if self._evictor:
+        if self._evictor and not (before and before._evictor is self._evictor):
             await self._evictor.start()
+
+    async def settled(self) -> None:
+        """Wait until all thumbnails that are being made are made."""
+        for making in set(self._making.values()):
+            with suppress(AssetError, CancelledError):
+                await making.join()
 
     async def find(self, key: AssetKey, original: AssetStat, scale: int) -> IAssetReader | None:
         """Open the thumbnail of this version of `key` if there is one; the caller closes it."""

@@ -35,6 +35,10 @@ class Evictor:
         self._uses: OrderedDict[str, float] = OrderedDict()
         self._tended: set[ILocalFiles] = set()
 
+    def does_the_same_as(self, other: "Evictor") -> bool:
+        """Whether both keep the same stores within the same size."""
+        return self._max_size == other._max_size and self._sizes.keys() == other._sizes.keys()
+
     async def start(self) -> None:
         """Measure what there is, and evict what is too much."""
         for store in self._sizes:

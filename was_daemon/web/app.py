@@ -20,6 +20,7 @@ from was_daemon.web.admission import Admission, UploadLimits
 from was_daemon.web.downloads import send_asset
 from was_daemon.web.errors import answer_error
 from was_daemon.web.protocol import AssetRequest
+from was_daemon.web.requests import Requests
 from was_daemon.web.status import status_page
 from was_daemon.web.uploads import Upload, parse_fields, read_form
 
@@ -38,8 +39,13 @@ _ENDPOINTS = {
 class AssetResource(KleinResource):
     """The root of the site."""
 
+    def __init__(self, app: Klein) -> None:
+        super().__init__(app)
+        self.requests = Requests()
+
     def render(self, request: IRequest) -> Any:
         """Find the route and call it."""
+        self.requests.begin(request)
         path = b"/" + b"/".join(request.postpath).lstrip(b"/")
         if path in _CROSS_ORIGIN or path.startswith(b"/static/"):
             # Also when no route matches: a browser does not show an error without it.

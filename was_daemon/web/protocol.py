@@ -20,6 +20,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from was_daemon.web.body import Body
+from was_daemon.web.leave import OpenConnections
 from was_daemon.web.limits import ConnectionLimits, Connections
 
 _LINGER_SECONDS = 30
@@ -111,8 +112,9 @@ class AssetRequest(Request):
             headers.setRawHeaders(b"X-Timestamp", [b"%d" % time.time()])
             headers.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
             if not self.body.complete:
-                headers.setRawHeaders(b"Connection", [b"close"])
                 self.channel.persistent = False
+            if not self.channel.persistent:
+                headers.setRawHeaders(b"Connection", [b"close"])
         super().write(data)
 
     def finish(self) -> None:
@@ -152,6 +154,7 @@ class AssetChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """Wait for a request, not for ever."""
         super().connectionMade()
+        self.site.open_connections.opened(self)
         if self.site.is_too_many(self):
             self._refuse(
                 b"503 Service Unavailable\r\nRetry-After: 5", b"there are too many connections from this address"
@@ -189,7 +192,9 @@ class AssetChannel(HTTPChannel):
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """Whether another request may follow this one."""
         self._requests += 1
-        if self._requests < _MAX_REQUESTS:
+        open_connections = self.site.open_connections
+        open_connections.used(self)
+        if self._requests < _MAX_REQUESTS and not open_connections.leaving:
             return bool(super().checkPersistence(request, version))
         request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         return False
@@ -219,6 +224,7 @@ class AssetChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is closed."""
         self._stop_awaiting_headers()
+        self.site.open_connections.closed(self)
         self.site.forget(self)
         super().connectionLost(reason)
 
@@ -280,6 +286,7 @@ class AssetSite(Site):
         self.limits = limits or ConnectionLimits()
         super().__init__(resource, timeout=self.limits.idle_timeout, **kwargs)
         self._connections = Connections(self.limits.per_address, proxies)
+        self.open_connections = OpenConnections()
 
     def is_too_many(self, channel: AssetChannel) -> bool:
         """Whether the new connection is one too many of its address."""

@@ -1,0 +1,50 @@
+"""Where the daemon listens."""
+
+from twisted.application import strports
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from was_daemon.web.protocol import AssetSite
+
+_log = Logger()
+
+_BACKLOG = 1024
+"""Connections that wait to be accepted; the system may allow fewer."""
+
+
+class Listening(Service):
+    """Listens on one endpoint from the start of the daemon, or ends it with a line that says why not."""
+
+    def __init__(self, description: str, site: AssetSite) -> None:
+        from twisted.internet import reactor
+
+        self._description = description
+        self._port = strports.service(_with_backlog(description), site, reactor)
+
+    def privilegedStartService(self) -> None:
+        """Listen, while there is still the privilege for a port below 1024."""
+        try:
+            self._port.privilegedStartService()
+        except CannotListenError as error:
+            _log.critical("Cannot listen on {description}: {error}", description=self._description, error=error)
+            raise SystemExit(f"Cannot listen on {self._description}: {error}") from None
+
+    def startService(self) -> None:
+        """See `Service`."""
+        super().startService()
+        self._port.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening."""
+        super().stopService()
+        return maybeDeferred(self._port.stopService)
+
+
+def _with_backlog(description: str) -> str:
+    """Let a crowd of clients wait to be accepted: one who finds no room tries again only a second later."""
+    kind = description.partition(":")[0]
+    if kind not in ("tcp", "tcp6", "ssl", "unix") or ":backlog=" in description:
+        return description
+    return f"{description}:backlog={_BACKLOG}"

@@ -1,0 +1,66 @@
+"""Taking leave of clients when the daemon stops."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ITCPTransport
+from twisted.web.http import HTTPChannel
+
+
+class OpenConnections:
+    """The open connections of one site."""
+
+    def __init__(self) -> None:
+        self.leaving = False
+        self._open: set[HTTPChannel] = set()
+        self._unused: set[HTTPChannel] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    def opened(self, channel: HTTPChannel) -> None:
+        """Note a new connection."""
+        self._open.add(channel)
+        self._unused.add(channel)
+
+    def used(self, channel: HTTPChannel) -> None:
+        """Note that a request has arrived on a connection."""
+        self._unused.discard(channel)
+
+    def closed(self, channel: HTTPChannel) -> None:
+        """Note the end of a connection."""
+        self._open.discard(channel)
+        self._unused.discard(channel)
+        if not self._open:
+            waiting, self._waiting = self._waiting, []
+            for waiter in waiting:
+                waiter.callback(None)
+
+    def leave(self) -> None:
+        """Close the connections that wait for another request; each of the others closes after its answer.
+
+        A connection without any request yet is left open: whoever opened it this moment is about to send one, and
+        would take its end for a failure. `close_unused` ends these, too.
+        """
+        self.leaving = True
+        for channel in list(self._open):
+            if channel.requests:
+                channel.persistent = False
+            elif channel not in self._unused:
+                channel.loseConnection()
+
+    def close_unused(self) -> None:
+        """Close the connections on which no request has begun."""
+        for channel in list(self._unused):
+            if not channel.requests:
+                channel.loseConnection()
+
+    def abort(self) -> None:
+        """Cut all connections."""
+        for channel in list(self._open):
+            ITCPTransport(channel.transport).abortConnection()
+
+    def gone(self) -> Deferred[None]:
+        """Wait until no connection is open."""
+        waiter: Deferred[None] = Deferred(self._waiting.remove)
+        if self._open:
+            self._waiting.append(waiter)
+        else:
+            waiter.callback(None)
+        return waiter
