@@ -7,7 +7,7 @@ that another server would mind.
 import errno
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -18,9 +18,10 @@ import attrs
 from zope.interface import implementer
 
 from was_daemon.errors import AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, INeighbours, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.disk import DiskThreads, make_directory, sync_directory
+from was_daemon.stores.neighbours import Presence
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.staging import CHUNK, DIRECTORY, StagingFile, remove_stale, stage
 
@@ -94,7 +95,7 @@ class FileReader:
                 os.close(self._fd)
 
 
-@implementer(IAssetStore, ILocalFiles)
+@implementer(IAssetStore, ILocalFiles, INeighbours)
 class FilesystemStore:
     """Assets as files below `root`."""
 
@@ -102,6 +103,7 @@ class FilesystemStore:
         self._root = root
         self._layout = layout
         self._threads = DiskThreads(f"disk {root}")
+        self._presence: Presence | None = None
 
     def __str__(self) -> str:
         return f"files in {self._root}"
@@ -198,6 +200,12 @@ class FilesystemStore:
             is_kind = path.name in _KINDS and path != self._root
             subdirectories[:] = [] if is_kind else [name for name in subdirectories if not name.startswith(".")]
 
+    async def neighbours(self) -> Sequence[str]:
+        """See `INeighbours`."""
+        if self._presence is None:
+            self._presence = await self._threads.acquire(Presence.end, Presence, self._root)
+        return await self._threads.run(self._presence.others)
+
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """See `ILocalFiles`."""
         directory = self._root / near.collection / near.kind.value if near else self._root
@@ -222,6 +230,9 @@ class FilesystemStore:
 
     async def close(self) -> None:
         """See `IAssetStore`."""
+        if self._presence:
+            await self._threads.run(self._presence.end)
+            self._presence = None
         await self._threads.close()
 
 

@@ -9,7 +9,7 @@ A store provides `IAssetStore`. What else it can do it says by providing one of 
 # ruff: noqa: N805
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -138,6 +138,16 @@ class ILocalFiles(Interface):
 
     def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Call a blocking `function` in one of the store's threads. OSErrors are raised as the store's errors."""
+
+
+class INeighbours(Interface):
+    """A store that can tell which daemons use it."""
+
+    def neighbours() -> Awaitable[Sequence[str]]:
+        """Tell the others, until `IAssetStore.close`, that this process uses the store; fires with who they are.
+
+        Each is named as an operator may find it: "process 12 on assets.example.org".
+        """
 
 
 class IRedirects(Interface):

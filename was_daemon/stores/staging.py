@@ -4,7 +4,6 @@ A staging file lies in a `.staging` directory - a name no asset can have - on th
 locked by the process that fills it. What is found there without a lock belongs to nobody any more.
 """
 
-import fcntl
 import os
 import sys
 import time
@@ -19,12 +18,15 @@ from zope.interface import implementer
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IStagingFile
 from was_daemon.stores.disk import DiskThreads, make_directory, sync_directory
+from was_daemon.stores.locking import FileLock, create_locked, try_lock
 
 DIRECTORY = ".staging"
 CHUNK = 1 << 19
 """Bytes read or written at a time: large enough that the thread hop costs nothing, small enough for many at once."""
 
 _IOV_MAX = 1024
+
+_STALE_SECONDS = 24 * 3600
 
 _log = Logger()
 
@@ -127,21 +129,14 @@ class StagingFile:
 def stage(threads: DiskThreads, directory: Path) -> StagingFile:
     """Create a staging file in `directory`, which is created when missing; blocks."""
     make_directory(directory)
-    while True:
-        path = directory / uuid4().hex
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(fd).st_nlink:
-                return StagingFile(threads, path, fd)
-        except BlockingIOError:
-            pass
-        # Somebody who cleans up saw the file before it was locked, and takes it for a stale one.
-        os.close(fd)
+    return StagingFile(threads, *create_locked(lambda: directory / uuid4().hex))
 
 
 def remove_stale(directory: Path) -> int:
-    """Remove the files in a staging directory that no process is writing; returns how many. Blocks."""
+    """Remove the files in a staging directory that no process has open; returns how many. Blocks.
+
+    Where files cannot be locked, those go that nobody has written to for a day.
+    """
     return sum(_remove_unlocked(path) for path in directory.iterdir()) if directory.is_dir() else 0
 
 
@@ -154,10 +149,11 @@ def _remove_unlocked(path: Path) -> bool:
         _log.warn("What is {path}? {error}", path=path, error=error)
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = try_lock(fd)
+        is_recent = time.time() - os.fstat(fd).st_mtime < _STALE_SECONDS
+        if lock is FileLock.THEIRS or (lock is FileLock.UNSUPPORTED and is_recent):
+            return False
         path.unlink(missing_ok=True)
-    except BlockingIOError:
-        return False
+        return True
     finally:
         os.close(fd)
-    return True

@@ -1,0 +1,45 @@
+"""Files that are locked for as long as a process has them open."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+_UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""What file systems without locks say, such as NFS without its lock service."""
+
+
+class FileLock(Enum):
+    """What came of an attempt to lock a file."""
+
+    OURS = "ours"
+    THEIRS = "theirs"
+    UNSUPPORTED = "unsupported"
+
+
+def try_lock(fd: int) -> FileLock:
+    """Lock an open file, if nobody else has locked it; other OSErrors are raised."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return FileLock.THEIRS
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        return FileLock.UNSUPPORTED
+    return FileLock.OURS
+
+
+def create_locked(new_path: Callable[[], Path]) -> tuple[Path, int]:
+    """Create a file, open for reading and writing, and lock it where that is possible; its path and descriptor.
+
+    `new_path` makes a path that is not taken, anew when somebody who cleans up saw the file before it was locked.
+    """
+    while True:
+        path = new_path()
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        if try_lock(fd) is not FileLock.THEIRS and os.fstat(fd).st_nlink:
+            return path, fd
+        os.close(fd)

@@ -1,0 +1,44 @@
+"""The daemons that use one directory, each known to the others by a locked file in it."""
+
+import os
+import re
+import socket
+from pathlib import Path
+from uuid import uuid4
+
+from was_daemon.stores.locking import create_locked
+from was_daemon.stores.staging import remove_stale
+
+DIRECTORY = ".daemons"
+
+_PROCESS = uuid4().hex
+"""Tells this process from others that have its number, in another container for instance."""
+
+_NAME = re.compile(r"(?P<number>[0-9]+)@(?P<host>.+)-(?P<process>[0-9a-f]{32})-[0-9a-f]{32}")
+
+
+class Presence:
+    """Says that this process uses the directory `root`, until `end`. Everything here blocks."""
+
+    def __init__(self, root: Path) -> None:
+        self._directory = root / DIRECTORY
+        self._directory.mkdir(exist_ok=True)
+        self._path, self._fd = create_locked(self._new_path)
+
+    def _new_path(self) -> Path:
+        return self._directory / f"{os.getpid()}@{socket.gethostname()}-{_PROCESS}-{uuid4().hex}"
+
+    def others(self) -> list[str]:
+        """The other processes that use the directory, such as "process 12 on assets.example.org".
+
+        What killed ones left is removed. A file system without locks keeps that for a day, and others are told of it.
+        """
+        remove_stale(self._directory)
+        names = filter(None, (_NAME.fullmatch(path.name) for path in self._directory.iterdir()))
+        others = [name for name in names if name["process"] != _PROCESS]
+        return sorted({f"process {name['number']} on {name['host']}" for name in others})
+
+    def end(self) -> None:
+        """Stop saying so."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._fd)
