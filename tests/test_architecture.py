@@ -83,7 +83,8 @@ def test_what_is_pure_needs_no_reactor(module: str) -> None:
 
 
 STORE = "was_daemon.stores", "storage_plugins"
-ABOVE_ASSETS = "was_daemon.web", "was_daemon.config", "was_daemon.service", "was_daemon.cli"
+ASSEMBLY = "was_daemon.graph", "was_daemon.listening", "was_daemon.running", "was_daemon.service", "was_daemon.cli"
+ABOVE_ASSETS = "was_daemon.web", "was_daemon.config", *ASSEMBLY
 
 
 @pytest.mark.parametrize(
@@ -93,9 +94,11 @@ ABOVE_ASSETS = "was_daemon.web", "was_daemon.config", "was_daemon.service", "was
         ("storage_plugins", ("was_daemon.assets", "was_daemon.collections", "was_daemon.thumbnails", *ABOVE_ASSETS)),
         ("was_daemon.thumbnails", ("was_daemon.assets", "storage_plugins", *ABOVE_ASSETS)),
         ("was_daemon.assets", (*STORE, *ABOVE_ASSETS)),
-        ("was_daemon.web", (*STORE, "was_daemon.config", "was_daemon.service", "was_daemon.cli")),
-        ("was_daemon.config", ("was_daemon.web", "was_daemon.assets", "was_daemon.service", "was_daemon.cli")),
+        ("was_daemon.web", (*STORE, "was_daemon.config", *ASSEMBLY)),
+        ("was_daemon.config", ("was_daemon.web", "was_daemon.assets", *ASSEMBLY)),
         ("was_daemon.testing", ("was_daemon.assets", *ABOVE_ASSETS)),
+        ("was_daemon.graph", ("storage_plugins", *ASSEMBLY[1:])),
+        ("was_daemon.running", ("was_daemon.service", "was_daemon.cli")),
         ("was_daemon.service", ("was_daemon.cli",)),
     ],
 )

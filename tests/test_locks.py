@@ -126,3 +126,32 @@ async def test_a_key_is_kept_only_while_somebody_holds_it_or_waits_for_it(locks:
     workers.clear()
     gc.collect()
     assert alive() is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_work_is_settled_when_what_was_begun_before_is_done_and_what_comes_later_does_not_count(
+    locks: KeyLocks,
+) -> None:
+    leave: list[Deferred[None]] = [Deferred(), Deferred(), Deferred()]
+
+    async def work(number: int) -> None:
+        await leave[number]
+
+    first = locks.run("a", lambda: work(0))
+    cancelled = locks.run("b", lambda: work(1))
+    cancelled.addErrback(lambda failure: failure.trap(CancelledError))
+    cancelled.cancel()
+    settled = Deferred.fromCoroutine(locks.settled())
+    later = locks.run("c", lambda: work(2))
+    leave[0].callback(None)
+    await first
+    assert not settled.called
+    leave[1].callback(None)
+    await settled
+    leave[2].callback(None)
+    await later
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_work_everything_is_settled(locks: KeyLocks) -> None:
+    await locks.settled()

@@ -17,6 +17,7 @@ from twisted.web.server import Request
 from tests.client import Client, Connection
 from tests.conftest import RunDaemon
 from tests.daemon import KEY, Daemon, eventually
+from tests.gated import CLOSED, Gate
 from tests.images import photograph
 from tests.processes import paused
 from was_daemon.web.protocol import AssetSite
@@ -244,45 +245,10 @@ def test_a_second_signal_ends_the_daemon_at_once(run_daemon: RunDaemon, second: 
 
 
 def test_a_store_that_hangs_does_not_keep_the_daemon_from_ending(run_daemon: RunDaemon, tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    daemon = run_daemon(
-        {"server": {"shutdown_grace": 0.2}, "plugins": {"path": [str(hanging_plugin(tmp_path))]}} | hanging_store(pipe)
-    )
+    gated = Gate(tmp_path, "opening").config(tmp_path / "store")
+    daemon = run_daemon({"server": {"shutdown_grace": 0.2}, **gated})
     with Client(daemon.url, KEY).connect() as connection:
         get(connection, "/fileget?filename=a.jpg&type=O")
-        eventually(lambda: "a.jpg hangs" in daemon.log(), "for the request to hang")
+        eventually(lambda: CLOSED in daemon.log(), "for the request to hang")
         os.kill(daemon.pid, signal.SIGTERM)
         assert status(daemon) == 0
-
-
-def hanging_plugin(directory: Path) -> Path:
-    """A directory with a plugin whose store never gets an answer from its disk."""
-    module = directory / "plugins" / "storage_plugins" / "hanging.py"
-    module.parent.mkdir(parents=True)
-    module.write_text(
-        "from pathlib import Path\n"
-        "import attrs\n"
-        "from twisted.logger import Logger\n"
-        "from storage_plugins.filesystem import FilesystemStore\n"
-        "from was_daemon.keys import Layout\n"
-        "from was_daemon.stores.plugin import StorePlugin\n"
-        "class HangingStore(FilesystemStore):\n"
-        "    def _open(self, path):\n"
-        "        Logger().info('{name} hangs', name=path.name)\n"
-        "        self.path_of_pipe.read_bytes()\n"
-        "@attrs.frozen\n"
-        "class Options:\n"
-        "    path: Path\n"
-        "    pipe: Path\n"
-        "def create(options):\n"
-        "    store = HangingStore(options.path, Layout.FLAT)\n"
-        "    store.path_of_pipe = options.pipe\n"
-        "    return store\n"
-        "hanging = StorePlugin('hanging', Options, create)\n"
-    )
-    return module.parent.parent
-
-
-def hanging_store(pipe: Path) -> dict[str, dict[str, object]]:
-    return {"stores": {"main": {"plugin": "hanging", "path": str(pipe.parent / "store"), "pipe": str(pipe)}}}

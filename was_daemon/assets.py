@@ -145,6 +145,14 @@ class Assets:
 
         task.addBoth(end)
 
+    async def settled(self) -> None:
+        """Wait until nothing goes on that no request waits for."""
+        for task in list(self._warming):
+            ended: Deferred[None] = Deferred()
+            task.chainDeferred(ended)
+            await ended
+        await self._thumbnails.settled()
+
     def withdraw(self) -> None:
         """Give up what is done for no request; what a worker is at already is let finish."""
         for task in list(self._warming):

@@ -160,13 +160,32 @@ _SECTIONS: dict[str, type] = {
 }
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings in the file at `path`, or the embedded default without one; raises `ConfigError`.
+def _absolute(path: Path | None) -> Path | None:
+    return path.absolute() if path else None
 
-    The environment supplies what the file leaves out. Relative paths in the file start at its directory.
+
+@attrs.frozen
+class Source:
+    """Where the settings come from: a file, or the embedded default without one, and the environment.
+
+    The environment supplies what the file leaves out. Relative paths in the file start at its directory, and those of
+    the default at the directory that the source was made in, wherever the process goes later.
     """
-    document = _parse(path) if path else _embedded(environ)
-    return _Loader(document, path.resolve().parent if path else Path.cwd(), environ).settings()
+
+    path: Path | None = attrs.field(converter=_absolute)
+    environ: Mapping[str, str]
+    _directory: Path = attrs.field(factory=Path.cwd)
+
+    def load(self) -> Settings:
+        """Read the settings; raises `ConfigError`."""
+        if self.path is None:
+            return _Loader(_embedded(self.environ, self._directory), self._directory, self.environ).settings()
+        return _Loader(_parse(self.path), self.path.resolve().parent, self.environ).settings()
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of a `Source`, read once; raises `ConfigError`."""
+    return Source(path, environ).load()
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -178,11 +197,11 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: {error}"]) from None
 
 
-def _embedded(environ: Mapping[str, str]) -> dict[str, Any]:
+def _embedded(environ: Mapping[str, str], directory: Path) -> dict[str, Any]:
     """A store in `./attachments` and a key made once, so that the program runs at once and is safe."""
     document: dict[str, Any] = {"stores": {"main": {"plugin": "filesystem", "path": "attachments"}}}
     if not environ.get("ATTACHMENT_KEY"):
-        _make_key(Path("attachments/.key"))
+        _make_key(directory / "attachments/.key")
         document["server"] = {"key_file": "attachments/.key"}
     return document
 

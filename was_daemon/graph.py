@@ -5,6 +5,7 @@ graph they began with, and a part is closed when no graph that lives has it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from was_daemon.assets import Assets
 from was_daemon.collections import Collections, Place
 from was_daemon.config import ConfigError, Settings, StoreSettings
 from was_daemon.errors import AssetError
-from was_daemon.interfaces import IAssetStore, ILocalFiles, IRedirects
+from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedirects
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
@@ -70,18 +71,26 @@ class Graph:
 
     def start(self, before: "Graph | None" = None) -> None:
         """Check what is new since the graph `before`, and remove what a killed process left; requests do not wait."""
-        known = before.parts if before else []
+        known = before.stores if before else {}
         for name, built in self.stores.items():
-            if built.store not in known:
-                _begin(f"Store {name}", built.store.check)
-                if ILocalFiles.providedBy(built.store):
-                    _begin(f"Store {name}", ILocalFiles(built.store).clean)
-        if self.spool not in known:
+            if built is not known.get(name):
+                _begin(f"Store {name}", partial(_look_at, built.store))
+        if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
 
 
-def _begin(what: str, step: Callable[[], Awaitable[int | None]]) -> None:
+async def _look_at(store: IAssetStore) -> int:
+    """Check a store, and remove what a killed process left in it; returns how many files."""
+    await store.check()
+    if INeighbours.providedBy(store):
+        others = await INeighbours(store).neighbours()
+        if others:
+            _log.warn("{others} uses {store}, too", others=" and ".join(others), store=store)
+    return await ILocalFiles(store).clean() if ILocalFiles.providedBy(store) else 0
+
+
+def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
     async def prepare() -> None:
         try:
             removed = await step()

@@ -29,7 +29,7 @@ class Listening(Service):
             self._port.privilegedStartService()
         except CannotListenError as error:
             _log.critical("Cannot listen on {description}: {error}", description=self._description, error=error)
-            raise SystemExit(f"Cannot listen on {self._description}: {error}") from None
+            raise SystemExit(1) from None
 
     def startService(self) -> None:
         """See `Service`."""

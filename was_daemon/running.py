@@ -9,7 +9,8 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 
-from was_daemon.graph import Graph
+from was_daemon.config import ConfigError, Source
+from was_daemon.graph import Graph, build
 from was_daemon.keys import AssetKey
 from was_daemon.listening import Listening
 from was_daemon.locks import KeyLocks
@@ -26,15 +27,17 @@ _PARTING_SECONDS = 5.0
 
 
 class Running(Service):
-    """Serves a graph, and stops without cutting short whoever is being served."""
+    """Serves a graph, exchanges it for another, and stops, without cutting short whoever is being served."""
 
-    def __init__(self, graph: Graph, locks: KeyLocks[AssetKey]) -> None:
+    def __init__(self, source: Source, graph: Graph, locks: KeyLocks[AssetKey]) -> None:
         from twisted.internet import reactor
 
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
+        self._source = source
         self._locks = locks
         self._graph = graph
+        self._living = [graph]
         self._site = AssetSite(
             graph.resource,
             graph.connection_limits,
@@ -42,7 +45,8 @@ class Running(Service):
             logFormatter=access_line,
         )
         self._ports = MultiService()
-        for description in graph.settings.server.listen:
+        self._listen = graph.settings.server.listen
+        for description in self._listen:
             Listening(description, self._site).setServiceParent(self._ports)
         self._stopping: Deferred[None] | None = None
 
@@ -55,7 +59,45 @@ class Running(Service):
         super().startService()
         self._ports.startService()
         self._graph.start()
+        signal.signal(signal.SIGHUP, lambda *_: IReactorFromThreads(self._reactor).callFromThread(self.reload))
         IReactorCore(self._reactor).callWhenRunning(self._heed_signals)
+
+    def reload(self) -> None:
+        """Read the configuration again and go by it from the next request on; go on as before when it has mistakes."""
+        if self._stopping is not None:
+            return
+        try:
+            graph = build(self._source.load(), self._locks, self._graph)
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                _log.error("The configuration has a mistake, so the old one stays in use: {mistake}", mistake=mistake)
+        except Exception:
+            _log.failure("The configuration could not be read again, so the old one stays in use")
+        else:
+            self._exchange(graph)
+
+    def _exchange(self, graph: Graph) -> None:
+        before, self._graph = self._graph, graph
+        self._living.append(graph)
+        graph.start(before)
+        self._site.follow(graph.resource, graph.connection_limits, graph.settings.server.trusted_proxies)
+        Deferred.fromCoroutine(self._retire(before)).addErrback(
+            lambda failure: _log.failure("What the old configuration used could not be closed", failure)
+        )
+        _log.info("The configuration was read again, and is in use")
+        if graph.settings.server.listen != self._listen:
+            _log.warn("A change of server.listen needs a restart; the daemon listens where it did")
+
+    async def _retire(self, graph: Graph) -> None:
+        """Close what only `graph` has, after the last request that began with it."""
+        await graph.resource.requests.over()
+        await graph.assets.settled()
+        await self._locks.settled()
+        self._living.remove(graph)
+        kept = {id(part) for other in self._living for part in other.parts}
+        for part in graph.parts:
+            if id(part) not in kept:
+                await part.close()
 
     def _heed_signals(self) -> None:
         """Take the place of the reactor's handlers: with them, a stop by SIGTERM is no success."""
@@ -100,10 +142,11 @@ class Running(Service):
             _log.warn("After {seconds:g} s {complaint}", seconds=seconds, complaint=complaint)
 
     async def _close(self) -> None:
-        self._graph.assets.withdraw()
-        await self._graph.pool.close()
-        await self._graph.thumbnails.settled()
+        for graph in self._living:
+            graph.assets.withdraw()
+            await graph.pool.close()
+            await graph.assets.settled()
         # A delete or replacement that has begun is brought to its end.
         await self._locks.settled()
-        for part in self._graph.parts:
+        for part in {id(part): part for graph in self._living for part in graph.parts}.values():
             await part.close()

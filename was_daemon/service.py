@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from was_daemon import __version__
-from was_daemon.config import TCP_PORT, ConfigError, Settings, load
+from was_daemon.config import TCP_PORT, ConfigError, Settings, Source
 from was_daemon.graph import Graph, build
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
@@ -24,15 +24,17 @@ class Options(usage.Options):
 
     optParameters = [["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."]]  # noqa: RUF012
 
-    graph: Graph
+    source: Source
     locks: KeyLocks[AssetKey]
+    graph: Graph
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
         path = self["config"]
+        self.source = Source(Path(path) if path else None, os.environ)
         self.locks = KeyLocks()
         try:
-            self.graph = build(load(Path(path) if path else None, os.environ), self.locks)
+            self.graph = build(self.source.load(), self.locks)
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None
@@ -44,7 +46,7 @@ def makeService(options: Options) -> IService:
     _allow_open_files()
     setDebugging(settings.debug)
     _announce(settings, options.graph)
-    return Running(options.graph, options.locks)
+    return Running(options.source, options.graph, options.locks)
 
 
 def _allow_open_files() -> None:

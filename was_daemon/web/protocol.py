@@ -144,6 +144,7 @@ class AssetChannel(HTTPChannel):
     requestFactory = AssetRequest  # type: ignore[assignment]  # Twisted's is a class, too, of any channel
     maxHeaders = _MAX_HEADERS
     site: "AssetSite"
+    counted_by: Connections
 
     def __init__(self) -> None:
         super().__init__()
@@ -288,13 +289,24 @@ class AssetSite(Site):
         self._connections = Connections(self.limits.per_address, proxies)
         self.open_connections = OpenConnections()
 
+    def follow(
+        self, resource: IResource, limits: ConnectionLimits, proxies: Sequence[IPv4Network | IPv6Network]
+    ) -> None:
+        """Have the next requests answered by `resource`, and hold the next connections to `limits`."""
+        self.resource = resource
+        self.limits = limits
+        self.timeOut = limits.idle_timeout
+        # Those that are open stay counted where they were.
+        self._connections = Connections(limits.per_address, proxies)
+
     def is_too_many(self, channel: AssetChannel) -> bool:
         """Whether the new connection is one too many of its address."""
-        return self._connections.opened(_peer(channel)) > 0
+        channel.counted_by = self._connections
+        return channel.counted_by.opened(_peer(channel)) > 0
 
     def forget(self, channel: AssetChannel) -> None:
         """Note the end of a connection."""
-        self._connections.closed(_peer(channel))
+        channel.counted_by.closed(_peer(channel))
 
 
 def _peer(channel: AssetChannel) -> IAddress:
