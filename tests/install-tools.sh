@@ -4,7 +4,7 @@
 set -eu
 
 missing=""
-for package in openssh-server openssh-client apache2 nginx-extras "$@"; do
+for package in openssh-server openssh-client apache2 nginx-extras systemd "$@"; do
     dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0

@@ -231,6 +231,27 @@ def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.Monke
     assert settings.stores["main"].options.path == tmp_path / "home" / "files"
 
 
+def test_a_path_may_begin_with_a_variable_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "key").write_text(SECRET)
+    text = '[server]\nkey_file = "$CREDENTIALS_DIRECTORY/key"\n' + MAIN.replace("/srv/attachments", "$FILES")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials"), "FILES": str(tmp_path / "files")}
+    settings = load(write(tmp_path, text), environ)
+    assert settings.server.key == SECRET
+    assert settings.stores["main"].options.path == tmp_path / "files"
+
+
+def test_a_variable_elsewhere_in_a_path_is_no_variable(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, SMALLEST.replace('"files"', '"a/$FILES/$FILES"')), {"FILES": "/srv"})
+    assert settings.stores["main"].options.path == tmp_path / "a" / "$FILES" / "$FILES"
+
+
+def test_a_path_with_a_variable_that_is_not_set_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(write(tmp_path, '[server]\nkey_file = "$CREDENTIALS_DIRECTORY/key"\n' + MAIN), {})
+    assert raised.value.mistakes == ["server.key_file: the environment has no CREDENTIALS_DIRECTORY"]
+
+
 @pytest.mark.parametrize(
     ("written", "size"),
     [

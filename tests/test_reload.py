@@ -115,6 +115,26 @@ async def test_limits_change(run_daemon: RunDaemon) -> None:
     assert (await client.upload_like_specify7("b.jpg", bytes(101))).status == 413
 
 
+def test_limits_of_connections_change_for_those_to_come(run_daemon: RunDaemon) -> None:
+    daemon = run_daemon()
+    client = Client(daemon.url, KEY)
+    with client.connect() as first, client.connect() as second:
+        for connection in (first, second):
+            get(connection, "/")
+            assert connection.answer().status == 200
+        reload(daemon, {"limits": {"connections_per_address": 1}})
+        with client.connect() as third, client.connect() as fourth:
+            for connection in (first, second, third):
+                get(connection, "/")
+                assert connection.answer().status == 200
+            assert fourth.answer().status == 503
+    reload(daemon, {})
+    with client.connect() as fifth, client.connect() as sixth:
+        for connection in (fifth, sixth):
+            get(connection, "/")
+            assert connection.answer().status == 200
+
+
 def test_a_change_of_listen_is_said_to_need_a_restart(run_daemon: RunDaemon) -> None:
     daemon = run_daemon()
     port = free_port()

@@ -18,7 +18,7 @@ from was_daemon.errors import BadName
 from was_daemon.interfaces import IAssetStorePlugin
 from was_daemon.keys import check_directory
 from was_daemon.stores.plugins import find_plugins
-from was_daemon.structure import Mistakes, Size, structure
+from was_daemon.structure import Mistakes, Paths, Size, structure
 
 Network = IPv4Network | IPv6Network
 
@@ -242,7 +242,7 @@ class _Loader:
 
     def __init__(self, document: dict[str, Any], directory: Path, environ: Mapping[str, str]) -> None:
         self._document = document
-        self._directory = directory
+        self._paths = Paths(directory, environ)
         self._environ = environ
         self._mistakes = Mistakes()
 
@@ -274,7 +274,7 @@ class _Loader:
 
     def _section(self, name: str) -> Any:
         table = self._document.get(name, {})
-        return structure(table, _SECTIONS[name], name, self._directory, self._mistakes) or _SECTIONS[name]()
+        return structure(table, _SECTIONS[name], name, self._paths, self._mistakes) or _SECTIONS[name]()
 
     def _stores(self, plugins: PluginSettings) -> dict[str, StoreSettings]:
         available = find_plugins(plugins.path, self._debug)
@@ -297,7 +297,7 @@ class _Loader:
             if not isinstance(redirect, bool):
                 self._mistakes.add(f"{key}.redirect", "expected true or false")
             rest = {option: value for option, value in table.items() if option not in ("plugin", "redirect")}
-            options = structure(rest, plugin.options, key, self._directory, self._mistakes)
+            options = structure(rest, plugin.options, key, self._paths, self._mistakes)
             stores[name] = StoreSettings(plugin, options, redirect)
         return stores
 

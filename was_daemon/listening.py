@@ -21,7 +21,13 @@ class Listening(Service):
         from twisted.internet import reactor
 
         self._description = description
-        self._port = strports.service(_with_backlog(description), site, reactor)
+        try:
+            self._port = strports.service(_with_backlog(description), site, reactor)
+        except IndexError:
+            # Whether there are systemd's sockets shows only in the service itself.
+            raise SystemExit(
+                f"systemd has handed over no socket for {description}: is the socket unit started?"
+            ) from None
 
     def privilegedStartService(self) -> None:
         """Listen, while there is still the privilege for a port below 1024."""

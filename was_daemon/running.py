@@ -7,6 +7,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from was_daemon.config import ConfigError, Source
@@ -14,6 +15,7 @@ from was_daemon.graph import Graph, build
 from was_daemon.keys import AssetKey
 from was_daemon.listening import Listening
 from was_daemon.locks import KeyLocks
+from was_daemon.systemd import Notifier
 from was_daemon.web.log import access_line
 from was_daemon.web.protocol import AssetSite
 
@@ -24,6 +26,8 @@ _FIRST_REQUEST_SECONDS = 1.0
 
 _PARTING_SECONDS = 5.0
 """How long stores have to finish what they are at when the daemon ends."""
+
+_SERVING = "Serving"
 
 
 class Running(Service):
@@ -49,6 +53,9 @@ class Running(Service):
         for description in self._listen:
             Listening(description, self._site).setServiceParent(self._ports)
         self._stopping: Deferred[None] | None = None
+        self._manager = Notifier(source.environ)
+        self._alive = LoopingCall(self._manager.alive)
+        self._alive.clock = self._clock
 
     def privilegedStartService(self) -> None:
         """Listen."""
@@ -60,12 +67,21 @@ class Running(Service):
         self._ports.startService()
         self._graph.start()
         signal.signal(signal.SIGHUP, lambda *_: IReactorFromThreads(self._reactor).callFromThread(self.reload))
-        IReactorCore(self._reactor).callWhenRunning(self._heed_signals)
+        IReactorCore(self._reactor).callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
+        """The reactor turns, and the ports are open."""
+        self._heed_signals()
+        self._manager.ready(_SERVING)
+        if self._manager.watchdog_seconds:
+            self._alive.start(self._manager.watchdog_seconds / 2)
 
     def reload(self) -> None:
         """Read the configuration again and go by it from the next request on; go on as before when it has mistakes."""
         if self._stopping is not None:
             return
+        self._manager.reloading()
+        status = "Serving by the old configuration, the new one has mistakes"
         try:
             graph = build(self._source.load(), self._locks, self._graph)
         except ConfigError as error:
@@ -75,6 +91,8 @@ class Running(Service):
             _log.failure("The configuration could not be read again, so the old one stays in use")
         else:
             self._exchange(graph)
+            status = _SERVING
+        self._manager.ready(status)
 
     def _exchange(self, graph: Graph) -> None:
         before, self._graph = self._graph, graph
@@ -118,16 +136,17 @@ class Running(Service):
     def stopService(self) -> Deferred[None]:
         """Take no more requests, let those under way finish in `shutdown_grace` seconds, and release everything."""
         super().stopService()
-        self._stopping = Deferred.fromCoroutine(self._stop())
+        grace = self._graph.settings.server.shutdown_grace
+        self._manager.stopping("Finishing the requests under way", grace + 2 * _PARTING_SECONDS)
+        self._stopping = Deferred.fromCoroutine(self._stop(grace))
         return self._stopping.addErrback(lambda failure: failure.trap(CancelledError) and None)
 
-    async def _stop(self) -> None:
+    async def _stop(self, grace: float) -> None:
         connections = self._site.open_connections
         unused = self._clock.callLater(_FIRST_REQUEST_SECONDS, connections.close_unused)
         try:
             await self._ports.stopService()
             connections.leave()
-            grace = self._graph.settings.server.shutdown_grace
             await self._within(grace, connections.gone(), "requests were cut off")
         finally:
             if unused.active():

@@ -7,7 +7,7 @@ import enum
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from cattrs.gen import make_dict_structure_fn
 
 T = TypeVar("T")
 
+_VARIABLE = re.compile(r"\$(\w+)(?=/|$)")
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
 _UNITS = {
     "B": 1,
@@ -57,13 +58,32 @@ class Mistakes:
         self.lines.append(f"{key}: {reason}")
 
 
-def structure(table: Any, cls: type[T], key: str, directory: Path, mistakes: Mistakes) -> T | None:
+@attrs.frozen
+class Paths:
+    """Where paths in a table lead.
+
+    Relative ones start at `directory`; `environ` has the variables that they may begin with.
+    """
+
+    directory: Path
+    environ: Mapping[str, str]
+
+    def locate(self, text: str) -> Path:
+        """The path that `text` names; raises ValueError."""
+        match = _VARIABLE.match(text)
+        if not match:
+            return self.directory / Path(text).expanduser()
+        if match[1] not in self.environ:
+            raise ValueError(f"the environment has no {match[1]}")
+        return Path(self.environ[match[1]] + text[match.end() :])
+
+
+def structure(table: Any, cls: type[T], key: str, paths: Paths, mistakes: Mistakes) -> T | None:
     """An instance of the attrs class `cls` from `table`; what is wrong is added to `mistakes` and left out.
 
-    None when there is no instance without it. `key` is what the table is called; relative paths in it start at
-    `directory`.
+    None when there is no instance without it. `key` is what the table is called.
     """
-    converter = _converter(directory)
+    converter = _converter(paths)
     rest = table
     while rest is not _NOTHING:
         try:
@@ -117,13 +137,13 @@ def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
         mistakes.add(key, str(error.args[0]) if error.args else type(error).__name__)
 
 
-def _converter(directory: Path) -> Converter:
+def _converter(paths: Paths) -> Converter:
     converter = Converter()
     for cls, name in [(bool, "true or false"), (int, "an integer"), (str, "a text")]:
         converter.register_structure_hook(cls, _exactly(cls, name))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Size, _size)
-    converter.register_structure_hook(Path, lambda value, _: directory / Path(_text(value)).expanduser())
+    converter.register_structure_hook(Path, lambda value, _: paths.locate(_text(value)))
     converter.register_structure_hook(IPv4Network | IPv6Network, _network)
     converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
     converter.register_structure_hook_factory(attrs.has, lambda cls: _table_hook(cls, converter))
