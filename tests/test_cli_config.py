@@ -1,0 +1,177 @@
+"""`was-daemon --help`, `token` and `config check`."""
+
+import hmac
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.daemon import BIN, clean_environment, to_toml
+from was_daemon.cli.main import main
+
+SECRET = "correct horse battery staple"
+MAIN = {"plugin": "filesystem", "path": "/srv/attachments", "layout": "sharded"}
+NAS = {"plugin": "sftp", "host": "nas.example.org", "user": "specify", "password": SECRET}
+COMMANDS = [[], *([name] for name in main.commands), *(["config", name] for name in ["check"])]
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="was-daemon")
+
+
+def check(path: Path, document: dict[str, dict[str, object]], *arguments: str) -> Result:
+    (path / "was.toml").write_text(to_toml(document))
+    return run("config", "check", "--config", path / "was.toml", *arguments)
+
+
+def test_help_does_not_wait_for_the_daemons_parts() -> None:
+    code = "import sys, was_daemon.cli.main; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    slow = {"twisted", "klein", "treq", "PIL", "cattrs", "attr", "rich", "was_daemon.config", "http.client"}
+    assert "click" in modules
+    assert not slow & set(modules)
+
+
+def test_the_installed_command_answers() -> None:
+    answer = subprocess.run([BIN / "was-daemon", "--help"], check=True, capture_output=True, text=True)
+    assert "config" in answer.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_has_an_example_and_tells_the_exit_status(command: list[str]) -> None:
+    answer = run(*command, "--help")
+    assert answer.exit_code == 0
+    if command != ["config"]:
+        words = " ".join(answer.stdout.split())
+        assert "Example: was-daemon" in words
+        assert "Exit status: 0 all is well, 1 something failed, 2 the command was used wrongly." in words
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["token"], ["config", "check", "--nonsense"]])
+def test_wrong_usage_is_told_from_a_failure(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+# -- token -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_signed_with_the_key_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "was.toml").write_text(to_toml({"server": {"key": SECRET}, "stores": {"main": MAIN}}))
+    answer = run("token", "Käfer.jpg", "--config", tmp_path / "was.toml")
+    mac, _, timestamp = answer.stdout.strip().partition(":")
+    assert abs(int(timestamp) - time.time()) < 60
+    assert mac == hmac.new(SECRET.encode(), f"{timestamp}Käfer.jpg".encode(), "md5").hexdigest()
+
+
+def test_a_server_without_a_key_needs_no_tokens(tmp_path: Path) -> None:
+    (tmp_path / "was.toml").write_text(to_toml({"server": {"insecure_no_key": True}, "stores": {"main": MAIN}}))
+    answer = run("token", "a.jpg", "--config", tmp_path / "was.toml")
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert "needs no tokens" in answer.stderr
+
+
+def test_a_token_from_a_missing_configuration_is_a_plain_error(tmp_path: Path) -> None:
+    answer = run("token", "a.jpg", "--config", tmp_path / "none.toml")
+    assert answer.exit_code == 1
+    assert answer.stderr == f"{tmp_path}/none.toml: no such file or directory\n"
+
+
+# -- config check ------------------------------------------------------------------------------------------------------
+
+
+def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
+    answer = check(
+        tmp_path,
+        {
+            "server": {"listen": ["tcp:8080", "unix:/run/was"], "public_url": "https://a.example.org", "key": SECRET},
+            "stores": {"main": MAIN, "nas": NAS},
+            "collections": {
+                "mode": "map",
+                "map": {"KUFish": {"directory": "Fishes"}, "KUHerb": {"directory": "Botany", "store": "nas"}},
+            },
+        },
+    )
+    assert answer.exit_code == 0
+    for words in (
+        "tcp:8080, unix:/run/was",
+        "https://a.example.org",
+        "in the configuration",
+        'main: plugin = "filesystem", path = "/srv/attachments", layout = "sharded"',
+        'nas: plugin = "sftp", host = "nas.example.org", user = "specify"',
+        "KUFish: Fishes in main",
+        "KUHerb: Botany in nas",
+    ):
+        assert words in answer.stdout
+    assert SECRET not in answer.output
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    answer = check(tmp_path, {"server": {"key": SECRET, "max_upload": "much"}, "stores": {"main": {"plugin": "tape"}}})
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert "server.max_upload: " in answer.stderr
+    assert 'stores.main.plugin: no plugin is called "tape"' in answer.stderr
+
+
+def test_what_a_store_cannot_do_is_a_mistake_too(tmp_path: Path) -> None:
+    answer = check(tmp_path, {"server": {"key": SECRET}, "stores": {"main": {**MAIN, "redirect": True}}})
+    assert answer.exit_code == 1
+    assert "stores.main.redirect" in answer.stderr
+
+
+def test_a_script_gets_mistakes_as_json(tmp_path: Path) -> None:
+    answer = check(tmp_path, {"server": {}, "stores": {"main": MAIN}}, "--json")
+    assert answer.exit_code == 1
+    assert "server.key" in json.loads(answer.stdout)["mistakes"][0]
+
+
+def test_a_script_gets_the_summary_as_json(tmp_path: Path) -> None:
+    answer = check(tmp_path, {"server": {"key": SECRET}, "stores": {"main": MAIN, "nas": NAS}}, "--json")
+    summary = json.loads(answer.stdout)
+    assert summary["stores"]["main"]["path"] == "/srv/attachments"
+    assert summary["plugins"]["filesystem"] == {
+        "path": {"type": "path", "required": True},
+        "layout": {"type": '"flat" or "sharded"', "required": False, "default": "flat"},
+    }
+    assert summary["plugins"]["sftp"]["port"] == {"type": "integer", "required": False, "default": 22}
+    assert SECRET not in answer.stdout
+
+
+def test_dropped_in_plugins_are_listed_with_their_options(tmp_path: Path) -> None:
+    examples = Path(__file__).parent.parent / "docs" / "examples"
+    document = {"server": {"key": SECRET}, "stores": {"main": MAIN}, "plugins": {"path": [str(examples)]}}
+    (tmp_path / "was.toml").write_text(to_toml(document))
+    answer = subprocess.run(
+        [BIN / "was-daemon", "config", "check", "--config", "was.toml"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert "  rest-dam\n    url      text, required\n" in answer.stdout
+
+
+def test_looking_at_the_default_makes_no_key(tmp_path: Path) -> None:
+    answer = run("config", "check")
+    assert answer.exit_code == 0
+    assert "made at the first start, in attachments/.key" in answer.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_of_a_daemon_that_ran_without_configuration_is_found(tmp_path: Path) -> None:
+    (tmp_path / "attachments").mkdir()
+    (tmp_path / "attachments" / ".key").write_text(SECRET)
+    answer = run("config", "check")
+    assert "attachments/.key" in answer.stdout
+    assert "first start" not in answer.stdout
+    assert SECRET not in answer.stdout

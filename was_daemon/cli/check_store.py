@@ -1,0 +1,76 @@
+"""`was-daemon check-store`: every promise of a store, tried out."""
+
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from was_daemon.cli.options import config_option, epilog, load_settings
+
+if TYPE_CHECKING:
+    from was_daemon.interfaces import IAssetStore
+    from was_daemon.testing.live import Outcome
+
+
+@click.command("check-store", epilog=epilog("was-daemon check-store main --config was.toml"))
+@click.argument("name")
+@click.option("--collection", default="", help="The collection's directory to try in; the store's root by default.")
+@config_option
+def check_store(name: str, collection: str, config: Path | None) -> None:
+    """Try every promise of a store on the live store NAME, one line each.
+
+    Works with one asset of an unguessable name, which it removes again; touches no other. A store that cannot be used
+    at all is not tried further.
+    """
+    from twisted.internet import task
+    from twisted.internet.defer import Deferred
+
+    from was_daemon.config import ConfigError
+    from was_daemon.graph import create_stores
+
+    try:
+        stores = create_stores(load_settings(config))
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    if name not in stores:
+        raise click.ClickException(f"no store is called {name}; there are {', '.join(stores)}")
+    task.react(lambda _: Deferred.fromCoroutine(_check_store(stores[name], collection)))
+
+
+async def _check_store(store: "IAssetStore", collection: str) -> None:
+    from was_daemon.testing.live import check_live
+
+    _log_warnings()
+    kept = True
+    try:
+        async with aclosing(check_live(store, collection)) as outcomes:
+            async for outcome in outcomes:
+                kept = kept and outcome.problem is None
+                click.echo(_line(outcome))
+    finally:
+        await store.close()
+    if not kept:
+        raise SystemExit(1)
+
+
+def _line(outcome: "Outcome") -> str:
+    if outcome.problem is not None:
+        return f"FAILED  {outcome.promise}: {outcome.problem}"
+    return f"ok      {outcome.promise}" if outcome.tried else f"skipped {outcome.promise}"
+
+
+def _log_warnings() -> None:
+    """What a store tells its operator only, like how to add a host key, is in the log."""
+    from twisted.logger import (
+        FilteringLogObserver,
+        LogLevel,
+        LogLevelFilterPredicate,
+        globalLogBeginner,
+        textFileLogObserver,
+    )
+
+    from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [from_warnings_on])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

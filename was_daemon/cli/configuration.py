@@ -1,0 +1,158 @@
+"""`was-daemon config check`: what would run, or everything that is wrong."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from was_daemon.cli.options import config_option, epilog, json_option
+
+if TYPE_CHECKING:
+    from was_daemon.config import Settings
+    from was_daemon.interfaces import IAssetStorePlugin
+
+_KEY = Path("attachments/.key")
+"""The key that `twistd was` makes when it is started without a configuration."""
+
+
+@click.group()
+def config() -> None:
+    """Look at the daemon's configuration."""
+
+
+@config.command(epilog=epilog("was-daemon config check --config was.toml"))
+@config_option
+@json_option
+def check(config: Path | None, as_json: bool) -> None:
+    """Tell what would run, and which plugins there are; or all mistakes, each with its key.
+
+    Nothing is opened, and no secret is shown. Whether a store can be reached, `check-store` finds out.
+    """
+    from was_daemon.config import ConfigError
+    from was_daemon.stores.plugins import find_plugins
+
+    try:
+        settings = _load(config)
+    except ConfigError as error:
+        click.echo(json.dumps({"mistakes": error.mistakes}, ensure_ascii=False) if as_json else error, err=not as_json)
+        raise SystemExit(1) from None
+    # The directories of plugins are known since the settings were read.
+    summary = _summary(settings) | {"plugins": _plugins(find_plugins())}
+    click.echo(json.dumps(summary, ensure_ascii=False, indent=2) if as_json else "\n".join(_lines(summary)))
+
+
+def _load(path: Path | None) -> "Settings":
+    import attrs
+
+    from was_daemon.config import load
+    from was_daemon.service import create_stores
+
+    environ = dict(os.environ)
+    # To look at the configuration makes no key.
+    makes_key = path is None and not environ.get("ATTACHMENT_KEY") and not _KEY.exists()
+    settings = load(path, environ | {"ATTACHMENT_KEY": "to be made"} if makes_key else environ)
+    create_stores(settings)
+    return attrs.evolve(settings, key_source=f"made at the first start, in {_KEY}") if makes_key else settings
+
+
+def _summary(settings: "Settings") -> dict[str, Any]:
+    server, collections = settings.server, settings.collections
+    return {
+        "listen": server.listen,
+        "public_url": server.public_url,
+        "key": settings.key_source,
+        "reading": "with a token" if server.require_token_for_get else "without a token",
+        "stores": {
+            name: {"plugin": store.plugin.name, **_shown_options(store.options)}
+            for name, store in settings.stores.items()
+        },
+        "collections": {
+            "mode": collections.mode,
+            "store": settings.default_store,
+            "map": {
+                name: {"directory": entry.directory, "store": entry.store or settings.default_store}
+                for name, entry in collections.map.items()
+            },
+        },
+        "thumbnails": {
+            "store": settings.thumbnails.store or "the original's own",
+            "workers": settings.thumbnails.workers,
+        },
+        "spool": str(settings.spool.path),
+    }
+
+
+def _shown_options(options: Any) -> dict[str, Any]:
+    """What a store's table says, without secrets, which are kept out of reprs too, and what is left at its default."""
+    import attrs
+
+    fields = [field for field in attrs.fields(type(options)) if field.repr]
+    values = {field.name: getattr(options, field.name) for field in fields}
+    changed = {field.name for field in fields if values[field.name] != field.default}
+    return {name: _plain(value) for name, value in values.items() if name in changed}
+
+
+def _plain(value: Any) -> Any:
+    value = getattr(value, "value", value)
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def _plugins(plugins: Mapping[str, "IAssetStorePlugin"]) -> dict[str, dict[str, dict[str, Any]]]:
+    import attrs
+
+    return {
+        name: {field.name: _described(field) for field in attrs.fields(plugin.options)}
+        for name, plugin in sorted(plugins.items())
+    }
+
+
+def _described(field: Any) -> dict[str, Any]:
+    import attrs
+
+    described: dict[str, Any] = {"type": _type_name(field.type), "required": field.default is attrs.NOTHING}
+    if field.default is not None and not described["required"]:
+        described["default"] = _plain(field.default)
+    return described
+
+
+def _type_name(kind: Any) -> str:
+    """How the documentation calls values of this type."""
+    import enum
+
+    given = [argument for argument in get_args(kind) if argument is not type(None)] or [kind]
+    kind = given[0]
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return " or ".join(f'"{member.value}"' for member in kind)
+    names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    return names.get(kind, getattr(kind, "__name__", str(kind)).lower())
+
+
+def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    yield "The configuration is right. This would run:"
+    yield f"  listen       {', '.join(summary['listen'])}"
+    yield f"  public_url   {summary['public_url'] or 'scheme and host of each request'}"
+    yield f"  key          {summary['key']}"
+    yield f"  reading      {summary['reading']}"
+    for name, store in summary["stores"].items():
+        yield f"  store        {name}: {_table(store)}"
+    collections = summary["collections"]
+    yield f"  collections  {collections['mode']}, in {collections['store']}"
+    for name, place in collections["map"].items():
+        yield f"    {name}: {place['directory']} in {place['store']}"
+    yield f"  thumbnails   in {summary['thumbnails']['store']}, {summary['thumbnails']['workers']} workers"
+    yield f"  spool        {summary['spool']}"
+    yield "Plugins for stores, and their options:"
+    for name, options in summary["plugins"].items():
+        yield f"  {name}"
+        width = max(map(len, options), default=0)
+        for option, described in options.items():
+            ending = ", required" if described["required"] else ""
+            default = f", {json.dumps(described['default'])} by default" if "default" in described else ""
+            yield f"    {option:<{width}}  {described['type']}{ending}{default}"
+
+
+def _table(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())

@@ -1,0 +1,36 @@
+"""What commands share: the option `--config`, and how their help ends."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from was_daemon.config import Settings
+
+config_option = click.option(
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The daemon's configuration; without it, what `twistd was` uses by itself: ./attachments.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def epilog(*examples: str) -> str:
+    """The end of a command's help: examples of its use, and its exit status."""
+    lines = "".join(f"\n  {example}" for example in examples)
+    return f"\b\nExample:{lines}\n\nExit status: 0 all is well, 1 something failed, 2 the command was used wrongly."
+
+
+def load_settings(config: Path | None) -> "Settings":
+    """The settings, or the end of the command, with all mistakes on stderr."""
+    # Twisted's reactor and the plugins come along; `--help` has no use for them.
+    from was_daemon.config import ConfigError, load
+
+    try:
+        return load(config, os.environ)
+    except ConfigError as error:
+        click.echo(error, err=True)
+        raise SystemExit(1) from None
