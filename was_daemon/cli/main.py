@@ -6,18 +6,20 @@ A module for each command. What takes time to import, a command imports when it 
 import click
 
 from was_daemon import __version__
+from was_daemon.cli.check import check
 from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
 from was_daemon.cli.options import epilog
 from was_daemon.cli.token import token
 
 
-@click.group(epilog=epilog("was-daemon check-store --help"))
+@click.group(epilog=epilog("was-daemon check --help"))
 @click.version_option(__version__)
 def main() -> None:
     """Tools for the asset server, beside the daemon itself: `twistd was`."""
 
 
+main.add_command(check)
 main.add_command(check_store)
 main.add_command(config)
 main.add_command(token)

@@ -1,0 +1,125 @@
+"""`was-daemon check`: whether Specify will be happy with an asset server, whoever made it."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import click
+
+from was_daemon.cli.options import epilog, json_option
+
+if TYPE_CHECKING:
+    from was_daemon.cli.checks.outcomes import Outcome
+    from was_daemon.cli.checks.server import Server
+
+_DOCUMENT = "web_asset_store.xml"
+
+_existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command(epilog=epilog("was-daemon check https://assets.example.org --key-file /etc/was-daemon/key"))
+@click.argument("url")
+@click.option("--key-file", type=_existing_file, help="The file with the key that Specify signs with.")
+@click.option("--key-stdin", is_flag=True, help="Read the key from the standard input.")
+@click.option("--no-key", is_flag=True, help="The server has no key: anybody may write and delete.")
+@click.option("--coll", "collections", multiple=True, metavar="NAME", help="A collection to try; may be repeated.")
+@click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Seconds.")
+@click.option("--ca-file", type=_existing_file, help="Certificates to trust instead of the system's.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write a JUnit report to this file.")
+@json_option
+def check(
+    url: str,
+    key_file: Path | None,
+    key_stdin: bool,
+    no_key: bool,
+    collections: tuple[str, ...],
+    timeout: float,
+    ca_file: Path | None,
+    junit: Path | None,
+    as_json: bool,
+) -> None:
+    """Try whether the asset server at URL does what Specify's clients need.
+
+    URL is the server's address, or that of its discovery document. The key is in a file, comes from the standard input,
+    or is in $ATTACHMENT_KEY.
+
+    One line for each check: passed; failed, with what was expected and what came; skipped, with the reason; or differs:
+    not as the contract says, but no client of Specify's suffers. What is uploaded has new, unguessable names, and is
+    deleted again.
+    """
+    from was_daemon.cli.checks.http import Http
+    from was_daemon.cli.checks.server import Server
+
+    key = _key(key_file, key_stdin, no_key)
+    collection, *others = collections or (None,)
+    http = Http(timeout, str(ca_file) if ca_file else None)
+    server = Server(_discovery_url(url), key, collection, http)
+    outcomes = _run(server, [name for name in others if name is not None], quiet=as_json)
+    _report(server.url, outcomes, junit, as_json)
+
+
+def _key(key_file: Path | None, key_stdin: bool, no_key: bool) -> str | None:
+    if (key_file is not None) + key_stdin + no_key > 1:
+        raise click.UsageError("--key-file, --key-stdin and --no-key exclude each other")
+    if no_key:
+        return None
+    try:
+        given = key_file.read_text("utf-8") if key_file else sys.stdin.read() if key_stdin else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"the key cannot be read: {error}") from None
+    key = (os.environ.get("ATTACHMENT_KEY", "") if given is None else given).strip()
+    if not key:
+        raise click.UsageError("there is no key: use --key-file, --key-stdin, $ATTACHMENT_KEY or --no-key")
+    return key
+
+
+def _discovery_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise click.BadParameter("expected an address such as https://assets.example.org", param_hint="URL")
+    return url if parts.path.endswith(".xml") else f"{url.rstrip('/')}/{_DOCUMENT}"
+
+
+def _run(server: "Server", collections: list[str], quiet: bool) -> "list[Outcome]":
+    from rich.console import Console
+
+    from was_daemon.cli.checks.report import print_line
+    from was_daemon.cli.checks.run import run
+
+    # A pipeline that is cancelled cleans up like a person who interrupts.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(quiet=quiet, highlight=False)
+    outcomes = []
+    try:
+        for outcome in run(server, collections):
+            outcomes.append(outcome)
+            print_line(console, outcome)
+    except KeyboardInterrupt:
+        click.echo("Interrupted; what was uploaded is removed.", err=True)
+        raise SystemExit(1) from None
+    finally:
+        server.clean_up()
+        if server.left:
+            click.echo(f"Left on the server: {', '.join(server.left)}", err=True)
+    return outcomes
+
+
+def _report(url: str, outcomes: "list[Outcome]", junit: Path | None, as_json: bool) -> None:
+    from was_daemon.cli.checks import report
+    from was_daemon.cli.checks.outcomes import State
+
+    click.echo(report.as_json(url, outcomes) if as_json else report.summary(outcomes))
+    if junit:
+        try:
+            report.write_junit(junit, url, outcomes)
+        except OSError as error:
+            raise click.ClickException(f"the report cannot be written: {error}") from None
+    if any(outcome.state is State.FAILED for outcome in outcomes):
+        raise SystemExit(1)

@@ -1,0 +1,52 @@
+"""The files that the checks upload, made for the purpose."""
+
+import io
+from typing import Any
+
+from PIL import Image
+
+TAKEN = "2012:02:02 13:48:41"
+"""When `photograph` was taken, as its EXIF data say."""
+
+RED, BLUE = (200, 30, 30), (30, 30, 200)
+
+_TIME_TAKEN, _POSITION, _ORIENTATION = 0x9003, 0x8825, 0x0112
+_EXIF_DIRECTORY = 0x8769
+
+
+def photograph(size: tuple[int, int] = (600, 400), orientation: int = 1) -> bytes:
+    """A camera's JPEG of these pixels, with time, position and orientation."""
+    exif = Image.Exif()
+    exif[_ORIENTATION] = orientation
+    exif.get_ifd(_EXIF_DIRECTORY)[_TIME_TAKEN] = TAKEN
+    exif.get_ifd(_POSITION)[1] = "N"
+    exif.get_ifd(_POSITION)[2] = (38.0, 57.0, 30.0)
+    return _encoded(Image.radial_gradient("L").resize(size).convert("RGB"), "JPEG", exif=exif)
+
+
+def plain(colour: tuple[int, int, int], size: tuple[int, int] = (300, 200), kind: str = "JPEG") -> bytes:
+    """A picture of one colour."""
+    return _encoded(Image.new("RGB", size, colour), kind)
+
+
+def pages() -> bytes:
+    """A TIFF of three pages, the first one red."""
+    rest = [Image.new("RGB", (300, 200), BLUE)] * 2
+    return _encoded(Image.new("RGB", (300, 200), RED), "TIFF", save_all=True, append_images=rest)
+
+
+def has_position(image: Image.Image) -> bool:
+    """Whether a picture tells where it was taken."""
+    return bool(image.getexif().get_ifd(_POSITION))
+
+
+def shows(image: Image.Image, colour: tuple[int, int, int]) -> bool:
+    """Whether the middle of a picture has about this colour."""
+    pixel = image.convert("RGB").getpixel((image.width // 2, image.height // 2))
+    return isinstance(pixel, tuple) and all(abs(is_ - should) < 40 for is_, should in zip(pixel, colour, strict=True))
+
+
+def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
