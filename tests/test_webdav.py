@@ -1,14 +1,10 @@
 """The WebDAV store keeps every promise on real servers."""
 
-import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
@@ -17,6 +13,7 @@ from zope.interface.verify import verifyObject
 from storage_plugins.webdav import WebDAVOptions, webdav
 from tests import davservers
 from tests.davservers import KEY, LARGE, PASSWORD, SMALL, USER, DavServer, MakeStore, Serve, message
+from tests.tls import self_signed
 from was_daemon.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import IAssetStore, IAssetStorePlugin
 from was_daemon.keys import AssetKey, Kind, Layout
@@ -225,25 +222,7 @@ async def test_a_bearer_token(serve: Serve, make_store: MakeStore, tmp_path: Pat
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key and certificate of a server called localhost, which nobody vouches for but itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(secret + signed.public_bytes(pem))
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest_twisted.ensureDeferred

@@ -1,0 +1,137 @@
+"""`was-daemon init`: a configuration and a key, and what to enter elsewhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from was_daemon.cli.options import epilog
+
+if TYPE_CHECKING:
+    from was_daemon.cli.adopted import Adopted
+
+T = TypeVar("T")
+_PORT = 8080
+_PORTS = click.IntRange(1, 65535)
+_MODES = click.Choice(["single", "map", "auto"])
+_LAYOUTS = click.Choice(["flat", "sharded"])
+
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(
+    epilog=epilog(
+        "was-daemon init",
+        "was-daemon init --yes --path /srv/attachments --public-url https://assets.example.org",
+    )
+)
+@click.option("--path", type=click.Path(path_type=Path, file_okay=False), help="The directory of the attachments.")
+@click.option("--port", type=_PORTS, help="The port to listen on.")
+@click.option("--public-url", help="The address that Specify and browsers use.")
+@click.option("--proxy/--no-proxy", default=None, help="Whether nginx, or another proxy, stands in front.")
+@click.option("--layout", type=_LAYOUTS, help="How the files lie in their directory.")
+@click.option("--collections", "mode", type=_MODES, help="How collections are told apart.")
+@click.option("--key-file", type=_file, help="The file of the key; an existing one is used as it is.")
+@click.option("--output", type=_file, default=Path("was.toml"), show_default=True, help="The configuration to write.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing; what no option says is as it is by default.")
+@click.option("--force", is_flag=True, help="Overwrite the configuration; a key is never overwritten.")
+def init(
+    path: Path | None,
+    port: int | None,
+    public_url: str | None,
+    proxy: bool | None,
+    layout: str | None,
+    mode: str | None,
+    key_file: Path | None,
+    output: Path,
+    yes: bool,
+    force: bool,
+) -> None:
+    """Write a configuration and a key, and print what to enter in Specify and nginx.
+
+    Asks for what the options leave open. A directory that another asset server has used is recognised, and adopted as
+    it is.
+    """
+    from was_daemon.cli import instructions
+    from was_daemon.cli.adopted import look_at
+    from was_daemon.cli.files import faults_of_files
+    from was_daemon.cli.template import Choices
+
+    if output.exists() and not force:
+        raise click.ClickException(f"{output} exists already; --force overwrites it, --output names another")
+    ask = _asking(yes)
+    path = _absolute(path or ask("Directory of the attachments", Path("/srv/attachments"), click.Path(path_type=Path)))
+    with faults_of_files():
+        found = look_at(path)
+    _tell(path, found)
+    port = port or ask("Port to listen on", _PORT, _PORTS)
+    public_url = public_url or ask("Address that Specify and browsers use", f"http://localhost:{port}", click.STRING)
+    if proxy is None:
+        is_https = public_url.startswith("https:")
+        proxy = ask("Does nginx, or another proxy on this machine, stand in front?", is_https, click.BOOL)
+    mode = mode or (ask("Tell collections apart", found.mode, _MODES) if found.directories else found.mode)
+    key_file = _absolute(key_file or output.parent / "key")
+    choices = Choices(
+        path=path,
+        port=port,
+        public_url=public_url.rstrip("/"),
+        has_proxy=proxy,
+        layout=layout or ("sharded" if found.is_sharded else "flat"),
+        mode=mode,
+        directories=found.directories,
+        key_file=key_file,
+    )
+    _write(choices.text, output, key_file, force)
+    click.echo(f"\nStart it:    twistd --nodaemon was --config {output}")
+    click.echo(f"Then try it: was-daemon check {choices.public_url} --key-file {key_file}\n")
+    click.echo(instructions.specify(choices.public_url, key_file))
+    if proxy:
+        click.echo("nginx, as a site of its own:\n")
+        click.echo(instructions.nginx(choices.public_url, port))
+
+
+def _asking(yes: bool) -> Callable[[str, T, "click.ParamType[Any]"], T]:
+    def ask(question: str, default: T, kind: "click.ParamType[Any]") -> T:
+        answer: T = default if yes else click.prompt(question, default, type=kind, err=True)
+        return answer
+
+    return ask
+
+
+def _absolute(path: Path) -> Path:
+    return Path.cwd() / path.expanduser()
+
+
+def _tell(path: Path, found: "Adopted") -> None:
+    if found.is_single:
+        click.echo(f"{path} holds originals already: they are adopted as they are.", err=True)
+    if found.directories:
+        names = ", ".join(found.directories)
+        click.echo(f"{path} holds directories of collections, which are adopted as they are: {names}.", err=True)
+    if found.is_sharded:
+        click.echo("The originals lie in subdirectories: the layout is sharded.", err=True)
+
+
+def _write(content: Callable[[], str], output: Path, key_file: Path, force: bool) -> None:
+    """Write both files, or neither."""
+    from was_daemon.cli.files import faults_of_files, write_config, write_key
+    from was_daemon.config import ConfigError
+
+    has_key = key_file.exists()
+    with faults_of_files():
+        if not has_key:
+            write_key(key_file)
+        done = False
+        try:
+            write_config(output, content(), force=force)
+            done = True
+        except ConfigError as error:
+            raise click.ClickException(f"this makes no configuration:\n{error}") from None
+        finally:
+            if not has_key and not done:
+                key_file.unlink()
+    click.echo(f"Wrote {output}.")
+    click.echo(f"The key in {key_file} is used." if has_key else f"Wrote a new key to {key_file}, for your eyes only.")
+    if has_key and key_file.stat().st_mode & 0o077:
+        click.echo(f"Others can read the key: chmod 600 {key_file}", err=True)

@@ -1,0 +1,57 @@
+"""What to enter elsewhere: in Specify 6, in Specify 7, in nginx."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def specify(url: str, key_file: Path) -> str:
+    """What Specify has to know about a server at `url`."""
+    document = f"{url}/web_asset_store.xml"
+    key = f"<the key: cat {key_file}>"
+    return f"""\
+Specify 7, in the environment of its services in docker-compose.yml (specify7 and specify7-worker):
+    - ASSET_SERVER_URL={document}
+    - ASSET_SERVER_KEY={key}
+
+Specify 7 without Docker, in local_specify_settings.py:
+    WEB_ATTACHMENT_URL = '{document}'
+    WEB_ATTACHMENT_KEY = '{key}'
+
+Specify 6, these properties:
+    attachment.url={document}
+    attachment.key={key}
+    attachment.use_path=false
+"""
+
+
+def nginx(url: str, port: int) -> str:
+    """A site for nginx, with TLS, in front of a daemon that listens on `port` of the same machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or "localhost"
+    # With a path of its own, the daemon sees what comes behind it.
+    target = f"http://127.0.0.1:{port}{'/' if parts.path else ''}"
+    return f"""\
+server {{
+    listen {parts.port or 443} ssl;
+    listen [::]:{parts.port or 443} ssl;
+    server_name {host};
+    ssl_certificate     /etc/ssl/certs/{host}.pem;
+    ssl_certificate_key /etc/ssl/private/{host}.key;
+
+    # The daemon has a limit of its own, max_upload.
+    client_max_body_size 0;
+
+    location {parts.path}/ {{
+        proxy_pass {target};
+        proxy_http_version 1.1;
+        # Uploads and downloads of any size pass through without a copy on the proxy's disk.
+        proxy_request_buffering off;
+        proxy_max_temp_file_size 0;
+        proxy_read_timeout 300s;
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host $http_host;
+    }}
+}}
+"""
