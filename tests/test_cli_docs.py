@@ -1,0 +1,59 @@
+"""The commands in docs/commands.md work as they are printed."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import BIN, Daemon, clean_environment
+from was_daemon.cli.main import main
+
+GUIDE = (Path(__file__).parent.parent / "docs" / "commands.md").read_text("utf-8")
+EXAMPLES = re.findall(r"^## `(was-daemon [^`]+)`\n.*?```sh\n(.*?)```", GUIDE, re.MULTILINE | re.DOTALL)
+SETTINGS = "KEY = 'k'\nHOST = 'localhost'\nPORT = 8080\nBASE_DIR = '/srv/attachments'\nCOLLECTION_DIRS = None\n"
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon whose configuration and key are called as in the guide."""
+    directory = tmp_path_factory.mktemp("guide")
+    (directory / "key").write_text("k\n")
+    daemon = Daemon(directory, {"server": {"key": None, "key_file": directory / "key"}}).start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.mark.parametrize(("command", "example"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
+def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, command: str, example: str) -> None:
+    assert example.startswith(command)
+    if command not in ("was-daemon init", "was-daemon import-settings"):
+        for file in ("was.toml", "key"):
+            (tmp_path / file).write_bytes((daemon.directory / file).read_bytes())
+    (tmp_path / "settings.py").write_text(SETTINGS)
+    here = example.replace("/etc/was-daemon/key", "key")
+    if command == "was-daemon check":
+        here = here.replace("https://assets.example.org", daemon.url)
+    finished = subprocess.run(
+        ["bash", "-e", "-c", here],
+        cwd=tmp_path,
+        env=clean_environment({"PATH": f"{BIN}:/usr/bin:/bin"}),
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_the_guide_tells_about_every_command() -> None:
+    names = {name for name in main.commands if name != "config"} | {"config check"}
+    assert {f"was-daemon {name}" for name in names} == {command for command, _ in EXAMPLES}
+
+
+def test_the_guides_links_lead_somewhere() -> None:
+    anchors = {
+        re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)", GUIDE, re.M)
+    }
+    targets = re.findall(r"\]\(#([^)]+)\)", GUIDE)
+    assert targets
+    assert set(targets) <= anchors

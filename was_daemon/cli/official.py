@@ -1,0 +1,223 @@
+"""From the official server's settings to our configuration."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from was_daemon.cli import toml
+from was_daemon.cli.settings_file import SettingsFile
+
+_SAMPLE_KEY = "test_attachment_key"
+_BASE_DIR = "/home/specify/attachments"
+_PORT = 8080
+_ANY_ADDRESS = ("0.0.0.0", "", "*")  # noqa: S104  # read, not bound to
+
+_USED = frozenset(
+    {
+        *("KEY", "TIME_TOLERANCE", "REQUIRE_KEY_FOR_GET", "ALLOW_STATIC_FILE_ACCESS"),
+        *("HOST", "PORT", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "DEVELOPMENT_PORT", "IPADDR"),
+        *("COLLECTION_DIRS", "BASE_DIR", "ORIG_DIR", "THUMB_DIR", "STORAGE_TYPE"),
+    }
+)
+_NEEDLESS = {
+    "DEBUG": "start the daemon with DEBUG_MODE=true in its environment for more in its log",
+    "DEBUG_APP": "start the daemon with DEBUG_MODE=true in its environment for more in its log",
+    "SERVER": "the daemon is its own HTTP server",
+    "CAN_THUMBNAIL": "the daemon makes thumbnails of these and of more kinds of files",
+}
+
+
+@attrs.frozen
+class Translation:
+    """Our configuration; `key` is the attachment key, None when the settings have none."""
+
+    text: str
+    key: str | None
+
+
+def translate(found: SettingsFile, path: Path, environ: Mapping[str, str], key_file: Path | None) -> Translation:
+    """The configuration that does what the settings in the file at `path` do; raises `UnicodeEncodeError`.
+
+    With `key_file` the configuration names that file instead of the key.
+    """
+    translator = _Translator(found, path.resolve(), environ)
+    return translator.translation(key_file)
+
+
+class _Translator:
+    """One translation. A method for each table returns its lines; what does not fit becomes a comment in its place."""
+
+    def __init__(self, found: SettingsFile, path: Path, environ: Mapping[str, str]) -> None:
+        self._found = found
+        self._path = path
+        self._environ = environ
+        self._lines: list[str] = []
+
+    def translation(self, key_file: Path | None) -> Translation:
+        key = self._text_value("KEY")
+        self._add(f"# The configuration of was_daemon, made of {toml.text(str(self._path))}.")
+        self._left_out()
+        self._server(key, key_file)
+        self._store()
+        self._collections()
+        return Translation("\n".join(self._lines) + "\n", key)
+
+    def _add(self, *lines: str) -> None:
+        self._lines += lines
+
+    def _remark(self, text: str) -> None:
+        printable = "".join(character if character.isprintable() else " " for character in text)
+        self._add(f"# {printable}")
+
+    # -- looking up ----------------------------------------------------------------------------------------------------
+
+    def _value(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
+        """The value of a setting; the default, and a comment, when it is not what it should be."""
+        if name in self._found.unread:
+            self._remark(f"{name} cannot be told: {self._found.unread[name]}. Set this yourself.")
+            return default
+        value = self._found.values.get(name, default)
+        if value == default or fits(value):
+            return value
+        self._remark(f"{name} is not {expected}. Set this yourself.")
+        return default
+
+    def _text_value(self, name: str) -> str | None:
+        value = self._found.values.get(name)
+        return value if isinstance(value, str) else None
+
+    def _port(self, *names: str) -> int:
+        for name in names:
+            value = str(self._found.values.get(name, ""))
+            if value.isascii() and value.isdigit():
+                return int(value)
+        return _PORT
+
+    # -- tables --------------------------------------------------------------------------------------------------------
+
+    def _left_out(self) -> None:
+        """What concerns no key of ours."""
+        for name in self._found.defaults:
+            self._remark(f"The settings ask for the variable {name} of the environment: taken as not set (see --env).")
+        names = dict.fromkeys((*self._found.values, *self._found.unread))
+        for name in names:
+            if name in _NEEDLESS:
+                self._remark(f"{name} is not needed: {_NEEDLESS[name]}.")
+            elif name.isupper() and name not in _USED:
+                self._remark(f"{name} is not known to was_daemon, and left out.")
+
+    def _server(self, key: str | None, key_file: Path | None) -> None:
+        self._add("", "[server]")
+        port = self._port("DEVELOPMENT_PORT", "PORT")
+        address = self._text_value("IPADDR") or ""
+        kind = "tcp6" if ":" in address else "tcp"
+        escaped = address.replace(":", "\\:")
+        interface = "" if address in _ANY_ADDRESS else f":interface={escaped}"
+        self._add(f"listen = {toml.texts([f'{kind}:{port}{interface}'])}")
+        self._public_url()
+        self._key(key, key_file)
+        window = self._value("TIME_TOLERANCE", 150, _is_window, "a number of seconds")
+        self._add(f"token_window = {0 if window is None else int(window)}")
+        needs_key = bool(self._value("REQUIRE_KEY_FOR_GET", False, _is_flag, "True or False"))
+        is_static = bool(self._value("ALLOW_STATIC_FILE_ACCESS", True, _is_flag, "True or False"))
+        self._add(f"require_token_for_get = {_flag(needs_key)}")
+        if needs_key and is_static:
+            self._remark("Below /static/ anybody can read, here as there.")
+        self._add(f"static_access = {_flag(is_static)}")
+
+    def _public_url(self) -> None:
+        for name in ("SERVER_NAME", "SERVER_PORT", "HOST", "PORT"):
+            if name in self._found.unread:
+                self._remark(f"{name} cannot be told: {self._found.unread[name]}.")
+        host = self._text_value("SERVER_NAME") or self._text_value("HOST")
+        if not host:
+            self._remark(
+                'Without an address of its own, the daemon tells clients the one they asked: public_url = "..."'
+            )
+            return
+        scheme, separator, rest = host.rpartition("://")
+        port = self._port("SERVER_PORT", "PORT")
+        if not separator:
+            is_https = port == 443 or self._environ.get("HTTPS") == "true"
+            scheme = self._text_value("SERVER_PROTOCOL") or ("https" if is_https else "http")
+        ending = "" if port == {"http": 80, "https": 443}.get(scheme) or ":" in rest else f":{port}"
+        if rest in ("localhost", "127.0.0.1"):
+            self._remark("Only programs on the same machine find it there.")
+        self._add(f"public_url = {toml.text(f'{scheme}://{rest}{ending}')}")
+
+    def _key(self, key: str | None, key_file: Path | None) -> None:
+        if "KEY" in self._found.unread or "KEY" not in self._found.values:
+            reason = self._found.unread.get("KEY", "the file does not assign it")
+            self._remark(f"KEY cannot be told: {reason}. Set key_file, or $ATTACHMENT_KEY.")
+        elif self._found.values["KEY"] is None:
+            self._remark("KEY is None: anybody may write and delete. With a key_file, only Specify may.")
+            self._add("insecure_no_key = true")
+        elif key is None:
+            self._remark("KEY is not a text. Set key_file, or $ATTACHMENT_KEY.")
+        else:
+            if key == _SAMPLE_KEY:
+                self._remark("This is the key of the official server's sample, which everybody knows: choose another.")
+            if key_file:
+                self._add(f"key_file = {toml.text(key_file)}")
+            else:
+                self._remark("Others must not read this file. --key-file puts the key into a file of its own.")
+                self._add(f"key = {toml.text(key)}")
+
+    def _store(self) -> None:
+        self._add("", "[stores.main]", 'plugin = "filesystem"')
+        kind = self._value("STORAGE_TYPE", "local", _is_text, "a text")
+        if kind != "local":
+            self._remark(f"STORAGE_TYPE is {kind}: there is no plugin for it here; see docs/plugins.md.")
+        base = self._value("BASE_DIR", _BASE_DIR, _is_text, "a text")
+        directory = self._path.parent / base
+        self._add(f"path = {toml.text(directory)}")
+        for name, ours in (("ORIG_DIR", "originals"), ("THUMB_DIR", "thumbnails")):
+            theirs = self._value(name, ours, _is_text, "a text")
+            if str(theirs).strip("/") != ours:
+                self._remark(
+                    f"{name} is {theirs}; here it is {ours}: rename it, or make a symbolic link, wherever it is."
+                )
+        self._add('layout = "flat"')
+
+    def _collections(self) -> None:
+        self._add("", "[collections]")
+        directories = self._value("COLLECTION_DIRS", {}, _is_map, "a map of names to directories") or {}
+        entries = [line for name, directory in directories.items() if (line := self._collection(name, directory))]
+        self._add(f"mode = {toml.text('map' if entries else 'single')}", *entries)
+
+    def _collection(self, name: Any, directory: Any) -> str | None:
+        from was_daemon.errors import BadName
+        from was_daemon.keys import check_directory
+
+        if isinstance(name, str) and isinstance(directory, str) and directory.strip("/"):
+            trimmed = directory.removesuffix("/")
+            try:
+                check_directory(trimmed)
+            except BadName as error:
+                self._remark(f"The collection {name} cannot be in {directory}: {error}.")
+                return None
+            return f"map.{toml.name(name)} = {{ directory = {toml.text(trimmed)} }}"
+        self._remark(f"The collection {name} has no directory.")
+        return None
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool | int) or value is None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_window(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and value > 0)
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict) or value is None
