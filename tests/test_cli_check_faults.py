@@ -182,6 +182,7 @@ TAMPERED: list[tuple[str, str, State, Tamper]] = [
     ("metadata-date", "missing", FAILED, reply(DATE, 404)),
     ("metadata-date", "another form", FAILED, change(DATE, body(lambda b: b"2 February 2012"))),
     ("metadata-none", "500", FAILED, reply(METADATA, 500)),
+    ("metadata-none", "not found", DIFFERS, reply(METADATA, 404)),
     ("metadata-none", "an empty object", DIFFERS, change(METADATA, body(lambda b: b"{}"))),
     ("static", "off", SKIPPED, reply(at("/getfileref"), 404)),
     ("static", "relative", FAILED, change(at("/getfileref"), body(lambda b: b"/static/a.jpg"))),

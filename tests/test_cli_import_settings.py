@@ -98,6 +98,7 @@ def test_the_settings_become_a_configuration() -> None:
         ("SERVER_PORT = '443'", "public_url", "https://assets.museum.org"),
         ("SERVER_PROTOCOL = 'https'", "public_url", "https://assets.museum.org:8080"),
         ("SERVER_NAME = 'https://museum.org'; SERVER_PORT = 443", "public_url", "https://museum.org"),
+        ("SERVER_PROTOCOL = 'https'; SERVER_PORT = 80", "public_url", "https://assets.museum.org"),
         ("SERVER_NAME = None", "public_url", "http://assets.museum.org:8080"),
     ],
 )

@@ -142,7 +142,9 @@ class _Translator:
         if not separator:
             is_https = port == 443 or self._environ.get("HTTPS") == "true"
             scheme = self._text_value("SERVER_PROTOCOL") or ("https" if is_https else "http")
-        ending = "" if port == {"http": 80, "https": 443}.get(scheme) or ":" in rest else f":{port}"
+        # With https in front, port 80 is the one behind the proxy.
+        is_usual = port in ((80, 443) if scheme == "https" else (80,))
+        ending = "" if is_usual or ":" in rest else f":{port}"
         if rest in ("localhost", "127.0.0.1"):
             self._remark("Only programs on the same machine find it there.")
         self._add(f"public_url = {toml.text(f'{scheme}://{rest}{ending}')}")
