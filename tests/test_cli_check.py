@@ -164,6 +164,16 @@ def test_a_pipeline_gets_a_junit_report(official: Completed) -> None:
     assert list(cases["was-daemon.check.download"]) == []
 
 
+def test_a_server_does_not_steer_the_terminal() -> None:
+    def paint(request: Request, answer: Answering) -> Reply:
+        return answer(request).having(X_Timestamp="\x1b[2J", Content_Disposition="\x1b[31m")
+
+    with ModelServer(paint).running() as server:
+        finished = check(server.url)
+    assert "\ufffd[2J" in finished.stdout
+    assert "\x1b" not in finished.stdout
+
+
 def test_a_report_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     with ModelServer().running() as server:
         finished = check(server.url, "--junit", tmp_path / "missing" / "report.xml")

@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import attrs
 import pytest
@@ -288,12 +289,16 @@ class WritesInTwoSteps(ModelServer):
 
 
 class SendsUnfinishedThumbnails(ModelServer):
-    answers = 0
+    """Sends the seventh cut off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = count(1)
 
     def thumbnail(self, name: str, scale: int) -> bytes:
-        self.answers += 1
+        number = next(self._numbers)
         made = super().thumbnail(name, scale)
-        return made[:100] if self.answers == 7 else made
+        return made[:100] if number == 7 else made
 
 
 class WritesAnywhere(ModelServer):

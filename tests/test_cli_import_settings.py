@@ -168,9 +168,14 @@ def test_the_key_may_lie_in_a_file_beside_the_settings() -> None:
 
 
 def test_a_key_that_lies_elsewhere_is_not_made_up() -> None:
-    finished = run(SAMPLE + "from secret_key import KEY")
+    finished = run(SAMPLE + "from secret_key import KEY", "--key-file", "key")
     assert finished.exit_code == 1
+    assert not Path("key").exists()
     assert "# KEY cannot be told: it comes from secret_key, which is not beside the file." in finished.stdout
+    Path("secret_key.py").write_text("OTHER = 1")
+    finished = run(SAMPLE + "from secret_key import KEY", "--key-file", "key")
+    assert "# KEY cannot be told: secret_key.py does not assign it." in finished.stdout
+    assert not Path("key").exists()
 
 
 def test_files_that_import_each_other_come_to_an_end() -> None:
@@ -271,7 +276,9 @@ def test_settings_without_a_key_are_not_complete() -> None:
     assert "this is not complete yet" in finished.stderr
 
 
-@pytest.mark.parametrize("text", ["print 'Python 2'", "KEY = '", "KEY = " + "(" * 5000, "\0"])
+@pytest.mark.parametrize(
+    "text", ["print 'Python 2'", "KEY = '", "KEY = " + "(" * 5000, "KEY = " + "-" * 9**6 + "1", "\0"]
+)
 def test_what_is_no_python_is_a_plain_error(text: str) -> None:
     finished = run(text)
     assert finished.exit_code == 1

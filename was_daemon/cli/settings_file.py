@@ -92,7 +92,7 @@ class _Reader:
     def read(self) -> None:
         try:
             self._run(ast.parse(self._path.read_bytes()).body)
-        except RecursionError:
+        except (RecursionError, MemoryError):
             raise ValueError("the file is nested too deeply") from None
 
     # -- statements ----------------------------------------------------------------------------------------------------
