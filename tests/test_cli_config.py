@@ -147,18 +147,26 @@ def test_a_script_gets_the_summary_as_json(tmp_path: Path) -> None:
     assert SECRET not in answer.stdout
 
 
+def check_with_plugins(directory: Path, plugins: Path) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: plugins stay imported."""
+    document = {"server": {"key": SECRET}, "stores": {"main": MAIN}, "plugins": {"path": [str(plugins)]}}
+    (directory / "was.toml").write_text(to_toml(document))
+    command = [BIN / "was-daemon", "config", "check", "--config", "was.toml"]
+    return subprocess.run(command, cwd=directory, env=clean_environment(), capture_output=True, text=True)
+
+
 def test_dropped_in_plugins_are_listed_with_their_options(tmp_path: Path) -> None:
-    examples = Path(__file__).parent.parent / "docs" / "examples"
-    document = {"server": {"key": SECRET}, "stores": {"main": MAIN}, "plugins": {"path": [str(examples)]}}
-    (tmp_path / "was.toml").write_text(to_toml(document))
-    answer = subprocess.run(
-        [BIN / "was-daemon", "config", "check", "--config", "was.toml"],
-        cwd=tmp_path,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-    )
+    answer = check_with_plugins(tmp_path, Path(__file__).parent.parent / "docs" / "examples")
     assert "  rest-dam\n    url      text, required\n" in answer.stdout
+
+
+def test_a_plugin_that_cannot_be_imported_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "storage_plugins").mkdir()
+    (tmp_path / "storage_plugins" / "tape.py").write_text("import no_such_module\n")
+    answer = check_with_plugins(tmp_path, tmp_path)
+    assert answer.returncode == 0
+    assert answer.stderr.count("no_such_module") == 1
+    assert "Traceback" not in answer.stderr
 
 
 def test_looking_at_the_default_makes_no_key(tmp_path: Path) -> None:

@@ -136,7 +136,8 @@ class StoreSettings:
 class Settings:
     """Everything.
 
-    `default_store` is the store of what is not assigned to another; `key_source` says where the key is.
+    `default_store` is the store of what is not assigned to another; `key_source` says where the key is; `plugins` are
+    those that stores could use, by name.
     """
 
     server: ServerSettings
@@ -148,6 +149,7 @@ class Settings:
     spool: SpoolSettings
     key_source: str
     debug: bool
+    plugins: Mapping[str, IAssetStorePlugin]
 
 
 _SECTIONS: dict[str, type] = {
@@ -256,7 +258,8 @@ class _Loader:
         thumbnails: ThumbnailSettings = self._section("thumbnails")
         spool: SpoolSettings = self._section("spool")
         plugins: PluginSettings = self._section("plugins")
-        stores = self._stores(plugins)
+        available = find_plugins(plugins.path, self._debug)
+        stores = self._stores(available)
         default = collections.store or next(iter(stores), "main")
         self._check_collections(collections, default)
         self._check_store("thumbnails.store", thumbnails.store)
@@ -266,7 +269,9 @@ class _Loader:
         server = attrs.evolve(server, key=key, public_url=self._public_url(server))
         if self._mistakes.lines:
             raise ConfigError(self._mistakes.lines)
-        return Settings(server, limits, stores, default, collections, thumbnails, spool, key_source, self._debug)
+        return Settings(
+            server, limits, stores, default, collections, thumbnails, spool, key_source, self._debug, available
+        )
 
     @property
     def _debug(self) -> bool:
@@ -276,8 +281,7 @@ class _Loader:
         table = self._document.get(name, {})
         return structure(table, _SECTIONS[name], name, self._paths, self._mistakes) or _SECTIONS[name]()
 
-    def _stores(self, plugins: PluginSettings) -> dict[str, StoreSettings]:
-        available = find_plugins(plugins.path, self._debug)
+    def _stores(self, available: Mapping[str, IAssetStorePlugin]) -> dict[str, StoreSettings]:
         tables = self._document.get("stores", {})
         if not tables or not isinstance(tables, dict):
             self._mistakes.add("stores", "at least one [stores.NAME] is needed")

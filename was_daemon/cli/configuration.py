@@ -32,15 +32,13 @@ def check(config: Path | None, as_json: bool) -> None:
     Nothing is opened, and no secret is shown. Whether a store can be reached, `check-store` finds out.
     """
     from was_daemon.config import ConfigError
-    from was_daemon.stores.plugins import find_plugins
 
     try:
         settings = _load(config)
     except ConfigError as error:
         click.echo(json.dumps({"mistakes": error.mistakes}, ensure_ascii=False) if as_json else error, err=not as_json)
         raise SystemExit(1) from None
-    # The directories of plugins are known since the settings were read.
-    summary = _summary(settings) | {"plugins": _plugins(find_plugins())}
+    summary = _summary(settings) | {"plugins": _plugins(settings.plugins)}
     click.echo(json.dumps(summary, ensure_ascii=False, indent=2) if as_json else "\n".join(_lines(summary)))
 
 

@@ -8,8 +8,9 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # it ships no annotations
 from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 
+from was_daemon.cli.checks.check import Check
 from was_daemon.cli.checks.http import Answer
-from was_daemon.cli.checks.outcomes import Check, Fails, Skips, differences, expect
+from was_daemon.cli.checks.outcomes import Fails, Skips, differences, expect
 from was_daemon.cli.checks.server import Server
 
 _TYPES = ("read", "write", "delete", "getmetadata", "testkey")

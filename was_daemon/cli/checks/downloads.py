@@ -5,9 +5,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from was_daemon.cli.checks import pictures
+from was_daemon.cli.checks.check import Check
 from was_daemon.cli.checks.discovery import refusal
 from was_daemon.cli.checks.http import Answer
-from was_daemon.cli.checks.outcomes import Check, Fails, Skips, differences, expect
+from was_daemon.cli.checks.outcomes import Fails, Skips, differences, expect
 from was_daemon.cli.checks.server import ORIGIN, Server
 
 _CONTENT = bytes(range(256)) * 40

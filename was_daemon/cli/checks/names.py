@@ -4,8 +4,9 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from was_daemon.cli.checks import pictures
+from was_daemon.cli.checks.check import Check
 from was_daemon.cli.checks.discovery import refusal
-from was_daemon.cli.checks.outcomes import Check, Skips, differences, expect
+from was_daemon.cli.checks.outcomes import Skips, differences, expect
 from was_daemon.cli.checks.server import Server
 
 _CONTENT = b"content"

@@ -1,13 +1,8 @@
-"""What a check is, and what comes of it."""
+"""What comes of a check."""
 
 import enum
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import attrs
-
-if TYPE_CHECKING:
-    from was_daemon.cli.checks.server import Server
 
 
 class State(enum.Enum):
@@ -30,20 +25,6 @@ class Fails(Exception):
 
 class Skips(Exception):
     """The check cannot be made, or makes no sense with this server; the message says why."""
-
-
-@attrs.frozen
-class Check:
-    """One line of the report.
-
-    `attempt` raises `Fails` or `Skips`, returns how the server differs harmlessly, or None when all is as it should be.
-    The check is skipped unless the check with the id `needs`, an earlier one, went well.
-    """
-
-    id: str
-    title: str
-    attempt: "Callable[[Server], str | None]"
-    needs: str | None = "upload-specify7"
 
 
 @attrs.frozen

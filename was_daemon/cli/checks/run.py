@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from was_daemon.cli.checks import discovery, downloads, names, thumbnails, uploads
+from was_daemon.cli.checks.check import Check
 from was_daemon.cli.checks.http import Unanswered
-from was_daemon.cli.checks.outcomes import Check, Fails, Outcome, Skips, State
+from was_daemon.cli.checks.outcomes import Fails, Outcome, Skips, State
 from was_daemon.cli.checks.server import Server
 
 CHECKS = (

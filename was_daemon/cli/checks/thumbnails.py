@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from was_daemon.cli.checks import pictures
+from was_daemon.cli.checks.check import Check
 from was_daemon.cli.checks.discovery import refusal
 from was_daemon.cli.checks.http import Answer, Unanswered
-from was_daemon.cli.checks.outcomes import Check, differences, expect
+from was_daemon.cli.checks.outcomes import differences, expect
 from was_daemon.cli.checks.server import Server
 
 _SIMULTANEOUS = 16

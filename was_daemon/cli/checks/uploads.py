@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from was_daemon.cli.checks import pictures
+from was_daemon.cli.checks.check import Check
 from was_daemon.cli.checks.discovery import refusal
 from was_daemon.cli.checks.http import Answer
-from was_daemon.cli.checks.outcomes import Check, Fails, Skips, differences, expect
+from was_daemon.cli.checks.outcomes import Fails, Skips, differences, expect
 from was_daemon.cli.checks.server import ORIGIN, Server
 
 _LARGE = 4 << 20
