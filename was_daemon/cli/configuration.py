@@ -46,7 +46,7 @@ def _load(path: Path | None) -> "Settings":
     import attrs
 
     from was_daemon.config import load
-    from was_daemon.service import create_stores
+    from was_daemon.graph import create_stores
 
     environ = dict(os.environ)
     # To look at the configuration makes no key.
