@@ -148,6 +148,8 @@ class FilesystemStore:
         await self._threads.run(self._delete, self.path(key))
 
     def _delete(self, path: Path) -> None:
+        # A link, or a pipe, is somebody's, but no asset.
+        _asset_stat(path.lstat())
         path.unlink()
         sync_directory(path.parent)
 

@@ -209,6 +209,9 @@ async def test_links_pipes_and_directories_among_the_originals_are_no_assets(
     put(store.path(keys["directory.jpg"]) / "inside.jpg")
     for key in keys.values():
         await assert_absent(store, key)
+        with pytest.raises(AssetNotFound):
+            await store.delete(key)
+        assert os.path.lexists(store.path(key))
     assert await names(store) == []
     assert secret.read_bytes() == b"secret"
     await store.close()
