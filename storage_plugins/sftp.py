@@ -29,6 +29,7 @@ from was_daemon.errors import AssetError, AssetNotFound, BadName, NoSpace, Store
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.locks import KeyLocks
+from was_daemon.secret_files import SecretFile
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.reconnect import Reconnector
 from was_daemon.stores.sftp_client import Attributes, SFTPClient, drop
@@ -420,8 +421,8 @@ class SFTPOptions:
     user: str
     path: str = ""
     port: int = 22
-    identity_file: Path | None = None
-    password_file: Path | None = None
+    identity_file: SecretFile | None = None
+    password_file: SecretFile | None = None
     password: str | None = attrs.field(default=None, repr=False, validator=_needed)
     agent: bool = False
     known_hosts: Path = Path("~/.ssh/known_hosts")

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.secret_files import SecretFile
 from was_daemon.stores.dav_staging import DIRECTORY, DavStaging
 from was_daemon.stores.http import Answer, HTTPRemote
 from was_daemon.stores.http_auth import FixedLogin, Login, PasswordLogin
@@ -68,8 +69,8 @@ class WebDAVOptions:
     url: str = attrs.field(validator=lambda _self, _attribute, value: _check_url(value))
     user: str | None = None
     password: str | None = attrs.field(default=None, repr=False)
-    password_file: Path | None = None
-    token_file: Path | None = None
+    password_file: SecretFile | None = None
+    token_file: SecretFile | None = None
     ca_file: Path | None = None
     allow_http: bool = False
     layout: Layout = Layout.FLAT

@@ -65,8 +65,10 @@ def reached_from(module: str) -> set[str]:
         ("was_daemon.errors", ()),
         ("was_daemon.tokens", ()),
         ("was_daemon.keys", ("was_daemon.errors",)),
-        ("was_daemon.structure", ()),
-        ("was_daemon.locks", ()),
+        ("was_daemon.redaction", ()),
+        ("was_daemon.secret_files", ()),
+        ("was_daemon.structure", ("was_daemon.secret_files",)),
+        ("was_daemon.locks", ("was_daemon.redaction",)),
         ("was_daemon.interfaces", ("was_daemon.keys", "was_daemon.errors")),
         ("was_daemon.collections", ("was_daemon.interfaces", "was_daemon.keys", "was_daemon.errors")),
     ],
@@ -76,7 +78,8 @@ def test_the_foundations_import_only_what_lies_below_them(module: str, allowed: 
 
 
 @pytest.mark.parametrize(
-    "module", ["was_daemon.errors", "was_daemon.tokens", "was_daemon.keys", "was_daemon.structure"]
+    "module",
+    ["was_daemon.errors", "was_daemon.tokens", "was_daemon.keys", "was_daemon.redaction", "was_daemon.structure"],
 )
 def test_what_is_pure_needs_no_reactor(module: str) -> None:
     assert not any(is_in(name, ("twisted", "treq", "klein")) for name in reached_from(module))

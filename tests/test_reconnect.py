@@ -50,6 +50,20 @@ def test_all_who_wait_share_its_failure(server: Server) -> None:
     assert [str(failure(each)) for each in waiting] == ["down"] * 3
 
 
+def test_an_attempt_that_fails_at_once_is_not_the_last_one() -> None:
+    clock, attempts = Clock(), []
+
+    async def connect() -> str:
+        attempts.append(clock.seconds())
+        raise StoreUnavailable("the key cannot be read")
+
+    connections = Reconnector(clock, connect, lambda _: True, shortest=1, longest=4)
+    for _ in range(3):
+        assert str(failure(Deferred.fromCoroutine(connections.get()))) == "the key cannot be read"
+        clock.advance(10)
+    assert attempts == [0, 10, 20]
+
+
 def test_whoever_stops_waiting_leaves_the_attempt_to_the_others(server: Server) -> None:
     impatient, patient = server.get(), server.get()
     impatient.cancel()

@@ -17,8 +17,9 @@ from twisted.internet.endpoints import serverFromString
 from was_daemon.errors import BadName
 from was_daemon.interfaces import IAssetStorePlugin
 from was_daemon.keys import check_directory
+from was_daemon.secret_files import SecretFile, check_permissions
 from was_daemon.stores.plugins import find_plugins
-from was_daemon.structure import Mistakes, Paths, Size, structure
+from was_daemon.structure import Mistakes, Paths, Size, secret_keys, structure
 
 Network = IPv4Network | IPv6Network
 
@@ -52,7 +53,7 @@ class ServerSettings:
     listen: list[str] = attrs.field(factory=lambda: [f"tcp:{_PORT}"])
     public_url: str | None = None
     key: str | None = attrs.field(default=None, repr=False)
-    key_file: Path | None = None
+    key_file: SecretFile | None = None
     insecure_no_key: bool = False
     token_window: int = 150
     require_token_for_get: bool = False
@@ -137,7 +138,7 @@ class Settings:
     """Everything.
 
     `default_store` is the store of what is not assigned to another; `key_source` says where the key is; `plugins` are
-    those that stores could use, by name.
+    those that stores could use, by name; `warnings` are what the operator should change.
     """
 
     server: ServerSettings
@@ -150,6 +151,7 @@ class Settings:
     key_source: str
     debug: bool
     plugins: Mapping[str, IAssetStorePlugin]
+    warnings: list[str]
 
 
 _SECTIONS: dict[str, type] = {
@@ -181,8 +183,10 @@ class Source:
     def load(self) -> Settings:
         """Read the settings; raises `ConfigError`."""
         if self.path is None:
-            return _Loader(_embedded(self.environ, self._directory), self._directory, self.environ).settings()
-        return _Loader(_parse(self.path), self.path.resolve().parent, self.environ).settings()
+            document, directory = _embedded(self.environ, self._directory), self._directory
+        else:
+            document, directory = _parse(self.path), self.path.resolve().parent
+        return _Loader(document, directory, self.environ).settings(self.path)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -247,9 +251,10 @@ class _Loader:
         self._paths = Paths(directory, environ)
         self._environ = environ
         self._mistakes = Mistakes()
+        self._secrets: list[str] = []
 
-    def settings(self) -> Settings:
-        """The settings; raises `ConfigError` with all mistakes."""
+    def settings(self, file: Path | None) -> Settings:
+        """The settings, which are in `file`; raises `ConfigError` with all mistakes."""
         for name in self._document.keys() - _SECTIONS.keys() - {"stores"}:
             self._mistakes.add(name, "unknown section")
         server: ServerSettings = self._section("server")
@@ -267,10 +272,22 @@ class _Loader:
         self._check_listen(server)
         key, key_source = self._key(server)
         server = attrs.evolve(server, key=key, public_url=self._public_url(server))
+        if file and self._secrets:
+            self._check_file(file)
         if self._mistakes.lines:
             raise ConfigError(self._mistakes.lines)
         return Settings(
-            server, limits, stores, default, collections, thumbnails, spool, key_source, self._debug, available
+            server=server,
+            limits=limits,
+            stores=stores,
+            default_store=default,
+            collections=collections,
+            thumbnails=thumbnails,
+            spool=spool,
+            key_source=key_source,
+            debug=self._debug,
+            plugins=available,
+            warnings=self._mistakes.warnings,
         )
 
     @property
@@ -278,8 +295,21 @@ class _Loader:
         return self._environ.get("DEBUG_MODE", "").lower() in ("1", "true", "yes", "on")
 
     def _section(self, name: str) -> Any:
-        table = self._document.get(name, {})
-        return structure(table, _SECTIONS[name], name, self._paths, self._mistakes) or _SECTIONS[name]()
+        return self._structure(self._document.get(name, {}), _SECTIONS[name], name) or _SECTIONS[name]()
+
+    def _structure(self, table: Any, cls: type, key: str) -> Any:
+        self._secrets += [f"{key}.{name}" for name in secret_keys(cls, table)]
+        return structure(table, cls, key, self._paths, self._mistakes)
+
+    def _check_file(self, path: Path) -> None:
+        """The file that holds secrets itself is a secret file."""
+        try:
+            warning = check_permissions(path)
+        except ValueError as error:
+            self._mistakes.add(self._secrets[0], str(error))
+        else:
+            if warning:
+                self._mistakes.warn(f"{warning}, or keep {self._secrets[0]} in a file of its own")
 
     def _stores(self, available: Mapping[str, IAssetStorePlugin]) -> dict[str, StoreSettings]:
         tables = self._document.get("stores", {})
@@ -301,7 +331,7 @@ class _Loader:
             if not isinstance(redirect, bool):
                 self._mistakes.add(f"{key}.redirect", "expected true or false")
             rest = {option: value for option, value in table.items() if option not in ("plugin", "redirect")}
-            options = structure(rest, plugin.options, key, self._paths, self._mistakes)
+            options = self._structure(rest, plugin.options, key)
             stores[name] = StoreSettings(plugin, options, redirect)
         return stores
 
@@ -405,7 +435,8 @@ class _Loader:
             key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
         if key:
             return key, source
-        if key is None and self._document.get("server", {}).keys() & {"key", "key_file"}:
+        table = self._document.get("server", {})
+        if key is None and (not isinstance(table, dict) or table.keys() & {"key", "key_file"}):
             # What is wrong with it was reported already.
             return None, source
         if server.insecure_no_key:

@@ -9,6 +9,8 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from was_daemon.redaction import without_secrets
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -37,7 +39,8 @@ class KeyLocks(Generic[K]):
             if not done.called:
                 done.callback(outcome)
             elif isinstance(outcome, Failure):
-                self._log.failure("Failed, and nobody waits for it any more", outcome)
+                details = without_secrets(outcome.getTraceback())
+                self._log.error("Failed, and nobody waits for it any more:\n{details}", details=details)
 
         task = Deferred.fromCoroutine(self._run(key, work))
         self._under_way.add(task)

@@ -69,5 +69,7 @@ def _announce(settings: Settings, graph: Graph) -> None:
         "in Specify 6 the properties attachment.url and attachment.key, and attachment.use_path to false",
         url=url,
     )
+    for warning in settings.warnings:
+        _log.warn("{warning}", warning=warning)
     if server.require_token_for_get and server.static_access:
         _log.warn("Tokens are required to read, but anybody can read below /static/: set static_access = false")

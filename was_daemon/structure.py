@@ -23,6 +23,8 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
+from was_daemon.secret_files import SecretFile, check_permissions
+
 T = TypeVar("T")
 
 _VARIABLE = re.compile(r"\$(\w+)(?=/|$)")
@@ -49,13 +51,19 @@ class Size(int):
 
 @attrs.frozen
 class Mistakes:
-    """What is wrong with a configuration, a line each."""
+    """What is wrong with a configuration, a line each, and what is unwise."""
 
     lines: list[str] = attrs.field(factory=list)
+    warnings: list[str] = attrs.field(factory=list)
 
     def add(self, key: str, reason: str) -> None:
         """Note that the value of `key` is wrong."""
         self.lines.append(f"{key}: {reason}")
+
+    def warn(self, reason: str) -> None:
+        """Note what is no mistake, but should not stay as it is; once is enough."""
+        if reason not in self.warnings:
+            self.warnings.append(reason)
 
 
 @attrs.frozen
@@ -83,7 +91,8 @@ def structure(table: Any, cls: type[T], key: str, paths: Paths, mistakes: Mistak
 
     None when there is no instance without it. `key` is what the table is called.
     """
-    converter = _converter(paths)
+    converter = _converter(paths, mistakes)
+    secrets = [str(table[name]) for name in secret_keys(cls, table)]
     rest = table
     while rest is not _NOTHING:
         try:
@@ -91,7 +100,10 @@ def structure(table: Any, cls: type[T], key: str, paths: Paths, mistakes: Mistak
         except (BaseValidationError, ValueError) as error:
             # What is missing because it was left out was reported before.
             if rest is table:
-                _report(error, key, mistakes)
+                found = Mistakes()
+                _report(error, key, found)
+                # Validators repeat the value they refuse.
+                mistakes.lines.extend(_without(secrets, line) for line in found.lines)
             rest = _without_mistakes(rest, error)
     return None
 
@@ -137,13 +149,27 @@ def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
         mistakes.add(key, str(error.args[0]) if error.args else type(error).__name__)
 
 
-def _converter(paths: Paths) -> Converter:
+def secret_keys(cls: type, table: Any) -> list[str]:
+    """The keys of `table` whose values are kept out of the reprs of `cls`."""
+    names = [field.name for field in attrs.fields(cls) if not field.repr] if isinstance(table, dict) else []
+    return [name for name in names if name in table]
+
+
+def _without(secrets: list[str], line: str) -> str:
+    key, separator, reason = line.partition(": ")
+    for secret in filter(None, secrets):
+        reason = reason.replace(secret, "...")
+    return key + separator + reason
+
+
+def _converter(paths: Paths, mistakes: Mistakes) -> Converter:
     converter = Converter()
     for cls, name in [(bool, "true or false"), (int, "an integer"), (str, "a text")]:
         converter.register_structure_hook(cls, _exactly(cls, name))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Size, _size)
     converter.register_structure_hook(Path, lambda value, _: paths.locate(_text(value)))
+    converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(paths.locate(_text(value)), mistakes))
     converter.register_structure_hook(IPv4Network | IPv6Network, _network)
     converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
     converter.register_structure_hook_factory(attrs.has, lambda cls: _table_hook(cls, converter))
@@ -165,6 +191,13 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected a text, got {_shown(value)}")
     return value
+
+
+def _secret_file(path: Path, mistakes: Mistakes) -> SecretFile:
+    warning = check_permissions(path)
+    if warning:
+        mistakes.warn(warning)
+    return SecretFile(path)
 
 
 def _number(value: Any, _: Any) -> float:
@@ -200,7 +233,8 @@ def _table_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
 
     def structured(value: Any, type_: Any) -> Any:
         if not isinstance(value, dict):
-            raise ValueError(f"expected a table, got {_shown(value)}")
+            # Not what it is instead: that may be the secret of a table with one.
+            raise ValueError("expected a table")
         return convert(value, type_)
 
     return structured

@@ -32,6 +32,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS, IResponse
 
 from was_daemon.errors import AssetError, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
+from was_daemon.redaction import without_secrets
 from was_daemon.stores.http_auth import Login
 from was_daemon.stores.http_body import Download, Upload
 from was_daemon.stores.http_transport import client, connection_pool
@@ -222,6 +223,7 @@ class HTTPRemote:
         self, connections: HTTPClient, method: str, url: str, headers: dict[str, str], upload: Upload | None
     ) -> Answer:
         watchdog = Watchdog(self._clock, self._timeout)
+        shown = without_secrets(url)
         if upload:
             upload.watchdog = watchdog
         # treq's types know the header dictionaries of bytes and str, and no dict is both.
@@ -234,21 +236,21 @@ class HTTPRemote:
             if upload and upload.patience and upload.size and not upload.invited:
                 # One that lets us wait in vain is not waited for again.
                 self._invites = False
-            return _answer(f"{method} {url}", response, watchdog)
+            return _answer(f"{method} {shown}", response, watchdog)
         except Exception as error:
             if upload and upload.answer:
                 if upload.answer.code < 300:
                     raise StoreFailed("the store did not wait for the whole upload") from None
-                return _answer(f"{method} {url}", upload.answer, watchdog, cut_off=True)
+                return _answer(f"{method} {shown}", upload.answer, watchdog, cut_off=True)
             if isinstance(error, StoreTimeout):
-                self._log.warn("{method} {url} failed: {error}", method=method, url=url, error=error)
+                self._log.warn("{method} {url} failed: {error}", method=method, url=shown, error=error)
             if isinstance(error, StoreTimeout | CancelledError):
                 raise
             if upload and upload.error:
                 raise upload.error from None
             if not isinstance(error, _BROKEN):
                 raise
-            self._log.warn("{method} {url} failed: {error}", method=method, url=url, error=_details(error))
+            self._log.warn("{method} {url} failed: {error}", method=method, url=shown, error=_details(error))
             raise translated(error) from error
 
     async def close(self) -> None:

@@ -48,7 +48,9 @@ class Reconnector(Generic[C]):
         waiter: Deferred[C] = Deferred(self._waiting_no_more)
         self._waiting.append(waiter)
         if self._attempt is None:
-            self._attempt = Deferred.fromCoroutine(self._try())
+            attempt = Deferred.fromCoroutine(self._try())
+            # One that fails before it has to wait for anything is over by now.
+            self._attempt = None if attempt.called else attempt
         return await waiter
 
     def _waiting_no_more(self, waiter: Deferred[C]) -> None:

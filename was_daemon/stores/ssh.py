@@ -120,7 +120,9 @@ class SSHLogin:
         try:
             return [Key.fromFile(str(self.identity_file.expanduser()))]
         except (OSError, BadKeyError, EncryptedKeyError) as error:
-            log.error("the identity file {file} is no use: {error}", file=str(self.identity_file), error=error)
+            # What conch says about a bad key may quote it.
+            reason = error.strerror if isinstance(error, OSError) else "it is no private key, or has a passphrase"
+            log.error("the identity file {file} is no use: {reason}", file=str(self.identity_file), reason=reason)
             raise StoreUnavailable("the key for the login at the store cannot be read") from error
 
 

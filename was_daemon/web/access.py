@@ -23,7 +23,7 @@ class Access:
     """The rules of this server. `key` is None when it is run without one."""
 
     collections: Collections
-    key: str | None
+    key: str | None = attrs.field(repr=False)
     token_window: int
     require_token_for_get: bool
     public_url: str | None

@@ -5,6 +5,7 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from was_daemon import errors
+from was_daemon.redaction import without_secrets
 from was_daemon.web.protocol import AssetRequest
 
 _log = Logger()
@@ -71,5 +72,6 @@ def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
         return 404, "no such page"
     if isinstance(error, HTTPException) and error.code:
         return error.code, error.name.lower()
-    _log.failure("A request could not be processed", failure)
+    # What others' code has to say about an error may quote addresses and logins.
+    _log.error("A request could not be processed:\n{details}", details=without_secrets(failure.getTraceback()))
     return 500, "internal error"

@@ -1,0 +1,30 @@
+"""Files that hold a key or a password: nobody else shall change them, and better not read them either."""
+
+import os
+import shlex
+import stat
+from pathlib import Path, PosixPath
+
+
+class SecretFile(PosixPath):
+    """A path in the configuration whose file holds a secret. Its permissions are checked when it is read there."""
+
+
+def check_permissions(path: Path) -> str | None:
+    """Raise ValueError when others can change the file at `path`; what to warn of when they can read it, else None.
+
+    The file's owner and this process's own group are not others. What is no regular file, or cannot be looked at, is
+    left to whoever reads it.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getegid()
+    if status.st_mode & stat.S_IWOTH or foreign_group:
+        raise ValueError(f"{path} can be changed by others: run chmod go-w {shlex.quote(str(path))}")
+    if status.st_mode & stat.S_IROTH:
+        return f"{path} can be read by every user of this machine: run chmod o-r {shlex.quote(str(path))}"
+    return None
