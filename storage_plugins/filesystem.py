@@ -13,14 +13,16 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import attrs
+from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from was_daemon.errors import AssetNotFound, BadName, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, INeighbours, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
-from was_daemon.stores.disk import DiskThreads, make_directory, sync_directory
+from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
 from was_daemon.stores.neighbours import Presence
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.staging import CHUNK, DIRECTORY, StagingFile, remove_stale, stage
@@ -32,6 +34,9 @@ _READ_AT_ONCE = 1 << 16
 """Files up to this size are read when they are opened: thumbnails need one visit to a thread, not two."""
 
 _LISTED_AT_ONCE = 1000
+_MOST_COLLECTIONS = 64
+"""How many collections have threads of their own at a time; more share those of the store."""
+
 _SHARDS = {Layout.FLAT: 0, Layout.SHARDED: 2}
 _KINDS = frozenset(kind.value for kind in Kind)
 
@@ -102,7 +107,8 @@ class FilesystemStore:
     def __init__(self, root: Path, layout: Layout) -> None:
         self._root = root
         self._layout = layout
-        self._threads = DiskThreads(f"disk {root}")
+        # A collection may be a link to another disk. Its threads are there as long as they have something to do.
+        self._threads: WeakValueDictionary[str, DiskThreads] = WeakValueDictionary()
         self._presence: Presence | None = None
 
     def __str__(self) -> str:
@@ -112,23 +118,39 @@ class FilesystemStore:
         """See `ILocalFiles`."""
         return self._root / self._layout.path(key)
 
-    def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+    def _threads_of(self, key: AssetKey | None) -> DiskThreads:
+        """The threads of the collection of `key`; those of the store itself without."""
+        return self._threads_in(key.collection if key else "")
+
+    def _threads_in(self, collection: str) -> DiskThreads:
+        threads = self._threads.get(collection)
+        if threads is None:
+            # With collections = "auto" clients may think of any number of names.
+            name = collection if len(self._threads) < _MOST_COLLECTIONS else ""
+            threads = self._threads.get(name) or DiskThreads(f"disk {self._root / name}")
+            self._threads[name] = threads
+        return threads
+
+    def in_thread(
+        self, near: AssetKey | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[T]:
         """See `ILocalFiles`."""
-        return self._threads.run(function, *args, **kwargs)
+        return self._threads_of(near).run(function, *args, **kwargs)
 
     async def stat(self, key: AssetKey) -> AssetStat:
         """See `IAssetStore`."""
-        return _asset_stat(await self._threads.run(os.lstat, self.path(key)))
+        return _asset_stat(await self._threads_of(key).run(os.lstat, self.path(key)))
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""
-        return await self._threads.acquire(FileReader.release, self._open, self.path(key))
+        threads = self._threads_of(key)
+        return await threads.acquire(FileReader.release, self._open, threads, self.path(key))
 
-    def _open(self, path: Path) -> FileReader:
+    def _open(self, threads: DiskThreads, path: Path) -> FileReader:
         # Not following links keeps what is served inside the store; not blocking passes over a named pipe.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            return FileReader(self._threads, fd, _asset_stat(os.fstat(fd)))
+            return FileReader(threads, fd, _asset_stat(os.fstat(fd)))
         except BaseException:
             os.close(fd)
             raise
@@ -145,18 +167,20 @@ class FilesystemStore:
 
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""
-        await self._threads.run(self._delete, self.path(key))
+        await self._threads_of(key).run(self._delete, self.path(key))
 
     def _delete(self, path: Path) -> None:
         # A link, or a pipe, is somebody's, but no asset.
         _asset_stat(path.lstat())
-        path.unlink()
-        sync_directory(path.parent)
+        with opened_directory(path.parent) as directory:
+            path.unlink()
+            os.fsync(directory)
 
     async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
         """See `IAssetStore`."""
+        threads = self._threads_in(collection)
         entries = self._entries(self._root / collection / kind.value)
-        while batch := await self._threads.run(lambda: [entry.name for entry in islice(entries, _LISTED_AT_ONCE)]):
+        while batch := await threads.run(lambda: [entry.name for entry in islice(entries, _LISTED_AT_ONCE)]):
             for name in batch:
                 if name.startswith(prefix):
                     with suppress(BadName):
@@ -181,17 +205,20 @@ class FilesystemStore:
     async def check(self) -> None:
         """See `IAssetStore`."""
         try:
-            await self._threads.run(self._check)
+            threads = self._threads_of(None)
+            await threads.run(self._check, threads)
         except AssetNotFound:
             raise StoreUnavailable("the store's directory does not exist and cannot be made") from None
 
-    def _check(self) -> None:
+    def _check(self, threads: DiskThreads) -> None:
         make_directory(self._root)
-        stage(self._threads, self._root / DIRECTORY).remove()
+        stage(threads, self._root / DIRECTORY).remove()
 
     async def clean(self) -> int:
         """See `ILocalFiles`."""
-        return await self._threads.run(lambda: sum(remove_stale(path / DIRECTORY) for path in self._directories()))
+        return await self._threads_of(None).run(
+            lambda: sum(remove_stale(path / DIRECTORY) for path in self._directories())
+        )
 
     def _directories(self) -> Iterator[Path]:
         """The root, the collections' directories, and those of originals and thumbnails in them."""
@@ -204,19 +231,21 @@ class FilesystemStore:
 
     async def neighbours(self) -> Sequence[str]:
         """See `INeighbours`."""
+        threads = self._threads_of(None)
         if self._presence is None:
-            self._presence = await self._threads.acquire(Presence.end, Presence, self._root)
-        return await self._threads.run(self._presence.others)
+            self._presence = await threads.acquire(Presence.end, Presence, self._root)
+        return await threads.run(self._presence.others)
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """See `ILocalFiles`."""
         directory = self._root / near.collection / near.kind.value if near else self._root
-        return await self._threads.acquire(StagingFile.discard, stage, self._threads, directory / DIRECTORY)
+        threads = self._threads_of(near)
+        return await threads.acquire(StagingFile.discard, stage, threads, directory / DIRECTORY)
 
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ILocalFiles`."""
         try:
-            return _asset_stat(await self._threads.run(self._publish, staged, self.path(key)))
+            return _asset_stat(await self._threads_of(key).run(self._publish, staged, self.path(key)))
         except _OtherDeviceError:
             return await self.write(key, staged.read())
 
@@ -233,9 +262,9 @@ class FilesystemStore:
     async def close(self) -> None:
         """See `IAssetStore`."""
         if self._presence:
-            await self._threads.run(self._presence.end)
+            await self._threads_of(None).run(self._presence.end)
             self._presence = None
-        await self._threads.close()
+        await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])
 
 
 class _OtherDeviceError(Exception):

@@ -150,6 +150,10 @@ class Connection:
     ) -> None:
         self.close()
 
+    def fileno(self) -> int:
+        """The socket, for select."""
+        return self._socket.fileno()
+
     def reset_on_close(self) -> None:
         """Do not take leave when hanging up."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

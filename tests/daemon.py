@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -68,11 +68,16 @@ class Daemon:
     """`twistd was` with a configuration; everything it writes is below `directory`.
 
     `config` adds to, section by section, a configuration with a filesystem store in `directory / "store"`, on a free
-    port (`listen` adds further endpoints), with `KEY` as the key; `environ` adds variables to the environment.
+    port (`listen` adds further endpoints), with `KEY` as the key; `environ` adds variables to the environment;
+    `wrapper` is a command that runs it.
     """
 
     def __init__(
-        self, directory: Path, config: Document | None = None, environ: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        config: Document | None = None,
+        environ: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -82,6 +87,7 @@ class Daemon:
         self.config_file = directory / "was.toml"
         self._environ = clean_environment({"TMPDIR": str(directory), **(environ or {})})
         self._log_file = directory / "twistd.log"
+        self._wrapper = wrapper
         self._process: subprocess.Popen[bytes] | None = None
         self.write_config(config or {})
 
@@ -114,7 +120,7 @@ class Daemon:
         """Start, and do not wait."""
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [BIN / "twistd", "-n", "--pidfile=", "was", "--config", self.config_file],
+                [*self._wrapper, BIN / "twistd", "-n", "--pidfile=", "was", "--config", self.config_file],
                 cwd=self.directory,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +136,7 @@ async def test_all_files_of_a_kind_are_found_in_all_collections(root: Path, layo
         await store.write(key.thumbnail(123), chunked(b"thumbnail"))
         await store.write(key, chunked(b"original"))
     staged = await store.stage(keys[0].thumbnail(50))
-    found = await store.in_thread(lambda: sorted(store.files(Kind.THUMBNAIL)))
+    found = await store.in_thread(None, lambda: sorted(store.files(Kind.THUMBNAIL)))
     assert found == sorted(store.path(key.thumbnail(123)) for key in keys)
     staged.discard()
     await store.close()
@@ -292,6 +293,27 @@ async def test_a_file_that_shrinks_while_it_is_read_breaks_off(store: Filesystem
     with pytest.raises(Exception, match="shorter"):
         await read_reader(reader)
     await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_any_number_of_collections_needs_a_limited_number_of_threads(store: FilesystemStore) -> None:
+    def threads() -> int:
+        return sum(thread.name.startswith("disk ") for thread in threading.enumerate())
+
+    before = threads()
+    for _ in range(2):
+        for number in range(300):
+            with pytest.raises(AssetNotFound):
+                await store.stat(original("a.jpg", f"Fish{number}"))
+        assert threads() - before <= 65
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_request_after_the_other_needs_one_thread(store: FilesystemStore) -> None:
+    await store.write(original("a.jpg", "Birds"), chunked(b"bytes"))
+    for _ in range(200):
+        await store.stat(original("a.jpg", "Birds"))
+    assert sum("Birds" in thread.name for thread in threading.enumerate()) <= 2
 
 
 # -- disks -------------------------------------------------------------------------------------------------------------

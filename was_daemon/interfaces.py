@@ -118,7 +118,8 @@ class IStagingFile(Interface):
 class ILocalFiles(Interface):
     """A store whose assets are files of this machine: nothing needs to be copied.
 
-    All disk work happens in the store's own threads, so that a mount that hangs holds up only its own store.
+    All disk work happens in threads that only one collection of the store uses, so that a mount that hangs holds up
+    nobody else.
     """
 
     def path(key: AssetKey) -> Path:
@@ -136,8 +137,11 @@ class ILocalFiles(Interface):
     def clean() -> Awaitable[int]:
         """Remove staging files that no process holds any more; fires with their number."""
 
-    def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        """Call a blocking `function` in one of the store's threads. OSErrors are raised as the store's errors."""
+    def in_thread(near: AssetKey | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """Call a blocking `function` in a thread of the collection of `near`, or of none when it is about all of them.
+
+        OSErrors are raised as the store's errors.
+        """
 
 
 class INeighbours(Interface):

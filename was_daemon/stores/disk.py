@@ -1,29 +1,30 @@
 """Blocking disk work, off the reactor.
 
-Every store on a disk has threads of its own: a mount that hangs holds up the requests that need it, and no others.
+Every store on a disk has threads of its own, and every collection in it, which may lie on a mount of its own: one that
+hangs holds up the requests that need it, and no others.
 """
 
 import errno
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from was_daemon.errors import AssetError, AssetNotFound, NoSpace, StoreUnavailable
+from was_daemon.stores.threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+_PARTING_SECONDS = 5.0
+"""How long the end of the daemon waits for a disk."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -36,38 +37,31 @@ def translated(error: OSError, place: str = "store") -> AssetError:
     return StoreUnavailable(f"the {place} cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
 
 
-class _ThreadPool(ThreadPool):
-    """Threads that do not keep the process alive: a disk that hangs must not keep the daemon from ending."""
+class DiskThreads(Threads):
+    """Threads for one disk, or for one part of it that may hang by itself, there as long as there is work.
 
-    threadFactory = staticmethod(partial(Thread, daemon=True))  # type: ignore[assignment]  # it only calls it
-
-
-class DiskThreads:
-    """Threads for one disk, started when first needed and ended by `close`."""
+    `name` is what the log calls it, `place` what clients know it as; `size` is the most that happens at once.
+    """
 
     _log = Logger()
 
     def __init__(self, name: str, place: str = "store", size: int = 16) -> None:
-        self._name = name
+        super().__init__(name, size)
         self._place = place
-        self._pool = _ThreadPool(0, size, name)
         self._closed = False
+        self._hung = False
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Call `function` in a thread; its OSErrors become the errors of `translated`.
 
         Cancelling the Deferred drops the result; the call itself goes on to its end.
         """
-        from twisted.internet import reactor
-
+        if self._hung:
+            return fail(StoreUnavailable(f"the {self._place} does not answer"))
         if self._closed:
             # What is left to do at the end of the daemon is to remove unfinished files.
             return maybeDeferred(lambda: self._call(function, *args, **kwargs))
-        if not self._pool.started:
-            self._pool.start()
-        return deferToThreadPool(
-            IReactorFromThreads(reactor), self._pool, lambda: self._call(function, *args, **kwargs)
-        )
+        return self.call(lambda: self._call(function, *args, **kwargs))
 
     def acquire(
         self, release: Callable[[T], object], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -90,32 +84,24 @@ class DiskThreads:
         except OSError as error:
             answer = translated(error, self._place)
             if not isinstance(answer, AssetNotFound):
-                self._log.error("{name}: {error}", name=self._name, error=error)
+                self._log.error("{name}: {error}", name=self.name, error=error)
             raise answer from error
 
-    def close(self) -> Deferred[None]:
-        """End the threads; fires when the calls under way have ended. Later calls are made at once."""
-        from twisted.internet import reactor
-
+    async def close(self) -> None:
+        """Wait for the calls under way, and give up on those that hang; later calls are made at once, or refused."""
         self._closed = True
-        ended: Deferred[None] = Deferred()
-        if not self._pool.started:
-            ended.callback(None)
-            return ended
-
-        def stop() -> None:
-            self._pool.stop()
-            IReactorFromThreads(reactor).callFromThread(ended.callback, None)
-
-        Thread(target=stop, name=f"end of {self._name}", daemon=True).start()
-        return ended
+        left = await self.drain(_PARTING_SECONDS)
+        if left:
+            self._hung = True
+            self._log.error("{name}: {left} operations hang and are left behind", name=self.name, left=left)
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames into and removals from `path` survive a power cut."""
+@contextmanager
+def opened_directory(path: Path) -> Iterator[int]:
+    """A descriptor of a directory: after os.fsync, renames into and removals from it survive a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)
 
@@ -128,4 +114,5 @@ def make_directory(path: Path) -> None:
         path = path.parent
     for directory in reversed(missing):
         directory.mkdir(exist_ok=True)
-        sync_directory(directory.parent)
+        with opened_directory(directory.parent) as parent:
+            os.fsync(parent)

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IStagingFile
-from was_daemon.stores.disk import DiskThreads, make_directory, sync_directory
+from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
 from was_daemon.stores.locking import FileLock, create_locked, try_lock
 
 DIRECTORY = ".staging"
@@ -76,10 +76,12 @@ class StagingFile:
             os.fsync(self._fd)
             # Later than any thumbnail of the version it replaces, should the process end before those are removed.
             os.utime(self._fd, ns=(time.time_ns(),) * 2)
-            make_directory(target.parent)
-            self.path.rename(target)
-            sync_directory(target.parent)
             stat = os.fstat(self._fd)
+            make_directory(target.parent)
+            # Opened before: whatever fails after the renaming is reported of an upload that is there.
+            with opened_directory(target.parent) as directory:
+                self.path.rename(target)
+                os.fsync(directory)
             self._close()
             return stat
 
@@ -114,8 +116,11 @@ class StagingFile:
         """What `discard` does, in the calling thread; blocks."""
         with self._lock:
             if self._open:
-                self.path.unlink(missing_ok=True)
-                self._close()
+                try:
+                    self.path.unlink(missing_ok=True)
+                finally:
+                    # What cannot be removed now is without a lock, and removed at the next start.
+                    self._close()
 
     def _check_open(self) -> None:
         if not self._open:

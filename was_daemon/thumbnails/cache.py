@@ -79,7 +79,7 @@ class Thumbnails:
             if files in self._large_scales:
                 continue
             try:
-                large = await files.in_thread(scales_above, files, self._max_scale)
+                large = await files.in_thread(None, scales_above, files, self._max_scale)
                 self._large_scales[files] = large
                 if large:
                     self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
@@ -241,7 +241,7 @@ class Thumbnails:
             # Trying every scale costs the same however many thumbnails there are; listing them would not.
             files = ILocalFiles(store)
             scales = chain(range(1, self._max_scale + 1), self._large_scales.get(files, ()))
-            await files.in_thread(remove_files, files, key, scales)
+            await files.in_thread(key, remove_files, files, key, scales)
             return
         for prefix in {beginning(key, digits) for digits in range(1, MAX_DIGITS + 1)}:
             async with aclosing(store.list(key.collection, Kind.THUMBNAIL, prefix)) as found:

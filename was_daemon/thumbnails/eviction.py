@@ -60,7 +60,7 @@ class Evictor:
     async def _tend(self, store: ILocalFiles) -> None:
         self._tended.add(store)
         try:
-            self._sizes[store] = await store.in_thread(_evict, store, self._max_size, dict(self._uses))
+            self._sizes[store] = await store.in_thread(None, _evict, store, self._max_size, dict(self._uses))
         except AssetError as error:
             self._log.error("Could not evict thumbnails: {error}", error=error)
         finally:

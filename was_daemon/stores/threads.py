@@ -1,0 +1,97 @@
+"""Threads that come when there is work and go when there is none.
+
+Twisted's pools keep their threads for ever, wait for the slowest of them at the end, and so does Python. A call on a
+mount that hangs never returns: these threads are left behind then.
+"""
+
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+_IDLE_SECONDS = 5.0
+"""How long a thread waits for more work before it ends."""
+
+
+class Threads:
+    """At most `size` threads; calls wait for one in the order they came. To be used from the reactor's thread.
+
+    The threads keep this object alive: whoever holds it weakly has it for as long as they are of use.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self._size = size
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lock = Lock()
+        self._count = 0
+        self._unfinished = 0
+        self._under_way = 0
+        self._drained: Deferred[None] | None = None
+
+    def call(self, function: Callable[[], T]) -> Deferred[T]:
+        """What `function` returns or raises in a thread. Cancelling drops the result; the call goes on to its end."""
+        from twisted.internet import reactor
+
+        done: Deferred[T] = Deferred()
+
+        def call() -> None:
+            outcome: T | Failure
+            try:
+                outcome = function()
+            except BaseException:
+                outcome = Failure()
+            with self._lock:
+                self._unfinished -= 1
+            IReactorFromThreads(reactor).callFromThread(self._deliver, done, outcome)
+
+        self._under_way += 1
+        with self._lock:
+            self._unfinished += 1
+            self._calls.put(call)
+            if self._count < min(self._unfinished, self._size):
+                self._count += 1
+                Thread(target=self._work, name=self.name, daemon=True).start()
+        return done
+
+    def _deliver(self, done: Deferred[T], outcome: T | Failure) -> None:
+        self._under_way -= 1
+        if self._drained and not self._under_way and not self._drained.called:
+            self._drained.callback(None)
+        done.callback(outcome)
+
+    def _work(self) -> None:
+        while True:
+            try:
+                call = self._calls.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                call = None
+            if call:
+                call()
+                continue
+            with self._lock:
+                # Work that came in this moment counts on this thread.
+                if self._calls.empty():
+                    self._count -= 1
+                    return
+
+    async def drain(self, patience: float) -> int:
+        """Wait until all calls have returned, but no longer than `patience` seconds; returns how many have not."""
+        from twisted.internet import reactor
+
+        if self._under_way:
+            self._drained = Deferred()
+            try:
+                await self._drained.addTimeout(patience, IReactorTime(reactor))
+            except DeferredTimeout:
+                return self._under_way
+        for _ in range(self._count):
+            self._calls.put(None)
+        return 0
