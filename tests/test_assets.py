@@ -423,6 +423,45 @@ async def test_left_over_thumbnails_go_even_when_there_is_no_original(museum: Mu
     assert await museum.stored() == []
 
 
+class StoppingStore(MemoryStore):
+    """Once `stops` is set, whoever changes an original never gets to the next step, as in a killed daemon."""
+
+    stops = False
+    stopped = False
+
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
+        stat = await super().write(key, chunks, size)
+        await self._stop()
+        return stat
+
+    async def delete(self, key: AssetKey) -> None:
+        await super().delete(key)
+        await self._stop()
+
+    async def _stop(self) -> None:
+        if self.stops:
+            self.stopped = True
+            await Deferred()
+
+
+@pytest.mark.parametrize("change", ["put", "delete"])
+@pytest_twisted.ensureDeferred
+async def test_no_thumbnail_outlives_its_original_in_a_daemon_that_is_killed(opened: Open, change: str) -> None:
+    originals = StoppingStore()
+    museum = opened((originals, MemoryStore()))
+    await museum.put("a.jpg", plain(RED))
+    await museum.thumbnail("a.jpg")
+    originals.stops = True
+    asset = original("a.jpg")
+    changing = Deferred.fromCoroutine(
+        museum.put("a.jpg", plain(BLUE)) if change == "put" else museum.assets.delete(asset)
+    )
+    await eventually(lambda: originals.stopped)
+    assert await museum.stored() == []
+    changing.addErrback(lambda failure: failure.trap(CancelledError))
+    changing.cancel()
+
+
 # -- while a thumbnail is being made -----------------------------------------------------------------------------------
 
 

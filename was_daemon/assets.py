@@ -162,13 +162,12 @@ class Assets:
         store = self._collections.place(key).store
         if not self._overwrite:
             await self._check_absent(key)
-        if ILocalFiles.providedBy(store):
-            stored = await ILocalFiles(store).adopt(staged, key)
-        else:
-            async with aclosing(staged.read()) as chunks:
-                stored = await store.write(key, chunks, await staged.size())
+        # First, so that none outlives its original should the daemon be killed in between.
         await self._forget_thumbnails(key)
-        return stored
+        if ILocalFiles.providedBy(store):
+            return await ILocalFiles(store).adopt(staged, key)
+        async with aclosing(staged.read()) as chunks:
+            return await store.write(key, chunks, await staged.size())
 
     async def _check_absent(self, key: AssetKey) -> None:
         try:
@@ -178,16 +177,12 @@ class Assets:
         raise AssetExists("an asset of this name exists")
 
     async def delete(self, key: AssetKey) -> None:
-        """Remove an original and all of its thumbnails; raises `AssetNotFound`, after removing left-over thumbnails."""
+        """Remove an original and all of its thumbnails, left-over ones too; raises `AssetNotFound`."""
         await self._locks.run(key, lambda: self._delete(key))
 
     async def _delete(self, key: AssetKey) -> None:
-        try:
-            await self._collections.place(key).store.delete(key)
-        except AssetNotFound:
-            await self._forget_thumbnails(key)
-            raise
         await self._forget_thumbnails(key)
+        await self._collections.place(key).store.delete(key)
 
     async def _forget_thumbnails(self, key: AssetKey) -> None:
         if not self._collections.place(key).makes_thumbnails:
