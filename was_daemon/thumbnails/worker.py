@@ -4,10 +4,12 @@ The process runs with a low priority and a ceiling on its memory; whoever starte
 long. It may die at any moment without more being lost than the job.
 """
 
+import ctypes
 import errno
 import json
 import os
 import resource
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -33,6 +35,8 @@ from was_daemon.thumbnails.render import Output, render
 
 _NICE = 10
 
+_PR_SET_PDEATHSIG = 1
+"""See prctl(2)."""
 
 _TO_WORKER, _FROM_WORKER = 3, 4
 """The descriptors on which ampoule talks to its children."""
@@ -67,8 +71,14 @@ def _noticing_full_disks() -> Iterator[None]:
         raise
 
 
+def _end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends: one that a crafted file keeps busy would not notice."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     """Be a worker process; the first argument is the ceiling of its memory in bytes."""
+    _end_with_parent()
     # A hostile file can have a warning for every one of its thousands of tags.
     warnings.simplefilter("ignore")
     memory = int(sys.argv[1])
