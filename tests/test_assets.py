@@ -1,8 +1,10 @@
 """The use cases without HTTP: real stores, real workers."""
 
+import gc
 import io
 import os
 import signal
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -306,6 +308,16 @@ async def test_what_cannot_be_made_is_refused_without_a_second_try(museum: Museu
             assert str(again.value) == str(first.value)
         assert len(museum.pool.jobs) == jobs
     assert await museum.stored() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_that_is_remembered_holds_on_to_nothing(museum: Museum) -> None:
+    await museum.put("a.jpg", b"no image")
+    with pytest.raises(BrokenImage):
+        await museum.thumbnail("a.jpg")
+    (job,) = map(weakref.ref, museum.pool.jobs)
+    museum.pool.jobs.clear()
+    await eventually(lambda: gc.collect() >= 0 and job() is None)
 
 
 @pytest_twisted.ensureDeferred

@@ -19,7 +19,9 @@ class Refusals:
 
     def add(self, key: AssetKey, original: AssetStat, refusal: NoThumbnail | BrokenImage) -> None:
         """Remember that `refusal` was raised for this version of `key`."""
-        self._refused[(key, original.etag)] = (time.monotonic() + _SECONDS, refusal)
+        # A copy: what was raised has a traceback, and with it the request, its connection and its files.
+        copy = type(refusal)(*refusal.args)
+        self._refused[(key, original.etag)] = (time.monotonic() + _SECONDS, copy)
         if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
 
