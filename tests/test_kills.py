@@ -80,6 +80,7 @@ class Editor:
             self._delete_seen,
             self._look,
             self._look_at_thumbnail,
+            self._look_at_metadata,
         ]
         with suppress(NoAnswerError):
             while True:
@@ -128,6 +129,11 @@ class Editor:
     def _look_at_thumbnail(self) -> None:
         self._see_thumbnail(self._random.choice(self._everybodys))
 
+    def _look_at_metadata(self) -> None:
+        asset = self._random.choice(self._everybodys)
+        answer = finished(self._client.metadata(asset.name))
+        assert answer.status in (200, 404, 503), (asset, answer)
+
     def _see_thumbnail(self, asset: Asset) -> None:
         answer = finished(self._client.thumbnail(asset.name, self._random.choice(SCALES)))
         if answer.status == 200:
@@ -152,6 +158,10 @@ class Museum:
 
     def kill_again_and_again(self, kills: int) -> None:
         """Work and be killed, so often; look each time what is left."""
+        # What a kill may leave, in case that none of these does.
+        for place in self._places:
+            (place / ".staging").mkdir(parents=True)
+            (place / ".staging" / "left").write_bytes(b"half an upload")
         for _ in range(kills):
             if self._random.random() < 0.15:
                 self._kill_while_starting()
@@ -193,8 +203,13 @@ class Museum:
 
     def _staged(self) -> list[Path]:
         """The files that are being written on this machine."""
-        places = (self._daemon.store, self._daemon.directory / "spool")
-        return [path for place in places for path in place.rglob(".staging/*")]
+        return [path for place in self._places for path in place.rglob(".staging/*")]
+
+    @property
+    def _places(self) -> list[Path]:
+        """Where this machine keeps what is being written."""
+        spool = self._daemon.directory / "spool"
+        return [spool, self._files / "originals"] if self._files == self._daemon.store else [spool]
 
     def _check_original(self, asset: Asset) -> None:
         answer = finished(self._client.original(asset.name))

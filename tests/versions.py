@@ -16,6 +16,7 @@ _COLOURS = list(product((16, 96, 176, 255), repeat=3))
 _TOLERANCE = 30
 """How far a thumbnail's colour may be off; the colours of two versions differ by more than twice as much."""
 
+_BLOCK = 1 << 14
 _EXIF_IFD = 0x8769
 _DATE_TIME_ORIGINAL = 0x9003
 
@@ -50,7 +51,8 @@ def picture(name: str, number: int, padding: int = 0) -> Version:
     Image.new("RGB", SIZE, colour).save(out, kind, exif=exif)
     label = f"{name} version {number}"
     out.write(label.encode())
-    out.write(_bytes(number, padding))
+    # Whole blocks: versions of one size are the ones that are hard to tell apart.
+    out.write(_bytes(number, -out.tell() % _BLOCK + padding))
     return Version(out.getvalue(), colour, label, taken)
 
 
