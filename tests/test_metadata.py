@@ -25,7 +25,8 @@ def read(tmp_path: Path) -> Read:
     def read_bytes(data: bytes) -> list[dict[str, Any]]:
         source = tmp_path / "source"
         source.write_bytes(data)
-        return read_metadata(str(source))
+        with source.open("rb") as file:
+            return read_metadata(file)
 
     return read_bytes
 
@@ -161,7 +162,8 @@ def test_a_large_tiff_is_not_read_whole(tmp_path: Path) -> None:
     with source.open("r+b") as file:
         file.truncate(2 << 30)
     before = resource.getrusage(resource.RUSAGE_SELF)
-    assert capture_date(read_metadata(str(source))) == images.TAKEN
+    with source.open("rb") as file:
+        assert capture_date(read_metadata(file)) == images.TAKEN
     after = resource.getrusage(resource.RUSAGE_SELF)
     assert after.ru_maxrss - before.ru_maxrss < 20_000
     assert after.ru_utime - before.ru_utime < 1

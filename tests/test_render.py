@@ -28,7 +28,8 @@ def thumbnail(tmp_path: Path) -> Render:
         source, target = tmp_path / "source", tmp_path / "target"
         source.write_bytes(data)
         target.write_bytes(b"left over" * 10_000)
-        render(str(source), name, [Output(scale, format_name, str(target), name)], max_pixels)
+        with source.open("rb") as original, target.open("r+b") as output:
+            render(original, name, [Output(scale, format_name, output, name)], max_pixels)
         return Image.open(io.BytesIO(target.read_bytes()))
 
     return make
@@ -463,7 +464,8 @@ def limited(source: Path, name: str, mebibytes: int) -> str:
         from was_daemon.thumbnails.render import BrokenImage, Output, render
         resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]) << 20,) * 2)
         try:
-            render(sys.argv[1], sys.argv[2], [Output(123, "PNG", sys.argv[1] + ".out", sys.argv[2])], 500_000_000)
+            with open(sys.argv[1], "rb") as original, open(sys.argv[1] + ".out", "wb") as target:
+                render(original, sys.argv[2], [Output(123, "PNG", target, sys.argv[2])], 500_000_000)
         except BrokenImage as error:
             sys.exit(str(error))
     """
@@ -507,13 +509,11 @@ def test_reasons_are_one_line_without_a_path(thumbnail: Render, tmp_path: Path) 
         assert str(tmp_path) not in str(failure.value)
 
 
-def test_several_thumbnails_come_of_one_decode(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(images.jpeg((960, 640)))
-    outputs = [Output(scale, "PNG", str(tmp_path / str(scale)), "a.jpg") for scale in (60, 480, 123)]
-    render(str(source), "a.jpg", outputs, MAX_PIXELS)
+def test_several_thumbnails_come_of_one_decode() -> None:
+    outputs = [Output(scale, "PNG", io.BytesIO(), "a.jpg") for scale in (60, 480, 123)]
+    render(io.BytesIO(images.jpeg((960, 640))), "a.jpg", outputs, MAX_PIXELS)
     for output in outputs:
-        image = Image.open(output.path)
+        image = Image.open(output.target)
         assert image.width == output.scale
         assert same_corners(image)
 

@@ -1,7 +1,7 @@
 """PDF: the first page, by PDFium."""
 
 from mmap import ACCESS_READ, mmap
-from pathlib import Path
+from typing import BinaryIO
 
 import pypdfium2
 
@@ -12,7 +12,7 @@ _SHARP = 2048
 """Up to this many pixels per side a page is drawn larger than asked for, and scaled down: thin lines stay even."""
 
 
-def read_pdf(source: str, box: int) -> Picture:
+def read_pdf(source: BinaryIO, box: int) -> Picture:
     """The first page on white, drawn to fill the box: a page has no pixels of its own."""
     try:
         document = pypdfium2.PdfDocument(source)
@@ -32,6 +32,6 @@ def read_pdf(source: str, box: int) -> Picture:
         document.close()
 
 
-def _is_encrypted(source: str) -> bool:
-    with Path(source).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+def _is_encrypted(source: BinaryIO) -> bool:
+    with mmap(source.fileno(), 0, access=ACCESS_READ) as data:
         return data.find(b"/Encrypt") >= 0

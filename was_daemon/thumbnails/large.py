@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -24,18 +24,18 @@ _ABSURD = 1e30
 """Measurements beyond it stand for "no data", as -3.4e38 does in maps; they become black."""
 
 
-def read_tiff(source: str, box: int, max_pixels: int, tolerant: bool, page: Page) -> Picture:
+def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page: Page) -> Picture:
     """The first page of a TIFF, which is `page`.
 
     What is missing is black when `tolerant`. Raises OSError when libvips cannot read it, MemoryError, `BrokenImage`.
     """
     options = _options(tolerant)
     try:
-        image = pyvips.Image.tiffload(source, **options)
+        image = _load("tiffload_source", source, **options)
         check_pixels((image.width, image.height), max_pixels)
         whole = image
         for level in page.levels:
-            smaller = pyvips.Image.tiffload(source, **options, **level)
+            smaller = _load("tiffload_source", source, **options, **level)
             if _is_level(whole, smaller, box) and smaller.width < image.width:
                 image = smaller
         image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
@@ -45,10 +45,10 @@ def read_tiff(source: str, box: int, max_pixels: int, tolerant: bool, page: Page
         raise _translated(error) from None
 
 
-def read_png(source: str, box: int, max_pixels: int, tolerant: bool) -> Picture:
+def read_png(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
     """A PNG; interlaced ones are held in memory whole. Raises what `read_tiff` does."""
     try:
-        image = pyvips.Image.pngload(source, **_options(tolerant))
+        image = _load("pngload_source", source, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
         return _read(image, image, box)
     except pyvips.Error as error:
@@ -60,6 +60,13 @@ def grey(image: Image.Image, negative: bool, no_data: float | None) -> Image.Ima
     numbers = "float" if image.mode == "F" else "int"
     measurements = pyvips.Image.new_from_memory(image.tobytes(), *image.size, 1, numbers)
     return _to_pillow(_without(measurements, no_data), negative)
+
+
+def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
+    """The picture in `source`. The pictures of one file have the position in it in common, which does no harm as long as
+    one of them is read at a time: libtiff seeks before it reads."""
+    source.seek(0)
+    return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 
 
 def _without(image: Any, no_data: float | None) -> Any:

@@ -3,8 +3,7 @@
 import importlib
 import logging
 from io import BytesIO
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import exifread
 from exifread.core.ifd_tag import IfdTag
@@ -46,8 +45,8 @@ class _Bounded:
         return self._file.read(min(size, _MAX_READ) if size >= 0 else _MAX_READ)
 
 
-def read_metadata(source: str) -> list[dict[str, Any]]:
-    """The EXIF of the file at `source` as `[{"Name": group, "Fields": {tag: value, ...}}, ...]`, [] when there is none.
+def read_metadata(source: BinaryIO) -> list[dict[str, Any]]:
+    """The EXIF of the file `source` as `[{"Name": group, "Fields": {tag: value, ...}}, ...]`, [] when there is none.
 
     The values are strings of printable characters, at most 1000 bytes of UTF-8 each. Of damaged EXIF there is what can
     be read.
@@ -60,15 +59,14 @@ def read_metadata(source: str) -> list[dict[str, Any]]:
     return [{"Name": name, "Fields": fields} for name, fields in groups.items()]
 
 
-def _tags(source: str) -> dict[str, Any]:
+def _tags(source: BinaryIO) -> dict[str, Any]:
     """ExifRead's tags; without those of the maker note when that is what cannot be read."""
-    with Path(source).open("rb") as file:
-        for details in (True, False):
-            try:
-                exif: Any = _Bounded(_exif(file))
-                return dict(exifread.process_file(exif, details=details, extract_thumbnail=False))
-            except Exception:  # noqa: S112 - damaged EXIF makes ExifRead raise anything
-                continue
+    for details in (True, False):
+        try:
+            exif: Any = _Bounded(_exif(source))
+            return dict(exifread.process_file(exif, details=details, extract_thumbnail=False))
+        except Exception:  # noqa: S112 - damaged EXIF makes ExifRead raise anything
+            continue
     return {}
 
 

@@ -2,8 +2,7 @@
 
 import importlib
 from contextlib import suppress
-from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
@@ -34,7 +33,7 @@ _PHOTOMETRIC = 262
 _ICC_METHODS = (2, 3)
 
 
-def decode(source: str | IO[bytes], kind: Kind, box: int, max_pixels: int, tolerant: bool) -> Picture:
+def decode(source: BinaryIO, kind: Kind, box: int, max_pixels: int, tolerant: bool) -> Picture:
     """By Pillow; what is missing is grey or black when `tolerant`.
 
     Raises `BrokenImage` for too many pixels, MemoryError, and anything else for a damaged file.
@@ -42,7 +41,7 @@ def decode(source: str | IO[bytes], kind: Kind, box: int, max_pixels: int, toler
     ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
     with _open(source, kind) as image:
         check_pixels(image.size, max_pixels)
-        if kind is Kind.PNG and image.width * image.height > _LARGE and isinstance(source, str):
+        if kind is Kind.PNG and image.width * image.height > _LARGE:
             from was_daemon.thumbnails.large import read_png
 
             return read_png(source, box, max_pixels, tolerant)
@@ -58,10 +57,11 @@ def decode(source: str | IO[bytes], kind: Kind, box: int, max_pixels: int, toler
         return Picture(_plain(image), _profile(image, source), orientation)
 
 
-def _open(source: str | IO[bytes], kind: Kind) -> Image.Image:
+def _open(source: BinaryIO, kind: Kind) -> Image.Image:
     if kind is Kind.HEIF:
         from pillow_heif import HeifImageFile
 
+        source.seek(0)
         return HeifImageFile(source)
     if kind is Kind.WEBP:
         _demand_canvases(source)
@@ -69,12 +69,10 @@ def _open(source: str | IO[bytes], kind: Kind) -> Image.Image:
     return Image.open(source, formats=[kind.name])
 
 
-def _demand_canvases(source: str | IO[bytes]) -> None:
+def _demand_canvases(source: BinaryIO) -> None:
     """MemoryError when there is no room for the two canvases that libwebp wants at once: Pillow cannot tell why not."""
-    if not isinstance(source, str):
-        return
-    with Path(source).open("rb") as file:
-        head = file.read(30)
+    source.seek(0)
+    head = source.read(30)
     if head[12:16] == b"VP8X" and len(head) == 30:
         width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
     elif head[12:16] == b"VP8L":
@@ -93,17 +91,18 @@ def _demand_coefficients(image: Image.Image) -> None:
     bytes(2 * image.width * image.height * samples // most)
 
 
-def _profile(image: Image.Image, source: str | IO[bytes]) -> bytes | None:
-    if image.format == "JPEG2000" and isinstance(source, str):
-        with Path(source).open("rb") as file, suppress(Exception):  # a codestream has no boxes, a damaged one raises
-            return _jp2_profile(file)
+def _profile(image: Image.Image, source: BinaryIO) -> bytes | None:
+    if image.format == "JPEG2000":
+        with suppress(Exception):  # a codestream has no boxes, a damaged one raises
+            return _jp2_profile(source)
     return image.info.get("icc_profile")
 
 
-def _jp2_profile(file: IO[bytes]) -> bytes | None:
+def _jp2_profile(file: BinaryIO) -> bytes | None:
     """The ICC profile in the header of a JPEG 2000 file (ISO/IEC 15444-1, annex I.5.3.3; 15444-2, annex M)."""
     from PIL.Jpeg2KImagePlugin import BoxReader
 
+    file.seek(0)
     boxes = BoxReader(file)
     while boxes.next_box_type() != b"jp2h":
         pass

@@ -1,7 +1,7 @@
 """Camera RAW and DNG: the preview that the camera embedded, else the sensor's data developed. Needs rawpy."""
 
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -12,7 +12,7 @@ _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """EXIF's number for LibRaw's."""
 
 
-def read_raw(source: str, box: int, max_pixels: int) -> Picture:
+def read_raw(source: BinaryIO, box: int, max_pixels: int) -> Picture:
     """The picture in a RAW file, as large as the box wants where the file allows it.
 
     Raises `BrokenImage`, MemoryError, and `NotAnImage` when rawpy is not installed.
@@ -21,6 +21,7 @@ def read_raw(source: str, box: int, max_pixels: int) -> Picture:
         import rawpy
     except ImportError:
         raise NotAnImage('camera RAW files need the optional extra "raw"') from None
+    source.seek(0)
     try:
         with rawpy.imread(source) as raw:
             size = (raw.sizes.width, raw.sizes.height)

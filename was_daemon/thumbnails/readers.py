@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from posixpath import splitext
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -17,16 +17,16 @@ _Reader = Callable[..., Picture]
 """Called with `tolerant`; raises `BrokenImage` for what no other reader should try, and whatever else it likes."""
 
 
-def read(source: str, name: str, box: int, max_pixels: int) -> Picture:
-    """The picture in the file at `source`, for thumbnails of up to `box` pixels.
+def read(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
+    """The picture in the file `source`, for thumbnails of up to `box` pixels.
 
     Raises `NotAnImage`, `BrokenImage`, MemoryError.
     """
-    with Path(source).open("rb") as file:
-        head = file.read(HEAD_SIZE)
-        kind = kind_of(head)
-        if kind and (reason := unsupported(kind, file)):
-            raise BrokenImage(reason)
+    source.seek(0)
+    head = source.read(HEAD_SIZE)
+    kind = kind_of(head)
+    if kind and (reason := unsupported(kind, source)):
+        raise BrokenImage(reason)
     if kind is None:
         if not claims_image(name):
             raise NotAnImage("there are no thumbnails for this kind of file")
@@ -44,7 +44,7 @@ def read(source: str, name: str, box: int, max_pixels: int) -> Picture:
     return _first_success(kind, [partial(decode, source, kind, box, max_pixels)])
 
 
-def _read_tiff(source: str, name: str, box: int, max_pixels: int) -> Picture:
+def _read_tiff(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
     """libvips needs the least memory; Pillow reads some compressions that it does not."""
     from was_daemon.thumbnails import large, tiff
     from was_daemon.thumbnails.raw import read_raw

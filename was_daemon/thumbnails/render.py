@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import attrs
 from PIL import Image
@@ -29,18 +30,18 @@ _TURNS = {
 class Output:
     """One thumbnail to make.
 
-    `scale` is the side of the box in pixels; `format` is what `output_format` says for the thumbnail's name; `path` is
-    an existing file that is overwritten; `owner` is the original's name, which a PNG records (see `png_owner`).
+    `scale` is the side of the box in pixels; `format` is what `output_format` says for the thumbnail's name; `target` is
+    a file that is overwritten; `owner` is the original's name, which a PNG records (see `png_owner`).
     """
 
     scale: int
     format: str
-    path: str
+    target: BinaryIO
     owner: str
 
 
-def render(source: str, name: str, outputs: Sequence[Output], max_pixels: int) -> None:
-    """Make `outputs` of the file at `source`, decoding it once; `name` says what it claims to be.
+def render(source: BinaryIO, name: str, outputs: Sequence[Output], max_pixels: int) -> None:
+    """Make `outputs` of the file `source`, decoding it once; `name` says what it claims to be.
 
     Raises `NotAnImage` or `BrokenImage`, also for a picture of more than `max_pixels` and for one that does not fit
     into the memory this process may use. The outputs' files are then of no use.
@@ -48,7 +49,7 @@ def render(source: str, name: str, outputs: Sequence[Output], max_pixels: int) -
     try:
         picture = read(source, name, max(output.scale for output in outputs), max_pixels)
         for output in outputs:
-            write(_finish(picture, output.scale), output.path, output.format, output.owner)
+            write(_finish(picture, output.scale), output.target, output.format, output.owner)
     except MemoryError:
         raise BrokenImage(f"the picture needs more memory than {_memory_limit()}") from None
 

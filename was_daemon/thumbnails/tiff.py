@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import attrs
@@ -47,15 +46,16 @@ class Page:
         return bands == 4 and self.extra == 0
 
 
-def directories(source: str) -> list[ImageFileDirectory_v2]:
-    """The directories of the TIFF file at `source`, the first page's first, as far as they can be read."""
+def directories(source: BinaryIO) -> list[ImageFileDirectory_v2]:
+    """The directories of the TIFF file `source`, the first page's first, as far as they can be read."""
     found: list[ImageFileDirectory_v2] = []
-    with Path(source).open("rb") as file, suppress(Exception):  # damaged directories raise anything
-        header = file.read(8)
-        header += file.read(8) if 43 in header[2:4] else b""  # BigTIFF
+    with suppress(Exception):  # damaged directories raise anything
+        source.seek(0)
+        header = source.read(8)
+        header += source.read(8) if 43 in header[2:4] else b""  # BigTIFF
         directory = ImageFileDirectory_v2(header)
         while directory.next and len(found) < _MAX_DIRECTORIES:
-            directory = _load(file, header, directory.next)
+            directory = _load(source, header, directory.next)
             found.append(directory)
     return found
 

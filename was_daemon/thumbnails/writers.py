@@ -2,8 +2,7 @@
 
 import importlib
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -33,8 +32,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _OPAQUE = frozenset({"JPEG", "BMP"})
 
 
-def write(image: Image.Image, path: str, format: str, owner: str) -> None:  # noqa: A002 - Pillow's word
-    """Fill the file at `path` with `image`, which is L, LA, RGB or RGBA; nothing in `image.info` is written."""
+def write(image: Image.Image, target: BinaryIO, format: str, owner: str) -> None:  # noqa: A002 - Pillow's word
+    """Fill the file `target` with `image`, which is L, LA, RGB or RGBA; nothing in `image.info` is written."""
     image.info.clear()
     options = dict(_OPTIONS.get(format, {}))
     if format in _OPAQUE:
@@ -46,7 +45,15 @@ def write(image: Image.Image, path: str, format: str, owner: str) -> None:  # no
     # Of a full disk Pillow's encoders do not tell; writing a file does.
     encoded = BytesIO()
     image.save(encoded, format, **options)
-    Path(path).write_bytes(encoded.getbuffer())
+    overwrite(target, encoded.getbuffer())
+
+
+def overwrite(target: BinaryIO, content: bytes | memoryview) -> None:
+    """Let `target` hold `content` and nothing else: a worker that died may have begun to fill it."""
+    target.seek(0)
+    target.truncate()
+    target.write(content)
+    target.flush()
 
 
 def _owner_note(owner: str) -> Any:
