@@ -11,17 +11,19 @@ import struct
 import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 import pytest_twisted
 from PIL import Image
 from twisted.internet.defer import CancelledError
+from twisted.internet.process import Process
 
-from tests.images import jpeg, photograph
+from tests.images import jpeg, photograph, png_file
 from tests.processes import eventually, paused, worker_pids
-from was_daemon.errors import BrokenImage, NoThumbnail, Overloaded
+from was_daemon.errors import BrokenImage, NoThumbnail, Overloaded, StoreUnavailable
+from was_daemon.thumbnails.commands import ReadMetadata, Render
 from was_daemon.thumbnails.pool import Job, WorkerPool
-from was_daemon.thumbnails.worker import ReadMetadata, Render
 
 SECRET = "correct horse battery staple"
 MEMORY = 1 << 30
@@ -55,20 +57,27 @@ class Desk:
         self._source.write_bytes(photograph((60, 40)))
 
     def submit(self, name: str, client: str = "a", background: bool = False, source: Path | None = None) -> Job:
-        job = self.pool.submit(
-            ReadMetadata,
-            client,
-            background,
-            source=str(source or self._source),
-            target=str(self._directory / f"{name}.json"),
-        )
+        files = [(source or self._source).open("rb"), (self._directory / f"{name}.json").open("w+b")]
+        job = self.pool.submit(ReadMetadata, client, files, background)
         job.done.addCallback(self._note, name)
-        return job
+        return closing(job, files)
 
     def _note(self, answer: dict[str, object], name: str) -> None:
         assert answer == {}
         assert "EXIF" in [group["Name"] for group in json.loads((self._directory / f"{name}.json").read_text())]
         self.done.append(name)
+
+
+def closing(job: Job, files: list[BinaryIO]) -> Job:
+    """`job`; its files are closed when it is done."""
+
+    def close(outcome: Any) -> Any:
+        for file in files:
+            file.close()
+        return outcome
+
+    job.done.addBoth(close)
+    return job
 
 
 @pytest.fixture
@@ -77,20 +86,33 @@ def desk(pools: Pools, tmp_path: Path) -> Desk:
 
 
 def render(pool: WorkerPool, source: Path, target: Path) -> Job:
-    target.touch()
-    output = {"scale": 50, "format": "JPEG", "path": str(target), "owner": source.name}
-    return pool.submit(Render, "a", source=str(source), name=source.name, outputs=[output], max_pixels=500_000_000)
+    files = [source.open("rb"), target.open("w+b")]
+    output = {"scale": 50, "format": "JPEG", "owner": source.name}
+    job = pool.submit(Render, "a", files, name=source.name, outputs=[output], max_pixels=500_000_000)
+    return closing(job, files)
 
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that promises so many pixels and has none."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
-    pixels = zlib.compress(bytes(3 * width + 1))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return png_file((b"IHDR", header), (b"IDAT", zlib.compress(bytes(3 * width + 1))))
+
+
+def black_png(width: int, height: int) -> bytes:
+    """A PNG that takes seconds to decode."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return png_file((b"IHDR", header), (b"IDAT", zlib.compress(bytes((3 * width + 1) * height), 1)))
+
+
+def workers_with(path: Path) -> set[int]:
+    """The workers that hold a file open."""
+    return {
+        pid
+        for pid in worker_pids()
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
+        if descriptor.exists() and descriptor.readlink() == path
+    }
 
 
 # -- work --------------------------------------------------------------------------------------------------------------
@@ -163,15 +185,13 @@ async def test_workers_are_told_no_secrets(desk: Desk, monkeypatch: pytest.Monke
 
 @pytest_twisted.ensureDeferred
 async def test_a_job_that_takes_too_long_is_killed(pools: Pools, tmp_path: Path) -> None:
-    desk = Desk(pools(timeout=1.0), tmp_path)
-    endless = tmp_path / "pipe.jpg"
-    os.mkfifo(endless)
-    job = desk.submit("endless", source=endless)
-    await eventually(lambda: len(worker_pids()) == 1)
+    desk = Desk(pools(timeout=4.0), tmp_path)
+    await desk.submit("warm up").done
     (pid,) = worker_pids()
-    with pytest.raises(BrokenImage, match="time"):
-        await job.done
+    with paused({pid}), pytest.raises(BrokenImage, match="time"):
+        await desk.submit("endless").done
     assert pid not in worker_pids()
+    await desk.submit("after").done
 
 
 @pytest_twisted.ensureDeferred
@@ -187,31 +207,73 @@ async def test_a_picture_larger_than_the_memory_is_refused_and_the_next_one_is_m
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_worker_killed_at_work_costs_its_one_job(desk: Desk) -> None:
+async def test_a_worker_killed_at_work_costs_no_job(desk: Desk) -> None:
     await desk.submit("before").done
     victims = worker_pids()
     with paused(victims):
         at_work, waiting = desk.submit("at work"), desk.submit("waiting")
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
-        with pytest.raises(BrokenImage):
-            await at_work.done
+        await at_work.done
     await waiting.done
-    assert desk.done == ["before", "waiting"]
+    assert desk.done == ["before", "at work", "waiting"]
     assert worker_pids().isdisjoint(victims)
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_file_that_vanishes_costs_its_one_job_and_not_those_that_follow(desk: Desk, tmp_path: Path) -> None:
+async def test_a_file_of_which_two_workers_die_is_to_blame(desk: Desk, tmp_path: Path) -> None:
+    deadly = tmp_path / "deadly.png"
+    deadly.write_bytes(black_png(20_000, 20_000))
+    job, waiting = render(desk.pool, deadly, tmp_path / "thumbnail"), desk.submit("waiting")
+    for _ in range(2):
+        await eventually(lambda: bool(workers_with(deadly)))
+        for pid in workers_with(deadly):
+            os.kill(pid, signal.SIGKILL)
+            await eventually(lambda pid=pid: pid not in worker_pids())  # type: ignore[misc]
+    with pytest.raises(BrokenImage, match="ended the process"):
+        await job.done
+    await waiting.done
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_job_that_cannot_be_done_costs_neither_its_worker_nor_those_that_follow(desk: Desk) -> None:
     await desk.submit("warm up").done
+    workers = worker_pids()
     for number in range(5):
-        vanished = render(desk.pool, tmp_path / "vanished.jpg", tmp_path / "thumbnail")
+        impossible = desk.pool.submit(ReadMetadata, "a", [])
         following = [desk.submit(f"{number}{letter}") for letter in "ab"]
         with pytest.raises(BrokenImage):
-            await vanished.done
+            await impossible.done
         for job in following:
             await job.done
         await desk.submit(f"{number}c").done
+    assert worker_pids() == workers
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_cannot_be_killed_is_given_up_and_replaced_to_a_point(
+    pools: Pools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if each read from a mount that hangs: SIGKILL comes when the mount answers.
+    monkeypatch.setattr(Process, "signalProcess", lambda *_: None)
+    monkeypatch.setattr("was_daemon.thumbnails.process._DEATH_SECONDS", 0.1)
+    monkeypatch.setattr("was_daemon.thumbnails.pool._MOST_LOST", 2)
+    desk = Desk(pools(timeout=3.0), tmp_path)
+    stuck: set[int] = set()
+    for number in range(2):
+        await desk.submit(f"before {number}").done
+        (pid,) = worker_pids() - stuck
+        stuck.add(pid)
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(BrokenImage, match="time"):
+            await desk.submit("stuck").done
+    with pytest.raises(StoreUnavailable, match="hangs"):
+        await desk.submit("one too many").done
+    for pid in stuck:
+        os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not worker_pids())
+    await desk.submit("after").done
+    monkeypatch.undo()
 
 
 @pytest_twisted.ensureDeferred
@@ -263,7 +325,7 @@ async def test_a_job_withdrawn_while_it_waits_is_never_done(desk: Desk, tmp_path
     await later.done
     assert not withdrawn.running
     assert desk.done == ["warm up", "at work", "later"]
-    assert not (tmp_path / "withdrawn.json").exists()
+    assert (tmp_path / "withdrawn.json").read_bytes() == b""
 
 
 @pytest_twisted.ensureDeferred
@@ -278,7 +340,7 @@ async def test_a_job_given_up_at_work_keeps_its_worker_until_it_ends(desk: Desk,
         assert not later.running
     await later.done
     assert worker_pids() == workers
-    assert (tmp_path / "given up.json").exists()
+    assert json.loads((tmp_path / "given up.json").read_text())
 
 
 @pytest_twisted.ensureDeferred
@@ -301,10 +363,10 @@ async def test_clients_take_turns_and_the_background_comes_last(desk: Desk) -> N
 async def test_background_jobs_take_no_places_from_those_who_wait() -> None:
     pool = WorkerPool(workers=1, timeout=30, memory=1 << 30, queue=2)
     try:
-        jobs = [pool.submit(ReadMetadata, "", True, source="/nowhere", target="/nowhere") for _ in range(3)]
+        jobs = [pool.submit(ReadMetadata, "", [], True) for _ in range(3)]
         with pytest.raises(Overloaded):
-            pool.submit(ReadMetadata, "", True, source="/nowhere", target="/nowhere")
-        jobs += [pool.submit(ReadMetadata, "curator", source="/nowhere", target="/nowhere") for _ in range(2)]
+            pool.submit(ReadMetadata, "", [], True)
+        jobs += [pool.submit(ReadMetadata, "curator", []) for _ in range(2)]
         for job in jobs:
             with pytest.raises(BrokenImage):
                 await job.done

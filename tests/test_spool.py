@@ -9,6 +9,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from storage_plugins.filesystem import FilesystemStore
+from tests.processes import eventually
 from was_daemon.errors import AssetNotFound, StoreUnavailable
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.spool import Spool
@@ -54,8 +55,8 @@ async def put(store: MemoryStore, name: str, content: bytes) -> str:
 async def spooled(spool: Spool, store: MemoryStore, name: str) -> bytes:
     """What the spool says the current version of `name` contains."""
     stat = await store.stat(original(name))
-    async with spool.local(store, original(name), stat.etag) as path:
-        return path.read_bytes()
+    with await spool.open(store, original(name), stat.etag) as copy:
+        return copy.read()
 
 
 def copies(tmp_path: Path) -> list[Path]:
@@ -89,8 +90,8 @@ async def test_a_new_version_is_fetched_anew(spool: Spool, store: CountingStore)
 async def test_a_version_that_is_gone_gives_the_one_that_took_its_place(spool: Spool, store: CountingStore) -> None:
     old = await put(store, "a", b"old")
     await put(store, "a", b"new")
-    async with spool.local(store, original("a"), old) as path:
-        assert path.read_bytes() == b"new"
+    with await spool.open(store, original("a"), old) as copy:
+        assert copy.read() == b"new"
     assert await spooled(spool, store, "a") == b"new"
     assert store.opened == ["a"]
 
@@ -110,19 +111,19 @@ async def test_the_copies_used_last_are_kept(spool: Spool, store: CountingStore,
 
 
 @async_test
-async def test_a_copy_in_use_is_not_evicted(spool: Spool, store: CountingStore) -> None:
+async def test_a_copy_in_use_stays_readable(spool: Spool, store: CountingStore, tmp_path: Path) -> None:
     etag = await put(store, "large", b"x" * 5000)
     await put(store, "other", b"y" * 900)
-    async with spool.local(store, original("large"), etag) as path:
+    with await spool.open(store, original("large"), etag) as copy:
         await spooled(spool, store, "other")
-        assert path.read_bytes() == b"x" * 5000
+        await eventually(lambda: len(copies(tmp_path)) == 1)
+        assert copy.read() == b"x" * 5000
 
 
 @async_test
 async def test_a_missing_original_leaves_nothing(spool: Spool, store: CountingStore, tmp_path: Path) -> None:
     with pytest.raises(AssetNotFound):
-        async with spool.local(store, original("missing"), "any"):
-            raise AssertionError
+        await spool.open(store, original("missing"), "any")
     assert not (tmp_path / "spool" / "originals").exists()
 
 
@@ -163,8 +164,21 @@ async def test_unfinished_files_of_a_killed_process_are_removed(spool: Spool, tm
 async def test_local_files_are_not_copied(spool: Spool, tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path / "store", Layout.FLAT)
     stat = await store.write(original("a"), chunked(b"abc"))
-    async with spool.local(store, original("a"), stat.etag) as path:
-        assert path == store.path(original("a"))
+    inode = store.path(original("a")).stat().st_ino
+    with await spool.open(store, original("a"), stat.etag) as file:
+        assert os.fstat(file.fileno()).st_ino == inode
+    await store.close()
+
+
+@async_test
+async def test_a_pipe_or_a_link_in_place_of_a_local_file_is_no_asset(spool: Spool, tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path / "store", Layout.FLAT)
+    (tmp_path / "store" / "originals").mkdir(parents=True)
+    os.mkfifo(store.path(original("pipe")))
+    store.path(original("link")).symlink_to("/etc/hostname")
+    for name in ("pipe", "link"):
+        with pytest.raises(AssetNotFound):
+            await spool.open(store, original(name), "any")
     await store.close()
 
 

@@ -97,10 +97,10 @@ class Assets:
         store = self._collections.place(key).store
         original = await store.stat(key)
         self._unreadable.check(key, original)
-        async with self._spool.local(store, key, original.etag) as source:
+        with await self._spool.open(store, key, original.etag) as source:
             answer = await self._spool.stage()
             try:
-                await self._pool.submit(ReadMetadata, client, source=str(source), target=str(answer.path)).done
+                await self._pool.submit(ReadMetadata, client, [source, answer]).done
                 async with aclosing(answer.read()) as chunks:
                     document = b"".join([chunk async for chunk in chunks])
             except BrokenImage as refusal:

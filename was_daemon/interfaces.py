@@ -94,7 +94,7 @@ class IAssetStore(Interface):
 class IStagingFile(Interface):
     """A file being written that is no asset yet; it vanishes unless it is adopted."""
 
-    path: Path = Attribute("Where the file is; another process may fill it.")
+    path: Path = Attribute("Where the file is.")
 
     def write(chunks: list[bytes]) -> Awaitable[None]:
         """Append `chunks`; fires when the operating system has them. `NoSpace`, `StoreUnavailable`."""
@@ -107,6 +107,9 @@ class IStagingFile(Interface):
 
     def free() -> Awaitable[int]:
         """The bytes that are free on the file's file system; one that does not tell has no end."""
+
+    def fileno() -> int:
+        """Its descriptor, by which another process may fill it. `StoreUnavailable` after `publish` and `discard`."""
 
     def publish(target: Path) -> os.stat_result:
         """Make this file, durably, the one at `target`; blocks. Raises OSError, and has changed nothing then."""

@@ -15,6 +15,7 @@ from was_daemon.graph import Graph, build
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.running import Running
+from was_daemon.thumbnails import sandbox
 
 _log = Logger()
 
@@ -73,3 +74,5 @@ def _announce(settings: Settings, graph: Graph) -> None:
         _log.warn("{warning}", warning=warning)
     if server.require_token_for_get and server.static_access:
         _log.warn("Tokens are required to read, but anybody can read below /static/: set static_access = false")
+    for lack in sandbox.missing():
+        _log.warn("This machine lacks {lack}", lack=lack)

@@ -3,26 +3,26 @@
 import hashlib
 import os
 import stat
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections import OrderedDict
+from contextlib import aclosing
+from io import FileIO
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
-from was_daemon.errors import AssetError, StoreUnavailable
+from was_daemon.errors import AssetError, AssetNotFound, StoreUnavailable
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
-from was_daemon.stores.disk import DiskThreads
+from was_daemon.stores.disk import DiskThreads, open_original
 from was_daemon.stores.staging import DIRECTORY, StagingFile, remove_stale, stage
 
 _COPIES = "originals"
 
 
 class Spool:
-    """A private directory; it keeps the copies that were used last, within `max_size` bytes and those in use."""
+    """A private directory; it keeps the copies that were used last, within `max_size` bytes."""
 
     _log = Logger()
 
@@ -32,7 +32,6 @@ class Spool:
         self._threads = DiskThreads(f"spool {root}", place="spool")
         self._locks: KeyLocks[AssetKey] = KeyLocks()
         self._sizes: OrderedDict[str, int] = OrderedDict()
-        self._in_use: Counter[str] = Counter()
         self._publishing = DeferredLock()
 
     async def start(self) -> int:
@@ -62,33 +61,34 @@ class Spool:
             raise StoreUnavailable("the spool directory belongs to somebody else")
         return stage(self._threads, self._root / DIRECTORY)
 
-    @asynccontextmanager
-    async def local(self, store: IAssetStore, key: AssetKey, etag: str) -> AsyncIterator[Path]:
-        """A file with the bytes of `key`, for as long as the context lasts; raises `AssetNotFound`.
+    async def open(self, store: IAssetStore, key: AssetKey, etag: str) -> FileIO:
+        """A file with the bytes of `key`, which the caller closes; raises `AssetNotFound`.
 
-        It is the version `etag`, or a later one if that was replaced meanwhile. Each version is fetched once.
+        It is the version `etag`, or a later one if that was replaced meanwhile. Each version is fetched once. What is
+        open stays readable when its copy is removed.
         """
         if ILocalFiles.providedBy(store):
-            yield ILocalFiles(store).path(key)
-            return
+            return await ILocalFiles(store).in_thread(key, open_original, ILocalFiles(store).path(key))
         async with self._locks.holding(key):
-            name = _copy_name(store, key, etag)
-            if not await self._has(name):
-                name = await self._fetch(store, key)
-            self._in_use[name] += 1
+            copy = await self._kept(_copy_name(store, key, etag)) or await self._fetch(store, key)
+        self._evict()
+        return copy
+
+    async def _kept(self, name: str) -> FileIO | None:
+        if name not in self._sizes:
+            return None
+        self._sizes.move_to_end(name)
         try:
-            self._sizes.move_to_end(name)
-            yield self._root / _COPIES / name
-        finally:
-            self._in_use[name] -= 1
-            self._evict()
+            return await self._open_copy(name)
+        except AssetNotFound:
+            # Whoever cleans up temporary files took it.
+            return None
 
-    async def _has(self, name: str) -> bool:
-        # Whoever cleans up temporary files may have taken it.
-        return name in self._sizes and await self._threads.run((self._root / _COPIES / name).is_file)
+    async def _open_copy(self, name: str) -> FileIO:
+        return await self._threads.acquire(FileIO.close, open_original, self._root / _COPIES / name)
 
-    async def _fetch(self, store: IAssetStore, key: AssetKey) -> str:
-        """Copy the current version of `key`; returns the copy's name."""
+    async def _fetch(self, store: IAssetStore, key: AssetKey) -> FileIO:
+        """Copy the current version of `key`, and open the copy."""
         staged = await self.stage()
         try:
             reader = await store.open(key)
@@ -102,13 +102,13 @@ class Spool:
             async with self._publishing:
                 await self._threads.run(staged.publish, self._root / _COPIES / name)
                 self._sizes[name] = reader.stat.size
+                return await self._open_copy(name)
         finally:
             staged.discard()
-        return name
 
     def _evict(self) -> None:
         excess = sum(self._sizes.values()) - self.max_size
-        for name in [name for name in self._sizes if not self._in_use[name]]:
+        for name in list(self._sizes):
             if excess <= 0:
                 return
             excess -= self._sizes.pop(name)

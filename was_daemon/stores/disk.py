@@ -6,8 +6,10 @@ hangs holds up the requests that need it, and no others.
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -25,6 +27,7 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 _PARTING_SECONDS = 5.0
 """How long the end of the daemon waits for a disk."""
 
+_BEGINNING = 1 << 16
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -94,6 +97,22 @@ class DiskThreads(Threads):
         if left:
             self._hung = True
             self._log.error("{name}: {left} operations hang and are left behind", name=self.name, left=left)
+
+
+def open_original(path: Path) -> FileIO:
+    """Open a file and look at its beginning, so that a mount that hangs holds up this call and not a worker; blocks.
+
+    Raises OSError, as for a missing file when it is none of the regular ones. Links are not followed.
+    """
+    file = FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), closefd=True)
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "not a file")
+        os.pread(file.fileno(), _BEGINNING, 0)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 @contextmanager

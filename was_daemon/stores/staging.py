@@ -69,6 +69,11 @@ class StagingFile:
         """See `IStagingFile`."""
         return await self._threads.run(self._free)
 
+    def fileno(self) -> int:
+        """See `IStagingFile`."""
+        self._check_open()
+        return self._fd
+
     def publish(self, target: Path) -> os.stat_result:
         """See `IStagingFile`."""
         with self._lock:

@@ -181,20 +181,20 @@ class Thumbnails:
         place = self._collections.place(key)
         staged: dict[int, IStagingFile] = {}
         try:
-            async with self._spool.local(place.store, key, original.etag) as source:
+            with await self._spool.open(place.store, key, original.etag) as source:
                 for scale in scales:
                     staged[scale] = await self._stage(place.thumbnails, key.thumbnail(scale))
                 making.job = self._pool.submit(
                     Render,
                     making.client,
+                    [source, *staged.values()],
                     making.background,
-                    source=str(source),
                     name=key.name,
-                    outputs=[_output(key, scale, file) for scale, file in staged.items()],
+                    outputs=[_output(key, scale) for scale in staged],
                     max_pixels=self._max_pixels,
                 )
                 await making.job.done
-                return await self._locks.run(key, lambda: self._publish(key, original, staged))
+            return await self._locks.run(key, lambda: self._publish(key, original, staged))
         except (NoThumbnail, BrokenImage) as refusal:
             # Of an original that was replaced or deleted meanwhile this says nothing.
             if (await place.store.stat(key)).etag == original.etag:
@@ -260,11 +260,6 @@ class Thumbnails:
             await store.delete(thumbnail)
 
 
-def _output(key: AssetKey, scale: int, file: IStagingFile) -> dict[str, Any]:
+def _output(key: AssetKey, scale: int) -> dict[str, Any]:
     """A worker's order for one thumbnail."""
-    return {
-        "scale": scale,
-        "format": output_format(key.thumbnail(scale).name),
-        "path": str(file.path),
-        "owner": key.name,
-    }
+    return {"scale": scale, "format": output_format(key.thumbnail(scale).name), "owner": key.name}

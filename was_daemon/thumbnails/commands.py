@@ -1,4 +1,7 @@
-"""What the daemon asks its worker processes for."""
+"""What the daemon and its worker processes tell each other.
+
+A worker has two sockets: one for AMP, and one that brings the open files of each command, as one message.
+"""
 
 from typing import ClassVar
 
@@ -6,26 +9,24 @@ from twisted.protocols import amp
 
 from was_daemon.thumbnails.failures import BrokenImage, DiskFull, NotAnImage
 
+COMMANDS, FILES = 3, 4
+"""The descriptors of a worker's sockets."""
+
 _FAILURE: dict[type[Exception], bytes] = {DiskFull: b"DISK_FULL", Exception: b"FAILED"}
 """After an error that a command does not declare, AMP closes the connection: the next job would find no worker."""
 
 
 class Render(amp.Command):
-    """Fill each output with a thumbnail of `source`, whose asset is called `name`."""
+    """Fill each output with a thumbnail of the source, whose asset is called `name`.
+
+    Files: the source, then those of the outputs.
+    """
 
     arguments: ClassVar = [
-        (b"source", amp.Unicode()),
         (b"name", amp.Unicode()),
         (
             b"outputs",
-            amp.AmpList(
-                [
-                    (b"scale", amp.Integer()),
-                    (b"format", amp.Unicode()),
-                    (b"path", amp.Unicode()),
-                    (b"owner", amp.Unicode()),
-                ]
-            ),
+            amp.AmpList([(b"scale", amp.Integer()), (b"format", amp.Unicode()), (b"owner", amp.Unicode())]),
         ),
         (b"max_pixels", amp.Integer()),
     ]
@@ -34,8 +35,19 @@ class Render(amp.Command):
 
 
 class ReadMetadata(amp.Command):
-    """Write the metadata of `source` to `target` as JSON: an AMP value holds 64 KiB at most."""
+    """Write the metadata of the source to the target as JSON: an AMP value holds 64 KiB at most.
 
-    arguments: ClassVar = [(b"source", amp.Unicode()), (b"target", amp.Unicode())]
+    Files: the source, the target.
+    """
+
+    arguments: ClassVar = []
     response: ClassVar = []
     errors: ClassVar = _FAILURE
+
+
+class Ready(amp.Command):
+    """From a worker: it has given up what it does not need, and waits for commands."""
+
+    arguments: ClassVar = []
+    response: ClassVar = []
+    requiresAnswer = False

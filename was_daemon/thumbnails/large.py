@@ -63,8 +63,8 @@ def grey(image: Image.Image, negative: bool, no_data: float | None) -> Image.Ima
 
 
 def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
-    """The picture in `source`. The pictures of one file have the position in it in common, which does no harm as long as
-    one of them is read at a time: libtiff seeks before it reads."""
+    """The picture in `source`. The pictures of one file share the position in it, which does no harm as long as one of
+    them is read at a time: libtiff seeks before it reads."""
     source.seek(0)
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 

@@ -1,30 +1,36 @@
 """The worker processes and the queue in front of them.
 
-ampoule starts the processes, talks to them and retires idle ones. The queue is ours: it is bounded, takes turns
-between clients, serves background work last, and a job can be withdrawn from it.
+The queue is bounded, takes turns between clients, serves background work last, and a job can be withdrawn from it.
 """
 
-import os
-import sys
-import time
 from collections import deque
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import attrs
-from ampoule.main import AMPConnector, ProcessStarter
-from ampoule.pool import ProcessPool
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.protocols import amp
 
 from was_daemon.errors import AssetError, BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreUnavailable
 from was_daemon.thumbnails import failures
+from was_daemon.thumbnails.process import WorkerCannotStart, WorkerDied, WorkerProcess, WorkerTookTooLong
 
 _IDLE_SECONDS = 60
 _RECYCLE_AFTER = 1000
-_LOGGED_LINES = 10
+_ATTEMPTS = 2
+"""How many workers may die of a file before it is to blame: something else may have killed the first."""
+
+_MOST_LOST = 4
+"""For each worker, how many that cannot be killed are replaced."""
+
+
+class IsOpen(Protocol):
+    """A file, as `submit` wants it."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
 
 
 @attrs.define(eq=False)
@@ -32,6 +38,7 @@ class Job:
     """One call of a worker. `done` fires with its answer, or with what went wrong."""
 
     command: type[amp.Command]
+    files: Sequence[IsOpen]
     arguments: dict[str, Any]
     client: str
     background: bool
@@ -92,29 +99,34 @@ class WorkerPool:
     def __init__(self, workers: int, timeout: float, memory: int, queue: int) -> None:
         self._workers = workers
         self._timeout = timeout
+        self._memory = memory
         self._limit = queue
         self._queue = FairQueue()
         self._running = 0
-        self._processes = ProcessPool(
-            min=0,
-            max=workers,
-            name="thumbnails",
-            maxIdle=_IDLE_SECONDS,
-            recycleAfter=_RECYCLE_AFTER,
-            starter=_starter(),
-            ampChildArgs=(str(memory),),
-        )
+        self._living: set[WorkerProcess] = set()
+        self._idle: dict[WorkerProcess, IDelayedCall] = {}
+        self._lost: set[WorkerProcess] = set()
+        self._closed = False
+        self._emptied: Deferred[None] = Deferred()
 
-    def submit(self, command: type[amp.Command], client: str, background: bool = False, **arguments: Any) -> Job:
+    def submit(
+        self,
+        command: type[amp.Command],
+        client: str,
+        files: Sequence[IsOpen],
+        background: bool = False,
+        **arguments: Any,
+    ) -> Job:
         """Queue a job; raises `Overloaded` when too many wait.
 
-        `client` is whoever takes turns with others. The job's `done` fails with `NoThumbnail`, `BrokenImage` (this
-        includes a worker that died or took too long), `NoSpace` or `StoreUnavailable` (workers cannot be started);
-        cancelling it withdraws the job while it waits.
+        `client` is whoever takes turns with others; `files` are those that the command names, and stay open until the
+        job is done. The job's `done` fails with `NoThumbnail`, `BrokenImage` (this includes two workers that died, and
+        one that took too long), `NoSpace` or `StoreUnavailable` (workers cannot be started); cancelling it withdraws
+        the job while it waits.
         """
         if self._queue.waiting(background) >= self._limit:
             raise Overloaded("too many thumbnails are being made")
-        job = Job(command, arguments, client, background)
+        job = Job(command, files, arguments, client, background)
         job.done = Deferred(lambda _: self._withdraw(job))
         self._queue.push(job)
         self._next()
@@ -139,62 +151,97 @@ class WorkerPool:
         self._running += 1
         Deferred.fromCoroutine(self._run(job)).addBoth(self._finish, job)
 
-    async def _run(self, job: Job) -> Any:
-        begin = time.monotonic()
-        try:
-            return await maybeDeferred(self._processes.doWork, job.command, _timeout=self._timeout, **job.arguments)
-        except Exception as error:
-            raise self._explained(error, time.monotonic() - begin) from error
-
     def _finish(self, outcome: Any, job: Job) -> None:
         self._running -= 1
         if not job.done.called:
             job.done.callback(outcome)
-        self._next()
+        # Not at once: a thousand jobs that fail one after another must not pile up on the stack.
+        _clock().callLater(0, self._next)
 
-    def _explained(self, error: Exception, seconds: float) -> AssetError:
-        """The daemon's error for what a worker or its process said after that time."""
+    async def _run(self, job: Job) -> dict[str, Any]:
+        try:
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return await self._work(job)
+                except WorkerDied:
+                    continue
+            return await self._work(job)
+        except AssetError:
+            raise
+        except Exception as error:
+            raise self._explained(error) from error
+
+    async def _work(self, job: Job) -> dict[str, Any]:
+        worker = self._take()
+        try:
+            files = [file.fileno() for file in job.files]
+            return await worker.call(job.command, files, self._timeout, **job.arguments)
+        finally:
+            self._put_back(worker)
+
+    def _take(self) -> WorkerProcess:
+        """A worker that has nothing to do: the one that was busy last, so that others retire."""
+        if self._closed:
+            raise StoreUnavailable("the daemon is about to end")
+        if self._idle:
+            worker, retirement = self._idle.popitem()
+            retirement.cancel()
+            return worker
+        if len(self._lost) >= _MOST_LOST * self._workers:
+            raise StoreUnavailable("the disk hangs, and all workers with it")
+        worker = WorkerProcess(self._memory, self._forget)
+        self._living.add(worker)
+        return worker
+
+    def _put_back(self, worker: WorkerProcess) -> None:
+        if self._closed or worker.calls >= _RECYCLE_AFTER:
+            worker.end()
+        elif worker.is_usable:
+            self._idle[worker] = _clock().callLater(_IDLE_SECONDS, self._retire, worker)
+
+    def _retire(self, worker: WorkerProcess) -> None:
+        retirement = self._idle.pop(worker)
+        if retirement.active():
+            retirement.cancel()
+        worker.end()
+
+    def _forget(self, worker: WorkerProcess) -> None:
+        """A worker has ended, or cannot be killed and is taken for lost until it has ended."""
+        self._living.discard(worker)
+        (self._lost.discard if worker.has_ended else self._lost.add)(worker)
+        if worker in self._idle:
+            self._idle.pop(worker).cancel()
+        if self._closed and not self._living:
+            self._emptied.callback(None)
+
+    def _explained(self, error: Exception) -> AssetError:
+        """The daemon's error for what a worker or its process said."""
         if isinstance(error, failures.NotAnImage):
             return NoThumbnail(str(error))
         if isinstance(error, failures.BrokenImage):
             return BrokenImage(str(error))
         if isinstance(error, failures.DiskFull):
             return NoSpace("no space left for the thumbnail")
-        if isinstance(error, ProcessTerminated) and error.signal is not None:
-            if seconds >= self._timeout:
-                return BrokenImage(f"reading the file takes more time than the limit of {self._timeout:g} s")
+        if isinstance(error, WorkerTookTooLong):
+            return BrokenImage(f"reading the file takes more time than the limit of {self._timeout:g} s")
+        if isinstance(error, WorkerDied):
             return BrokenImage("reading the file ended the process that tried it")
-        if isinstance(error, ProcessTerminated | ProcessDone | OSError):
-            self._log.error("A worker process could not be used: {error}", error=error)
+        if isinstance(error, WorkerCannotStart | OSError):
+            self._log.error("A worker process could not be used: {error!r}", error=error)
             return StoreUnavailable("the workers cannot be started")
         self._log.warn("A worker could not read a file: {error}", error=error)
         return BrokenImage("the file cannot be read")
 
     async def close(self) -> None:
-        """End the processes."""
-        await self._processes.stop()
+        """End the processes, those at work when their job is done."""
+        self._closed = True
+        for worker in list(self._idle):
+            self._retire(worker)
+        if self._living:
+            await self._emptied
 
 
-class _Connection(AMPConnector):  # type: ignore[misc]  # ampoule has no types
-    """The daemon's end of the pipe to a worker."""
+def _clock() -> IReactorTime:
+    from twisted.internet import reactor
 
-    _log = Logger()
-
-    def errReceived(self, data: bytes) -> None:
-        """Log what image libraries print about broken files."""
-        lines = data.decode("utf-8", "replace").splitlines()
-        for line in lines[:_LOGGED_LINES]:
-            self._log.info("A worker says: {line}", line=line)
-        if len(lines) > _LOGGED_LINES:
-            self._log.info("... and {more} lines more", more=len(lines) - _LOGGED_LINES)
-
-
-def _starter() -> ProcessStarter:
-    """Starts workers that find the modules this process finds, and get nothing else from its environment."""
-    starter = ProcessStarter(
-        bootstrap="from was_daemon.thumbnails.worker import main; main()",
-        env={"PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)},
-        path="/",
-    )
-    starter.connectorFactory = _Connection
-    return starter
+    return IReactorTime(reactor)

@@ -30,8 +30,8 @@ _TURNS = {
 class Output:
     """One thumbnail to make.
 
-    `scale` is the side of the box in pixels; `format` is what `output_format` says for the thumbnail's name; `target` is
-    a file that is overwritten; `owner` is the original's name, which a PNG records (see `png_owner`).
+    `scale` is the side of the box in pixels; `format` is what `output_format` says for the thumbnail's name; `target`
+    is a file that is overwritten; `owner` is the original's name, which a PNG records (see `png_owner`).
     """
 
     scale: int

@@ -1,25 +1,20 @@
-"""What a worker process does: one job at a time, by path, under limits it cannot lift.
+"""What a worker process does: one job at a time, on files that it is handed open, in a sandbox it cannot leave.
 
-The process runs with a low priority and a ceiling on its memory; whoever started it kills it when a job takes too
-long. It may die at any moment without more being lost than the job.
+Whoever started it kills it when a job takes too long. It may die at any moment without more being lost than the job.
 """
 
-import ctypes
 import errno
 import json
 import os
-import resource
-import signal
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO
 
-from ampoule.child import AMPChild
-from twisted.internet.interfaces import IReactorCore
-from twisted.internet.stdio import StandardIO
+from twisted.internet.interfaces import IReactorCore, IReactorSocket
+from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -27,38 +22,55 @@ from twisted.logger import (
     globalLogBeginner,
     textFileLogObserver,
 )
+from twisted.protocols import amp
+from twisted.python.failure import Failure
 
-from was_daemon.thumbnails.commands import ReadMetadata, Render
+from was_daemon.thumbnails.commands import COMMANDS, FILES, ReadMetadata, Ready, Render
 from was_daemon.thumbnails.failures import DiskFull
 from was_daemon.thumbnails.metadata import read_metadata
 from was_daemon.thumbnails.render import Output, render
+from was_daemon.thumbnails.sandbox import confine
+from was_daemon.thumbnails.writers import overwrite
 
-_NICE = 10
-
-_PR_SET_PDEATHSIG = 1
-"""See prctl(2)."""
-
-_TO_WORKER, _FROM_WORKER = 3, 4
-"""The descriptors on which ampoule talks to its children."""
+_MOST_FILES = 253
+"""The kernel sends no more at once."""
 
 
-class Worker(AMPChild):  # type: ignore[misc]  # ampoule has no types
-    """The worker's end of the pipe."""
+class Worker(amp.AMP):
+    """The worker's end of the line. `files` is the socket that brings what belongs to a command."""
+
+    def __init__(self, files: socket.socket) -> None:
+        super().__init__()
+        self._files = files
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End: whoever wanted something has gone."""
+        os._exit(0)
 
     @Render.responder
-    def render(self, source: str, name: str, outputs: list[dict[str, Any]], max_pixels: int) -> dict[str, Any]:
+    def render(self, name: str, outputs: list[dict[str, Any]], max_pixels: int) -> dict[str, Any]:
         """See `Render`."""
-        with _noticing_full_disks():
-            render(source, name, [Output(**output) for output in outputs], max_pixels)
+        with self._received() as (source, *targets), _noticing_full_disks():
+            orders = [Output(target=target, **output) for output, target in zip(outputs, targets, strict=True)]
+            render(source, name, orders, max_pixels)
         return {}
 
     @ReadMetadata.responder
-    def read_metadata(self, source: str, target: str) -> dict[str, Any]:
+    def read_metadata(self) -> dict[str, Any]:
         """See `ReadMetadata`."""
-        document = json.dumps(read_metadata(source))
-        with _noticing_full_disks():
-            Path(target).write_text(document, "utf-8")
+        with self._received() as (source, target):
+            document = json.dumps(read_metadata(source))
+            with _noticing_full_disks():
+                overwrite(target, document.encode())
         return {}
+
+    @contextmanager
+    def _received(self) -> Iterator[list[BinaryIO]]:
+        """The files of the command: the first to read, the others to write."""
+        _, descriptors, _, _ = socket.recv_fds(self._files, 1, _MOST_FILES)
+        with ExitStack() as files:
+            source = files.enter_context(os.fdopen(descriptors[0], "rb"))
+            yield [source, *(files.enter_context(os.fdopen(target, "r+b")) for target in descriptors[1:])]
 
 
 @contextmanager
@@ -71,24 +83,21 @@ def _noticing_full_disks() -> Iterator[None]:
         raise
 
 
-def _end_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends: one that a crafted file keeps busy would not notice."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> None:
     """Be a worker process; the first argument is the ceiling of its memory in bytes."""
-    _end_with_parent()
     # A hostile file can have a warning for every one of its thousands of tags.
     warnings.simplefilter("ignore")
-    memory = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(_NICE)
-
     from twisted.internet import reactor
 
     from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(textFileLogObserver(sys.stderr), [from_warnings_on])])
-    StandardIO(Worker(), _TO_WORKER, _FROM_WORKER)  # type: ignore[call-arg]  # its annotations are those of Windows
+    worker = Worker(socket.socket(fileno=FILES))
+    confine(int(sys.argv[1]))
+    # By hand: the reactor would look at the first command before it sent anything.
+    os.write(COMMANDS, amp.AmpBox({amp.COMMAND: Ready.commandName}).serialize())
+    os.set_blocking(COMMANDS, False)
+    factory = ServerFactory()
+    factory.protocol = lambda: worker
+    IReactorSocket(reactor).adoptStreamConnection(COMMANDS, socket.AF_UNIX, factory)
+    os.close(COMMANDS)
     IReactorCore(reactor).run()
