@@ -189,10 +189,10 @@ def png16(mode: str = "RGB") -> bytes:
 
 def png_file(*chunks: tuple[bytes, bytes]) -> bytes:
     """A PNG of these chunks (type, data); IEND is added."""
-    out = b"\x89PNG\r\n\x1a\n"
+    out = bytearray(b"\x89PNG\r\n\x1a\n")
     for kind, data in (*chunks, (b"IEND", b"")):
         out += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return out
+    return bytes(out)
 
 
 def annotated_png() -> bytes:

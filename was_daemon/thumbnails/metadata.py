@@ -3,11 +3,12 @@
 import importlib
 import logging
 from io import BytesIO
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import exifread
 from exifread.core.ifd_tag import IfdTag
 
+from was_daemon.thumbnails.bounded import BoundedFile
 from was_daemon.thumbnails.kinds import HEAD_SIZE, Kind, kind_of
 
 logging.getLogger("exifread").setLevel(logging.CRITICAL + 1)
@@ -22,27 +23,6 @@ _CONTAINERS = {
 _MAX_BYTES = 1000
 _MAX_NUMBERS = 16
 """A list of more numbers than this, that no one interprets, is binary data."""
-
-
-_MAX_READ = 1 << 20
-_MAX_READS = 500_000
-
-
-class _Bounded:
-    """As much of a binary file as honest EXIF needs: ExifRead believes any length that a damaged tag states."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._reads = 0
-        self._file = file
-        self.seek = file.seek
-        self.tell = file.tell
-
-    def read(self, size: int) -> bytes:
-        """At most 1 MiB; ValueError after half a million calls, of which there is one per number."""
-        self._reads += 1
-        if self._reads > _MAX_READS:
-            raise ValueError("too much EXIF")
-        return self._file.read(min(size, _MAX_READ) if size >= 0 else _MAX_READ)
 
 
 def read_metadata(source: BinaryIO) -> list[dict[str, Any]]:
@@ -63,14 +43,14 @@ def _tags(source: BinaryIO) -> dict[str, Any]:
     """ExifRead's tags; without those of the maker note when that is what cannot be read."""
     for details in (True, False):
         try:
-            exif: Any = _Bounded(_exif(source))
+            exif: Any = BoundedFile(_exif(source))
             return dict(exifread.process_file(exif, details=details, extract_thumbnail=False))
         except Exception:  # noqa: S112 - damaged EXIF makes ExifRead raise anything
             continue
     return {}
 
 
-def _exif(file: IO[bytes]) -> IO[bytes]:
+def _exif(file: BinaryIO) -> BinaryIO:
     """What ExifRead is to read: `file`, or the EXIF block in it as the small TIFF file that it is."""
     file.seek(0)
     kind = kind_of(file.read(HEAD_SIZE))
