@@ -194,6 +194,13 @@ def _tiff_of_huge_tags(count: int = 65_535, size: int = 0x0FFFFFFF, kind: int = 
     return _tiff([(1000 + number % 60_000, kind, size, 8) for number in range(count)], bytes(1 << 20))
 
 
+def _wordy_tiff() -> bytes:
+    """Many entries that share a long text."""
+    count, text = 15_000, b"specimen " * 111
+    table = 8 + 2 + 12 * count + 4
+    return _tiff([(1000 + number, 2, len(text), table) for number in range(count)], text + bytes(6 << 20))
+
+
 def exif_loop() -> bytes:
     """An EXIF block whose directories lead to each other, and on to themselves."""
     first = [(271, 2, 4, 0x41414141), (34665, 4, 1, 8), (34853, 4, 1, 8), (40965, 4, 1, 8)]
@@ -331,6 +338,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "huge-tags.tif": _tiff_of_huge_tags,
     "huge-texts.tif": lambda: _tiff_of_huge_tags(kind=2),
     "long-tags.tif": lambda: _tiff_of_huge_tags(size=100_000),
+    "wordy.tif": _wordy_tiff,
     "huge.dng": _huge_dng,
     "noise.cr3": lambda: b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(range(256)) * 100,
     "noise.raf": lambda: b"FUJIFILMCCD-RAW 0201" + b"\xff" * 10_000,

@@ -7,7 +7,9 @@ import signal
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from twisted.protocols import amp
 from storage_plugins.filesystem import FilesystemStore
 from tests.images import TAKEN, encode, jpeg, photograph
 from tests.processes import eventually, paused, worker_pids
+from was_daemon import spool
 from was_daemon.assets import Assets
 from was_daemon.collections import Collections, Place
 from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, NoThumbnail, Overloaded
@@ -26,6 +29,7 @@ from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
+from was_daemon.stores.disk import open_original
 from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
@@ -685,6 +689,30 @@ async def test_a_killed_worker_costs_no_picture(museum: Museum) -> None:
             assert shows(await request, RED)
     assert shows(await waiting, BLUE)
     assert len(museum.pool.jobs) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mount_that_hangs_holds_up_its_request_and_no_worker(
+    files: Museum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = Event()
+
+    def open_when_the_mount_answers(path: Path) -> FileIO:
+        if path.name == "hung.jpg":
+            answers.wait()
+        return open_original(path)
+
+    monkeypatch.setattr(spool, "open_original", open_when_the_mount_answers)
+    await files.put("hung.jpg", plain(RED))
+    await files.put("b.jpg", plain(BLUE))
+    hung = [files.ask("hung.jpg"), files.ask("hung.jpg", 60)]
+    try:
+        assert shows(await files.thumbnail("b.jpg"), BLUE)
+        assert len(files.pool.jobs) == 1
+    finally:
+        answers.set()
+    for request in hung:
+        assert shows(await request, RED)
 
 
 # -- files that come from elsewhere ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.commands import ReadMetadata
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.refusals import Refusals
+from was_daemon.thumbnails.stored import content_of
 
 _ATTEMPTS = 5
 """How often a thumbnail is made anew for one request, because its original changed meanwhile."""
@@ -101,8 +102,9 @@ class Assets:
             answer = await self._spool.stage()
             try:
                 await self._pool.submit(ReadMetadata, client, [source, answer]).done
-                async with aclosing(answer.read()) as chunks:
-                    document = b"".join([chunk async for chunk in chunks])
+                document = await content_of(answer)
+                if document is None:
+                    raise BrokenImage("the metadata is too long")
             except BrokenImage as refusal:
                 # A file that was deleted meanwhile cannot be read either: then this raises `AssetNotFound`.
                 if (await store.stat(key)).etag == original.etag:

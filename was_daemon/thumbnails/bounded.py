@@ -3,6 +3,8 @@
 from typing import BinaryIO
 
 _LONGEST = 1 << 20
+"""Bytes of one value: an honest one is an embedded preview at the most."""
+
 _MOST_READS = 100_000
 _TIMES_OVER = 4
 _SLACK = 1 << 20
@@ -19,9 +21,8 @@ class BoundedFile:
     does not overlap.
     """
 
-    def __init__(self, file: BinaryIO, longest: int = _LONGEST) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._longest = longest
         self._reads = _MOST_READS
         self._bytes = _TIMES_OVER * file.seek(0, 2) + _SLACK
         self.seek = file.seek
@@ -29,8 +30,8 @@ class BoundedFile:
         self.seek(0)
 
     def read(self, size: int = -1) -> bytes:
-        """At most `longest` bytes."""
-        data = self._file.read(min(size, self._longest) if size >= 0 else self._longest)
+        """At most 1 MiB."""
+        data = self._file.read(min(size, _LONGEST) if size >= 0 else _LONGEST)
         self._reads -= 1
         self._bytes -= len(data)
         if self._reads < 0 or self._bytes < 0:

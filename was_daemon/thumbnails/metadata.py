@@ -21,6 +21,7 @@ _CONTAINERS = {
 """Kinds whose EXIF is found by the library that opens them; ExifRead expects it at one place only."""
 
 _MAX_BYTES = 1000
+_MAX_BYTES_TOGETHER = 1_000_000
 _MAX_NUMBERS = 16
 """A list of more numbers than this, that no one interprets, is binary data."""
 
@@ -28,14 +29,16 @@ _MAX_NUMBERS = 16
 def read_metadata(source: BinaryIO) -> list[dict[str, Any]]:
     """The EXIF of the file `source` as `[{"Name": group, "Fields": {tag: value, ...}}, ...]`, [] when there is none.
 
-    The values are strings of printable characters, at most 1000 bytes of UTF-8 each. Of damaged EXIF there is what can
-    be read.
+    The values are strings of printable characters, at most 1000 bytes of UTF-8 each and a megabyte together. Of damaged
+    EXIF there is what can be read.
     """
     groups: dict[str, dict[str, str]] = {}
+    left = _MAX_BYTES_TOGETHER
     for tag, value in _tags(source).items():
         group, _, field = tag.partition(" ")
-        if field and not _is_binary(value):
+        if field and not _is_binary(value) and left > 0:
             groups.setdefault(group, {})[field] = _printable(_text(value))
+            left -= len(groups[group][field])
     return [{"Name": name, "Fields": fields} for name, fields in groups.items()]
 
 

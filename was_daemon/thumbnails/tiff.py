@@ -1,15 +1,11 @@
 """What a TIFF file holds besides its first page: reduced versions of it, or a camera's RAW data."""
 
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import IO, Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import attrs
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-from was_daemon.thumbnails.bounded import BoundedFile, TooMuch
-from was_daemon.thumbnails.failures import BrokenImage
 
 _SUBFILE_TYPE = 254
 _BITS = 258
@@ -51,23 +47,16 @@ class Page:
 
 
 def directories(source: BinaryIO) -> list[ImageFileDirectory_v2]:
-    """The directories of the TIFF file `source`, the first page's first, as far as they can be read.
-
-    Raises `BrokenImage` when other readers had better not try.
-    """
+    """The directories of the TIFF file `source`, the first page's first, as far as they can be read."""
     found: list[ImageFileDirectory_v2] = []
-    file = BoundedFile(source, longest=sys.maxsize)
-    try:
-        header = file.read(8)
-        header += file.read(8) if 43 in header[2:4] else b""  # BigTIFF
+    with suppress(Exception):  # damaged directories raise anything
+        source.seek(0)
+        header = source.read(8)
+        header += source.read(8) if 43 in header[2:4] else b""  # BigTIFF
         directory = ImageFileDirectory_v2(header)
         while directory.next and len(found) < _MAX_DIRECTORIES:
-            directory = _load(file, header, directory.next)
+            directory = _load(source, header, directory.next)
             found.append(directory)
-    except TooMuch:
-        raise BrokenImage("the TIFF directories are damaged") from None
-    except Exception:  # damaged directories raise anything
-        return found
     return found
 
 
@@ -119,10 +108,10 @@ def _levels(directories: list[ImageFileDirectory_v2]) -> list[dict[str, int]]:
     return pages + [{"subifd": number} for number in range(len(directories[0].get(_SUB_IFDS, ())))]
 
 
-def _load(file: BoundedFile, header: bytes, offset: int) -> ImageFileDirectory_v2:
+def _load(file: BinaryIO, header: bytes, offset: int) -> ImageFileDirectory_v2:
     directory = ImageFileDirectory_v2(header)
     file.seek(offset)
-    directory.load(cast(IO[bytes], file))
+    directory.load(file)
     return directory
 
 
