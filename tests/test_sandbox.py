@@ -97,10 +97,9 @@ PROCESSES = {
     "start a program": "subprocess.run(['/bin/true'])",
     "become a program": "os.execv('/bin/true', ['true'])",
     "fork": "os.fork()",
-    "kill its parent": "os.kill(os.getppid(), signal.SIGKILL)",
-    "ask whether its parent lives": "os.kill(os.getppid(), 0)",
+    "send its parent a signal": "os.kill(os.getppid(), signal.SIGCONT)",
     "slow its parent down": "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
-    "limit its parent": "resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (1, 1))",
+    "limit its parent": "resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))",
     "lift its own limits": "resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))",
 }
 

@@ -94,8 +94,6 @@ class IAssetStore(Interface):
 class IStagingFile(Interface):
     """A file being written that is no asset yet; it vanishes unless it is adopted."""
 
-    path: Path = Attribute("Where the file is.")
-
     def write(chunks: list[bytes]) -> Awaitable[None]:
         """Append `chunks`; fires when the operating system has them. `NoSpace`, `StoreUnavailable`."""
 
