@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote, unquote
-from uuid import uuid4
 
 import attrs
 import pytest
@@ -22,9 +21,9 @@ from was_daemon.redaction import without_secrets, without_tokens
 from was_daemon.service import create_stores
 from was_daemon.web.access import Access
 
-KEY = f"KEY{uuid4().hex}"
-PASSWORD = f"PASSWORD{uuid4().hex}"
-BEARER = f"BEARER{uuid4().hex}"
+KEY = "KEY5d1f0c7a9be24386"
+PASSWORD = "PASSWORD83e6a04dc2f7591b"
+BEARER = "BEARER2c94f1e07bd8a653"
 SECRETS = (KEY, PASSWORD, BEARER)
 
 CRASHING = f"""
@@ -281,7 +280,7 @@ def config(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-@pytest.mark.parametrize("text", MISTAKES)
+@pytest.mark.parametrize("text", MISTAKES, ids=range(len(MISTAKES)))
 def test_a_mistake_in_the_line_of_a_secret_does_not_tell_it(config: Callable[[str], Path], text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(config(text), {})
