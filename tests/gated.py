@@ -16,11 +16,11 @@ from was_daemon.stores.plugin import StorePlugin
 
 
 class GatedStore(FilesystemStore):
-    def _open(self, path):
-        return self.wait("opening", super()._open, path)
+    def _open(self, *args):
+        return self.wait("opening", super()._open, *args)
 
-    def _publish(self, staged, path):
-        return self.wait("publishing", super()._publish, staged, path)
+    def _publish(self, *args):
+        return self.wait("publishing", super()._publish, *args)
 
     def wait(self, step, function, *args):
         if step == self.step:
