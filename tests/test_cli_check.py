@@ -75,7 +75,7 @@ def test_a_server_with_collections_is_not_blamed_when_none_is_named(run_daemon: 
         finished = check(daemon.url, key=KEY)
     assert finished.returncode == 1
     assert "does the server want a collection? Name one with --coll" in finished.stdout
-    assert "skipped  thumbnails go with their original: not so: Specify 7 uploads" in finished.stdout
+    assert "skipped  thumbnails go with their original: as this failed: Specify 7 uploads" in finished.stdout
 
 
 def test_a_daemon_that_wants_tokens_to_read_differs_from_what_portals_need(run_daemon: RunDaemon) -> None:
@@ -212,7 +212,7 @@ def test_with_a_wrong_key_nothing_is_uploaded() -> None:
         finished = check(server.url, key="wrong")
     assert finished.returncode == 1
     assert 'got      403 "no"' in finished.stdout
-    assert "skipped  Specify 7 uploads: the file, then the fields: not so: the key is the server's" in finished.stdout
+    assert "skipped  Specify 7 uploads: the file, then the fields: as this failed: the key is the server's" in finished.stdout
     assert server.written == []
 
 

@@ -54,7 +54,7 @@ def attempt(check: Check, server: Server, bad: Mapping[str, str]) -> Outcome:
     """Make one check; `bad` tells, for the ids of checks that did not go well, what was wrong."""
     reason = bad.get(check.needs or "")
     if reason:
-        return Outcome(check.id, check.title, State.SKIPPED, remark=f"not so: {reason}")
+        return Outcome(check.id, check.title, State.SKIPPED, remark=f"as this failed: {reason}")
     start = time.monotonic()
     state, expected, got, remark = _result(check, server)
     return Outcome(check.id, check.title, state, expected, got, remark, time.monotonic() - start)
