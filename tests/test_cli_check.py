@@ -39,7 +39,9 @@ def states(finished: Completed) -> dict[str, str]:
 
 
 def files_below(directory: Path) -> list[Path]:
-    return [path for path in directory.rglob("*") if path.is_file()]
+    """All files but those that the daemon keeps for itself."""
+    relative = [path.relative_to(directory) for path in directory.rglob("*") if path.is_file()]
+    return [path for path in relative if not any(part.startswith(".") for part in path.parts)]
 
 
 @contextmanager
@@ -212,7 +214,10 @@ def test_with_a_wrong_key_nothing_is_uploaded() -> None:
         finished = check(server.url, key="wrong")
     assert finished.returncode == 1
     assert 'got      403 "no"' in finished.stdout
-    assert "skipped  Specify 7 uploads: the file, then the fields: as this failed: the key is the server's" in finished.stdout
+    assert (
+        "skipped  Specify 7 uploads: the file, then the fields: as this failed: the key is the server's"
+        in finished.stdout
+    )
     assert server.written == []
 
 
