@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from was_daemon.thumbnails.commands import ReadMetadata
 from was_daemon.thumbnails.pool import FairQueue, Job
-from was_daemon.thumbnails.worker import ReadMetadata
 
 arrivals = st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=30)
 
 
 def job(client: str, background: bool = False) -> Job:
-    return Job(command=ReadMetadata, arguments={}, client=client, background=background)
+    return Job(command=ReadMetadata, files=[], arguments={}, client=client, background=background)
 
 
 def filled(*jobs: Job) -> FairQueue:

@@ -9,7 +9,8 @@ import re
 import signal
 import struct
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -105,6 +106,14 @@ def black_png(width: int, height: int) -> bytes:
     return png_file((b"IHDR", header), (b"IDAT", zlib.compress(bytes((3 * width + 1) * height), 1)))
 
 
+@contextmanager
+def short_of_time(pool: WorkerPool) -> Iterator[None]:
+    """Jobs that are begun meanwhile have half a second, which would not be enough to start a worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "_timeout", 0.5)
+        yield
+
+
 def workers_with(path: Path) -> set[int]:
     """The workers that hold a file open."""
     return {
@@ -184,11 +193,10 @@ async def test_workers_are_told_no_secrets(desk: Desk, monkeypatch: pytest.Monke
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_job_that_takes_too_long_is_killed(pools: Pools, tmp_path: Path) -> None:
-    desk = Desk(pools(timeout=4.0), tmp_path)
+async def test_a_job_that_takes_too_long_is_killed(desk: Desk) -> None:
     await desk.submit("warm up").done
     (pid,) = worker_pids()
-    with paused({pid}), pytest.raises(BrokenImage, match="time"):
+    with paused({pid}), short_of_time(desk.pool), pytest.raises(BrokenImage, match="time"):
         await desk.submit("endless").done
     assert pid not in worker_pids()
     await desk.submit("after").done
@@ -252,26 +260,25 @@ async def test_a_job_that_cannot_be_done_costs_neither_its_worker_nor_those_that
 
 @pytest_twisted.ensureDeferred
 async def test_a_worker_that_cannot_be_killed_is_given_up_and_replaced_to_a_point(
-    pools: Pools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if each read from a mount that hangs: SIGKILL comes when the mount answers.
     monkeypatch.setattr(Process, "signalProcess", lambda *_: None)
     monkeypatch.setattr("was_daemon.thumbnails.process._DEATH_SECONDS", 0.1)
     monkeypatch.setattr("was_daemon.thumbnails.pool._MOST_LOST", 2)
-    desk = Desk(pools(timeout=3.0), tmp_path)
     stuck: set[int] = set()
     for number in range(2):
         await desk.submit(f"before {number}").done
         (pid,) = worker_pids() - stuck
         stuck.add(pid)
         os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(BrokenImage, match="time"):
+        with short_of_time(desk.pool), pytest.raises(BrokenImage, match="time"):
             await desk.submit("stuck").done
     with pytest.raises(StoreUnavailable, match="hangs"):
         await desk.submit("one too many").done
     for pid in stuck:
         os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: not worker_pids())
+    await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in stuck))
     await desk.submit("after").done
     monkeypatch.undo()
 

@@ -211,7 +211,7 @@ class WorkerPool:
         (self._lost.discard if worker.has_ended else self._lost.add)(worker)
         if worker in self._idle:
             self._idle.pop(worker).cancel()
-        if self._closed and not self._living:
+        if self._closed and not self._living and not self._emptied.called:
             self._emptied.callback(None)
 
     def _explained(self, error: Exception) -> AssetError:
