@@ -1,11 +1,13 @@
 """A daemon under test: a real `twistd was` in a process of its own."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -116,17 +118,18 @@ class Daemon:
         eventually(self._answers, "for the daemon to answer")
         return self
 
-    def launch(self) -> subprocess.Popen[bytes]:
-        """Start, and do not wait."""
+    def launch(self, terminal: int | None = None) -> subprocess.Popen[bytes]:
+        """Start, and do not wait; `terminal` is the descriptor of the one that the daemon is to be controlled by."""
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._wrapper, BIN / "twistd", "-n", "--pidfile=", "was", "--config", self.config_file],
                 cwd=self.directory,
                 env=self._environ,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
             )
         return self._process
 

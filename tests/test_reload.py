@@ -17,7 +17,7 @@ from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_p
 from tests.gated import CLOSED, Gate
 from tests.images import photograph
 from tests.sshd import SSHD, USER
-from tests.test_stop import SIZE, content, download, get, put, upload
+from tests.test_stop import SIZE, accepts, content, download, get, put, upload
 
 DONE = "The configuration was read again"
 OTHER_KEY = "another key"
@@ -128,11 +128,11 @@ def test_limits_of_connections_change_for_those_to_come(run_daemon: RunDaemon) -
                 get(connection, "/")
                 assert connection.answer().status == 200
             assert fourth.answer().status == 503
-    reload(daemon, {})
+    eventually(lambda: client.raw(b"GET / HTTP/1.1\r\nHost: was\r\n\r\n").status == 200, "for all to be gone")
     with client.connect() as fifth, client.connect() as sixth:
-        for connection in (fifth, sixth):
-            get(connection, "/")
-            assert connection.answer().status == 200
+        get(fifth, "/")
+        assert fifth.answer().status == 200
+        assert sixth.answer().status == 503
 
 
 def test_a_change_of_listen_is_said_to_need_a_restart(run_daemon: RunDaemon) -> None:
@@ -258,6 +258,20 @@ def ports_to(daemon: Daemon, port: int) -> set[str]:
         if remote.endswith(f":{port:04X}") and f"socket:[{inode}]" in inodes:
             found.add(local)
     return found
+
+
+def test_in_a_terminal_a_hangup_is_a_reload_unless_the_terminal_is_gone(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    master, slave = os.openpty()
+    process = daemon.launch(slave)
+    os.close(slave)
+    try:
+        eventually(lambda: accepts(daemon), "for the daemon to listen")
+        hang_up(daemon, DONE)
+    finally:
+        os.close(master)
+    assert process.wait(30) == 0
+    assert "SIGHUP: the daemon stops" in daemon.log()
 
 
 def test_a_relative_path_of_the_configuration_holds_wherever_twistd_goes(tmp_path: Path) -> None:

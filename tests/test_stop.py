@@ -25,6 +25,9 @@ from was_daemon.web.protocol import AssetSite
 SIZE = 8 << 20
 """Bytes of a download: more than what the sockets between daemon and client hold."""
 
+PATIENT = {"server": {"shutdown_grace": 1000}, "limits": {"idle_timeout": 1000, "header_timeout": 1000}}
+"""A configuration by which nobody loses a connection but by the stop."""
+
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -101,13 +104,13 @@ def originals(daemon: Daemon) -> list[str]:
 
 @pytest.mark.parametrize("number", STOPS)
 def test_an_idle_daemon_ends_at_once_with_status_0(run_daemon: RunDaemon, number: signal.Signals) -> None:
-    daemon = run_daemon({"server": {"shutdown_grace": 1000}})
+    daemon = run_daemon(PATIENT)
     os.kill(daemon.pid, number)
     assert status(daemon) == 0
 
 
 def test_idle_connections_are_closed_at_once(run_daemon: RunDaemon) -> None:
-    daemon = run_daemon({"server": {"shutdown_grace": 1000}})
+    daemon = run_daemon(PATIENT)
     with Client(daemon.url, KEY).connect() as connection:
         get(connection, "/")
         assert connection.answer().headers["Connection"] is None
@@ -117,7 +120,7 @@ def test_idle_connections_are_closed_at_once(run_daemon: RunDaemon) -> None:
 
 
 def test_a_request_whose_headers_are_under_way_is_answered(run_daemon: RunDaemon) -> None:
-    daemon = run_daemon({"server": {"shutdown_grace": 1000}})
+    daemon = run_daemon(PATIENT)
     with Client(daemon.url, KEY).connect() as connection:
         connection.send(b"GET / HTTP/1.1\r\n")
         assert answers(daemon)
@@ -169,7 +172,7 @@ def test_connections_over_a_unix_socket_are_cut_too(run_daemon: RunDaemon, tmp_p
 
 
 def test_a_connection_that_is_never_used_does_not_keep_the_daemon_running(run_daemon: RunDaemon) -> None:
-    daemon = run_daemon({"server": {"shutdown_grace": 1000}})
+    daemon = run_daemon(PATIENT)
     with Client(daemon.url, KEY).connect() as connection:
         assert answers(daemon)
         stop(daemon)
@@ -178,7 +181,7 @@ def test_a_connection_that_is_never_used_does_not_keep_the_daemon_running(run_da
 
 
 def test_a_download_under_way_is_finished(run_daemon: RunDaemon) -> None:
-    daemon = run_daemon({"server": {"shutdown_grace": 1000}})
+    daemon = run_daemon(PATIENT)
     data = content()
     put(daemon, "a.jpg", data)
     with download(daemon, "a.jpg") as connection:
@@ -188,7 +191,7 @@ def test_a_download_under_way_is_finished(run_daemon: RunDaemon) -> None:
 
 
 def test_an_upload_under_way_is_finished_and_safe(run_daemon: RunDaemon) -> None:
-    daemon = run_daemon({"server": {"shutdown_grace": 1000}})
+    daemon = run_daemon(PATIENT)
     data = content()
     with upload(daemon, "a.jpg", data) as (connection, rest):
         stop(daemon)
@@ -202,7 +205,7 @@ def test_an_upload_under_way_is_finished_and_safe(run_daemon: RunDaemon) -> None
 
 
 def test_a_thumbnail_under_way_is_finished(run_daemon: RunDaemon) -> None:
-    daemon = run_daemon({"server": {"shutdown_grace": 1000}, "thumbnails": {"workers": 1}})
+    daemon = run_daemon({**PATIENT, "thumbnails": {"workers": 1}})
     put(daemon, "a.jpg", photograph((400, 300)))
     with Client(daemon.url, KEY).connect() as first, Client(daemon.url, KEY).connect() as second:
         get(first, "/fileget?filename=a.jpg&type=T&scale=10")
@@ -234,7 +237,7 @@ def test_after_the_grace_what_is_left_is_cut_and_leaves_nothing(run_daemon: RunD
 
 @pytest.mark.parametrize("second", STOPS)
 def test_a_second_signal_ends_the_daemon_at_once(run_daemon: RunDaemon, second: signal.Signals) -> None:
-    daemon = run_daemon({"server": {"shutdown_grace": 1000}})
+    daemon = run_daemon(PATIENT)
     with upload(daemon, "a.jpg", content()) as (connection, _rest):
         stop(daemon)
         os.kill(daemon.pid, second)

@@ -1,11 +1,14 @@
 """The daemon while it runs: from its first port to its last answer."""
 
+import os
 import signal
+from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -52,6 +55,7 @@ class Running(Service):
         self._listen = graph.settings.server.listen
         for description in self._listen:
             Listening(description, self._site).setServiceParent(self._ports)
+        self._has_terminal = False
         self._stopping: Deferred[None] | None = None
         self._manager = Notifier(source.environ)
         self._alive = LoopingCall(self._manager.alive)
@@ -66,7 +70,8 @@ class Running(Service):
         super().startService()
         self._ports.startService()
         self._graph.start()
-        signal.signal(signal.SIGHUP, lambda *_: IReactorFromThreads(self._reactor).callFromThread(self.reload))
+        self._has_terminal = _has_terminal()
+        signal.signal(signal.SIGHUP, self._signalled)
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def _begin(self) -> None:
@@ -111,6 +116,9 @@ class Running(Service):
         await graph.resource.requests.over()
         await graph.assets.settled()
         await self._locks.settled()
+        if self._stopping is not None:
+            # Everything is closed then.
+            return
         self._living.remove(graph)
         kept = {id(part) for other in self._living for part in other.parts}
         for part in graph.parts:
@@ -123,12 +131,21 @@ class Running(Service):
             signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, _frame: Any) -> None:
-        IReactorFromThreads(self._reactor).callFromThread(self._end, signal.Signals(number).name)
+        IReactorFromThreads(self._reactor).callFromThread(self._heed, number)
+
+    def _heed(self, number: int) -> None:
+        # The end of the terminal that the daemon was started in is told by the same signal as the wish for a reload.
+        if number == signal.SIGHUP and _has_terminal() == self._has_terminal:
+            self.reload()
+        else:
+            self._end(signal.Signals(number).name)
 
     def _end(self, reason: str) -> None:
         if self._stopping is None:
             _log.info("{reason}: the daemon stops", reason=reason)
-            IReactorCore(self._reactor).stop()
+            # Two signals at the same moment are one.
+            with suppress(ReactorNotRunning):
+                IReactorCore(self._reactor).stop()
         else:
             _log.info("{reason} again: the daemon stops at once", reason=reason)
             self._stopping.cancel()
@@ -169,3 +186,12 @@ class Running(Service):
         await self._locks.settled()
         for part in {id(part): part for graph in self._living for part in graph.parts}.values():
             await part.close()
+
+
+def _has_terminal() -> bool:
+    """Whether this process is controlled by a terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
