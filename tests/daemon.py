@@ -96,7 +96,7 @@ class Daemon:
     def write_config(self, config: Document) -> None:
         """Use this configuration from the next start on."""
         sections: dict[str, Mapping[str, Any]] = {
-            "server": {"key": KEY},
+            "server": {"key": KEY, "shutdown_grace": 5},
             "stores": {"main": {"plugin": "filesystem", "path": self.store}},
             "spool": {"path": self.directory / "spool"},
         }
@@ -201,14 +201,14 @@ class Daemon:
         raise LookupError(field)
 
     def open_files(self) -> list[str]:
-        """The paths of the files in the store that the daemon has open."""
+        """The paths of the files in the store that the daemon has open, but for the one that says that it is there."""
         paths = []
         for link in Path(f"/proc/{self.pid}/fd").iterdir():
             try:
                 paths.append(str(link.readlink()))
             except FileNotFoundError:
                 continue
-        return [path for path in paths if path.startswith(f"{self.store}/")]
+        return [path for path in paths if path.startswith(f"{self.store}/") and "/.daemons/" not in path]
 
 
 def _session(leader: int) -> list[int]:
