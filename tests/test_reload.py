@@ -268,9 +268,10 @@ def test_in_a_terminal_a_hangup_is_a_reload_unless_the_terminal_is_gone(tmp_path
     try:
         eventually(lambda: accepts(daemon), "for the daemon to listen")
         hang_up(daemon, DONE)
-    finally:
         os.close(master)
-    assert process.wait(30) == 0
+        assert process.wait(30) == 0
+    finally:
+        daemon.kill()
     assert "SIGHUP: the daemon stops" in daemon.log()
 
 
