@@ -62,7 +62,9 @@ class Running(Service):
         self._alive.clock = self._clock
 
     def privilegedStartService(self) -> None:
-        """Listen."""
+        """Listen. Whoever sees that somebody does may ask for a reload."""
+        self._has_terminal = _has_terminal()
+        signal.signal(signal.SIGHUP, self._signalled)
         self._ports.privilegedStartService()
 
     def startService(self) -> None:
@@ -70,8 +72,6 @@ class Running(Service):
         super().startService()
         self._ports.startService()
         self._graph.start()
-        self._has_terminal = _has_terminal()
-        signal.signal(signal.SIGHUP, self._signalled)
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def _begin(self) -> None:
