@@ -269,7 +269,7 @@ def _files(root: Path, kind: str) -> Iterator[Path]:
     """The files under final names."""
     for path in root.rglob("*"):
         names = path.relative_to(root).parts
-        if path.is_file() and kind in names and not path.name.startswith(".") and ".staging" not in names:
+        if path.is_file() and kind in names and not any(name.startswith(".") for name in names):
             yield path
 
 

@@ -80,8 +80,8 @@ class Usage:
         )
 
     def exceeds(self, other: "Usage") -> dict[str, object]:
-        """What of this, memory and threads apart, is more than in `other`."""
-        numbers = ("sockets", "pipes", "workers", "half_closed")
+        """What of this, memory apart, is more than in `other`."""
+        numbers = ("sockets", "pipes", "threads", "workers", "half_closed")
         more: dict[str, object] = {
             name: getattr(self, name) for name in numbers if getattr(self, name) > getattr(other, name)
         }
@@ -112,7 +112,7 @@ class Meter:
         return Usage(
             sockets=sum(link.startswith("socket:") for link in links),
             pipes=sum(link.startswith("pipe:") for link in links),
-            files=tuple(link for link in links if link.startswith(tuple(map(str, places)))),
+            files=(*daemon.open_files(), *(link for link in links if link.startswith(str(places[1])))),
             half_closed=_half_closed(daemon.port),
             threads=len(list(Path(f"/proc/{daemon.pid}/task").iterdir())),
             workers=len(daemon.workers()),
