@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -22,6 +23,7 @@ from zope.interface import implementer
 from was_daemon.errors import AssetNotFound, BadName, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, INeighbours, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.stores.cached import CachedFiles, read_cached
 from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
 from was_daemon.stores.neighbours import Presence
 from was_daemon.stores.plugin import StorePlugin
@@ -31,7 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _READ_AT_ONCE = 1 << 16
-"""Files up to this size are read when they are opened: thumbnails need one visit to a thread, not two."""
+"""Files up to this size are read when they are opened: thumbnails need one visit to a thread at most, not two."""
 
 _LISTED_AT_ONCE = 1000
 _MOST_COLLECTIONS = 64
@@ -51,15 +53,18 @@ def _asset_stat(status: os.stat_result) -> AssetStat:
 
 @implementer(IAssetReader)
 class FileReader:
-    """An open file. Deleting or replacing it leaves the open version readable."""
+    """An open file. Deleting or replacing it leaves the open version readable.
 
-    def __init__(self, threads: DiskThreads, fd: int, asset: AssetStat) -> None:
+    `threads` are for what is not in memory; `content` is all of it, if it was read already.
+    """
+
+    def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat, content: bytes | None) -> None:
         self.stat = asset
         self._threads = threads
         self._fd = fd
         self._lock = Lock()
         self._open = True
-        self._content = os.pread(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None
+        self._content = content
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `IAssetReader`."""
@@ -74,7 +79,8 @@ class FileReader:
     async def _chunk(self, offset: int, size: int) -> bytes:
         if self._content is not None:
             return self._content[offset : offset + size]
-        return await self._threads.run(self._read_at, offset, size)
+        cached = read_cached(self._fd, size, offset) if self._open else None
+        return await self._threads().run(self._read_at, offset, size) if cached is None else cached
 
     def _read_at(self, offset: int, size: int) -> bytes:
         with self._lock:
@@ -91,7 +97,7 @@ class FileReader:
             self._close()
         else:
             # A read that nobody waits for any more is under way; the reactor must not wait for it either.
-            self._threads.run(self._close)
+            self._threads().run(self._close)
 
     def _close(self) -> None:
         with self._lock:
@@ -109,6 +115,7 @@ class FilesystemStore:
         self._layout = layout
         # A collection may be a link to another disk. Its threads are there as long as they have something to do.
         self._threads: WeakValueDictionary[str, DiskThreads] = WeakValueDictionary()
+        self._cached = CachedFiles()
         self._presence: Presence | None = None
 
     def __str__(self) -> str:
@@ -139,21 +146,26 @@ class FilesystemStore:
 
     async def stat(self, key: AssetKey) -> AssetStat:
         """See `IAssetStore`."""
-        return _asset_stat(await self._threads_of(key).run(os.lstat, self.path(key)))
+        threads = partial(self._threads_of, key)
+        cached = self._cached.status(threads, *self._place(key))
+        return _asset_stat(cached if cached else await threads().run(os.lstat, self.path(key)))
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""
-        threads = self._threads_of(key)
-        return await threads.acquire(FileReader.release, self._open, threads, self.path(key))
+        threads = partial(self._threads_of, key)
+        fd = self._cached.open(threads, *self._place(key))
+        if fd is not None:
+            return _reader(threads, fd, read_cached)
+        return await threads().acquire(FileReader.release, self._open, threads, self.path(key))
 
-    def _open(self, threads: DiskThreads, path: Path) -> FileReader:
+    def _open(self, threads: Callable[[], DiskThreads], path: Path) -> FileReader:
         # Not following links keeps what is served inside the store; not blocking passes over a named pipe.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            return FileReader(threads, fd, _asset_stat(os.fstat(fd)))
-        except BaseException:
-            os.close(fd)
-            raise
+        return _reader(threads, os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), os.pread)
+
+    def _place(self, key: AssetKey) -> tuple[str, str]:
+        """The directory of all assets like `key`, and the path of its own from there."""
+        beginning = f"{key.collection}/{key.kind.value}".lstrip("/")
+        return f"{self._root}/{beginning}", self._layout.path(key)[len(beginning) + 1 :]
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""
@@ -264,7 +276,18 @@ class FilesystemStore:
         if self._presence:
             await self._threads_of(None).run(self._presence.end)
             self._presence = None
+        self._cached.close()
         await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])
+
+
+def _reader(threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]) -> FileReader:
+    """The reader of an open file, whose bytes `read` reads when they are few; raises `AssetNotFound`."""
+    try:
+        asset = _asset_stat(os.fstat(fd))
+        return FileReader(threads, fd, asset, read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 class _OtherDeviceError(Exception):

@@ -19,6 +19,7 @@ CALLS = (
     "rename",
     "scandir",
     "pread",
+    "preadv",
     "writev",
     "fsync",
     "utime",
@@ -39,6 +40,9 @@ def _is_below(target: Any) -> bool:
 def _faulty(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def perform(target: Any, *args: Any, **kwargs: Any) -> Any:
         if _is_below(target):
+            if name == "preadv" or (name == "open" and args and args[0] & os.O_PATH):
+                # What is in memory can be read however broken a disk is: of this one nothing is.
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(target))
             with open(_fault) as file:  # noqa: PTH123  # Path.open is made of calls that are replaced here
                 kind, *names = file.read().split() or ("none",)
                 if kind == "hang":
