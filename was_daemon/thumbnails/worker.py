@@ -50,7 +50,7 @@ class Worker(amp.AMP):
     @Render.responder
     def render(self, name: str, outputs: list[dict[str, Any]], max_pixels: int) -> dict[str, Any]:
         """See `Render`."""
-        with self._received() as (source, *targets), _noticing_full_disks():
+        with _noticing_full_disks(), self._received() as (source, *targets):
             orders = [Output(target=target, **output) for output, target in zip(outputs, targets, strict=True)]
             render(source, name, orders, max_pixels)
         return {}
@@ -58,10 +58,8 @@ class Worker(amp.AMP):
     @ReadMetadata.responder
     def read_metadata(self) -> dict[str, Any]:
         """See `ReadMetadata`."""
-        with self._received() as (source, target):
-            document = json.dumps(read_metadata(source))
-            with _noticing_full_disks():
-                overwrite(target, document.encode())
+        with _noticing_full_disks(), self._received() as (source, target):
+            overwrite(target, json.dumps(read_metadata(source)).encode())
         return {}
 
     @contextmanager
@@ -75,6 +73,7 @@ class Worker(amp.AMP):
 
 @contextmanager
 def _noticing_full_disks() -> Iterator[None]:
+    # Around the files, too: closing one tries once more to write what there was no space for, and fails again.
     try:
         yield
     except OSError as error:
