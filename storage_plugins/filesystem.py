@@ -20,7 +20,7 @@ import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
-from was_daemon.errors import AssetNotFound, BadName, StoreFailed, StoreUnavailable
+from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, INeighbours, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.cached import CachedFiles, read_cached
@@ -274,7 +274,9 @@ class FilesystemStore:
     async def close(self) -> None:
         """See `IAssetStore`."""
         if self._presence:
-            await self._threads_of(None).run(self._presence.end)
+            # Not waited for but with the other calls: it may hang as they may.
+            ending = self._threads_of(None).run(self._presence.end)
+            ending.addErrback(lambda failure: None if failure.check(AssetError) else failure)
             self._presence = None
         self._cached.close()
         await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])

@@ -85,8 +85,10 @@ class Site:
                 yield
 
 
-def make_site(directory: Path, disk: Path, wrapper: tuple[str, ...] = (), **sections: object) -> Site:
-    """A site that does not run yet."""
+def make_site(
+    directory: Path, disk: Path, wrapper: tuple[str, ...] = (), faulty: str = "main/there", **sections: object
+) -> Site:
+    """A site that does not run yet; `faulty` is what can be made to fail, of the daemon's directory."""
     daemon = directory / "daemon"
     main, other, fault = daemon / "main", daemon / "other", directory / "fault"
     disk.mkdir(parents=True, exist_ok=True)
@@ -103,7 +105,7 @@ def make_site(directory: Path, disk: Path, wrapper: tuple[str, ...] = (), **sect
         "thumbnails": {"workers": 1},
         **sections,  # type: ignore[dict-item]  # a table each
     }
-    environ = {"PYTHONPATH": str(FAULTY), "FAULTY": f"{main / 'there'}:{disk}", "FAULT": str(fault)}
+    environ = {"PYTHONPATH": str(FAULTY), "FAULTY": f"{daemon / faulty}:{disk}", "FAULT": str(fault)}
     return Site(Daemon(daemon, config, environ, wrapper), disk, fault)
 
 
@@ -381,9 +383,12 @@ async def check_others_are_served(client: Client, coll: str) -> None:
     assert (await client.original(name, coll=coll)).status == 404
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["a collection", "a whole store"])
 @pytest_twisted.ensureDeferred
-async def test_a_daemon_whose_disk_hangs_can_be_stopped_and_started(tmp_path: Path) -> None:
-    site = make_site(tmp_path, tmp_path / "disk")
+async def test_a_daemon_whose_disk_hangs_can_be_stopped_and_started(tmp_path: Path, whole: bool) -> None:
+    site = make_site(
+        tmp_path, tmp_path / "disk", faulty="main" if whole else "main/there", server={"shutdown_grace": 0.5}
+    )
     with ExitStack() as stack:
         stack.callback(site.daemon.start().stop)
         client = site.client
@@ -397,8 +402,11 @@ async def test_a_daemon_whose_disk_hangs_can_be_stopped_and_started(tmp_path: Pa
             eventually(lambda: site.hung() == 2, "for the requests to hang")
             site.daemon.stop()
             assert "hang and are left behind" in site.daemon.log()
+            if not whole:
+                site.daemon.start()
+                await check_others_are_served(client, "here")
+        if whole:
             site.daemon.start()
-            await check_others_are_served(client, "here")
         assert (await client.original("a.jpg", coll="there")).body == photograph()
         assert not (site.originals() / "b.jpg").exists()
         await check_it_works(site)

@@ -17,8 +17,8 @@ from tests.http_contract import photograph
 from tests.remotes import KINDS, FarEnd, make_far_end
 from was_daemon.collections import Collections
 from was_daemon.config import ConfigError, load
+from was_daemon.graph import create_stores
 from was_daemon.redaction import without_secrets, without_tokens
-from was_daemon.service import create_stores
 from was_daemon.web.access import Access
 
 KEY = "KEY5d1f0c7a9be24386"
