@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.protocols import amp
 
@@ -99,6 +99,10 @@ class Museum:
             await self.assets.put(original(name), staged)
         finally:
             staged.discard()
+
+    def sources(self) -> list[str]:
+        """What the jobs were about, by name."""
+        return [job.arguments["name"] for job in self.pool.jobs]
 
     async def get(self, name: str) -> bytes:
         return await whole(await self.assets.open(original(name)))
@@ -266,6 +270,43 @@ async def test_a_thumbnail_is_made_once_and_found_from_then_on(museum: Museum) -
     assert await museum.thumbnail("a.jpg") == first
     assert len(museum.pool.jobs) == 1
     assert await museum.stored() == ["a_50.jpg"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_smaller_thumbnail_is_made_of_a_larger_one(museum: Museum) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        await museum.put(name, photograph((3000, 2000), orientation=6))
+    await museum.thumbnail("a.jpg", 400)
+    first, second = Image.open(io.BytesIO(await museum.thumbnail("a.jpg", 200))), await museum.thumbnail("b.jpg", 200)
+    assert museum.sources() == ["a.jpg", "a_400.jpg", "b.jpg"]
+    direct = Image.open(io.BytesIO(second))
+    assert first.size == direct.size
+    assert max(ImageStat.Stat(ImageChops.difference(first.convert("RGB"), direct.convert("RGB"))).mean) <= 3
+    await museum.thumbnail("a.jpg", 150)
+    await museum.thumbnail("a.jpg", 300)
+    assert museum.sources()[3:] == ["a_400.jpg", "a.jpg"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_smaller_thumbnail_is_made_of_no_larger_one_that_is_old_or_gone(museum: Museum) -> None:
+    await museum.put("a.jpg", plain(RED, size=(900, 600)))
+    await museum.thumbnail("a.jpg", 400)
+    await museum.put("a.jpg", plain(BLUE, size=(900, 600)))
+    assert shows(await museum.thumbnail("a.jpg", 100), BLUE)
+    await museum.thumbnail("a.jpg", 400)
+    await museum.thumbnails.delete(original("a.jpg").thumbnail(400))
+    assert shows(await museum.thumbnail("a.jpg", 200), BLUE)
+    assert museum.sources() == ["a.jpg"] * 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_thumbnails_that_share_a_name_are_not_made_of_one_another(museum: Museum) -> None:
+    await museum.put("a.png", plain(RED, "PNG", (900, 600)))
+    await museum.put("a.tif", plain(BLUE, "TIFF", (900, 600)))
+    for name, colour in [("a.png", RED), ("a.tif", BLUE)]:
+        assert shows(await museum.thumbnail(name, 400), colour)
+    for name, colour in [("a.png", RED), ("a.tif", BLUE)]:
+        assert shows(await museum.thumbnail(name, 100), colour)
 
 
 @pytest_twisted.ensureDeferred

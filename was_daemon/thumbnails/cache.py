@@ -1,8 +1,8 @@
 """Thumbnails that exist: found, made once, published whole, forgotten with their originals."""
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
+from io import FileIO
 from itertools import chain
 from typing import Any
 
@@ -28,14 +28,16 @@ from was_daemon.thumbnails.stored import (
     beginning,
     belongs_to,
     content_of,
+    in_memory,
     is_thumbnail_of,
     open_thumbnail,
     owner_of,
+    read_all,
     remove_files,
     scales_above,
 )
+from was_daemon.thumbnails.versions import Versions
 
-_REMEMBERED = 10_000
 _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
 """Extensions of originals whose thumbnails the official server makes as PNG, without saying whose they are."""
 
@@ -66,7 +68,7 @@ class Thumbnails:
         self._max_scale = max(max_scale, _LARGEST_OFFICIAL)
         self._evictor = evictor
         self._making: dict[tuple[AssetKey, int, str], Making] = {}
-        self._made: OrderedDict[tuple[AssetKey, int], str] = OrderedDict()
+        self._versions = Versions()
         self._large_scales: dict[ILocalFiles, list[int]] = {}
         self._refusals = Refusals()
 
@@ -102,7 +104,7 @@ class Thumbnails:
         except AssetNotFound:
             return None
         # Clocks differ, and some stores know whole seconds only: what is remembered counts before what they say.
-        made = self._made.get((key, scale))
+        made = self._versions.of(key, scale)
         is_new = made == original.etag if made else reader.stat.modified >= original.modified
         if is_new and await belongs_to(reader, thumbnail, key):
             if self._evictor:
@@ -181,7 +183,8 @@ class Thumbnails:
         place = self._collections.place(key)
         staged: dict[int, IStagingFile] = {}
         try:
-            with await self._spool.open(place.store, key, original.etag) as source:
+            source, name = await self._source(key, original, max(scales))
+            with source:
                 for scale in scales:
                     staged[scale] = await self._stage(place.thumbnails, key.thumbnail(scale))
                 making.job = self._pool.submit(
@@ -189,7 +192,7 @@ class Thumbnails:
                     making.client,
                     [source, *staged.values()],
                     making.background,
-                    name=key.name,
+                    name=name,
                     outputs=[_output(key, scale) for scale in staged],
                     max_pixels=self._max_pixels,
                 )
@@ -204,6 +207,17 @@ class Thumbnails:
         finally:
             for file in staged.values():
                 file.discard()
+
+    async def _source(self, key: AssetKey, original: AssetStat, scale: int) -> tuple[FileIO, str]:
+        """What thumbnails up to `scale` are made of, and its name: a larger one of that version, or the original."""
+        larger = self._versions.larger(key, scale, original.etag)
+        reader = await self.find(key, original, larger) if larger else None
+        if not larger or not reader:
+            return await self._spool.open(self._collections.place(key).store, key, original.etag), key.name
+        try:
+            return in_memory(await read_all(reader)), key.thumbnail(larger).name
+        finally:
+            await reader.close()
 
     async def _stage(self, store: IAssetStore, thumbnail: AssetKey) -> IStagingFile:
         return await (ILocalFiles(store).stage(thumbnail) if ILocalFiles.providedBy(store) else self._spool.stage())
@@ -220,9 +234,7 @@ class Thumbnails:
             stored = await self._store(place.thumbnails, file, thumbnail)
             if content is not None:
                 made[scale] = HeldReader(content, stored)
-            self._made[(key, scale)] = original.etag
-            if len(self._made) > _REMEMBERED:
-                self._made.popitem(last=False)
+            self._versions.add(key, scale, original.etag)
         return made
 
     async def _store(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> AssetStat:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import aclosing
+from io import FileIO
 
 from was_daemon.errors import AssetNotFound, StoreFailed
 from was_daemon.interfaces import IAssetReader, IAssetStore, ILocalFiles, IStagingFile
@@ -27,7 +28,7 @@ async def open_thumbnail(store: IAssetStore, thumbnail: AssetKey) -> IAssetReade
     if ILocalFiles.providedBy(store) or reader.stat.size > _HELD_BYTES:
         return reader
     try:
-        return HeldReader(await _read(reader, reader.stat.size), reader.stat)
+        return HeldReader(await read_all(reader), reader.stat)
     except StoreFailed:
         raise AssetNotFound("the thumbnail was replaced") from None
     finally:
@@ -37,6 +38,19 @@ async def open_thumbnail(store: IAssetStore, thumbnail: AssetKey) -> IAssetReade
 async def _read(reader: IAssetReader, size: int) -> bytes:
     async with aclosing(reader.read(0, size)) as chunks:
         return b"".join([chunk async for chunk in chunks])
+
+
+async def read_all(reader: IAssetReader) -> bytes:
+    """The whole of a thumbnail."""
+    return await _read(reader, reader.stat.size)
+
+
+def in_memory(content: bytes) -> FileIO:
+    """A file with these bytes, on no disk."""
+    file = FileIO(os.memfd_create("thumbnail"), "r+b")
+    file.write(content)
+    file.seek(0)
+    return file
 
 
 async def content_of(staged: IStagingFile) -> bytes | None:
