@@ -234,11 +234,11 @@ class Site:
     def everything(self) -> dict[str, object]:
         """All files, with content and time, and the directories outside of the store.
 
-        Left out are the log, and what the daemon is just working on.
+        Left out are the log, and what the daemon keeps for itself.
         """
         found: dict[str, object] = {}
         for directory, subdirectories, _ in os.walk(self.root):
-            subdirectories[:] = [name for name in subdirectories if name not in (".staging", "spool")]
+            subdirectories[:] = [name for name in subdirectories if name not in (".staging", ".daemons", "spool")]
             if not directory.startswith(f"{self.daemon.store}/"):
                 found[directory] = "a directory"
             for entry in os.scandir(directory):
