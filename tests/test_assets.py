@@ -275,16 +275,16 @@ async def test_a_thumbnail_is_made_once_and_found_from_then_on(museum: Museum) -
 @pytest_twisted.ensureDeferred
 async def test_a_smaller_thumbnail_is_made_of_a_larger_one(museum: Museum) -> None:
     for name in ("a.jpg", "b.jpg"):
-        await museum.put(name, photograph((3000, 2000), orientation=6))
-    await museum.thumbnail("a.jpg", 400)
-    first, second = Image.open(io.BytesIO(await museum.thumbnail("a.jpg", 200))), await museum.thumbnail("b.jpg", 200)
-    assert museum.sources() == ["a.jpg", "a_400.jpg", "b.jpg"]
-    direct = Image.open(io.BytesIO(second))
-    assert first.size == direct.size
-    assert max(ImageStat.Stat(ImageChops.difference(first.convert("RGB"), direct.convert("RGB"))).mean) <= 3
+        await museum.put(name, photograph((2000, 3000), orientation=6))
+    await museum.thumbnail("a.jpg", 600)
+    second, direct = await museum.thumbnail("a.jpg", 300), await museum.thumbnail("b.jpg", 300)
+    assert museum.sources() == ["a.jpg", "a_600.jpg", "b.jpg"]
+    with Image.open(io.BytesIO(second)) as ours, Image.open(io.BytesIO(direct)) as theirs:
+        assert ours.size == theirs.size == (200, 300)
+        assert max(ImageStat.Stat(ImageChops.difference(ours, theirs)).mean) <= 3
     await museum.thumbnail("a.jpg", 150)
-    await museum.thumbnail("a.jpg", 300)
-    assert museum.sources()[3:] == ["a_400.jpg", "a.jpg"]
+    await museum.thumbnail("a.jpg", 400)
+    assert museum.sources()[3:] == ["a_300.jpg", "a.jpg"]
 
 
 @pytest_twisted.ensureDeferred
