@@ -316,6 +316,11 @@ def test_the_environment_supplies_the_key_that_the_file_leaves_out(tmp_path: Pat
     assert settings_of(tmp_path, SMALLEST, environ).server.key == "a key"
 
 
+def test_a_key_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
+    mistakes = mistakes_of(tmp_path, MAIN, {"ATTACHMENT_KEY": "\udcff"})
+    assert mistakes == ["server.key: the one in $ATTACHMENT_KEY is not valid UTF-8"]
+
+
 @pytest.mark.parametrize("environ", [{}, {"ATTACHMENT_KEY": ""}])
 def test_without_a_key_nothing_starts_unless_it_is_asked_for(tmp_path: Path, environ: dict[str, str]) -> None:
     assert keys_of(mistakes_of(tmp_path, MAIN, environ)) == ["server.key"]

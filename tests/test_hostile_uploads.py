@@ -127,6 +127,9 @@ async def test_an_upload_larger_than_the_room_on_the_disk_is_refused_at_once(run
         check_refused(connection.answer(), 507, KEY)
 
 
+PUNYCODE = ('Content-Disposition: form-data; name="coll"\r\nContent-Type: text/plain; charset=punycode', b"a" * 60_000)
+"""A charset that takes a second to read this."""
+
 NESTED = ('Content-Disposition: form-data; name="coll"\r\nContent-Type: multipart/mixed; boundary=inner', b"--inner--")
 
 
@@ -138,6 +141,7 @@ NESTED = ('Content-Disposition: form-data; name="coll"\r\nContent-Type: multipar
         ([text_part("coll", "x" * (1 << 16 | 1))], "a field is too long"),
         ([text_part(f"a{number}", "") for number in range(32)], "the form is malformed"),
         ([('Content-Disposition: form-data; name="coll"', b"\xff")], "a field's text does not match its charset"),
+        ([PUNYCODE], "a field's text does not match its charset"),
     ],
 )
 @pytest_twisted.ensureDeferred

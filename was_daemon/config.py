@@ -434,6 +434,7 @@ class _Loader:
         else:
             key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
         if key:
+            self._check_text(key, source)
             return key, source
         table = self._document.get("server", {})
         if key is None and (not isinstance(table, dict) or table.keys() & {"key", "key_file"}):
@@ -443,6 +444,12 @@ class _Loader:
             return None, "not set: anybody may write and delete"
         self._mistakes.add("server.key", "is missing or empty: set key, key_file or $ATTACHMENT_KEY")
         return None, source
+
+    def _check_text(self, key: str, source: str) -> None:
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            self._mistakes.add("server.key", f"the one {source} is not valid UTF-8")
 
     def _key_in(self, path: Path) -> str | None:
         try:

@@ -145,10 +145,13 @@ def _build_store(settings: StoreSettings, before: BuiltStore | None) -> BuiltSto
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
-    """The files among a store's options, with what changes when, say, a password is replaced by another."""
+    """The files that a store's options called `..._file` name, with what changes when, say, a password is replaced.
+
+    No others are looked at: a store's directory may be on a mount that hangs.
+    """
     found = []
-    for path in attrs.astuple(options, recurse=False):
-        if isinstance(path, Path) and path.is_file():
+    for name, path in attrs.asdict(options, recurse=False).items():
+        if name.endswith("_file") and isinstance(path, Path) and path.is_file():
             status = path.stat()
             found.append((path, status.st_mtime_ns, status.st_ino))
     return found

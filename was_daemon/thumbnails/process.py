@@ -58,6 +58,8 @@ class WorkerProcess(ProcessProtocol):
         self._commands = _Commands(self)
         self._end: list[Deferred[None]] = []
         self._patience: IDelayedCall | None = None
+        self._overdue: IDelayedCall | None = None
+        self._timeout = 0.0
         ours, theirs = socket.socketpair()
         self._files, their_files = socket.socketpair(type=socket.SOCK_SEQPACKET)
         for socket_of_ours in (ours, self._files):
@@ -71,12 +73,13 @@ class WorkerProcess(ProcessProtocol):
     async def call(
         self, command: type[amp.Command], files: Sequence[int], timeout: float, **arguments: Any
     ) -> dict[str, Any]:
-        """Do a job with these open files, in at most `timeout` seconds.
+        """Do a job with these open files, in at most `timeout` seconds, and as many for the start of the process.
 
         Raises what `command` declares, `WorkerDied`, `WorkerTookTooLong` and `WorkerCannotStart`.
         """
         self.calls += 1
-        overdue = _reactor(IReactorTime).callLater(timeout, self._be_late)
+        self._overdue = overdue = _reactor(IReactorTime).callLater(timeout, self._be_late)
+        self._timeout = timeout
         try:
             # Sent at once: who opened the files may close them from now on.
             socket.send_fds(self._files, [b"\0"], files)
@@ -92,8 +95,10 @@ class WorkerProcess(ProcessProtocol):
                 overdue.cancel()
 
     def ready(self) -> None:
-        """The process can work."""
+        """The process can work; a job that waits for it begins only now."""
         self._ready = True
+        if self._overdue and self._overdue.active():
+            self._overdue.reset(self._timeout)
 
     def _be_late(self) -> None:
         self._late = True

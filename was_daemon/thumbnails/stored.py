@@ -122,5 +122,8 @@ def scales_above(files: ILocalFiles, limit: int) -> list[int]:
 
 
 def _file_owner(path: str) -> str | None:
-    with open(path, "rb") as file:  # noqa: PTH123  # as above
-        return png_owner(file.read(_OWNER_BYTES))
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        return png_owner(os.read(fd, _OWNER_BYTES))
+    finally:
+        os.close(fd)

@@ -4,6 +4,8 @@ Specify 7 sends the file before the fields that say whether it is allowed, Speci
 What is known when the file begins is checked then, everything when the form is complete.
 """
 
+import re
+from codecs import lookup
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TypeAlias
@@ -29,6 +31,8 @@ _WRITTEN_AT_ONCE = 1 << 19
 
 _CHECKED_EACH = 16 << 20
 """Bytes of a file after which the free space is looked at again: others write there, too."""
+
+_CODECS = re.compile(r"utf-(8|16|32)|ascii|(iso8859-|cp125|mac-).+")
 
 _Event: TypeAlias = MultipartSegment | bytes | bytearray | None
 
@@ -122,9 +126,17 @@ class Fields:
             raise BadRequest("a field is a form of its own")
         try:
             # A part's own charset counts; Specify 6 sends ISO-8859-1.
-            self.values[name] = self._data.decode(self._segment.charset or "utf-8")
+            self.values[name] = self._data.decode(_codec(self._segment.charset or "utf-8"))
         except (LookupError, ValueError):
             raise BadRequest("a field's text does not match its charset") from None
+
+
+def _codec(charset: str) -> str:
+    """Python's name for a charset; raises LookupError for one that nobody writes names in, and some are slow."""
+    codec = lookup(charset).name
+    if not _CODECS.fullmatch(codec):
+        raise LookupError(charset)
+    return codec
 
 
 class Upload:
