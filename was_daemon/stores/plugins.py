@@ -1,7 +1,7 @@
 """Finding the storage plugins."""
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from pkgutil import ModuleInfo, iter_modules
@@ -16,7 +16,7 @@ from was_daemon.interfaces import IAssetStorePlugin
 _log = Logger()
 
 
-def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> dict[str, IAssetStorePlugin]:
+def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str, IAssetStorePlugin]:
     """The plugins on the plugin path, by the name the config knows them under.
 
     `paths` are directories that hold a `storage_plugins` directory. One that is a plugin of the daemon's own name takes
@@ -26,13 +26,52 @@ def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> dict[str, I
         directory = str(path / "storage_plugins")
         if directory not in storage_plugins.__path__:
             storage_plugins.__path__.append(directory)
-    # Not twisted.plugin's getPlugins: a file with a mistake gets a long traceback there.
-    files = [
-        Path(directory, f"{each.name}.py") for directory in storage_plugins.__path__ for each in _modules(directory)
-    ]
-    modules = [_load(file, debug) for file in files]
-    found = [value for module in modules if module for value in vars(module).values()]
-    return {plugin.name: plugin for plugin in found if IAssetStorePlugin.providedBy(plugin)}
+    return _Plugins(storage_plugins.__path__, debug)
+
+
+class _Plugins(Mapping[str, IAssetStorePlugin]):
+    """The plugins in some directories.
+
+    Not twisted.plugin's: that tells of a file with a mistake by a long traceback, and imports everything. The daemon's
+    own are imported when they are asked for, since SSH and HTTP take most of the time of its start.
+    """
+
+    def __init__(self, directories: Iterable[str], debug: bool) -> None:
+        self._debug = debug
+        self._found: dict[str, IAssetStorePlugin] = {}
+        self._waiting: dict[str, Path] = {}
+        own = str(Path(storage_plugins.__file__).parent)
+        for directory in directories:
+            for module in _modules(directory):
+                file = Path(directory, f"{module.name}.py")
+                if directory == own:
+                    self._waiting[module.name] = file
+                else:
+                    self._found |= self._plugins_in(file)
+
+    def _plugins_in(self, file: Path) -> dict[str, IAssetStorePlugin]:
+        module = _load(file, self._debug)
+        values = vars(module).values() if module else ()
+        return {value.name: value for value in values if IAssetStorePlugin.providedBy(value)}
+
+    def _import(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._found = self._plugins_in(self._waiting.pop(name)) | self._found
+
+    def __getitem__(self, name: str) -> IAssetStorePlugin:
+        if name not in self._found:
+            self._import({name} & self._waiting.keys())
+        if name not in self._found:
+            self._import(list(self._waiting))
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._import(list(self._waiting))
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        self._import(list(self._waiting))
+        return len(self._found)
 
 
 def _modules(directory: str) -> Iterable[ModuleInfo]:
