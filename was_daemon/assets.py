@@ -15,6 +15,7 @@ from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IRedirec
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.media import media_type
+from was_daemon.metrics import Metrics
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.commands import ReadMetadata
@@ -40,7 +41,9 @@ class Assets:
         pool: WorkerPool,
         overwrite: bool = True,
         warm: Sequence[int] = (),
+        metrics: Metrics | None = None,
     ) -> None:
+        self._delivered = (metrics or Metrics()).thumbnails
         self._collections = collections
         self._thumbnails = thumbnails
         self._locks = locks
@@ -69,12 +72,16 @@ class Assets:
         place = self._collections.place(key)
         store = place.store
         if place.makes_thumbnails:
-            return await IThumbnails(store).thumbnail(key, scale)
+            opened = await IThumbnails(store).thumbnail(key, scale)
+            self._delivered.labels("store").inc()
+            return opened
         for _ in range(_ATTEMPTS):
             original = await store.stat(key)
-            reader = await self._thumbnails.find(key, original, scale)
-            reader = reader or await self._thumbnails.make(key, original, scale, client)
+            reader, source = await self._thumbnails.find(key, original, scale), "kept"
+            if not reader:
+                reader, source = await self._thumbnails.make(key, original, scale, client), "made"
             if reader:
+                self._delivered.labels(source).inc()
                 return reader, media_type(key.thumbnail(scale).name)
         raise Overloaded("the original keeps changing")
 

@@ -51,6 +51,7 @@ class ServerSettings:
     """`[server]`."""
 
     listen: list[str] = attrs.field(factory=lambda: [f"tcp:{_PORT}"])
+    admin_listen: list[str] = attrs.field(factory=list)
     public_url: str | None = None
     key: str | None = attrs.field(default=None, repr=False)
     key_file: SecretFile | None = None
@@ -118,6 +119,13 @@ class SpoolSettings:
 
 
 @attrs.frozen
+class LogSettings:
+    """`[log]`."""
+
+    format: str = "text"
+
+
+@attrs.frozen
 class PluginSettings:
     """`[plugins]`."""
 
@@ -148,6 +156,7 @@ class Settings:
     collections: CollectionsSettings
     thumbnails: ThumbnailSettings
     spool: SpoolSettings
+    log: LogSettings
     key_source: str
     debug: bool
     plugins: Mapping[str, IAssetStorePlugin]
@@ -160,6 +169,7 @@ _SECTIONS: dict[str, type] = {
     "collections": CollectionsSettings,
     "thumbnails": ThumbnailSettings,
     "spool": SpoolSettings,
+    "log": LogSettings,
     "plugins": PluginSettings,
 }
 
@@ -262,6 +272,9 @@ class _Loader:
         collections: CollectionsSettings = self._section("collections")
         thumbnails: ThumbnailSettings = self._section("thumbnails")
         spool: SpoolSettings = self._section("spool")
+        log: LogSettings = self._section("log")
+        if log.format not in ("text", "json"):
+            self._mistakes.add("log.format", f'expected "text" or "json", got "{log.format}"')
         plugins: PluginSettings = self._section("plugins")
         available = find_plugins(plugins.path, self._debug)
         stores = self._stores(available)
@@ -269,7 +282,10 @@ class _Loader:
         self._check_collections(collections, default)
         self._check_store("thumbnails.store", thumbnails.store)
         self._check_numbers(server, limits, thumbnails)
-        self._check_listen(server)
+        if not server.listen:
+            self._mistakes.add("server.listen", "is empty")
+        self._check_listen("server.listen", server.listen)
+        self._check_listen("server.admin_listen", server.admin_listen)
         key, key_source = self._key(server)
         server = attrs.evolve(server, key=key, public_url=self._public_url(server))
         if file and self._secrets:
@@ -284,6 +300,7 @@ class _Loader:
             collections=collections,
             thumbnails=thumbnails,
             spool=spool,
+            log=log,
             key_source=key_source,
             debug=self._debug,
             plugins=available,
@@ -385,12 +402,10 @@ class _Loader:
             if scale > thumbnails.max_scale:
                 self._mistakes.add(f"thumbnails.warm[{index}]", f"is more than max_scale, {thumbnails.max_scale}")
 
-    def _check_listen(self, server: ServerSettings) -> None:
+    def _check_listen(self, key: str, descriptions: list[str]) -> None:
         from twisted.internet import reactor
 
-        if not server.listen:
-            self._mistakes.add("server.listen", "is empty")
-        for index, description in enumerate(server.listen):
+        for index, description in enumerate(descriptions):
             if description.startswith("systemd:") and "LISTEN_FDS" not in self._environ:
                 # systemd's sockets are there for the service, not for an operator's command.
                 continue
@@ -401,7 +416,7 @@ class _Loader:
                     raise ValueError(f"there is no port {port[1]}")
             except Exception as error:  # each endpoint parser has its own, down to what OpenSSL raises
                 reason = str(error) or type(error).__name__
-                self._mistakes.add(f"server.listen[{index}]", f'"{description}" is not usable: {reason}')
+                self._mistakes.add(f"{key}[{index}]", f'"{description}" is not usable: {reason}')
 
     def _public_url(self, server: ServerSettings) -> str | None:
         if server.public_url is None:

@@ -17,10 +17,13 @@ from was_daemon.assets import Assets
 from was_daemon.collections import Collections, Place
 from was_daemon.config import ConfigError, Settings, StoreSettings
 from was_daemon.errors import AssetError
+from was_daemon.health import Health
 from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedirects
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
+from was_daemon.metrics import Metrics, show
 from was_daemon.spool import Spool
+from was_daemon.stores.observed import observed
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.pool import WorkerPool
@@ -33,6 +36,18 @@ _log = Logger()
 
 _LARGEST_PENDING = 4
 """How many of the largest uploads may be on their way before their tokens arrive, unless the settings say otherwise."""
+
+
+@attrs.frozen(eq=False)
+class Lasting:
+    """What outlives every graph of the process.
+
+    The locks are among it because an upload that began under other settings and a delete exclude each other, too.
+    """
+
+    metrics: Metrics
+    health: Health
+    locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
 
 @attrs.frozen
@@ -48,6 +63,7 @@ class Graph:
     """The parts of the daemon as one version of its settings describes them."""
 
     settings: Settings
+    lasting: Lasting
     stores: Mapping[str, BuiltStore]
     spool: Spool
     pool: WorkerPool
@@ -71,6 +87,7 @@ class Graph:
 
     def start(self, before: "Graph | None" = None) -> None:
         """Check what is new since the graph `before`, and remove what a killed process left; requests do not wait."""
+        self._show()
         known = before.stores if before else {}
         for name, built in self.stores.items():
             if built is not known.get(name):
@@ -78,6 +95,19 @@ class Graph:
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
+
+    def _show(self) -> None:
+        """Have the metrics and the health be those of this graph."""
+        metrics, pool = self.lasting.metrics, self.pool
+        show(metrics.jobs_waiting, lambda: pool.waiting(background=False), lane="requests")
+        show(metrics.jobs_waiting, lambda: pool.waiting(background=True), lane="background")
+        show(metrics.jobs_running, lambda: pool.running)
+        show(metrics.workers, lambda: pool.busy, state="busy")
+        show(metrics.workers, lambda: pool.idle, state="idle")
+        show(metrics.workers, lambda: pool.lost, state="lost")
+        show(metrics.spool_bytes, lambda: self.spool.size)
+        stores = {name: built.store for name, built in self.stores.items()}
+        self.lasting.health.follow(stores, pool, self.spool, self.settings.limits.min_free)
 
 
 async def _look_at(store: IAssetStore) -> int:
@@ -103,30 +133,34 @@ def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
     Deferred.fromCoroutine(prepare())
 
 
-def build(settings: Settings, locks: KeyLocks[AssetKey], before: Graph | None = None) -> Graph:
+def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> Graph:
     """The graph that `settings` describe, not started yet, with the parts of `before` that fit.
 
-    Raises `ConfigError` when a store cannot do what is asked of it. `locks` are those of every graph of the process: an
-    upload that began under other settings and a delete exclude each other, too.
+    Raises `ConfigError` when a store cannot do what is asked of it.
     """
-    built = _build_stores(settings, before.stores if before else {})
+    locks, metrics = lasting.locks, lasting.metrics
+    built = _build_stores(settings, before.stores if before else {}, metrics)
     stores = {name: each.store for name, each in built.items()}
     collections = _collections(settings, stores)
-    spool, pool, evictor = _spool(settings, before), _pool(settings, before), _evictor(settings, collections, before)
+    spool, pool = _spool(settings, metrics, before), _pool(settings, metrics, before)
+    evictor = _evictor(settings, collections, before)
     limits = settings.thumbnails
     thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
-    assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite, limits.warm)
+    assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite, limits.warm, metrics)
     resource = _server(settings, assets, collections).resource()
-    return Graph(settings, built, spool, pool, evictor, thumbnails, assets, resource)
+    return Graph(settings, lasting, built, spool, pool, evictor, thumbnails, assets, resource)
 
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
     """The stores, not connected yet; raises `ConfigError` when one cannot do what is asked of it."""
-    return {name: built.store for name, built in _build_stores(settings, {}).items()}
+    return {name: built.store for name, built in _build_stores(settings, {}, Metrics()).items()}
 
 
-def _build_stores(settings: Settings, before: Mapping[str, BuiltStore]) -> dict[str, BuiltStore]:
-    built = {name: _build_store(store, before.get(name)) for name, store in settings.stores.items()}
+def _build_stores(settings: Settings, before: Mapping[str, BuiltStore], metrics: Metrics) -> dict[str, BuiltStore]:
+    built = {
+        name: _build_store(store, before.get(name), partial(observed, metrics=metrics, name=name))
+        for name, store in settings.stores.items()
+    }
     mistakes = [
         f'stores.{name}.redirect: the plugin "{settings.stores[name].plugin.name}" has no addresses to send clients to'
         for name, each in built.items()
@@ -137,11 +171,13 @@ def _build_stores(settings: Settings, before: Mapping[str, BuiltStore]) -> dict[
     return built
 
 
-def _build_store(settings: StoreSettings, before: BuiltStore | None) -> BuiltStore:
+def _build_store(
+    settings: StoreSettings, before: BuiltStore | None, watched: Callable[[IAssetStore], IAssetStore]
+) -> BuiltStore:
     origin = (settings.plugin, settings.options, *_files_named_by(settings.options))
     if before and before.origin == origin:
         return before
-    return BuiltStore(settings.plugin.create(settings.options), origin)
+    return BuiltStore(watched(settings.plugin.create(settings.options)), origin)
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
@@ -157,22 +193,22 @@ def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
     return found
 
 
-def _spool(settings: Settings, before: Graph | None) -> Spool:
+def _spool(settings: Settings, metrics: Metrics, before: Graph | None) -> Spool:
     if not before or before.settings.spool.path != settings.spool.path:
-        return Spool(settings.spool.path, settings.spool.max_size)
+        return Spool(settings.spool.path, settings.spool.max_size, metrics)
     # Two spools in one directory would remove each other's copies.
     before.spool.max_size = settings.spool.max_size
     return before.spool
 
 
-def _pool(settings: Settings, before: Graph | None) -> WorkerPool:
+def _pool(settings: Settings, metrics: Metrics, before: Graph | None) -> WorkerPool:
     def limits(settings: Settings) -> tuple[int, float, int, int]:
         thumbnails = settings.thumbnails
         return thumbnails.workers, thumbnails.timeout, thumbnails.memory, thumbnails.queue
 
     if before and limits(before.settings) == limits(settings):
         return before.pool
-    return WorkerPool(*limits(settings))
+    return WorkerPool(*limits(settings), metrics)
 
 
 def _evictor(settings: Settings, collections: Collections, before: Graph | None) -> Evictor | None:

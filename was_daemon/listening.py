@@ -5,8 +5,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
-
-from was_daemon.web.protocol import AssetSite
+from twisted.web.server import Site
 
 _log = Logger()
 
@@ -17,7 +16,7 @@ _BACKLOG = 1024
 class Listening(Service):
     """Listens on one endpoint from the start of the daemon, or ends it with a line that says why not."""
 
-    def __init__(self, description: str, site: AssetSite) -> None:
+    def __init__(self, description: str, site: Site) -> None:
         from twisted.internet import reactor
 
         self._description = description

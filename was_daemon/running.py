@@ -11,16 +11,17 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 
-from was_daemon.config import ConfigError, Source
+from was_daemon.config import ConfigError, Settings, Source
 from was_daemon.graph import Graph, build
-from was_daemon.keys import AssetKey
 from was_daemon.listening import Listening
-from was_daemon.locks import KeyLocks
+from was_daemon.logs import DaemonLog
 from was_daemon.systemd import Notifier
-from was_daemon.web.log import access_line
+from was_daemon.web.admin import AdminServer, AdminSite
+from was_daemon.web.log import RequestLog
 from was_daemon.web.protocol import AssetSite
+from was_daemon.web.traffic import Traffic
 
 _log = Logger()
 
@@ -36,30 +37,46 @@ _SERVING = "Serving"
 class Running(Service):
     """Serves a graph, exchanges it for another, and stops, without cutting short whoever is being served."""
 
-    def __init__(self, source: Source, graph: Graph, locks: KeyLocks[AssetKey]) -> None:
+    def __init__(self, source: Source, graph: Graph, log: DaemonLog | None = None) -> None:
         from twisted.internet import reactor
 
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
         self._source = source
-        self._locks = locks
+        self._lasting = graph.lasting
+        self._log = log
         self._graph = graph
         self._living = [graph]
         self._site = AssetSite(
             graph.resource,
             graph.connection_limits,
             graph.settings.server.trusted_proxies,
-            logFormatter=access_line,
+            Traffic(self._lasting.metrics, RequestLog(log)),
         )
+        self._lasting.metrics.connections.set_function(lambda: len(self._site.open_connections))
         self._ports = MultiService()
-        self._listen = graph.settings.server.listen
-        for description in self._listen:
+        self._listen = _endpoints(graph.settings)
+        admin = AdminSite(AdminServer(self._lasting.health, self._lasting.metrics).resource())
+        for description in graph.settings.server.listen:
             Listening(description, self._site).setServiceParent(self._ports)
+        for description in graph.settings.server.admin_listen:
+            Listening(description, admin).setServiceParent(self._ports)
         self._has_terminal = False
         self._stopping: Deferred[None] | None = None
         self._manager = Notifier(source.environ)
         self._alive = LoopingCall(self._manager.alive)
         self._alive.clock = self._clock
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join an application, and have twistd write its log as configured."""
+        super().setServiceParent(parent)
+        if self._log:
+            self._follow_log(self._graph)
+            parent.setComponent(ILogObserver, self._log)
+
+    def _follow_log(self, graph: Graph) -> None:
+        if self._log:
+            self._log.as_json = graph.settings.log.format == "json"
 
     def privilegedStartService(self) -> None:
         """Listen. Whoever sees that somebody does may ask for a reload."""
@@ -88,7 +105,7 @@ class Running(Service):
         self._manager.reloading()
         status = "Serving by the old configuration, the new one has mistakes"
         try:
-            graph = build(self._source.load(), self._locks, self._graph)
+            graph = build(self._source.load(), self._lasting, self._graph)
         except ConfigError as error:
             for mistake in error.mistakes:
                 _log.error("The configuration has a mistake, so the old one stays in use: {mistake}", mistake=mistake)
@@ -103,19 +120,21 @@ class Running(Service):
         before, self._graph = self._graph, graph
         self._living.append(graph)
         graph.start(before)
+        self._follow_log(graph)
         self._site.follow(graph.resource, graph.connection_limits, graph.settings.server.trusted_proxies)
         Deferred.fromCoroutine(self._retire(before)).addErrback(
             lambda failure: _log.failure("What the old configuration used could not be closed", failure)
         )
         _log.info("The configuration was read again, and is in use")
-        if graph.settings.server.listen != self._listen:
-            _log.warn("A change of server.listen needs a restart; the daemon listens where it did")
+        for key, endpoints in _endpoints(graph.settings).items():
+            if endpoints != self._listen[key]:
+                _log.warn("A change of {key} needs a restart; the daemon listens where it did", key=key)
 
     async def _retire(self, graph: Graph) -> None:
         """Close what only `graph` has, after the last request that began with it."""
         await graph.resource.requests.over()
         await graph.assets.settled()
-        await self._locks.settled()
+        await self._lasting.locks.settled()
         if self._stopping is not None:
             # Everything is closed then.
             return
@@ -183,7 +202,7 @@ class Running(Service):
             await graph.pool.close()
             await graph.assets.settled()
         # A delete or replacement that has begun is brought to its end.
-        await self._locks.settled()
+        await self._lasting.locks.settled()
         for part in {id(part): part for graph in self._living for part in graph.parts}.values():
             await part.close()
 
@@ -195,3 +214,7 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def _endpoints(settings: Settings) -> dict[str, list[str]]:
+    return {"server.listen": settings.server.listen, "server.admin_listen": settings.server.admin_listen}

@@ -11,9 +11,10 @@ from twisted.python import usage
 
 from was_daemon import __version__
 from was_daemon.config import TCP_PORT, ConfigError, Settings, Source
-from was_daemon.graph import Graph, build
-from was_daemon.keys import AssetKey
-from was_daemon.locks import KeyLocks
+from was_daemon.graph import Graph, Lasting, build
+from was_daemon.health import Health
+from was_daemon.logs import open_log
+from was_daemon.metrics import Metrics
 from was_daemon.running import Running
 from was_daemon.thumbnails import sandbox
 
@@ -26,16 +27,15 @@ class Options(usage.Options):
     optParameters = [["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."]]  # noqa: RUF012
 
     source: Source
-    locks: KeyLocks[AssetKey]
     graph: Graph
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
         path = self["config"]
         self.source = Source(Path(path) if path else None, os.environ)
-        self.locks = KeyLocks()
+        metrics = Metrics()
         try:
-            self.graph = build(self.source.load(), self.locks)
+            self.graph = build(self.source.load(), Lasting(metrics, Health(metrics)))
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None
@@ -47,7 +47,7 @@ def makeService(options: Options) -> IService:
     _allow_open_files()
     setDebugging(settings.debug)
     _announce(settings, options.graph)
-    return Running(options.source, options.graph, options.locks)
+    return Running(options.source, options.graph, open_log(options.parent or {}))
 
 
 def _allow_open_files() -> None:

@@ -15,6 +15,7 @@ from was_daemon.errors import AssetError, AssetNotFound, StoreUnavailable
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
+from was_daemon.metrics import Metrics
 from was_daemon.stores.disk import DiskThreads, open_original
 from was_daemon.stores.staging import DIRECTORY, StagingFile, remove_stale, stage
 
@@ -26,7 +27,8 @@ class Spool:
 
     _log = Logger()
 
-    def __init__(self, root: Path, max_size: int) -> None:
+    def __init__(self, root: Path, max_size: int, metrics: Metrics | None = None) -> None:
+        self._opens = (metrics or Metrics()).spool_opens
         self._root = root
         self.max_size = max_size
         self._threads = DiskThreads(f"spool {root}", place="spool")
@@ -49,6 +51,11 @@ class Spool:
         entries = [(entry.name, entry.stat()) for entry in os.scandir(directory)]
         return {name: status.st_size for name, status in sorted(entries, key=lambda entry: entry[1].st_atime)}
 
+    @property
+    def size(self) -> int:
+        """The bytes of the copies."""
+        return sum(self._sizes.values())
+
     async def stage(self) -> IStagingFile:
         """Open a temporary file; the caller discards it."""
         return await self._threads.acquire(StagingFile.discard, self._stage)
@@ -70,7 +77,9 @@ class Spool:
         if ILocalFiles.providedBy(store):
             return await ILocalFiles(store).in_thread(key, open_original, ILocalFiles(store).path(key))
         async with self._locks.holding(key):
-            copy = await self._kept(_copy_name(store, key, etag)) or await self._fetch(store, key)
+            copy = await self._kept(_copy_name(store, key, etag))
+            self._opens.labels("kept" if copy else "fetched").inc()
+            copy = copy or await self._fetch(store, key)
         self._evict()
         return copy
 
@@ -107,7 +116,7 @@ class Spool:
             staged.discard()
 
     def _evict(self) -> None:
-        excess = sum(self._sizes.values()) - self.max_size
+        excess = self.size - self.max_size
         for name in list(self._sizes):
             if excess <= 0:
                 return

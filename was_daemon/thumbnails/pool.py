@@ -12,15 +12,30 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.protocols import amp
+from twisted.python.failure import Failure
 
 from was_daemon.errors import AssetError, BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreUnavailable
+from was_daemon.metrics import Metrics
 from was_daemon.thumbnails import failures
+from was_daemon.thumbnails.commands import ReadMetadata, Render
 from was_daemon.thumbnails.process import WorkerCannotStart, WorkerDied, WorkerProcess, WorkerTookTooLong
 
 _IDLE_SECONDS = 60
 _RECYCLE_AFTER = 1000
 _ATTEMPTS = 2
 """How many workers may die of a file before it is to blame: something else may have killed the first."""
+
+_TROUBLE_SECONDS = 60.0
+"""For how long a worker that could not be started counts as trouble, if none could be started since."""
+
+_JOBS: dict[type[amp.Command], str] = {Render: "thumbnail", ReadMetadata: "metadata"}
+_OUTCOMES: dict[type[BaseException], str] = {
+    NoThumbnail: "no_image",
+    BrokenImage: "broken",
+    NoSpace: "no_space",
+    StoreUnavailable: "unavailable",
+}
+"""What the metrics call jobs, and what became of them."""
 
 _MOST_LOST = 4
 """For each worker, how many that cannot be killed are replaced."""
@@ -44,6 +59,11 @@ class Job:
     background: bool
     done: Deferred[dict[str, Any]] = attrs.field(factory=Deferred)
     running: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the metrics call it."""
+        return _JOBS.get(self.command, "other")
 
 
 class FairQueue:
@@ -96,7 +116,8 @@ class WorkerPool:
 
     _log = Logger()
 
-    def __init__(self, workers: int, timeout: float, memory: int, queue: int) -> None:
+    def __init__(self, workers: int, timeout: float, memory: int, queue: int, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._workers = workers
         self._timeout = timeout
         self._memory = memory
@@ -108,6 +129,43 @@ class WorkerPool:
         self._lost: set[WorkerProcess] = set()
         self._closed = False
         self._emptied: Deferred[None] = Deferred()
+        self._could_not_start: float | None = None
+
+    @property
+    def running(self) -> int:
+        """How many jobs workers are at."""
+        return self._running
+
+    @property
+    def idle(self) -> int:
+        """How many workers have nothing to do."""
+        return len(self._idle)
+
+    @property
+    def busy(self) -> int:
+        """How many workers have something to do."""
+        return len(self._living) - len(self._idle)
+
+    @property
+    def lost(self) -> int:
+        """How many workers hang and cannot be killed."""
+        return len(self._lost)
+
+    def waiting(self, background: bool) -> int:
+        """How many jobs wait, in the background or not."""
+        return self._queue.waiting(background)
+
+    def trouble(self) -> str | None:
+        """Why no jobs are done at the moment; None if they are, or would be: workers start when they are needed."""
+        if self._all_hang():
+            return "all hang"
+        failed = self._could_not_start
+        if failed is not None and _clock().seconds() < failed + _TROUBLE_SECONDS:
+            return "they cannot be started"
+        return None
+
+    def _all_hang(self) -> bool:
+        return len(self._lost) >= _MOST_LOST * self._workers
 
     def submit(
         self,
@@ -125,6 +183,7 @@ class WorkerPool:
         the job while it waits.
         """
         if self._queue.waiting(background) >= self._limit:
+            self._metrics.jobs.labels(_JOBS.get(command, "other"), "overloaded").inc()
             raise Overloaded("too many thumbnails are being made")
         job = Job(command, files, arguments, client, background)
         job.done = Deferred(lambda _: self._withdraw(job))
@@ -153,6 +212,8 @@ class WorkerPool:
 
     def _finish(self, outcome: Any, job: Job) -> None:
         self._running -= 1
+        error = outcome.type if isinstance(outcome, Failure) else None
+        self._metrics.jobs.labels(job.name, _OUTCOMES.get(error, "failed") if error else "done").inc()
         if not job.done.called:
             job.done.callback(outcome)
         # Not at once: a thousand jobs that fail one after another must not pile up on the stack.
@@ -173,10 +234,14 @@ class WorkerPool:
 
     async def _work(self, job: Job) -> dict[str, Any]:
         worker = self._take()
+        begin = _clock().seconds()
         try:
             files = [file.fileno() for file in job.files]
-            return await worker.call(job.command, files, self._timeout, **job.arguments)
+            answer = await worker.call(job.command, files, self._timeout, **job.arguments)
+            self._could_not_start = None
+            return answer
         finally:
+            self._metrics.job_seconds.labels(job.name).observe(_clock().seconds() - begin)
             self._put_back(worker)
 
     def _take(self) -> WorkerProcess:
@@ -187,7 +252,7 @@ class WorkerPool:
             worker, retirement = self._idle.popitem()
             retirement.cancel()
             return worker
-        if len(self._lost) >= _MOST_LOST * self._workers:
+        if self._all_hang():
             raise StoreUnavailable("the disk hangs, and all workers with it")
         worker = WorkerProcess(self._memory, self._forget)
         self._living.add(worker)
@@ -228,6 +293,7 @@ class WorkerPool:
             return BrokenImage("reading the file ended the process that tried it")
         if isinstance(error, WorkerCannotStart | OSError):
             self._log.error("A worker process could not be used: {error!r}", error=error)
+            self._could_not_start = _clock().seconds()
             return StoreUnavailable("the workers cannot be started")
         self._log.warn("A worker could not read a file: {error}", error=error)
         return BrokenImage("the file cannot be read")

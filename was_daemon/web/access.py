@@ -11,7 +11,7 @@ from was_daemon import tokens
 from was_daemon.collections import Collections
 from was_daemon.errors import BadRequest, Forbidden
 from was_daemon.keys import AssetKey
-from was_daemon.web.limits import is_proxy
+from was_daemon.web.origin import client_of, is_from_proxy
 from was_daemon.web.protocol import AssetRequest
 
 _HOST = re.compile(r"[!\x22$-.0->A-\[\]-~]+")
@@ -54,7 +54,7 @@ class Access:
             return self.public_url
         scheme = "https" if request.isSecure() else "http"
         host = request.getHeader("Host")
-        if self._is_from_proxy(request):
+        if is_from_proxy(request, self.trusted_proxies):
             scheme = _first(request.getHeader("X-Forwarded-Proto")) or scheme
             host = _first(request.getHeader("X-Forwarded-Host")) or host
         if host is None:
@@ -66,14 +66,7 @@ class Access:
 
     def client(self, request: AssetRequest) -> str:
         """Whoever sent the request: an address, the one a trusted proxy tells if it came through one."""
-        if self._is_from_proxy(request):
-            forwarded = request.getHeader("X-Forwarded-For")
-            if forwarded:
-                return forwarded.rpartition(",")[2].strip()
-        return getattr(request.getClientAddress(), "host", "local")
-
-    def _is_from_proxy(self, request: AssetRequest) -> bool:
-        return is_proxy(request.getClientAddress(), self.trusted_proxies)
+        return client_of(request, self.trusted_proxies)
 
 
 def _first(header: str | None) -> str | None:

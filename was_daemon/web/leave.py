@@ -14,6 +14,9 @@ class OpenConnections:
         self._unused: set[HTTPChannel] = set()
         self._waiting: list[Deferred[None]] = []
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def opened(self, channel: HTTPChannel) -> None:
         """Note a new connection."""
         self._open.add(channel)

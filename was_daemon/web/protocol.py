@@ -16,12 +16,15 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from was_daemon.web.body import Body
 from was_daemon.web.leave import OpenConnections
-from was_daemon.web.limits import ConnectionLimits, Connections
+from was_daemon.web.limits import ConnectionLimits, Connections, is_proxy
+from was_daemon.web.request_ids import id_from, new_id
+from was_daemon.web.traffic import Traffic
 
 _LINGER_SECONDS = 30
 """How long an answered client may go on sending."""
@@ -43,6 +46,10 @@ class AssetRequest(Request):
         super().__init__(channel, *args, **kwargs)
         self.limits = channel.site.limits
         self.body = Body(channel, self.limits)
+        self.id = b""
+        self.proxies = channel.site.proxies
+        self._traffic = channel.site.traffic
+        self._begun: float | None = None
         self._answered = False
         self._linger: IDelayedCall | None = None
 
@@ -71,6 +78,7 @@ class AssetRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Part of the body has arrived."""
+        self._traffic.received(len(data))
         self.body.feed(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -85,6 +93,8 @@ class AssetRequest(Request):
 
     def process(self) -> None:
         """Call the resource."""
+        self._begun = self._traffic.begin()
+        self.id = self._named()
         hosts = list(self.requestHeaders.getRawHeaders(b"Host", []))
         if len(hosts) > 1 or (not hosts and self.clientproto == b"HTTP/1.1"):
             self._refuse(b"the request needs one Host header")
@@ -96,6 +106,10 @@ class AssetRequest(Request):
             # Twisted has an answer of its own for these. This way they find no route, and get ours.
             self.path = b"/*"
         super().process()
+
+    def _named(self) -> bytes:
+        given = super().getHeader(b"X-Request-Id")
+        return id_from(given) if given and is_proxy(_peer(self.channel), self.proxies) else new_id()
 
     def _refuse(self, text: bytes) -> None:
         self.setResponseCode(400)
@@ -111,27 +125,41 @@ class AssetRequest(Request):
             headers.setRawHeaders(b"Server", [b"was-daemon"])
             headers.setRawHeaders(b"X-Timestamp", [b"%d" % time.time()])
             headers.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
+            headers.setRawHeaders(b"X-Request-Id", [self.id])
             if not self.body.complete:
                 self.channel.persistent = False
             if not self.channel.persistent:
                 headers.setRawHeaders(b"Connection", [b"close"])
+        before = self.sentLength
         super().write(data)
+        self._traffic.sent(self.sentLength - before)
 
     def finish(self) -> None:
         """End the answer, and the request as soon as its body is complete."""
-        if self.body.complete or self._disconnected:
+        if self._disconnected:
+            super().finish()
+            return
+        if not self.startedWriting:
+            self.write(b"")
+        self.over(self.code)
+        if self.body.complete:
             super().finish()
             return
         self._answered = True
-        if not self.startedWriting:
-            self.write(b"")
         self.body.discard()
         self._linger = self.channel.callLater(_LINGER_SECONDS, self.channel.forceAbortClient)
 
     def connectionLost(self, reason: Failure) -> None:
         """The client is gone."""
         self._stop_lingering()
+        self.over(self.code, is_whole=False)
         super().connectionLost(reason)
+
+    def over(self, status: int, is_whole: bool = True) -> None:
+        """Note that the request was answered, or not wholly; only the first call counts."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            self._traffic.end(self, begun, status, is_whole)
 
     def _stop_lingering(self) -> None:
         if self._linger and self._linger.active():
@@ -247,7 +275,7 @@ class AssetChannel(HTTPChannel):
         self._stop_awaiting_headers()
         requests, self.requests = self.requests, []
         if not any(request.startedWriting for request in requests):
-            self._write_answer(status, text)
+            self._answer_at_once(requests[0] if requests else None, status, text)
         for request in requests:
             request.connectionLost(Failure(ConnectionAborted()))
         self.setTimeout(None)
@@ -258,15 +286,25 @@ class AssetChannel(HTTPChannel):
         else:
             ITCPTransport(self.transport).loseWriteConnection()
 
-    def _write_answer(self, status: bytes, text: bytes) -> None:
+    def _answer_at_once(self, request: AssetRequest | None, status: bytes, text: bytes) -> None:
+        number = int(status[:3])
+        if request and request.id:
+            self._write_answer(status, text, request.id)
+            request.over(number)
+        else:
+            self._write_answer(status, text, new_id())
+            self.site.traffic.refused(number)
+
+    def _write_answer(self, status: bytes, text: bytes, request_id: bytes) -> None:
         self.write(
             b"HTTP/1.1 %s\r\n"
             b"Content-Type: text/plain; charset=utf-8\r\n"
             b"Content-Length: %d\r\n"
             b"X-Timestamp: %d\r\n"
             b"X-Content-Type-Options: nosniff\r\n"
+            b"X-Request-Id: %s\r\n"
             b"Access-Control-Allow-Origin: *\r\n"
-            b"Connection: close\r\n\r\n%s" % (status, len(text), time.time(), text)
+            b"Connection: close\r\n\r\n%s" % (status, len(text), time.time(), request_id, text)
         )
 
 
@@ -282,10 +320,12 @@ class AssetSite(Site):
         resource: IResource,
         limits: ConnectionLimits | None = None,
         proxies: Sequence[IPv4Network | IPv6Network] = (),
-        **kwargs: Any,
+        traffic: Traffic | None = None,
     ) -> None:
         self.limits = limits or ConnectionLimits()
-        super().__init__(resource, timeout=self.limits.idle_timeout, **kwargs)
+        super().__init__(resource, timeout=self.limits.idle_timeout)
+        self.proxies = proxies
+        self.traffic = traffic or Traffic()
         self._connections = Connections(self.limits.per_address, proxies)
         self.open_connections = OpenConnections()
 
@@ -295,9 +335,13 @@ class AssetSite(Site):
         """Have the next requests answered by `resource`, and hold the next connections to `limits`."""
         self.resource = resource
         self.limits = limits
+        self.proxies = proxies
         self.timeOut = limits.idle_timeout
         # Those that are open stay counted where they were.
         self._connections = Connections(limits.per_address, proxies)
+
+    def log(self, request: HttpRequest) -> None:
+        """Nothing: the traffic knows of the request already, and of those that Twisted does not log."""
 
     def is_too_many(self, channel: AssetChannel) -> bool:
         """Whether the new connection is one too many of its address."""
@@ -309,5 +353,5 @@ class AssetSite(Site):
         channel.counted_by.closed(_peer(channel))
 
 
-def _peer(channel: AssetChannel) -> IAddress:
+def _peer(channel: HTTPChannel) -> IAddress:
     return cast(IAddress, channel.getPeer())

@@ -1,0 +1,74 @@
+"""What the daemon counts about itself, in Prometheus' terms.
+
+Every label has a fixed, small set of values, the names of configured stores at the most: no names of files, collections
+or clients. Times are in seconds, sizes in bytes.
+"""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client import disable_created_metrics as _without_times_of_creation
+
+from was_daemon import __version__
+
+_REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+_JOB_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The metrics of one process; they outlive every configuration."""
+
+    def __init__(self) -> None:
+        # They would double the number of series, and nothing asks for them.
+        _without_times_of_creation()
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        Info("was_build", "The version of was_daemon", registry=self.registry).info({"version": __version__})
+
+        self.requests = self._counter("was_requests", "Requests answered", "endpoint", "status")
+        self.request_seconds = self._histogram(
+            "was_request_seconds", "Time from a request's head to the end of its answer", _REQUEST_SECONDS, "endpoint"
+        )
+        self.received = self._counter("was_received_bytes", "Bytes of request bodies")
+        self.sent = self._counter("was_sent_bytes", "Bytes of answers, without their heads")
+        self.requests_under_way = self._gauge("was_requests_under_way", "Requests that are not answered yet")
+        self.connections = self._gauge("was_connections", "Open connections")
+
+        self.jobs = self._counter("was_jobs", "Jobs of the workers that came to an end", "job", "outcome")
+        self.job_seconds = self._histogram("was_job_seconds", "Time a worker spent on a job", _JOB_SECONDS, "job")
+        self.jobs_waiting = self._gauge("was_jobs_waiting", "Jobs in the queue", "lane")
+        self.jobs_running = self._gauge("was_jobs_running", "Jobs that a worker is at")
+        self.workers = self._gauge("was_workers", "Worker processes", "state")
+        self.thumbnails = self._counter("was_thumbnails", "Thumbnails delivered, by where they came from", "source")
+
+        self.spool_bytes = self._gauge("was_spool_bytes", "Bytes of copies of remote originals in the spool")
+        self.spool_opens = self._counter("was_spool_opens", "Remote originals opened for workers", "source")
+        self.store_seconds = self._histogram(
+            "was_store_seconds", "Time of operations on a store", _STORE_SECONDS, "store", "operation"
+        )
+        self.store_errors = self._counter(
+            "was_store_errors", "Operations on a store that failed", "store", "operation", "error"
+        )
+        self.store_up = self._gauge("was_store_up", "Whether the last check of a store went well", "store")
+        self.free_bytes = self._gauge("was_free_bytes", "Bytes free where local files are written", "place")
+        self.healthy = self._gauge("was_healthy", "Whether everything was well when it was last looked at")
+        self.log_events = self._counter("was_log_events", "Warnings and errors in the log", "level")
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(name, meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def show(gauge: Gauge, value: Callable[[], float], **labels: str) -> None:
+    """Have `gauge` show what `value` returns whenever it is looked at."""
+    (gauge.labels(**labels) if labels else gauge).set_function(value)
