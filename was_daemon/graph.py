@@ -22,6 +22,8 @@ from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedire
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics, show
+from was_daemon.overview import Look, look_at
+from was_daemon.recent import RecentTrouble
 from was_daemon.spool import Spool
 from was_daemon.stores.observed import observed
 from was_daemon.thumbnails.cache import Thumbnails
@@ -47,6 +49,7 @@ class Lasting:
 
     metrics: Metrics
     health: Health
+    recent: RecentTrouble
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
 
@@ -147,7 +150,7 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
     limits = settings.thumbnails
     thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
     assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite, limits.warm, metrics)
-    resource = _server(settings, assets, collections).resource()
+    resource = _server(settings, assets, collections, look_at(lasting.health, lasting.recent, pool)).resource()
     return Graph(settings, lasting, built, spool, pool, evictor, thumbnails, assets, resource)
 
 
@@ -230,7 +233,7 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
     return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
 
 
-def _server(settings: Settings, assets: Assets, collections: Collections) -> AssetServer:
+def _server(settings: Settings, assets: Assets, collections: Collections, look: Look) -> AssetServer:
     server = settings.server
     access = Access(
         collections=collections,
@@ -248,4 +251,5 @@ def _server(settings: Settings, assets: Assets, collections: Collections) -> Ass
         UploadLimits(server.max_upload, limits.pending_uploads, pending_size, limits.min_free),
         max_scale=settings.thumbnails.max_scale,
         static_access=server.static_access,
+        look=look,
     )

@@ -30,10 +30,14 @@ _log = Logger()
 
 @attrs.frozen
 class Finding:
-    """What was found of one place for files: what is wrong, if anything, and the free bytes where that is known."""
+    """What was found of one place for files: what is wrong, if anything, and the free bytes where that is known.
+
+    With `is_full`, what is wrong is that there are too few of them.
+    """
 
     problem: str | None = None
     free: int | None = None
+    is_full: bool = False
 
 
 @attrs.frozen
@@ -98,7 +102,8 @@ class Health:
         if finding.problem or finding.free is None or finding.free >= self._min_free:
             return finding
         mebibytes = finding.free >> 20
-        return attrs.evolve(finding, problem=f"{mebibytes} MiB are free, less than min_free; uploads are refused")
+        problem = f"{mebibytes} MiB are free, less than min_free; uploads are refused"
+        return attrs.evolve(finding, problem=problem, is_full=True)
 
     def _show(self, report: Report) -> None:
         metrics = self._metrics

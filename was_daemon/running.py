@@ -11,7 +11,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver, Logger, globalLogPublisher
 
 from was_daemon.config import ConfigError, Settings, Source
 from was_daemon.graph import Graph, build
@@ -51,7 +51,7 @@ class Running(Service):
             graph.resource,
             graph.connection_limits,
             graph.settings.server.trusted_proxies,
-            Traffic(self._lasting.metrics, RequestLog(log)),
+            Traffic(self._lasting.metrics, RequestLog(log), self._lasting.recent.note_failed_request),
         )
         self._lasting.metrics.connections.set_function(lambda: len(self._site.open_connections))
         self._ports = MultiService()
@@ -87,6 +87,7 @@ class Running(Service):
     def startService(self) -> None:
         """Serve."""
         super().startService()
+        globalLogPublisher.addObserver(self._lasting.recent)
         self._ports.startService()
         self._graph.start()
         IReactorCore(self._reactor).callWhenRunning(self._begin)

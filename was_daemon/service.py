@@ -15,6 +15,7 @@ from was_daemon.graph import Graph, Lasting, build
 from was_daemon.health import Health
 from was_daemon.logs import open_log
 from was_daemon.metrics import Metrics
+from was_daemon.recent import RecentTrouble
 from was_daemon.running import Running
 from was_daemon.thumbnails import sandbox
 
@@ -35,7 +36,7 @@ class Options(usage.Options):
         self.source = Source(Path(path) if path else None, os.environ)
         metrics = Metrics()
         try:
-            self.graph = build(self.source.load(), Lasting(metrics, Health(metrics)))
+            self.graph = build(self.source.load(), Lasting(metrics, Health(metrics), RecentTrouble(metrics)))
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None

@@ -14,6 +14,7 @@ from was_daemon.assets import Assets
 from was_daemon.errors import AssetNotFound, BadName, BadRequest
 from was_daemon.keys import AssetKey, Kind, Layout, check_name
 from was_daemon.media import media_type
+from was_daemon.overview import Look, nothing_known
 from was_daemon.thumbnails.capture_date import capture_date
 from was_daemon.web.access import Access
 from was_daemon.web.admission import Admission, UploadLimits
@@ -21,7 +22,7 @@ from was_daemon.web.downloads import send_asset
 from was_daemon.web.errors import answer_error
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.requests import Requests
-from was_daemon.web.status import status_page
+from was_daemon.web.status import CONTENT_POLICY, status_page
 from was_daemon.web.uploads import Upload, parse_fields, read_form
 
 _CROSS_ORIGIN = (b"/fileupload", b"/fileget", b"/getfileref")
@@ -65,13 +66,21 @@ class AssetServer:
     app.url_map.merge_slashes = False
 
     def __init__(
-        self, assets: Assets, access: Access, uploads: UploadLimits, *, max_scale: int, static_access: bool = True
+        self,
+        assets: Assets,
+        access: Access,
+        uploads: UploadLimits,
+        *,
+        max_scale: int,
+        static_access: bool = True,
+        look: Look = nothing_known,
     ) -> None:
         self._assets = assets
         self._access = access
         self._admission = Admission(uploads)
         self._max_scale = max_scale
         self._static_access = static_access
+        self._look = look
 
     def resource(self) -> AssetResource:
         """The resource for a site."""
@@ -88,7 +97,9 @@ class AssetServer:
         """Say that the server runs: in a word, or as a page to whoever has a browser."""
         request.setHeader("Vary", "Accept")
         if "text/html" in (request.getHeader("Accept") or ""):
-            return _answer(request, status_page(), "text/html; charset=utf-8")
+            request.setHeader("Cache-Control", "no-store")
+            request.setHeader("Content-Security-Policy", CONTENT_POLICY)
+            return _answer(request, status_page(await self._look()), "text/html; charset=utf-8")
         return _answer(request, "It works!")
 
     @app.route("/web_asset_store.xml", methods=["GET"])

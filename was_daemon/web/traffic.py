@@ -15,6 +15,7 @@ _ENDPOINTS = {
     **{f"/{name}".encode(): name for name in ("testkey", "fileget", "fileupload", "filedelete", "getmetadata")},
     b"/getfileref": "getfileref",
 }
+_FAILED = 500
 _NO_ENDPOINT = "none"
 """Where what cannot be read as a request is counted, and connections that are one too many."""
 
@@ -42,13 +43,19 @@ class Answered:
 
 
 class Traffic:
-    """The requests of the whole process; `log` is told of each that is over."""
+    """The requests of the whole process; `log` is told of each that is over, `failed` of those with a status of 5xx."""
 
-    def __init__(self, metrics: Metrics | None = None, log: Callable[[Answered], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics | None = None,
+        log: Callable[[Answered], None] = lambda _: None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
         metrics = metrics or Metrics()
         self._requests = metrics.requests
         self._seconds = metrics.request_seconds
         self._log = log
+        self._failed = failed
         self._known: dict[tuple[str, int | str], tuple[Counter, Histogram]] = {}
         self.received = metrics.received.inc
         self.sent = metrics.sent.inc
@@ -67,6 +74,8 @@ class Traffic:
         count, duration = self._metrics(_endpoint(request.path), status if is_whole else _ABORTED)
         count.inc()
         duration.observe(seconds)
+        if is_whole and status >= _FAILED:
+            self._failed()
         self._log(Answered(request, status, is_whole, seconds))
 
     def refused(self, status: int) -> None:

@@ -1,0 +1,63 @@
+"""How the daemon is, in numbers that anybody may see."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from was_daemon.health import Health
+from was_daemon.recent import RecentTrouble
+from was_daemon.thumbnails.pool import WorkerPool
+
+_BEGIN = time.monotonic()
+
+
+@attrs.frozen
+class Overview:
+    """Numbers of stores, of jobs, and of what went wrong within the last hour; `uptime` is in seconds."""
+
+    stores: int = 0
+    stores_failing: int = 0
+    is_space_low: bool = False
+    are_workers_failing: bool = False
+    running: int = 0
+    waiting: int = 0
+    background: int = 0
+    errors: int = 0
+    failed_requests: int = 0
+    uptime: float = 0.0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether everything works at the moment."""
+        return not (self.stores_failing or self.is_space_low or self.are_workers_failing)
+
+
+Look = Callable[[], Awaitable[Overview]]
+
+
+def look_at(health: Health, recent: RecentTrouble, pool: WorkerPool) -> Look:
+    """What gives the overview of these, whenever it is called."""
+
+    async def look() -> Overview:
+        report = await health.report()
+        places = [*report.stores.values(), report.spool]
+        return Overview(
+            stores=len(report.stores),
+            stores_failing=sum(bool(each.problem) and not each.is_full for each in places),
+            is_space_low=any(each.is_full for each in places),
+            are_workers_failing=bool(report.workers),
+            running=pool.running,
+            waiting=pool.waiting(background=False),
+            background=pool.waiting(background=True),
+            errors=recent.errors(),
+            failed_requests=recent.failed_requests(),
+            uptime=time.monotonic() - _BEGIN,
+        )
+
+    return look
+
+
+async def nothing_known() -> Overview:
+    """The overview of a server that looks after nothing."""
+    return Overview()
