@@ -72,7 +72,8 @@ def watched(run_daemon: RunDaemon) -> Callable[..., Watched]:
 
 
 def test_all_is_well_with_a_daemon_that_has_just_started(watched: Callable[..., Watched]) -> None:
-    status, document = watched().health()
+    seen = watched()
+    status, document = seen.health()
     assert status == 200
     assert document["status"] == "ok"
     assert document["problems"] == []
@@ -80,6 +81,8 @@ def test_all_is_well_with_a_daemon_that_has_just_started(watched: Callable[..., 
     assert document["workers"] == document["spool"] == "ok"
     assert document["free_bytes"]["store main"] > 0
     assert document["free_bytes"]["spool"] > 0
+    assert seen.value("was_free_bytes", place="store main") > 0
+    assert seen.value("was_healthy") == seen.value("was_store_up", store="main") == 1
 
 
 def test_a_store_that_cannot_be_used_is_said_with_503_and_without_its_path(

@@ -23,8 +23,6 @@ from was_daemon.thumbnails.pool import WorkerPool
 _FRESH_SECONDS = 10.0
 _PATIENCE_SECONDS = 3.0
 
-_SPOOL = "spool"
-
 _log = Logger()
 
 
@@ -49,11 +47,14 @@ class Report:
     workers: str | None
 
     @property
+    def places(self) -> dict[str, Finding]:
+        """The stores and the spool, by names that differ whatever stores are called."""
+        return {**{f"store {name}": finding for name, finding in self.stores.items()}, "spool": self.spool}
+
+    @property
     def problems(self) -> list[str]:
         """All that is wrong, in words for an operator; there is no path in them."""
-        found = [f"store {name}: {each.problem}" for name, each in self.stores.items() if each.problem]
-        if self.spool.problem:
-            found.append(f"spool: {self.spool.problem}")
+        found = [f"{place}: {finding.problem}" for place, finding in self.places.items() if finding.problem]
         if self.workers:
             found.append(f"workers: {self.workers}")
         return found
@@ -112,9 +113,9 @@ class Health:
         metrics.free_bytes.clear()
         for name, finding in report.stores.items():
             metrics.store_up.labels(name).set(finding.problem is None)
-        for name, finding in {**report.stores, _SPOOL: report.spool}.items():
+        for place, finding in report.places.items():
             if finding.free is not None:
-                metrics.free_bytes.labels(name).set(finding.free)
+                metrics.free_bytes.labels(place).set(finding.free)
         metrics.healthy.set(not report.problems)
 
 

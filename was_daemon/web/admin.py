@@ -56,12 +56,11 @@ class AdminServer:
 
 
 def _document(report: Report) -> dict[str, object]:
-    places = {**{f"store {name}": finding for name, finding in report.stores.items()}, "spool": report.spool}
     return {
         "status": "failing" if report.problems else "ok",
         "problems": report.problems,
         "stores": {name: finding.problem or "ok" for name, finding in report.stores.items()},
         "spool": report.spool.problem or "ok",
         "workers": report.workers or "ok",
-        "free_bytes": {place: finding.free for place, finding in places.items() if finding.free is not None},
+        "free_bytes": {place: finding.free for place, finding in report.places.items() if finding.free is not None},
     }
