@@ -20,7 +20,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose configuration and key are called as in the guide."""
     directory = tmp_path_factory.mktemp("guide")
     (directory / "key").write_text("k\n")
-    daemon = Daemon(directory, {"server": {"key": None, "key_file": directory / "key"}}).start()
+    stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
+    server = {"key": None, "key_file": directory / "key"}
+    daemon = Daemon(directory, {"server": server, "stores": stores}).start()
     yield daemon
     daemon.stop()
 

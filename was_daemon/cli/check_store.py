@@ -1,6 +1,5 @@
 """`was-daemon check-store`: every promise of a store, tried out."""
 
-import sys
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,9 +39,10 @@ def check_store(name: str, collection: str, config: Path | None) -> None:
 
 
 async def _check_store(store: "IAssetStore", collection: str) -> None:
+    from was_daemon.cli.reactor import log_warnings
     from was_daemon.testing.live import check_live
 
-    _log_warnings()
+    log_warnings()
     kept = True
     try:
         async with aclosing(check_live(store, collection)) as outcomes:
@@ -59,18 +59,3 @@ def _line(outcome: "Outcome") -> str:
     if outcome.problem is not None:
         return f"FAILED  {outcome.promise}: {outcome.problem}"
     return f"ok      {outcome.promise}" if outcome.tried else f"skipped {outcome.promise}"
-
-
-def _log_warnings() -> None:
-    """What a store tells its operator only, like how to add a host key, is in the log."""
-    from twisted.logger import (
-        FilteringLogObserver,
-        LogLevel,
-        LogLevelFilterPredicate,
-        globalLogBeginner,
-        textFileLogObserver,
-    )
-
-    from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
-    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [from_warnings_on])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

@@ -9,6 +9,7 @@ from was_daemon import __version__
 from was_daemon.cli.check import check
 from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
+from was_daemon.cli.copy import copy
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
 from was_daemon.cli.options import epilog
@@ -24,6 +25,7 @@ def main() -> None:
 main.add_command(check)
 main.add_command(check_store)
 main.add_command(config)
+main.add_command(copy)
 main.add_command(import_settings)
 main.add_command(init)
 main.add_command(token)

@@ -1,0 +1,158 @@
+"""`was-daemon copy`: whole collections from a store to another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from was_daemon.cli.options import config_option, epilog, json_option, load_settings
+from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories
+
+if TYPE_CHECKING:
+    from was_daemon.cli.copying.copier import Copier
+    from was_daemon.cli.copying.thumbnails import CurrentThumbnails
+    from was_daemon.cli.work import Report
+    from was_daemon.config import Settings
+    from was_daemon.interfaces import IAssetStore
+    from was_daemon.keys import AssetKey
+
+_JOURNAL = "copies.sqlite"
+
+
+@click.command(epilog=epilog("was-daemon copy --from main --to nas --config was.toml"))
+@click.option("--from", "source", required=True, metavar="STORE", help="The store to read.")
+@click.option("--to", "target", required=True, metavar="STORE", help="The store to write.")
+@collection_option
+@click.option("--thumbnails", is_flag=True, help="Copy the thumbnails of what is copied, too.")
+@click.option("--overwrite", is_flag=True, help="Replace files that differ at the target.")
+@click.option("--dry-run", is_flag=True, help="Write nothing, only say what would be done.")
+@click.option("--parallel", default=8, show_default=True, type=click.IntRange(1, 256), help="Files at a time.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to remember what was verified; by default a file in the spool's directory.",
+)
+@config_option
+@json_option
+def copy(
+    source: str,
+    target: str,
+    collections: tuple[str, ...],
+    thumbnails: bool,
+    overwrite: bool,
+    dry_run: bool,
+    parallel: int,
+    state: Path | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Copy the files of collections from one store to another, and verify each of them.
+
+    A line for each file that failed, or that differs from the one at the target, which is left alone. What is the same
+    at the target already is not copied again: a command that was interrupted, however, is started again, and
+    copies the rest. The daemon may go on meanwhile; nothing is deleted.
+    """
+    from was_daemon.cli.reactor import run
+
+    settings = load_settings(config)
+    check_store_name(settings, source, "--from")
+    if check_store_name(settings, target, "--to") == source:
+        raise click.BadParameter("is the store to read", param_hint="--to")
+    places = directories(settings, collections)
+    stores = create_stores(settings)
+    journal = state or settings.spool.path / _JOURNAL
+
+    async def work() -> int:
+        from was_daemon.cli.copying.copier import Copier
+        from was_daemon.cli.copying.journal import Journal
+        from was_daemon.cli.work import Report
+
+        report = Report(as_json)
+        # A dry run leaves no file behind.
+        path = journal if journal.exists() or not dry_run else None
+        copier = Copier(
+            stores[source], stores[target], Journal(path, stores[source], stores[target]), overwrite, dry_run
+        )
+        try:
+            await _copy(settings, copier, places, thumbnails, parallel, report)
+        finally:
+            for store in (copier.source, copier.target):
+                await store.close()
+            copier.journal.close()
+            _end(report, copier)
+        return 1 if report.counts["failed"] or report.counts["differs"] else 0
+
+    run(work)
+
+
+async def _copy(
+    settings: "Settings",
+    copier: "Copier",
+    places: Sequence[str],
+    thumbnails: bool,
+    parallel: int,
+    report: "Report",
+) -> None:
+    from was_daemon.cli.copying.thumbnails import CurrentThumbnails
+    from was_daemon.cli.work import go_through
+    from was_daemon.keys import Kind
+
+    if not copier.dry_run:
+        await _prepare(copier.target)
+
+    async def copy_original(key: "AssetKey") -> None:
+        await _copy_one(copier, key, report)
+
+    # First, so that no thumbnail looks older than its original.
+    await go_through("Originals", copier.source, places, Kind.ORIGINAL, parallel, copy_original)
+    if not thumbnails:
+        return
+    current = CurrentThumbnails(settings, copier, places)
+
+    async def copy_thumbnail(key: "AssetKey") -> None:
+        await _copy_one(copier, key, report, current)
+
+    await go_through("Thumbnails", copier.source, places, Kind.THUMBNAIL, parallel, copy_thumbnail)
+
+
+async def _prepare(target: "IAssetStore") -> None:
+    """See that the target can be written to, and remove what a killed process left there."""
+    from was_daemon.interfaces import ILocalFiles
+
+    await target.check()
+    if ILocalFiles.providedBy(target):
+        await ILocalFiles(target).clean()
+
+
+async def _copy_one(
+    copier: "Copier", key: "AssetKey", report: "Report", current: "CurrentThumbnails | None" = None
+) -> None:
+    from was_daemon.cli.copying.copier import CopyFailed, Outcome
+    from was_daemon.cli.places import path_of
+    from was_daemon.errors import AssetError
+
+    try:
+        if current and not await current.includes(key):
+            report.count("skipped")
+            return
+        outcome = await copier.copy(key)
+    except (AssetError, CopyFailed) as error:
+        report.tell("failed", path_of(key), str(error))
+        return
+    if outcome is Outcome.DIFFERS:
+        report.tell(outcome.value, path_of(key), "")
+    else:
+        report.count(outcome.value)
+
+
+def _end(report: "Report", copier: "Copier") -> None:
+    words = {
+        "copied": "to copy" if copier.dry_run else "copied",
+        "there": "there already",
+        "differs": "differ",
+        "failed": "failed",
+        "skipped": "thumbnails left out",
+        "gone": "deleted meanwhile",
+    }
+    report.end(words, bytes=copier.copied_bytes)

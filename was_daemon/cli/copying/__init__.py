@@ -1,0 +1,1 @@
+"""Copying assets from a store to another."""

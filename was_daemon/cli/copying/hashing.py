@@ -1,0 +1,53 @@
+"""Checksums of what flows by, and of what is stored."""
+
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import attrs
+
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
+from was_daemon.keys import AssetKey
+
+
+@attrs.frozen
+class Digest:
+    """The size in bytes and the SHA-256, in hexadecimal, of some bytes."""
+
+    size: int
+    sha256: str
+
+
+class Flow:
+    """The bytes of a reader, and the digest of those that have flowed by."""
+
+    def __init__(self, reader: IAssetReader) -> None:
+        self._reader = reader
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The bytes, in chunks; only once."""
+        async with aclosing(self._reader.read()) as chunks:
+            async for chunk in chunks:
+                self._hash.update(chunk)
+                self._size += len(chunk)
+                yield chunk
+
+    @property
+    def digest(self) -> Digest:
+        """Of what has flowed by."""
+        return Digest(self._size, self._hash.hexdigest())
+
+
+async def digest_of(store: IAssetStore, key: AssetKey) -> tuple[AssetStat, Digest]:
+    """Read a stored file from its beginning to its end; raises `AssetNotFound`."""
+    reader = await store.open(key)
+    try:
+        flow = Flow(reader)
+        async with aclosing(flow.chunks()) as chunks:
+            async for _ in chunks:
+                pass
+        return reader.stat, flow.digest
+    finally:
+        await reader.close()

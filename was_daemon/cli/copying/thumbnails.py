@@ -1,0 +1,54 @@
+"""Which thumbnails of a store are worth a copy."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from was_daemon.cli.copying.copier import Copier
+from was_daemon.collections import Collections, Place
+from was_daemon.config import Settings
+from was_daemon.errors import AssetNotFound
+from was_daemon.interfaces import IAssetStore
+from was_daemon.keys import AssetKey
+from was_daemon.locks import KeyLocks
+from was_daemon.spool import Spool
+from was_daemon.thumbnails.cache import Thumbnails
+from was_daemon.thumbnails.pool import WorkerPool
+
+
+class CurrentThumbnails:
+    """Tells the thumbnails of what was copied from those that are old, or have lost their original.
+
+    A copy is new: nobody could tell any more that it is older than its original, or that the other store has another
+    original of that name.
+    """
+
+    def __init__(self, settings: Settings, copier: Copier, directories: Sequence[str]) -> None:
+        self._copier = copier
+        places = {directory: _place(directory, copier.source) for directory in directories}
+        limits = settings.thumbnails
+        # Nothing is made: neither the spool nor the pool is ever used.
+        self._thumbnails = Thumbnails(
+            Collections(_place("", copier.source), places),
+            KeyLocks(),
+            Spool(settings.spool.path, 0),
+            WorkerPool(1, limits.timeout, limits.memory, limits.queue),
+            limits.max_pixels,
+        )
+
+    async def includes(self, thumbnail: AssetKey) -> bool:
+        """Whether it shows an original, as it is now, that both stores have."""
+        with suppress(AssetNotFound):
+            for key, scale in await self._thumbnails.owners(thumbnail):
+                if await self._copier.is_known_copy(key) and await self._is_new(key, scale):
+                    return True
+        return False
+
+    async def _is_new(self, key: AssetKey, scale: int) -> bool:
+        reader = await self._thumbnails.find(key, await self._copier.source.stat(key), scale)
+        if reader:
+            await reader.close()
+        return reader is not None
+
+
+def _place(directory: str, store: IAssetStore) -> Place:
+    return Place(directory, store, store)

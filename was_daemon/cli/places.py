@@ -1,0 +1,69 @@
+"""Stores and collections by the names an operator knows them under."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from was_daemon.config import Settings
+    from was_daemon.interfaces import IAssetStore
+    from was_daemon.keys import AssetKey
+
+collection_option = click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    metavar="NAME",
+    help="Only this collection; may be repeated. All of them by default.",
+)
+
+
+def create_stores(settings: "Settings") -> "dict[str, IAssetStore]":
+    """The stores by their names, not connected yet, or the end of the command."""
+    from was_daemon.config import ConfigError
+    from was_daemon.graph import create_stores
+
+    try:
+        return create_stores(settings)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def check_store_name(settings: "Settings", name: str, option: str) -> str:
+    """`name`, if a store is called so; else the command was used wrongly."""
+    if name not in settings.stores:
+        raise click.BadParameter(
+            f"no store is called {name}; there are {', '.join(settings.stores)}", param_hint=option
+        )
+    return name
+
+
+def directories(settings: "Settings", names: Sequence[str]) -> list[str]:
+    """The directories of the collections with these names, of all collections without names."""
+    from was_daemon.errors import BadName
+    from was_daemon.keys import check_directory, check_name
+
+    collections = settings.collections
+    if collections.mode == "single":
+        if names:
+            raise click.UsageError("this server has no collections: leave out --collection")
+        return [""]
+    if collections.mode == "auto":
+        if not names:
+            raise click.UsageError('with collections.mode = "auto" name them with --collection')
+        try:
+            return list(dict.fromkeys(check_directory(check_name(name)) for name in names))
+        except BadName as error:
+            raise click.UsageError(f"--collection: {error}") from None
+    unknown = [name for name in names if name not in collections.map]
+    if unknown:
+        raise click.UsageError(f"no collection is called {unknown[0]}; there are {', '.join(collections.map)}")
+    return list(dict.fromkeys(collections.map[name].directory for name in names or collections.map))
+
+
+def path_of(key: "AssetKey") -> str:
+    """What reports call a file: its path in the official layout."""
+    from was_daemon.keys import Layout
+
+    return Layout.FLAT.path(key)
