@@ -22,7 +22,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     (directory / "key").write_text("k\n")
     stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
     server = {"key": None, "key_file": directory / "key"}
-    daemon = Daemon(directory, {"server": server, "stores": stores}).start()
+    daemon = Daemon(
+        directory, {"server": server, "stores": stores, "checksums": {"path": directory / "checksums"}}
+    ).start()
     yield daemon
     daemon.stop()
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from was_daemon.checksums import Recorder
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
 from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IRedirects, IStagingFile, IThumbnails
@@ -42,6 +43,7 @@ class Assets:
         overwrite: bool = True,
         warm: Sequence[int] = (),
         metrics: Metrics | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._delivered = (metrics or Metrics()).thumbnails
         self._collections = collections
@@ -52,6 +54,7 @@ class Assets:
         self._unreadable = Refusals()
         self._overwrite = overwrite
         self._warm = warm
+        self._recorder = recorder or Recorder()
         self._warming: set[Deferred[None]] = set()
 
     async def open(self, key: AssetKey) -> IAssetReader:
@@ -130,7 +133,8 @@ class Assets:
         if near and not self._overwrite:
             await self._check_absent(near)
         store = (self._collections.place(near) if near else self._collections.default).store
-        return await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
+        staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
+        return self._recorder.watch(staged)
 
     async def put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
         """Make `staged` the original `key`, safely stored, and forget the thumbnails of the one it replaces.
@@ -168,15 +172,16 @@ class Assets:
             task.cancel()
 
     async def _put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
-        store = self._collections.place(key).store
+        place = self._collections.place(key)
         if not self._overwrite:
             await self._check_absent(key)
         # First, so that none outlives its original should the daemon be killed in between.
         await self._forget_thumbnails(key)
-        if ILocalFiles.providedBy(store):
-            return await ILocalFiles(store).adopt(staged, key)
-        async with aclosing(staged.read()) as chunks:
-            return await store.write(key, chunks, await staged.size())
+        async with self._recorder.changing(place.name, key, staged):
+            if ILocalFiles.providedBy(place.store):
+                return await ILocalFiles(place.store).adopt(staged, key)
+            async with aclosing(staged.read()) as chunks:
+                return await place.store.write(key, chunks, await staged.size())
 
     async def _check_absent(self, key: AssetKey) -> None:
         try:
@@ -191,7 +196,9 @@ class Assets:
 
     async def _delete(self, key: AssetKey) -> None:
         await self._forget_thumbnails(key)
-        await self._collections.place(key).store.delete(key)
+        place = self._collections.place(key)
+        async with self._recorder.changing(place.name, key):
+            await place.store.delete(key)
 
     async def _forget_thumbnails(self, key: AssetKey) -> None:
         if not self._collections.place(key).makes_thumbnails:

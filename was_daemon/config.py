@@ -126,6 +126,13 @@ class LogSettings:
 
 
 @attrs.frozen
+class ChecksumSettings:
+    """`[checksums]`."""
+
+    path: Path | None = None
+
+
+@attrs.frozen
 class PluginSettings:
     """`[plugins]`."""
 
@@ -157,6 +164,7 @@ class Settings:
     thumbnails: ThumbnailSettings
     spool: SpoolSettings
     log: LogSettings
+    checksums: ChecksumSettings
     key_source: str
     debug: bool
     plugins: Mapping[str, IAssetStorePlugin]
@@ -170,6 +178,7 @@ _SECTIONS: dict[str, type] = {
     "thumbnails": ThumbnailSettings,
     "spool": SpoolSettings,
     "log": LogSettings,
+    "checksums": ChecksumSettings,
     "plugins": PluginSettings,
 }
 
@@ -275,6 +284,7 @@ class _Loader:
         log: LogSettings = self._section("log")
         if log.format not in ("text", "json"):
             self._mistakes.add("log.format", f'expected "text" or "json", got "{log.format}"')
+        checksums: ChecksumSettings = self._section("checksums")
         plugins: PluginSettings = self._section("plugins")
         available = find_plugins(plugins.path, self._debug)
         stores = self._stores(available)
@@ -301,6 +311,7 @@ class _Loader:
             thumbnails=thumbnails,
             spool=spool,
             log=log,
+            checksums=checksums,
             key_source=key_source,
             debug=self._debug,
             plugins=available,

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from was_daemon.assets import Assets
+from was_daemon.checksums import Checksums, Recorder
 from was_daemon.collections import Collections, Place
 from was_daemon.config import ConfigError, Settings, StoreSettings
 from was_daemon.errors import AssetError
@@ -71,6 +72,7 @@ class Graph:
     spool: Spool
     pool: WorkerPool
     evictor: Evictor | None
+    checksums: Checksums | None
     thumbnails: Thumbnails
     assets: Assets
     resource: AssetResource
@@ -84,9 +86,10 @@ class Graph:
         )
 
     @property
-    def parts(self) -> list[WorkerPool | IAssetStore | Spool]:
+    def parts(self) -> list[WorkerPool | IAssetStore | Spool | Checksums]:
         """What has to be closed, in this order."""
-        return [self.pool, *(built.store for built in self.stores.values()), self.spool]
+        checksums = [self.checksums] if self.checksums else []
+        return [self.pool, *(built.store for built in self.stores.values()), self.spool, *checksums]
 
     def start(self, before: "Graph | None" = None) -> None:
         """Check what is new since the graph `before`, and remove what a killed process left; requests do not wait."""
@@ -149,9 +152,20 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
     evictor = _evictor(settings, collections, before)
     limits = settings.thumbnails
     thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
-    assets = Assets(collections, thumbnails, locks, spool, pool, settings.server.overwrite, limits.warm, metrics)
+    checksums = _checksums(settings, before)
+    assets = Assets(
+        collections,
+        thumbnails,
+        locks,
+        spool,
+        pool,
+        settings.server.overwrite,
+        limits.warm,
+        metrics=metrics,
+        recorder=Recorder(checksums),
+    )
     resource = _server(settings, assets, collections, look_at(lasting.health, lasting.recent, pool)).resource()
-    return Graph(settings, lasting, built, spool, pool, evictor, thumbnails, assets, resource)
+    return Graph(settings, lasting, built, spool, pool, evictor, checksums, thumbnails, assets, resource)
 
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
@@ -222,11 +236,18 @@ def _evictor(settings: Settings, collections: Collections, before: Graph | None)
     return before.evictor if before and before.evictor and before.evictor.does_the_same_as(evictor) else evictor
 
 
+def _checksums(settings: Settings, before: Graph | None) -> Checksums | None:
+    path = settings.checksums.path
+    if before and before.checksums and before.checksums.path == path:
+        return before.checksums
+    return Checksums(path) if path else None
+
+
 def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
     def place(directory: str, store: str | None) -> Place:
         name = store or settings.default_store
         thumbnails = stores[settings.thumbnails.store or name]
-        return Place(directory, stores[name], thumbnails, settings.stores[name].redirect)
+        return Place(directory, stores[name], thumbnails, settings.stores[name].redirect, name)
 
     mode = settings.collections.mode
     named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}

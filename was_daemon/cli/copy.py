@@ -95,7 +95,7 @@ async def _copy(
     report: "Report",
 ) -> None:
     from was_daemon.cli.copying.thumbnails import CurrentThumbnails
-    from was_daemon.cli.work import go_through
+    from was_daemon.cli.work import go_through, listing
     from was_daemon.keys import Kind
 
     if not copier.dry_run:
@@ -105,7 +105,7 @@ async def _copy(
         await _copy_one(copier, key, report)
 
     # First, so that no thumbnail looks older than its original.
-    await go_through("Originals", copier.source, places, Kind.ORIGINAL, parallel, copy_original)
+    await go_through("Originals", lambda: listing(copier.source, places, Kind.ORIGINAL), parallel, copy_original)
     if not thumbnails:
         return
     current = CurrentThumbnails(settings, copier, places)
@@ -113,7 +113,7 @@ async def _copy(
     async def copy_thumbnail(key: "AssetKey") -> None:
         await _copy_one(copier, key, report, current)
 
-    await go_through("Thumbnails", copier.source, places, Kind.THUMBNAIL, parallel, copy_thumbnail)
+    await go_through("Thumbnails", lambda: listing(copier.source, places, Kind.THUMBNAIL), parallel, copy_thumbnail)
 
 
 async def _prepare(target: "IAssetStore") -> None:

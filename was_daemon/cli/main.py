@@ -14,6 +14,7 @@ from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
 from was_daemon.cli.options import epilog
 from was_daemon.cli.token import token
+from was_daemon.cli.verify import verify
 
 
 @click.group(epilog=epilog("was-daemon check --help"))
@@ -29,3 +30,4 @@ main.add_command(copy)
 main.add_command(import_settings)
 main.add_command(init)
 main.add_command(token)
+main.add_command(verify)

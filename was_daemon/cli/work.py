@@ -115,31 +115,29 @@ async def for_each(items: AsyncGenerator[T, None], parallel: int, work: Callable
 
 async def go_through(
     title: str,
-    store: IAssetStore,
-    directories: Sequence[str],
-    kind: Kind,
+    items: Callable[[], AsyncGenerator[T, None]],
     parallel: int,
-    work: Callable[[AssetKey], Awaitable[None]],
+    work: Callable[[T], Awaitable[None]],
 ) -> None:
-    """`for_each` file of that kind in these collections of a store, with a bar of that title."""
+    """`for_each` of what `items` yields whenever it is called, with a bar of that title."""
     with bar(title) as shown:
 
-        async def step(key: AssetKey) -> None:
-            await work(key)
+        async def step(item: T) -> None:
+            await work(item)
             shown.step()
 
-        counting = Deferred.fromCoroutine(_set_total(shown, listing(store, directories, kind)))
+        counting = Deferred.fromCoroutine(_set_total(shown, items))
         try:
-            await for_each(listing(store, directories, kind), parallel, step)
+            await for_each(items(), parallel, step)
         finally:
             counting.cancel()
 
 
-async def _set_total(shown: Bar, keys: AsyncGenerator[AssetKey, None]) -> None:
+async def _set_total(shown: Bar, items: Callable[[], AsyncGenerator[T, None]]) -> None:
     """How many there are is counted while the work goes on already: the time left is worth that to whoever looks."""
     if shown.is_seen:
         with suppress(AssetError, CancelledError):
-            shown.set_total(await count(keys))
+            shown.set_total(await count(items()))
 
 
 class Report:

@@ -5,8 +5,8 @@ from contextlib import aclosing, suppress
 
 import attrs
 
-from was_daemon.cli.copying.hashing import Flow, digest_of
 from was_daemon.cli.copying.journal import Journal
+from was_daemon.digests import Flow, digest_of
 from was_daemon.errors import AssetNotFound
 from was_daemon.interfaces import AssetStat, IAssetStore
 from was_daemon.keys import AssetKey

@@ -1,4 +1,4 @@
-"""Checksums of what flows by, and of what is stored."""
+"""Digests of what flows by, and of what is stored."""
 
 import hashlib
 from collections.abc import AsyncGenerator

@@ -1,0 +1,76 @@
+"""`was-daemon verify`: whether stored files are still what was uploaded."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from was_daemon.cli.options import config_option, epilog, json_option, load_settings
+from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories
+
+if TYPE_CHECKING:
+    from was_daemon.cli.verifying import Verifier
+
+_WORDS = {
+    "ok": "as recorded",
+    "changed": "changed",
+    "missing": "missing",
+    "unrecorded": "not recorded",
+    "recorded": "recorded now",
+    "failed": "could not be read",
+}
+_FAILURES = ("changed", "missing", "failed")
+
+
+@click.command(epilog=epilog("was-daemon verify --store main --config was.toml"))
+@click.option("--store", "name", required=True, metavar="STORE", help="The store whose files are read.")
+@collection_option
+@click.option("--record", is_flag=True, help="Record the files as they are now of which nothing is recorded.")
+@click.option("--parallel", default=4, show_default=True, type=click.IntRange(1, 256), help="Files at a time.")
+@config_option
+@json_option
+def verify(
+    name: str, collections: tuple[str, ...], record: bool, parallel: int, config: Path | None, as_json: bool
+) -> None:
+    """Compare the originals in a store with the checksums that were recorded when they were uploaded.
+
+    A line for each file that changed, is missing, or cannot be read. Files of which nothing is recorded, like those
+    copied into the store, are counted. Checksums are recorded when the configuration says `[checksums] path`.
+    """
+    from was_daemon.cli.reactor import run
+
+    settings = load_settings(config)
+    check_store_name(settings, name, "--store")
+    places = directories(settings, collections)
+    path = settings.checksums.path
+    if path is None:
+        raise click.ClickException("no checksums are recorded: set path in the section [checksums]")
+    store = create_stores(settings)[name]
+
+    async def work() -> int:
+        from was_daemon.checksums import Checksums
+        from was_daemon.cli.verifying import Verifier
+        from was_daemon.cli.work import Report
+
+        report = Report(as_json)
+        checksums = Checksums(path)
+        try:
+            await _verify(Verifier(name, store, checksums, report), places, parallel, record)
+        finally:
+            await store.close()
+            await checksums.close()
+            report.end(_WORDS)
+        return 1 if any(report.counts[word] for word in _FAILURES) else 0
+
+    run(work)
+
+
+async def _verify(verifier: "Verifier", places: Sequence[str], parallel: int, record: bool) -> None:
+    from was_daemon.cli.work import go_through
+
+    # A store that is down has lost nothing.
+    await verifier.begin()
+    await go_through("Recorded", lambda: verifier.recorded(places), parallel, verifier.compare)
+    step = verifier.record_if_new if record else verifier.count_if_new
+    await go_through("Not recorded", lambda: verifier.stored(places), parallel, step)
