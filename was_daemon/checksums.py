@@ -164,7 +164,7 @@ class Recorder:
                 await self._try(self.checksums.record(store, key, before))
             raise
         if isinstance(staged, HashedFile):
-            await self._try(self.checksums.record(store, key, staged.digest))
+            await self._try(self.checksums.record(store, key, await staged.digest()))
 
     async def _try(self, step: Coroutine[Deferred[Any], Any, T]) -> T | None:
         try:

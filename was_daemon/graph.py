@@ -69,6 +69,7 @@ class Graph:
     settings: Settings
     lasting: Lasting
     stores: Mapping[str, BuiltStore]
+    collections: Collections
     spool: Spool
     pool: WorkerPool
     evictor: Evictor | None
@@ -165,7 +166,7 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
         recorder=Recorder(checksums),
     )
     resource = _server(settings, assets, collections, look_at(lasting.health, lasting.recent, pool)).resource()
-    return Graph(settings, lasting, built, spool, pool, evictor, checksums, thumbnails, assets, resource)
+    return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, thumbnails, assets, resource)
 
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:

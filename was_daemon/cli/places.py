@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from was_daemon.collections import Collections, Place
     from was_daemon.config import Settings
     from was_daemon.interfaces import IAssetStore
     from was_daemon.keys import AssetKey
@@ -60,6 +61,13 @@ def directories(settings: "Settings", names: Sequence[str]) -> list[str]:
     if unknown:
         raise click.UsageError(f"no collection is called {unknown[0]}; there are {', '.join(collections.map)}")
     return list(dict.fromkeys(collections.map[name].directory for name in names or collections.map))
+
+
+def place_of(collections: "Collections", directory: str) -> "Place":
+    """Where the collection in that directory lives."""
+    from was_daemon.keys import AssetKey, Kind
+
+    return collections.place(AssetKey(directory, Kind.ORIGINAL, "any"))
 
 
 def path_of(key: "AssetKey") -> str:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
@@ -16,26 +17,25 @@ from was_daemon.interfaces import IStagingFile
 class HashedFile:
     """A staging file, and the digest of what was written to it.
 
-    The bytes are hashed in a thread while another writes them: that costs no time where there is a second core.
+    Bytes are hashed in a thread of their own while they are written and the next ones arrive.
     """
 
     def __init__(self, staged: IStagingFile) -> None:
         self._staged = staged
         self._hash = hashlib.sha256()
         self._size = 0
+        self._hashing: Deferred[None] = succeed(None)
 
-    @property
-    def digest(self) -> Digest:
+    async def digest(self) -> Digest:
         """Of everything written."""
+        await self._hashing
         return Digest(self._size, self._hash.hexdigest())
 
     async def write(self, chunks: list[bytes]) -> None:
         """See `IStagingFile`."""
-        hashed = deferToThread(self._update, chunks)
-        try:
-            await self._staged.write(chunks)
-        finally:
-            await hashed
+        await self._hashing
+        self._hashing = deferToThread(self._update, chunks)
+        await self._staged.write(chunks)
 
     def _update(self, chunks: list[bytes]) -> None:
         for chunk in chunks:

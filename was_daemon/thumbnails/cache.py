@@ -151,22 +151,30 @@ class Thumbnails:
         return (await making.join()).get(scale)
 
     async def warm(self, key: AssetKey, scales: Iterable[int]) -> None:
-        """Make those thumbnails of `key` that are missing, from one decoding, when nobody waits for anything else."""
+        """`make_missing`, for which nobody waits."""
         try:
-            original = await self._collections.place(key).store.stat(key)
-            missing = []
-            for scale in scales:
-                reader = await self.find(key, original, scale)
-                if reader:
-                    await reader.close()
-                else:
-                    missing.append(scale)
-            # Somebody may have asked for one meanwhile.
-            missing = [scale for scale in missing if (key, scale, original.etag) not in self._making]
-            if missing:
-                await self._start(Making("", background=True), key, original, missing).join()
+            await self.make_missing(key, scales)
         except AssetError as error:
             self._log.info("Could not warm {key}: {error}", key=key, error=error)
+
+    async def make_missing(self, key: AssetKey, scales: Iterable[int]) -> int:
+        """Make those thumbnails of `key` that are missing, from one decoding, when nobody waits for anything else.
+
+        Fires with their number. Raises `AssetNotFound`, and what `make` raises.
+        """
+        original = await self._collections.place(key).store.stat(key)
+        missing = []
+        for scale in scales:
+            reader = await self.find(key, original, scale)
+            if reader:
+                await reader.close()
+            else:
+                missing.append(scale)
+        # Somebody may have asked for one meanwhile.
+        missing = [scale for scale in missing if (key, scale, original.etag) not in self._making]
+        if missing:
+            await self._start(Making("", background=True), key, original, missing).join()
+        return len(missing)
 
     def _start(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Making:
         shared = [(key, scale, original.etag) for scale in scales]

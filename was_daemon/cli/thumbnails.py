@@ -1,0 +1,163 @@
+"""`was-daemon thumbnails warm` and `prune`."""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from was_daemon.cli.options import config_option, epilog, json_option, load_settings
+from was_daemon.cli.places import collection_option, directories
+
+if TYPE_CHECKING:
+    from was_daemon.cli.work import Report
+    from was_daemon.config import Settings
+    from was_daemon.graph import Graph
+
+_NICENESS = 10
+_SPOOL = "thumbnails"
+"""The directory in the spool for copies of remote originals: the daemon's own are none of a command's business."""
+
+_MADE = {
+    "made": "made",
+    "there": "there already",
+    "refused": "files of which none can be made",
+    "failed": "failed",
+}
+
+
+@click.group()
+def thumbnails() -> None:
+    """Make thumbnails before anybody asks for them, and remove those of no use."""
+
+
+@thumbnails.command(epilog=epilog("was-daemon thumbnails warm --scale 123 --scale 256 --config was.toml"))
+@click.option("--scale", "scales", multiple=True, required=True, type=click.IntRange(1), help="May be repeated.")
+@collection_option
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that make them.")
+@click.option(
+    "--throttle",
+    type=click.FloatRange(0, min_open=True),
+    metavar="RATE",
+    help="Make thumbnails of at most so many originals a second.",
+)
+@config_option
+@json_option
+def warm(
+    scales: tuple[int, ...],
+    collections: tuple[str, ...],
+    workers: int,
+    throttle: float | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Make the thumbnails of these scales that are missing.
+
+    What is there and up to date is left alone, so an interrupted command is simply started again. It works at a low
+    priority, beside the daemon. Files of which no thumbnail can be made are counted; they are no failure.
+    """
+    settings = load_settings(config)
+    most = settings.thumbnails.max_scale
+    if max(scales) > most:
+        raise click.BadParameter(f"the configuration allows {most} at most", param_hint="--scale")
+    places = directories(settings, collections)
+    os.nice(_NICENESS)
+
+    async def work(graph: "Graph", report: "Report") -> None:
+        from was_daemon.cli.warming import Pace, Warmer
+        from was_daemon.cli.work import go_through
+
+        if graph.evictor:
+            await graph.evictor.start()
+        warmer = Warmer(graph, places, sorted(set(scales)), Pace(throttle), report)
+        # While one is made, the next is looked at.
+        await go_through("Warming", warmer.originals, workers + 1, warmer.warm)
+
+    _run(_evolved(settings, workers), work, _MADE, as_json)
+
+
+@thumbnails.command(epilog=epilog("was-daemon thumbnails prune --keep-scale 123 --dry-run --config was.toml"))
+@click.option("--keep-scale", "kept", multiple=True, type=click.IntRange(1), help="Remove other scales; repeatable.")
+@collection_option
+@click.option("--dry-run", is_flag=True, help="Remove nothing, only list what would be removed.")
+@click.option("--parallel", default=8, show_default=True, type=click.IntRange(1, 256), help="Files at a time.")
+@config_option
+@json_option
+def prune(
+    kept: tuple[int, ...],
+    collections: tuple[str, ...],
+    dry_run: bool,
+    parallel: int,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Remove the thumbnails whose originals are gone, and with --keep-scale those of all other scales.
+
+    Files that are not called like a thumbnail are left alone.
+    """
+    settings = load_settings(config)
+    places = directories(settings, collections)
+
+    async def work(graph: "Graph", report: "Report") -> None:
+        from was_daemon.cli.pruning import Pruner
+        from was_daemon.cli.work import go_through
+
+        pruner = Pruner(graph, places, frozenset(kept), dry_run, report)
+        await go_through("Pruning", pruner.thumbnails, parallel, pruner.prune)
+
+    _run(_evolved(settings, 1), work, _removed(dry_run), as_json)
+
+
+def _removed(dry_run: bool) -> dict[str, str]:
+    to_be = "to be removed" if dry_run else "removed"
+    return {
+        "orphan": f"without an original {to_be}",
+        "scale": f"of other scales {to_be}",
+        "kept": "kept",
+        "unknown": "other files",
+        "failed": "failed",
+    }
+
+
+def _evolved(settings: "Settings", workers: int) -> "Settings":
+    """The settings of the daemon, for a process beside it."""
+    import attrs
+
+    return attrs.evolve(
+        settings,
+        spool=attrs.evolve(settings.spool, path=settings.spool.path / _SPOOL),
+        thumbnails=attrs.evolve(settings.thumbnails, workers=workers),
+    )
+
+
+def _run(
+    settings: "Settings",
+    work: "Callable[[Graph, Report], Awaitable[None]]",
+    words: dict[str, str],
+    as_json: bool,
+) -> None:
+    from was_daemon.cli.reactor import run
+    from was_daemon.config import ConfigError
+    from was_daemon.graph import build
+    from was_daemon.locks import KeyLocks
+
+    try:
+        graph = build(settings, KeyLocks())
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+
+    async def finish() -> int:
+        from was_daemon.cli.work import Report
+
+        report = Report(as_json)
+        try:
+            await graph.spool.start()
+            await work(graph, report)
+        finally:
+            for part in graph.parts:
+                await part.close()
+            report.end(words)
+        return 1 if report.counts["failed"] else 0
+
+    run(finish)
