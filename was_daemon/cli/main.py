@@ -13,6 +13,7 @@ from was_daemon.cli.copy import copy
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
 from was_daemon.cli.options import epilog
+from was_daemon.cli.status import status
 from was_daemon.cli.thumbnails import thumbnails
 from was_daemon.cli.token import token
 from was_daemon.cli.verify import verify
@@ -30,6 +31,7 @@ main.add_command(config)
 main.add_command(copy)
 main.add_command(import_settings)
 main.add_command(init)
+main.add_command(status)
 main.add_command(thumbnails)
 main.add_command(token)
 main.add_command(verify)

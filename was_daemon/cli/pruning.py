@@ -30,7 +30,9 @@ class Pruner:
             place = place_of(self.graph.collections, directory)
             if place.makes_thumbnails:
                 continue
-            if await _is_empty(place.store, directory):
+            if await _is_empty(place.thumbnails, directory, Kind.THUMBNAIL):
+                continue
+            if await _is_empty(place.store, directory, Kind.ORIGINAL):
                 # More likely than a collection without originals is a disk that is not mounted.
                 self.report.tell("failed", directory or "the store", "has no originals at all; its thumbnails are kept")
                 continue
@@ -78,8 +80,8 @@ class Pruner:
         return False
 
 
-async def _is_empty(store: IAssetStore, directory: str) -> bool:
-    async with aclosing(store.list(directory, Kind.ORIGINAL)) as keys:
+async def _is_empty(store: IAssetStore, directory: str, kind: Kind) -> bool:
+    async with aclosing(store.list(directory, kind)) as keys:
         async for _ in keys:
             return False
     return True

@@ -1,0 +1,67 @@
+"""Whether a daemon answers at an address."""
+
+import json
+import re
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from was_daemon.config import ServerSettings
+
+_ENDPOINT = re.compile(r"tcp6?:(?:port=)?([0-9]+)")
+_INTERFACE = re.compile(r":interface=((?:\\.|[^:])*)")
+_VERSION = re.compile(r"was_daemon ([0-9][^\s<]*[0-9a-z])")
+_MOST = 1 << 20
+_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
+
+
+def addresses(server: ServerSettings) -> list[str]:
+    """The addresses of a daemon with these settings: where it listens, and what clients use.
+
+    Sockets of systemd and of Unix have none, and the certificate of one with TLS is for the public address.
+    """
+    listening = [url for description in server.listen if (url := _url(description))]
+    admin = getattr(server, "admin_listen", None) or []
+    health = [f"{url}/healthz" for each in ([admin] if isinstance(admin, str) else admin) if (url := _url(each))]
+    return [*listening, *([server.public_url] if server.public_url else []), *health]
+
+
+def _url(description: str) -> str | None:
+    """The URL at which this machine reaches what listens on an endpoint."""
+    endpoint = _ENDPOINT.match(description)
+    if not endpoint:
+        return None
+    found = _INTERFACE.search(description)
+    interface = found[1].replace("\\", "") if found else ""
+    host = "localhost" if interface in _EVERYWHERE else f"[{interface}]" if ":" in interface else interface
+    return f"http://{host}:{endpoint[1]}"
+
+
+def ask(url: str, timeout: float) -> dict[str, Any]:
+    """Whether a daemon answers at `url` that all is well, within `timeout` seconds; its version, if it tells."""
+    answer: dict[str, Any] = {"url": url, "ok": False}
+    try:
+        # A browser is told the version.
+        with urlopen(Request(url, headers={"Accept": "text/html"}), timeout=timeout) as response:  # noqa: S310  # by design
+            is_ours, body = "X-Timestamp" in response.headers, response.read(_MOST)
+    except HTTPError as error:
+        return answer | {"problem": f"answers {error.code}", **_health(error.read(_MOST))}
+    except (OSError, HTTPException, ValueError) as error:
+        return answer | {"problem": f"no answer: {getattr(error, 'reason', error)}"}
+    health = _health(body)
+    if not is_ours and not health:
+        return answer | {"problem": "something else answers there"}
+    version = _VERSION.search(body.decode("utf-8", "replace"))
+    return answer | {"ok": True, **({"version": version[1]} if version else {}), **health}
+
+
+def _health(body: bytes) -> dict[str, Any]:
+    """What a health check tells, if that was one."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    return {"health": document} | ({"version": document["version"]} if "version" in document else {})

@@ -1,0 +1,122 @@
+"""`was-daemon status`: whether all is well, at a glance."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from was_daemon.cli.options import config_option, epilog, json_option, load_settings
+from was_daemon.cli.places import create_stores
+
+if TYPE_CHECKING:
+    from was_daemon.config import Settings
+    from was_daemon.interfaces import IAssetStore
+
+
+@click.command(epilog=epilog("was-daemon status --config was.toml"))
+@click.option("--url", "urls", multiple=True, help="Ask this address; those of the configuration by default.")
+@click.option("--count", is_flag=True, help="Count the originals and thumbnails, too.")
+@click.option("--timeout", default=10.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Seconds.")
+@config_option
+@json_option
+def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | None, as_json: bool) -> None:
+    """Tell whether the daemon answers, and whether its stores can be used."""
+    from was_daemon.cli.answering import addresses, ask
+    from was_daemon.cli.reactor import run
+
+    settings = load_settings(config)
+    stores = create_stores(settings)
+    # Before the reactor runs: it would have to wait.
+    answers = [ask(address, timeout) for address in urls or addresses(settings.server)]
+
+    async def work() -> int:
+        summary: dict[str, Any] = {
+            "addresses": answers,
+            "stores": {name: await _look_at(store, timeout) for name, store in stores.items()},
+            **({"collections": await _numbers(settings, stores)} if count else {}),
+        }
+        for store in stores.values():
+            await store.close()
+        well = all(each["ok"] for each in (*answers, *summary["stores"].values()))
+        if as_json:
+            click.echo(json.dumps({"ok": well, **summary}, ensure_ascii=False, indent=2))
+        else:
+            click.echo("\n".join(_lines(summary)))
+        return 0 if well else 1
+
+    run(work)
+
+
+async def _look_at(store: "IAssetStore", timeout: float) -> dict[str, Any]:
+    """Whether a store can be used, and the bytes that are free in it, if it tells."""
+    from twisted.internet import defer, reactor
+    from twisted.internet.interfaces import IReactorTime
+
+    from was_daemon.errors import AssetError
+
+    found: dict[str, Any] = {"where": str(store), "ok": True}
+
+    async def check() -> None:
+        await store.check()
+        found.update(await _free(store))
+
+    try:
+        await defer.Deferred.fromCoroutine(check()).addTimeout(timeout, IReactorTime(reactor))
+    except AssetError as error:
+        found.update(ok=False, problem=str(error))
+    except defer.TimeoutError:
+        found.update(ok=False, problem=f"no answer in {timeout:g} s")
+    return found
+
+
+async def _free(store: "IAssetStore") -> dict[str, int]:
+    from was_daemon.interfaces import ILocalFiles
+
+    if not ILocalFiles.providedBy(store):
+        return {}
+    staged = await ILocalFiles(store).stage(None)
+    try:
+        return {"free_bytes": await staged.free()}
+    finally:
+        staged.discard()
+
+
+async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:
+    """How many originals and thumbnails there are, by the names of the collections."""
+    from was_daemon.cli.work import count
+    from was_daemon.errors import AssetError
+    from was_daemon.keys import Kind
+
+    collections = settings.collections
+    if collections.mode == "auto":
+        # Whatever names clients have thought of are collections; a store cannot list them.
+        return {}
+    places = {name: (each.directory, each.store) for name, each in collections.map.items()} or {"": ("", None)}
+    numbers: dict[str, dict[str, int]] = {}
+    for name, (directory, home) in places.items():
+        store = home or settings.default_store
+        numbers[name] = {}
+        for kind, place in ((Kind.ORIGINAL, store), (Kind.THUMBNAIL, settings.thumbnails.store or store)):
+            try:
+                numbers[name][kind.value] = await count(stores[place].list(directory, kind))
+            except AssetError as error:
+                click.echo(f"{place}: {error}", err=True)
+    return numbers
+
+
+def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    for each in summary["addresses"]:
+        version = f"was_daemon {each['version']}" if each.get("version") else "answers"
+        yield _line(each["ok"], each["url"], version if each["ok"] else each["problem"])
+    for name, store in summary["stores"].items():
+        free = f", {store['free_bytes'] / 1e9:.1f} GB free" if "free_bytes" in store else ""
+        yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
+    for name, numbers in summary.get("collections", {}).items():
+        counted = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
+        yield f"        {name + ': ' if name else ''}{counted}"
+
+
+def _line(ok: bool, what: str, words: str) -> str:
+    return f"{'ok' if ok else 'FAILED':<8}{what}: {words}"
