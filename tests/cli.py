@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ def write_config(directory: Path, stores: Mapping[str, Mapping[str, Any]], **sec
     return path
 
 
-def start(*arguments: str | Path) -> "subprocess.Popen[str]":
-    """Start the command, and do not wait."""
-    return subprocess.Popen(
+@contextmanager
+def started(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
+    """Start the command; it does not outlive the context."""
+    process = subprocess.Popen(
         [BIN / "was-daemon", *arguments],
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
@@ -45,11 +47,17 @@ def start(*arguments: str | Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def run(*arguments: str | Path) -> Ran:
     """Run the command to its end."""
-    return end(start(*arguments))
+    with started(*arguments) as process:
+        return end(process)
 
 
 def end(process: "subprocess.Popen[str]") -> Ran:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli import end, run, start, write_config
+from tests.cli import end, run, started, write_config
 from tests.daemon import eventually
 from tests.images import jpeg
 from tests.remotes import KINDS, FarEnd, make_far_end
@@ -84,8 +84,8 @@ def test_a_copy_that_is_killed_and_started_again_copies_only_the_rest(tmp_path: 
     files = {name: payload(LARGE, seed) for seed, name in enumerate(NAMES)}
     fill(tmp_path / "a", files)
     config = write_config(tmp_path, {"a": local(tmp_path / "a"), "b": far_end.table()})
-    with far_end.relay.holding(len(files) * LARGE // 2) as is_held:
-        process = start("copy", "--from", "a", "--to", "b", "--parallel", "4", "--config", config, "--json")
+    options = ("--from", "a", "--to", "b", "--parallel", "4", "--config", config, "--json")
+    with far_end.relay.holding(len(files) * LARGE // 2) as is_held, started("copy", *options) as process:
         eventually(is_held, "for half of it to be sent")
         process.kill()
         assert end(process).code == -signal.SIGKILL
@@ -102,17 +102,38 @@ def test_a_copy_that_is_killed_and_started_again_copies_only_the_rest(tmp_path: 
     assert kept.items() <= inodes(far_end.originals()).items()
 
 
+def test_what_a_killed_copy_left_half_written_is_removed_by_the_next(tmp_path: Path) -> None:
+    far_end = make_far_end("sftp", tmp_path / "far")
+    far_end.start()
+    try:
+        os.truncate(far_end.put("large.bin", b""), 200 << 20)
+        config = write_config(tmp_path, {"a": far_end.table(), "b": local(tmp_path / "b")})
+        staging = tmp_path / "b/originals/.staging"
+        # Enough to log in and to ask for a part of the file.
+        options = ("--from", "a", "--to", "b", "--config", config, "--json")
+        with far_end.relay.holding(20_000) as is_held, started("copy", *options) as process:
+            eventually(is_held, "for the middle of the file")
+            process.kill()
+            end(process)
+        assert len(list(staging.iterdir())) == 1
+        assert content(tmp_path / "b/originals") == {}
+        assert counts(copy(config).report) == {"copied": 1}
+        assert list(staging.iterdir()) == []
+    finally:
+        far_end.remove()
+
+
 def test_an_interrupted_copy_tells_how_far_it_came_and_leaves_nothing_half_written(
     tmp_path: Path, far_end: FarEnd
 ) -> None:
     files = {name: payload(LARGE, seed) for seed, name in enumerate(NAMES)}
     fill(tmp_path / "a", files)
     config = write_config(tmp_path, {"a": local(tmp_path / "a"), "b": far_end.table()})
-    with far_end.relay.holding(len(files) * LARGE // 2) as is_held:
-        process = start("copy", "--from", "a", "--to", "b", "--config", config, "--json")
-        eventually(is_held, "for half of it to be sent")
-        process.send_signal(signal.SIGINT)
-    ended = end(process)
+    with started("copy", "--from", "a", "--to", "b", "--config", config, "--json") as process:
+        with far_end.relay.holding(len(files) * LARGE // 2) as is_held:
+            eventually(is_held, "for half of it to be sent")
+            process.send_signal(signal.SIGINT)
+        ended = end(process)
     assert ended.code == 1
     assert "Interrupted" in ended.err
     assert "Traceback" not in ended.err
@@ -241,13 +262,11 @@ def test_thumbnails_are_copied_when_they_show_what_was_copied(tmp_path: Path, di
 def test_memory_stays_flat_whatever_the_size_of_a_file(tmp_path: Path, disks: Path) -> None:
     with (fill(tmp_path / "a", {}) / "large.bin").open("wb") as file:
         file.truncate(400 << 20)
-    process = start("copy", "--from", "a", "--to", "b", "--config", disks, "--json")
-    out = process.stdout
-    assert out is not None
-    first = out.readline()
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    process.communicate()
+    with started("copy", "--from", "a", "--to", "b", "--config", disks, "--json") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
     assert first
     assert usage.ru_maxrss < 200 << 10
 

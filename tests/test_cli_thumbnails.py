@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from tests.cli import Ran, end, run, start, write_config
+from tests.cli import Ran, end, run, started, write_config
 from tests.client import Client
 from tests.conftest import RunDaemon
 from tests.daemon import KEY, eventually
@@ -89,10 +89,11 @@ def test_an_interrupted_command_is_started_again_and_makes_the_rest(tmp_path: Pa
     store = tmp_path / "store"
     fill(store, "originals", {f"{number:02}.jpg": jpeg() for number in range(10)})
     # So slow that it cannot come to its end.
-    process = start("thumbnails", "warm", "--scale", "100", "--throttle", "0.01", "--config", config, "--json")
-    eventually(lambda: names(store / "thumbnails"), "for the first thumbnail")
-    process.send_signal(signal.SIGINT)
-    ended = end(process)
+    slowly = ("thumbnails", "warm", "--scale", "100", "--throttle", "0.01", "--config", config, "--json")
+    with started(*slowly) as process:
+        eventually(lambda: names(store / "thumbnails"), "for the first thumbnail")
+        process.send_signal(signal.SIGINT)
+        ended = end(process)
     assert ended.code == 1
     assert "Traceback" not in ended.err
     done = len(names(store / "thumbnails"))
