@@ -53,6 +53,12 @@ class Lasting:
     recent: RecentTrouble
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
+    @classmethod
+    def new(cls) -> "Lasting":
+        """For a process that begins."""
+        metrics = Metrics()
+        return cls(metrics, Health(metrics), RecentTrouble(metrics))
+
 
 @attrs.frozen
 class BuiltStore:

@@ -12,10 +12,7 @@ from twisted.python import usage
 from was_daemon import __version__
 from was_daemon.config import TCP_PORT, ConfigError, Settings, Source
 from was_daemon.graph import Graph, Lasting, build
-from was_daemon.health import Health
 from was_daemon.logs import open_log
-from was_daemon.metrics import Metrics
-from was_daemon.recent import RecentTrouble
 from was_daemon.running import Running
 from was_daemon.thumbnails import sandbox
 
@@ -34,9 +31,8 @@ class Options(usage.Options):
         """Read the configuration before anything is opened."""
         path = self["config"]
         self.source = Source(Path(path) if path else None, os.environ)
-        metrics = Metrics()
         try:
-            self.graph = build(self.source.load(), Lasting(metrics, Health(metrics), RecentTrouble(metrics)))
+            self.graph = build(self.source.load(), Lasting.new())
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None

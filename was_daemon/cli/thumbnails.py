@@ -139,11 +139,10 @@ def _run(
 ) -> None:
     from was_daemon.cli.reactor import run
     from was_daemon.config import ConfigError
-    from was_daemon.graph import build
-    from was_daemon.locks import KeyLocks
+    from was_daemon.graph import Lasting, build
 
     try:
-        graph = build(settings, KeyLocks())
+        graph = build(settings, Lasting.new())
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
 
