@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV = .venv
+PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do $$python -c '' 2>/dev/null && echo $$python; done)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
 
-.PHONY: install run test test-slow lint bench clean
+.PHONY: install run test test-slow lint bench dist clean
 
 install: $(VENV)/installed
 
@@ -35,5 +36,12 @@ bench: install
 	sh tests/install-tools.sh curl imagemagick libvips-tools wrk
 	$(VENV)/bin/python -m bench
 
+# PYTHONS are those that the one file is to run on, as many as this machine has.
+dist: install
+	rm -rf dist
+	$(VENV)/bin/python -m build --outdir dist
+	SHIV=$(VENV)/bin/shiv etc/dist/one-file.sh dist/*.whl dist/was-daemon-$$($(VENV)/bin/was-daemon --version | grep -o '[^ ]*$$').pyz $(PYTHONS)
+	ls -l dist
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

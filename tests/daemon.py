@@ -19,6 +19,7 @@ BIN = Path(sys.prefix) / "bin"
 KEY = "a key for tests: ü"
 
 _OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MODE", "CACHE_DIRECTORY")
+_TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
 _PATIENCE = 30
 
 Document = Mapping[str, Mapping[str, Any]]
@@ -71,7 +72,7 @@ class Daemon:
 
     `config` adds to, section by section, a configuration with a filesystem store in `directory / "store"`, on a free
     port (`listen` adds further endpoints), with `KEY` as the key; `environ` adds variables to the environment;
-    `wrapper` is a command that runs it.
+    `wrapper` is a command that runs it, and `command` what is run instead of `twistd was`.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Daemon:
         config: Document | None = None,
         environ: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        command: Sequence[str | Path] = _TWISTD,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -89,7 +91,7 @@ class Daemon:
         self.config_file = directory / "was.toml"
         self._environ = clean_environment({"TMPDIR": str(directory), **(environ or {})})
         self._log_file = directory / "twistd.log"
-        self._wrapper = wrapper
+        self._command = [*wrapper, *command]
         self._process: subprocess.Popen[bytes] | None = None
         self.write_config(config or {})
 
@@ -122,7 +124,7 @@ class Daemon:
         """Start, and do not wait; `terminal` is the descriptor of the one that the daemon is to be controlled by."""
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._wrapper, BIN / "twistd", "-n", "--pidfile=", "was", "--config", self.config_file],
+                [*self._command, "--config", self.config_file],
                 cwd=self.directory,
                 env=self._environ,
                 stdin=subprocess.DEVNULL if terminal is None else terminal,

@@ -11,6 +11,7 @@ from tests.daemon import BIN, Daemon, clean_environment
 from was_daemon.cli.main import main
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "commands.md").read_text("utf-8")
+_ENDLESS = "was-daemon serve"
 EXAMPLES = re.findall(r"^## `(was-daemon [^`]+)`\n.*?```sh\n(.*?)```", GUIDE, re.MULTILINE | re.DOTALL)
 SETTINGS = "KEY = 'k'\nHOST = 'localhost'\nPORT = 8080\nBASE_DIR = '/srv/attachments'\nCOLLECTION_DIRS = None\n"
 
@@ -29,7 +30,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     daemon.stop()
 
 
-@pytest.mark.parametrize(("command", "example"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
+FINITE = [(command, example) for command, example in EXAMPLES if command != _ENDLESS]
+
+
+@pytest.mark.parametrize(("command", "example"), FINITE, ids=[command for command, _ in FINITE])
 def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, command: str, example: str) -> None:
     assert example.startswith(command)
     if command not in ("was-daemon init", "was-daemon import-settings"):

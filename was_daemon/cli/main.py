@@ -1,4 +1,4 @@
-"""`was-daemon`: what an operator does beside running the daemon.
+"""`was-daemon`: what an operator does, beside `twistd was`.
 
 A module for each command. What takes time to import, a command imports when it runs, so that `--help` is there at once.
 """
@@ -13,6 +13,7 @@ from was_daemon.cli.copy import copy
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
 from was_daemon.cli.options import epilog
+from was_daemon.cli.serve import serve
 from was_daemon.cli.status import status
 from was_daemon.cli.thumbnails import thumbnails
 from was_daemon.cli.token import token
@@ -22,7 +23,7 @@ from was_daemon.cli.verify import verify
 @click.group(epilog=epilog("was-daemon check --help"))
 @click.version_option(__version__)
 def main() -> None:
-    """Tools for the asset server, beside the daemon itself: `twistd was`."""
+    """The asset server, and the tools around it."""
 
 
 main.add_command(check)
@@ -33,5 +34,6 @@ main.add_command(import_settings)
 main.add_command(init)
 main.add_command(status)
 main.add_command(thumbnails)
+main.add_command(serve)
 main.add_command(token)
 main.add_command(verify)

@@ -1,0 +1,34 @@
+#!/bin/sh
+# one-file.sh WHEEL FILE PYTHON...: pack a wheel with everything it needs into one executable FILE, for each of these Pythons.
+#
+# Modules in C are called after the Python they are for, so those for several lie side by side.
+set -eu
+
+wheel=$1 file=$2
+shift 2
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+mkdir "$build/all"
+
+for python in "$@"; do
+    "$python" -m venv "$build/pip"
+    set -- --quiet --no-compile --no-warn-conflicts --target "$build/one"
+    # All have the same versions, those that the first one found.
+    [ ! -f "$build/versions" ] || set -- "$@" --constraint "$build/versions"
+    "$build/pip/bin/python" -m pip install "$@" "$wheel"
+    [ -f "$build/versions" ] ||
+        "$build/pip/bin/python" -m pip freeze --path "$build/one" | grep -v '^was-daemon' >"$build/versions"
+    # Compiled here, as workers compile nothing for good; unchecked, as unpacking changes the files' times.
+    "$python" -m compileall -q --invalidation-mode unchecked-hash "$build/one"
+    cp -Rn "$build/one/." "$build/all"
+    "$python" -c 'import sys; print(*sys.version_info[:2], sep=".")' >>"$build/pythons"
+    rm -rf "$build/one" "$build/pip"
+done
+
+{
+    echo "PYTHONS = '$(paste -sd' ' "$build/pythons")'"
+    cat "$(dirname "$0")/preamble.py"
+} >"$build/preamble.py"
+rm -rf "$build/all/bin"
+"${SHIV:-shiv}" --site-packages "$build/all" --preamble "$build/preamble.py" \
+    --entry-point was_daemon.cli.main:main --python '/usr/bin/env python3' --output-file "$file"

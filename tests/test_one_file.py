@@ -1,0 +1,183 @@
+"""The one file that `make dist` builds, on a machine that has nothing but a Python."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from PIL import Image
+
+from tests import images
+from tests.client import Client
+from tests.daemon import BIN, KEY, Daemon
+from was_daemon import __version__
+
+ROOT = Path(__file__).parent.parent
+_PYTHON = Path(sys.base_prefix) / "bin" / "python3"
+
+_PLUGIN = """
+import attrs
+from zope.interface import implementer
+from was_daemon.interfaces import IAssetStorePlugin
+from was_daemon.testing.memory import MemoryStore
+
+@attrs.frozen
+class Options: pass
+
+@implementer(IAssetStorePlugin)
+class Plugin:
+    name, options = "forgetful", Options
+    def create(self, options): return MemoryStore()
+
+plugin = Plugin()
+"""
+
+
+def _tiff() -> bytes:
+    return images.encode(images.chart(), "TIFF")
+
+
+_ORIGINALS = {"a.jpg": images.photograph, "b.tif": _tiff, "c.pdf": images.pdf, "d.heic": images.heic}
+
+
+@pytest.fixture(scope="module")
+def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file, as `make dist` builds it, for this Python."""
+    directory = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", directory, ROOT], check=True, stdout=subprocess.DEVNULL)
+    (wheel,) = directory.glob("*.whl")
+    file = directory / "was-daemon.pyz"
+    script = ROOT / "etc" / "dist" / "one-file.sh"
+    subprocess.run([script, wheel, file, _PYTHON], check=True, env={"PATH": f"{BIN}:/usr/bin:/bin", **_registry()})
+    return file
+
+
+def _registry() -> dict[str, str]:
+    """Where pip finds packages on this machine, and where it may write."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "HOME"}
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A command that runs another in an environment without anything but two empty directories."""
+    directory = tmp_path_factory.mktemp("bare")
+    for name in ("home", "tmp"):
+        (directory / name).mkdir()
+    return ("env", "-i", f"HOME={directory / 'home'}", f"TMPDIR={directory / 'tmp'}")
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, one_file: Path, bare: tuple[str, ...]) -> Iterator[Daemon]:
+    """A daemon that runs from the file, with a plugin dropped in."""
+    directory = tmp_path_factory.mktemp("served")
+    plugins = directory / "plugins" / "storage_plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "forgetful.py").write_text(_PLUGIN)
+    config = {
+        "stores": {
+            "main": {"plugin": "filesystem", "path": directory / "store"},
+            "other": {"plugin": "forgetful"},
+        },
+        "collections": {
+            "mode": "map",
+            "map": {"disk": {"directory": "disk"}, "memory": {"directory": "memory", "store": "other"}},
+        },
+        "plugins": {"path": [directory / "plugins"]},
+    }
+    daemon = Daemon(directory, config, wrapper=bare, command=(_PYTHON, one_file, "serve")).start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("coll", ["disk", "memory"])
+@pytest.mark.parametrize("name", _ORIGINALS)
+@pytest_twisted.ensureDeferred
+async def test_the_file_stores_shows_and_deletes(daemon: Daemon, name: str, coll: str) -> None:
+    client = Client(daemon.url, KEY)
+    content = _ORIGINALS[name]()
+    await client.store(name, content, coll=coll)
+    assert (await client.original(name, coll=coll)).body == content
+
+    thumbnail = await client.thumbnail(name, 50, coll=coll)
+    assert thumbnail.status == 200, daemon.log()
+    with Image.open(io.BytesIO(thumbnail.body)) as image:
+        assert max(image.size) == 50
+    assert (await client.metadata(name, coll=coll)).status == 200
+
+    assert (await client.delete(name, coll=coll)).body == b"Ok."
+    assert (await client.original(name, coll=coll)).status == 404
+    assert (await client.thumbnail(name, 50, coll=coll)).status == 404
+
+
+@pytest.mark.slow
+def test_its_workers_are_confined_and_find_what_they_need(daemon: Daemon) -> None:
+    assert "This machine lacks" not in daemon.log()
+    assert "worker ended" not in daemon.log().lower()
+
+
+@pytest.mark.slow
+def test_the_file_has_the_other_commands(one_file: Path, bare: tuple[str, ...], tmp_path: Path) -> None:
+    def run(*arguments: str) -> str:
+        command = [*bare, _PYTHON, one_file, *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    assert __version__ in run("--version")
+    run("init", "--yes", "--path", str(tmp_path / "attachments"))
+    assert re.fullmatch(r"[0-9a-f]{32}:[0-9]+\n", run("token", "a.jpg", "--config", "was.toml"))
+    assert "sftp" in run("config", "check", "--config", "was.toml")
+
+
+@pytest.mark.slow
+def test_the_source_distribution_is_whole(one_file: Path, tmp_path: Path) -> None:
+    (archive,) = one_file.parent.glob("*.tar.gz")
+    subprocess.run(["tar", "-xzf", archive, "-C", tmp_path, "--strip-components=1"], check=True)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    missing = [file for file in tracked.splitlines() if not (tmp_path / file).exists()]
+    assert missing == [".gitignore"]
+
+
+@pytest.mark.slow
+def test_the_wheel_installs_into_an_empty_environment(one_file: Path, tmp_path: Path) -> None:
+    (wheel,) = one_file.parent.glob("*.whl")
+    subprocess.run([_PYTHON, "-m", "venv", tmp_path / "venv"], check=True)
+    binaries = tmp_path / "venv" / "bin"
+    subprocess.run([binaries / "pip", "install", "--quiet", wheel], check=True)
+    (site,) = (tmp_path / "venv" / "lib").glob("*/site-packages")
+    # Plugin directories of others are of the same names.
+    assert not (site / "twisted" / "plugins" / "was_daemon_plugin" / "__init__.py").exists()
+    assert (site / "twisted" / "plugins" / "was_daemon_plugin.py").exists()
+    assert {file.stem for file in (site / "storage_plugins").glob("*.py")} >= {"filesystem", "sftp", "webdav"}
+    usage = subprocess.run([binaries / "twistd", "--help"], check=True, capture_output=True, text=True).stdout
+    assert re.search(r"^ +was +An asset server", usage, re.M)
+    metadata = next(site.glob("was_daemon-*.dist-info")) / "METADATA"
+    assert metadata.parent.name == f"was_daemon-{__version__}.dist-info"
+    assert "Description-Content-Type: text/markdown" in metadata.read_text("utf-8")
+
+
+def test_the_file_says_which_python_it_needs(tmp_path: Path) -> None:
+    preamble = tmp_path / "preamble.py"
+    source = (ROOT / "etc" / "dist" / "preamble.py").read_text("utf-8")
+    preamble.write_text(f"PYTHONS = '2.6 2.7'\n{source}")
+    finished = subprocess.run([sys.executable, preamble], capture_output=True, text=True)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("This file is for Python 2.6 2.7; this is 3.")
+
+    preamble.write_text(f"PYTHONS = '2.7 {sys.version_info[0]}.{sys.version_info[1]}'\n{source}")
+    subprocess.run([sys.executable, preamble], check=True)
+
+
+def test_the_version_is_in_one_place() -> None:
+    tracked = subprocess.run(
+        ["git", "grep", "-lF", f'"{__version__}"', "--", "*.py", "*.toml", "*.sh", "Makefile"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert tracked.split() == ["was_daemon/__init__.py"]

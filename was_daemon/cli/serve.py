@@ -1,0 +1,27 @@
+"""`was-daemon serve`: the daemon, where there is no `twistd` to call, as with the one file that `make dist` builds."""
+
+from pathlib import Path
+
+import click
+
+from was_daemon.cli.options import epilog
+
+
+@click.command(epilog=epilog("was-daemon serve --config was.toml"))
+@click.option(
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration; without one, a store in ./attachments on port 8080.",
+)
+def serve(config: Path | None) -> None:
+    """Run the daemon in the foreground, like `twistd --nodaemon was`, and log to the standard output."""
+    from twisted.python.usage import UsageError
+    from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # public, yet not in __all__
+
+    options = ServerOptions()
+    try:
+        options.parseOptions(["--nodaemon", "--pidfile=", "was", *(["--config", str(config)] if config else [])])
+    except UsageError as error:
+        raise click.ClickException(str(error)) from None
+    runApp(options)
