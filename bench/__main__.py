@@ -13,6 +13,7 @@ from bench.deletes import deletes
 from bench.files import files
 from bench.gallery import gallery
 from bench.idle import idle
+from bench.nginx import nginx
 from bench.photos import photos
 from bench.report import Figure, report
 from bench.sftp import sftp
@@ -21,6 +22,7 @@ from bench.webdav import webdav
 
 _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "walls": lambda directory: deferToThread(walls, directory),
+    "nginx": lambda directory: deferToThread(nginx, directory),
     "files": lambda directory: deferToThread(files, directory),
     "gallery": lambda directory: deferToThread(gallery, directory),
     "photos": lambda directory: deferToThread(photos, directory),
