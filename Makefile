@@ -3,7 +3,7 @@ VENV = .venv
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do $$python -c '' 2>/dev/null && echo $$python; done)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
 
-.PHONY: install run test test-slow lint bench dist clean
+.PHONY: install run test test-slow lint bench docs dist clean
 
 install: $(VENV)/installed
 
@@ -35,6 +35,9 @@ lint: install
 bench: install
 	sh tests/install-tools.sh curl imagemagick libvips-tools wrk
 	$(VENV)/bin/python -m bench
+
+docs: install
+	$(VENV)/bin/mkdocs build --strict
 
 # PYTHONS are those that the one file is to run on, as many as this machine has.
 dist: install
