@@ -87,15 +87,16 @@ def age(daemon: Daemon, name: str, seconds: int = 10) -> None:
         os.utime(path, (then, then))
 
 
+@pytest.fixture(scope="module")
+def plain(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxSite]:
+    """nginx that asks the daemon for everything."""
+    site = NginxSite(tmp_path_factory.mktemp("plain"), daemon).start()
+    yield site
+    site.stop()
+
+
 class TestSiteAsShipped(ClientsContract, EveryResponseContract, DownloadContract, StaticContract, NamesContract):
     """What does not depend on how connections, hosts and broken uploads are dealt with, which is nginx's business."""
-
-    @pytest.fixture(scope="class")
-    def plain(self, daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxSite]:
-        """nginx that asks the daemon for everything."""
-        site = NginxSite(tmp_path_factory.mktemp("plain"), daemon).start()
-        yield site
-        site.stop()
 
     @pytest.fixture
     def client(self, plain: NginxSite) -> Client:
