@@ -305,7 +305,8 @@ async def test_any_number_of_collections_needs_a_limited_number_of_threads(store
         for number in range(300):
             with pytest.raises(AssetNotFound):
                 await store.stat(original("a.jpg", f"Fish{number}"))
-        assert threads() - before <= 65
+        # Two each: one to answer, one to look where the directory is.
+        assert threads() - before <= 2 * 65
 
 
 @pytest_twisted.ensureDeferred

@@ -9,17 +9,15 @@ machine, symbolic links, kernels and sandboxes that do not know these calls.
 import ctypes
 import errno
 import os
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 
-import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from was_daemon.errors import AssetError, AssetNotFound
 from was_daemon.stores.disk import DiskThreads
 
 _SECONDS = 1.0
-"""How long a directory is taken for the one that its path leads to."""
+"""How long a directory is held, and taken for the one that its path leads to."""
 
 _MOST_DIRECTORIES = 256
 _OPENAT2 = 437
@@ -43,17 +41,12 @@ _FOR_READING = _How(os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 
 _FOR_STATUS = _How(os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW, 0, _RESOLVE)
 
 
-@attrs.frozen
-class _Directory:
-    fd: int
-    until: float
-
-
 class CachedFiles:
     """The files below some directories, as far as they are in memory."""
 
     def __init__(self) -> None:
-        self._directories: OrderedDict[str, _Directory] = OrderedDict()
+        self._directories: dict[str, int] = {}
+        self._expiries: dict[str, IDelayedCall] = {}
         self._learning: set[str] = set()
         self._closed = False
 
@@ -76,10 +69,10 @@ class CachedFiles:
 
     def _open(self, threads: Callable[[], DiskThreads], directory: str, path: str, how: _How) -> int | None:
         known = self._directories.get(directory)
-        if known is None or known.until < time.monotonic():
+        if known is None:
             self._learn(threads, directory)
             return None
-        fd: int = _libc.syscall(_OPENAT2, known.fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        fd: int = _libc.syscall(_OPENAT2, known, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
         if fd >= 0:
             return fd
         if ctypes.get_errno() in _ABSENT:
@@ -88,7 +81,7 @@ class CachedFiles:
 
     def _learn(self, threads: Callable[[], DiskThreads], directory: str) -> None:
         """Have a thread look where `directory` is now; meanwhile others do what is to be done there."""
-        if directory in self._learning:
+        if directory in self._learning or len(self._directories) >= _MOST_DIRECTORIES:
             return
         self._learning.add(directory)
         looking = threads().run(_open_local, directory)
@@ -97,17 +90,22 @@ class CachedFiles:
         looking.addBoth(lambda _: self._learning.discard(directory))
 
     def _remember(self, directory: str, fd: int | None) -> None:
-        self._forget(directory)
+        from twisted.internet import reactor
+
         if fd is None:
             return
-        self._directories[directory] = _Directory(fd, time.monotonic() + _SECONDS)
-        if self._closed or len(self._directories) > _MOST_DIRECTORIES:
-            self._forget(next(iter(self._directories)))
+        if self._closed:
+            os.close(fd)
+            return
+        self._directories[directory] = fd
+        # Not longer: a disk of which a directory is open cannot be unmounted.
+        self._expiries[directory] = IReactorTime(reactor).callLater(_SECONDS, self._forget, directory)
 
     def _forget(self, directory: str) -> None:
-        known = self._directories.pop(directory, None)
-        if known:
-            os.close(known.fd)
+        os.close(self._directories.pop(directory))
+        expiry = self._expiries.pop(directory)
+        if expiry.active():
+            expiry.cancel()
 
     def close(self) -> None:
         """Let go of the directories."""

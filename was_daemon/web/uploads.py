@@ -32,7 +32,7 @@ _WRITTEN_AT_ONCE = 1 << 19
 _CHECKED_EACH = 16 << 20
 """Bytes of a file after which the free space is looked at again: others write there, too."""
 
-_CODECS = re.compile(r"utf-(8|16|32)|ascii|(iso8859-|cp125|mac-).+")
+_CODECS = re.compile(r"utf-.+|ascii|(iso8859-|cp125|mac-).+")
 
 _Event: TypeAlias = MultipartSegment | bytes | bytearray | None
 
