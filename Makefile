@@ -1,5 +1,7 @@
 PYTHON ?= python3
 VENV = .venv
+# Most tests wait for servers rather than for the processor.
+WORKERS = 4
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do $$python -c '' 2>/dev/null && echo $$python; done)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
 
@@ -21,11 +23,11 @@ run: install
 
 test: install
 	sh tests/install-tools.sh
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
 	sh tests/install-tools.sh
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m slow
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install
 	$(VENV)/bin/ruff check

@@ -35,6 +35,9 @@ T = TypeVar("T")
 _READ_AT_ONCE = 1 << 16
 """Files up to this size are read when they are opened: thumbnails need one visit to a thread at most, not two."""
 
+_CACHED_AT_ONCE = 1 << 17
+"""Bytes taken from memory at a time: each of a thousand clients that read slowly holds as much."""
+
 _LISTED_AT_ONCE = 1000
 _MOST_COLLECTIONS = 64
 """How many collections have threads of their own at a time; more share those of the store."""
@@ -79,7 +82,7 @@ class FileReader:
     async def _chunk(self, offset: int, size: int) -> bytes:
         if self._content is not None:
             return self._content[offset : offset + size]
-        cached = read_cached(self._fd, size, offset) if self._open else None
+        cached = read_cached(self._fd, min(size, _CACHED_AT_ONCE), offset) if self._open else None
         return await self._threads().run(self._read_at, offset, size) if cached is None else cached
 
     def _read_at(self, offset: int, size: int) -> bytes:

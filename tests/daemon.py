@@ -203,14 +203,18 @@ class Daemon:
         raise LookupError(field)
 
     def open_files(self) -> list[str]:
-        """The paths of the files in the store that the daemon has open, but for the one that says that it is there."""
+        """The paths of the files in the store that the daemon has open, but for the one that says that it is there.
+
+        Directories are held for a second.
+        """
         paths = []
         for link in Path(f"/proc/{self.pid}/fd").iterdir():
             try:
                 paths.append(str(link.readlink()))
             except FileNotFoundError:
                 continue
-        return [path for path in paths if path.startswith(f"{self.store}/") and "/.daemons/" not in path]
+        files = [path for path in paths if path.startswith(f"{self.store}/") and not Path(path).is_dir()]
+        return [path for path in files if "/.daemons/" not in path]
 
 
 def _session(leader: int) -> list[int]:

@@ -68,7 +68,7 @@ def reached_from(module: str) -> set[str]:
         ("was_daemon.redaction", ()),
         ("was_daemon.secret_files", ()),
         ("was_daemon.structure", ("was_daemon.secret_files",)),
-        ("was_daemon.locks", ("was_daemon.redaction",)),
+        ("was_daemon.locks", ("was_daemon.errors", "was_daemon.redaction")),
         ("was_daemon.interfaces", ("was_daemon.keys", "was_daemon.errors")),
         ("was_daemon.collections", ("was_daemon.interfaces", "was_daemon.keys", "was_daemon.errors")),
     ],

@@ -121,6 +121,7 @@ def failing_daemon(daemon: Daemon) -> Iterator[Daemon]:
     failing.stop()
 
 
+@pytest.mark.slow
 class TestMemory(HTTPContract):
     @pytest.fixture
     def client(self, daemon: Daemon) -> Client:
@@ -166,6 +167,17 @@ class TestMistakes:
         options()
         """
 
+    NAMELESS = """
+        from zope.interface import implementer
+
+        from was_daemon.interfaces import IAssetStorePlugin
+
+        @implementer(IAssetStorePlugin)
+        class Plugin: pass
+
+        plugin = Plugin()
+        """
+
     @pytest.fixture
     def plugins(self, tmp_path: Path) -> Path:
         plugins = tmp_path / "plugins" / "storage_plugins"
@@ -173,6 +185,10 @@ class TestMistakes:
         (plugins / "missing_library.py").write_text(dedent(self.BROKEN))
         (plugins / "misspelt.py").write_text("import attrs\n\ndef create(:\n")
         (plugins / "webdav.py").write_text(_MEMORY)
+        (plugins / "leaving.py").write_text("import sys\n\nsys.exit(3)\n")
+        (plugins / "nameless.py").write_text(dedent(self.NAMELESS))
+        for name in ("memory", "memory_copy"):
+            (plugins / f"{name}.py").write_text(_MEMORY)
         return plugins
 
     @pytest.mark.parametrize("debug", [False, True])
@@ -191,8 +207,11 @@ class TestMistakes:
             "missing_library": "ModuleNotFoundError: No module named 'the_dams_own_library' (line 5)",
             "misspelt": "SyntaxError: invalid syntax (line 3)",
             "webdav": "has the same name",
+            "leaving": "SystemExit: 3 (line 3)",
+            "memory_copy": 'another file has a plugin called "memory", too',
         }.items():
             lines = [line for line in daemon.log().splitlines() if f"{name}.py is left out" in line]
             assert lines, name
             assert all(line.endswith(reason) for line in lines), lines
+        assert "nameless.py: a plugin without a name is left out" in daemon.log()
         assert ("Traceback" in daemon.log()) == debug

@@ -95,6 +95,7 @@ def plain(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     site.stop()
 
 
+@pytest.mark.slow
 class TestSiteAsShipped(ClientsContract, EveryResponseContract, DownloadContract, StaticContract, NamesContract):
     """What does not depend on how connections, hosts and broken uploads are dealt with, which is nginx's business."""
 
@@ -103,6 +104,7 @@ class TestSiteAsShipped(ClientsContract, EveryResponseContract, DownloadContract
         return Client(plain.url, KEY)
 
 
+@pytest.mark.slow
 class TestSiteWithThumbnails(ThumbnailContract, DeleteContract):
     """What thumbnails have to do with; not conditional requests, as ETags of nginx and the daemon differ."""
 

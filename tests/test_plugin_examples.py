@@ -236,6 +236,7 @@ async def test_the_dam_is_used_through_a_daemon(run_daemon: RunDaemon, make_stor
     assert [key for kind in Kind for key in await collect(store.list("", kind))] == []
 
 
+@pytest.mark.slow
 class TestOverHTTP(HTTPContract):
     @pytest.fixture(scope="class")
     @classmethod

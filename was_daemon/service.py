@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 from pathlib import Path
 
 from twisted.application.service import IService
@@ -29,6 +30,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
+        # Whoever asks for a reload before there is anything to reload must not end the daemon.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         path = self["config"]
         self.source = Source(Path(path) if path else None, os.environ)
         try:

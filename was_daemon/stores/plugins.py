@@ -47,12 +47,29 @@ class _Plugins(Mapping[str, IAssetStorePlugin]):
                 if directory == own:
                     self._waiting[module.name] = file
                 else:
-                    self._found |= self._plugins_in(file)
+                    self._add(file)
+
+    def _add(self, file: Path) -> None:
+        """Take the plugins of a file that was dropped in."""
+        for name, plugin in self._plugins_in(file).items():
+            if name in self._found:
+                _log.critical(
+                    '{path} is left out: another file has a plugin called "{name}", too', path=str(file), name=name
+                )
+            else:
+                self._found[name] = plugin
 
     def _plugins_in(self, file: Path) -> dict[str, IAssetStorePlugin]:
         module = _load(file, self._debug)
-        values = vars(module).values() if module else ()
-        return {value.name: value for value in values if IAssetStorePlugin.providedBy(value)}
+        plugins = {}
+        for value in vars(module).values() if module else ():
+            if not IAssetStorePlugin.providedBy(value):
+                continue
+            if not isinstance(getattr(value, "name", None), str):
+                _log.critical("{path}: a plugin without a name is left out", path=str(file))
+            else:
+                plugins[value.name] = value
+        return plugins
 
     def _import(self, names: Iterable[str]) -> None:
         for name in names:
@@ -82,7 +99,7 @@ def _load(file: Path, debug: bool) -> ModuleType | None:
     path = str(file)
     try:
         loaded = import_module(f"{storage_plugins.__name__}.{file.stem}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Critical lines are printed at once: the log may not have begun when the configuration is read.
         _log.critical("{path} is left out, it cannot be imported: {reason}", path=path, reason=_reason(error, path))
         if debug:
@@ -94,7 +111,7 @@ def _load(file: Path, debug: bool) -> ModuleType | None:
     return loaded
 
 
-def _reason(error: Exception, path: str) -> str:
+def _reason(error: BaseException, path: str) -> str:
     """The error in a line, and the place in the file where it came from."""
     text = " ".join(traceback.format_exception_only(error)[-1].split())
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]

@@ -4,11 +4,15 @@ Specify 7 sends the file before the token (contract, section 1): until then an u
 together get a part of the disk and of the daemon's attention, and one client at most half of it.
 """
 
-from collections import Counter
+import time
+from collections.abc import Callable
 
 import attrs
 
 from was_daemon.errors import Overloaded
+
+_UNDISTURBED_SECONDS = 10.0
+"""How long an upload may take its place in any case."""
 
 
 @attrs.frozen
@@ -23,20 +27,37 @@ class UploadLimits:
 
 
 class Admission:
-    """The uploads whose token has not arrived."""
+    """The uploads whose token has not arrived.
+
+    When there is no room for another, the slowest of those that have had some time gives way: whoever takes places
+    without using them is the first to lose them.
+    """
 
     def __init__(self, limits: UploadLimits) -> None:
         self.limits = limits
         self._size = 0
-        self._clients: Counter[str] = Counter()
+        self._pending: set[Permit] = set()
 
-    def enter(self, client: str) -> "Permit":
-        """Let in an upload of `client`; raises `Overloaded`."""
+    def enter(self, client: str, give_up: Callable[[], None]) -> "Permit":
+        """Let in an upload of `client`, which `give_up` ends; raises `Overloaded`."""
         most = self.limits.pending
-        if self._clients.total() >= most or self._clients[client] >= max(1, most // 2):
+        own = {permit for permit in self._pending if permit.client == client}
+        if len(own) >= max(1, most // 2):
+            self._displace(own)
+        elif len(self._pending) >= most:
+            self._displace(self._pending)
+        permit = Permit(self, client, give_up)
+        self._pending.add(permit)
+        return permit
+
+    def _displace(self, pending: "set[Permit]") -> None:
+        now = time.monotonic()
+        slow = [permit for permit in pending if now - permit.begin > _UNDISTURBED_SECONDS]
+        if not slow:
             raise Overloaded("too many uploads are under way")
-        self._clients[client] += 1
-        return Permit(self, client)
+        slowest = min(slow, key=lambda permit: permit.size / (now - permit.begin))
+        slowest.release()
+        slowest.give_up()
 
     def grow(self, size: int) -> None:
         """Count `size` more bytes on the disk; raises `Overloaded`."""
@@ -44,28 +65,32 @@ class Admission:
             raise Overloaded("too much is being uploaded")
         self._size += size
 
-    def leave(self, client: str, size: int) -> None:
-        """Count an upload of `client` and its `size` bytes no more."""
-        self._size -= size
-        self._clients -= Counter({client: 1})
+    def leave(self, permit: "Permit") -> None:
+        """Count an upload no more."""
+        self._pending.discard(permit)
+        self._size -= permit.size
 
 
 class Permit:
-    """One upload that was let in, until `release`."""
+    """One upload that was let in, until `release`. `size` counts its bytes; `begin` is on the monotonic clock."""
 
-    def __init__(self, admission: Admission, client: str) -> None:
+    def __init__(self, admission: Admission, client: str, give_up: Callable[[], None]) -> None:
+        self.client = client
+        self.give_up = give_up
+        self.size = 0
+        self.begin = time.monotonic()
         self._admission = admission
-        self._client = client
-        self._size = 0
         self._released = False
 
     def grow(self, size: int) -> None:
         """Count `size` more bytes; raises `Overloaded`."""
+        if self._released:
+            raise Overloaded("too many uploads are under way")
         self._admission.grow(size)
-        self._size += size
+        self.size += size
 
     def release(self) -> None:
         """The upload has shown its token, or is over; a second call does nothing."""
         if not self._released:
             self._released = True
-            self._admission.leave(self._client, self._size)
+            self._admission.leave(self)

@@ -45,6 +45,7 @@ class AssetRequest(Request):
     def __init__(self, channel: "AssetChannel", *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
         self.limits = channel.site.limits
+        self.give_up = channel.give_up
         self.body = Body(channel, self.limits)
         self.id = b""
         self.proxies = channel.site.proxies
@@ -234,6 +235,10 @@ class AssetChannel(HTTPChannel):
             self._refuse(b"408 Request Timeout", b"the request took too long to arrive")
         else:
             self.loseConnection()
+
+    def give_up(self) -> None:
+        """There is no place any more for the request that is arriving."""
+        self._refuse(b"503 Service Unavailable\r\nRetry-After: 5", b"too many uploads are under way")
 
     def loseConnection(self) -> None:
         """Close the connection as soon as the client has what was sent, and some time later in any case."""

@@ -161,14 +161,13 @@ class Upload:
         declared = int(request.getHeader("Content-Length") or 0)
         if declared > self._limits.max_size + _MAX_FORM_BYTES:
             raise UploadTooLarge("the upload is too large")
-        client = self._access.client(request)
         async with aclosing(_events(request)) as events:
             async for event in events:
                 was_in_file = self._fields.in_file
                 self._fields.feed(event)
                 if isinstance(event, MultipartSegment):
                     if self._fields.in_file:
-                        await self._begin_file(client, declared)
+                        await self._begin_file(request, declared)
                 elif was_in_file and event is not None:
                     await self._append(bytes(event))
         await self._flush()
@@ -211,7 +210,7 @@ class Upload:
         self._access.require_token(name, fields.get("token"))
         return self._access.original(fields.get("coll"), name) if complete or "coll" in fields else None
 
-    async def _begin_file(self, client: str, declared: int) -> None:
+    async def _begin_file(self, request: AssetRequest, declared: int) -> None:
         """Make room for the file, of an upload of `declared` bytes in all; 0 when the client did not say."""
         if self._has_file:
             raise BadRequest("the form has more than one file")
@@ -220,7 +219,7 @@ class Upload:
         if self._is_thumbnail():
             return
         if not self._fields.values.keys() >= {"store", "token"}:
-            self._permit = self._admission.enter(client)
+            self._permit = self._admission.enter(self._access.client(request), request.give_up)
         self._staged = await self._assets.stage(key)
         await self._check_space(declared)
 
