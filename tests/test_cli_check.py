@@ -64,6 +64,7 @@ def test_our_daemon_passes_every_check_and_keeps_nothing(filesystem_daemon: Daem
     assert files_below(filesystem_daemon.store) == before
 
 
+@pytest.mark.slow
 def test_collections_are_tried_by_name(run_daemon: RunDaemon) -> None:
     with collections_daemon(run_daemon) as daemon:
         finished = check(daemon.url, "--coll", "KUFish", "--coll", "Käfer", "--json", key=KEY)
@@ -80,6 +81,7 @@ def test_a_server_with_collections_is_not_blamed_when_none_is_named(run_daemon: 
     assert "skipped  thumbnails go with their original: as this failed: Specify 7 uploads" in finished.stdout
 
 
+@pytest.mark.slow
 def test_a_daemon_that_wants_tokens_to_read_differs_from_what_portals_need(run_daemon: RunDaemon) -> None:
     daemon = run_daemon({"server": {"require_token_for_get": True, "static_access": False}})
     finished = check(daemon.url, "--json", key=KEY)
@@ -88,6 +90,7 @@ def test_a_daemon_that_wants_tokens_to_read_differs_from_what_portals_need(run_d
     assert different == {"download-portal": "differs", "static": "skipped", "collection-unknown": "skipped"}
 
 
+@pytest.mark.slow
 def test_a_daemon_without_a_key_is_checked_without(run_daemon: RunDaemon) -> None:
     daemon = run_daemon({"server": {"key": None, "insecure_no_key": True}})
     finished = check(daemon.url, "--no-key", "--json", key="")

@@ -101,6 +101,7 @@ def test_an_interrupted_command_is_started_again_and_makes_the_rest(tmp_path: Pa
     assert counts(thumbnails("warm", config, "--scale", "100")) == {"made": 10 - done, "there": done}
 
 
+@pytest.mark.slow
 def test_remote_originals_are_fetched_and_their_thumbnails_stored(tmp_path: Path) -> None:
     far_end = make_far_end("sftp", tmp_path / "far")
     far_end.start()

@@ -53,6 +53,7 @@ def instruction(name: str) -> list[str]:
     return list(json.loads(argument)) if argument.startswith("[") else [argument]
 
 
+@pytest.mark.slow
 def test_the_command_does_in_a_container_what_the_official_image_did(tmp_path: Path) -> None:
     unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True).returncode:

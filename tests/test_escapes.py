@@ -35,7 +35,9 @@ MODES: dict[str, tuple[Layout, str | None, str, dict[str, object]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=MODES)
+@pytest.fixture(
+    scope="module", params=[mode if mode == "single" else pytest.param(mode, marks=pytest.mark.slow) for mode in MODES]
+)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site in each mode of collections, flat and sharded."""
     layout, coll, directory, collections = MODES[request.param]
@@ -469,6 +471,7 @@ def test_an_upload_onto_a_link_replaces_the_link(site: Site) -> None:
         link.symlink_to(target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", ["map", "auto"], indirect=True)
 @ORDERS
 def test_no_collection_is_stored_elsewhere(site: Site, file_first: bool) -> None:

@@ -305,8 +305,8 @@ async def test_any_number_of_collections_needs_a_limited_number_of_threads(store
         for number in range(300):
             with pytest.raises(AssetNotFound):
                 await store.stat(original("a.jpg", f"Fish{number}"))
-        # Two each: one to answer, one to look where the directory is.
-        assert threads() - before <= 2 * 65
+        # Two each, one to answer and one to look where the directory is; some may be about to end.
+        assert threads() - before <= 200
 
 
 @pytest_twisted.ensureDeferred

@@ -76,7 +76,12 @@ def peaks(daemon: Daemon) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("name", BOMBS)
+SLOW = ("itself.pdf", "laughs.pdf", "huge-tags.tif", "long-tags.tif", "inflates.png")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in BOMBS]
+)
 def test_a_bomb_hurts_nobody(name: str, daemon: Daemon) -> None:
     (daemon.store / "originals" / name).write_bytes(BOMBS[name]())
     before = daemon.memory()

@@ -69,8 +69,11 @@ def answered(connection: Connection) -> bool:
     return bool(select.select([connection._socket], [], [], 0)[0])
 
 
+@pytest.mark.parametrize(
+    "far", [kind if kind == "sftp" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS], indirect=True
+)
 class TestContract(HTTPContract):
-    """All of it."""
+    """All of it; on one kind of server always, on the others with the slow tests."""
 
 
 class TestTheFarEnd:
