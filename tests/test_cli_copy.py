@@ -260,6 +260,7 @@ def test_thumbnails_are_copied_when_they_show_what_was_copied(tmp_path: Path, di
     assert counts(copy(disks, "--thumbnails").report) == {"there": 3, "differs": 1, "skipped": 3}
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_whatever_the_size_of_a_file(tmp_path: Path, disks: Path) -> None:
     with (fill(tmp_path / "a", {}) / "large.bin").open("wb") as file:
         file.truncate(400 << 20)

@@ -85,6 +85,7 @@ async def test_the_daemon_serves_what_was_made_beside_it(run_daemon: RunDaemon) 
     assert not daemon.workers()
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_is_started_again_and_makes_the_rest(tmp_path: Path, config: Path) -> None:
     store = tmp_path / "store"
     fill(store, "originals", {f"{number:02}.jpg": jpeg() for number in range(10)})
