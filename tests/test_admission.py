@@ -25,7 +25,7 @@ class Uploads:
     """Four places, and who was told to give one up."""
 
     def __init__(self) -> None:
-        self.admission = Admission(UploadLimits(pending=4, pending_size=1000))
+        self.admission = Admission(UploadLimits(max_size=1000, pending=4, pending_size=1000, min_free=0))
         self.given_up: list[str] = []
 
     def enter(self, client: str, name: str = "") -> Permit:

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from was_daemon.cli.main import main
-from was_daemon.config import Settings, load
+from was_daemon.config import load
+from was_daemon.settings import Settings
 
 SAMPLE = """
 # The names are the official server's.

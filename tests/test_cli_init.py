@@ -14,8 +14,9 @@ from tests.daemon import BIN, Daemon, clean_environment, eventually, free_port
 from tests.davservers import NGINX, require
 from tests.tls import self_signed
 from was_daemon.cli.main import main
-from was_daemon.config import Settings, load
+from was_daemon.config import load
 from was_daemon.keys import Layout
+from was_daemon.settings import Settings
 
 DIRECTORY = Path("/srv/attachments")
 

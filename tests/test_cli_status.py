@@ -13,7 +13,7 @@ from tests.daemon import KEY, free_port
 from tests.images import jpeg
 from was_daemon import __version__
 from was_daemon.cli.answering import addresses
-from was_daemon.config import ServerSettings
+from was_daemon.settings import ServerSettings
 
 
 def test_a_daemon_that_is_well_is_told_with_its_version_and_stores(run_daemon: RunDaemon) -> None:

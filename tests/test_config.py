@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import storage_plugins
-from was_daemon.config import ConfigError, Settings, load
+from was_daemon.config import ConfigError, load
 from was_daemon.keys import Layout
+from was_daemon.settings import Settings
 from was_daemon.stores.plugins import find_plugins
 
 SECRET = "correct horse battery staple"

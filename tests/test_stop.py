@@ -20,6 +20,7 @@ from tests.daemon import KEY, Daemon, eventually
 from tests.gated import CLOSED, Gate
 from tests.images import photograph
 from tests.processes import paused
+from was_daemon.web.limits import ConnectionLimits
 from was_daemon.web.protocol import AssetSite
 
 SIZE = 8 << 20
@@ -140,7 +141,7 @@ class Leaf(Resource):
 
 
 def test_who_has_just_connected_is_still_answered() -> None:
-    site = AssetSite(Leaf())
+    site = AssetSite(Leaf(), ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024))
     new, unused = StringTransport(), StringTransport()
     channels = [site.buildProtocol(None), site.buildProtocol(None)]
     for channel, transport in zip(channels, (new, unused), strict=True):

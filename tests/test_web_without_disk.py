@@ -28,6 +28,7 @@ from was_daemon.testing.streams import chunked, deferred, payload, read_asset
 from was_daemon.web.access import Access
 from was_daemon.web.admission import UploadLimits
 from was_daemon.web.app import AssetServer
+from was_daemon.web.limits import ConnectionLimits
 from was_daemon.web.protocol import AssetSite
 
 KEY = "test attachment key"
@@ -168,8 +169,10 @@ async def client(assets: MemoryAssets) -> AsyncIterator[Client]:
         public_url=None,
         trusted_proxies=[],
     )
-    server = AssetServer(assets, access, UploadLimits(max_size=MAX_UPLOAD), max_scale=4096)
-    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource()))
+    uploads = UploadLimits(MAX_UPLOAD, pending=8, pending_size=8 * MAX_UPLOAD, min_free=0)
+    limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
+    server = AssetServer(assets, access, uploads, max_scale=4096)
+    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
     pool = HTTPConnectionPool(reactor)
     yield Client(port.getHost().port, pool)
     await pool.closeCachedConnections()

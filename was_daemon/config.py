@@ -3,10 +3,8 @@
 import os
 import re
 import secrets
-import tempfile
 import tomllib
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,25 +15,30 @@ from twisted.internet.endpoints import serverFromString
 from was_daemon.errors import BadName
 from was_daemon.interfaces import IAssetStorePlugin
 from was_daemon.keys import check_directory
-from was_daemon.secret_files import SecretFile, check_permissions
+from was_daemon.secret_files import check_permissions
+from was_daemon.settings import (
+    PORT,
+    ChecksumSettings,
+    CollectionsSettings,
+    LimitSettings,
+    LogSettings,
+    PluginSettings,
+    ServerSettings,
+    Settings,
+    SpoolSettings,
+    StoreSettings,
+    ThumbnailSettings,
+)
 from was_daemon.stores.plugins import find_plugins
-from was_daemon.structure import Mistakes, Paths, Size, secret_keys, structure
-
-Network = IPv4Network | IPv6Network
+from was_daemon.structure import Mistakes, Paths, secret_keys, structure
 
 TCP_PORT = re.compile(r"(?:tcp6?|ssl):(?:port=)?([0-9]+)")
 """An endpoint description that names a port."""
 
 _HOSTNAME = re.compile(r"[\w.:%~-]+")
-_PORT = 8080
 _LAST_PORT = 65535
 _KEY_BYTES = 24
-_MAX_UPLOAD = Size(4 << 30)
-_WORKER_MEMORY = Size(1 << 30)
 _LEAST_MEMORY = 128 << 20
-_SPOOL_SIZE = Size(2 << 30)
-_MIN_RATE = Size(1 << 10)
-_MIN_FREE = Size(256 << 20)
 
 
 class ConfigError(Exception):
@@ -44,131 +47,6 @@ class ConfigError(Exception):
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
-
-
-@attrs.frozen
-class ServerSettings:
-    """`[server]`."""
-
-    listen: list[str] = attrs.field(factory=lambda: [f"tcp:{_PORT}"])
-    admin_listen: list[str] = attrs.field(factory=list)
-    public_url: str | None = None
-    key: str | None = attrs.field(default=None, repr=False)
-    key_file: SecretFile | None = None
-    insecure_no_key: bool = False
-    token_window: int = 150
-    require_token_for_get: bool = False
-    static_access: bool = True
-    overwrite: bool = True
-    max_upload: Size = _MAX_UPLOAD
-    trusted_proxies: list[Network] = attrs.field(factory=list)
-    shutdown_grace: float = 30.0
-
-
-@attrs.frozen
-class LimitSettings:
-    """`[limits]`."""
-
-    connections_per_address: int = 256
-    header_timeout: float = 20.0
-    idle_timeout: float = 60.0
-    min_rate: Size = _MIN_RATE
-    pending_uploads: int = 128
-    pending_size: Size | None = None
-    min_free: Size = _MIN_FREE
-
-
-@attrs.frozen
-class CollectionSettings:
-    """`[collections] map.NAME`."""
-
-    directory: str
-    store: str | None = None
-
-
-@attrs.frozen
-class CollectionsSettings:
-    """`[collections]`."""
-
-    mode: str = "single"
-    store: str | None = None
-    map: dict[str, CollectionSettings] = attrs.field(factory=dict)
-
-
-@attrs.frozen
-class ThumbnailSettings:
-    """`[thumbnails]`."""
-
-    store: str | None = None
-    workers: int = attrs.field(factory=lambda: len(os.sched_getaffinity(0)))
-    max_scale: int = 4096
-    max_pixels: int = 500_000_000
-    memory: Size = _WORKER_MEMORY
-    timeout: float = 30.0
-    queue: int = 1000
-    max_size: Size | None = None
-    warm: list[int] = attrs.field(factory=list)
-
-
-@attrs.frozen
-class SpoolSettings:
-    """`[spool]`."""
-
-    path: Path = attrs.field(factory=lambda: _default_spool(os.environ))
-    max_size: Size = _SPOOL_SIZE
-
-
-@attrs.frozen
-class LogSettings:
-    """`[log]`."""
-
-    format: str = "text"
-
-
-@attrs.frozen
-class ChecksumSettings:
-    """`[checksums]`."""
-
-    path: Path | None = None
-
-
-@attrs.frozen
-class PluginSettings:
-    """`[plugins]`."""
-
-    path: list[Path] = attrs.field(factory=list)
-
-
-@attrs.frozen
-class StoreSettings:
-    """`[stores.NAME]`: the plugin, an instance of its options class, and what every store's table may say."""
-
-    plugin: IAssetStorePlugin
-    options: Any
-    redirect: bool
-
-
-@attrs.frozen
-class Settings:
-    """Everything.
-
-    `default_store` is the store of what is not assigned to another; `key_source` says where the key is; `plugins` are
-    those that stores could use, by name; `warnings` are what the operator should change.
-    """
-
-    server: ServerSettings
-    limits: LimitSettings
-    stores: Mapping[str, StoreSettings]
-    default_store: str
-    collections: CollectionsSettings
-    thumbnails: ThumbnailSettings
-    spool: SpoolSettings
-    log: LogSettings
-    checksums: ChecksumSettings
-    key_source: str
-    debug: bool
-    plugins: Mapping[str, IAssetStorePlugin]
-    warnings: list[str]
 
 
 _SECTIONS: dict[str, type] = {
@@ -240,12 +118,6 @@ def _make_key(path: Path) -> None:
         return
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
-
-
-def _default_spool(environ: Mapping[str, str]) -> Path:
-    """systemd's cache directory for the service, else one of the user's own among the temporary files."""
-    given = environ.get("CACHE_DIRECTORY")
-    return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{os.geteuid()}"
 
 
 def _is_server_address(url: str) -> bool:
@@ -441,7 +313,7 @@ class _Loader:
         host = self._environ.get("SERVER_NAME")
         if not host:
             return None
-        port = self._environ.get("SERVER_PORT", str(_PORT))
+        port = self._environ.get("SERVER_PORT", str(PORT))
         url = {"80": f"http://{host}", "443": f"https://{host}"}.get(port, f"http://{host}:{port}")
         if not (port.isascii() and port.isdigit()):
             self._mistakes.add("SERVER_PORT", f'expected a port, got "{port}"')

@@ -18,26 +18,42 @@ class Digest:
     sha256: str
 
 
+class Hasher:
+    """The digest of bytes that come one after the other."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._hash.update(data)
+        self._size += len(data)
+
+    @property
+    def digest(self) -> Digest:
+        """Of what has come."""
+        return Digest(self._size, self._hash.hexdigest())
+
+
 class Flow:
     """The bytes of a reader, and the digest of those that have flowed by."""
 
     def __init__(self, reader: IAssetReader) -> None:
         self._reader = reader
-        self._hash = hashlib.sha256()
-        self._size = 0
+        self._hasher = Hasher()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The bytes, in chunks; only once."""
         async with aclosing(self._reader.read()) as chunks:
             async for chunk in chunks:
-                self._hash.update(chunk)
-                self._size += len(chunk)
+                self._hasher.update(chunk)
                 yield chunk
 
     @property
     def digest(self) -> Digest:
         """Of what has flowed by."""
-        return Digest(self._size, self._hash.hexdigest())
+        return self._hasher.digest
 
 
 async def digest_of(store: IAssetStore, key: AssetKey) -> tuple[AssetStat, Digest]:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from was_daemon.assets import Assets
 from was_daemon.checksums import Checksums, Recorder
 from was_daemon.collections import Collections, Place
-from was_daemon.config import ConfigError, Settings, StoreSettings
+from was_daemon.config import ConfigError
 from was_daemon.errors import AssetError
 from was_daemon.health import Health
 from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedirects
@@ -25,6 +25,7 @@ from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics, show
 from was_daemon.overview import Look, look_at
 from was_daemon.recent import RecentTrouble
+from was_daemon.settings import Settings, StoreSettings
 from was_daemon.spool import Spool
 from was_daemon.stores.observed import observed
 from was_daemon.thumbnails.cache import Thumbnails

@@ -19,6 +19,7 @@ from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.metrics import Metrics
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.pool import WorkerPool
+from was_daemon.waiting import Waiters
 
 _FRESH_SECONDS = 10.0
 _PATIENCE_SECONDS = 3.0
@@ -76,7 +77,7 @@ class Health:
     def follow(self, stores: Mapping[str, IAssetStore], pool: WorkerPool, spool: Spool, min_free: int) -> None:
         """Look at these from now on. Less than `min_free` bytes on a local file system are too few."""
         self._stores = {
-            name: self._place(self._stores.get(name), store, partial(_store_free, store))
+            name: self._place(self._stores.get(name), store, partial(look_at_store, store))
             for name, store in stores.items()
         }
         self._spool = self._place(self._spool, spool, partial(_spool_free, spool))
@@ -129,7 +130,7 @@ class _Place:
         self._found = Finding()
         self._fresh_until = 0.0
         self._begun: float | None = None
-        self._waiting: list[Deferred[None]] = []
+        self._waiters = Waiters()
 
     async def look(self) -> Finding:
         """What there is to say, without a look when the last one was a moment ago."""
@@ -142,10 +143,8 @@ class _Place:
         return self._found
 
     async def _wait(self, seconds: float) -> None:
-        waiter: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiter)
         try:
-            await waiter.addTimeout(max(0.0, seconds), self._clock)
+            await self._waiters.add().addTimeout(max(0.0, seconds), self._clock)
         except DeferredTimeout:
             self._found = attrs.evolve(self._found, problem=f"no answer within {_PATIENCE_SECONDS:g} s")
 
@@ -159,16 +158,15 @@ class _Place:
             self._found = Finding("internal error")
         self._begun = None
         self._fresh_until = self._clock.seconds() + _FRESH_SECONDS
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
+        self._waiters.release()
 
 
 async def _nothing() -> int | None:
     return None
 
 
-async def _store_free(store: IAssetStore) -> int | None:
+async def look_at_store(store: IAssetStore) -> int | None:
+    """Check a store; the free bytes on its file system, None when it has none or does not tell. Raises as `check`."""
     await store.check()
     return await _free(await ILocalFiles(store).stage(None)) if ILocalFiles.providedBy(store) else None
 

@@ -13,10 +13,11 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReac
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger, globalLogPublisher
 
-from was_daemon.config import ConfigError, Settings, Source
+from was_daemon.config import ConfigError, Source
 from was_daemon.graph import Graph, build
 from was_daemon.listening import Listening
 from was_daemon.logs import DaemonLog
+from was_daemon.settings import Settings
 from was_daemon.systemd import Notifier
 from was_daemon.web.admin import AdminServer, AdminSite
 from was_daemon.web.log import RequestLog

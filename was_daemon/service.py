@@ -11,10 +11,11 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from was_daemon import __version__
-from was_daemon.config import TCP_PORT, ConfigError, Settings, Source
+from was_daemon.config import TCP_PORT, ConfigError, Source
 from was_daemon.graph import Graph, Lasting, build
 from was_daemon.logs import open_log
 from was_daemon.running import Running
+from was_daemon.settings import Settings
 from was_daemon.thumbnails import sandbox
 
 _log = Logger()

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from was_daemon.config import ServerSettings
+from was_daemon.settings import ServerSettings
 
 _ENDPOINT = re.compile(r"tcp6?:(?:port=)?([0-9]+)")
 _INTERFACE = re.compile(r":interface=((?:\\.|[^:])*)")

@@ -11,8 +11,8 @@ import click
 from was_daemon.cli.options import config_option, epilog, json_option
 
 if TYPE_CHECKING:
-    from was_daemon.config import Settings
     from was_daemon.interfaces import IAssetStorePlugin
+    from was_daemon.settings import Settings
 
 _KEY = Path("attachments/.key")
 """The key that `twistd was` makes when it is started without a configuration."""

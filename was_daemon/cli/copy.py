@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from was_daemon.cli.copying.copier import Copier
     from was_daemon.cli.copying.thumbnails import CurrentThumbnails
     from was_daemon.cli.work import Report
-    from was_daemon.config import Settings
     from was_daemon.interfaces import IAssetStore
     from was_daemon.keys import AssetKey
+    from was_daemon.settings import Settings
 
 _JOURNAL = "copies.sqlite"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from was_daemon.config import Settings
+    from was_daemon.settings import Settings
 
 config_option = click.option(
     "--config",

@@ -7,9 +7,9 @@ import click
 
 if TYPE_CHECKING:
     from was_daemon.collections import Collections, Place
-    from was_daemon.config import Settings
     from was_daemon.interfaces import IAssetStore
     from was_daemon.keys import AssetKey
+    from was_daemon.settings import Settings
 
 collection_option = click.option(
     "--collection",

@@ -11,8 +11,8 @@ from was_daemon.cli.options import config_option, epilog, json_option, load_sett
 from was_daemon.cli.places import create_stores
 
 if TYPE_CHECKING:
-    from was_daemon.config import Settings
     from was_daemon.interfaces import IAssetStore
+    from was_daemon.settings import Settings
 
 
 @click.command(epilog=epilog("was-daemon status --config was.toml"))
@@ -55,32 +55,19 @@ async def _look_at(store: "IAssetStore", timeout: float) -> dict[str, Any]:
     from twisted.internet.interfaces import IReactorTime
 
     from was_daemon.errors import AssetError
+    from was_daemon.health import look_at_store
 
     found: dict[str, Any] = {"where": str(store), "ok": True}
-
-    async def check() -> None:
-        await store.check()
-        found.update(await _free(store))
-
     try:
-        await defer.Deferred.fromCoroutine(check()).addTimeout(timeout, IReactorTime(reactor))
+        look = defer.Deferred.fromCoroutine(look_at_store(store))
+        free = await look.addTimeout(timeout, IReactorTime(reactor))
+        if free is not None:
+            found["free_bytes"] = free
     except AssetError as error:
         found.update(ok=False, problem=str(error))
     except defer.TimeoutError:
         found.update(ok=False, problem=f"no answer in {timeout:g} s")
     return found
-
-
-async def _free(store: "IAssetStore") -> dict[str, int]:
-    from was_daemon.interfaces import ILocalFiles
-
-    if not ILocalFiles.providedBy(store):
-        return {}
-    staged = await ILocalFiles(store).stage(None)
-    try:
-        return {"free_bytes": await staged.free()}
-    finally:
-        staged.discard()
 
 
 async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:

@@ -12,8 +12,8 @@ from was_daemon.cli.places import collection_option, directories
 
 if TYPE_CHECKING:
     from was_daemon.cli.work import Report
-    from was_daemon.config import Settings
     from was_daemon.graph import Graph
+    from was_daemon.settings import Settings
 
 _NICENESS = 10
 _SPOOL = "thumbnails"

@@ -1,6 +1,5 @@
 """Checksums of files while they are written."""
 
-import hashlib
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -9,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
-from was_daemon.digests import Digest
+from was_daemon.digests import Digest, Hasher
 from was_daemon.interfaces import IStagingFile
 
 
@@ -22,14 +21,13 @@ class HashedFile:
 
     def __init__(self, staged: IStagingFile) -> None:
         self._staged = staged
-        self._hash = hashlib.sha256()
-        self._size = 0
+        self._hasher = Hasher()
         self._hashing: Deferred[None] = succeed(None)
 
     async def digest(self) -> Digest:
         """Of everything written."""
         await self._hashing
-        return Digest(self._size, self._hash.hexdigest())
+        return self._hasher.digest
 
     async def write(self, chunks: list[bytes]) -> None:
         """See `IStagingFile`."""
@@ -39,8 +37,7 @@ class HashedFile:
 
     def _update(self, chunks: list[bytes]) -> None:
         for chunk in chunks:
-            self._hash.update(chunk)
-            self._size += len(chunk)
+            self._hasher.update(chunk)
 
     async def read(self) -> AsyncGenerator[bytes, None]:
         """See `IStagingFile`."""

@@ -20,10 +20,10 @@ class UploadLimits:
     """Sizes are in bytes. `pending` counts uploads whose token has not arrived, `pending_size` what was received of
     them; `min_free` is to stay free on the file system that takes an upload."""
 
-    max_size: int = 4 << 30
-    pending: int = 128
-    pending_size: int = 16 << 30
-    min_free: int = 256 << 20
+    max_size: int
+    pending: int
+    pending_size: int
+    min_free: int
 
 
 class Admission:

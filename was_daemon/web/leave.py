@@ -1,8 +1,10 @@
 """Taking leave of clients when the daemon stops."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import ITCPTransport
 from twisted.web.http import HTTPChannel
+
+from was_daemon.waiting import Waiters
 
 
 class OpenConnections:
@@ -12,7 +14,7 @@ class OpenConnections:
         self.leaving = False
         self._open: set[HTTPChannel] = set()
         self._unused: set[HTTPChannel] = set()
-        self._waiting: list[Deferred[None]] = []
+        self._waiters = Waiters()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -31,9 +33,7 @@ class OpenConnections:
         self._open.discard(channel)
         self._unused.discard(channel)
         if not self._open:
-            waiting, self._waiting = self._waiting, []
-            for waiter in waiting:
-                waiter.callback(None)
+            self._waiters.release()
 
     def leave(self) -> None:
         """Close the connections that wait for another request; each of the others closes after its answer.
@@ -61,9 +61,4 @@ class OpenConnections:
 
     def gone(self) -> Deferred[None]:
         """Wait until no connection is open."""
-        waiter: Deferred[None] = Deferred(self._waiting.remove)
-        if self._open:
-            self._waiting.append(waiter)
-        else:
-            waiter.callback(None)
-        return waiter
+        return self._waiters.add() if self._open else succeed(None)

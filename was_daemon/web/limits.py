@@ -15,10 +15,10 @@ _SITE_PREFIX = 64
 class ConnectionLimits:
     """Times are in seconds, rates in bytes per second; `per_address` 0 is no limit."""
 
-    per_address: int = 256
-    header_timeout: float = 20.0
-    idle_timeout: float = 60.0
-    min_rate: int = 1024
+    per_address: int
+    header_timeout: float
+    idle_timeout: float
+    min_rate: int
 
     def seconds_for(self, size: int) -> float:
         """How long a client may take to send or fetch `size` bytes."""

@@ -323,11 +323,11 @@ class AssetSite(Site):
     def __init__(
         self,
         resource: IResource,
-        limits: ConnectionLimits | None = None,
+        limits: ConnectionLimits,
         proxies: Sequence[IPv4Network | IPv6Network] = (),
         traffic: Traffic | None = None,
     ) -> None:
-        self.limits = limits or ConnectionLimits()
+        self.limits = limits
         super().__init__(resource, timeout=self.limits.idle_timeout)
         self.proxies = proxies
         self.traffic = traffic or Traffic()

@@ -1,7 +1,9 @@
 """Requests under way, counted, so that what they use is closed after the last of them."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.web.iweb import IRequest
+
+from was_daemon.waiting import Waiters
 
 
 class Requests:
@@ -9,7 +11,7 @@ class Requests:
 
     def __init__(self) -> None:
         self._under_way = 0
-        self._waiting: list[Deferred[None]] = []
+        self._waiters = Waiters()
 
     def begin(self, request: IRequest) -> None:
         """Count `request` until it is answered or its client is gone."""
@@ -19,15 +21,8 @@ class Requests:
     def _end(self, _outcome: object) -> None:
         self._under_way -= 1
         if not self._under_way:
-            waiting, self._waiting = self._waiting, []
-            for waiter in waiting:
-                waiter.callback(None)
+            self._waiters.release()
 
     def over(self) -> Deferred[None]:
         """Wait until there is none."""
-        waiter: Deferred[None] = Deferred(self._waiting.remove)
-        if self._under_way:
-            self._waiting.append(waiter)
-        else:
-            waiter.callback(None)
-        return waiter
+        return self._waiters.add() if self._under_way else succeed(None)

@@ -5,11 +5,11 @@ from contextlib import suppress
 
 from was_daemon.cli.copying.copier import Copier
 from was_daemon.collections import Collections, Place
-from was_daemon.config import Settings
 from was_daemon.errors import AssetNotFound
 from was_daemon.interfaces import IAssetStore
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
+from was_daemon.settings import Settings
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.pool import WorkerPool
