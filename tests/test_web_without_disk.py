@@ -169,7 +169,7 @@ async def client(assets: MemoryAssets) -> AsyncIterator[Client]:
         public_url=None,
         trusted_proxies=[],
     )
-    uploads = UploadLimits(MAX_UPLOAD, pending=8, pending_size=8 * MAX_UPLOAD, min_free=0)
+    uploads = UploadLimits(MAX_UPLOAD, pending=128, pending_size=128 * MAX_UPLOAD, min_free=0)
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
     server = AssetServer(assets, access, uploads, max_scale=4096)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
