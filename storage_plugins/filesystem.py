@@ -25,6 +25,7 @@ from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFi
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.cached import CachedFiles, read_cached
 from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
+from was_daemon.stores.held import HeldReader
 from was_daemon.stores.neighbours import Presence
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.staging import CHUNK, DIRECTORY, StagingFile, remove_stale, stage
@@ -56,18 +57,14 @@ def _asset_stat(status: os.stat_result) -> AssetStat:
 
 @implementer(IAssetReader)
 class FileReader:
-    """An open file. Deleting or replacing it leaves the open version readable.
+    """An open file; deleting or replacing it leaves this version readable. `threads` read what is not in memory."""
 
-    `threads` are for what is not in memory; `content` is all of it, if it was read already.
-    """
-
-    def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat, content: bytes | None) -> None:
+    def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat) -> None:
         self.stat = asset
         self._threads = threads
         self._fd = fd
         self._lock = Lock()
         self._open = True
-        self._content = content
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `IAssetReader`."""
@@ -80,8 +77,6 @@ class FileReader:
             start += len(chunk)
 
     async def _chunk(self, offset: int, size: int) -> bytes:
-        if self._content is not None:
-            return self._content[offset : offset + size]
         cached = read_cached(self._fd, min(size, _CACHED_AT_ONCE), offset) if self._open else None
         return await self._threads().run(self._read_at, offset, size) if cached is None else cached
 
@@ -159,15 +154,15 @@ class FilesystemStore:
         fd = self._cached.open(threads, *self._place(key))
         if fd is not None:
             return _reader(threads, fd, read_cached)
-        return await threads().acquire(FileReader.release, self._open, threads, self.path(key))
+        return await threads().acquire(_release, self._open, threads, self.path(key))
 
-    def _open(self, threads: Callable[[], DiskThreads], path: Path) -> FileReader:
+    def _open(self, threads: Callable[[], DiskThreads], path: Path) -> FileReader | HeldReader:
         # Not following links keeps what is served inside the store; not blocking passes over a named pipe.
         return _reader(threads, os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), os.pread)
 
     def _place(self, key: AssetKey) -> tuple[str, str]:
         """The directory of all assets like `key`, and the path of its own from there."""
-        beginning = f"{key.collection}/{key.kind.value}".lstrip("/")
+        beginning = f"{key.collection}/{key.kind.value}" if key.collection else key.kind.value
         return f"{self._root}/{beginning}", self._layout.path(key)[len(beginning) + 1 :]
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
@@ -285,14 +280,27 @@ class FilesystemStore:
         await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])
 
 
-def _reader(threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]) -> FileReader:
+def _reader(
+    threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]
+) -> FileReader | HeldReader:
     """The reader of an open file, whose bytes `read` reads when they are few; raises `AssetNotFound`."""
     try:
         asset = _asset_stat(os.fstat(fd))
-        return FileReader(threads, fd, asset, read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None)
+        content = read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None
+        # A file that is being cut short has fewer bytes than it said: that shows when it is read to its end.
+        if content is None or len(content) != asset.size:
+            return FileReader(threads, fd, asset)
     except BaseException:
         os.close(fd)
         raise
+    os.close(fd)
+    return HeldReader(content, asset)
+
+
+def _release(reader: FileReader | HeldReader) -> None:
+    """Close a reader that nobody wants any more; of one in memory there is nothing to close."""
+    if isinstance(reader, FileReader):
+        reader.release()
 
 
 class _OtherDeviceError(Exception):

@@ -127,3 +127,16 @@ async def test_after_the_end_nothing_is_held(threads, directory) -> None:
     while files._learning:
         await deferLater(reactor, 0.001)
     assert not files._directories
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_directory_in_use_is_looked_for_anew_before_it_is_let_go(files, threads, directory, monkeypatch) -> None:
+    monkeypatch.setattr(cached, "_SECONDS", 60.0)
+    monkeypatch.setattr(cached, "_FRESH_SECONDS", 0.0)
+    await known(files, threads, directory)
+    before = files._directories[directory]
+    assert files.status(threads, directory, "a.jpg")
+    while files._directories[directory] is before:
+        await deferLater(reactor, 0.001)
+    assert files.status(threads, directory, "a.jpg")
+    assert not before.expiry.active()

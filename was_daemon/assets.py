@@ -15,7 +15,7 @@ from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloade
 from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IRedirects, IStagingFile, IThumbnails
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
-from was_daemon.media import media_type
+from was_daemon.media import media_type, type_of_extension
 from was_daemon.metrics import Metrics
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
@@ -45,7 +45,8 @@ class Assets:
         metrics: Metrics | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        self._delivered = (metrics or Metrics()).thumbnails
+        delivered = (metrics or Metrics()).thumbnails
+        self._delivered = {source: delivered.labels(source) for source in ("store", "kept", "made")}
         self._collections = collections
         self._thumbnails = thumbnails
         self._locks = locks
@@ -76,7 +77,7 @@ class Assets:
         store = place.store
         if place.makes_thumbnails:
             opened = await IThumbnails(store).thumbnail(key, scale)
-            self._delivered.labels("store").inc()
+            self._delivered["store"].inc()
             return opened
         for _ in range(_ATTEMPTS):
             original = await store.stat(key)
@@ -84,8 +85,8 @@ class Assets:
             if not reader:
                 reader, source = await self._thumbnails.make(key, original, scale, client), "made"
             if reader:
-                self._delivered.labels(source).inc()
-                return reader, media_type(key.thumbnail(scale).name)
+                self._delivered[source].inc()
+                return reader, type_of_extension(key.thumbnail_extension)
         raise Overloaded("the original keeps changing")
 
     async def existing_thumbnail(self, thumbnail: AssetKey) -> tuple[IAssetReader, str]:

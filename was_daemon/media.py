@@ -36,6 +36,10 @@ _UNKNOWN = "application/octet-stream"
 
 def media_type(name: str) -> str:
     """The media type for an asset's name, by its extension."""
-    extension = splitext(name)[1]
+    return type_of_extension(splitext(name)[1])
+
+
+def type_of_extension(extension: str) -> str:
+    """The same, by the extension alone; it starts with a dot, or is empty."""
     known = _TYPES.types_map[True]
     return known.get(extension) or known.get(extension.lower()) or _UNKNOWN
