@@ -130,7 +130,7 @@ async def test_after_the_end_nothing_is_held(threads, directory) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_directory_in_use_is_looked_for_anew_before_it_is_let_go(files, threads, directory, monkeypatch) -> None:
+async def test_a_directory_in_use_is_looked_for_anew_in_time(files, threads, directory, monkeypatch) -> None:
     monkeypatch.setattr(cached, "_SECONDS", 60.0)
     monkeypatch.setattr(cached, "_FRESH_SECONDS", 0.0)
     await known(files, threads, directory)
