@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,8 +20,16 @@ import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
-from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, INeighbours, IStagingFile
+from was_daemon.errors import AssetError, AssetExists, AssetNotFound, BadName, StoreFailed, StoreUnavailable
+from was_daemon.interfaces import (
+    AssetStat,
+    IAssetReader,
+    IAssetStore,
+    ICreates,
+    ILocalFiles,
+    INeighbours,
+    IStagingFile,
+)
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.cached import CachedFiles, read_cached
 from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
@@ -109,7 +117,7 @@ class FileReader:
                 os.close(self._fd)
 
 
-@implementer(IAssetStore, ILocalFiles, INeighbours)
+@implementer(IAssetStore, ILocalFiles, ICreates, INeighbours)
 class FilesystemStore:
     """Assets as files below `root`."""
 
@@ -172,11 +180,16 @@ class FilesystemStore:
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""
+        async with self._filled(key, chunks) as staged:
+            return await self.adopt(staged, key)
+
+    @asynccontextmanager
+    async def _filled(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AsyncIterator[IStagingFile]:
         staged = await self.stage(key)
         try:
             async for chunk in chunks:
                 await staged.write([chunk])
-            return await self.adopt(staged, key)
+            yield staged
         finally:
             staged.discard()
 
@@ -259,14 +272,24 @@ class FilesystemStore:
 
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ILocalFiles`."""
-        try:
-            return _asset_stat(await self._threads_of(key).run(self._publish, staged, self.path(key)))
-        except _OtherDeviceError:
-            return await self.write(key, staged.read())
+        return await self._adopt(staged, key, replace=True)
 
-    def _publish(self, staged: IStagingFile, path: Path) -> os.stat_result:
+    async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
+        """See `ICreates`."""
+        return await self._adopt(staged, key, replace=False)
+
+    async def _adopt(self, staged: IStagingFile, key: AssetKey, replace: bool) -> AssetStat:
         try:
-            return staged.publish(path)
+            return _asset_stat(await self._threads_of(key).run(self._publish, staged, self.path(key), replace))
+        except _OtherDeviceError:
+            async with self._filled(key, staged.read()) as near:
+                return await self._adopt(near, key, replace)
+
+    def _publish(self, staged: IStagingFile, path: Path, replace: bool) -> os.stat_result:
+        try:
+            return staged.publish(path, replace)
+        except FileExistsError:
+            raise AssetExists("an asset of this name exists") from None
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise _OtherDeviceError from error

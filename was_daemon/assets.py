@@ -12,7 +12,15 @@ from twisted.python.failure import Failure
 from was_daemon.checksums import Recorder
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
-from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IRedirects, IStagingFile, IThumbnails
+from was_daemon.interfaces import (
+    AssetStat,
+    IAssetReader,
+    ICreates,
+    ILocalFiles,
+    IRedirects,
+    IStagingFile,
+    IThumbnails,
+)
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.media import media_type
@@ -178,6 +186,8 @@ class Assets:
         # First, so that none outlives its original should the daemon be killed in between.
         await self._forget_thumbnails(key)
         async with self._recorder.changing(place.name, key, staged):
+            if not self._overwrite and ICreates.providedBy(place.store):
+                return await ICreates(place.store).create(staged, key)
             if ILocalFiles.providedBy(place.store):
                 return await ILocalFiles(place.store).adopt(staged, key)
             async with aclosing(staged.read()) as chunks:

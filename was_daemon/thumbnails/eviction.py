@@ -21,6 +21,9 @@ from was_daemon.keys import AssetKey, Kind
 _KEPT = 0.9
 """The share of the size that is left after an eviction, so that not every new thumbnail causes one."""
 
+_LOOKED_AT_AFTER = 0.1
+"""The share of the size after which what there is is measured again: other daemons add to it, too."""
+
 _REMEMBERED_USES = 100_000
 
 
@@ -32,6 +35,7 @@ class Evictor:
     def __init__(self, stores: Iterable[ILocalFiles], max_size: int) -> None:
         self._max_size = max_size
         self._sizes = dict.fromkeys(stores, 0)
+        self._added = dict.fromkeys(self._sizes, 0)
         self._uses: OrderedDict[str, float] = OrderedDict()
         self._tended: set[ILocalFiles] = set()
 
@@ -54,11 +58,14 @@ class Evictor:
     def added(self, store: ILocalFiles, size: int) -> None:
         """Note that a thumbnail of `size` bytes was stored; when it is one too many, others are evicted."""
         self._sizes[store] += size
-        if self._sizes[store] > self._max_size and store not in self._tended:
+        self._added[store] += size
+        is_time = self._sizes[store] > self._max_size or self._added[store] > self._max_size * _LOOKED_AT_AFTER
+        if is_time and store not in self._tended:
             Deferred.fromCoroutine(self._tend(store))
 
     async def _tend(self, store: ILocalFiles) -> None:
         self._tended.add(store)
+        self._added[store] = 0
         try:
             self._sizes[store] = await store.in_thread(None, _evict, store, self._max_size, dict(self._uses))
         except AssetError as error:
