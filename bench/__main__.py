@@ -14,6 +14,7 @@ from bench.files import files
 from bench.gallery import gallery
 from bench.idle import idle
 from bench.nginx import nginx
+from bench.numbers import numbers
 from bench.photos import photos
 from bench.report import Figure, report
 from bench.sftp import sftp
@@ -28,6 +29,7 @@ _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "photos": lambda directory: deferToThread(photos, directory),
     "deletes": lambda directory: deferToThread(deletes, directory),
     "idle": lambda directory: deferToThread(idle, directory),
+    "numbers": lambda directory: deferToThread(numbers, directory),
     "sftp": sftp,
     "webdav": webdav,
 }

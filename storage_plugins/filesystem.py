@@ -250,12 +250,15 @@ class FilesystemStore:
 
     def _directories(self) -> Iterator[Path]:
         """The root, the collections' directories, and those of originals and thumbnails in them."""
-        for directory, subdirectories, _files in os.walk(self._root, followlinks=True):
-            path = Path(directory)
+        waiting = [self._root]
+        while waiting:
+            path = waiting.pop()
             yield path
-            # Below them lie assets only, and they are many.
-            is_kind = path.name in _KINDS and path != self._root
-            subdirectories[:] = [] if is_kind else [name for name in subdirectories if not name.startswith(".")]
+            # Below these lie assets only. They are many: os.walk would have read their names by now.
+            if path.name in _KINDS and path != self._root:
+                continue
+            with suppress(OSError), os.scandir(path) as entries:
+                waiting += [Path(each.path) for each in entries if not each.name.startswith(".") and each.is_dir()]
 
     async def neighbours(self) -> Sequence[str]:
         """See `INeighbours`."""

@@ -1,0 +1,116 @@
+"""What goes through all assets takes no more memory for more of them."""
+
+import json
+import os
+import tracemalloc
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+
+from storage_plugins.filesystem import FilesystemStore
+from tests.cli import write_config
+from tests.peaks import Measured, measured
+from was_daemon.cli.work import count as counted
+from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.thumbnails import eviction
+from was_daemon.thumbnails.eviction import Evictor
+from was_daemon.thumbnails.stored import scales_above
+
+FEW, MANY = 3_000, 20_000
+ROOM = 4 << 20
+"""Bytes: less than is needed for what lists of the others would hold."""
+
+FILES = 4_000
+
+COMMANDS = {
+    "prune": ("thumbnails", "prune", "--dry-run"),
+    "copy to an empty store": ("copy", "--dry-run", "--from", "main", "--to", "empty"),
+    "copy to a copy": ("copy", "--dry-run", "--thumbnails", "--from", "main", "--to", "same"),
+    "verify": ("verify", "--store", "main"),
+    "status": ("status", "--count"),
+}
+
+
+def run(directory: Path, command: tuple[str, ...], count: int) -> Measured:
+    """Run a command in front of a store with so many originals."""
+    directory.mkdir()
+    counts = {"main": count, "same": count, "empty": 0}
+    stores = {name: {"plugin": "numbered", "count": number} for name, number in counts.items()}
+    config = write_config(
+        directory,
+        stores,
+        collections={"store": "main"},
+        plugins={"path": [Path(__file__).parent]},
+        checksums={"path": directory / "checksums.sqlite"},
+    )
+    return measured(*command, "--config", config, "--json", timeout=1000)
+
+
+def check(directory: Path, name: str, few: int, many: int) -> None:
+    peaks = []
+    for count in (few, many):
+        ran = run(directory / str(count), COMMANDS[name], count)
+        figures = [value for value in json.loads(ran.out).values() if isinstance(value, int)]
+        assert sum(figures) >= count or name == "status", ran
+        peaks.append(ran.peak)
+    assert peaks[1] < peaks[0] + ROOM, peaks
+
+
+def test_a_command_takes_no_more_memory_for_more_assets(tmp_path: Path) -> None:
+    check(tmp_path, "prune", FEW, MANY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_takes_no_more_memory_for_a_hundred_thousand_assets(tmp_path: Path, name: str) -> None:
+    check(tmp_path, name, 10_000, 100_000)
+
+
+@pytest.fixture(params=Layout)
+def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FilesystemStore]:
+    """A directory with many files."""
+    for kind in Kind:
+        for number in range(100):
+            path = tmp_path / request.param.path(AssetKey("", kind, f"{number:04}"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for each in range(FILES // 100):
+                os.close(os.open(f"{path}-{each}_1.jpg", os.O_CREAT | os.O_WRONLY))
+    store = FilesystemStore(tmp_path, request.param)
+    yield store
+    pytest_twisted.blockon(Deferred.fromCoroutine(store.close()))
+
+
+async def peak(work: Awaitable[object]) -> int:
+    """The bytes of memory that Python took for some work, at the most."""
+    tracemalloc.start()
+    try:
+        await work
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_directory_is_gone_through_without_holding_its_names(full: FilesystemStore) -> None:
+    names = FILES * 60
+    assert await peak(full.clean()) < names
+    assert await peak(full.in_thread(None, scales_above, full, 4096)) < names
+    assert await peak(counted(full.list("", Kind.ORIGINAL))) < names
+    assert await peak(Evictor([full], 1).start()) < names
+
+
+@pytest_twisted.ensureDeferred
+async def test_thumbnails_are_evicted_however_many_there_are_at_once(
+    full: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eviction, "_AT_ONCE", 200)
+    for number, path in enumerate(full.files(Kind.THUMBNAIL)):
+        if number % 2:
+            path.unlink()
+        else:
+            path.write_bytes(b"x" * 10)
+    assert await peak(Evictor([full], FILES).start()) < FILES * 60
+    assert len(list(full.files(Kind.THUMBNAIL))) == FILES * 9 // 100
