@@ -103,7 +103,7 @@ def _fill(root: Path, layout: Layout, count: int) -> None:
             # They begin as differently as those of Specify do.
             stem = f"{each * 7919 % 65536:04x}-{each}"
             path = layout.path(AssetKey("", kind, f"{stem}.jpg" if kind is Kind.ORIGINAL else f"{stem}_123.jpg"))
-            directory = f"{root}/{os.path.dirname(path)}"
+            directory = f"{root}/{path.rpartition('/')[0]}"
             if directory not in made:
                 Path(directory).mkdir(parents=True)
                 made.add(directory)
