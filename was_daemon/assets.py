@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,6 +16,7 @@ from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloade
 from was_daemon.interfaces import (
     AssetStat,
     IAssetReader,
+    IAssetStore,
     ICreates,
     ILocalFiles,
     IRedirects,
@@ -186,12 +188,17 @@ class Assets:
         # First, so that none outlives its original should the daemon be killed in between.
         await self._forget_thumbnails(key)
         async with self._recorder.changing(place.name, key, staged):
-            if not self._overwrite and ICreates.providedBy(place.store):
-                return await ICreates(place.store).create(staged, key)
-            if ILocalFiles.providedBy(place.store):
-                return await ILocalFiles(place.store).adopt(staged, key)
-            async with aclosing(staged.read()) as chunks:
-                return await place.store.write(key, chunks, await staged.size())
+            stored = await self._store(place.store, key, staged)
+        await self._recorder.confirm(place.name, key, stored, partial(place.store.stat, key))
+        return stored
+
+    async def _store(self, store: IAssetStore, key: AssetKey, staged: IStagingFile) -> AssetStat:
+        if not self._overwrite and ICreates.providedBy(store):
+            return await ICreates(store).create(staged, key)
+        if ILocalFiles.providedBy(store):
+            return await ILocalFiles(store).adopt(staged, key)
+        async with aclosing(staged.read()) as chunks:
+            return await store.write(key, chunks, await staged.size())
 
     async def _check_absent(self, key: AssetKey) -> None:
         try:
