@@ -18,7 +18,7 @@ from zope.interface import implementer
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IStagingFile
 from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
-from was_daemon.stores.locking import FileLock, create_locked, try_lock
+from was_daemon.stores.locking import FileLock, create_locked, try_lock, unlock
 from was_daemon.stores.replacing import put_in_place
 
 DIRECTORY = ".staging"
@@ -84,6 +84,8 @@ class StagingFile:
             # Opened before: whatever fails after the renaming is reported of an upload that is there.
             with opened_directory(target.parent) as directory:
                 stat = put_in_place(self._fd, self.path, target, replace)
+                # A worker that was handed the file may have it open still: nobody is to wait for that.
+                unlock(self._fd)
                 os.fsync(directory)
             self._close()
             return stat
