@@ -11,8 +11,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.cli import write_config
-from tests.peaks import Measured, measured
+from tests.peaks import Measured, measured, numbered_config
 from was_daemon.cli.work import count as counted
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.thumbnails import eviction
@@ -37,15 +36,7 @@ COMMANDS = {
 def run(directory: Path, command: tuple[str, ...], count: int) -> Measured:
     """Run a command in front of a store with so many originals."""
     directory.mkdir()
-    counts = {"main": count, "same": count, "empty": 0}
-    stores = {name: {"plugin": "numbered", "count": number} for name, number in counts.items()}
-    config = write_config(
-        directory,
-        stores,
-        collections={"store": "main"},
-        plugins={"path": [Path(__file__).parent]},
-        checksums={"path": directory / "checksums.sqlite"},
-    )
+    config = numbered_config(directory, count)
     return measured(*command, "--config", config, "--json", timeout=1000)
 
 
