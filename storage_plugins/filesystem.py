@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,8 +20,16 @@ import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
-from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, INeighbours, IStagingFile
+from was_daemon.errors import AssetError, AssetExists, AssetNotFound, BadName, StoreFailed, StoreUnavailable
+from was_daemon.interfaces import (
+    AssetStat,
+    IAssetReader,
+    IAssetStore,
+    ICreates,
+    ILocalFiles,
+    INeighbours,
+    IStagingFile,
+)
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.cached import CachedFiles, read_cached
 from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
@@ -44,6 +52,9 @@ _MOST_COLLECTIONS = 64
 """How many collections have threads of their own at a time; more share those of the store."""
 
 _SHARDS = {Layout.FLAT: 0, Layout.SHARDED: 2}
+_SHARDED_BY = 4
+"""How many characters of a name say in which directory it is."""
+
 _KINDS = frozenset(kind.value for kind in Kind)
 
 
@@ -104,7 +115,7 @@ class FileReader:
                 os.close(self._fd)
 
 
-@implementer(IAssetStore, ILocalFiles, INeighbours)
+@implementer(IAssetStore, ILocalFiles, ICreates, INeighbours)
 class FilesystemStore:
     """Assets as files below `root`."""
 
@@ -167,11 +178,16 @@ class FilesystemStore:
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""
+        async with self._filled(key, chunks) as staged:
+            return await self.adopt(staged, key)
+
+    @asynccontextmanager
+    async def _filled(self, key: AssetKey, chunks: AsyncIterator[bytes]) -> AsyncIterator[IStagingFile]:
         staged = await self.stage(key)
         try:
             async for chunk in chunks:
                 await staged.write([chunk])
-            return await self.adopt(staged, key)
+            yield staged
         finally:
             staged.discard()
 
@@ -189,7 +205,11 @@ class FilesystemStore:
     async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
         """See `IAssetStore`."""
         threads = self._threads_in(collection)
-        entries = self._entries(self._root / collection / kind.value)
+        directory, depth = self._root / collection / kind.value, 0
+        if self._layout is Layout.SHARDED and len(prefix) >= _SHARDED_BY:
+            with suppress(BadName):
+                directory, depth = self.path(AssetKey(collection, kind, prefix)).parent, _SHARDS[self._layout]
+        entries = self._entries(directory, depth)
         while batch := await threads.run(lambda: [entry.name for entry in islice(entries, _LISTED_AT_ONCE)]):
             for name in batch:
                 if name.startswith(prefix):
@@ -232,12 +252,15 @@ class FilesystemStore:
 
     def _directories(self) -> Iterator[Path]:
         """The root, the collections' directories, and those of originals and thumbnails in them."""
-        for directory, subdirectories, _files in os.walk(self._root, followlinks=True):
-            path = Path(directory)
+        waiting = [self._root]
+        while waiting:
+            path = waiting.pop()
             yield path
-            # Below them lie assets only, and they are many.
-            is_kind = path.name in _KINDS and path != self._root
-            subdirectories[:] = [] if is_kind else [name for name in subdirectories if not name.startswith(".")]
+            # Below these lie assets only. They are many: os.walk would have read their names by now.
+            if path.name in _KINDS and path != self._root:
+                continue
+            with suppress(OSError), os.scandir(path) as entries:
+                waiting += [Path(each.path) for each in entries if not each.name.startswith(".") and each.is_dir()]
 
     async def neighbours(self) -> Sequence[str]:
         """See `INeighbours`."""
@@ -254,14 +277,24 @@ class FilesystemStore:
 
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ILocalFiles`."""
-        try:
-            return _asset_stat(await self._threads_of(key).run(self._publish, staged, self.path(key)))
-        except _OtherDeviceError:
-            return await self.write(key, staged.read())
+        return await self._adopt(staged, key, replace=True)
 
-    def _publish(self, staged: IStagingFile, path: Path) -> os.stat_result:
+    async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
+        """See `ICreates`."""
+        return await self._adopt(staged, key, replace=False)
+
+    async def _adopt(self, staged: IStagingFile, key: AssetKey, replace: bool) -> AssetStat:
         try:
-            return staged.publish(path)
+            return _asset_stat(await self._threads_of(key).run(self._publish, staged, self.path(key), replace))
+        except _OtherDeviceError:
+            async with self._filled(key, staged.read()) as near:
+                return await self._adopt(near, key, replace)
+
+    def _publish(self, staged: IStagingFile, path: Path, replace: bool) -> os.stat_result:
+        try:
+            return staged.publish(path, replace)
+        except FileExistsError:
+            raise AssetExists("an asset of this name exists") from None
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise _OtherDeviceError from error

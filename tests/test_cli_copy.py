@@ -13,7 +13,9 @@ from tests.cli import end, run, started, write_config
 from tests.daemon import eventually
 from tests.images import jpeg
 from tests.remotes import KINDS, FarEnd, make_far_end
+from was_daemon.interfaces import AssetStat
 from was_daemon.testing.streams import payload
+from was_daemon.thumbnails.marks import mark_of
 
 LARGE = 300_000
 NAMES = [f"{number:03}.bin" for number in range(40)]
@@ -49,6 +51,13 @@ def content(directory: Path) -> dict[str, bytes]:
 def inodes(directory: Path) -> dict[str, int]:
     """What tells a file that was left alone from one that was written again."""
     return {path.name: path.stat().st_ino for path in directory.glob("*") if path.is_file()}
+
+
+def version(path: Path) -> AssetStat:
+    """What a filesystem store says of a file."""
+    status = path.stat()
+    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+    return AssetStat(status.st_size, status.st_mtime_ns / 1e9, etag)
 
 
 @pytest.fixture
@@ -258,6 +267,17 @@ def test_thumbnails_are_copied_when_they_show_what_was_copied(tmp_path: Path, di
     copied = (tmp_path / "b/thumbnails/a_100.jpg").stat()
     assert copied.st_mtime_ns >= (tmp_path / "b/originals/a.jpg").stat().st_mtime_ns
     assert counts(copy(disks, "--thumbnails").report) == {"there": 3, "differs": 1, "skipped": 3}
+
+
+def test_a_copied_thumbnail_is_marked_as_one_of_the_copied_original(tmp_path: Path, disks: Path) -> None:
+    originals = fill(tmp_path / "a", {"a.jpg": jpeg(), "b.jpg": jpeg()})
+    marks = {name: mark_of(version(originals / name)) for name in ("a.jpg", "b.jpg")}
+    fill(tmp_path / "a", {"a_9.jpg": jpeg() + marks["a.jpg"], "b_9.jpg": jpeg() + marks["a.jpg"]}, "thumbnails")
+    assert counts(copy(disks, "--thumbnails").report) == {"copied": 3, "skipped": 1}
+    mark = mark_of(version(tmp_path / "b/originals/a.jpg"))
+    assert content(tmp_path / "b/thumbnails") == {"a_9.jpg": jpeg() + mark}
+    (tmp_path / "spool/copies.sqlite").unlink()
+    assert counts(copy(disks, "--thumbnails").report) == {"there": 3, "skipped": 1}
 
 
 @pytest.mark.slow

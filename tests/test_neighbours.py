@@ -1,4 +1,4 @@
-"""Two daemons on one store, or on one port, are noticed."""
+"""Daemons on one store know of each other, and two on one port are noticed."""
 
 import errno
 import fcntl
@@ -26,14 +26,14 @@ HOST = socket.gethostname()
 async def test_a_second_daemon_on_a_store_says_who_uses_it_and_works(run_daemon: RunDaemon, tmp_path: Path) -> None:
     stores = {"stores": {"main": {"plugin": "filesystem", "path": str(tmp_path / "files")}}}
     first, second = run_daemon(stores), run_daemon(stores)
-    warning = f"process {first.pid} on {HOST} uses files in {tmp_path / 'files'}, too"
-    eventually(lambda: warning in second.log(), "for the warning")
+    line = f"process {first.pid} on {HOST} uses files in {tmp_path / 'files'}, too"
+    eventually(lambda: line in second.log(), "for the line")
     assert "too" not in first.log()
     await Client(first.url, KEY).store("a.jpg", b"content")
     assert (await Client(second.url, KEY).original("a.jpg")).body == b"content"
     third = run_daemon(stores)
     numbers = sorted(f"process {daemon.pid} on {HOST}" for daemon in (first, second))
-    eventually(lambda: f"{' and '.join(numbers)} uses files" in third.log(), "for a warning that names both")
+    eventually(lambda: f"{' and '.join(numbers)} uses files" in third.log(), "for a line that names both")
 
 
 def test_a_daemon_that_has_ended_is_no_neighbour(run_daemon: RunDaemon) -> None:

@@ -23,6 +23,7 @@ from tests.processes import eventually
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IStagingFile
 from was_daemon.stores.disk import DiskThreads
+from was_daemon.stores.locking import FileLock, try_lock
 from was_daemon.stores.staging import StagingFile, remove_stale, stage
 from was_daemon.testing.streams import collect, payload
 
@@ -136,6 +137,18 @@ async def test_publishing_replaces_the_file_that_was_there_and_leaves_it_to_its_
         staged.publish(target)
         assert reader.read() == b"old"
     assert target.read_bytes() == b"new"
+
+
+def test_a_published_file_is_not_locked_though_a_worker_has_it_open(threads: DiskThreads, tmp_path: Path) -> None:
+    target = tmp_path / "a.jpg"
+    staged = stage(threads, tmp_path / ".staging")
+    workers = os.dup(staged.fileno())
+    try:
+        staged.publish(target)
+        with target.open("rb") as published:
+            assert try_lock(published.fileno()) is FileLock.OURS
+    finally:
+        os.close(workers)
 
 
 def test_a_published_file_has_the_permissions_of_any_new_file(threads: DiskThreads, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,7 +13,16 @@ from twisted.python.failure import Failure
 from was_daemon.checksums import Recorder
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
-from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IRedirects, IStagingFile, IThumbnails
+from was_daemon.interfaces import (
+    AssetStat,
+    IAssetReader,
+    IAssetStore,
+    ICreates,
+    ILocalFiles,
+    IRedirects,
+    IStagingFile,
+    IThumbnails,
+)
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.media import media_type, type_of_extension
@@ -179,10 +189,17 @@ class Assets:
         # First, so that none outlives its original should the daemon be killed in between.
         await self._forget_thumbnails(key)
         async with self._recorder.changing(place.name, key, staged):
-            if ILocalFiles.providedBy(place.store):
-                return await ILocalFiles(place.store).adopt(staged, key)
-            async with aclosing(staged.read()) as chunks:
-                return await place.store.write(key, chunks, await staged.size())
+            stored = await self._store(place.store, key, staged)
+        await self._recorder.confirm(place.name, key, stored, partial(place.store.stat, key))
+        return stored
+
+    async def _store(self, store: IAssetStore, key: AssetKey, staged: IStagingFile) -> AssetStat:
+        if not self._overwrite and ICreates.providedBy(store):
+            return await ICreates(store).create(staged, key)
+        if ILocalFiles.providedBy(store):
+            return await ILocalFiles(store).adopt(staged, key)
+        async with aclosing(staged.read()) as chunks:
+            return await store.write(key, chunks, await staged.size())
 
     async def _check_absent(self, key: AssetKey) -> None:
         try:

@@ -7,7 +7,7 @@ stores have nothing to do with it. What happens to the file is never the reason 
 import os
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from was_daemon.digests import Digest
 from was_daemon.errors import AssetError, AssetNotFound, StoreUnavailable
-from was_daemon.interfaces import IStagingFile
+from was_daemon.interfaces import AssetStat, IStagingFile
 from was_daemon.keys import AssetKey, Kind
 from was_daemon.stores.disk import DiskThreads
 from was_daemon.stores.hashing import HashedFile
@@ -165,6 +165,19 @@ class Recorder:
             raise
         if isinstance(staged, HashedFile):
             await self._try(self.checksums.record(store, key, await staged.digest()))
+
+    async def confirm(
+        self, store: str, key: AssetKey, stored: AssetStat, now: Callable[[], Awaitable[AssetStat]]
+    ) -> None:
+        """Forget what was recorded of `stored`, if another daemon has replaced it: `now` tells what there is."""
+        if self.checksums is None:
+            return
+        try:
+            is_replaced = (await now()).etag != stored.etag
+        except AssetError as error:
+            is_replaced = isinstance(error, AssetNotFound)
+        if is_replaced:
+            await self._try(self.checksums.forget(store, key))
 
     async def _try(self, step: Coroutine[Deferred[Any], Any, T]) -> T | None:
         try:

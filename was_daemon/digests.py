@@ -1,7 +1,7 @@
 """Digests of what flows by, and of what is stored."""
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 import attrs
@@ -37,18 +37,23 @@ class Hasher:
 
 
 class Flow:
-    """The bytes of a reader, and the digest of those that have flowed by."""
+    """The bytes of a reader up to `stop`, then those of `end`, and the digest of those that have flowed by."""
 
-    def __init__(self, reader: IAssetReader) -> None:
+    def __init__(self, reader: IAssetReader, stop: int | None = None, end: bytes = b"") -> None:
         self._reader = reader
+        self._stop = stop
+        self._end = end
         self._hasher = Hasher()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The bytes, in chunks; only once."""
-        async with aclosing(self._reader.read()) as chunks:
+        async with aclosing(self._reader.read(0, self._stop)) as chunks:
             async for chunk in chunks:
                 self._hasher.update(chunk)
                 yield chunk
+        if self._end:
+            self._hasher.update(self._end)
+            yield self._end
 
     @property
     def digest(self) -> Digest:
@@ -56,11 +61,13 @@ class Flow:
         return self._hasher.digest
 
 
-async def digest_of(store: IAssetStore, key: AssetKey) -> tuple[AssetStat, Digest]:
-    """Read a stored file from its beginning to its end; raises `AssetNotFound`."""
+async def digest_of(
+    store: IAssetStore, key: AssetKey, end: Callable[[IAssetReader], Awaitable[int]] | None = None
+) -> tuple[AssetStat, Digest]:
+    """Read a stored file from its beginning to its end, or to where `end` says; raises `AssetNotFound`."""
     reader = await store.open(key)
     try:
-        flow = Flow(reader)
+        flow = Flow(reader, await end(reader) if end else None)
         async with aclosing(flow.chunks()) as chunks:
             async for _ in chunks:
                 pass

@@ -130,7 +130,7 @@ async def _look_at(store: IAssetStore) -> int:
     if INeighbours.providedBy(store):
         others = await INeighbours(store).neighbours()
         if others:
-            _log.warn("{others} uses {store}, too", others=" and ".join(others), store=store)
+            _log.info("{others} uses {store}, too", others=" and ".join(others), store=store)
     return await ILocalFiles(store).clean() if ILocalFiles.providedBy(store) else 0
 
 

@@ -109,8 +109,11 @@ class IStagingFile(Interface):
     def fileno() -> int:
         """Its descriptor, by which another process may fill it. `StoreUnavailable` after `publish` and `discard`."""
 
-    def publish(target: Path) -> os.stat_result:
-        """Make this file, durably, the one at `target`; blocks. Raises OSError, and has changed nothing then."""
+    def publish(target: Path, replace: bool = True) -> os.stat_result:
+        """Make this file, durably, the one at `target`; blocks. Raises OSError, and has changed nothing then.
+
+        Its time is later than that of the file it replaces. Without `replace`, FileExistsError when there is one.
+        """
 
     def discard() -> None:
         """Remove the file, at once or as soon as a write under way ends; after adoption this does nothing."""
@@ -143,6 +146,13 @@ class ILocalFiles(Interface):
 
         OSErrors are raised as the store's errors.
         """
+
+
+class ICreates(Interface):
+    """A store that tells a new name from one that exists, also when several daemons want it at the same moment."""
+
+    def create(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
+        """The staging file becomes the asset, as `IAssetStore.write` promises; `AssetExists` when there is one."""
 
 
 class INeighbours(Interface):

@@ -58,6 +58,9 @@ class Spool:
 
     async def stage(self) -> IStagingFile:
         """Open a temporary file; the caller discards it."""
+        return await self._staged()
+
+    async def _staged(self) -> StagingFile:
         return await self._threads.acquire(StagingFile.discard, self._stage)
 
     def _stage(self) -> StagingFile:
@@ -88,17 +91,17 @@ class Spool:
             return None
         self._sizes.move_to_end(name)
         try:
-            return await self._open_copy(name)
+            return await self._open(self._root / _COPIES / name)
         except AssetNotFound:
             # Whoever cleans up temporary files took it.
             return None
 
-    async def _open_copy(self, name: str) -> FileIO:
-        return await self._threads.acquire(FileIO.close, open_original, self._root / _COPIES / name)
+    async def _open(self, path: Path) -> FileIO:
+        return await self._threads.acquire(FileIO.close, open_original, path)
 
     async def _fetch(self, store: IAssetStore, key: AssetKey) -> FileIO:
         """Copy the current version of `key`, and open the copy."""
-        staged = await self.stage()
+        staged = await self._staged()
         try:
             reader = await store.open(key)
             try:
@@ -108,10 +111,16 @@ class Spool:
             finally:
                 await reader.close()
             name = _copy_name(store, key, reader.stat.etag)
-            async with self._publishing:
-                await self._threads.run(staged.publish, self._root / _COPIES / name)
-                self._sizes[name] = reader.stat.size
-                return await self._open_copy(name)
+            # Before it has its name: another daemon with this spool may be about to remove an older copy of that name.
+            copy = await self._open(staged.path)
+            try:
+                async with self._publishing:
+                    await self._threads.run(staged.publish, self._root / _COPIES / name)
+                    self._sizes[name] = reader.stat.size
+            except BaseException:
+                copy.close()
+                raise
+            return copy
         finally:
             staged.discard()
 

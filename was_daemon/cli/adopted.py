@@ -1,5 +1,6 @@
 """What an existing directory of attachments tells about the server that made it."""
 
+import os
 from itertools import islice
 from pathlib import Path
 
@@ -42,5 +43,7 @@ def look_at(path: Path) -> Adopted:
 def _is_sharded(home: Path) -> bool:
     if not (home / "originals").is_dir():
         return False
-    entries = [entry for entry in islice((home / "originals").iterdir(), _LOOKED_AT) if not entry.name.startswith(".")]
+    # Not iterdir, which reads all names first.
+    with os.scandir(home / "originals") as found:
+        entries = [entry for entry in islice(found, _LOOKED_AT) if not entry.name.startswith(".")]
     return bool(entries) and all(len(entry.name) == _SHARD and entry.is_dir() for entry in entries)

@@ -133,10 +133,11 @@ async def _copy_one(
     from was_daemon.errors import AssetError
 
     try:
-        if current and not await current.includes(key):
+        shown = await current.shown(key) if current else None
+        if current and not shown:
             report.count("skipped")
             return
-        outcome = await copier.copy(key)
+        outcome = await copier.copy(key, shown)
     except (AssetError, CopyFailed) as error:
         report.tell("failed", path_of(key), str(error))
         return

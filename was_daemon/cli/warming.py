@@ -54,7 +54,7 @@ class Warmer:
     async def warm(self, key: AssetKey) -> None:
         """Make the thumbnails of one original."""
         try:
-            made = await self._make(key)
+            made = await self.graph.thumbnails.make_missing(key, self.scales)
         except AssetNotFound:
             # It was deleted meanwhile.
             return
@@ -69,12 +69,3 @@ class Warmer:
             if not made:
                 return
         await self.pace.rest()
-
-    async def _make(self, key: AssetKey) -> int:
-        store = self.graph.collections.place(key).store
-        before = await store.stat(key)
-        made = await self.graph.thumbnails.make_missing(key, self.scales)
-        # The daemon, another process, may have replaced it the moment before the thumbnail was stored.
-        if made and (await store.stat(key)).etag != before.etag:
-            await self.graph.thumbnails.forget(key)
-        return made

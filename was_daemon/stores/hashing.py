@@ -56,9 +56,9 @@ class HashedFile:
         """See `IStagingFile`."""
         return self._staged.fileno()
 
-    def publish(self, target: Path) -> os.stat_result:
+    def publish(self, target: Path, replace: bool = True) -> os.stat_result:
         """See `IStagingFile`."""
-        return self._staged.publish(target)
+        return self._staged.publish(target, replace)
 
     def discard(self) -> None:
         """See `IStagingFile`."""

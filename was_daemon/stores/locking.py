@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def try_lock(fd: int) -> FileLock:
             raise
         return FileLock.UNSUPPORTED
     return FileLock.OURS
+
+
+def unlock(fd: int) -> None:
+    """Give up a lock, also where another process has the file open by the same descriptor."""
+    with suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def create_locked(new_path: Callable[[], Path]) -> tuple[Path, int]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from zope.interface import directlyProvides, implementer, providedBy
 
 from was_daemon import errors
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ICreates, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey
 from was_daemon.metrics import Metrics
 from was_daemon.stores.held import HeldReader
@@ -31,7 +31,7 @@ class _Operations:
     def __init__(self, metrics: Metrics, store: str) -> None:
         self._errors = metrics.store_errors
         self._store = store
-        names = ("stat", "open", "write", "delete", "check", "stage", "adopt")
+        names = ("stat", "open", "write", "delete", "check", "stage", "adopt", "create")
         self._seconds = {name: metrics.store_seconds.labels(store, name) for name in names}
 
     async def timed(self, operation: str, result: Awaitable[T]) -> T:
@@ -120,3 +120,7 @@ class _ObservedStore:
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ILocalFiles`."""
         return await self._operations.timed("adopt", ILocalFiles(self._store).adopt(staged, key))
+
+    async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
+        """See `ICreates`."""
+        return await self._operations.timed("create", ICreates(self._store).create(staged, key))

@@ -19,7 +19,8 @@ from zope.interface import implementer
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IStagingFile
 from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
-from was_daemon.stores.locking import FileLock, create_locked, try_lock
+from was_daemon.stores.locking import FileLock, create_locked, try_lock, unlock
+from was_daemon.stores.replacing import put_in_place
 
 DIRECTORY = ".staging"
 CHUNK = 1 << 19
@@ -82,18 +83,17 @@ class StagingFile:
         self._check_open()
         return self._fd
 
-    def publish(self, target: Path) -> os.stat_result:
+    def publish(self, target: Path, replace: bool = True) -> os.stat_result:
         """See `IStagingFile`."""
         with self._lock:
             self._check_open()
             os.fsync(self._fd)
-            # Later than any thumbnail of the version it replaces, should the process end before those are removed.
-            os.utime(self._fd, ns=(time.time_ns(),) * 2)
-            stat = os.fstat(self._fd)
             make_directory(target.parent)
             # Opened before: whatever fails after the renaming is reported of an upload that is there.
             with opened_directory(target.parent) as directory:
-                self.path.rename(target)
+                stat = put_in_place(self._fd, self.path, target, replace)
+                # A worker that was handed the file may have it open still: nobody is to wait for that.
+                unlock(self._fd)
                 os.fsync(directory)
             self._close()
             return stat

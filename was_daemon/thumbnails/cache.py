@@ -20,6 +20,7 @@ from was_daemon.thumbnails.commands import Render
 from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.formats import output_format
 from was_daemon.thumbnails.making import Made, Making
+from was_daemon.thumbnails.marks import mark_of, shows
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.refusals import Refusals
 from was_daemon.thumbnails.stored import (
@@ -33,6 +34,7 @@ from was_daemon.thumbnails.stored import (
     open_thumbnail,
     owner_of,
     read_all,
+    remove,
     remove_files,
     scales_above,
 )
@@ -103,10 +105,7 @@ class Thumbnails:
             reader = await open_thumbnail(self._collections.place(key).thumbnails, thumbnail)
         except AssetNotFound:
             return None
-        # Clocks differ, and some stores know whole seconds only: what is remembered counts before what they say.
-        made = self._versions.of(key, scale)
-        is_new = made == original.etag if made else reader.stat.modified >= original.modified
-        if is_new and await belongs_to(reader, thumbnail, key):
+        if await shows(reader, original) and await belongs_to(reader, thumbnail, key):
             if self._evictor:
                 self._evictor.used(thumbnail)
             return reader
@@ -234,16 +233,26 @@ class Thumbnails:
         """Store thumbnails, by scale, if their original is still the one they were made from."""
         place = self._collections.place(key)
         made: Made = {}
-        if (await place.store.stat(key)).etag != original.etag:
+        if not await self._is_current(key, original):
             return made
         for scale, file in staged.items():
-            thumbnail = key.thumbnail(scale)
+            await file.write([mark_of(original)])
             content = await content_of(file)
-            stored = await self._store(place.thumbnails, file, thumbnail)
+            stored = await self._store(place.thumbnails, file, key.thumbnail(scale))
             if content is not None:
                 made[scale] = HeldReader(content, stored)
             self._versions.add(key, scale, original.etag)
-        return made
+        if await self._is_current(key, original):
+            return made
+        # Another daemon has replaced or deleted it meanwhile. Nobody would serve these, but they would stay.
+        await self._remove(key, staged)
+        return {}
+
+    async def _is_current(self, key: AssetKey, original: AssetStat) -> bool:
+        try:
+            return (await self._collections.place(key).store.stat(key)).etag == original.etag
+        except AssetNotFound:
+            return False
 
     async def _store(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> AssetStat:
         if not ILocalFiles.providedBy(store):
@@ -259,25 +268,23 @@ class Thumbnails:
         store = self._collections.place(key).thumbnails
         if ILocalFiles.providedBy(store):
             # Trying every scale costs the same however many thumbnails there are; listing them would not.
-            files = ILocalFiles(store)
-            scales = chain(range(1, self._max_scale + 1), self._large_scales.get(files, ()))
-            await files.in_thread(key, remove_files, files, key, scales)
+            large = self._large_scales.get(ILocalFiles(store), ())
+            await self._remove(key, chain(range(1, self._max_scale + 1), large))
             return
         for prefix in {beginning(key, digits) for digits in range(1, MAX_DIGITS + 1)}:
             async with aclosing(store.list(key.collection, Kind.THUMBNAIL, prefix)) as found:
                 thumbnails = [thumbnail async for thumbnail in found if is_thumbnail_of(thumbnail, prefix, key)]
             for thumbnail in thumbnails:
-                with suppress(AssetNotFound):
-                    await self._remove(store, thumbnail, key)
+                await remove(store, thumbnail, key)
 
-    async def _remove(self, store: IAssetStore, thumbnail: AssetKey, key: AssetKey) -> None:
-        reader = await open_thumbnail(store, thumbnail)
-        try:
-            mine = await belongs_to(reader, thumbnail, key)
-        finally:
-            await reader.close()
-        if mine:
-            await store.delete(thumbnail)
+    async def _remove(self, key: AssetKey, scales: Iterable[int]) -> None:
+        """Remove the thumbnails of `key` of these scales."""
+        store = self._collections.place(key).thumbnails
+        if ILocalFiles.providedBy(store):
+            await ILocalFiles(store).in_thread(key, remove_files, ILocalFiles(store), key, scales)
+            return
+        for scale in scales:
+            await remove(store, key.thumbnail(scale), key)
 
 
 def _output(key: AssetKey, scale: int) -> dict[str, Any]:

@@ -5,11 +5,11 @@ or later, as far as this process remembers. Nothing of this happens while a requ
 """
 
 import heapq
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -20,6 +20,12 @@ from was_daemon.keys import AssetKey, Kind
 
 _KEPT = 0.9
 """The share of the size that is left after an eviction, so that not every new thumbnail causes one."""
+
+_LOOKED_AT_AFTER = 0.1
+"""The share of the size after which what there is is measured again: other daemons add to it, too."""
+
+_AT_ONCE = 20_000
+"""How many are chosen in one go: what is known of them is in memory, and there may be a million to choose from."""
 
 _REMEMBERED_USES = 100_000
 
@@ -32,6 +38,7 @@ class Evictor:
     def __init__(self, stores: Iterable[ILocalFiles], max_size: int) -> None:
         self._max_size = max_size
         self._sizes = dict.fromkeys(stores, 0)
+        self._added = dict.fromkeys(self._sizes, 0)
         self._uses: OrderedDict[str, float] = OrderedDict()
         self._tended: set[ILocalFiles] = set()
 
@@ -54,11 +61,14 @@ class Evictor:
     def added(self, store: ILocalFiles, size: int) -> None:
         """Note that a thumbnail of `size` bytes was stored; when it is one too many, others are evicted."""
         self._sizes[store] += size
-        if self._sizes[store] > self._max_size and store not in self._tended:
+        self._added[store] += size
+        is_time = self._sizes[store] > self._max_size or self._added[store] > self._max_size * _LOOKED_AT_AFTER
+        if is_time and store not in self._tended:
             Deferred.fromCoroutine(self._tend(store))
 
     async def _tend(self, store: ILocalFiles) -> None:
         self._tended.add(store)
+        self._added[store] = 0
         try:
             self._sizes[store] = await store.in_thread(None, _evict, store, self._max_size, dict(self._uses))
         except AssetError as error:
@@ -72,28 +82,34 @@ def _evict(store: ILocalFiles, max_size: int, uses: dict[str, float]) -> int:
     total = sum(size for _, size, _ in _thumbnails(store, uses))
     if total <= max_size:
         return total
-    excess = total - int(max_size * _KEPT)
-    for _, size, path in _oldest(_thumbnails(store, uses), excess):
-        path.unlink(missing_ok=True)
-        total -= size
+    enough = int(max_size * _KEPT)
+    while total > enough:
+        oldest = _oldest(_thumbnails(store, uses), total - enough)
+        if not oldest:
+            # Others have evicted, too.
+            break
+        for _, size, path in oldest:
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108  # a Path for each of a million takes as long as the rest
+            total -= size
     return total
 
 
-def _thumbnails(store: ILocalFiles, uses: dict[str, float]) -> Iterator[tuple[float, int, Path]]:
+def _thumbnails(store: ILocalFiles, uses: dict[str, float]) -> Iterator[tuple[float, int, str]]:
     """The last use in Unix seconds, size in bytes and path of every thumbnail."""
     for path in store.files(Kind.THUMBNAIL):
         with suppress(FileNotFoundError):
             status = path.stat()
-            yield max(status.st_atime, uses.get(path.name, 0.0)), status.st_size, path
+            yield max(status.st_atime, uses.get(path.name, 0.0)), status.st_size, str(path)
 
 
-def _oldest(thumbnails: Iterable[tuple[float, int, Path]], excess: int) -> list[tuple[float, int, Path]]:
-    """The least recently used of `thumbnails` whose sizes add up to `excess`; holds no more than these in memory."""
-    newest_first: list[tuple[float, int, Path]] = []
+def _oldest(thumbnails: Iterable[tuple[float, int, str]], excess: int) -> list[tuple[float, int, str]]:
+    """The least recently used of `thumbnails` whose sizes add up to `excess`, or as many as are chosen at once."""
+    newest_first: list[tuple[float, int, str]] = []
     size = 0
     for used, bytes_, path in thumbnails:
         heapq.heappush(newest_first, (-used, bytes_, path))
         size += bytes_
-        while size - newest_first[0][1] >= excess:
+        while size - newest_first[0][1] >= excess or len(newest_first) > _AT_ONCE:
             size -= heapq.heappop(newest_first)[1]
     return newest_first

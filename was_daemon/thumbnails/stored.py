@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from io import FileIO
 
 from was_daemon.errors import AssetNotFound, StoreFailed
@@ -88,6 +88,18 @@ async def owner_of(store: IAssetStore, thumbnail: AssetKey) -> str | None:
         return png_owner(await _read(reader, _OWNER_BYTES))
     finally:
         await reader.close()
+
+
+async def remove(store: IAssetStore, thumbnail: AssetKey, key: AssetKey) -> None:
+    """Remove a thumbnail, if there is one and it is one of `key`'s."""
+    with suppress(AssetNotFound):
+        reader = await open_thumbnail(store, thumbnail)
+        try:
+            mine = await belongs_to(reader, thumbnail, key)
+        finally:
+            await reader.close()
+        if mine:
+            await store.delete(thumbnail)
 
 
 def beginning(key: AssetKey, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""Which version of its original each thumbnail was made of, as far as this process made it."""
+"""Which thumbnails this process has made last, from which smaller ones can be made."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,24 +12,22 @@ _TIMES_LARGER = 2
 
 
 class Versions:
-    """The versions of the thumbnails made last, of so many originals and so many scales each."""
+    """The scales of the thumbnails made last, of so many originals and so many each, with the version they show.
+
+    Others may have removed or replaced them since: whoever uses one looks at what it shows.
+    """
 
     def __init__(self) -> None:
         self._made: OrderedDict[AssetKey, OrderedDict[int, str]] = OrderedDict()
 
     def add(self, key: AssetKey, scale: int, etag: str) -> None:
-        """Remember that the thumbnail of that scale is one of the version `etag` of `key`."""
+        """Remember that there is a thumbnail of that scale, of the version `etag` of `key`."""
         scales: OrderedDict[int, str] = self._made.setdefault(key, OrderedDict())
         scales[scale] = etag
         if len(scales) > _SCALES:
             scales.popitem(last=False)
         if len(self._made) > _ORIGINALS:
             self._made.popitem(last=False)
-
-    def of(self, key: AssetKey, scale: int) -> str | None:
-        """The etag of the version; None when it is not remembered."""
-        scales = self._made.get(key)
-        return scales.get(scale) if scales else None
 
     def larger(self, key: AssetKey, scale: int, etag: str) -> int | None:
         """The smallest scale of that version from which a thumbnail of `scale` can be made; None without one."""

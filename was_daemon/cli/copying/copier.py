@@ -9,7 +9,8 @@ from was_daemon.cli.copying.journal import Journal
 from was_daemon.digests import Flow, digest_of
 from was_daemon.errors import AssetNotFound
 from was_daemon.interfaces import AssetStat, IAssetStore
-from was_daemon.keys import AssetKey
+from was_daemon.keys import AssetKey, Kind
+from was_daemon.thumbnails.marks import mark_of, picture_size
 
 
 class Outcome(enum.Enum):
@@ -41,19 +42,19 @@ class Copier:
     dry_run: bool = False
     copied_bytes: int = 0
 
-    async def copy(self, key: AssetKey) -> Outcome:
-        """Have `key` at the target as it is at the source.
+    async def copy(self, key: AssetKey, shown: AssetKey | None = None) -> Outcome:
+        """Have `key` at the target as it is at the source; a thumbnail is marked as one of the original `shown` there.
 
         Raises `CopyFailed`, and what the stores raise; nothing half-written is left.
         """
         try:
-            return await self._copy(key)
+            return await self._copy(key, shown)
         except AssetNotFound:
             if await _find(self.source, key):
                 raise
             return Outcome.GONE
 
-    async def _copy(self, key: AssetKey) -> Outcome:
+    async def _copy(self, key: AssetKey, shown: AssetKey | None) -> Outcome:
         original = await self.source.stat(key)
         existing = await _find(self.target, key)
         if existing and await self._is_same(key, original, existing):
@@ -63,7 +64,7 @@ class Copier:
         if self.dry_run:
             self.copied_bytes += original.size
         else:
-            await self._transfer(key)
+            await self._transfer(key, shown)
         return Outcome.COPIED
 
     async def is_known_copy(self, key: AssetKey) -> bool:
@@ -74,28 +75,34 @@ class Copier:
     async def _is_same(self, key: AssetKey, original: AssetStat, existing: AssetStat) -> bool:
         if self.journal.are_same(key, original, existing):
             return True
-        if original.size != existing.size:
+        is_thumbnail = key.kind is Kind.THUMBNAIL
+        if original.size != existing.size and not is_thumbnail:
             return False
-        original, wanted = await digest_of(self.source, key)
-        existing, found = await digest_of(self.target, key)
+        # The marks of thumbnails differ as the versions of their originals do.
+        end = picture_size if is_thumbnail else None
+        original, wanted = await digest_of(self.source, key, end)
+        existing, found = await digest_of(self.target, key, end)
         if found != wanted:
             return False
         self.journal.add(key, original, existing)
         return True
 
-    async def _transfer(self, key: AssetKey) -> None:
+    async def _transfer(self, key: AssetKey, shown: AssetKey | None) -> None:
         reader = await self.source.open(key)
         try:
-            flow = Flow(reader)
+            size, mark = reader.stat.size, b""
+            if shown:
+                size, mark = await picture_size(reader), mark_of(await self.target.stat(shown))
+            flow = Flow(reader, size, mark)
             async with aclosing(flow.chunks()) as chunks:
-                await self.target.write(key, chunks, reader.stat.size)
+                await self.target.write(key, chunks, size + len(mark))
         finally:
             await reader.close()
         try:
             stored, found = await digest_of(self.target, key)
         except AssetNotFound:
             raise CopyFailed("it is not there after it was written") from None
-        if found != flow.digest or found.size != reader.stat.size:
+        if found != flow.digest or found.size != size + len(mark):
             with suppress(AssetNotFound):
                 await self.target.delete(key)
             raise CopyFailed("what was read back is not what was written; it is removed again")

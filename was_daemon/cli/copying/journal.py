@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS same (
 class Journal:
     """Which versions of a file in two stores are the same, bit for bit, as somebody found who read both.
 
-    It is in the file `path`, or in memory only without one, and survives that the process is killed at any moment. A
+    It is in the file `path`, or in a temporary one without it, and survives that the process is killed at any moment. A
     file that was replaced since has another version, and what is said here of it no longer counts.
     """
 
@@ -30,7 +30,7 @@ class Journal:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # It names files.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._database = sqlite3.connect(path or ":memory:", timeout=_WAIT_SECONDS, isolation_level=None)
+        self._database = sqlite3.connect(path or "", timeout=_WAIT_SECONDS, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute(_SCHEMA)

@@ -35,13 +35,13 @@ class CurrentThumbnails:
             limits.max_pixels,
         )
 
-    async def includes(self, thumbnail: AssetKey) -> bool:
-        """Whether it shows an original, as it is now, that both stores have."""
+    async def shown(self, thumbnail: AssetKey) -> AssetKey | None:
+        """The original that it shows as it is now, if both stores have that."""
         with suppress(AssetNotFound):
             for key, scale in await self._thumbnails.owners(thumbnail):
                 if await self._copier.is_known_copy(key) and await self._is_new(key, scale):
-                    return True
-        return False
+                    return key
+        return None
 
     async def _is_new(self, key: AssetKey, scale: int) -> bool:
         reader = await self._thumbnails.find(key, await self._copier.source.stat(key), scale)

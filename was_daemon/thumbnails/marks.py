@@ -1,0 +1,63 @@
+"""Which version of its original a thumbnail shows, written behind the picture.
+
+Several daemons may use one store. One of them may store a thumbnail just after another one has replaced the original it
+was made of, or be killed then: the thumbnail's own time says nothing. So each that is made here carries a mark of the
+version, in the form of a box that ISO media files may end with (ISO/IEC 14496-12, section 8.1.2); readers of the other
+formats do not look behind the picture. Thumbnails of other servers have none.
+"""
+
+from contextlib import aclosing
+from hashlib import sha256
+
+from was_daemon.interfaces import AssetStat, IAssetReader
+
+_PART = 16
+"""Bytes of a digest."""
+
+MARK_SIZE = 12 + 2 * _PART
+_HEAD = MARK_SIZE.to_bytes(4, "big") + b"free" + b"waSr"
+_NOTHING = bytes(_PART)
+
+
+def mark_of(original: AssetStat) -> bytes:
+    """What ends a thumbnail of this version."""
+    return _HEAD + _parts(original)
+
+
+def _parts(original: AssetStat) -> bytes:
+    """The version by its etag, and by its size and time: a backup that is put back keeps these, and no inodes.
+
+    A time in whole seconds is not enough: two versions may share it.
+    """
+    dated = _part(f"{original.size} {original.modified!r}") if original.modified % 1 else _NOTHING
+    return _part(original.etag) + dated
+
+
+def _part(text: str) -> bytes:
+    return sha256(text.encode(errors="surrogatepass")).digest()[:_PART]
+
+
+async def shows(reader: IAssetReader, original: AssetStat) -> bool:
+    """Whether a stored thumbnail is one of this version.
+
+    One without a mark is, when it is not older (contract, section 4).
+    """
+    mark = await _mark_in(reader)
+    if not mark:
+        return reader.stat.modified >= original.modified
+    etag, dated = mark[:_PART], mark[_PART:]
+    wanted = _parts(original)
+    return etag == wanted[:_PART] or (dated != _NOTHING and dated == wanted[_PART:])
+
+
+async def picture_size(reader: IAssetReader) -> int:
+    """How many of a stored thumbnail's bytes are before the mark."""
+    return reader.stat.size - (MARK_SIZE if await _mark_in(reader) else 0)
+
+
+async def _mark_in(reader: IAssetReader) -> bytes:
+    """What a thumbnail says of the version; nothing when it has no mark."""
+    size = reader.stat.size
+    async with aclosing(reader.read(max(0, size - MARK_SIZE), size)) as chunks:
+        end = b"".join([chunk async for chunk in chunks])
+    return end[len(_HEAD) :] if len(end) == MARK_SIZE and end.startswith(_HEAD) else b""
