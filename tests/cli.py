@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import attrs
 
 from tests.daemon import BIN, KEY, clean_environment, to_toml
-from tests.prepared import Prepared
+from tests.prepared import Prepared, written
 
 
 @attrs.frozen
@@ -59,9 +59,4 @@ def run(*arguments: str | Path) -> Ran:
 def end(process: Prepared) -> Ran:
     """Wait for a command."""
     code = process.wait(timeout=120)
-    return Ran(code, _written(process.stdout), _written(process.stderr))
-
-
-def _written(file: IO[str]) -> str:
-    file.seek(0)
-    return file.read()
+    return Ran(code, written(process.stdout), written(process.stderr))

@@ -27,6 +27,7 @@ _HEEDED_BY_PYTHON = ("PYTHON", "LANG", "LC_")
 _OURS = ("was_daemon", "storage_plugins", "__main__")
 _ROOTS = ("twisted.scripts.twistd", "twisted.internet.epollreactor", "was_daemon.service", "was_daemon.cli.main")
 _LARGEST_ORDER = 1 << 18
+_PATIENCE = 120
 _REACTOR = "twisted.internet.reactor"
 
 
@@ -78,6 +79,25 @@ class Prepared:
     def kill(self) -> None:
         """End it."""
         self.send_signal(signal.SIGKILL)
+
+
+def run(
+    command: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, without input, to its end."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = Prepared(command, cwd or Path.cwd(), env, out, err, start_new_session=False)
+        try:
+            code = process.wait(_PATIENCE)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess([*command], code, written(out), written(err))
+
+
+def written(file: IO[str]) -> str:
+    """All that is in a file."""
+    file.seek(0)
+    return file.read()
 
 
 class _Server:
