@@ -29,6 +29,7 @@ from tests.http_contract import (
     plain_picture,
     shows,
 )
+from tests.needs import lacking
 
 BLOCK = os.urandom(1 << 20)
 SIZES = pytest.mark.parametrize(
@@ -68,9 +69,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     disk = tmp_path_factory.mktemp("disk")
     mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True, check=False)
     if mount.returncode:
-        reason = f"cannot mount a small disk: {mount.stderr.decode()}"
-        assert os.environ.get("CI") != "true", reason
-        pytest.skip(reason)
+        lacking(f"cannot mount a small disk: {mount.stderr.decode()}")
     yield disk
     subprocess.run(["umount", disk], check=True)
 
