@@ -7,6 +7,7 @@ orders and forks for each; the fork then runs the script of the command, which i
 import atexit
 import gc
 import json
+import math
 import os
 import runpy
 import select
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +30,9 @@ _OURS = ("was_daemon", "storage_plugins", "__main__")
 _ROOTS = ("twisted.scripts.twistd", "twisted.internet.epollreactor", "was_daemon.service", "was_daemon.cli.main")
 _LARGEST_ORDER = 1 << 18
 _PATIENCE = 120
+_SLICE = 0.1
+"""Seconds for which one thread at most keeps others from starting processes, while it waits for the end of one."""
+
 _REACTOR = "twisted.internet.reactor"
 
 
@@ -62,12 +67,11 @@ class Prepared:
 
     def wait(self, timeout: float | None = None) -> int:
         """What it ended with; `subprocess.TimeoutExpired` when that takes more than so many seconds."""
-        deadline = time.monotonic() + (3600 if timeout is None else timeout)
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         while self.returncode is None:
-            left = deadline - time.monotonic()
-            if left < 0:
+            if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired("a prepared process", timeout or 0)
-            self.returncode = self._server.code(self.pid, left)
+            self.returncode = self._server.code(self.pid, _SLICE)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -108,25 +112,30 @@ class _Server:
         with theirs:
             command = [sys.executable, "-P", __file__, str(theirs.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self._poll = select.poll()
+        self._poll.register(self._line, select.POLLIN)
+        self._lock = threading.Lock()
         self._codes: dict[int, int] = {}
 
     def close(self) -> None:
+        self._line.shutdown(socket.SHUT_RDWR)
         self._line.close()
         self._process.wait()
 
     def start(self, order: Mapping[str, object], stdout: IO[Any], stderr: IO[Any]) -> int:
-        with Path(os.devnull).open("rb") as nothing:
+        with self._lock, Path(os.devnull).open("rb") as nothing:
             files = [nothing.fileno(), stdout.fileno(), stderr.fileno()]
             socket.send_fds(self._line, [json.dumps(order).encode()], files)
-        while (pid := self._receive()) is None:
-            pass
-        self._codes.pop(pid, None)
-        return pid
+            while (pid := self._receive()) is None:
+                pass
+            self._codes.pop(pid, None)
+            return pid
 
     def code(self, pid: int, timeout: float) -> int | None:
-        while pid not in self._codes and select.select([self._line], [], [], timeout)[0]:
-            self._receive()
-        return self._codes.get(pid)
+        with self._lock:
+            while pid not in self._codes and self._poll.poll(timeout * 1000):
+                self._receive()
+            return self._codes.get(pid)
 
     def _receive(self) -> int | None:
         # The number of a process that has begun; how one has ended is kept until somebody asks.

@@ -26,7 +26,6 @@ _VARIABLES = {"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "8080", "ATTACHMENT_KEY
 
 _INSIDE = """
 import fcntl, json, signal, socket, struct, subprocess, sys, time, urllib.request
-from tests.needs import lacking
 with socket.socket() as any_socket:
     # The network of a container that has just begun is down: SIOCSIFFLAGS, IFF_UP | IFF_RUNNING.
     fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 0x41))
