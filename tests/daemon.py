@@ -15,12 +15,14 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.prepared import Prepared, can_run
+
 BIN = Path(sys.prefix) / "bin"
 KEY = "a key for tests: ü"
 
 _OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MODE", "CACHE_DIRECTORY")
 _TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
-_PATIENCE = 30
+_PATIENCE = 120
 
 Document = Mapping[str, Mapping[str, Any]]
 
@@ -72,7 +74,8 @@ class Daemon:
 
     `config` adds to, section by section, a configuration with a filesystem store in `directory / "store"`, on a free
     port (`listen` adds further endpoints), with `KEY` as the key; `environ` adds variables to the environment;
-    `wrapper` is a command that runs it, and `command` what is run instead of `twistd was`.
+    `wrapper` is a command that runs it, and `command` what is run instead of `twistd was`. Without these it is a
+    `Prepared` process, unless `environ` has variables that it cannot have.
     """
 
     def __init__(
@@ -92,7 +95,8 @@ class Daemon:
         self._environ = clean_environment({"TMPDIR": str(directory), **(environ or {})})
         self._log_file = directory / "twistd.log"
         self._command = [*wrapper, *command]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._is_prepared = self._command == list(_TWISTD) and can_run(environ or {})
+        self._process: subprocess.Popen[bytes] | Prepared | None = None
         self.write_config(config or {})
 
     def write_config(self, config: Document) -> None:
@@ -120,11 +124,15 @@ class Daemon:
         eventually(self._answers, "for the daemon to answer")
         return self
 
-    def launch(self, terminal: int | None = None) -> subprocess.Popen[bytes]:
+    def launch(self, terminal: int | None = None) -> subprocess.Popen[bytes] | Prepared:
         """Start, and do not wait; `terminal` is the descriptor of the one that the daemon is to be controlled by."""
+        command = [*self._command, "--config", self.config_file]
         with self._log_file.open("ab") as log:
+            if self._is_prepared and terminal is None:
+                self._process = Prepared(command, self.directory, self._environ, log, log, start_new_session=True)
+                return self._process
             self._process = subprocess.Popen(
-                [*self._command, "--config", self.config_file],
+                command,
                 cwd=self.directory,
                 env=self._environ,
                 stdin=subprocess.DEVNULL if terminal is None else terminal,

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs the servers that some tests talk to, and the packages that are named. Without root it changes nothing, and
-# those tests are skipped.
+# Installs the servers and the browser that some tests use, and the packages that are named. Without root it changes
+# nothing, and those tests are skipped.
 set -eu
 
 missing=""
-for package in openssh-server openssh-client apache2 nginx-extras systemd "$@"; do
+for package in openssh-server openssh-client apache2 nginx-extras systemd chromium "$@"; do
     dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0

@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
+from tests.needs import lacking
 from was_daemon.errors import AssetNotFound
 from was_daemon.stores import cached
 from was_daemon.stores.cached import CachedFiles, read_cached
@@ -34,7 +35,7 @@ def files() -> Iterator[CachedFiles]:
 @pytest.fixture
 def directory(tmp_path: Path) -> str:
     if cached._open_local(str(tmp_path)) is None:
-        pytest.skip("temporary files are on a file system that may have to ask another machine")
+        lacking("temporary files are on a file system that may have to ask another machine")
     (tmp_path / "ab").mkdir()
     for name in ("a.jpg", "ab/b.jpg"):
         (tmp_path / name).write_bytes(CONTENT)

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests import prepared
 from tests.conftest import RunDaemon
 from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_port
 from tests.model_server import KEY as MODEL_KEY
@@ -24,13 +25,7 @@ Completed = subprocess.CompletedProcess[str]
 
 def check(url: str, *arguments: str | Path, key: str = MODEL_KEY) -> Completed:
     """The finished command; the key is handed over in the environment."""
-    return subprocess.run(
-        [BIN / "was-daemon", "check", url, *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env=clean_environment({"ATTACHMENT_KEY": key}),
-    )
+    return prepared.run([BIN / "was-daemon", "check", url, *arguments], clean_environment({"ATTACHMENT_KEY": key}))
 
 
 def states(finished: Completed) -> dict[str, str]:

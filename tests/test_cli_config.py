@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests import prepared
 from tests.daemon import BIN, clean_environment, to_toml
 from was_daemon.cli.main import main
 
@@ -154,7 +155,7 @@ def check_with_plugins(directory: Path, plugins: Path) -> subprocess.CompletedPr
     document = {"server": {"key": SECRET}, "stores": {"main": MAIN}, "plugins": {"path": [str(plugins)]}}
     (directory / "was.toml").write_text(to_toml(document))
     command = [BIN / "was-daemon", "config", "check", "--config", "was.toml"]
-    return subprocess.run(command, cwd=directory, env=clean_environment(), capture_output=True, text=True)
+    return prepared.run(command, clean_environment(), directory)
 
 
 def test_dropped_in_plugins_are_listed_with_their_options(tmp_path: Path) -> None:

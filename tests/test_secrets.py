@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 import attrs
 import pytest
 
+from tests import prepared
 from tests.client import Client
 from tests.daemon import BIN, Daemon, clean_environment, eventually, to_toml
 from tests.http_contract import photograph
@@ -228,7 +229,7 @@ def test_nothing_of_it_all_is_in_the_log_or_the_list_of_processes(site: Site) ->
 def run(*command: str, config: Path) -> str:
     """What a command of ours prints."""
     arguments = [BIN / command[0], *command[1:], "--config", config]
-    done = subprocess.run(arguments, capture_output=True, text=True, env=clean_environment(), timeout=60)
+    done = prepared.run(arguments, clean_environment())
     return done.stdout + done.stderr
 
 
