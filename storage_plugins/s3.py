@@ -20,7 +20,6 @@ from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirec
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.media import content_disposition, media_type
 from was_daemon.stores.background import Background
-from was_daemon.stores.http import Answer, http_time
 from was_daemon.stores.http_transport import trusted_only
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.s3_bucket import Addresses, Bucket
@@ -31,6 +30,7 @@ from was_daemon.stores.s3_listing import objects
 from was_daemon.stores.s3_multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts
 from was_daemon.stores.s3_options import S3Options
 from was_daemon.stores.s3_reader import MADE_FROM, S3Reader, object_stat
+from was_daemon.stores.turns import Turns
 
 _SMALL_AT_ONCE = 16
 _LARGE_AT_ONCE = 4
@@ -62,6 +62,8 @@ class S3Store:
         self._multipart = Multipart(self._bucket, options.keeps_checksums)
         self._small = DeferredSemaphore(_SMALL_AT_ONCE)
         self._large = DeferredSemaphore(_LARGE_AT_ONCE)
+        # Small servers, such as s3rver, write over the old version while somebody reads it.
+        self._turns = Turns[str]()
         self._sweeping = Background()
         self._next_sweep = 0.0
         self._seen = -float(_RECENT)
@@ -80,9 +82,14 @@ class S3Store:
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""
         name = self._name(key)
-        return S3Reader(self._bucket(), name, await self._look(name), self._options.keeps_checksums)
+        stat = await self._look(name)
+        return S3Reader(self._bucket(), name, stat, self._options.keeps_checksums, self._turns.look)
 
     async def _look(self, name: str) -> AssetStat:
+        async with self._turns.look(name):
+            return await self._look_now(name)
+
+    async def _look_now(self, name: str) -> AssetStat:
         answer = await self._bucket().call("HEAD", name, accept=(200, 404))
         if answer.code == 404:
             await self._look_for_bucket()
@@ -164,17 +171,21 @@ class S3Store:
     async def _send(
         self, name: str, headers: dict[str, str], part_size: int, parts: AsyncGenerator[Part, None], size: int | None
     ) -> Uploaded:
-        begun = [await anext(parts)]
+        begun, turn = [await anext(parts)], self._turns.replace(name)
         if not begun[0].last:
-            return await self._multipart.send(name, headers, part_size, _preceded(begun, parts), size)
+            return await self._multipart.send(name, headers, part_size, _preceded(begun, parts), size, turn)
         payload = await Payload.of(begun[0].content)
         if size not in (None, len(payload.content)):
             raise StoreFailed("the upload is not as long as was said")
+        async with turn:
+            return await self._put(name, headers, payload)
+
+    async def _put(self, name: str, headers: dict[str, str], payload: Payload) -> Uploaded:
         if self._options.keeps_checksums:
             headers = headers | payload.checksum_header()
         answer = await self._bucket().call("PUT", name, headers=headers, payload=payload)
         try:
-            return Uploaded(payload.check(answer), len(payload.content), self._time(answer))
+            return Uploaded(payload.check(answer), len(payload.content), self._clock.seconds())
         except StoreFailed:
             # It has replaced the old version already, and nobody shall take it for the new one.
             self._log.error("{name} arrived damaged, and is removed", name=name)
@@ -184,9 +195,10 @@ class S3Store:
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""
         name = self._name(key)
-        # S3 deletes what is not there, too.
-        await self._look(name)
-        await self._bucket().call("DELETE", name, accept=(200, 204, 404))
+        async with self._turns.replace(name):
+            # S3 deletes what is not there, too.
+            await self._look_now(name)
+            await self._bucket().call("DELETE", name, accept=(200, 204, 404))
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
@@ -256,9 +268,6 @@ class S3Store:
 
     def _name(self, key: AssetKey) -> str:
         return self._options.folder + self._layout.path(key)
-
-    def _time(self, answer: Answer) -> float:
-        return http_time(answer.header("Date")) or self._clock.seconds()
 
 
 async def _preceded(begun: list[Part], rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:

@@ -1,7 +1,7 @@
 """Objects that are read: what comes is checked, and a connection that breaks is not the end."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from urllib.parse import unquote
 
 import attrs
@@ -31,12 +31,23 @@ class S3Reader:
 
     _log = Logger()
 
-    def __init__(self, bucket: Bucket, name: str, stat: AssetStat, checksums: bool) -> None:
-        """`name` is the object's; `checksums` asks the server for the SHA-256 checksum that it may keep."""
+    def __init__(
+        self,
+        bucket: Bucket,
+        name: str,
+        stat: AssetStat,
+        checksums: bool,
+        turn: Callable[[str], AbstractAsyncContextManager[None]],
+    ) -> None:
+        """`name` is the object's, and waits for its `turn`.
+
+        `checksums` asks the server for the SHA-256 checksum that it may keep.
+        """
         self.stat = stat
         self._bucket = bucket
         self._name = name
         self._checksums = checksums
+        self._turn = turn
         self._reading: set[HTTPReader] = set()
         self._closed = False
 
@@ -74,7 +85,8 @@ class S3Reader:
         asked = headers | {"If-Match": f'"{self.stat.etag}"'}
         if self._checksums and "Range" not in headers:
             asked["x-amz-checksum-mode"] = "ENABLED"
-        return await self._bucket.request("GET", self._name, headers=asked, accept=(200, 206, 404, 412, 416))
+        async with self._turn(self._name):
+            return await self._bucket.request("GET", self._name, headers=asked, accept=(200, 206, 404, 412, 416))
 
     async def _resumed(self, reader: HTTPReader, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` on; when the connection breaks half-way, the rest is asked for."""
