@@ -1,12 +1,12 @@
 """Real S3 servers on free ports of 127.0.0.1, with what they keep in temporary directories."""
 
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -22,6 +22,8 @@ ACCESS_KEY = SECRET_KEY = "S3RVER"
 """The only ones that s3rver knows."""
 
 BUCKET = "assets"
+
+MakeS3Store = Callable[..., S3Store]
 
 _S3RVER = Path(sys.prefix) / "s3rver" / "node_modules" / "s3rver" / "bin" / "s3rver.js"
 _CEPH = [Path("/usr/bin") / name for name in ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin")]

@@ -1,44 +1,52 @@
 """The S3 store keeps every promise on real servers."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IResolverSimple
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from storage_plugins.s3 import S3Store, s3
 from tests import s3servers
 from tests.davservers import DavServer, free_port
 from tests.remotes import Relay
-from tests.s3servers import Ceph, make_bucket, options
+from tests.s3servers import Ceph, MakeS3Store, make_bucket
+from was_daemon.errors import AssetNotFound
 from was_daemon.interfaces import AssetStat, IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.media import content_disposition
+from was_daemon.stores import s3_multipart, s3_options
+from was_daemon.stores.http import Answer
+from was_daemon.stores.s3_bucket import Addresses
+from was_daemon.stores.s3_integrity import Payload
+from was_daemon.stores.s3_listing import objects, unfinished
+from was_daemon.stores.s3_options import Addressing, S3Options
 from was_daemon.testing import contract
 from was_daemon.testing.contract import StoreContract, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
+
+pytest_plugins = ["tests.s3stores"]
 
 KEY = original("asset.jpg")
 LARGE = payload(12_000_000)
 """More than two parts."""
 
-Make = Callable[..., S3Store]
 
-
-@pytest_twisted.async_yield_fixture
-async def make() -> AsyncIterator[Make]:
-    """Makes stores of a URL and other options; they are closed with the test."""
-    stores: list[S3Store] = []
-
-    def make(url: str, **changes: object) -> S3Store:
-        stores.append(s3.create(options(url, **changes)))
-        return stores[-1]
-
-    yield make
-    for store in stores:
-        await store.close()
+@pytest.fixture(scope="module")
+def moto() -> Iterator[DavServer]:
+    server = s3servers.moto().start()
+    yield server
+    server.remove()
 
 
 class S3Contract(StoreContract):
@@ -47,20 +55,13 @@ class S3Contract(StoreContract):
     timeout = 10.0
 
     @pytest_twisted.async_yield_fixture
-    async def store(self, url: str, make: Make) -> AsyncIterator[IAssetStore]:
+    async def store(self, url: str, make_s3_store: MakeS3Store) -> AsyncIterator[IAssetStore]:
         await make_bucket(url)
-        yield make(url)
+        yield make_s3_store(url)
 
     @pytest.fixture
-    def down(self, make: Make) -> IAssetStore:
-        return make(f"http://127.0.0.1:{free_port()}")
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[DavServer]:
-    server = s3servers.moto().start()
-    yield server
-    server.remove()
+    def down(self, make_s3_store: MakeS3Store) -> IAssetStore:
+        return make_s3_store(f"http://127.0.0.1:{free_port()}")
 
 
 @pytest.fixture
@@ -144,3 +145,196 @@ class TestCeph(S3Contract):
             ceph.open()
 
         return restart
+
+
+@pytest_twisted.async_yield_fixture
+async def url(moto: DavServer) -> AsyncIterator[str]:
+    """moto's, where the bucket is."""
+    await make_bucket(moto.url)
+    yield moto.url
+
+
+def put_by_hand(store: S3Store, name: str, content: bytes) -> Awaitable[Answer]:
+    """Have an object there that the store knows nothing of."""
+    return store._bucket().call("PUT", name, payload=Payload.now(content))
+
+
+@pytest.mark.parametrize(
+    ("layout", "names"),
+    [
+        (Layout.FLAT, ["botany/originals/", "botany/thumbnails/"]),
+        (Layout.SHARDED, ["botany/originals/ab/cd/", "botany/thumbnails/ab/cd/"]),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_objects_are_named_as_files_so_that_a_bucket_can_be_adopted_and_given_back(
+    url: str, make_s3_store: MakeS3Store, layout: Layout, names: list[str]
+) -> None:
+    store = make_s3_store(url, prefix="attachments/", layout=layout)
+    first, second = (AssetKey("botany", Kind.ORIGINAL, name) for name in ("abcd-1.jpg", "abcd-2.jpg"))
+    await put_by_hand(store, f"attachments/{names[0]}abcd-1.jpg", b"theirs")
+    await put_by_hand(store, f"attachments/{names[0]}elsewhere/abcd-3.jpg", b"no asset")
+    await store.write(second, chunked(b"ours"))
+    await store.write(second.thumbnail(200), chunked(b"small"))
+    assert await read_asset(store, first) == b"theirs"
+    assert await collect(store.list("botany", Kind.ORIGINAL)) == [first, second]
+    assert await collect(store.list("botany", Kind.ORIGINAL, "abcd-2")) == [second]
+    listed = await collect(objects(store._bucket(), "attachments/botany/", flat=False))
+    assert {f"attachments/{names[0]}abcd-2.jpg", f"attachments/{names[1]}abcd-2_200.jpg"} <= set(listed)
+
+
+@pytest.mark.parametrize("size", [1000, len(LARGE)])
+@pytest_twisted.ensureDeferred
+async def test_a_thumbnail_remembers_the_version_it_was_made_of(
+    url: str, make_s3_store: MakeS3Store, size: int
+) -> None:
+    store, version = make_s3_store(url), AssetStat(1, 1.0, "5-k\u00e4fer 100%")
+    written = await store.write(KEY.thumbnail(9), chunked(LARGE[:size]), size, version)
+    reader = await store.open(KEY.thumbnail(9))
+    await reader.close()
+    assert written.made_from == reader.stat.made_from == version.etag
+    assert (await store.write(KEY, chunked(b"original"))).made_from is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_clients_may_be_sent_to_an_address_that_gives_type_and_name(url: str, make_s3_store: MakeS3Store) -> None:
+    store = make_s3_store(url)
+    name = "K\u00e4fer a+b#%20?.tif"
+    for key in (original(name), original(name).thumbnail(100)):
+        await store.write(key, chunked(b"bytes"))
+        address = await store.url(key, "image/tiff", '../\u00e9 "x"\r\n.tif')
+        with await deferToThread(urlopen, address) as answer:
+            assert answer.read() == b"bytes"
+            assert answer.headers["Content-Type"] == "image/tiff"
+            assert answer.headers["Content-Disposition"] == content_disposition('../\u00e9 "x"\r\n.tif')
+    with pytest.raises(AssetNotFound):
+        await store.url(original("missing.tif"), "image/tiff", None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_public_endpoint_is_where_clients_are_sent(url: str, make_s3_store: MakeS3Store) -> None:
+    store = make_s3_store(url, public_endpoint="https://s3.example.org")
+    await store.write(KEY, chunked(b"bytes"))
+    assert (await store.url(KEY, "image/jpeg", None)).startswith("https://s3.example.org/assets/")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_bucket_may_be_a_host(moto: DavServer, url: str, make_s3_store: MakeS3Store) -> None:
+    class Localhost:
+        def getHostByName(self, name: str, timeout: object = None) -> Deferred[str]:
+            return succeed("127.0.0.1")
+
+    old = reactor.installResolver(implementer(IResolverSimple)(Localhost)())
+    try:
+        store = make_s3_store(
+            f"http://s3.amazonaws.com:{moto.port}", addressing=Addressing.VIRTUAL, prefix="", region="us-east-1"
+        )
+        await store.write(original("virtual \u00e9.jpg"), chunked(b"bytes"))
+        await store.check()
+        assert [key.name async for key in store.list("", Kind.ORIGINAL)] == ["virtual \u00e9.jpg"]
+    finally:
+        reactor.installResolver(old)
+    path = make_s3_store(url, prefix="")
+    assert await read_asset(path, original("virtual \u00e9.jpg")) == b"bytes"
+
+
+@pytest_twisted.ensureDeferred
+async def test_uploads_that_nobody_finished_for_a_day_go_and_others_stay(
+    url: str, make_s3_store: MakeS3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_s3_store(url)
+    folder, bucket = store._options.folder, store._bucket()
+    for name in (f"{folder}originals/a.jpg", f"{folder}no/asset", "originals/others.jpg"):
+        await bucket.call("POST", name, {"uploads": ""})
+
+    async def left() -> set[str]:
+        return {found.name async for found, _date in unfinished(bucket, "")}
+
+    everything = {f"{folder}originals/a.jpg", f"{folder}no/asset", "originals/others.jpg"}
+    # moto says of all uploads that they were begun in 2010.
+    with monkeypatch.context() as patience:
+        patience.setattr(s3_multipart, "_STALE", 10**10)
+        await store._multipart.sweep(folder, store._is_ours)
+    assert await left() >= everything
+    await store.check()
+    await eventually_gone(left, f"{folder}originals/a.jpg")
+    assert await left() >= everything - {f"{folder}originals/a.jpg"}
+
+
+async def eventually_gone(left: Callable[[], Awaitable[set[str]]], name: str) -> None:
+    """Wait for what is done in the background."""
+    for _ in range(100):
+        if name not in await left():
+            return
+        await deferLater(reactor, 0.05)
+    pytest.fail(f"{name} stays")
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_plugin_provides_its_interface() -> None:
+    verifyObject(IAssetStorePlugin, s3)
+    store = s3.create(S3Options(bucket="assets"))
+    verifyObject(IAssetStore, store)
+    verifyObject(IRedirects, store)
+    assert str(store) == "objects in the bucket assets at https://s3.us-east-1.amazonaws.com, named ..."
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"bucket": "a/b"}, "bucket"),
+        ({"endpoint": "s3.example.org"}, "endpoint: an http"),
+        ({"endpoint": "https://u:p@s3.example.org"}, "settings of their own"),
+        ({"public_endpoint": "ftp://s3.example.org"}, "public_endpoint: an http"),
+        ({"prefix": "a/../b"}, "prefix"),
+        ({"prefix": "a//b"}, "prefix"),
+        ({"access_key_id": "id"}, "secret_access_key"),
+        ({"secret_access_key": "s"}, "access_key_id"),
+        ({"access_key_id": "i", "secret_access_key": "s", "secret_access_key_file": Path("s")}, "either"),
+        ({"access_key_id": "i", "secret_access_key": "s", "profile": "p"}, "without profile"),
+        ({"session_token": "t"}, "session_token"),
+        ({"bucket": "with.dots", "addressing": Addressing.VIRTUAL}, "certificate"),
+        ({"part_size": 1 << 20}, "part_size"),
+        ({"timeout": 0}, "timeout"),
+    ],
+)
+def test_settings_that_cannot_be_right_are_refused(settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        S3Options(**({"bucket": "assets"} | settings))
+
+
+def test_settings_do_not_show_the_secrets() -> None:
+    assert "sesame" not in repr(
+        S3Options(bucket="assets", access_key_id="i", secret_access_key="sesame", session_token="sesame")
+    )
+
+
+def test_without_botocore_the_configuration_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_options, "find_spec", lambda _name: None)
+    with pytest.raises(ValueError, match=r"pip install .*was-daemon\[s3\]"):
+        S3Options(bucket="assets")
+
+
+def test_botocore_is_imported_when_a_store_is_used_and_not_before() -> None:
+    code = "import sys, storage_plugins.s3; sys.exit('botocore' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({}, "https://assets.s3.us-east-1.amazonaws.com/a%20%2B~%C3%A9%25/b?uploads="),
+        ({"region": "eu-west-1"}, "https://assets.s3.eu-west-1.amazonaws.com/a%20%2B~%C3%A9%25/b?uploads="),
+        ({"bucket": "with.dots"}, "https://s3.us-east-1.amazonaws.com/with.dots/a%20%2B~%C3%A9%25/b?uploads="),
+        ({"endpoint": "https://s3.example.org/x/"}, "https://s3.example.org/x/assets/a%20%2B~%C3%A9%25/b?uploads="),
+        (
+            {"endpoint": "https://example.org", "addressing": Addressing.VIRTUAL},
+            "https://assets.example.org/a%20%2B~%C3%A9%25/b?uploads=",
+        ),
+    ],
+)
+def test_addresses_are_encoded_once(settings: dict[str, object], address: str) -> None:
+    options = S3Options(**({"bucket": "assets"} | settings))
+    assert Addresses(options.address, options.bucket, options.virtual).of("a +~\u00e9%/b", {"uploads": ""}) == address
