@@ -16,6 +16,7 @@ from bench.idle import idle
 from bench.nginx import nginx
 from bench.photos import photos
 from bench.report import Figure, report
+from bench.s3 import s3
 from bench.sftp import sftp
 from bench.walls import walls
 from bench.webdav import webdav
@@ -30,6 +31,7 @@ _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "idle": lambda directory: deferToThread(idle, directory),
     "sftp": sftp,
     "webdav": webdav,
+    "s3": s3,
 }
 
 
