@@ -71,7 +71,8 @@ class S3Store:
 
     def __str__(self) -> str:
         options = self._options
-        return f"objects in the bucket {options.bucket} at {options.address}, named {options.folder}..."
+        below = f" below {options.folder}" if options.folder else ""
+        return f"objects{below} in the bucket {options.bucket} at {options.address}"
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

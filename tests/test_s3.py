@@ -17,10 +17,14 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from storage_plugins.s3 import S3Store, s3
-from tests import s3servers
+from tests import images, s3servers
+from tests.client import Client
+from tests.daemon import KEY as ATTACHMENT_KEY
+from tests.daemon import Daemon
 from tests.davservers import DavServer, free_port
+from tests.http_contract import HTTPContract
 from tests.remotes import Relay
-from tests.s3servers import Ceph, MakeS3Store, make_bucket
+from tests.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
 from was_daemon.errors import AssetNotFound
 from was_daemon.interfaces import AssetStat, IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.keys import AssetKey, Kind, Layout
@@ -37,6 +41,7 @@ from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
 pytest_plugins = ["tests.s3stores"]
 
+PREFIX = "attachments/"
 KEY = original("asset.jpg")
 LARGE = payload(12_000_000)
 """More than two parts."""
@@ -71,8 +76,10 @@ def relay(moto: DavServer) -> Iterator[Relay]:
     relay.close()
 
 
-class TestMoto(S3Contract):
-    many = 60  # three pages
+class MotoContract(S3Contract):
+    """The contract on moto, which lists twenty names a page."""
+
+    many = 60
 
     @pytest.fixture
     def url(self, relay: Relay) -> str:
@@ -91,6 +98,19 @@ class TestMoto(S3Contract):
         yield restart
         for other in others:
             other.close()
+
+
+class TestMoto(MotoContract):
+    """What does not take long."""
+
+    test_a_big_asset_streams_through_without_being_held = None
+    test_two_hundred_readers_that_stop_early_leave_nothing_open = None
+    test_what_was_written_in_odd_chunks_comes_back_whole = None
+
+
+@pytest.mark.slow
+class TestMotoAtLength(MotoContract):
+    """All of it."""
 
 
 @pytest.mark.slow
@@ -270,6 +290,51 @@ async def eventually_gone(left: Callable[[], Awaitable[set[str]]], name: str) ->
     pytest.fail(f"{name} stays")
 
 
+# -- behind a daemon ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def daemon(moto: DavServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that has its login from the environment."""
+    table = {"plugin": "s3", "bucket": BUCKET, "endpoint": moto.url, "prefix": PREFIX}
+    environ = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    config = {"server": {"max_upload": "8 MiB"}, "stores": {"main": table}}
+    daemon = Daemon(tmp_path_factory.mktemp("daemon"), config, environ).start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def client(moto: DavServer, daemon: Daemon) -> AsyncIterator[Client]:
+    await make_bucket(moto.url)
+    yield Client(daemon.url, ATTACHMENT_KEY)
+
+
+@pytest.mark.slow
+class TestDaemon(HTTPContract):
+    """All of the HTTP contract."""
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_clients_upload_lies_in_the_bucket_as_files_would(
+    moto: DavServer, client: Client, make_s3_store: MakeS3Store
+) -> None:
+    root = "K\u00e4fer a+b#%20 \u00e9 ?"
+    content = images.encode(images.chart(), "TIFF")
+    store = make_s3_store(moto.url, prefix="")
+
+    async def names() -> list[str]:
+        return [name async for name in objects(store._bucket(), PREFIX, flat=False) if root in name]
+
+    await client.store(f"{root}.tif", content)
+    assert (await client.thumbnail(f"{root}.tif", 60)).status == 200
+    assert (await client.original(f"{root}.tif")).body == content
+    assert (await client.original(f"{root}.tif", headers={"Range": "bytes=5-9"})).body == content[5:10]
+    assert await names() == [f"{PREFIX}originals/{root}.tif", f"{PREFIX}thumbnails/{root}_60.png"]
+    assert (await client.delete(f"{root}.tif")).body == b"Ok."
+    assert await names() == []
+
+
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 
@@ -278,7 +343,9 @@ def test_the_plugin_provides_its_interface() -> None:
     store = s3.create(S3Options(bucket="assets"))
     verifyObject(IAssetStore, store)
     verifyObject(IRedirects, store)
-    assert str(store) == "objects in the bucket assets at https://s3.us-east-1.amazonaws.com, named ..."
+    assert str(store) == "objects in the bucket assets at https://s3.us-east-1.amazonaws.com"
+    store = s3.create(S3Options(bucket="assets", prefix="/a/b"))
+    assert str(store) == "objects below a/b/ in the bucket assets at https://s3.us-east-1.amazonaws.com"
 
 
 @pytest.mark.parametrize(
@@ -317,6 +384,7 @@ def test_without_botocore_the_configuration_says_what_to_install(monkeypatch: py
         S3Options(bucket="assets")
 
 
+@pytest.mark.slow
 def test_botocore_is_imported_when_a_store_is_used_and_not_before() -> None:
     code = "import sys, storage_plugins.s3; sys.exit('botocore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -233,11 +233,15 @@ async def test_a_key_that_was_refused_is_forgotten_once() -> None:
     clock = Clock()
     keys = Keys(clock, [counting(clock, HOUR)])
     first = await keys.current()
-    keys.forget(first)
+    assert keys.forget(first)
     second = await keys.current()
-    keys.forget(first)
+    assert keys.forget(first)
     assert await keys.current() == second
     assert second.id == "id2"
+    assert not keys.forget(second, age=60)
+    clock.advance(60)
+    assert keys.forget(second, age=60)
+    assert (await keys.current()).id == "id3"
 
 
 def test_a_key_does_not_show_its_secrets() -> None:

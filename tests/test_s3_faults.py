@@ -174,6 +174,19 @@ async def test_a_key_that_was_exchanged_is_read_anew(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_refusal_without_a_reason_is_one_when_the_key_is_new(
+    listen: Listen, make_s3_store: MakeS3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = Script(HEAD=403)
+    store = make_s3_store(listen(site(script)))
+    await message(store.stat(KEY), StoreUnavailable)
+    assert len(script.requests) == 1
+    monkeypatch.setattr(s3_bucket, "_OLD", 0)
+    await message(store.stat(KEY), StoreUnavailable)
+    assert len(script.requests) == 3
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_server_that_stands_still_is_given_up(listen: Listen, make_s3_store: MakeS3Store) -> None:
     store = make_s3_store(listen(site(Script(GET=lambda _: NOT_DONE_YET))), timeout=0.3)
     await message(collect(store.list("", Kind.ORIGINAL)), StoreTimeout)

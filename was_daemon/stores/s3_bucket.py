@@ -24,6 +24,9 @@ ATTEMPTS = 4
 _SHORTEST, _LONGEST = 0.2, 3.0
 """Seconds: the limits between which the pause before the next attempt doubles. Each is shortened by chance."""
 
+_OLD = 60
+"""Seconds after which a key that is refused without a reason is looked for anew."""
+
 NOTHING = Payload.now(b"")
 
 Query = Mapping[str, str]
@@ -102,8 +105,7 @@ class Bucket:
                 if answer.code in accept:
                     return answer
                 problem = await self._problem(method, url, answer)
-                if problem.lapsed and attempt == 0:
-                    self._keys.forget(key)
+                if attempt == 0 and self._lapsed(key, problem):
                     continue
                 if not problem.passing or attempt + 1 == ATTEMPTS:
                     raise problem.error
@@ -130,6 +132,12 @@ class Bucket:
         signed = self._signer.headers(key, method, url, headers, payload.sha256)
         body = Upload(payload.content) if method in ("PUT", "POST") else None
         return await self._remote.request(method, url, signed, body)
+
+    def _lapsed(self, key: AccessKey, problem: Problem) -> bool:
+        """Whether another key may help."""
+        if problem.lapsed:
+            return self._keys.forget(key)
+        return problem.unexplained and self._keys.forget(key, _OLD)
 
     async def _problem(self, method: str, url: str, answer: Answer) -> Problem:
         problem = await problem_of(answer)

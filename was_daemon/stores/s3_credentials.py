@@ -59,6 +59,7 @@ class Keys:
         self._fetching = DeferredLock()
         self._key: AccessKey | None = None
         self._next_try = 0.0
+        self._fetched = 0.0
 
     async def current(self, lasting: float = 0) -> AccessKey:
         """A key that is good for `lasting` more seconds, if there is one; `StoreUnavailable` when there is none."""
@@ -68,10 +69,16 @@ class Keys:
                 key = self._at_hand(lasting) or await self._fetch()
         return key
 
-    def forget(self, key: AccessKey) -> None:
-        """The store refused `key`: look for another one, for it may have been replaced."""
+    def forget(self, key: AccessKey, age: float = 0) -> bool:
+        """The store refused `key`, which may have been replaced: whether to try once more, with another look.
+
+        One that was fetched less than `age` seconds ago is kept.
+        """
         if self._key == key:
+            if self._clock.seconds() < self._fetched + age:
+                return False
             self._key = None
+        return True
 
     def _at_hand(self, lasting: float) -> AccessKey | None:
         key, now = self._key, self._clock.seconds()
@@ -87,7 +94,7 @@ class Keys:
             for source in self._sources:
                 key = await source()
                 if key:
-                    self._key = key
+                    self._key, self._fetched = key, now
                     return key
             raise StoreUnavailable("there are no credentials for the store")
         except AssetError as error:

@@ -76,6 +76,11 @@ class Problem:
         """Whether the credentials are not, or no longer, valid."""
         return self.code in _LAPSED
 
+    @property
+    def unexplained(self) -> bool:
+        """Whether that may be so: the answer to a HEAD does not tell."""
+        return self.code in ("400", "401", "403")
+
 
 async def problem_of(answer: Answer) -> Problem:
     """What is wrong; reads the answer's body."""
