@@ -63,6 +63,10 @@ class Relay:
                 self._limit = None
                 self._state.notify_all()
 
+    def passed(self, data: bytes) -> bytes:
+        """What becomes of `data` on its way."""
+        return data
+
     def close(self) -> None:
         """Close all connections, and listen no more."""
         with suppress(OSError):
@@ -103,7 +107,7 @@ class Relay:
             target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while data := source.recv(_BUFFER):
                 let_pass(len(data))
-                target.sendall(data)
+                target.sendall(self.passed(data))
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -29,14 +29,15 @@ _S3RVER = Path(sys.prefix) / "s3rver" / "node_modules" / "s3rver" / "bin" / "s3r
 _CEPH = [Path("/usr/bin") / name for name in ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin")]
 
 
-def moto(page: int = 20) -> DavServer:
+def moto(page: int = 20, certificate: Path | None = None) -> DavServer:
     """moto, which keeps everything in memory, and lists `page` names at a time."""
+    secure = ["-s", "-c", str(certificate), "-k", str(certificate)] if certificate else []
 
     def command(port: int, home: Path, root: Path) -> list[str]:
         server = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        return ["env", f"MOTO_S3_DEFAULT_MAX_KEYS={page}", *server]
+        return ["env", f"MOTO_S3_DEFAULT_MAX_KEYS={page}", *server, *secure]
 
-    return DavServer(command)
+    return DavServer(command, "https" if certificate else "http")
 
 
 def s3rver() -> DavServer:

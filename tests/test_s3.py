@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -25,7 +26,8 @@ from tests.davservers import DavServer, free_port
 from tests.http_contract import HTTPContract
 from tests.remotes import Relay
 from tests.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
-from was_daemon.errors import AssetNotFound
+from tests.tls import self_signed
+from was_daemon.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import AssetStat, IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.media import content_disposition
@@ -54,19 +56,45 @@ def moto() -> Iterator[DavServer]:
     server.remove()
 
 
+class Damaging(Relay):
+    """Changes a letter among many."""
+
+    def passed(self, data: bytes) -> bytes:
+        return data.replace(b"A" * 1000, b"A" * 999 + b"B", 1)
+
+
 class S3Contract(StoreContract):
     """The contract, at the URL of the subclass."""
 
     timeout = 10.0
+    checksums: bool | None = None
 
     @pytest_twisted.async_yield_fixture
     async def store(self, url: str, make_s3_store: MakeS3Store) -> AsyncIterator[IAssetStore]:
         await make_bucket(url)
-        yield make_s3_store(url)
+        yield make_s3_store(url, checksums=self.checksums)
 
     @pytest.fixture
     def down(self, make_s3_store: MakeS3Store) -> IAssetStore:
         return make_s3_store(f"http://127.0.0.1:{free_port()}")
+
+    @pytest.mark.parametrize("content", [b"A" * 100_000, b"A" * len(LARGE)])
+    @pytest_twisted.ensureDeferred
+    async def test_what_is_damaged_on_its_way_is_an_error_in_both_directions(
+        self, url: str, store: S3Store, make_s3_store: MakeS3Store, content: bytes
+    ) -> None:
+        relay = Damaging(urlsplit(url).port or 0)
+        try:
+            damaged = make_s3_store(f"http://127.0.0.1:{relay.port}", prefix=store._options.prefix)
+            with pytest.raises(StoreFailed):
+                await damaged.write(KEY, chunked(content), len(content))
+            with pytest.raises(AssetNotFound):
+                await store.stat(KEY)
+            await store.write(KEY, chunked(content), len(content))
+            with pytest.raises(StoreFailed):
+                await read_asset(damaged, KEY)
+        finally:
+            relay.close()
 
 
 @pytest.fixture
@@ -110,7 +138,9 @@ class TestMoto(MotoContract):
 
 @pytest.mark.slow
 class TestMotoAtLength(MotoContract):
-    """All of it."""
+    """All of it, and with checksums of the server's."""
+
+    checksums = True
 
 
 @pytest.mark.slow
@@ -308,6 +338,23 @@ def daemon(moto: DavServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 async def client(moto: DavServer, daemon: Daemon) -> AsyncIterator[Client]:
     await make_bucket(moto.url)
     yield Client(daemon.url, ATTACHMENT_KEY)
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_certificates_are_checked(make_s3_store: MakeS3Store, tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path)
+    server = s3servers.moto(certificate=certificate).start()
+    try:
+        trusted = make_s3_store(server.url, ca_file=certificate)
+        await trusted._bucket().call("PUT", "", accept=(200, 409))
+        await trusted.check()
+        with pytest.raises(StoreUnavailable, match="trusted"):
+            await make_s3_store(server.url).check()
+        with pytest.raises(StoreUnavailable, match="certificate"):
+            await make_s3_store(server.url, ca_file=tmp_path / "missing").check()
+    finally:
+        server.remove()
 
 
 @pytest.mark.slow
