@@ -25,7 +25,7 @@ from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.s3_bucket import Addresses, Bucket
 from was_daemon.stores.s3_credentials import Keys
 from was_daemon.stores.s3_errors import Denied
-from was_daemon.stores.s3_integrity import Payload
+from was_daemon.stores.s3_integrity import Damaged, Payload
 from was_daemon.stores.s3_listing import objects
 from was_daemon.stores.s3_multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts
 from was_daemon.stores.s3_options import S3Options
@@ -187,7 +187,7 @@ class S3Store:
         answer = await self._bucket().call("PUT", name, headers=headers, payload=payload)
         try:
             return Uploaded(payload.check(answer), len(payload.content), self._clock.seconds())
-        except StoreFailed:
+        except Damaged:
             # It has replaced the old version already, and nobody shall take it for the new one.
             self._log.error("{name} arrived damaged, and is removed", name=name)
             await self._bucket().call("DELETE", name, accept=(200, 204, 404))

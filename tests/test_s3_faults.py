@@ -401,7 +401,15 @@ async def test_a_completion_of_which_only_the_answer_was_lost_is_one(
         request.transport.abortConnection()
         return NOT_DONE_YET
 
+    def broken(request: Request) -> int:
+        request.setHeader("Content-Length", "1000")
+        request.write(b" ")
+        reactor.callLater(0.05, request.transport.abortConnection)
+        return NOT_DONE_YET
+
     gone = error(404, "NoSuchUpload")
+    store = make_s3_store(listen(site(Parts(complete=in_turn(broken, gone)).script)))
+    await store.write(KEY, chunked(LARGE), len(LARGE))
     store = make_s3_store(listen(site(Parts(complete=in_turn(lost, gone)).script)))
     await store.write(KEY, chunked(LARGE), len(LARGE))
     store = make_s3_store(listen(site(Parts(complete=in_turn(lost, gone), tag='"older"').script)))

@@ -18,6 +18,10 @@ _AT_ONCE = 1 << 16
 """Bytes that are hashed in less time than it takes to ask a thread."""
 
 
+class Damaged(StoreFailed):
+    """The store holds other bytes than it was sent."""
+
+
 def _md5(data: bytes = b"") -> "hashlib._Hash":
     return hashlib.md5(data, usedforsecurity=False)
 
@@ -45,10 +49,10 @@ class Payload:
         return {"x-amz-checksum-sha256": b64encode(self.sha256).decode()}
 
     def check(self, answer: Answer) -> str:
-        """The ETag in the answer to an upload; `StoreFailed` when it is the MD5 of something else."""
+        """The ETag in the answer to an upload; `Damaged` when it is the MD5 of something else."""
         tag = etag_of(answer)
         if is_md5(answer, tag) and "-" not in tag and tag != self.md5.hex():
-            raise StoreFailed("the upload arrived damaged in the store")
+            raise Damaged("the upload arrived damaged in the store")
         return tag
 
 

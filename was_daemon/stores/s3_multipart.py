@@ -12,7 +12,7 @@ from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import
 from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
-from was_daemon.errors import AssetError, StoreFailed
+from was_daemon.errors import AssetError, StoreFailed, StoreUnavailable
 from was_daemon.stores.background import Background
 from was_daemon.stores.http import Answer, http_time
 from was_daemon.stores.s3_bucket import ATTEMPTS, Bucket, pause
@@ -198,16 +198,22 @@ class _Parts:
         expected = composite([self._sent[number].md5 for number in sorted(self._sent)])
         for attempt in range(ATTEMPTS):
             answer = await self._bucket.request("POST", self._name, self._query, _XML, body, accept=(200, 404))
-            # An error may come after the status: putting parts together takes a server its time.
-            said = await answer.content(1 << 16)
+            try:
+                # An error may come after the status: putting parts together takes a server its time.
+                said = await answer.content(1 << 16)
+            except StoreUnavailable:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                await pause(self._bucket.clock, attempt)
+                continue
             tag = _tag_in(said)
             if tag is not None:
                 # Ceph, for one, leaves it empty.
                 return self._checked(answer, tag or await self._tag_there() or "", expected)
-            problem = problem_in(said, answer)
             if answer.code == 404 and await self._tag_there() == expected:
                 # It was completed already, and only the answer was lost.
                 return expected
+            problem = problem_in(said, answer)
             if not problem.passing or attempt + 1 == ATTEMPTS:
                 self._log.warn("{name}: {code} {details}", name=self._name, code=problem.code, details=problem.details)
                 raise problem.error
