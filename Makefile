@@ -26,7 +26,7 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh
+	sh tests/install-tools.sh s3rver radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install
@@ -35,7 +35,7 @@ lint: install
 	$(VENV)/bin/mypy
 
 bench: install
-	sh tests/install-tools.sh curl imagemagick libvips-tools wrk
+	sh tests/install-tools.sh curl imagemagick libvips-tools wrk radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m bench
 
 docs: install

@@ -17,6 +17,7 @@ from bench.nginx import nginx
 from bench.numbers import numbers
 from bench.photos import photos
 from bench.report import Figure, report
+from bench.s3 import s3
 from bench.sftp import sftp
 from bench.walls import walls
 from bench.webdav import webdav
@@ -32,6 +33,7 @@ _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "numbers": lambda directory: deferToThread(numbers, directory),
     "sftp": sftp,
     "webdav": webdav,
+    "s3": s3,
 }
 
 _LONG = ("numbers",)

@@ -23,17 +23,17 @@ _BUFFER = 1 << 18
 
 
 class Relay:
-    """A port that leads to the port `target` of this machine, with threads of its own.
+    """A `port`, or any, that leads to the port `target` of this machine, with threads of its own.
 
     `sent` and `received` count the bytes that went to the target and came from it.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, port: int = 0) -> None:
         self._target = target
         self._state = Condition()
         self._limit: int | None = None
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self.sent = 0
         self.received = 0
@@ -61,6 +61,10 @@ class Relay:
             with self._state:
                 self._limit = None
                 self._state.notify_all()
+
+    def passed(self, data: bytes) -> bytes:
+        """What becomes of `data` on its way."""
+        return data
 
     def close(self) -> None:
         """Close all connections, and listen no more."""
@@ -102,7 +106,7 @@ class Relay:
             target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while data := source.recv(_BUFFER):
                 let_pass(len(data))
-                target.sendall(data)
+                target.sendall(self.passed(data))
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

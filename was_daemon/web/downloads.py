@@ -1,8 +1,6 @@
 """Answers that are an asset: headers, conditions, ranges, and bytes at the speed of the client."""
 
 from contextlib import aclosing
-from posixpath import basename
-from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -10,6 +8,7 @@ from zope.interface import implementer
 
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IAssetReader
+from was_daemon.media import content_disposition
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_range, range_applies
 
@@ -18,11 +17,6 @@ _SMALL = 1 << 16
 
 _ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 """Types in which a browser would run somebody's script in the name of this server."""
-
-
-def content_disposition(name: str) -> str:
-    """The header that names a download (RFC 6266, RFC 8187), whatever `name` contains."""
-    return "inline; filename*=utf-8''" + quote(basename(name.replace("\\", "/")), safe="")
 
 
 async def send_asset(request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None) -> bytes:
