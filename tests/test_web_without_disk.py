@@ -28,6 +28,7 @@ from was_daemon.testing.streams import chunked, deferred, payload, read_asset
 from was_daemon.web.access import Access
 from was_daemon.web.admission import UploadLimits
 from was_daemon.web.app import AssetServer
+from was_daemon.web.keyring import Keyring
 from was_daemon.web.limits import ConnectionLimits
 from was_daemon.web.protocol import AssetSite
 
@@ -163,7 +164,7 @@ def assets() -> MemoryAssets:
 async def client(assets: MemoryAssets) -> AsyncIterator[Client]:
     access = Access(
         collections=Collections(Place("", assets.store, assets.store)),
-        key=KEY,
+        keyring=Keyring(KEY),
         token_window=150,
         require_token_for_get=False,
         public_url=None,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 from twisted.internet.endpoints import serverFromString
 
+from was_daemon.attachment_keys import KeyReader
 from was_daemon.errors import BadName
 from was_daemon.interfaces import IAssetStorePlugin
 from was_daemon.keys import check_directory
@@ -19,6 +20,7 @@ from was_daemon.secret_files import check_permissions
 from was_daemon.settings import (
     PORT,
     ChecksumSettings,
+    CollectionSettings,
     CollectionsSettings,
     LimitSettings,
     LogSettings,
@@ -168,7 +170,10 @@ class _Loader:
             self._mistakes.add("server.listen", "is empty")
         self._check_listen("server.listen", server.listen)
         self._check_listen("server.admin_listen", server.admin_listen)
-        key, key_source = self._key(server)
+        keys = KeyReader(self._document, self._environ, self._mistakes)
+        collections = keys.of_collections(collections)
+        key, key_source = keys.of_server(server, collections)
+        self._check_shared(collections, default, key)
         server = attrs.evolve(server, key=key, public_url=self._public_url(server))
         if file and self._secrets:
             self._check_file(file)
@@ -248,17 +253,29 @@ class _Loader:
             self._mistakes.add("collections.map", "is missing")
         if settings.mode in ("single", "auto") and settings.map:
             self._mistakes.add("collections.map", 'is used only with mode = "map"')
-        homes: dict[str, str] = {}
         for name, collection in settings.map.items():
             key = f"collections.map.{name}"
+            # The file that has them is a secret.
+            self._secrets += [f"{key}.key"] if collection.key is not None else []
             self._check_store(f"{key}.store", collection.store)
             try:
                 check_directory(collection.directory)
             except BadName as error:
                 self._mistakes.add(f"{key}.directory", str(error))
-            home = collection.store or default
-            if homes.setdefault(collection.directory, home) != home:
-                self._mistakes.add(f"{key}.directory", "another collection has this directory on another store")
+
+    def _check_shared(self, settings: CollectionsSettings, default: str, server_key: str | None) -> None:
+        """Collections in one directory are one place: it has one store, one key and one quota."""
+        first: dict[str, CollectionSettings] = {}
+        for name, collection in settings.map.items():
+            other = first.setdefault(collection.directory, collection)
+            for what, differ in (
+                ("on another store", (other.store or default) != (collection.store or default)),
+                ("with another key", (other.key or server_key) != (collection.key or server_key)),
+                ("with another quota", other.quota != collection.quota),
+            ):
+                if differ:
+                    reason = f"another collection has this directory {what}"
+                    self._mistakes.add(f"collections.map.{name}.directory", reason)
 
     def _check_numbers(self, server: ServerSettings, limits: LimitSettings, thumbnails: ThumbnailSettings) -> None:
         for key, value, least in [
@@ -320,40 +337,3 @@ class _Loader:
         elif "/" in host or not _is_server_address(url):
             self._mistakes.add("SERVER_NAME", f'with SERVER_PORT expected a host and port, got "{host}" and "{port}"')
         return url
-
-    def _key(self, server: ServerSettings) -> tuple[str | None, str]:
-        """The key, and where it is."""
-        if server.key is not None and server.key_file is not None:
-            self._mistakes.add("server.key", "and server.key_file exclude each other")
-        if server.key_file is not None:
-            key, source = self._key_in(server.key_file), f"in {server.key_file}"
-        elif server.key is not None:
-            key, source = server.key, "in the configuration"
-        else:
-            key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
-        if key:
-            self._check_text(key, source)
-            return key, source
-        table = self._document.get("server", {})
-        if key is None and (not isinstance(table, dict) or table.keys() & {"key", "key_file"}):
-            # What is wrong with it was reported already.
-            return None, source
-        if server.insecure_no_key:
-            return None, "not set: anybody may write and delete"
-        self._mistakes.add("server.key", "is missing or empty: set key, key_file or $ATTACHMENT_KEY")
-        return None, source
-
-    def _check_text(self, key: str, source: str) -> None:
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            self._mistakes.add("server.key", f"the one {source} is not valid UTF-8")
-
-    def _key_in(self, path: Path) -> str | None:
-        try:
-            return path.read_text("utf-8").strip()
-        except OSError as error:
-            self._mistakes.add("server.key_file", f"{path}: {os.strerror(error.errno or 0).lower()}")
-        except UnicodeDecodeError:
-            self._mistakes.add("server.key_file", f"{path}: not a text")
-        return None

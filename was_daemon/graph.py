@@ -34,6 +34,7 @@ from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.web.access import Access
 from was_daemon.web.admission import UploadLimits
 from was_daemon.web.app import AssetResource, AssetServer
+from was_daemon.web.keyring import Keyring
 from was_daemon.web.limits import ConnectionLimits
 
 _log = Logger()
@@ -262,11 +263,17 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
     return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
 
 
+def _keyring(settings: Settings) -> Keyring:
+    own = {name: each.key for name, each in settings.collections.map.items() if each.key}
+    server = settings.server
+    return Keyring(server.key, own, is_open=server.key is None and server.insecure_no_key)
+
+
 def _server(settings: Settings, assets: Assets, collections: Collections, look: Look) -> AssetServer:
     server = settings.server
     access = Access(
         collections=collections,
-        key=server.key,
+        keyring=_keyring(settings),
         token_window=server.token_window,
         require_token_for_get=server.require_token_for_get,
         public_url=server.public_url,

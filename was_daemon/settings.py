@@ -67,6 +67,9 @@ class CollectionSettings:
 
     directory: str
     store: str | None = None
+    key: str | None = attrs.field(default=None, repr=False)
+    key_file: SecretFile | None = None
+    quota: Size | None = None
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from was_daemon.cli.options import config_option, epilog, json_option
 
 if TYPE_CHECKING:
     from was_daemon.interfaces import IAssetStorePlugin
-    from was_daemon.settings import Settings
+    from was_daemon.settings import CollectionSettings, Settings
 
 _KEY = Path("attachments/.key")
 """The key that `twistd was` makes when it is started without a configuration."""
@@ -70,10 +70,7 @@ def _summary(settings: "Settings") -> dict[str, Any]:
         "collections": {
             "mode": collections.mode,
             "store": settings.default_store,
-            "map": {
-                name: {"directory": entry.directory, "store": entry.store or settings.default_store}
-                for name, entry in collections.map.items()
-            },
+            "map": {name: _collection(entry, settings.default_store) for name, entry in collections.map.items()},
         },
         "thumbnails": {
             "store": settings.thumbnails.store or "the original's own",
@@ -81,6 +78,12 @@ def _summary(settings: "Settings") -> dict[str, Any]:
         },
         "spool": str(settings.spool.path),
     }
+
+
+def _collection(settings: "CollectionSettings", default_store: str) -> dict[str, Any]:
+    shown = {"directory": settings.directory, "store": settings.store or default_store}
+    key = {"key": f"in {settings.key_file}" if settings.key_file else "its own"} if settings.key else {}
+    return shown | key | ({"quota": settings.quota} if settings.quota is not None else {})
 
 
 def _shown_options(options: Any) -> dict[str, Any]:
@@ -139,7 +142,9 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     collections = summary["collections"]
     yield f"  collections  {collections['mode']}, in {collections['store']}"
     for name, place in collections["map"].items():
-        yield f"    {name}: {place['directory']} in {place['store']}"
+        key = f", key {place['key']}" if "key" in place else ""
+        quota = f", quota {place['quota'] / 1e9:.1f} GB" if "quota" in place else ""
+        yield f"    {name}: {place['directory']} in {place['store']}{key}{quota}"
     yield f"  thumbnails   in {summary['thumbnails']['store']}, {summary['thumbnails']['workers']} workers"
     yield f"  spool        {summary['spool']}"
     yield "Plugins for stores, and their options:"

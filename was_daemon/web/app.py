@@ -116,7 +116,8 @@ class AssetServer:
         fields = _query(request)
         if "random" not in fields:
             raise BadRequest("the field random is missing")
-        self._access.require_token(fields["random"], fields.get("token"))
+        # Specify 7 asks at its start, of no collection.
+        self._access.require_some_token(fields["random"], fields.get("token"))
         return _answer(request, "Ok.")
 
     @app.route("/fileupload", methods=["POST"])
@@ -149,7 +150,7 @@ class AssetServer:
         """Delete an original and its thumbnails."""
         fields = await read_form(request)
         name = _name(fields)
-        self._access.require_token(name, fields.get("token"))
+        self._access.require_token(fields.get("coll"), name, fields.get("token"))
         await self._assets.delete(self._access.original(fields.get("coll"), name))
         return _answer(request, "Ok.")
 
@@ -204,7 +205,7 @@ class AssetServer:
 
     def _key_to_read(self, fields: dict[str, str]) -> AssetKey:
         name = _name(fields)
-        self._access.require_token_to_read(name, fields.get("token"))
+        self._access.require_token_to_read(fields.get("coll"), name, fields.get("token"))
         return self._access.original(fields.get("coll"), name)
 
     def _scale(self, fields: dict[str, str]) -> int:

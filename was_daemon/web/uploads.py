@@ -196,6 +196,10 @@ class Upload:
     def _is_thumbnail(self) -> bool:
         return self._fields.values.get("type") == "T"
 
+    @property
+    def _is_decided(self) -> bool:
+        return self._fields.values.keys() >= self._access.deciding_fields
+
     def _check(self, complete: bool) -> AssetKey | None:
         """Check the fields known so far; the key, as soon as they name one that may be written."""
         fields = self._fields.values
@@ -207,7 +211,11 @@ class Upload:
         check_name(name)
         if not complete and "token" not in fields:
             return None
-        self._access.require_token(name, fields.get("token"))
+        if not complete and not self._is_decided:
+            # A token of nobody's is refused at once, whatever the collection will be.
+            self._access.require_some_token(name, fields["token"])
+            return None
+        self._access.require_token(fields.get("coll"), name, fields.get("token"))
         return self._access.original(fields.get("coll"), name) if complete or "coll" in fields else None
 
     async def _begin_file(self, request: AssetRequest, declared: int) -> None:
@@ -218,7 +226,7 @@ class Upload:
         key = self._check(complete=False)
         if self._is_thumbnail():
             return
-        if not self._fields.values.keys() >= {"store", "token"}:
+        if not self._is_decided:
             self._permit = self._admission.enter(self._access.client(request), request.give_up)
         self._staged = await self._assets.stage(key)
         await self._check_space(declared)
