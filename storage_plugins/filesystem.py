@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, INeighbours, IStagingFile
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, INeighbours, ISizes, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.cached import CachedFiles, read_cached
 from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
@@ -109,7 +109,7 @@ class FileReader:
                 os.close(self._fd)
 
 
-@implementer(IAssetStore, ILocalFiles, INeighbours)
+@implementer(IAssetStore, ILocalFiles, INeighbours, ISizes)
 class FilesystemStore:
     """Assets as files below `root`."""
 
@@ -211,6 +211,13 @@ class FilesystemStore:
                 elif not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                     yield entry
 
+    async def sizes(self, collection: str) -> AsyncGenerator[int, None]:
+        """See `ISizes`."""
+        threads = self._threads_in(collection)
+        entries = self._entries(self._root / collection / Kind.ORIGINAL.value)
+        while sizes := await threads.run(lambda: [_size(entry) for entry in islice(entries, _LISTED_AT_ONCE)]):
+            yield sum(sizes)
+
     def files(self, kind: Kind) -> Iterator[Path]:
         """See `ILocalFiles`."""
         for directory in self._directories():
@@ -283,6 +290,13 @@ class FilesystemStore:
             self._presence = None
         self._cached.close()
         await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _reader(threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]) -> FileReader:

@@ -94,7 +94,10 @@ class MemoryAssets:
         self.staged.append(MemoryStaging())
         return self.staged[-1]
 
-    async def put(self, key: AssetKey, staged: MemoryStaging) -> AssetStat:
+    async def make_room(self, key: AssetKey, size: int) -> None:
+        return None
+
+    async def put(self, key: AssetKey, staged: MemoryStaging, room: None) -> AssetStat:
         if self.trouble:
             raise self.trouble
         return await self.store.write(key, staged.read())

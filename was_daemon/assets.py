@@ -17,12 +17,14 @@ from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.media import media_type
 from was_daemon.metrics import Metrics
+from was_daemon.quotas import Quotas
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.commands import ReadMetadata
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.refusals import Refusals
 from was_daemon.thumbnails.stored import content_of
+from was_daemon.usage import Room
 
 _ATTEMPTS = 5
 """How often a thumbnail is made anew for one request, because its original changed meanwhile."""
@@ -44,8 +46,11 @@ class Assets:
         warm: Sequence[int] = (),
         metrics: Metrics | None = None,
         recorder: Recorder | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
-        self._delivered = (metrics or Metrics()).thumbnails
+        metrics = metrics or Metrics()
+        self._delivered = metrics.thumbnails
+        self._quotas = quotas or Quotas(metrics)
         self._collections = collections
         self._thumbnails = thumbnails
         self._locks = locks
@@ -136,13 +141,20 @@ class Assets:
         staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
         return self._recorder.watch(staged)
 
-    async def put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
+    async def make_room(self, key: AssetKey, size: int) -> Room | None:
+        """Keep room in the collection's quota for an upload of at least `size` bytes; None when it has none.
+
+        Its caller gives it to `put`, and releases it. Raises `QuotaExceeded`.
+        """
+        return await self._quotas.room(self._collections.place(key).store, key, size)
+
+    async def put(self, key: AssetKey, staged: IStagingFile, room: Room | None = None) -> AssetStat:
         """Make `staged` the original `key`, safely stored, and forget the thumbnails of the one it replaces.
 
-        The thumbnails of the scales `warm` are made in the background. Raises `AssetExists` where replacing is
-        forbidden, and `NoSpace`; the store is unchanged then.
+        `room` is what `make_room` kept for it. The thumbnails of the scales `warm` are made in the background. Raises
+        `AssetExists` where replacing is forbidden, and `NoSpace`; the store is unchanged then.
         """
-        stored = await self._locks.run(key, lambda: self._put(key, staged))
+        stored = await self._locks.run(key, lambda: self._put(key, staged, room))
         if self._warm and not self._collections.place(key).makes_thumbnails:
             self._begin_warming(key)
         return stored
@@ -168,20 +180,22 @@ class Assets:
 
     def withdraw(self) -> None:
         """Give up what is done for no request; what a worker is at already is let finish."""
+        self._quotas.stop()
         for task in list(self._warming):
             task.cancel()
 
-    async def _put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
+    async def _put(self, key: AssetKey, staged: IStagingFile, room: Room | None) -> AssetStat:
         place = self._collections.place(key)
         if not self._overwrite:
             await self._check_absent(key)
-        # First, so that none outlives its original should the daemon be killed in between.
-        await self._forget_thumbnails(key)
-        async with self._recorder.changing(place.name, key, staged):
-            if ILocalFiles.providedBy(place.store):
-                return await ILocalFiles(place.store).adopt(staged, key)
-            async with aclosing(staged.read()) as chunks:
-                return await place.store.write(key, chunks, await staged.size())
+        async with self._quotas.changing(place.store, key, staged, room):
+            # First, so that none outlives its original should the daemon be killed in between.
+            await self._forget_thumbnails(key)
+            async with self._recorder.changing(place.name, key, staged):
+                if ILocalFiles.providedBy(place.store):
+                    return await ILocalFiles(place.store).adopt(staged, key)
+                async with aclosing(staged.read()) as chunks:
+                    return await place.store.write(key, chunks, await staged.size())
 
     async def _check_absent(self, key: AssetKey) -> None:
         try:
@@ -197,7 +211,7 @@ class Assets:
     async def _delete(self, key: AssetKey) -> None:
         await self._forget_thumbnails(key)
         place = self._collections.place(key)
-        async with self._recorder.changing(place.name, key):
+        async with self._quotas.changing(place.store, key), self._recorder.changing(place.name, key):
             await place.store.delete(key)
 
     async def _forget_thumbnails(self, key: AssetKey) -> None:

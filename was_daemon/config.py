@@ -165,7 +165,7 @@ class _Loader:
         default = collections.store or next(iter(stores), "main")
         self._check_collections(collections, default)
         self._check_store("thumbnails.store", thumbnails.store)
-        self._check_numbers(server, limits, thumbnails)
+        self._check_numbers(server, limits, thumbnails, collections)
         if not server.listen:
             self._mistakes.add("server.listen", "is empty")
         self._check_listen("server.listen", server.listen)
@@ -277,7 +277,13 @@ class _Loader:
                     reason = f"another collection has this directory {what}"
                     self._mistakes.add(f"collections.map.{name}.directory", reason)
 
-    def _check_numbers(self, server: ServerSettings, limits: LimitSettings, thumbnails: ThumbnailSettings) -> None:
+    def _check_numbers(
+        self,
+        server: ServerSettings,
+        limits: LimitSettings,
+        thumbnails: ThumbnailSettings,
+        collections: CollectionsSettings,
+    ) -> None:
         for key, value, least in [
             ("server.token_window", server.token_window, 0),
             ("limits.connections_per_address", limits.connections_per_address, 0),
@@ -286,6 +292,7 @@ class _Loader:
             ("limits.min_rate", limits.min_rate, 1),
             ("limits.pending_uploads", limits.pending_uploads, 1),
             ("server.shutdown_grace", server.shutdown_grace, 0),
+            ("collections.recount", collections.recount, 1),
             ("thumbnails.workers", thumbnails.workers, 1),
             ("thumbnails.max_scale", thumbnails.max_scale, 1),
             ("thumbnails.max_pixels", thumbnails.max_pixels, 1),

@@ -24,6 +24,7 @@ from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics, show
 from was_daemon.overview import Look, look_at
+from was_daemon.quotas import Home, Quotas
 from was_daemon.recent import RecentTrouble
 from was_daemon.settings import Settings, StoreSettings
 from was_daemon.spool import Spool
@@ -53,13 +54,15 @@ class Lasting:
     metrics: Metrics
     health: Health
     recent: RecentTrouble
+    quotas: Quotas
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
     @classmethod
     def new(cls) -> "Lasting":
         """For a process that begins."""
         metrics = Metrics()
-        return cls(metrics, Health(metrics), RecentTrouble(metrics))
+        quotas = Quotas(metrics)
+        return cls(metrics, Health(metrics, quotas), RecentTrouble(metrics), quotas)
 
 
 @attrs.frozen
@@ -110,6 +113,16 @@ class Graph:
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
+        self.lasting.quotas.follow(self._homes(), self.settings.collections.recount)
+
+    def _homes(self) -> dict[str, Home]:
+        """The collections with a quota."""
+        default = self.settings.default_store
+        return {
+            name: Home(self.stores[each.store or default].store, each.directory, each.quota)
+            for name, each in self.settings.collections.map.items()
+            if each.quota is not None
+        }
 
     def _show(self) -> None:
         """Have the metrics and the health be those of this graph."""
@@ -172,6 +185,7 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
         limits.warm,
         metrics=metrics,
         recorder=Recorder(checksums),
+        quotas=lasting.quotas,
     )
     resource = _server(settings, assets, collections, look_at(lasting.health, lasting.recent, pool)).resource()
     return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, thumbnails, assets, resource)

@@ -155,6 +155,16 @@ class INeighbours(Interface):
         """
 
 
+class ISizes(Interface):
+    """A store that tells how much a collection takes up without being asked for each asset."""
+
+    def sizes(collection: str) -> AsyncGenerator[int, None]:
+        """The sizes of a collection's originals in bytes, in any order, some added up; none for a new collection.
+
+        Assets written or deleted meanwhile may be counted or not.
+        """
+
+
 class IRedirects(Interface):
     """A store whose originals have addresses that clients may be sent to. Used where `redirect = true` asks for it."""
 

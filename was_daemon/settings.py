@@ -78,6 +78,7 @@ class CollectionsSettings:
 
     mode: str = "single"
     store: str | None = None
+    recount: float = 3600.0
     map: dict[str, CollectionSettings] = attrs.field(factory=dict)
 
 

@@ -132,6 +132,8 @@ def _type_name(kind: Any) -> str:
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    from was_daemon.usage import readable
+
     yield "The configuration is right. This would run:"
     yield f"  listen       {', '.join(summary['listen'])}"
     yield f"  public_url   {summary['public_url'] or 'scheme and host of each request'}"
@@ -143,7 +145,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     yield f"  collections  {collections['mode']}, in {collections['store']}"
     for name, place in collections["map"].items():
         key = f", key {place['key']}" if "key" in place else ""
-        quota = f", quota {place['quota'] / 1e9:.1f} GB" if "quota" in place else ""
+        quota = f", quota {readable(place['quota'])}" if "quota" in place else ""
         yield f"    {name}: {place['directory']} in {place['store']}{key}{quota}"
     yield f"  thumbnails   in {summary['thumbnails']['store']}, {summary['thumbnails']['workers']} workers"
     yield f"  spool        {summary['spool']}"
