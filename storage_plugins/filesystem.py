@@ -124,6 +124,11 @@ class FilesystemStore:
     def __str__(self) -> str:
         return f"files in {self._root}"
 
+    @property
+    def root(self) -> Path:
+        """See `ILocalFiles`."""
+        return self._root
+
     def path(self, key: AssetKey) -> Path:
         """See `ILocalFiles`."""
         return self._root / self._layout.path(key)

@@ -22,6 +22,7 @@ from was_daemon.collections import Collections, Place
 from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreTimeout
 from was_daemon.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.keys import AssetKey, Kind
+from was_daemon.redirects import Redirects
 from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, deferred, payload, read_asset
@@ -67,14 +68,12 @@ class MemoryAssets:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
+        self.redirects = Redirects(Collections(Place("", self.store, self.store)))
         self.staged: list[MemoryStaging] = []
         self.trouble: AssetError | None = None
 
     async def open(self, key: AssetKey) -> IAssetReader:
         return await self.store.open(key)
-
-    async def redirect(self, key: AssetKey, download_name: str | None) -> str | None:
-        return None
 
     async def thumbnail(self, key: AssetKey, scale: int, client: str) -> tuple[IAssetReader, str]:
         if self.trouble:

@@ -12,12 +12,13 @@ from twisted.python.failure import Failure
 from was_daemon.checksums import Recorder
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
-from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IRedirects, IStagingFile, IThumbnails
+from was_daemon.interfaces import AssetStat, IAssetReader, ILocalFiles, IStagingFile, IThumbnails
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.media import media_type
 from was_daemon.metrics import Metrics
 from was_daemon.quotas import Quotas
+from was_daemon.redirects import Redirects
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.commands import ReadMetadata
@@ -47,10 +48,12 @@ class Assets:
         metrics: Metrics | None = None,
         recorder: Recorder | None = None,
         quotas: Quotas | None = None,
+        redirects: Redirects | None = None,
     ) -> None:
         metrics = metrics or Metrics()
         self._delivered = metrics.thumbnails
         self._quotas = quotas or Quotas(metrics)
+        self.redirects = redirects or Redirects(collections)
         self._collections = collections
         self._thumbnails = thumbnails
         self._locks = locks
@@ -65,11 +68,6 @@ class Assets:
     async def open(self, key: AssetKey) -> IAssetReader:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
         return await self._collections.place(key).store.open(key)
-
-    async def redirect(self, key: AssetKey, download_name: str | None) -> str | None:
-        """The URL to send whoever wants an original to; None when it is to be served from here."""
-        place = self._collections.place(key)
-        return await IRedirects(place.store).url(key, media_type(key.name), download_name) if place.redirect else None
 
     async def thumbnail(self, key: AssetKey, scale: int, client: str) -> tuple[IAssetReader, str]:
         """Open the thumbnail of an original, which is made first when there is none; the caller closes it.

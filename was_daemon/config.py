@@ -16,6 +16,7 @@ from was_daemon.attachment_keys import KeyReader
 from was_daemon.errors import BadName
 from was_daemon.interfaces import IAssetStorePlugin
 from was_daemon.keys import check_directory
+from was_daemon.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.secret_files import check_permissions
 from was_daemon.settings import (
     PORT,
@@ -162,6 +163,7 @@ class _Loader:
         plugins: PluginSettings = self._section("plugins")
         available = find_plugins(plugins.path, self._debug)
         stores = self._stores(available)
+        check_nginx(server, stores, self._mistakes)
         default = collections.store or next(iter(stores), "main")
         self._check_collections(collections, default)
         self._check_store("thumbnails.store", thumbnails.store)
@@ -232,12 +234,9 @@ class _Loader:
                 known = ", ".join(sorted(available))
                 self._mistakes.add(f"{key}.plugin", f'no plugin is called "{table["plugin"]}"; there are {known}')
                 continue
-            redirect = table.get("redirect", False)
-            if not isinstance(redirect, bool):
-                self._mistakes.add(f"{key}.redirect", "expected true or false")
-            rest = {option: value for option, value in table.items() if option not in ("plugin", "redirect")}
+            rest = {option: value for option, value in table.items() if option not in REDIRECT_KEYS | {"plugin"}}
             options = self._structure(rest, plugin.options, key)
-            stores[name] = StoreSettings(plugin, options, redirect)
+            stores[name] = StoreSettings(plugin, options, *read_redirects(key, table, self._mistakes))
         return stores
 
     def _check_store(self, key: str, name: str | None) -> None:

@@ -6,29 +6,27 @@ graph they began with, and a part is closed when no graph that lives has it.
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from was_daemon.assets import Assets
+from was_daemon.built_stores import BuiltStore, build_stores
 from was_daemon.checksums import Checksums, Recorder
 from was_daemon.collections import Collections, Place
-from was_daemon.config import ConfigError
 from was_daemon.errors import AssetError
 from was_daemon.health import Health
-from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedirects
+from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics, show
 from was_daemon.overview import Look, look_at
 from was_daemon.quotas import Home, Quotas
 from was_daemon.recent import RecentTrouble
-from was_daemon.settings import Settings, StoreSettings
+from was_daemon.redirects import Redirects, Way
+from was_daemon.settings import Settings
 from was_daemon.spool import Spool
-from was_daemon.stores.observed import observed
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.pool import WorkerPool
@@ -63,14 +61,6 @@ class Lasting:
         metrics = Metrics()
         quotas = Quotas(metrics)
         return cls(metrics, Health(metrics, quotas), RecentTrouble(metrics), quotas)
-
-
-@attrs.frozen
-class BuiltStore:
-    """A store, and everything that made it what it is."""
-
-    store: IAssetStore
-    origin: tuple[object, ...]
 
 
 @attrs.frozen(eq=False)
@@ -167,7 +157,7 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
     Raises `ConfigError` when a store cannot do what is asked of it.
     """
     locks, metrics = lasting.locks, lasting.metrics
-    built = _build_stores(settings, before.stores if before else {}, metrics)
+    built = build_stores(settings, before.stores if before else {}, metrics)
     stores = {name: each.store for name, each in built.items()}
     collections = _collections(settings, stores)
     spool, pool = _spool(settings, metrics, before), _pool(settings, metrics, before)
@@ -186,6 +176,7 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
         metrics=metrics,
         recorder=Recorder(checksums),
         quotas=lasting.quotas,
+        redirects=_redirects(settings, collections, stores),
     )
     resource = _server(settings, assets, collections, look_at(lasting.health, lasting.recent, pool)).resource()
     return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, thumbnails, assets, resource)
@@ -193,44 +184,7 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
     """The stores, not connected yet; raises `ConfigError` when one cannot do what is asked of it."""
-    return {name: built.store for name, built in _build_stores(settings, {}, Metrics()).items()}
-
-
-def _build_stores(settings: Settings, before: Mapping[str, BuiltStore], metrics: Metrics) -> dict[str, BuiltStore]:
-    built = {
-        name: _build_store(store, before.get(name), partial(observed, metrics=metrics, name=name))
-        for name, store in settings.stores.items()
-    }
-    mistakes = [
-        f'stores.{name}.redirect: the plugin "{settings.stores[name].plugin.name}" has no addresses to send clients to'
-        for name, each in built.items()
-        if settings.stores[name].redirect and not IRedirects.providedBy(each.store)
-    ]
-    if mistakes:
-        raise ConfigError(mistakes)
-    return built
-
-
-def _build_store(
-    settings: StoreSettings, before: BuiltStore | None, watched: Callable[[IAssetStore], IAssetStore]
-) -> BuiltStore:
-    origin = (settings.plugin, settings.options, *_files_named_by(settings.options))
-    if before and before.origin == origin:
-        return before
-    return BuiltStore(watched(settings.plugin.create(settings.options)), origin)
-
-
-def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
-    """The files that a store's options called `..._file` name, with what changes when, say, a password is replaced.
-
-    No others are looked at: a store's directory may be on a mount that hangs.
-    """
-    found = []
-    for name, path in attrs.asdict(options, recurse=False).items():
-        if name.endswith("_file") and isinstance(path, Path) and path.is_file():
-            status = path.stat()
-            found.append((path, status.st_mtime_ns, status.st_ino))
-    return found
+    return {name: built.store for name, built in build_stores(settings, {}, Metrics()).items()}
 
 
 def _spool(settings: Settings, metrics: Metrics, before: Graph | None) -> Spool:
@@ -270,11 +224,19 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
     def place(directory: str, store: str | None) -> Place:
         name = store or settings.default_store
         thumbnails = stores[settings.thumbnails.store or name]
-        return Place(directory, stores[name], thumbnails, settings.stores[name].redirect, name)
+        return Place(directory, stores[name], thumbnails, name)
 
     mode = settings.collections.mode
     named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}
     return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
+
+
+def _redirects(settings: Settings, collections: Collections, stores: Mapping[str, IAssetStore]) -> Redirects:
+    ways = {
+        stores[name]: Way(name, each.redirect, each.redirect if each.redirect_thumbnails else None)
+        for name, each in settings.stores.items()
+    }
+    return Redirects(collections, ways, settings.server.nginx_location)
 
 
 def _keyring(settings: Settings) -> Keyring:

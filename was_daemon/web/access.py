@@ -81,6 +81,10 @@ class Access:
             raise BadRequest("the Host header is malformed")
         return f"{scheme}://{host}"
 
+    def is_from_nginx(self, request: AssetRequest) -> bool:
+        """Whether the request came through a trusted proxy, which sends files itself unless it says that it cannot."""
+        return is_from_proxy(request, self.trusted_proxies) and request.getHeader("X-Accel-Redirect") != "off"
+
     def client(self, request: AssetRequest) -> str:
         """Whoever sent the request: an address, the one a trusted proxy tells if it came through one."""
         return client_of(request, self.trusted_proxies)

@@ -137,13 +137,25 @@ class AssetServer:
         fields = _query(request)
         key = self._key_to_read(fields)
         download_name = fields.get("downloadname")
-        if fields.get("type") == "T":
-            reader, kind = await self._assets.thumbnail(key, self._scale(fields), self._access.client(request))
-            return await send_asset(request, reader, kind, download_name)
-        location = await self._assets.redirect(key, download_name)
-        if location:
-            return _redirect(request, location)
-        return await send_asset(request, await self._assets.open(key), media_type(key.name), download_name)
+        if fields.get("type") != "T":
+            return await self._send_original(request, key, download_name)
+        scale = self._scale(fields)
+        reader, kind = await self._assets.thumbnail(key, scale, self._access.client(request))
+        thumbnail = key.thumbnail(scale)
+        if self._assets.redirects.has_url(thumbnail):
+            await reader.close()
+            return _redirect(request, await self._assets.redirects.url(thumbnail, kind, download_name))
+        return await send_asset(request, reader, kind, download_name, self._nginx_path(request, thumbnail))
+
+    async def _send_original(self, request: AssetRequest, key: AssetKey, download_name: str | None) -> bytes:
+        kind = media_type(key.name)
+        if self._assets.redirects.has_url(key):
+            return _redirect(request, await self._assets.redirects.url(key, kind, download_name))
+        reader = await self._assets.open(key)
+        return await send_asset(request, reader, kind, download_name, self._nginx_path(request, key))
+
+    def _nginx_path(self, request: AssetRequest, key: AssetKey) -> str | None:
+        return self._assets.redirects.nginx_path(key) if self._access.is_from_nginx(request) else None
 
     @app.route("/filedelete", methods=["POST"])
     async def filedelete(self, request: AssetRequest) -> bytes:
