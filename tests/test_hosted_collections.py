@@ -7,8 +7,10 @@ import pytest
 import pytest_twisted
 
 from tests.client import Answer, Client, Form, file_part, text_part
+from tests.conftest import RunDaemon
 from tests.daemon import KEY, Daemon, eventually
 from tests.http_contract import check_allowed_everywhere, check_refused, gather, new_name
+from tests.test_reload import reload
 
 FISH_KEY, BIRD_KEY = "the key of the fishes: ü", "the key of the birds"
 SIZE = 1 << 20
@@ -175,6 +177,35 @@ async def test_the_collection_may_come_before_the_file_or_after_it(daemon: Daemo
         for parts in ([*texts, file_part(), coll], [coll, file_part(), *texts], [*texts, coll, file_part()]):
             assert (await client.upload(Form.of(*parts), b"a")).status == status
     eventually(lambda: not list(daemon.store.rglob(".staging/*")), "for the staging files to go")
+
+
+@pytest.mark.slow
+def test_sixty_collections_on_sixty_stores_are_a_small_matter(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    numbers = range(60)
+    stores = {f"store{number}": {"plugin": "filesystem", "path": str(tmp_path / f"{number}")} for number in numbers}
+    collections = {
+        f"C{number}": {"directory": f"C{number}", "store": f"store{number}", "key": f"key {number}", "quota": "1 KiB"}
+        for number in numbers
+    }
+    config = {"server": {"key": None}, "stores": stores, "collections": {"mode": "map", "map": collections}}
+    daemon = run_daemon(config)
+    tasks = Path(f"/proc/{daemon.pid}/task")
+    # A look at each store, and counts of a few: not all threads that each may have.
+    assert len(list(tasks.iterdir())) < 3 * len(numbers)
+    eventually(lambda: len(list(tasks.iterdir())) == 1, "for the threads to end")
+    for number in numbers:
+        assert upload(daemon, f"key {number}", f"C{number}") == 200
+    assert upload(daemon, "key 1", "C2") == 403
+    config["collections"]["map"]["New"] = {"directory": "New", "store": "store0", "key": "new"}
+    reload(daemon, config)
+    assert upload(daemon, "new", "New") == 200
+    eventually(lambda: len(list(tasks.iterdir())) == 1, "for the threads to end")
+
+
+def upload(daemon: Daemon, key: str, coll: str) -> int:
+    client = Client(daemon.url, key)
+    form = client.specify7_form("a.jpg", coll=coll)
+    return client.raw(form.head(1, "Connection: close") + form.around(b"a")).status
 
 
 @pytest_twisted.ensureDeferred
