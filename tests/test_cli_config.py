@@ -111,7 +111,7 @@ def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
         tmp_path,
         {
             "server": {"listen": ["tcp:8080", "unix:/run/was"], "public_url": "https://a.example.org", "key": SECRET},
-            "stores": {"main": MAIN, "nas": NAS},
+            "stores": {"main": MAIN, "nas": NAS, "fast": {**MAIN, "redirect": "nginx", "redirect_thumbnails": True}},
             "collections": {
                 "mode": "map",
                 "map": {
@@ -127,6 +127,7 @@ def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
         "https://a.example.org",
         "in the configuration",
         'main: plugin = "filesystem", path = "/srv/attachments", layout = "sharded"',
+        'layout = "sharded", redirect = "nginx", redirect_thumbnails = true',
         'nas: plugin = "sftp", host = "nas.example.org", user = "specify"',
         "KUFish: Fishes in main",
         "KUHerb: Botany in nas, key its own, quota 500 GiB",

@@ -75,7 +75,7 @@ class MemoryAssets:
     async def open(self, key: AssetKey) -> IAssetReader:
         return await self.store.open(key)
 
-    async def thumbnail(self, key: AssetKey, scale: int, client: str) -> tuple[IAssetReader, str]:
+    async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
         if self.trouble:
             raise self.trouble
         await self.store.stat(key)

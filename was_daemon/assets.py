@@ -69,11 +69,12 @@ class Assets:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
         return await self._collections.place(key).store.open(key)
 
-    async def thumbnail(self, key: AssetKey, scale: int, client: str) -> tuple[IAssetReader, str]:
+    async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
         """Open the thumbnail of an original, which is made first when there is none; the caller closes it.
 
-        Fires with the media type, too. `client` takes turns with others when there is much to do. Raises
-        `AssetNotFound` (no such original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
+        Fires with the media type, too. `client` takes turns with others when there is much to do. Without `fetch` the
+        bytes of a stored one are left where they are, for who does not want them. Raises `AssetNotFound` (no such
+        original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
         """
         place = self._collections.place(key)
         store = place.store
@@ -83,7 +84,7 @@ class Assets:
             return opened
         for _ in range(_ATTEMPTS):
             original = await store.stat(key)
-            reader, source = await self._thumbnails.find(key, original, scale), "kept"
+            reader, source = await self._thumbnails.find(key, original, scale, fetch), "kept"
             if not reader:
                 reader, source = await self._thumbnails.make(key, original, scale, client), "made"
             if reader:

@@ -235,6 +235,7 @@ def _redirects(settings: Settings, collections: Collections, stores: Mapping[str
     ways = {
         stores[name]: Way(name, each.redirect, each.redirect if each.redirect_thumbnails else None)
         for name, each in settings.stores.items()
+        if each.redirect
     }
     return Redirects(collections, ways, settings.server.nginx_location)
 

@@ -14,7 +14,6 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from was_daemon.errors import AssetError, AssetNotFound
 from was_daemon.interfaces import IAssetStore, ISizes, IStagingFile
@@ -78,7 +77,7 @@ class Quotas:
             self._counting.pop(place).cancel()
         for place in self._usages.keys() - before.keys():
             self._counting[place] = Deferred.fromCoroutine(self._keep_counted(*place, self._usages[place]))
-            self._counting[place].addErrback(self._note_end)
+            self._counting[place].addErrback(lambda failure: failure.trap(CancelledError) and None)
         self.named = {name: self._usages[home.store, home.directory] for name, home in homes.items()}
         self._show()
 
@@ -142,8 +141,13 @@ class Quotas:
         usage.begin_count()
         try:
             usage.end_count(await self._bytes_in(store, directory))
+        except CancelledError:
+            raise
         except AssetError as error:
             self._log.error("The originals in {store} could not be counted: {error}", store=store, error=error)
+            return False
+        except Exception:
+            self._log.failure("The originals in {store} could not be counted", store=store)
             return False
         return True
 
@@ -162,10 +166,6 @@ class Quotas:
                 if not number % _STATS_AT_ONCE:
                     await deferLater(self._clock, 0)
         return total
-
-    def _note_end(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self._log.failure("A collection is not counted any more", failure)
 
     def stop(self) -> None:
         """Count no more."""

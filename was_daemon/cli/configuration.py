@@ -12,7 +12,7 @@ from was_daemon.cli.options import config_option, epilog, json_option
 
 if TYPE_CHECKING:
     from was_daemon.interfaces import IAssetStorePlugin
-    from was_daemon.settings import CollectionSettings, Settings
+    from was_daemon.settings import CollectionSettings, Settings, StoreSettings
 
 _KEY = Path("attachments/.key")
 """The key that `twistd was` makes when it is started without a configuration."""
@@ -64,7 +64,7 @@ def _summary(settings: "Settings") -> dict[str, Any]:
         "key": settings.key_source,
         "reading": "with a token" if server.require_token_for_get else "without a token",
         "stores": {
-            name: {"plugin": store.plugin.name, **_shown_options(store.options)}
+            name: {"plugin": store.plugin.name, **_shown_options(store.options), **_shown_redirects(store)}
             for name, store in settings.stores.items()
         },
         "collections": {
@@ -94,6 +94,11 @@ def _shown_options(options: Any) -> dict[str, Any]:
     values = {field.name: getattr(options, field.name) for field in fields}
     changed = {field.name for field in fields if values[field.name] != field.default}
     return {name: _plain(value) for name, value in values.items() if name in changed}
+
+
+def _shown_redirects(store: "StoreSettings") -> dict[str, Any]:
+    thumbnails = {"redirect_thumbnails": True} if store.redirect_thumbnails else {}
+    return {"redirect": store.redirect.value, **thumbnails} if store.redirect else {}
 
 
 def _plain(value: Any) -> Any:

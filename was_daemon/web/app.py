@@ -140,12 +140,14 @@ class AssetServer:
         if fields.get("type") != "T":
             return await self._send_original(request, key, download_name)
         scale = self._scale(fields)
-        reader, kind = await self._assets.thumbnail(key, scale, self._access.client(request))
-        thumbnail = key.thumbnail(scale)
-        if self._assets.redirects.has_url(thumbnail):
+        thumbnail = self._assets.redirects.thumbnail(key, scale)
+        is_elsewhere = thumbnail is not None and self._assets.redirects.has_url(thumbnail)
+        reader, kind = await self._assets.thumbnail(key, scale, self._access.client(request), fetch=not is_elsewhere)
+        if thumbnail and is_elsewhere:
             await reader.close()
             return _redirect(request, await self._assets.redirects.url(thumbnail, kind, download_name))
-        return await send_asset(request, reader, kind, download_name, self._nginx_path(request, thumbnail))
+        nginx_path = self._nginx_path(request, thumbnail) if thumbnail else None
+        return await send_asset(request, reader, kind, download_name, nginx_path)
 
     async def _send_original(self, request: AssetRequest, key: AssetKey, download_name: str | None) -> bytes:
         kind = media_type(key.name)
@@ -155,7 +157,8 @@ class AssetServer:
         return await send_asset(request, reader, kind, download_name, self._nginx_path(request, key))
 
     def _nginx_path(self, request: AssetRequest, key: AssetKey) -> str | None:
-        return self._assets.redirects.nginx_path(key) if self._access.is_from_nginx(request) else None
+        path = self._assets.redirects.nginx_path(key)
+        return path if path and self._access.is_from_nginx(request) else None
 
     @app.route("/filedelete", methods=["POST"])
     async def filedelete(self, request: AssetRequest) -> bytes:
