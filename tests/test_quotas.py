@@ -272,6 +272,23 @@ def _shown(metrics: Metrics) -> float:
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_is_known_is_kept_and_another_interval_begins_at_once() -> None:
+    quotas, store = Quotas(Metrics()), MemoryStore()
+    quotas.follow({"Fish": home(store)}, 3600)
+    try:
+        await settle()
+        await store.write(AssetKey("Fish", Kind.ORIGINAL, "a.jpg"), chunked(bytes(60)))
+        quotas.follow({"Fish": home(store, 200), "Birds": Home(store, "Birds", 1)}, 3600)
+        await settle()
+        assert [(usage.used, usage.quota) for usage in quotas.named.values()] == [(0, 200), (0, 1)]
+        quotas.follow({"Fish": home(store, 200)}, 1800)
+        await settle()
+        assert [usage.used for usage in quotas.named.values()] == [60]
+    finally:
+        quotas.stop()
+
+
+@pytest_twisted.ensureDeferred
 async def test_few_collections_are_counted_at_a_time() -> None:
     quotas, stores = Quotas(Metrics()), [WaitingStore() for _ in range(60)]
     quotas.follow({str(number): home(store) for number, store in enumerate(stores)}, 3600)

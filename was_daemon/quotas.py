@@ -67,15 +67,16 @@ class Quotas:
 
         What is known of a place in a store that stays is kept.
         """
-        self._interval = interval
+        is_same_interval, self._interval = interval == self._interval, interval
         before, self._usages = self._usages, {}
         for home in homes.values():
             place = home.store, home.directory
             usage = self._usages[place] = before.get(place) or Usage(home.quota)
             usage.quota = home.quota
-        for place in before.keys() - self._usages.keys():
+        kept = before.keys() & self._usages.keys() if is_same_interval else set()
+        for place in before.keys() - kept:
             self._counting.pop(place).cancel()
-        for place in self._usages.keys() - before.keys():
+        for place in self._usages.keys() - kept:
             self._counting[place] = Deferred.fromCoroutine(self._keep_counted(*place, self._usages[place]))
             self._counting[place].addErrback(lambda failure: failure.trap(CancelledError) and None)
         self.named = {name: self._usages[home.store, home.directory] for name, home in homes.items()}
