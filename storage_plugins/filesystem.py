@@ -28,6 +28,7 @@ from was_daemon.interfaces import (
     ICreates,
     ILocalFiles,
     INeighbours,
+    ISizes,
     IStagingFile,
 )
 from was_daemon.keys import AssetKey, Kind, Layout
@@ -115,7 +116,7 @@ class FileReader:
                 os.close(self._fd)
 
 
-@implementer(IAssetStore, ILocalFiles, ICreates, INeighbours)
+@implementer(IAssetStore, ILocalFiles, ICreates, INeighbours, ISizes)
 class FilesystemStore:
     """Assets as files below `root`."""
 
@@ -129,6 +130,11 @@ class FilesystemStore:
 
     def __str__(self) -> str:
         return f"files in {self._root}"
+
+    @property
+    def root(self) -> Path:
+        """See `ILocalFiles`."""
+        return self._root
 
     def path(self, key: AssetKey) -> Path:
         """See `ILocalFiles`."""
@@ -226,6 +232,13 @@ class FilesystemStore:
                 elif not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                     yield entry
 
+    async def sizes(self, collection: str) -> AsyncGenerator[int, None]:
+        """See `ISizes`."""
+        threads = self._threads_in(collection)
+        entries = self._entries(self._root / collection / Kind.ORIGINAL.value)
+        while sizes := await threads.run(lambda: [_size(entry) for entry in islice(entries, _LISTED_AT_ONCE)]):
+            yield sum(sizes)
+
     def files(self, kind: Kind) -> Iterator[Path]:
         """See `ILocalFiles`."""
         for directory in self._directories():
@@ -311,6 +324,13 @@ class FilesystemStore:
             self._presence = None
         self._cached.close()
         await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _reader(

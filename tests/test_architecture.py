@@ -85,7 +85,9 @@ def test_what_is_pure_needs_no_reactor(module: str) -> None:
 
 
 STORE = "was_daemon.stores", "storage_plugins"
-ASSEMBLY = "was_daemon.graph", "was_daemon.listening", "was_daemon.running", "was_daemon.service", "was_daemon.cli"
+GRAPH = "was_daemon.built_stores", "was_daemon.graph"
+ABOVE_GRAPH = "was_daemon.listening", "was_daemon.running", "was_daemon.service", "was_daemon.cli"
+ASSEMBLY = *GRAPH, *ABOVE_GRAPH
 ABOVE_ASSETS = "was_daemon.web", "was_daemon.config", *ASSEMBLY
 
 
@@ -99,7 +101,7 @@ ABOVE_ASSETS = "was_daemon.web", "was_daemon.config", *ASSEMBLY
         ("was_daemon.web", (*STORE, "was_daemon.config", *ASSEMBLY)),
         ("was_daemon.config", ("was_daemon.web", "was_daemon.assets", *ASSEMBLY)),
         ("was_daemon.testing", ("was_daemon.assets", *ABOVE_ASSETS)),
-        ("was_daemon.graph", ("storage_plugins", *ASSEMBLY[1:])),
+        ("was_daemon.graph", ("storage_plugins", *ABOVE_GRAPH)),
         ("was_daemon.running", ("was_daemon.service", "was_daemon.cli")),
         ("was_daemon.service", ("was_daemon.cli",)),
     ],

@@ -68,6 +68,23 @@ def test_collections_are_tried_by_name(run_daemon: RunDaemon) -> None:
     assert files_below(daemon.store) == []
 
 
+@pytest.mark.slow
+def test_each_collection_may_have_its_own_key(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    names = ("KUFish", "Käfer")
+    for name in names:
+        (tmp_path / name).write_text(f"the key of {name}\n", "utf-8")
+    entries = {name: {"directory": name, "key_file": str(tmp_path / name)} for name in names}
+    server = {"key": None, "require_token_for_get": True}
+    daemon = run_daemon({"server": server, "collections": {"mode": "map", "map": entries}})
+    arguments = [argument for name in names for argument in ("--coll-key", name, tmp_path / name)]
+    found = states(check(daemon.url, *arguments, "--json", key=""))
+    assert {id_ for id_, state in found.items() if state != "passed"} == {"download-portal"}
+    assert found["upload-specify6-in-Käfer"] == "passed"
+    assert files_below(daemon.store) == []
+    other = check(daemon.url, "--coll-key", "KUFish", tmp_path / "Käfer", "--json", key="")
+    assert states(other)["upload-specify7"] == "failed"
+
+
 def test_a_server_with_collections_is_not_blamed_when_none_is_named(run_daemon: RunDaemon) -> None:
     with collections_daemon(run_daemon) as daemon:
         finished = check(daemon.url, key=KEY)

@@ -12,13 +12,16 @@ from urllib.parse import urlsplit
 import attrs
 from twisted.internet.endpoints import serverFromString
 
+from was_daemon.attachment_keys import KeyReader
 from was_daemon.errors import BadName
 from was_daemon.interfaces import IAssetStorePlugin
 from was_daemon.keys import check_directory
+from was_daemon.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.secret_files import check_permissions
 from was_daemon.settings import (
     PORT,
     ChecksumSettings,
+    CollectionSettings,
     CollectionsSettings,
     LimitSettings,
     LogSettings,
@@ -160,15 +163,19 @@ class _Loader:
         plugins: PluginSettings = self._section("plugins")
         available = find_plugins(plugins.path, self._debug)
         stores = self._stores(available)
+        check_nginx(server, stores, self._mistakes)
         default = collections.store or next(iter(stores), "main")
         self._check_collections(collections, default)
         self._check_store("thumbnails.store", thumbnails.store)
-        self._check_numbers(server, limits, thumbnails)
+        self._check_numbers(server, limits, thumbnails, collections)
         if not server.listen:
             self._mistakes.add("server.listen", "is empty")
         self._check_listen("server.listen", server.listen)
         self._check_listen("server.admin_listen", server.admin_listen)
-        key, key_source = self._key(server)
+        keys = KeyReader(self._document, self._environ, self._mistakes)
+        collections = keys.of_collections(collections)
+        key, key_source = keys.of_server(server, collections)
+        self._check_shared(collections, default, key)
         server = attrs.evolve(server, key=key, public_url=self._public_url(server))
         if file and self._secrets:
             self._check_file(file)
@@ -227,12 +234,9 @@ class _Loader:
                 known = ", ".join(sorted(available))
                 self._mistakes.add(f"{key}.plugin", f'no plugin is called "{table["plugin"]}"; there are {known}')
                 continue
-            redirect = table.get("redirect", False)
-            if not isinstance(redirect, bool):
-                self._mistakes.add(f"{key}.redirect", "expected true or false")
-            rest = {option: value for option, value in table.items() if option not in ("plugin", "redirect")}
+            rest = {option: value for option, value in table.items() if option not in REDIRECT_KEYS | {"plugin"}}
             options = self._structure(rest, plugin.options, key)
-            stores[name] = StoreSettings(plugin, options, redirect)
+            stores[name] = StoreSettings(plugin, options, *read_redirects(key, table, self._mistakes))
         return stores
 
     def _check_store(self, key: str, name: str | None) -> None:
@@ -248,19 +252,37 @@ class _Loader:
             self._mistakes.add("collections.map", "is missing")
         if settings.mode in ("single", "auto") and settings.map:
             self._mistakes.add("collections.map", 'is used only with mode = "map"')
-        homes: dict[str, str] = {}
         for name, collection in settings.map.items():
             key = f"collections.map.{name}"
+            # The file that has them is a secret.
+            self._secrets += [f"{key}.key"] if collection.key is not None else []
             self._check_store(f"{key}.store", collection.store)
             try:
                 check_directory(collection.directory)
             except BadName as error:
                 self._mistakes.add(f"{key}.directory", str(error))
-            home = collection.store or default
-            if homes.setdefault(collection.directory, home) != home:
-                self._mistakes.add(f"{key}.directory", "another collection has this directory on another store")
 
-    def _check_numbers(self, server: ServerSettings, limits: LimitSettings, thumbnails: ThumbnailSettings) -> None:
+    def _check_shared(self, settings: CollectionsSettings, default: str, server_key: str | None) -> None:
+        """Collections in one directory are one place: it has one store, one key and one quota."""
+        first: dict[str, CollectionSettings] = {}
+        for name, collection in settings.map.items():
+            other = first.setdefault(collection.directory, collection)
+            for what, differ in (
+                ("on another store", (other.store or default) != (collection.store or default)),
+                ("with another key", (other.key or server_key) != (collection.key or server_key)),
+                ("with another quota", other.quota != collection.quota),
+            ):
+                if differ:
+                    reason = f"another collection has this directory {what}"
+                    self._mistakes.add(f"collections.map.{name}.directory", reason)
+
+    def _check_numbers(
+        self,
+        server: ServerSettings,
+        limits: LimitSettings,
+        thumbnails: ThumbnailSettings,
+        collections: CollectionsSettings,
+    ) -> None:
         for key, value, least in [
             ("server.token_window", server.token_window, 0),
             ("limits.connections_per_address", limits.connections_per_address, 0),
@@ -269,6 +291,7 @@ class _Loader:
             ("limits.min_rate", limits.min_rate, 1),
             ("limits.pending_uploads", limits.pending_uploads, 1),
             ("server.shutdown_grace", server.shutdown_grace, 0),
+            ("collections.recount", collections.recount, 1),
             ("thumbnails.workers", thumbnails.workers, 1),
             ("thumbnails.max_scale", thumbnails.max_scale, 1),
             ("thumbnails.max_pixels", thumbnails.max_pixels, 1),
@@ -320,40 +343,3 @@ class _Loader:
         elif "/" in host or not _is_server_address(url):
             self._mistakes.add("SERVER_NAME", f'with SERVER_PORT expected a host and port, got "{host}" and "{port}"')
         return url
-
-    def _key(self, server: ServerSettings) -> tuple[str | None, str]:
-        """The key, and where it is."""
-        if server.key is not None and server.key_file is not None:
-            self._mistakes.add("server.key", "and server.key_file exclude each other")
-        if server.key_file is not None:
-            key, source = self._key_in(server.key_file), f"in {server.key_file}"
-        elif server.key is not None:
-            key, source = server.key, "in the configuration"
-        else:
-            key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
-        if key:
-            self._check_text(key, source)
-            return key, source
-        table = self._document.get("server", {})
-        if key is None and (not isinstance(table, dict) or table.keys() & {"key", "key_file"}):
-            # What is wrong with it was reported already.
-            return None, source
-        if server.insecure_no_key:
-            return None, "not set: anybody may write and delete"
-        self._mistakes.add("server.key", "is missing or empty: set key, key_file or $ATTACHMENT_KEY")
-        return None, source
-
-    def _check_text(self, key: str, source: str) -> None:
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            self._mistakes.add("server.key", f"the one {source} is not valid UTF-8")
-
-    def _key_in(self, path: Path) -> str | None:
-        try:
-            return path.read_text("utf-8").strip()
-        except OSError as error:
-            self._mistakes.add("server.key_file", f"{path}: {os.strerror(error.errno or 0).lower()}")
-        except UnicodeDecodeError:
-            self._mistakes.add("server.key_file", f"{path}: not a text")
-        return None

@@ -17,8 +17,10 @@ from twisted.logger import Logger
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.metrics import Metrics
+from was_daemon.quotas import Quotas
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.pool import WorkerPool
+from was_daemon.usage import Usage
 from was_daemon.waiting import Waiters
 
 _FRESH_SECONDS = 10.0
@@ -41,11 +43,15 @@ class Finding:
 
 @attrs.frozen
 class Report:
-    """What was found: of the stores by name, the spool, and the workers, of which None is wrong if all is well."""
+    """What was found: of the stores by name, the spool, and the workers, of which None is wrong if all is well.
+
+    `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
+    """
 
     stores: Mapping[str, Finding]
     spool: Finding
     workers: str | None
+    collections: Mapping[str, Usage] = attrs.field(factory=dict)
 
     @property
     def places(self) -> dict[str, Finding]:
@@ -64,10 +70,11 @@ class Report:
 class Health:
     """Looks at what `follow` was told last."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
         from twisted.internet import reactor
 
         self._metrics = metrics
+        self._quotas = quotas
         self._clock = IReactorTime(reactor)
         self._stores: dict[str, _Place] = {}
         self._spool = _Place(None, _nothing, self._clock)
@@ -96,6 +103,7 @@ class Health:
             {name: self._judged(await look) for name, look in looks.items()},
             self._judged(await spool),
             self._pool.trouble() if self._pool else None,
+            self._quotas.named,
         )
         self._show(report)
         return report

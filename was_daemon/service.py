@@ -65,7 +65,9 @@ def _announce(settings: Settings, graph: Graph) -> None:
     _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
     for name, built in graph.stores.items():
         _log.info("Store {name}: {store}", name=name, store=built.store)
-    (_log.info if server.key else _log.warn)("The key is {source}", source=settings.key_source)
+    (_log.warn if server.key is None and server.insecure_no_key else _log.info)(
+        "The key is {source}", source=settings.key_source
+    )
     _log.info(
         "In Specify 7 set ASSET_SERVER_URL to {url}/web_asset_store.xml and ASSET_SERVER_KEY to the key; "
         "in Specify 6 the properties attachment.url and attachment.key, and attachment.use_path to false",

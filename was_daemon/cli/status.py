@@ -97,12 +97,22 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     for each in summary["addresses"]:
         version = f"was_daemon {each['version']}" if each.get("version") else "answers"
         yield _line(each["ok"], each["url"], version if each["ok"] else each["problem"])
+        yield from _quotas(each.get("health", {}).get("collections", {}))
     for name, store in summary["stores"].items():
         free = f", {store['free_bytes'] / 1e9:.1f} GB free" if "free_bytes" in store else ""
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
     for name, numbers in summary.get("collections", {}).items():
         counted = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
         yield f"        {name + ': ' if name else ''}{counted}"
+
+
+def _quotas(collections: dict[str, Any]) -> Iterator[str]:
+    """What the daemon tells of collections with a quota."""
+    from was_daemon.usage import readable
+
+    for name, each in collections.items():
+        used = "not counted yet" if each["used_bytes"] is None else readable(each["used_bytes"])
+        yield f"        {name}: {used} of {readable(each['quota_bytes'])}"
 
 
 def _line(ok: bool, what: str, words: str) -> str:

@@ -98,11 +98,14 @@ class Thumbnails:
             with suppress(AssetError, CancelledError):
                 await making.join()
 
-    async def find(self, key: AssetKey, original: AssetStat, scale: int) -> IAssetReader | None:
-        """Open the thumbnail of this version of `key` if there is one; the caller closes it."""
-        thumbnail = key.thumbnail(scale)
+    async def find(self, key: AssetKey, original: AssetStat, scale: int, fetch: bool = True) -> IAssetReader | None:
+        """Open the thumbnail of this version of `key` if there is one; the caller closes it.
+
+        Without `fetch`, for who does not want its bytes, they are left where they are.
+        """
+        thumbnail, store = key.thumbnail(scale), self._collections.place(key).thumbnails
         try:
-            reader = await open_thumbnail(self._collections.place(key).thumbnails, thumbnail)
+            reader = await (open_thumbnail(store, thumbnail) if fetch else store.open(thumbnail))
         except AssetNotFound:
             return None
         if await shows(reader, original) and await belongs_to(reader, thumbnail, key):

@@ -62,5 +62,8 @@ def _document(report: Report) -> dict[str, object]:
         "stores": {name: finding.problem or "ok" for name, finding in report.stores.items()},
         "spool": report.spool.problem or "ok",
         "workers": report.workers or "ok",
+        "collections": {
+            name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
+        },
         "free_bytes": {place: finding.free for place, finding in report.places.items() if finding.free is not None},
     }
