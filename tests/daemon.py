@@ -121,7 +121,11 @@ class Daemon:
     def start(self) -> "Daemon":
         """Start, and wait until requests are answered."""
         self.launch()
-        eventually(self._answers, "for the daemon to answer")
+        try:
+            eventually(self._answers, "for the daemon to answer")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def launch(self, terminal: int | None = None) -> subprocess.Popen[bytes] | Prepared:

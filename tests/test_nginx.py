@@ -297,9 +297,10 @@ class TestTokens:
         self, tmp_path: Path
     ) -> None:
         server = {**_CONFIG["server"], "require_token_for_get": True}
-        daemon = Daemon(tmp_path / "daemon", {"server": server}).start()
+        daemon = Daemon(tmp_path / "daemon", {"server": server})
         site = NginxSite(tmp_path / "nginx", daemon).start()
         try:
+            daemon.start()
             client = Client(site.url, KEY)
             name = new_name()
             await client.store(name, photograph())
