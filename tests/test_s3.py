@@ -175,6 +175,8 @@ class TestS3rver(S3Contract):
 
 @pytest.mark.slow
 class TestCeph(S3Contract):
+    many = 1_100  # more than a page
+
     @pytest.fixture(scope="class")
     @classmethod
     def ceph(cls) -> Iterator[Ceph]:
