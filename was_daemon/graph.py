@@ -18,6 +18,7 @@ from was_daemon.checksums import Checksums, Recorder
 from was_daemon.collections import Collections, Place
 from was_daemon.config import ConfigError
 from was_daemon.errors import AssetError
+from was_daemon.exclusion import Exclusion
 from was_daemon.health import Health
 from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedirects
 from was_daemon.keys import AssetKey
@@ -26,6 +27,7 @@ from was_daemon.metrics import Metrics, show
 from was_daemon.overview import Look, look_at
 from was_daemon.recent import RecentTrouble
 from was_daemon.settings import Settings, StoreSettings
+from was_daemon.share import Share
 from was_daemon.spool import Spool
 from was_daemon.stores.observed import observed
 from was_daemon.thumbnails.cache import Thumbnails
@@ -52,13 +54,22 @@ class Lasting:
     metrics: Metrics
     health: Health
     recent: RecentTrouble
+    share: Share
+    exclusion: Exclusion | None
+    look: Callable[[Look], Look]
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
     @classmethod
-    def new(cls) -> "Lasting":
-        """For a process that begins."""
+    def new(
+        cls,
+        share: Share | None = None,
+        exclusion: Exclusion | None = None,
+        look: Callable[[Look], Look] = lambda own: own,
+    ) -> "Lasting":
+        """For a process that begins; where there are several, its `share`, what excludes the others, and what makes
+        the overview of all of that of one."""
         metrics = Metrics()
-        return cls(metrics, Health(metrics), RecentTrouble(metrics))
+        return cls(metrics, Health(metrics), RecentTrouble(metrics), share or Share(), exclusion, look)
 
 
 @attrs.frozen
@@ -105,7 +116,7 @@ class Graph:
         known = before.stores if before else {}
         for name, built in self.stores.items():
             if built is not known.get(name):
-                _begin(f"Store {name}", partial(_look_at, built.store))
+                _begin(f"Store {name}", partial(_look_at, built.store, self.lasting.share))
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
@@ -124,9 +135,12 @@ class Graph:
         self.lasting.health.follow(stores, pool, self.spool, self.settings.limits.min_free)
 
 
-async def _look_at(store: IAssetStore) -> int:
+async def _look_at(store: IAssetStore, share: Share) -> int:
     """Check a store, and remove what a killed process left in it; returns how many files."""
     await store.check()
+    if not share.is_first:
+        # What is to be said of the store is said once, and of the daemon's own processes there is nothing to say.
+        return 0
     if INeighbours.providedBy(store):
         others = await INeighbours(store).neighbours()
         if others:
@@ -150,16 +164,20 @@ def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
 def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> Graph:
     """The graph that `settings` describe, not started yet, with the parts of `before` that fit.
 
-    Raises `ConfigError` when a store cannot do what is asked of it.
+    It is that of this process, with its share of what is for all of them. Raises `ConfigError` when a store cannot do
+    what is asked of it.
     """
-    locks, metrics = lasting.locks, lasting.metrics
+    locks, metrics, share = lasting.locks, lasting.metrics, lasting.share
+    settings = share.settings(settings)
     built = _build_stores(settings, before.stores if before else {}, metrics)
     stores = {name: each.store for name, each in built.items()}
     collections = _collections(settings, stores)
-    spool, pool = _spool(settings, metrics, before), _pool(settings, metrics, before)
-    evictor = _evictor(settings, collections, before)
+    spool, pool = _spool(settings, lasting, before), _pool(settings, metrics, before)
+    evictor = _evictor(settings, collections, share, before)
     limits = settings.thumbnails
-    thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
+    thumbnails = Thumbnails(
+        collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor, lasting.exclusion
+    )
     checksums = _checksums(settings, before)
     assets = Assets(
         collections,
@@ -172,7 +190,8 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
         metrics=metrics,
         recorder=Recorder(checksums),
     )
-    resource = _server(settings, assets, collections, look_at(lasting.health, lasting.recent, pool)).resource()
+    look = lasting.look(look_at(lasting.health, lasting.recent, pool))
+    resource = _server(settings, assets, collections, share, look).resource()
     return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, thumbnails, assets, resource)
 
 
@@ -218,9 +237,9 @@ def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
     return found
 
 
-def _spool(settings: Settings, metrics: Metrics, before: Graph | None) -> Spool:
+def _spool(settings: Settings, lasting: Lasting, before: Graph | None) -> Spool:
     if not before or before.settings.spool.path != settings.spool.path:
-        return Spool(settings.spool.path, settings.spool.max_size, metrics)
+        return Spool(settings.spool.path, settings.spool.max_size, lasting.metrics, lasting.share)
     # Two spools in one directory would remove each other's copies.
     before.spool.max_size = settings.spool.max_size
     return before.spool
@@ -236,11 +255,11 @@ def _pool(settings: Settings, metrics: Metrics, before: Graph | None) -> WorkerP
     return WorkerPool(*limits(settings), metrics)
 
 
-def _evictor(settings: Settings, collections: Collections, before: Graph | None) -> Evictor | None:
+def _evictor(settings: Settings, collections: Collections, share: Share, before: Graph | None) -> Evictor | None:
     max_size = settings.thumbnails.max_size
     if not max_size:
         return None
-    evictor = Evictor(collections.local_thumbnails(), max_size)
+    evictor = Evictor(collections.local_thumbnails(), max_size, share.of)
     return before.evictor if before and before.evictor and before.evictor.does_the_same_as(evictor) else evictor
 
 
@@ -262,7 +281,7 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
     return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
 
 
-def _server(settings: Settings, assets: Assets, collections: Collections, look: Look) -> AssetServer:
+def _server(settings: Settings, assets: Assets, collections: Collections, share: Share, look: Look) -> AssetServer:
     server = settings.server
     access = Access(
         collections=collections,
@@ -273,11 +292,11 @@ def _server(settings: Settings, assets: Assets, collections: Collections, look: 
         trusted_proxies=server.trusted_proxies,
     )
     limits = settings.limits
-    pending_size = limits.pending_size or _LARGEST_PENDING * server.max_upload
+    pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // share.of
     return AssetServer(
         assets,
         access,
-        UploadLimits(server.max_upload, limits.pending_uploads, pending_size, limits.min_free),
+        UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
         max_scale=settings.thumbnails.max_scale,
         static_access=server.static_access,
         look=look,

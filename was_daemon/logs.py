@@ -48,6 +48,10 @@ class DaemonLog:
         """Write a line that needs no formatting any more."""
         self._observer({_LINE: f"{line}\n"})
 
+    def pass_on(self, lines: str) -> None:
+        """Write what another process has formatted, line breaks and all."""
+        self._observer({_LINE: lines})
+
     def timestamp(self) -> str:
         """The time as text lines begin with it."""
         now = int(time.time())

@@ -46,6 +46,7 @@ class ServerSettings:
     max_upload: Size = _MAX_UPLOAD
     trusted_proxies: list[Network] = attrs.field(factory=list)
     shutdown_grace: float = 30.0
+    workers: int = 1
 
 
 @attrs.frozen
