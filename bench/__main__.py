@@ -15,6 +15,7 @@ from bench.gallery import gallery
 from bench.idle import idle
 from bench.nginx import nginx
 from bench.photos import photos
+from bench.processes import processes
 from bench.report import Figure, report
 from bench.sftp import sftp
 from bench.walls import walls
@@ -23,6 +24,7 @@ from bench.webdav import webdav
 _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "walls": lambda directory: deferToThread(walls, directory),
     "nginx": lambda directory: deferToThread(nginx, directory),
+    "processes": lambda directory: deferToThread(processes, directory),
     "files": lambda directory: deferToThread(files, directory),
     "gallery": lambda directory: deferToThread(gallery, directory),
     "photos": lambda directory: deferToThread(photos, directory),

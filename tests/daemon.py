@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ KEY = "a key for tests: ü"
 _OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MODE", "CACHE_DIRECTORY")
 _TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
 _PATIENCE = 30
+_ALL_SERVE = "processes serve"
+_SIBLING = b"was_daemon.siblings.other"
 
 Document = Mapping[str, Mapping[str, Any]]
 
@@ -180,9 +183,22 @@ class Daemon:
         """What the daemon wrote to its log."""
         return self._log_file.read_text("utf-8", "backslashreplace") if self._log_file.exists() else ""
 
+    def start_all(self) -> "Daemon":
+        """Start, and wait until all of its processes serve."""
+        before = self.log().count(_ALL_SERVE)
+        self.start()
+        several = re.search('^"workers" = (?!1$)', self.config_file.read_text("utf-8").partition("[stores")[0], re.M)
+        if several:
+            eventually(lambda: self.log().count(_ALL_SERVE) > before, "for all processes to serve")
+        return self
+
     def workers(self) -> list[int]:
         """The worker processes."""
-        return [pid for pid in _session(self.pid) if pid != self.pid]
+        return [pid for pid in _session(self.pid) if pid != self.pid and pid not in self.siblings()]
+
+    def siblings(self) -> list[int]:
+        """The processes that serve beside the first."""
+        return [pid for pid in _session(self.pid) if _SIBLING in _command(pid)]
 
     def memory(self) -> int:
         """The bytes of memory that the daemon's own process takes up, without its workers."""
@@ -215,6 +231,13 @@ class Daemon:
                 continue
         files = [path for path in paths if path.startswith(f"{self.store}/") and not Path(path).is_dir()]
         return [path for path in files if "/.daemons/" not in path]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _session(leader: int) -> list[int]:

@@ -31,9 +31,8 @@ class Figures:
         await self.health.report()
         return self.metrics.exposition()
 
-    async def families(self) -> Families:
+    def families(self) -> Families:
         """Everything that is counted, to be sent to another process."""
-        await self.health.report()
         return [
             {
                 "name": family.name,

@@ -60,6 +60,7 @@ class Running(Service):
         self._family = family or Alone()
         self._graph = graph
         self._living = [graph]
+        self._follow_log(graph)
         self._site = AssetSite(
             graph.resource,
             graph.connection_limits,
@@ -85,7 +86,6 @@ class Running(Service):
         """Join an application, and have twistd write its log as configured."""
         super().setServiceParent(parent)
         if self._log:
-            self._follow_log(self._graph)
             parent.setComponent(ILogObserver, self._log)
 
     def _follow_log(self, graph: Graph) -> None:
@@ -130,7 +130,6 @@ class Running(Service):
         if self._stopping is not None:
             return
         self._manager.reloading()
-        status = "Serving by the old configuration, the new one has mistakes"
         try:
             source = self._source.read() if text is None else attrs.evolve(self._source, text=text)
             graph = build(source.load(), self._lasting, self._graph)
@@ -142,9 +141,9 @@ class Running(Service):
         else:
             self._source = source
             self._exchange(graph)
-            self._family.reload(source)
-            status = _SERVING
-        self._manager.ready(status)
+            self._family.reload(source).addCallback(self._all_serve)
+            return
+        self._manager.ready("Serving by the old configuration, the new one has mistakes")
 
     def _exchange(self, graph: Graph) -> None:
         before, self._graph = self._graph, graph
@@ -191,17 +190,19 @@ class Running(Service):
         if number == signal.SIGHUP and _has_terminal() == self._has_terminal:
             self.reload()
         else:
-            self.end(signal.Signals(number).name)
+            share, reason = self._lasting.share, signal.Signals(number).name
+            who = "the daemon" if share.is_first else f"process {share.number}"
+            words = "{reason}: {who} stops" if self._stopping is None else "{reason} again: {who} stops at once"
+            _log.info(words, reason=reason, who=who)
+            self.end()
 
-    def end(self, reason: str) -> None:
-        """Stop, because of `reason`; at once, when it is said again."""
+    def end(self) -> None:
+        """Stop; at once, when this is called again."""
         if self._stopping is None:
-            _log.info("{reason}: the daemon stops", reason=reason)
             # Two signals at the same moment are one.
             with suppress(ReactorNotRunning):
                 IReactorCore(self._reactor).stop()
         else:
-            _log.info("{reason} again: the daemon stops at once", reason=reason)
             self._stopping.cancel()
             self._family.hurry()
 

@@ -48,8 +48,9 @@ class Alone:
     def watch(self) -> None:
         """Make sure that no process hangs; to be called once in half the time that one may."""
 
-    def reload(self, source: Source) -> None:
-        """This process goes by the settings of `source` now."""
+    def reload(self, source: Source) -> Deferred[None]:
+        """This process goes by the settings of `source` now; fires when all do."""
+        return succeed(None)
 
     def stop(self, seconds: float) -> None:
         """The daemon ends, and may take so long."""

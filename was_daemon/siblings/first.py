@@ -13,7 +13,7 @@ from twisted.web.server import Site
 
 from was_daemon.config import Source
 from was_daemon.exclusion import Exclusion
-from was_daemon.figures import Families, Figures, together
+from was_daemon.figures import Figures, together
 from was_daemon.health import Health, Report
 from was_daemon.listening import Listening
 from was_daemon.logs import DaemonLog
@@ -111,11 +111,12 @@ class First(Alone):
         for other in self._others:
             other.watch()
 
-    def reload(self, source: Source) -> None:
+    def reload(self, source: Source) -> Deferred[None]:
         """See `Alone`."""
         self._source = source
-        for other in self._others:
-            other.tell("reload", source.text)
+        reloads = [Deferred.fromCoroutine(other.reload(source.text)) for other in self._others]
+        done: Deferred[Any] = DeferredList(reloads)
+        return done.addCallback(lambda _: None)
 
     def stop(self, seconds: float) -> None:
         """See `Alone`."""
@@ -181,19 +182,24 @@ class AllFigures(Figures):
 
     async def report(self) -> Report:
         """What is the matter, of this process or another."""
-        own = await self.health.report()
-        problems = list[str]()
-        for number, found in (await self._ask("problems")).items():
-            if found is None:
-                problems.append(f"process {number}: does not serve")
-            else:
-                problems += [f"process {number}: {problem}" for problem in found if problem not in own.problems]
-        report = attrs.evolve(own, processes=problems)
-        self.metrics.healthy.set(not report.problems)
-        return report
+        return self._judged(await self._ask("problems"), await self.health.report())
 
     async def exposition(self) -> bytes:
         """Everything that is counted, by process, in Prometheus' text format."""
-        await self.report()
-        others: dict[int, Families] = {number: each for number, each in (await self._ask("metrics")).items() if each}
-        return together({1: await self.families(), **others})
+        answers = await self._ask("figures")
+        problems = {number: answer and answer["problems"] for number, answer in answers.items()}
+        self._judged(problems, await self.health.report())
+        families = {number: answer["families"] for number, answer in answers.items() if answer}
+        return together({1: self.families(), **families})
+
+    def _judged(self, others: Mapping[int, list[str] | None], own: Report) -> Report:
+        """The report of all, if `others` have those problems, or did not answer."""
+        found: list[str] = []
+        for number, problems in others.items():
+            if problems is None:
+                found.append(f"process {number}: does not serve")
+            else:
+                found += [f"process {number}: {problem}" for problem in problems if problem not in own.problems]
+        report = attrs.evolve(own, processes=found)
+        self.metrics.healthy.set(not report.problems)
+        return report

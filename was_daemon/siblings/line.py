@@ -19,7 +19,6 @@ Handlers = Mapping[str, Callable[[Any], Any]]
 """What to do when something is said; when it is a question, that returns the answer, or an `Awaitable` of it."""
 
 _MOST_SAID = 64 << 20
-_PATIENCE_SECONDS = 3.0
 _HEAD = struct.Struct("!I")
 
 _log = Logger()
@@ -55,8 +54,8 @@ class Line(Int32StringReceiver):
         if self.connected:
             self.sendString(_document(what=what, value=value))
 
-    def ask(self, what: str) -> Deferred[Any]:
-        """The answer to a question; fails with `ConnectionClosed`, or TimeoutError after three seconds."""
+    def ask(self, what: str, value: Any, seconds: float) -> Deferred[Any]:
+        """The answer to a question; fails with `ConnectionClosed`, or TimeoutError after so many seconds."""
         from twisted.internet import reactor
 
         if not self.connected:
@@ -64,13 +63,13 @@ class Line(Int32StringReceiver):
         number = next(self._numbers)
         answer: Deferred[Any] = Deferred()
         self._asked[number] = answer
-        self.sendString(_document(what=what, question=number))
+        self.sendString(_document(what=what, value=value, question=number))
 
         def forget(outcome: Any) -> Any:
             self._asked.pop(number, None)
             return outcome
 
-        return answer.addTimeout(_PATIENCE_SECONDS, IReactorTime(reactor)).addBoth(forget)
+        return answer.addTimeout(seconds, IReactorTime(reactor)).addBoth(forget)
 
     def stringReceived(self, string: bytes) -> None:
         """The other end has said something."""

@@ -33,6 +33,9 @@ from was_daemon.siblings.line import Line, hear
 from was_daemon.siblings.process import FIRST_PORT, LINE, SHARED
 from was_daemon.thumbnails.sandbox import end_with_parent
 
+_PATIENCE_SECONDS = 6.0
+"""How long to wait for what the first may wait for three seconds."""
+
 
 class Other(Alone):
     """Process `share.number`, which does what the first says over `end`, and listens on the ports it was born with."""
@@ -47,16 +50,17 @@ class Other(Alone):
         self._board = Board(SHARED, share)
         self._ports = {description: FIRST_PORT + index for index, description in enumerate(listen)}
         self._end = end
+        self._stopping = False
         self._own: Look = nothing_known
         self._figures: Figures
         self._line = Line(
             {
                 "alive": lambda _: self._line.tell("alive"),
                 "reload": self._reload,
-                "stop": lambda _: self.running.end("The first process"),
+                "stop": lambda _: self.running.end(),
                 "overview": lambda _: self._overview(),
                 "problems": lambda _: self._problems(),
-                "metrics": lambda _: self._figures.families(),
+                "figures": lambda _: self._all_figures(),
             },
             # Nobody is left who would tell when to end.
             lambda: os._exit(1),
@@ -70,7 +74,8 @@ class Other(Alone):
 
     def changed(self, connections: int) -> None:
         """See `Alone`."""
-        self._board.say(connections)
+        if not self._stopping:
+            self._board.say(connections)
 
     def begin(self, source: Source, log: DaemonLog | None) -> Deferred[None]:
         """See `Alone`."""
@@ -83,6 +88,11 @@ class Other(Alone):
     def _reload(self, text: str) -> None:
         self.running.reload(text)
 
+    def stop(self, seconds: float) -> None:
+        """See `Alone`."""
+        self._stopping = True
+        self._board.leave(self.share.number)
+
     def look(self, own: Look) -> Look:
         """See `Alone`."""
         self._own = own
@@ -91,7 +101,7 @@ class Other(Alone):
     async def _look(self) -> Overview:
         """That of the daemon, which the first process knows."""
         try:
-            return Overview(**await self._line.ask("overview"))
+            return Overview(**await self._line.ask("overview", None, _PATIENCE_SECONDS))
         except (ConnectionClosed, DeferredTimeout):
             return await self._own()
 
@@ -105,6 +115,9 @@ class Other(Alone):
 
     async def _problems(self) -> list[str]:
         return (await self._figures.report()).problems
+
+    async def _all_figures(self) -> dict[str, Any]:
+        return {"problems": await self._problems(), "families": self._figures.families()}
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import ConnectionClosed, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -30,6 +31,8 @@ _LASTING_SECONDS = 10.0
 """A process that has served for so long is replaced at once, others after a time that doubles."""
 
 _SHORTEST, _LONGEST = 1.0, 30.0
+_PATIENCE_SECONDS = 3.0
+_RELOAD_SECONDS = 30.0
 _PIPE_SIZE = 1 << 20
 """So that a process does not wait for the first to write its log."""
 
@@ -97,14 +100,22 @@ class OtherProcess:
         if self._life:
             self._life.line.tell(what, value)
 
-    async def ask(self, what: str) -> Any:
-        """The process's answer; None if there is no process, or it does not answer."""
+    async def ask(self, what: str, value: Any = None, seconds: float = _PATIENCE_SECONDS) -> Any:
+        """The process's answer; None if there is no process, or it does not answer within so many seconds."""
         if not self._life or not self.serves:
             return None
         try:
-            return await self._life.line.ask(what)
-        except Exception:
+            return await self._life.line.ask(what, value, seconds)
+        except (ConnectionClosed, DeferredTimeout):
             return None
+
+    async def reload(self, text: str | None) -> None:
+        """Have the process go by the configuration `text`."""
+        if self.serves:
+            await self.ask("reload", text, _RELOAD_SECONDS)
+        else:
+            # It hears of it as soon as it listens.
+            self.tell("reload", text)
 
     def watch(self) -> None:
         """Replace the process if it has not answered since the last call."""
@@ -157,10 +168,10 @@ class OtherProcess:
             return
         self._delay = 0.0 if lasted else min(_LONGEST, 2 * self._delay or _SHORTEST)
         self._log.error(
-            "Process {number} ended: {reason}; the next one starts in {delay:g} s",
+            "Process {number} ended, {reason}; its successor starts {moment}",
             number=self.number,
             reason=reason,
-            delay=self._delay,
+            moment=f"in {self._delay:g} s" if self._delay else "now",
         )
         self._next = self._clock.callLater(self._delay, self.start)
 
@@ -227,4 +238,4 @@ class _Life(ProcessProtocol):
 def _words(end: Any) -> str:
     if end.signal:
         return f"killed by {signal.Signals(end.signal).name}"
-    return f"status {end.exitCode}"
+    return f"with status {end.exitCode}"
