@@ -1,6 +1,7 @@
 """The first of several processes: it serves like the others, and looks after them."""
 
 import socket
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
