@@ -1,7 +1,7 @@
 """The first of several processes: it serves like the others, and looks after them."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,9 @@ from was_daemon.waiting import Waiters
 
 _HURRY_SECONDS = 2.0
 """How long the others have to end when the daemon is to stop at once."""
+
+_DEATH_SECONDS = 5.0
+"""How long a process may take to die when it is killed."""
 
 
 class First(Alone):
@@ -123,22 +126,27 @@ class First(Alone):
         """See `Alone`."""
         for other in self._others:
             other.stop()
-        self._kill_after(seconds)
+        self._after(seconds, self._kill)
 
     def hurry(self) -> None:
         """See `Alone`."""
         self.stop(_HURRY_SECONDS)
 
-    def _kill_after(self, seconds: float) -> None:
+    def _after(self, seconds: float, step: Callable[[], None]) -> None:
         from twisted.internet import reactor
 
         if self._deadline and self._deadline.active():
             self._deadline.cancel()
-        self._deadline = IReactorTime(reactor).callLater(seconds, self._kill)
+        self._deadline = IReactorTime(reactor).callLater(seconds, step)
 
     def _kill(self) -> None:
         for other in self._others:
             other.kill()
+        self._after(_DEATH_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        for other in self._others:
+            other.give_up()
 
     def ended(self) -> Deferred[None]:
         """See `Alone`."""

@@ -33,6 +33,12 @@ _LASTING_SECONDS = 10.0
 _SHORTEST, _LONGEST = 1.0, 30.0
 _PATIENCE_SECONDS = 3.0
 _RELOAD_SECONDS = 30.0
+_LOG_SECONDS = 0.05
+"""How long lines of the log may wait for more."""
+
+_MUCH = 4096
+"""Where so much is read at once, there may be more."""
+
 _PIPE_SIZE = 1 << 20
 """So that a process does not wait for the first to write its log."""
 
@@ -84,9 +90,13 @@ class OtherProcess:
         """Start a process."""
         self._was_heard = True
         self._since = self._clock.seconds()
-        line = Line(self._handlers, lambda: None)
-        self._life = _Life(line, self._said, self._ended)
-        self._life.begin(self.number, self._birth(self.number))
+        self._life = _Life(Line(self._handlers, lambda: None), self._said, self._ended)
+        try:
+            self._life.begin(self.number, self._birth(self.number))
+        except OSError as error:
+            # The machine has no room for one more at the moment.
+            self._life.line.hang_up()
+            self._ended(str(error))
 
     def _ready(self, _value: None) -> None:
         self.serves = True
@@ -146,6 +156,12 @@ class OtherProcess:
         if self._life:
             self._life.kill()
 
+    def give_up(self) -> None:
+        """Wait no longer for the end of a process that cannot be killed."""
+        if self._life:
+            self._log.error("Process {number} cannot be killed: a disk or a mount hangs", number=self.number)
+            self._notify()
+
     def ended(self) -> Deferred[None]:
         """Wait until there is no process."""
         done: Deferred[None] = Deferred()
@@ -196,6 +212,7 @@ class _Life(ProcessProtocol):
         arguments = command(_BOOTSTRAP, str(number))
         environment = {name: value for name, value in os.environ.items() if name not in _MANAGER}
         with ours, theirs:
+            self.line.connect(ours)
             self._process = IReactorProcess(reactor).spawnProcess(
                 self,
                 arguments[0],
@@ -203,7 +220,6 @@ class _Life(ProcessProtocol):
                 env={**environment, "PYTHONPATH": module_path()},
                 childFDs={0: "w", 1: "r", 2: "r", **handed},
             )
-            self.line.connect(ours)
         self.line.tell("birth", birth.document)
 
     def connectionMade(self) -> None:
@@ -223,9 +239,19 @@ class _Life(ProcessProtocol):
         lines, separator, self._unfinished = (self._unfinished + data).rpartition(b"\n")
         if separator:
             self._said((lines + separator).decode("utf-8", "replace"))
+        if len(data) < _MUCH:
+            self._listen_later()
 
     # What goes there are the last words of an interpreter that dies.
     errReceived = outReceived
+
+    def _listen_later(self) -> None:
+        from twisted.internet import reactor
+
+        # To be woken for each line took a tenth of the time of a small request.
+        transport: Any = self.transport
+        transport.pauseProducing()
+        IReactorTime(reactor).callLater(_LOG_SECONDS, transport.resumeProducing)
 
     def processEnded(self, reason: Failure) -> None:
         """See `ProcessProtocol`."""
