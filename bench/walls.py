@@ -44,9 +44,9 @@ def walls(directory: Path) -> list[Figure]:
     ]
 
 
-def requests_per_second(url: str) -> float:
+def requests_per_second(url: str, connections: int = CONNECTIONS, seconds: int = SECONDS) -> float:
     """What `wrk` gets out of the server; fails when an answer is not a success."""
-    command = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={SECONDS}s", url]
+    command = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s", url]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in output, output
     rate = re.search(r"Requests/sec:\s+([0-9.]+)", output)
