@@ -72,7 +72,9 @@ def _daemon(directory: Path, number: int) -> Daemon:
     originals = daemon.store / "originals"
     originals.mkdir(parents=True)
     Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)
-    daemon.start_all()
+    daemon.start()
+    if number > 1:
+        daemon.await_processes()
     fetch(daemon.url + PATH)
     return daemon
 

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -183,14 +182,9 @@ class Daemon:
         """What the daemon wrote to its log."""
         return self._log_file.read_text("utf-8", "backslashreplace") if self._log_file.exists() else ""
 
-    def start_all(self) -> "Daemon":
-        """Start, and wait until all of its processes serve."""
-        before = self.log().count(_ALL_SERVE)
-        self.start()
-        several = re.search('^"workers" = (?!1$)', self.config_file.read_text("utf-8").partition("[stores")[0], re.M)
-        if several:
-            eventually(lambda: self.log().count(_ALL_SERVE) > before, "for all processes to serve")
-        return self
+    def await_processes(self, times: int = 1) -> None:
+        """Wait until all of several processes serve, for the `times`th time."""
+        eventually(lambda: self.log().count(_ALL_SERVE) >= times, "for all processes to serve")
 
     def workers(self) -> list[int]:
         """The worker processes."""

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from tests.daemon import clean_environment
 from tests.processes import eventually
-from was_daemon.config import load
+from was_daemon.config import ConfigError, load
 from was_daemon.exclusion import Exclusion
 from was_daemon.figures import together
 from was_daemon.overview import Overview
@@ -55,6 +55,17 @@ def test_what_is_for_the_machine_is_divided_and_each_has_a_worker(settings: Sett
         assert sum(share.spool.max_size for share in shares) <= 900
         assert [share.server.admin_listen for share in shares] == [["tcp:0"], *[[]] * (of - 1)]
     assert Share().settings(settings) is settings
+
+
+def test_a_number_of_processes_is_checked(settings: Settings, tmp_path: Path) -> None:
+    config = tmp_path / "was.toml"
+    text = config.read_text()
+    config.write_text(text.replace("[server]", "[server]\nworkers = 0"))
+    with pytest.raises(ConfigError, match=r"server\.workers: must be at least 1, got 0"):
+        load(config, clean_environment())
+    config.write_text(text.replace("[server]", "[server]\nworkers = 5000"))
+    (warning,) = load(config, clean_environment()).warnings
+    assert warning.startswith("server.workers is 5000, more than this machine's processors")
 
 
 def test_whoever_has_no_more_connections_than_all_others_goes_first() -> None:

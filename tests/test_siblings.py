@@ -41,7 +41,7 @@ def run_two(run_daemon: RunDaemon) -> Any:
 
     def run(config: dict[str, Any] | None = None, environ: dict[str, str] | None = None) -> Daemon:
         daemon = run_daemon(together(TWO, config or {}), environ)
-        eventually(lambda: "2 processes serve" in daemon.log(), "for both to serve")
+        daemon.await_processes()
         return daemon
 
     return run
@@ -101,7 +101,7 @@ def test_all_kinds_of_endpoints_are_served_by_all(run_two: Any, tmp_path: Path) 
             assert connection.answer().body == b"It works!"
     (sibling,) = daemon.siblings()
     os.kill(sibling, signal.SIGTERM)
-    eventually(lambda: daemon.log().count("2 processes serve") == 2, "for its successor")
+    daemon.await_processes(2)
     with Connection(str(path)) as connection:
         get(connection, "/")
         assert connection.answer().body == b"It works!"
@@ -146,7 +146,7 @@ def test_a_socket_of_systemds_is_shared(tmp_path: Path) -> None:
 def test_one_new_thumbnail_is_made_once_whoever_asks(run_daemon: RunDaemon) -> None:
     watched = Watched(run_daemon, TWO)
     daemon = watched.daemon
-    eventually(lambda: "2 processes serve" in daemon.log(), "for both to serve")
+    daemon.await_processes()
     put(daemon, "a.jpg", photograph((1200, 900)))
     with connected(daemon, 16) as connections:
         for connection in connections:
@@ -164,7 +164,7 @@ def test_one_new_thumbnail_is_made_once_whoever_asks(run_daemon: RunDaemon) -> N
 def test_monitoring_and_the_status_page_know_of_all_processes(run_daemon: RunDaemon) -> None:
     watched = Watched(run_daemon, TWO)
     daemon = watched.daemon
-    eventually(lambda: "2 processes serve" in daemon.log(), "for both to serve")
+    daemon.await_processes()
     with connected(daemon, 4) as connections:
         for process in "12":
             assert watched.value("was_requests_total", endpoint="index", status="200", process=process) >= 2
@@ -200,7 +200,7 @@ def test_a_killed_process_is_replaced_and_if_the_first_is_killed_none_stays_behi
         assert answers(daemon)
         left = sum(map(is_answered, connections))
     assert left == 1
-    eventually(lambda: daemon.log().count("2 processes serve") == 2, "for a new one to serve")
+    daemon.await_processes(2)
     with connected(daemon, 4):
         assert sorted(owners(daemon, daemon.port).values()) == [2, 2]
     daemon.kill()
@@ -263,7 +263,7 @@ def test_a_hangup_reloads_all_and_a_mistake_changes_none(run_two: Any) -> None:
         # A process that takes another's place goes by what the others go by, not by the mistake.
         (sibling,) = daemon.siblings()
         os.kill(sibling, signal.SIGTERM)
-        eventually(lambda: daemon.log().count("2 processes serve") == 2, "for its successor")
+        daemon.await_processes(2)
     with connected(daemon, 4) as connections:
         assert statuses() == [400] * 4
     assert daemon.log().count(DONE) == 1

@@ -138,7 +138,7 @@ def test_of_several_processes_all_serve_before_systemd_hears_of_it_and_one_that_
         assert "2 processes serve" in daemon.log()
         (sibling,) = daemon.siblings()
         os.kill(sibling, signal.SIGSTOP)
-        eventually(lambda: daemon.log().count("2 processes serve") == 2, "for another to serve")
+        daemon.await_processes(2)
         assert "Process 2 hangs, and is killed" in daemon.log()
         os.kill(daemon.pid, signal.SIGHUP)
         eventually(lambda: "RELOADING" in manager.message(), "for the reload to begin")

@@ -293,6 +293,10 @@ class _Loader:
         ]:
             if value < least:
                 self._mistakes.add(key, f"must be at least {least}, got {value}")
+        if server.workers > (processors := len(os.sched_getaffinity(0))):
+            self._mistakes.warn(
+                f"server.workers is {server.workers}, more than this machine's processors, {processors}"
+            )
         if limits.pending_size is not None and limits.pending_size < server.max_upload:
             self._mistakes.add("limits.pending_size", "is less than server.max_upload")
         for index, scale in enumerate(thumbnails.warm):

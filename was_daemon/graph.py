@@ -173,7 +173,7 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
     stores = {name: each.store for name, each in built.items()}
     collections = _collections(settings, stores)
     spool, pool = _spool(settings, lasting, before), _pool(settings, metrics, before)
-    evictor = _evictor(settings, collections, share, before)
+    evictor = _evictor(settings, collections, before)
     limits = settings.thumbnails
     thumbnails = Thumbnails(
         collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor, lasting.exclusion
@@ -255,11 +255,11 @@ def _pool(settings: Settings, metrics: Metrics, before: Graph | None) -> WorkerP
     return WorkerPool(*limits(settings), metrics)
 
 
-def _evictor(settings: Settings, collections: Collections, share: Share, before: Graph | None) -> Evictor | None:
+def _evictor(settings: Settings, collections: Collections, before: Graph | None) -> Evictor | None:
     max_size = settings.thumbnails.max_size
     if not max_size:
         return None
-    evictor = Evictor(collections.local_thumbnails(), max_size, share.of)
+    evictor = Evictor(collections.local_thumbnails(), max_size)
     return before.evictor if before and before.evictor and before.evictor.does_the_same_as(evictor) else evictor
 
 

@@ -25,13 +25,12 @@ _REMEMBERED_USES = 100_000
 
 
 class Evictor:
-    """Keeps the thumbnails in each of `stores` within `max_size` bytes, to which so many `processes` add."""
+    """Keeps the thumbnails in each of `stores` within `max_size` bytes."""
 
     _log = Logger()
 
-    def __init__(self, stores: Iterable[ILocalFiles], max_size: int, processes: int = 1) -> None:
+    def __init__(self, stores: Iterable[ILocalFiles], max_size: int) -> None:
         self._max_size = max_size
-        self._processes = processes
         self._sizes = dict.fromkeys(stores, 0)
         self._uses: OrderedDict[str, float] = OrderedDict()
         self._tended: set[ILocalFiles] = set()
@@ -54,8 +53,7 @@ class Evictor:
 
     def added(self, store: ILocalFiles, size: int) -> None:
         """Note that a thumbnail of `size` bytes was stored; when it is one too many, others are evicted."""
-        # As if each of the others had added as much: together they never add more than there is room for.
-        self._sizes[store] += size * self._processes
+        self._sizes[store] += size
         if self._sizes[store] > self._max_size and store not in self._tended:
             Deferred.fromCoroutine(self._tend(store))
 
