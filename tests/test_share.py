@@ -2,16 +2,18 @@
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import pytest_twisted
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, ServerFactory
 
 from tests.daemon import clean_environment
 from tests.processes import eventually
@@ -21,6 +23,7 @@ from was_daemon.figures import together
 from was_daemon.overview import Overview
 from was_daemon.settings import Settings
 from was_daemon.share import Share
+from was_daemon.siblings.accepting import Accepting
 from was_daemon.siblings.board import Board
 from was_daemon.spool import Spool
 
@@ -80,6 +83,42 @@ def test_whoever_has_no_more_connections_than_all_others_goes_first() -> None:
     boards[0].leave(2)
     boards[0].leave(3)
     assert not boards[0].is_another_less_busy()
+
+
+def test_a_connection_is_left_to_who_has_fewer_for_a_moment() -> None:
+    fd = Board.create(2)
+    board = Board(fd, Share(1, 2))
+    os.close(fd)
+    factory = ServerFactory.forProtocol(Protocol)
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as clients:
+        listening.setblocking(False)
+        accepting = Accepting(listening, factory, board)
+
+        def wants_to_connect() -> None:
+            clients.enter_context(socket.create_connection(listening.getsockname()))
+            accepting.doRead()
+
+        def is_left() -> bool:
+            try:
+                listening.accept()[0].close()
+            except BlockingIOError:
+                return False
+            return True
+
+        try:
+            wants_to_connect()
+            assert not is_left()
+            board.say(1)
+            wants_to_connect()
+            assert is_left()
+            # The other was faster, and for the next one the same holds.
+            accepting.doRead()
+            wants_to_connect()
+            # Nobody took it in that moment.
+            accepting.doRead()
+            assert not is_left()
+        finally:
+            accepting.stop()
 
 
 _HOLD = """

@@ -8,7 +8,7 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,25 +48,38 @@ def run_two(run_daemon: RunDaemon) -> Any:
 
 
 @contextmanager
-def connected(daemon: Daemon, count: int) -> Iterator[list[Connection]]:
-    """Connections that have had an answer; the processes have the same number of them, or one more."""
+def connected(daemon: Daemon, each: int, path: str = "/") -> Iterator[list[Connection]]:
+    """Connections on which `path` was asked for, at least so many to each process."""
     client = Client(daemon.url, KEY)
     with ExitStack() as stack:
-        connections = []
-        for _ in range(count):
-            connections.append(stack.enter_context(client.connect()))
-            get(connections[-1], "/")
-            assert connections[-1].answer().status == 200
+        connections: list[Connection] = []
+        # A process that is not woken within milliseconds, on a busy machine, leaves a connection to the other.
+        while min(owners(daemon).values()) < each:
+            assert len(connections) < 50 * each
+            connections.append(stack.enter_context(client.connect(receive_buffer=4096)))
+            get(connections[-1], path)
+            assert connections[-1].has_answer(30)
         yield connections
 
 
-def owners(daemon: Daemon, port: int) -> Counter[int]:
-    """How many connections of the clients at 127.0.0.1 each process has."""
+@contextmanager
+def conversing(daemon: Daemon, each: int) -> Iterator[list[Connection]]:
+    """Connections that have had an answer, at least so many to each process."""
+    with connected(daemon, each) as connections:
+        for connection in connections:
+            assert connection.answer().status == 200
+        yield connections
+
+
+def owners(daemon: Daemon) -> Counter[int]:
+    """How many connections of its clients each process has."""
+    port = daemon.port
     inodes = {inode for local, _remote, state, inode in _sockets() if local.endswith(f":{port:04X}") and state == "01"}
     found: Counter[int] = Counter()
     for pid in (daemon.pid, *daemon.siblings()):
         for path in Path(f"/proc/{pid}/fd").iterdir():
-            found[pid] += str(path.readlink())[len("socket:[") : -1] in inodes
+            with suppress(FileNotFoundError):
+                found[pid] += str(path.readlink())[len("socket:[") : -1] in inodes
     return found
 
 
@@ -148,7 +161,7 @@ def test_one_new_thumbnail_is_made_once_whoever_asks(run_daemon: RunDaemon) -> N
     daemon = watched.daemon
     daemon.await_processes()
     put(daemon, "a.jpg", photograph((1200, 900)))
-    with connected(daemon, 16) as connections:
+    with conversing(daemon, 8) as connections:
         for connection in connections:
             get(connection, "/fileget?filename=a.jpg&type=T&scale=123")
         pictures = {connection.answer().body for connection in connections}
@@ -165,10 +178,10 @@ def test_monitoring_and_the_status_page_know_of_all_processes(run_daemon: RunDae
     watched = Watched(run_daemon, TWO)
     daemon = watched.daemon
     daemon.await_processes()
-    with connected(daemon, 4) as connections:
+    with conversing(daemon, 2) as connections:
         for process in "12":
             assert watched.value("was_requests_total", endpoint="index", status="200", process=process) >= 2
-            assert watched.value("was_connections", process=process) == 2
+            assert watched.value("was_connections", process=process) >= 2
             assert watched.value("was_store_up", store="main", process=process) == 1
         assert watched.health()[1]["processes"] == "ok"
         (sibling,) = daemon.siblings()
@@ -194,16 +207,20 @@ def test_monitoring_and_the_status_page_know_of_all_processes(run_daemon: RunDae
 def test_a_killed_process_is_replaced_and_if_the_first_is_killed_none_stays_behind(run_two: Any) -> None:
     daemon = run_two()
     (sibling,) = daemon.siblings()
-    with connected(daemon, 2) as connections:
+    with conversing(daemon, 1) as connections:
+        its = owners(daemon)[sibling]
         os.kill(sibling, signal.SIGKILL)
         eventually(lambda: "Process 2 ended, killed by SIGKILL; its successor starts" in daemon.log(), "for the line")
         assert answers(daemon)
-        left = sum(map(is_answered, connections))
-    assert left == 1
+        assert sum(map(is_answered, connections)) == len(connections) - its
     daemon.await_processes(2)
-    with connected(daemon, 4):
-        assert sorted(owners(daemon, daemon.port).values()) == [2, 2]
-    daemon.kill()
+    put(daemon, "a.jpg", photograph((400, 300)))
+    with conversing(daemon, 1) as connections:
+        for scale, connection in enumerate(connections, 100):
+            get(connection, f"/fileget?filename=a.jpg&type=T&scale={scale}")
+            assert connection.answer().status == 200
+        assert len(daemon.workers()) == 2
+        daemon.kill()
     assert not accepts(daemon)
 
 
@@ -211,20 +228,16 @@ def test_a_stop_lets_all_finish_what_they_are_at(run_two: Any) -> None:
     daemon = run_two(PATIENT)
     data = content()
     put(daemon, "a.jpg", data)
-    with ExitStack() as stack:
-        client = Client(daemon.url, KEY)
-        downloads = [stack.enter_context(client.connect(receive_buffer=4096)) for _ in range(4)]
+    with connected(daemon, 1, "/fileget?filename=a.jpg&type=O") as downloads:
         for connection in downloads:
-            get(connection, "/fileget?filename=a.jpg&type=O")
             assert connection.head()[0] == 200
-        assert sorted(owners(daemon, daemon.port).values()) == [2, 2]
         os.kill(daemon.pid, signal.SIGTERM)
         eventually(lambda: not accepts(daemon), "for the port to be closed")
         for connection in downloads:
             assert connection.rest() == data
     assert daemon.wait() == 0
     lines = [line for line in daemon.log().splitlines() if "a.jpg" in line]
-    assert len(lines) == 4
+    assert len(lines) == len(downloads)
     assert all(f'" 200 {len(data)} ' in line for line in lines)
 
 
@@ -232,12 +245,7 @@ def test_a_stop_lets_all_finish_what_they_are_at(run_two: Any) -> None:
 def test_a_second_signal_ends_all_at_once(run_two: Any) -> None:
     daemon = run_two(PATIENT)
     put(daemon, "a.jpg", content())
-    with ExitStack() as stack:
-        client = Client(daemon.url, KEY)
-        for _ in range(2):
-            connection = stack.enter_context(client.connect(receive_buffer=4096))
-            get(connection, "/fileget?filename=a.jpg&type=O")
-            assert connection.head()[0] == 200
+    with connected(daemon, 1, "/fileget?filename=a.jpg&type=O"):
         os.kill(daemon.pid, signal.SIGTERM)
         eventually(lambda: not accepts(daemon), "for the port to be closed")
         os.kill(daemon.pid, signal.SIGTERM)
@@ -248,24 +256,24 @@ def test_a_hangup_reloads_all_and_a_mistake_changes_none(run_two: Any) -> None:
     daemon = run_two()
     path = "/fileget?filename=a.jpg&type=T&scale=200"
     put(daemon, "a.jpg", photograph((400, 300)))
-    with connected(daemon, 4) as connections:
+    with conversing(daemon, 2) as connections:
 
         def statuses() -> list[int]:
             for connection in connections:
                 get(connection, path)
             return [connection.answer().status for connection in connections]
 
-        assert statuses() == [200] * 4
+        assert set(statuses()) == {200}
         reload(daemon, together(TWO, {"thumbnails": {"max_scale": 123}}))
-        eventually(lambda: statuses() == [400] * 4, "for all to know of it")
+        eventually(lambda: set(statuses()) == {400}, "for all to know of it")
         daemon.write_config(together(TWO, {"thumbnails": {"max_scale": 0}}))
         hang_up(daemon, "thumbnails.max_scale: must be at least 1, got 0")
         # A process that takes another's place goes by what the others go by, not by the mistake.
         (sibling,) = daemon.siblings()
         os.kill(sibling, signal.SIGTERM)
         daemon.await_processes(2)
-    with connected(daemon, 4) as connections:
-        assert statuses() == [400] * 4
+    with conversing(daemon, 2) as connections:
+        assert set(statuses()) == {400}
     assert daemon.log().count(DONE) == 1
     reload(daemon, {"server": {"workers": 3}})
     assert "A change of server.workers needs a restart; there are as many processes as before" in daemon.log()
@@ -286,15 +294,15 @@ def test_no_connection_is_lost_while_a_process_is_replaced_again_and_again(run_t
         assert asked > 10
 
 
-def test_connections_are_spread_evenly_and_lines_of_the_log_are_whole(run_two: Any) -> None:
+def test_lines_of_the_log_are_whole_whichever_process_writes_them(run_two: Any) -> None:
     daemon = run_two({"log": {"format": "json"}})
-    with connected(daemon, 4) as connections:
-        assert sorted(owners(daemon, daemon.port).values()) == [2, 2]
+    with conversing(daemon, 2) as connections:
         for _ in range(50):
             for connection in connections:
                 get(connection, f"/fileget?filename={'x' * 200}&type=O")
             assert {connection.answer().status for connection in connections} == {404}
-    eventually(lambda: daemon.log().count("xxx&type=O") == 200, "for all to be written")
+        asked = 50 * len(connections)
+    eventually(lambda: daemon.log().count("xxx&type=O") == asked, "for all to be written")
     requests = [json.loads(line) for line in daemon.log().splitlines() if re.search('"logger": "request"', line)]
     identifiers = {request["request_id"] for request in requests}
-    assert len(identifiers) == len(requests) >= 200
+    assert len(identifiers) == len(requests) >= asked
