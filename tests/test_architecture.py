@@ -86,7 +86,14 @@ def test_what_is_pure_needs_no_reactor(module: str) -> None:
 
 
 STORE = "was_daemon.stores", "storage_plugins"
-ASSEMBLY = "was_daemon.graph", "was_daemon.listening", "was_daemon.running", "was_daemon.service", "was_daemon.cli"
+ASSEMBLY = (
+    "was_daemon.graph",
+    "was_daemon.listening",
+    "was_daemon.running",
+    "was_daemon.service",
+    "was_daemon.siblings",
+    "was_daemon.cli",
+)
 ABOVE_ASSETS = "was_daemon.web", "was_daemon.config", *ASSEMBLY
 
 

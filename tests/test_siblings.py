@@ -231,7 +231,8 @@ def test_a_stop_lets_all_finish_what_they_are_at(run_two: Any) -> None:
     with connected(daemon, 1, "/fileget?filename=a.jpg&type=O") as downloads:
         for connection in downloads:
             assert connection.head()[0] == 200
-        os.kill(daemon.pid, signal.SIGTERM)
+        # To all of them, as some service managers do.
+        os.killpg(daemon.pid, signal.SIGTERM)
         eventually(lambda: not accepts(daemon), "for the port to be closed")
         for connection in downloads:
             assert connection.rest() == data

@@ -66,8 +66,7 @@ class Lasting:
         exclusion: Exclusion | None = None,
         look: Callable[[Look], Look] = lambda own: own,
     ) -> "Lasting":
-        """For a process that begins; where there are several, its `share`, what excludes the others, and what makes
-        the overview of all of that of one."""
+        """For a process that begins; of several it has its `share`, and `look` makes the overview of all."""
         metrics = Metrics()
         return cls(metrics, Health(metrics), RecentTrouble(metrics), share or Share(), exclusion, look)
 
@@ -138,8 +137,7 @@ class Graph:
 async def _look_at(store: IAssetStore, share: Share) -> int:
     """Check a store, and remove what a killed process left in it; returns how many files."""
     await store.check()
-    if not share.is_first:
-        # What is to be said of the store is said once, and of the daemon's own processes there is nothing to say.
+    if not share.is_first:  # what is to be said of the store is said once
         return 0
     if INeighbours.providedBy(store):
         others = await INeighbours(store).neighbours()
@@ -162,10 +160,9 @@ def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
 
 
 def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> Graph:
-    """The graph that `settings` describe, not started yet, with the parts of `before` that fit.
+    """The graph that `settings` describe, in this process's share, not started yet, with parts of `before` that fit.
 
-    It is that of this process, with its share of what is for all of them. Raises `ConfigError` when a store cannot do
-    what is asked of it.
+    Raises `ConfigError` when a store cannot do what is asked of it.
     """
     locks, metrics, share = lasting.locks, lasting.metrics, lasting.share
     settings = share.settings(settings)

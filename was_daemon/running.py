@@ -191,6 +191,9 @@ class Running(Service):
             self.reload()
         else:
             share, reason = self._lasting.share, signal.Signals(number).name
+            if self._stopping is not None and not share.is_first:
+                # One signal to all processes is not two to this one. To hurry, the first is told twice.
+                return
             who = "the daemon" if share.is_first else f"process {share.number}"
             words = "{reason}: {who} stops" if self._stopping is None else "{reason} again: {who} stops at once"
             _log.info(words, reason=reason, who=who)

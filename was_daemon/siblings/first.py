@@ -130,7 +130,9 @@ class First(Alone):
 
     def hurry(self) -> None:
         """See `Alone`."""
-        self.stop(_HURRY_SECONDS)
+        for other in self._others:
+            other.stop("hurry")
+        self._after(_HURRY_SECONDS, self._kill)
 
     def _after(self, seconds: float, step: Callable[[], None]) -> None:
         from twisted.internet import reactor

@@ -57,7 +57,8 @@ class Other(Alone):
             {
                 "alive": lambda _: self._line.tell("alive"),
                 "reload": self._reload,
-                "stop": lambda _: self.running.end(),
+                "stop": lambda _: None if self._stopping else self.running.end(),
+                "hurry": lambda _: self.running.end(),
                 "overview": lambda _: self._overview(),
                 "problems": lambda _: self._problems(),
                 "figures": lambda _: self._all_figures(),

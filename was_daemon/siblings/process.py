@@ -138,15 +138,15 @@ class OtherProcess:
             self._log.error("Process {number} hangs, and is killed", number=self.number)
             self.kill()
 
-    def stop(self) -> None:
-        """End the process, and start no other. A second call is told to it, too."""
+    def stop(self, how: str = "stop") -> None:
+        """End the process, and start no other; `how` may be "hurry"."""
         self._stopping = True
         if self._next and self._next.active():
             self._next.cancel()
         if not self._life:
             return
         if self.serves:
-            self.tell("stop")
+            self.tell(how)
         else:
             # It has no clients yet, and may be deaf for a second.
             self.kill()

@@ -191,14 +191,12 @@ class Thumbnails:
         return making
 
     async def _make_once(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Made:
-        """Make them, unless another process of the daemon is at it: then they are found as soon as it is done."""
-        # Requests do not wait for what is made in the background, there or here.
+        """Make them, unless another process of the daemon is at it, and not in the background: then wait for that."""
         if not self._exclusion or making.background:
             return await self._make(making, key, original, scales)
-        (scale,) = scales
-        name = "\0".join([key.collection, key.name, str(scale), original.etag])
+        name = "\0".join([key.collection, key.name, str(scales[0]), original.etag])
         async with self._exclusion.holding(name) as has_waited:
-            reader = await self.find(key, original, scale) if has_waited else None
+            reader = await self.find(key, original, scales[0]) if has_waited else None
             if reader is None:
                 return await self._make(making, key, original, scales)
         await reader.close()
