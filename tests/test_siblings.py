@@ -101,6 +101,7 @@ def is_answered(connection: Connection) -> bool:
 # -- serving -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_kinds_of_endpoints_are_served_by_all(run_two: Any, tmp_path: Path) -> None:
     pem, port, path = self_signed(tmp_path), free_port(), tmp_path / "http"
     tls = f"ssl:{port}:interface=127.0.0.1:privateKey={pem}:certKey={pem}"
@@ -295,6 +296,7 @@ def test_no_connection_is_lost_while_a_process_is_replaced_again_and_again(run_t
         assert asked > 10
 
 
+@pytest.mark.slow
 def test_lines_of_the_log_are_whole_whichever_process_writes_them(run_two: Any) -> None:
     daemon = run_two({"log": {"format": "json"}})
     with conversing(daemon, 2) as connections:

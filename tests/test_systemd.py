@@ -126,6 +126,7 @@ def test_without_a_manager_that_listens_the_daemon_serves_all_the_same(run_daemo
     assert Client(daemon.url, KEY).raw(b"GET / HTTP/1.1\r\nHost: was\r\n\r\n").status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manager", ["path"], indirect=True)
 def test_of_several_processes_all_serve_before_systemd_hears_of_it_and_one_that_hangs_is_replaced(
     tmp_path: Path, manager: Manager

@@ -118,6 +118,7 @@ async def test_a_reload_by_systemd(service: Service) -> None:
     assert service.machine.main_pid() == process
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_several_processes_work_within_the_sandbox(service: Service) -> None:
     service.configure(server={"workers": 2})
