@@ -23,6 +23,8 @@ KEY = "a key for tests: ü"
 _OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MODE", "CACHE_DIRECTORY")
 _TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
 _PATIENCE = 120
+_ALL_SERVE = "processes serve"
+_SIBLING = b"was_daemon.siblings.other"
 
 Document = Mapping[str, Mapping[str, Any]]
 
@@ -192,9 +194,17 @@ class Daemon:
         """What the daemon wrote to its log."""
         return self._log_file.read_text("utf-8", "backslashreplace") if self._log_file.exists() else ""
 
+    def await_processes(self, times: int = 1) -> None:
+        """Wait until all of several processes serve, for the `times`th time."""
+        eventually(lambda: self.log().count(_ALL_SERVE) >= times, "for all processes to serve")
+
     def workers(self) -> list[int]:
         """The worker processes."""
-        return [pid for pid in _session(self.pid) if pid != self.pid]
+        return [pid for pid in _session(self.pid) if pid != self.pid and pid not in self.siblings()]
+
+    def siblings(self) -> list[int]:
+        """The processes that serve beside the first."""
+        return [pid for pid in _session(self.pid) if _SIBLING in _command(pid)]
 
     def memory(self) -> int:
         """The bytes of memory that the daemon's own process takes up, without its workers."""
@@ -227,6 +237,13 @@ class Daemon:
                 continue
         files = [path for path in paths if path.startswith(f"{self.store}/") and not Path(path).is_dir()]
         return [path for path in files if "/.daemons/" not in path]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _session(leader: int) -> list[int]:

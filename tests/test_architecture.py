@@ -86,7 +86,13 @@ def test_what_is_pure_needs_no_reactor(module: str) -> None:
 
 STORE = "was_daemon.stores", "storage_plugins"
 GRAPH = "was_daemon.built_stores", "was_daemon.graph"
-ABOVE_GRAPH = "was_daemon.listening", "was_daemon.running", "was_daemon.service", "was_daemon.cli"
+ABOVE_GRAPH = (
+    "was_daemon.listening",
+    "was_daemon.running",
+    "was_daemon.service",
+    "was_daemon.siblings",
+    "was_daemon.cli",
+)
 ASSEMBLY = *GRAPH, *ABOVE_GRAPH
 ABOVE_ASSETS = "was_daemon.web", "was_daemon.config", *ASSEMBLY
 

@@ -73,19 +73,25 @@ class Source:
     """Where the settings come from: a file, or the embedded default without one, and the environment.
 
     The environment supplies what the file leaves out. Relative paths in the file start at its directory, and those of
-    the default at the directory that the source was made in, wherever the process goes later.
+    the default at the directory that the source was made in, wherever the process goes later. With `text` that is what
+    the file holds, whatever has become of it since.
     """
 
     path: Path | None = attrs.field(converter=_absolute)
     environ: Mapping[str, str]
-    _directory: Path = attrs.field(factory=Path.cwd)
+    directory: Path = attrs.field(factory=Path.cwd)
+    text: str | None = attrs.field(default=None, repr=False)
+
+    def read(self) -> "Source":
+        """The same, with the text that the file holds now; raises `ConfigError`."""
+        return attrs.evolve(self, text=_read(self.path)) if self.path else self
 
     def load(self) -> Settings:
-        """Read the settings; raises `ConfigError`."""
+        """The settings; raises `ConfigError`."""
         if self.path is None:
-            document, directory = _embedded(self.environ, self._directory), self._directory
+            document, directory = _embedded(self.environ, self.directory), self.directory
         else:
-            document, directory = _parse(self.path), self.path.resolve().parent
+            document, directory = _parse(self.path, self.text), self.path.resolve().parent
         return _Loader(document, directory, self.environ).settings(self.path)
 
 
@@ -94,12 +100,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     return Source(path, environ).load()
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return path.read_text("utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: {os.strerror(error.errno or 0).lower()}"]) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: {error}"]) from None
+
+
+def _parse(path: Path, text: str | None) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_read(path) if text is None else text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: {error}"]) from None
 
 
@@ -292,6 +305,7 @@ class _Loader:
             ("limits.pending_uploads", limits.pending_uploads, 1),
             ("server.shutdown_grace", server.shutdown_grace, 0),
             ("collections.recount", collections.recount, 1),
+            ("server.workers", server.workers, 1),
             ("thumbnails.workers", thumbnails.workers, 1),
             ("thumbnails.max_scale", thumbnails.max_scale, 1),
             ("thumbnails.max_pixels", thumbnails.max_pixels, 1),
@@ -302,6 +316,10 @@ class _Loader:
         ]:
             if value < least:
                 self._mistakes.add(key, f"must be at least {least}, got {value}")
+        if server.workers > (processors := len(os.sched_getaffinity(0))):
+            self._mistakes.warn(
+                f"server.workers is {server.workers}, more than this machine's processors, {processors}"
+            )
         if limits.pending_size is not None and limits.pending_size < server.max_upload:
             self._mistakes.add("limits.pending_size", "is less than server.max_upload")
         for index, scale in enumerate(thumbnails.warm):

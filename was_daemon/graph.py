@@ -16,6 +16,7 @@ from was_daemon.built_stores import BuiltStore, build_stores
 from was_daemon.checksums import Checksums, Recorder
 from was_daemon.collections import Collections, Place
 from was_daemon.errors import AssetError
+from was_daemon.exclusion import Exclusion
 from was_daemon.health import Health
 from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours
 from was_daemon.keys import AssetKey
@@ -26,6 +27,7 @@ from was_daemon.quotas import Home, Quotas
 from was_daemon.recent import RecentTrouble
 from was_daemon.redirects import Redirects, Way
 from was_daemon.settings import Settings
+from was_daemon.share import Share
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.eviction import Evictor
@@ -53,14 +55,23 @@ class Lasting:
     health: Health
     recent: RecentTrouble
     quotas: Quotas
+    share: Share
+    exclusion: Exclusion | None
+    look: Callable[[Look], Look]
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
     @classmethod
-    def new(cls) -> "Lasting":
-        """For a process that begins."""
+    def new(
+        cls,
+        share: Share | None = None,
+        exclusion: Exclusion | None = None,
+        look: Callable[[Look], Look] = lambda own: own,
+    ) -> "Lasting":
+        """For a process that begins; of several it has its `share`, and `look` makes the overview of all."""
         metrics = Metrics()
         quotas = Quotas(metrics)
-        return cls(metrics, Health(metrics, quotas), RecentTrouble(metrics), quotas)
+        health = Health(metrics, quotas)
+        return cls(metrics, health, RecentTrouble(metrics), quotas, share or Share(), exclusion, look)
 
 
 @attrs.frozen(eq=False)
@@ -99,7 +110,7 @@ class Graph:
         known = before.stores if before else {}
         for name, built in self.stores.items():
             if built is not known.get(name):
-                _begin(f"Store {name}", partial(_look_at, built.store))
+                _begin(f"Store {name}", partial(_look_at, built.store, self.lasting.share))
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
@@ -128,9 +139,11 @@ class Graph:
         self.lasting.health.follow(stores, pool, self.spool, self.settings.limits.min_free)
 
 
-async def _look_at(store: IAssetStore) -> int:
+async def _look_at(store: IAssetStore, share: Share) -> int:
     """Check a store, and remove what a killed process left in it; returns how many files."""
     await store.check()
+    if not share.is_first:  # what is to be said of the store is said once
+        return 0
     if INeighbours.providedBy(store):
         others = await INeighbours(store).neighbours()
         if others:
@@ -152,18 +165,21 @@ def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
 
 
 def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> Graph:
-    """The graph that `settings` describe, not started yet, with the parts of `before` that fit.
+    """The graph that `settings` describe, in this process's share, not started yet, with parts of `before` that fit.
 
     Raises `ConfigError` when a store cannot do what is asked of it.
     """
-    locks, metrics = lasting.locks, lasting.metrics
+    locks, metrics, share = lasting.locks, lasting.metrics, lasting.share
+    settings = share.settings(settings)
     built = build_stores(settings, before.stores if before else {}, metrics)
     stores = {name: each.store for name, each in built.items()}
     collections = _collections(settings, stores)
-    spool, pool = _spool(settings, metrics, before), _pool(settings, metrics, before)
+    spool, pool = _spool(settings, lasting, before), _pool(settings, metrics, before)
     evictor = _evictor(settings, collections, before)
     limits = settings.thumbnails
-    thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
+    thumbnails = Thumbnails(
+        collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor, lasting.exclusion
+    )
     checksums = _checksums(settings, before)
     assets = Assets(
         collections,
@@ -178,7 +194,8 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
         quotas=lasting.quotas,
         redirects=_redirects(settings, collections, stores),
     )
-    resource = _server(settings, assets, collections, look_at(lasting.health, lasting.recent, pool)).resource()
+    look = lasting.look(look_at(lasting.health, lasting.recent, pool))
+    resource = _server(settings, assets, collections, share, look).resource()
     return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, thumbnails, assets, resource)
 
 
@@ -187,9 +204,9 @@ def create_stores(settings: Settings) -> dict[str, IAssetStore]:
     return {name: built.store for name, built in build_stores(settings, {}, Metrics()).items()}
 
 
-def _spool(settings: Settings, metrics: Metrics, before: Graph | None) -> Spool:
+def _spool(settings: Settings, lasting: Lasting, before: Graph | None) -> Spool:
     if not before or before.settings.spool.path != settings.spool.path:
-        return Spool(settings.spool.path, settings.spool.max_size, metrics)
+        return Spool(settings.spool.path, settings.spool.max_size, lasting.metrics, lasting.share)
     # Two spools in one directory would remove each other's copies.
     before.spool.max_size = settings.spool.max_size
     return before.spool
@@ -246,7 +263,7 @@ def _keyring(settings: Settings) -> Keyring:
     return Keyring(server.key, own, is_open=server.key is None and server.insecure_no_key)
 
 
-def _server(settings: Settings, assets: Assets, collections: Collections, look: Look) -> AssetServer:
+def _server(settings: Settings, assets: Assets, collections: Collections, share: Share, look: Look) -> AssetServer:
     server = settings.server
     access = Access(
         collections=collections,
@@ -257,11 +274,11 @@ def _server(settings: Settings, assets: Assets, collections: Collections, look: 
         trusted_proxies=server.trusted_proxies,
     )
     limits = settings.limits
-    pending_size = limits.pending_size or _LARGEST_PENDING * server.max_upload
+    pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // share.of
     return AssetServer(
         assets,
         access,
-        UploadLimits(server.max_upload, limits.pending_uploads, pending_size, limits.min_free),
+        UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
         max_scale=settings.thumbnails.max_scale,
         static_access=server.static_access,
         look=look,

@@ -5,7 +5,7 @@ no store is asked twice at a time, and nobody waits for one that does not answer
 """
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import attrs
@@ -46,12 +46,14 @@ class Report:
     """What was found: of the stores by name, the spool, and the workers, of which None is wrong if all is well.
 
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
+    `processes` are the problems of the daemon's other processes.
     """
 
     stores: Mapping[str, Finding]
     spool: Finding
     workers: str | None
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
+    processes: Sequence[str] = ()
 
     @property
     def places(self) -> dict[str, Finding]:
@@ -64,7 +66,7 @@ class Report:
         found = [f"{place}: {finding.problem}" for place, finding in self.places.items() if finding.problem]
         if self.workers:
             found.append(f"workers: {self.workers}")
-        return found
+        return [*found, *self.processes]
 
 
 class Health:

@@ -42,14 +42,15 @@ class DaemonLog:
         """See `ILogObserver`."""
         text = _as_json(event) if self.as_json else formatEventAsClassicLogText(event)
         if text:
-            self._write(text)
+            self.pass_on(text)
 
     def write(self, line: str) -> None:
         """Write a line that needs no formatting any more."""
-        self._write(f"{line}\n")
+        self.pass_on(f"{line}\n")
 
-    def _write(self, text: str) -> None:
-        self._file.write(text.encode() if self._is_binary else text)
+    def pass_on(self, lines: str) -> None:
+        """Write what is formatted already, here or by another process, line breaks and all."""
+        self._file.write(lines.encode() if self._is_binary else lines)
         self._file.flush()
 
     def timestamp(self) -> str:

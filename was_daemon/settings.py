@@ -48,6 +48,7 @@ class ServerSettings:
     trusted_proxies: list[Network] = attrs.field(factory=list)
     shutdown_grace: float = 30.0
     nginx_location: str = "/was-files"
+    workers: int = 1
 
 
 @attrs.frozen

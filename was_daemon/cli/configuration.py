@@ -60,6 +60,7 @@ def _summary(settings: "Settings") -> dict[str, Any]:
     server, collections = settings.server, settings.collections
     return {
         "listen": server.listen,
+        "processes": server.workers,
         "public_url": server.public_url,
         "key": settings.key_source,
         "reading": "with a token" if server.require_token_for_get else "without a token",
@@ -74,7 +75,7 @@ def _summary(settings: "Settings") -> dict[str, Any]:
         },
         "thumbnails": {
             "store": settings.thumbnails.store or "the original's own",
-            "workers": settings.thumbnails.workers,
+            "workers": max(settings.thumbnails.workers, server.workers),
         },
         "spool": str(settings.spool.path),
     }
@@ -141,6 +142,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
 
     yield "The configuration is right. This would run:"
     yield f"  listen       {', '.join(summary['listen'])}"
+    yield f"  processes    {summary['processes']}"
     yield f"  public_url   {summary['public_url'] or 'scheme and host of each request'}"
     yield f"  key          {summary['key']}"
     yield f"  reading      {summary['reading']}"
