@@ -94,6 +94,7 @@ class Daemon:
         self.url = f"http://127.0.0.1:{self.port}"
         self.store = directory / "store"
         self.config_file = directory / "was.toml"
+        self.nginx_marker = directory / "nginx-may-answer"
         self._environ = clean_environment({"TMPDIR": str(directory), **(environ or {})})
         self._log_file = directory / "twistd.log"
         self._command = [*wrapper, *command]

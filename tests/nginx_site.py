@@ -13,6 +13,7 @@ from tests.davservers import NGINX, require
 
 ETC = Path(__file__).parent.parent / "etc" / "nginx"
 _SITE = "/etc/nginx/snippets/was-thumbnails.conf"
+_MARKER = "/run/was-daemon/nginx-may-answer"
 _FILES = "/etc/nginx/snippets/was-files.conf"
 
 
@@ -42,8 +43,10 @@ class NginxSite:
         self.url = f"http{'s' if certificate else ''}://{'localhost' if certificate else '127.0.0.1'}:{self.port}"
         site = self._site(daemon, certificate)
         if thumbnails:
-            site = site.replace(f"#include {_SITE}", f"include {ETC / 'was-thumbnails.conf'}")
-            assert "was-thumbnails.conf;" in site
+            snippet = (ETC / "was-thumbnails.conf").read_text("utf-8")
+            (directory / "thumbnails.conf").write_text(snippet.replace(_MARKER, str(daemon.nginx_marker)))
+            site = site.replace(f"#include {_SITE}", f"include {directory / 'thumbnails.conf'}")
+            assert "thumbnails.conf;" in site
         if files:
             snippet = (ETC / "was-files.conf").read_text("utf-8")
             (directory / "files.conf").write_text(snippet.replace("/srv/attachments/", f"{daemon.store}/"))

@@ -18,6 +18,7 @@ from was_daemon.config import ConfigError, Source
 from was_daemon.graph import Graph, build
 from was_daemon.listening import Listening
 from was_daemon.logs import DaemonLog
+from was_daemon.nginx_marker import set_marker
 from was_daemon.settings import Settings
 from was_daemon.siblings.alone import Alone
 from was_daemon.systemd import Notifier
@@ -105,6 +106,7 @@ class Running(Service):
         globalLogPublisher.addObserver(self._lasting.recent)
         self._ports.startService()
         self._graph.start()
+        self._tell_nginx(self._graph.settings, None)
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def _begin(self) -> None:
@@ -150,6 +152,7 @@ class Running(Service):
         self._living.append(graph)
         graph.start(before)
         self._follow_log(graph)
+        self._tell_nginx(graph.settings, before.settings)
         self._site.follow(graph.resource, graph.connection_limits, graph.settings.server.trusted_proxies)
         Deferred.fromCoroutine(self._retire(before)).addErrback(
             lambda failure: _log.failure("What the old configuration used could not be closed", failure)
@@ -162,6 +165,10 @@ class Running(Service):
         for key, value in _fixed(graph.settings).items():
             if value != self._fixed[key]:
                 _log.warn("A change of {key} needs a restart; {consequence}", key=key, consequence=_CONSEQUENCES[key])
+
+    def _tell_nginx(self, settings: Settings | None, before: Settings | None) -> None:
+        if self._lasting.share.is_first:
+            set_marker(settings, before)
 
     async def _retire(self, graph: Graph) -> None:
         """Close what only `graph` has, after the last request that began with it."""
@@ -227,6 +234,7 @@ class Running(Service):
         connections = self._site.open_connections
         unused = self._clock.callLater(_FIRST_REQUEST_SECONDS, connections.close_unused)
         try:
+            self._tell_nginx(None, self._graph.settings)
             await self._ports.stopService()
             connections.leave()
             await self._within(grace, connections.gone(), "requests were cut off")

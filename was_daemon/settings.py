@@ -97,6 +97,7 @@ class ThumbnailSettings:
     timeout: float = 30.0
     queue: int = 1000
     max_size: Size | None = None
+    nginx_marker: Path | None = None
     warm: list[int] = attrs.field(factory=list)
 
 

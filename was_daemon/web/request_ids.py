@@ -1,14 +1,14 @@
 """Names for requests, by which an answer finds its line in the log."""
 
-import os
 import re
+import secrets
 
 _HARMLESS = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 def new_id() -> bytes:
     """A name that no other request has, and that tells nothing."""
-    return os.urandom(8).hex().encode()
+    return secrets.token_hex(8).encode()
 
 
 def id_from(header: bytes | None) -> bytes:
