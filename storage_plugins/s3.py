@@ -8,7 +8,6 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from posixpath import dirname
-from urllib.parse import quote
 
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -20,6 +19,7 @@ from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirec
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.media import content_disposition, media_type
 from was_daemon.stores.background import Background
+from was_daemon.stores.http_reader import asset_stat
 from was_daemon.stores.http_transport import trusted_only
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.s3_bucket import Addresses, Bucket
@@ -29,7 +29,7 @@ from was_daemon.stores.s3_integrity import Damaged, Payload
 from was_daemon.stores.s3_listing import objects
 from was_daemon.stores.s3_multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts
 from was_daemon.stores.s3_options import S3Options
-from was_daemon.stores.s3_reader import MADE_FROM, S3Reader, object_stat
+from was_daemon.stores.s3_reader import S3Reader
 from was_daemon.stores.turns import Turns
 
 _SMALL_AT_ONCE = 16
@@ -99,7 +99,7 @@ class S3Store:
         length = answer.header("Content-Length") or ""
         if not length.isdecimal():
             raise StoreFailed("the store does not say how long the asset is")
-        return object_stat(answer, int(length))
+        return asset_stat(answer, int(length))
 
     async def _look_for_bucket(self) -> None:
         """Whether there is a bucket at all: the answer to a HEAD does not tell what was not found."""
@@ -143,18 +143,10 @@ class S3Store:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    async def write(
-        self,
-        key: AssetKey,
-        chunks: AsyncIterator[bytes],
-        size: int | None = None,
-        made_from: AssetStat | None = None,
-    ) -> AssetStat:
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""
         name = self._name(key)
         headers = {"Content-Type": media_type(key.name)}
-        if made_from:
-            headers[MADE_FROM] = quote(made_from.etag)
         part_size = max(self._options.part_size, -(-(size or 0) // MOST_PARTS))
         places = self._small if size is not None and size <= part_size else self._large
         async with places, aclosing(in_parts(chunks, part_size)) as parts:
@@ -167,7 +159,7 @@ class S3Store:
         except AssetError as error:
             self._log.warn("{name} was written, and not seen afterwards: {error}", name=name, error=error)
         # Somebody else has replaced or deleted it by now.
-        return AssetStat(uploaded.size, uploaded.at, uploaded.etag, made_from.etag if made_from else None)
+        return AssetStat(uploaded.size, uploaded.at, uploaded.etag)
 
     async def _send(
         self, name: str, headers: dict[str, str], part_size: int, parts: AsyncGenerator[Part, None], size: int | None

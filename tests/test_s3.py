@@ -235,19 +235,6 @@ async def test_objects_are_named_as_files_so_that_a_bucket_can_be_adopted_and_gi
     assert {f"attachments/{names[0]}abcd-2.jpg", f"attachments/{names[1]}abcd-2_200.jpg"} <= set(listed)
 
 
-@pytest.mark.parametrize("size", [1000, len(LARGE)])
-@pytest_twisted.ensureDeferred
-async def test_a_thumbnail_remembers_the_version_it_was_made_of(
-    url: str, make_s3_store: MakeS3Store, size: int
-) -> None:
-    store, version = make_s3_store(url), AssetStat(1, 1.0, "5-k\u00e4fer 100%")
-    written = await store.write(KEY.thumbnail(9), chunked(LARGE[:size]), size, version)
-    reader = await store.open(KEY.thumbnail(9))
-    await reader.close()
-    assert written.made_from == reader.stat.made_from == version.etag
-    assert (await store.write(KEY, chunked(b"original"))).made_from is None
-
-
 @pytest_twisted.ensureDeferred
 async def test_clients_may_be_sent_to_an_address_that_gives_type_and_name(url: str, make_s3_store: MakeS3Store) -> None:
     store = make_s3_store(url)

@@ -28,13 +28,12 @@ class AssetStat:
     """One version of an asset.
 
     `size` is in bytes; `modified` is in Unix seconds; `etag` is an opaque string, different for every version, without
-    quotes. `made_from` is the etag of the version of the original that a thumbnail shows, where the store remembers it.
+    quotes.
     """
 
     size: int
     modified: float
     etag: str
-    made_from: str | None = None
 
 
 class IAssetReader(Interface):

@@ -25,19 +25,10 @@ def asset_stat(answer: Answer, size: int) -> AssetStat:
 class HTTPReader:
     """One version of the asset at a URL. Every read compares what comes with the version that was opened."""
 
-    def __init__(
-        self,
-        get: Callable[[dict[str, str]], Awaitable[Answer]],
-        stat: AssetStat,
-        describe: Callable[[Answer, int], AssetStat] = asset_stat,
-    ) -> None:
-        """`get` sends the GET request with the headers it is given; `stat` is the version that is read.
-
-        `describe` tells the version that an answer is about, as it told `stat`.
-        """
+    def __init__(self, get: Callable[[dict[str, str]], Awaitable[Answer]], stat: AssetStat) -> None:
+        """`get` sends the GET request with the headers it is given; `stat` is the version that is read."""
         self.stat = stat
         self._get = get
-        self._describe = describe
         self._answers: set[Answer] = set()
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -69,7 +60,7 @@ class HTTPReader:
             if not found:
                 raise StoreFailed("the store sent other bytes than it was asked for")
             offset, size = int(found[1]), None if found[2] == "*" else int(found[2])
-        if self._describe(answer, self.stat.size if size is None else size) != self.stat:
+        if asset_stat(answer, self.stat.size if size is None else size) != self.stat:
             raise StoreFailed("the asset was replaced or deleted while it was read")
         return offset
 

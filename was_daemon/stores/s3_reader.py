@@ -2,27 +2,16 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from urllib.parse import unquote
 
-import attrs
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from was_daemon.errors import StoreFailed, StoreUnavailable
 from was_daemon.interfaces import AssetStat, IAssetReader
 from was_daemon.stores.http import Answer
-from was_daemon.stores.http_reader import HTTPReader, asset_stat
+from was_daemon.stores.http_reader import HTTPReader
 from was_daemon.stores.s3_bucket import ATTEMPTS, Bucket, pause
 from was_daemon.stores.s3_integrity import Checker
-
-MADE_FROM = "x-amz-meta-made-from"
-"""The header that tells `AssetStat.made_from`, percent-encoded."""
-
-
-def object_stat(answer: Answer, size: int) -> AssetStat:
-    """The version that a response's headers describe."""
-    made_from = answer.header(MADE_FROM)
-    return attrs.evolve(asset_stat(answer, size), made_from=made_from and unquote(made_from))
 
 
 @implementer(IAssetReader)
@@ -63,7 +52,7 @@ class S3Reader:
                 checker = Checker.of(answer)
             return answer
 
-        reader = HTTPReader(get, self.stat, object_stat)
+        reader = HTTPReader(get, self.stat)
         self._reading.add(reader)
         try:
             async with aclosing(self._resumed(reader, start, self.stat.size if stop is None else stop)) as chunks:
