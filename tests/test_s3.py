@@ -28,7 +28,7 @@ from tests.remotes import Relay
 from tests.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
 from tests.tls import self_signed
 from was_daemon.errors import AssetNotFound, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetStore, IAssetStorePlugin, IRedirects
+from was_daemon.interfaces import IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.media import content_disposition
 from was_daemon.stores import s3_multipart, s3_options
