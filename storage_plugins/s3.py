@@ -6,7 +6,7 @@ names are the paths of files, so that a bucket into which a directory was copied
 
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from posixpath import dirname
 
 from twisted.internet.defer import DeferredSemaphore
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.media import content_disposition, media_type
 from was_daemon.stores.background import Background
@@ -46,7 +46,7 @@ _LINK = 300
 """Seconds for which a client may use an address that it was sent to."""
 
 
-@implementer(IAssetStore, IRedirects)
+@implementer(IAssetStore, IRedirects, ISizes)
 class S3Store:
     """Assets in one bucket, below the prefix of the options."""
 
@@ -120,15 +120,26 @@ class S3Store:
                 directory, beginning = dirname(self._layout.path(AssetKey(collection, kind, prefix))), prefix
             except BadName:
                 return
-        folder = self._options.folder
-        async with aclosing(objects(self._bucket(), f"{folder}{directory}/{beginning}", flat)) as names:
-            async for name in names:
-                try:
-                    key = self._layout.parse(name.removeprefix(folder))
-                except (BadName, AssetNotFound):
-                    continue
+        async with aclosing(self._assets(f"{directory}/{beginning}")) as assets:
+            async for key, _size in assets:
                 if (key.collection, key.kind) == (collection, kind) and key.name.startswith(prefix):
                     yield key
+
+    async def sizes(self, collection: str) -> AsyncGenerator[int, None]:
+        """See `ISizes`."""
+        kind = Kind.ORIGINAL
+        async with aclosing(self._assets(f"{collection}/{kind.value}/".lstrip("/"))) as assets:
+            async for key, size in assets:
+                if (key.collection, key.kind) == (collection, kind):
+                    yield size
+
+    async def _assets(self, path: str) -> AsyncGenerator[tuple[AssetKey, int], None]:
+        """The assets whose paths begin with `path`, each with its size in bytes."""
+        folder, flat = self._options.folder, self._layout is Layout.FLAT
+        async with aclosing(objects(self._bucket(), folder + path, flat)) as listed:
+            async for each in listed:
+                with suppress(BadName, AssetNotFound):
+                    yield self._layout.parse(each.name.removeprefix(folder)), each.size
 
     async def url(self, key: AssetKey, media_type: str, download_name: str | None) -> str:
         """See `IRedirects`."""

@@ -231,7 +231,7 @@ async def test_objects_are_named_as_files_so_that_a_bucket_can_be_adopted_and_gi
     assert await read_asset(store, first) == b"theirs"
     assert await collect(store.list("botany", Kind.ORIGINAL)) == [first, second]
     assert await collect(store.list("botany", Kind.ORIGINAL, "abcd-2")) == [second]
-    listed = await collect(objects(store._bucket(), "attachments/botany/", flat=False))
+    listed = [each.name for each in await collect(objects(store._bucket(), "attachments/botany/", flat=False))]
     assert {f"attachments/{names[0]}abcd-2.jpg", f"attachments/{names[1]}abcd-2_200.jpg"} <= set(listed)
 
 
@@ -360,7 +360,7 @@ async def test_what_clients_upload_lies_in_the_bucket_as_files_would(
     store = make_s3_store(moto.url, prefix="")
 
     async def names() -> list[str]:
-        return [name async for name in objects(store._bucket(), PREFIX, flat=False) if root in name]
+        return [each.name async for each in objects(store._bucket(), PREFIX, flat=False) if root in each.name]
 
     await client.store(f"{root}.tif", content)
     assert (await client.thumbnail(f"{root}.tif", 60)).status == 200

@@ -17,6 +17,14 @@ _PAGE = 1 << 23
 
 
 @attrs.frozen
+class Listed:
+    """An object, and its size in bytes."""
+
+    name: str
+    size: int
+
+
+@attrs.frozen
 class Unfinished:
     """An upload in parts that was begun."""
 
@@ -35,13 +43,16 @@ async def document(answer: Answer) -> Element:
     return root
 
 
-async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[str, None]:
-    """The names that begin with `prefix`; if `flat`, those without a slash after it."""
+async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[Listed, None]:
+    """The objects whose names begin with `prefix`; if `flat`, those without a slash after it."""
     query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"} | ({"delimiter": "/"} if flat else {})
     while True:
         page = await document(await bucket.request("GET", "", query))
-        for name in _names(page, "Contents"):
-            yield name
+        for entry, name in zip(page.findall("{*}Contents"), _names(page, "Contents"), strict=True):
+            size = entry.findtext("{*}Size") or ""
+            if not size.isdecimal():
+                raise StoreFailed("the store sent a listing without sizes")
+            yield Listed(name, int(size))
         following = page.findtext("{*}NextContinuationToken")
         if page.findtext("{*}IsTruncated") != "true":
             return
