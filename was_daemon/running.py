@@ -1,5 +1,6 @@
 """The daemon while it runs: from its first port to its last answer."""
 
+import gc
 import os
 import signal
 from contextlib import suppress
@@ -111,6 +112,8 @@ class Running(Service):
 
     def _begin(self) -> None:
         """The reactor turns, and the ports are open."""
+        # What there is by now stays: the collector need not go through all of it again and again.
+        gc.freeze()
         self._heed_signals()
         self._family.begin(self._source, self._log).addCallback(self._all_serve)
         if self._manager.watchdog_seconds:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, AnyStr, cast
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
@@ -23,6 +24,7 @@ from twisted.web.server import Request, Site
 from was_daemon.web.body import Body
 from was_daemon.web.leave import OpenConnections
 from was_daemon.web.limits import ConnectionLimits, Connections, is_proxy
+from was_daemon.web.ranges import format_date
 from was_daemon.web.request_ids import id_from, new_id
 from was_daemon.web.traffic import Traffic
 
@@ -44,6 +46,7 @@ class AssetRequest(Request):
 
     def __init__(self, channel: "AssetChannel", *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
+        self._site = channel.site
         self.limits = channel.site.limits
         self.give_up = channel.give_up
         self.body = Body(channel, self.limits)
@@ -67,12 +70,11 @@ class AssetRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """The headers are complete: call the resource."""
-        super().gotLength(0)
         if length == 0:
             self.body.end()
             return
         channel = self.channel
-        super().requestReceived(channel._command, channel._path, channel._version)
+        self._begin(channel._command, channel._path, channel._version)
         if self._answered:
             # Nobody is going to read the body that the client offers to send.
             self.requestHeaders.removeHeader(b"Expect")
@@ -85,12 +87,21 @@ class AssetRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The request is complete. One without a body is processed only now."""
         if self.body.complete:
-            super().requestReceived(command, path, version)
+            self._begin(command, path, version)
             return
         self.body.end()
         if self._answered:
             self._stop_lingering()
             super().finish()
+
+    def parseCookies(self) -> None:
+        """Nothing: nobody sets any, and nobody asks for them."""
+
+    def _begin(self, command: bytes, uri: bytes, version: bytes) -> None:
+        """Process the request. On Twisted's way there the query is parsed; here that is left to who needs it."""
+        self.method, self.uri, self.clientproto = command, uri, version
+        self.path = uri.partition(b"?")[0]
+        self.process()
 
     def process(self) -> None:
         """Call the resource."""
@@ -106,7 +117,19 @@ class AssetRequest(Request):
         if self.path == b"*" and self.method != b"OPTIONS":
             # Twisted has an answer of its own for these. This way they find no route, and get ours.
             self.path = b"/*"
-        super().process()
+        if self.path == b"*":
+            super().process()
+        else:
+            self._call(self._site.resource)
+
+    def _call(self, resource: IResource) -> None:
+        """Have `resource` answer. It is all of the site, so that nothing has to be looked for, as Twisted would."""
+        self.prepath = []
+        self.postpath = list(map(unquote_to_bytes, self.path[1:].split(b"/")))
+        try:
+            self.render(resource)
+        except Exception:
+            self.processingFailed(Failure())
 
     def _named(self) -> bytes:
         given = super().getHeader(b"X-Request-Id")
@@ -122,9 +145,10 @@ class AssetRequest(Request):
     def write(self, data: bytes) -> None:
         """Send `data`, after the headers that every answer has."""
         if not self.startedWriting:
-            headers = self.responseHeaders
+            headers, now = self.responseHeaders, time.time()
             headers.setRawHeaders(b"Server", [b"was-daemon"])
-            headers.setRawHeaders(b"X-Timestamp", [b"%d" % time.time()])
+            headers.setRawHeaders(b"Date", [format_date(now).encode()])
+            headers.setRawHeaders(b"X-Timestamp", [b"%d" % now])
             headers.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
             headers.setRawHeaders(b"X-Request-Id", [self.id])
             if not self.body.complete:
