@@ -19,7 +19,7 @@ from was_daemon.collections import Collections, Place
 from was_daemon.config import ConfigError
 from was_daemon.errors import AssetError
 from was_daemon.health import Health
-from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedirects
+from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedirects, IRooted
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics, show
@@ -106,6 +106,8 @@ class Graph:
         for name, built in self.stores.items():
             if built is not known.get(name):
                 _begin(f"Store {name}", partial(_look_at, built.store))
+            elif IRooted.providedBy(built.store):
+                _begin(f"Store {name}", partial(_accept, built.store))
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
@@ -132,6 +134,14 @@ async def _look_at(store: IAssetStore) -> int:
         if others:
             _log.info("{others} uses {store}, too", others=" and ".join(others), store=store)
     return await ILocalFiles(store).clean() if ILocalFiles.providedBy(store) else 0
+
+
+async def _accept(store: IAssetStore) -> int:
+    """Take a store's directory as it is now: whoever has put another in its place has the daemon reloaded."""
+    if not await IRooted(store).accept():
+        return 0
+    _log.warn("{store}: the directory is another than before, and in use from now on", store=store)
+    return await _look_at(store)
 
 
 def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:

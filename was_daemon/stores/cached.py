@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -42,9 +43,13 @@ _FOR_STATUS = _How(os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW, 0, _RESOLVE)
 
 
 class CachedFiles:
-    """The files below some directories, as far as they are in memory."""
+    """The files below some directories, as far as they are in memory.
 
-    def __init__(self) -> None:
+    `verify` is asked in a thread whether a directory may be used, and raises when it may not.
+    """
+
+    def __init__(self, verify: Callable[[Path], None]) -> None:
+        self._verify = verify
         self._directories: dict[str, int] = {}
         self._expiries: dict[str, IDelayedCall] = {}
         self._learning: set[str] = set()
@@ -84,10 +89,20 @@ class CachedFiles:
         if directory in self._learning or len(self._directories) >= _MOST_DIRECTORIES:
             return
         self._learning.add(directory)
-        looking = threads().run(_open_local, directory)
+        looking = threads().run(self._look, directory)
         looking.addCallback(lambda fd: self._remember(directory, fd))
         looking.addErrback(lambda failure: failure.trap(AssetError))
         looking.addBoth(lambda _: self._learning.discard(directory))
+
+    def _look(self, directory: str) -> int | None:
+        fd = _open_local(directory)
+        if fd is not None:
+            try:
+                self._verify(Path(directory))
+            except BaseException:
+                os.close(fd)
+                raise
+        return fd
 
     def _remember(self, directory: str, fd: int | None) -> None:
         from twisted.internet import reactor
