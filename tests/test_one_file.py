@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -170,6 +171,34 @@ def test_the_file_says_which_python_it_needs(tmp_path: Path) -> None:
 
     preamble.write_text(f"PYTHONS = '2.7 {sys.version_info[0]}.{sys.version_info[1]}'\n{source}")
     subprocess.run([sys.executable, preamble], check=True)
+
+
+def test_it_is_built_for_those_pythons_that_the_machine_has(tmp_path: Path) -> None:
+    for name in ("sh", "find"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    # The last one that is looked for is missing, as on Debian 12.
+    for name in ("python3.11", "python3.12"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    finished = subprocess.run(
+        [str(shutil.which("make")), "--silent", "--eval", "tell: ; @echo $(PYTHONS);", "tell"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.stdout.split() == ["python3.11", "python3.12"]
+
+
+def test_no_file_is_built_for_no_python(tmp_path: Path) -> None:
+    file = tmp_path / "was-daemon.pyz"
+    finished = subprocess.run(
+        [ROOT / "etc" / "dist" / "one-file.sh", tmp_path / "some.whl", file], capture_output=True, text=True
+    )
+    assert finished.returncode == 2
+    assert "no Python" in finished.stderr
+    assert not file.exists()
 
 
 def test_the_version_is_in_one_place() -> None:

@@ -6,6 +6,10 @@ set -eu
 
 wheel=$1 file=$2
 shift 2
+if [ $# -eq 0 ]; then
+    echo "one-file.sh: there is no Python to pack the file for" >&2
+    exit 2
+fi
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 mkdir "$build/all"
