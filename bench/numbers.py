@@ -13,7 +13,7 @@ from bench.report import Figure
 from tests.blocking import BlockingClient, finished
 from tests.cli import write_config
 from tests.daemon import KEY, Daemon
-from tests.peaks import measured
+from tests.peaks import measured, numbered_config
 from tests.versions import picture
 from was_daemon.keys import AssetKey, Kind, Layout
 
@@ -25,8 +25,6 @@ _PATIENCE = 7200
 _SAMPLES = 9
 _IDLE = 1.0
 """Seconds without work after which a daemon has looked through everything."""
-
-_PLUGINS = Path(__file__).parent.parent / "tests"
 
 
 def numbers(directory: Path) -> list[Figure]:
@@ -49,15 +47,7 @@ def _figures(what: str, seconds: float, peak: int) -> list[Figure]:
 
 def _computed(directory: Path, count: int) -> list[Figure]:
     directory.mkdir(parents=True)
-    counts = {"main": count, "same": count, "empty": 0}
-    stores = {name: {"plugin": "numbered", "count": number} for name, number in counts.items()}
-    config = write_config(
-        directory,
-        stores,
-        collections={"store": "main"},
-        plugins={"path": [_PLUGINS]},
-        checksums={"path": directory / "checksums.sqlite"},
-    )
+    config = numbered_config(directory, count)
     commands = {
         "thumbnails prune --dry-run": ("thumbnails", "prune", "--dry-run"),
         "copy --dry-run to an empty store": ("copy", "--dry-run", "--from", "main", "--to", "empty"),

@@ -54,6 +54,9 @@ _MOST_COLLECTIONS = 64
 """How many collections have threads of their own at a time; more share those of the store."""
 
 _SHARDS = {Layout.FLAT: 0, Layout.SHARDED: 2}
+_SHARDED_BY = 4
+"""How many characters of a name say in which directory it is."""
+
 _KINDS = frozenset(kind.value for kind in Kind)
 
 
@@ -223,9 +226,12 @@ class FilesystemStore:
     async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
         """See `IAssetStore`."""
         threads = self._threads_in(collection)
-        directory = self._root / collection / kind.value
+        directory, depth = self._root / collection / kind.value, 0
         await threads.run(self._ground.verify, directory)
-        entries = self._entries(directory)
+        if self._layout is Layout.SHARDED and len(prefix) >= _SHARDED_BY:
+            with suppress(BadName):
+                directory, depth = self.path(AssetKey(collection, kind, prefix)).parent, _SHARDS[self._layout]
+        entries = self._entries(directory, depth)
         while batch := await threads.run(lambda: [entry.name for entry in islice(entries, _LISTED_AT_ONCE)]):
             for name in batch:
                 if name.startswith(prefix):

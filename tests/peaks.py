@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.cli import write_config
 from tests.daemon import clean_environment
 
 _MEASURED = """
@@ -19,6 +20,18 @@ finally:
     print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
 """
 """What waitid tells of the peak includes what the parent had when it began the process; this does not."""
+
+
+def numbered_config(directory: Path, count: int) -> Path:
+    """A configuration with a store of `count` computed assets, `main`, another, `same`, and one with none, `empty`."""
+    counts = {"main": count, "same": count, "empty": 0}
+    return write_config(
+        directory,
+        {name: {"plugin": "numbered", "count": number} for name, number in counts.items()},
+        collections={"store": "main"},
+        plugins={"path": [Path(__file__).parent]},
+        checksums={"path": directory / "checksums.sqlite"},
+    )
 
 
 @attrs.frozen

@@ -282,7 +282,7 @@ def run(directory: Path, config: dict[str, Table], steps: int, seed: int | None 
 
 
 def test_three_daemons_on_two_stores_answer_as_one(tmp_path: Path) -> None:
-    run(tmp_path, on_disks(tmp_path), steps=15, seed=1)
+    run(tmp_path, on_disks(tmp_path), steps=10, seed=1)
 
 
 @pytest.mark.slow

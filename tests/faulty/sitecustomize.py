@@ -17,6 +17,7 @@ CALLS = (
     "mkdir",
     "unlink",
     "rename",
+    "link",
     "scandir",
     "pread",
     "preadv",

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from hashlib import sha256
 
 from was_daemon.interfaces import AssetStat, IAssetReader
+from was_daemon.stores.held import HeldReader
 
 _PART = 16
 """Bytes of a digest."""
@@ -21,16 +22,15 @@ _NOTHING = bytes(_PART)
 
 def mark_of(original: AssetStat) -> bytes:
     """What ends a thumbnail of this version."""
-    return _HEAD + _parts(original)
+    return _HEAD + _part(original.etag) + _dated(original)
 
 
-def _parts(original: AssetStat) -> bytes:
-    """The version by its etag, and by its size and time: a backup that is put back keeps these, and no inodes.
+def _dated(original: AssetStat) -> bytes:
+    """The version by its size and time: a backup that is put back keeps these, and no inodes as there are in etags.
 
     A time in whole seconds is not enough: two versions may share it.
     """
-    dated = _part(f"{original.size} {original.modified!r}") if original.modified % 1 else _NOTHING
-    return _part(original.etag) + dated
+    return _part(f"{original.size} {original.modified!r}") if original.modified % 1 else _NOTHING
 
 
 def _part(text: str) -> bytes:
@@ -42,22 +42,23 @@ async def shows(reader: IAssetReader, original: AssetStat) -> bool:
 
     One without a mark is, when it is not older (contract, section 4).
     """
-    mark = await _mark_in(reader)
-    if not mark:
+    end = await _end_of(reader)
+    if not end.startswith(_HEAD):
         return reader.stat.modified >= original.modified
-    etag, dated = mark[:_PART], mark[_PART:]
-    wanted = _parts(original)
-    return etag == wanted[:_PART] or (dated != _NOTHING and dated == wanted[_PART:])
+    etag, dated = end[-2 * _PART : -_PART], end[-_PART:]
+    return etag == _part(original.etag) or (dated != _NOTHING and dated == _dated(original))
 
 
 async def picture_size(reader: IAssetReader) -> int:
     """How many of a stored thumbnail's bytes are before the mark."""
-    return reader.stat.size - (MARK_SIZE if await _mark_in(reader) else 0)
+    return reader.stat.size - (MARK_SIZE if (await _end_of(reader)).startswith(_HEAD) else 0)
 
 
-async def _mark_in(reader: IAssetReader) -> bytes:
-    """What a thumbnail says of the version; nothing when it has no mark."""
+async def _end_of(reader: IAssetReader) -> bytes:
+    """As many of a thumbnail's last bytes as a mark has."""
+    if isinstance(reader, HeldReader):
+        # Nearly all are, and this is done for each request.
+        return reader.content[-MARK_SIZE:]
     size = reader.stat.size
     async with aclosing(reader.read(max(0, size - MARK_SIZE), size)) as chunks:
-        end = b"".join([chunk async for chunk in chunks])
-    return end[len(_HEAD) :] if len(end) == MARK_SIZE and end.startswith(_HEAD) else b""
+        return b"".join([chunk async for chunk in chunks])
