@@ -1,7 +1,7 @@
-"""A store whose directory is gone, or another one: nothing is stored in its place, and nobody is told that it is well."""
+"""A store whose directory is gone, or another one: nothing is stored in its place, and it is not said to be well."""
 
 # The tests look at the disk themselves, while nobody else needs the reactor.
-# ruff: noqa: ASYNC240
+# ruff: noqa: ASYNC210, ASYNC240
 
 import json
 import os

@@ -55,8 +55,9 @@ class Ground:
         What was never seen is right as it is.
         """
         root = self._verified_root()
-        for directory in directories if root else ():
-            self._verify_below(directory, root)
+        for directory in directories:
+            if root:
+                self._verify_below(directory, root)
 
     def _verified_root(self) -> _Identity | None:
         found = _identity(self._root)

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
-from typing import Any
+from typing import Any, cast
 from urllib.request import HTTPHandler, HTTPSHandler, Request
 
 
@@ -64,11 +64,15 @@ class HastyHandler(HTTPHandler, HTTPSHandler):
         return self.do_open(self._hasty(HTTPSConnection), request, context=self._tls)
 
     def _hasty(self, kind: type[HTTPConnection]) -> Any:
-        seconds = self._seconds
+        def connection(*args: Any, **options: Any) -> HTTPConnection:
+            made = kind(*args, **options)
+            connect = made.connect
 
-        class Hasty(kind):  # type: ignore[misc, valid-type]  # either kind connects before anything is sent
-            def connect(self) -> None:
-                super().connect()
-                self.sock = _HastySocket(self.sock, seconds)
+            def connect_hastily() -> None:
+                connect()
+                made.sock = cast(socket.socket, _HastySocket(made.sock, self._seconds))
 
-        return Hasty
+            made.connect = connect_hastily  # type: ignore[method-assign]  # urllib wants no class
+            return made
+
+        return connection
