@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories
+from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.cli.copying.copier import Copier
@@ -98,6 +98,7 @@ async def _copy(
     from was_daemon.cli.work import go_through, listing
     from was_daemon.keys import Kind
 
+    await require_directory(copier.source)
     if not copier.dry_run:
         await _prepare(copier.target)
 
