@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.filesize import decimal
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.places import create_stores, require_directory
@@ -52,6 +51,7 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
 
 async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[str, Any]:
     """Whether a store can be used, and the bytes that are free in it, if it tells; less than `min_free` are too few."""
+    from rich.filesize import decimal
     from twisted.internet import defer, reactor
     from twisted.internet.interfaces import IReactorTime
 
@@ -99,6 +99,8 @@ async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> di
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    from rich.filesize import decimal
+
     for each in summary["addresses"]:
         version = f"was_daemon {each['version']}" if each.get("version") else "answers"
         yield _line(each["ok"], each["url"], version if each["ok"] else each["problem"])
