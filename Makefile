@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV = .venv
 # Most tests wait for servers rather than for the processor.
-WORKERS = 4
+WORKERS = 3
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
 
@@ -26,7 +26,7 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh
+	sh tests/install-tools.sh s3rver radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install
@@ -35,7 +35,7 @@ lint: install
 	$(VENV)/bin/mypy
 
 bench: install
-	sh tests/install-tools.sh curl imagemagick libvips-tools wrk
+	sh tests/install-tools.sh curl imagemagick libvips-tools wrk radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m bench
 
 docs: install

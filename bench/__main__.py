@@ -16,7 +16,9 @@ from bench.idle import idle
 from bench.nginx import nginx
 from bench.numbers import numbers
 from bench.photos import photos
+from bench.processes import processes
 from bench.report import Figure, report
+from bench.s3 import s3
 from bench.sftp import sftp
 from bench.walls import walls
 from bench.webdav import webdav
@@ -24,6 +26,7 @@ from bench.webdav import webdav
 _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "walls": lambda directory: deferToThread(walls, directory),
     "nginx": lambda directory: deferToThread(nginx, directory),
+    "processes": lambda directory: deferToThread(processes, directory),
     "files": lambda directory: deferToThread(files, directory),
     "gallery": lambda directory: deferToThread(gallery, directory),
     "photos": lambda directory: deferToThread(photos, directory),
@@ -32,6 +35,7 @@ _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "numbers": lambda directory: deferToThread(numbers, directory),
     "sftp": sftp,
     "webdav": webdav,
+    "s3": s3,
 }
 
 _LONG = ("numbers",)

@@ -16,7 +16,8 @@ _PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
 
 def nginx(directory: Path) -> list[Figure]:
     """Requests per second for one thumbnail of about 6 KB, over connections that are kept alive."""
-    daemon = Daemon(directory / "daemon", {"server": {"trusted_proxies": ["127.0.0.1"]}})
+    config = {"server": {"trusted_proxies": ["127.0.0.1"]}, "thumbnails": {"nginx_marker": "nginx-may-answer"}}
+    daemon = Daemon(directory / "daemon", config)
     originals = daemon.store / "originals"
     originals.mkdir(parents=True)
     Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)

@@ -20,7 +20,7 @@ SECONDS = 3
 REPETITIONS = 5
 SCALE = 123
 _BARE = Path(__file__).with_name("bare.py")
-_PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
+PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
 
 
 def walls(directory: Path) -> list[Figure]:
@@ -30,11 +30,11 @@ def walls(directory: Path) -> list[Figure]:
     originals.mkdir(parents=True)
     Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)
     daemon.start()
-    bare = BareKlein(len(_fetch(daemon.url + _PATH)))
+    bare = BareKlein(len(fetch(daemon.url + PATH)))
     try:
         rates: list[tuple[float, float]] = []
         for _ in range(REPETITIONS):
-            rates.append((requests_per_second(daemon.url + _PATH), requests_per_second(bare.url + _PATH)))
+            rates.append((requests_per_second(daemon.url + PATH), requests_per_second(bare.url + PATH)))
     finally:
         bare.stop()
         daemon.stop()
@@ -44,9 +44,9 @@ def walls(directory: Path) -> list[Figure]:
     ]
 
 
-def requests_per_second(url: str) -> float:
+def requests_per_second(url: str, connections: int = CONNECTIONS, seconds: int = SECONDS) -> float:
     """What `wrk` gets out of the server; fails when an answer is not a success."""
-    command = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={SECONDS}s", url]
+    command = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s", url]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in output, output
     rate = re.search(r"Requests/sec:\s+([0-9.]+)", output)
@@ -54,7 +54,7 @@ def requests_per_second(url: str) -> float:
     return float(rate[1])
 
 
-def _fetch(url: str) -> bytes:
+def fetch(url: str) -> bytes:
     with urlopen(url, timeout=60) as answer:
         content: bytes = answer.read()
     return content
@@ -71,7 +71,7 @@ class BareKlein:
 
     def _answers(self) -> bool:
         try:
-            return bool(_fetch(f"{self.url}/fileget"))
+            return bool(fetch(f"{self.url}/fileget"))
         except OSError:
             return False
 

@@ -30,12 +30,15 @@ from was_daemon.interfaces import (
     ILocalFiles,
     INeighbours,
     IRooted,
+    ISizes,
     IStagingFile,
 )
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.cached import CachedFiles, read_cached
 from was_daemon.stores.disk import DiskThreads, opened_directory
 from was_daemon.stores.ground import Ground
+from was_daemon.stores.held import HeldReader
+from was_daemon.stores.neighbours import DIRECTORY as NEIGHBOURS
 from was_daemon.stores.neighbours import Presence
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.staging import CHUNK, DIRECTORY, StagingFile, remove_stale, stage
@@ -70,18 +73,14 @@ def _asset_stat(status: os.stat_result) -> AssetStat:
 
 @implementer(IAssetReader)
 class FileReader:
-    """An open file. Deleting or replacing it leaves the open version readable.
+    """An open file; deleting or replacing it leaves this version readable. `threads` read what is not in memory."""
 
-    `threads` are for what is not in memory; `content` is all of it, if it was read already.
-    """
-
-    def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat, content: bytes | None) -> None:
+    def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat) -> None:
         self.stat = asset
         self._threads = threads
         self._fd = fd
         self._lock = Lock()
         self._open = True
-        self._content = content
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `IAssetReader`."""
@@ -94,8 +93,6 @@ class FileReader:
             start += len(chunk)
 
     async def _chunk(self, offset: int, size: int) -> bytes:
-        if self._content is not None:
-            return self._content[offset : offset + size]
         cached = read_cached(self._fd, min(size, _CACHED_AT_ONCE), offset) if self._open else None
         return await self._threads().run(self._read_at, offset, size) if cached is None else cached
 
@@ -123,7 +120,7 @@ class FileReader:
                 os.close(self._fd)
 
 
-@implementer(IAssetStore, ILocalFiles, ICreates, INeighbours, IRooted)
+@implementer(IAssetStore, ILocalFiles, ICreates, INeighbours, IRooted, ISizes)
 class FilesystemStore:
     """Assets as files below `root`."""
 
@@ -133,11 +130,16 @@ class FilesystemStore:
         # A collection may be a link to another disk. Its threads are there as long as they have something to do.
         self._threads: WeakValueDictionary[str, DiskThreads] = WeakValueDictionary()
         self._presence: Presence | None = None
-        self._ground = Ground(root, lambda: bool(self._presence and self._presence.is_there()))
+        self._ground = Ground(root, self._has_mark)
         self._cached = CachedFiles(self._ground.verify)
 
     def __str__(self) -> str:
         return f"files in {self._root}"
+
+    @property
+    def root(self) -> Path:
+        """See `ILocalFiles`."""
+        return self._root
 
     def path(self, key: AssetKey) -> Path:
         """See `ILocalFiles`."""
@@ -178,9 +180,9 @@ class FilesystemStore:
         fd = self._cached.open(threads, *self._place(key))
         if fd is not None:
             return _reader(threads, fd, read_cached)
-        return await threads().acquire(FileReader.release, self._open, threads, key)
+        return await threads().acquire(_release, self._open, threads, key)
 
-    def _open(self, threads: Callable[[], DiskThreads], key: AssetKey) -> FileReader:
+    def _open(self, threads: Callable[[], DiskThreads], key: AssetKey) -> FileReader | HeldReader:
         self._ground.verify(self._directory(key))
         path = self.path(key)
         # Not following links keeps what is served inside the store; not blocking passes over a named pipe.
@@ -192,7 +194,7 @@ class FilesystemStore:
 
     def _place(self, key: AssetKey) -> tuple[str, str]:
         """The same as text, and the path of `key` from there."""
-        beginning = f"{key.collection}/{key.kind.value}".lstrip("/")
+        beginning = f"{key.collection}/{key.kind.value}" if key.collection else key.kind.value
         return f"{self._root}/{beginning}", self._layout.path(key)[len(beginning) + 1 :]
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
@@ -248,6 +250,13 @@ class FilesystemStore:
                 elif not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                     yield entry
 
+    async def sizes(self, collection: str) -> AsyncGenerator[int, None]:
+        """See `ISizes`."""
+        threads = self._threads_in(collection)
+        entries = self._entries(self._root / collection / Kind.ORIGINAL.value)
+        while sizes := await threads.run(lambda: [_size(entry) for entry in islice(entries, _LISTED_AT_ONCE)]):
+            yield sum(sizes)
+
     def files(self, kind: Kind) -> Iterator[Path]:
         """See `ILocalFiles`."""
         for directory in self._directories():
@@ -267,6 +276,13 @@ class FilesystemStore:
         # Nothing of it is left, wherever an operator has a look.
         TemporaryFile(dir=self._root).close()
 
+    def _has_mark(self, is_same_inode: bool) -> bool:
+        """Whether what is in the place of the root is the root, under other numbers."""
+        if self._presence:
+            return self._presence.is_there()
+        # Of several processes only the first one leaves a file.
+        return is_same_inode and (self._root / NEIGHBOURS).is_dir()
+
     async def exists(self) -> bool:
         """See `IRooted`."""
         return await self._threads_of(None).run(self._ground.exists)
@@ -283,9 +299,7 @@ class FilesystemStore:
         return await self._threads_of(None).run(self._clean)
 
     def _clean(self) -> int:
-        directories = list(self._directories())
-        self._ground.verify(*directories)
-        return sum(remove_stale(path / DIRECTORY) for path in directories)
+        return sum(remove_stale(path / DIRECTORY) for path in self._directories())
 
     def _directories(self) -> Iterator[Path]:
         """The root, the collections' directories, and those of originals and thumbnails in them."""
@@ -359,14 +373,34 @@ class FilesystemStore:
             self._presence = None
 
 
-def _reader(threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]) -> FileReader:
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _reader(
+    threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]
+) -> FileReader | HeldReader:
     """The reader of an open file, whose bytes `read` reads when they are few; raises `AssetNotFound`."""
     try:
         asset = _asset_stat(os.fstat(fd))
-        return FileReader(threads, fd, asset, read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None)
+        content = read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None
+        # A file that is being cut short has fewer bytes than it said: that shows when it is read to its end.
+        if content is None or len(content) != asset.size:
+            return FileReader(threads, fd, asset)
     except BaseException:
         os.close(fd)
         raise
+    os.close(fd)
+    return HeldReader(content, asset)
+
+
+def _release(reader: FileReader | HeldReader) -> None:
+    """Close a reader that nobody wants any more; of one in memory there is nothing to close."""
+    if isinstance(reader, FileReader):
+        reader.release()
 
 
 class _OtherDeviceError(Exception):

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.locks import KeyLocks
 from was_daemon.secret_files import SecretFile
@@ -131,7 +131,7 @@ class _Staged:
             self.left.add(self.path)
 
 
-@implementer(IAssetStore)
+@implementer(IAssetStore, ISizes)
 class SFTPStore:
     """Assets as files below a directory of an SSH server."""
 
@@ -209,14 +209,26 @@ class SFTPStore:
             depth = 3
             if len(prefix) >= 4:
                 directory, depth = posixpath.dirname(self._layout.path(AssetKey(collection, kind, prefix))), 1
-        async with aclosing(self._names(client, self._path(directory), depth)) as names:
-            async for name in names:
+        async with aclosing(self._files(client, self._path(directory), depth)) as files:
+            async for name, _ in files:
                 if name.startswith(prefix):
                     with suppress(BadName):
                         yield AssetKey(collection, kind, name)
 
-    async def _names(self, client: SFTPClient, directory: bytes, depth: int) -> AsyncGenerator[str, None]:
-        """The names of the files `depth` levels below `directory`."""
+    async def sizes(self, collection: str) -> AsyncGenerator[int, None]:
+        """See `ISizes`."""
+        client = await self._connections.get()
+        directory = self._path(posixpath.join(collection, Kind.ORIGINAL.value))
+        async with aclosing(self._files(client, directory, 3 if self._layout is Layout.SHARDED else 1)) as files:
+            async for _, size in files:
+                if size is None:
+                    raise StoreFailed("the store does not tell the sizes of its files")
+                yield size
+
+    async def _files(
+        self, client: SFTPClient, directory: bytes, depth: int
+    ) -> AsyncGenerator[tuple[str, int | None], None]:
+        """The names of the files `depth` levels below `directory`, with their sizes if the server tells them."""
         wanted = stat.S_IFREG if depth == 1 else stat.S_IFDIR
         async with aclosing(client.entries(directory)) as entries:
             async for entry, attributes in entries:
@@ -227,11 +239,11 @@ class SFTPStore:
                     continue
                 if depth == 1:
                     with suppress(UnicodeDecodeError):
-                        yield entry.decode()
+                        yield entry.decode(), attributes.get("size")
                 else:
-                    async with aclosing(self._names(client, directory + b"/" + entry, depth - 1)) as names:
-                        async for name in names:
-                            yield name
+                    async with aclosing(self._files(client, directory + b"/" + entry, depth - 1)) as files:
+                        async for file in files:
+                            yield file
 
     async def _find(self, client: SFTPClient, path: bytes, attempt: Callable[[], Awaitable[T]]) -> T:
         """What `attempt` returns; where replacing takes several steps, never in between, nor after a crash there."""

@@ -22,7 +22,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.secret_files import SecretFile
 from was_daemon.stores.dav_staging import DIRECTORY, DavStaging
@@ -31,7 +31,7 @@ from was_daemon.stores.http_auth import FixedLogin, Login, PasswordLogin
 from was_daemon.stores.http_body import Upload
 from was_daemon.stores.http_reader import HTTPReader, asset_stat
 from was_daemon.stores.http_transport import trusted_only
-from was_daemon.stores.multistatus import parsed
+from was_daemon.stores.multistatus import Entry, parsed
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.turns import Turns
 
@@ -41,7 +41,7 @@ _TICK = 1.05
 _RECENT = 60
 """Seconds for which a directory that took an upload is taken to be still there."""
 
-_PROPFIND = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>'
+_PROPFIND = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/></prop></propfind>'
 
 
 class Moves(Enum):
@@ -104,7 +104,7 @@ def _check_url(url: str) -> None:
         raise ValueError("url: user and password have settings of their own")
 
 
-@implementer(IAssetStore)
+@implementer(IAssetStore, ISizes)
 class WebDAVStore:
     """Assets on one WebDAV server, below the URL of the options."""
 
@@ -175,8 +175,8 @@ class WebDAVStore:
                     directory, depth = dirname(self._layout.path(AssetKey(collection, kind, prefix))), 0
                 except BadName:
                     return
-        async with aclosing(self._paths(directory, depth)) as paths:
-            async for path in paths:
+        async with aclosing(self._files(directory, depth)) as files:
+            async for path, _ in files:
                 try:
                     key = self._layout.parse(path)
                 except BadName:
@@ -184,22 +184,31 @@ class WebDAVStore:
                 if key.name.startswith(prefix):
                     yield key
 
-    async def _paths(self, directory: str, depth: int) -> AsyncGenerator[str, None]:
-        """The files `depth` directories below `directory`."""
+    async def sizes(self, collection: str) -> AsyncGenerator[int, None]:
+        """See `ISizes`."""
+        directory = f"{collection}/{Kind.ORIGINAL.value}".lstrip("/")
+        async with aclosing(self._files(directory, 2 if self._layout is Layout.SHARDED else 0)) as files:
+            async for _, size in files:
+                if size is None:
+                    raise StoreFailed("the store does not tell the sizes of its files")
+                yield size
+
+    async def _files(self, directory: str, depth: int) -> AsyncGenerator[tuple[str, int | None], None]:
+        """The files `depth` directories below `directory`, with their sizes if the server tells them."""
         below: list[str] = []
         async with aclosing(self._entries(directory)) as entries:
-            async for name, is_directory in entries:
-                if is_directory and depth and name != DIRECTORY:
+            async for name, entry in entries:
+                if entry.is_directory and depth and name != DIRECTORY:
                     below.append(f"{directory}/{name}")
-                elif not is_directory and not depth:
-                    yield f"{directory}/{name}"
+                elif not entry.is_directory and not depth:
+                    yield f"{directory}/{name}", entry.size
         for subdirectory in below:
-            async with aclosing(self._paths(subdirectory, depth - 1)) as paths:
-                async for path in paths:
-                    yield path
+            async with aclosing(self._files(subdirectory, depth - 1)) as files:
+                async for file in files:
+                    yield file
 
-    async def _entries(self, directory: str) -> AsyncGenerator[tuple[str, bool], None]:
-        """The names in `directory`, and which of them are directories; none when it does not exist."""
+    async def _entries(self, directory: str) -> AsyncGenerator[tuple[str, Entry], None]:
+        """What is in `directory`, by name; nothing when it does not exist."""
         headers = {"Depth": "1", "Content-Type": "application/xml"}
         answer = await self._remote().request("PROPFIND", self._url(directory + "/"), headers, Upload(_PROPFIND))
         if answer.code == 404:
@@ -216,7 +225,7 @@ class WebDAVStore:
                 above, _slash, name = entry.path.rstrip(b"/").rpartition(b"/")
                 if above.endswith(parent):
                     try:
-                        yield name.decode(), entry.is_directory
+                        yield name.decode(), entry
                     except UnicodeDecodeError:
                         continue
 

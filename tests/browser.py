@@ -6,7 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-CHROMIUM = shutil.which("chromium")
+from tests.needs import require
+
+_CHROMIUM = shutil.which("chromium")
 
 _FLAGS = (
     "--headless",
@@ -25,10 +27,10 @@ _PATIENCE = 120
 def screenshot(url: str, directory: Path, size: tuple[int, int], dark: bool = False, scale: int = 1) -> Image.Image:
     """The page at `url` in a window of `size` pixels; what the browser keeps goes to `directory`."""
     picture = directory / "page.png"
-    assert CHROMIUM
+    require(_CHROMIUM, "Chromium")
     subprocess.run(
         [
-            CHROMIUM,
+            str(_CHROMIUM),
             *_FLAGS,
             *(["--force-dark-mode"] if dark else []),
             f"--user-data-dir={directory / 'profile'}",

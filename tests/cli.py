@@ -1,15 +1,16 @@
 """`was-daemon` as an operator runs it: the installed command in a process of its own."""
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import attrs
 
 from tests.daemon import BIN, KEY, clean_environment, to_toml
+from tests.prepared import Prepared, written
 
 
 @attrs.frozen
@@ -37,21 +38,16 @@ def write_config(directory: Path, stores: Mapping[str, Mapping[str, Any]], **sec
 
 
 @contextmanager
-def started(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
+def started(*arguments: str | Path) -> Iterator[Prepared]:
     """Start the command; it does not outlive the context."""
-    process = subprocess.Popen(
-        [BIN / "was-daemon", *arguments],
-        env=clean_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        command = [BIN / "was-daemon", *arguments]
+        process = Prepared(command, Path.cwd(), clean_environment(), out, err, start_new_session=False)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
 
 def run(*arguments: str | Path) -> Ran:
@@ -60,7 +56,7 @@ def run(*arguments: str | Path) -> Ran:
         return end(process)
 
 
-def end(process: "subprocess.Popen[str]") -> Ran:
+def end(process: Prepared) -> Ran:
     """Wait for a command."""
-    out, err = process.communicate(timeout=120)
-    return Ran(process.returncode, out, err)
+    code = process.wait(timeout=120)
+    return Ran(code, written(process.stdout), written(process.stderr))

@@ -1,12 +1,16 @@
-"""Daemons for the tests that speak HTTP."""
+"""Daemons for the tests that speak HTTP, and servers for those of remote stores."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory
 
 from tests.client import Client
 from tests.daemon import KEY, Daemon, Document
+from tests.scripted import Listen
 
 RunDaemon = Callable[..., Daemon]
 
@@ -38,3 +42,17 @@ def filesystem_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daem
 def filesystem_client(filesystem_daemon: Daemon) -> Client:
     """A client of `filesystem_daemon`."""
     return Client(filesystem_daemon.url, KEY)
+
+
+@pytest_twisted.async_yield_fixture
+async def listen() -> AsyncIterator[Listen]:
+    """Serves protocols of this process and returns their URL, until the end of the test."""
+    ports = []
+
+    def serve(factory: Factory) -> str:
+        ports.append(reactor.listenTCP(0, factory, interface="127.0.0.1"))
+        return f"http://127.0.0.1:{ports[-1].getHost().port}/"
+
+    yield serve
+    for port in ports:
+        await port.stopListening()

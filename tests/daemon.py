@@ -15,12 +15,16 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.prepared import Prepared, can_run
+
 BIN = Path(sys.prefix) / "bin"
 KEY = "a key for tests: ü"
 
 _OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MODE", "CACHE_DIRECTORY")
 _TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
-_PATIENCE = 30
+_PATIENCE = 120
+_ALL_SERVE = "processes serve"
+_SIBLING = b"was_daemon.siblings.other"
 
 Document = Mapping[str, Mapping[str, Any]]
 
@@ -72,7 +76,8 @@ class Daemon:
 
     `config` adds to, section by section, a configuration with a filesystem store in `directory / "store"`, on a free
     port (`listen` adds further endpoints), with `KEY` as the key; `environ` adds variables to the environment;
-    `wrapper` is a command that runs it, and `command` what is run instead of `twistd was`.
+    `wrapper` is a command that runs it, and `command` what is run instead of `twistd was`. Without these it is a
+    `Prepared` process, unless `environ` has variables that it cannot have.
     """
 
     def __init__(
@@ -89,10 +94,12 @@ class Daemon:
         self.url = f"http://127.0.0.1:{self.port}"
         self.store = directory / "store"
         self.config_file = directory / "was.toml"
+        self.nginx_marker = directory / "nginx-may-answer"
         self._environ = clean_environment({"TMPDIR": str(directory), **(environ or {})})
         self._log_file = directory / "twistd.log"
         self._command = [*wrapper, *command]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._is_prepared = self._command == list(_TWISTD) and can_run(environ or {})
+        self._process: subprocess.Popen[bytes] | Prepared | None = None
         self.write_config(config or {})
 
     def write_config(self, config: Document) -> None:
@@ -117,14 +124,22 @@ class Daemon:
     def start(self) -> "Daemon":
         """Start, and wait until requests are answered."""
         self.launch()
-        eventually(self._answers, "for the daemon to answer")
+        try:
+            eventually(self._answers, "for the daemon to answer")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
-    def launch(self, terminal: int | None = None) -> subprocess.Popen[bytes]:
+    def launch(self, terminal: int | None = None) -> subprocess.Popen[bytes] | Prepared:
         """Start, and do not wait; `terminal` is the descriptor of the one that the daemon is to be controlled by."""
+        command = [*self._command, "--config", self.config_file]
         with self._log_file.open("ab") as log:
+            if self._is_prepared and terminal is None:
+                self._process = Prepared(command, self.directory, self._environ, log, log, start_new_session=True)
+                return self._process
             self._process = subprocess.Popen(
-                [*self._command, "--config", self.config_file],
+                command,
                 cwd=self.directory,
                 env=self._environ,
                 stdin=subprocess.DEVNULL if terminal is None else terminal,
@@ -180,9 +195,17 @@ class Daemon:
         """What the daemon wrote to its log."""
         return self._log_file.read_text("utf-8", "backslashreplace") if self._log_file.exists() else ""
 
+    def await_processes(self, times: int = 1) -> None:
+        """Wait until all of several processes serve, for the `times`th time."""
+        eventually(lambda: self.log().count(_ALL_SERVE) >= times, "for all processes to serve")
+
     def workers(self) -> list[int]:
         """The worker processes."""
-        return [pid for pid in _session(self.pid) if pid != self.pid]
+        return [pid for pid in _session(self.pid) if pid != self.pid and pid not in self.siblings()]
+
+    def siblings(self) -> list[int]:
+        """The processes that serve beside the first."""
+        return [pid for pid in _session(self.pid) if _SIBLING in _command(pid)]
 
     def memory(self) -> int:
         """The bytes of memory that the daemon's own process takes up, without its workers."""
@@ -215,6 +238,13 @@ class Daemon:
                 continue
         files = [path for path in paths if path.startswith(f"{self.store}/") and not Path(path).is_dir()]
         return [path for path in files if "/.daemons/" not in path]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _session(leader: int) -> list[int]:

@@ -18,6 +18,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
+from tests.needs import lacking
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore
 from was_daemon.testing.contract import original
@@ -48,7 +49,7 @@ def require(*paths: str | Path) -> None:
     """Skip the test when a server is not installed; under CI that is a failure."""
     missing = [str(path) for path in paths if not Path(path).exists()]
     if missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"not installed: {', '.join(missing)}")
+        lacking(f"not installed: {', '.join(missing)}")
 
 
 @attrs.define

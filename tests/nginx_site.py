@@ -13,14 +13,16 @@ from tests.davservers import NGINX, require
 
 ETC = Path(__file__).parent.parent / "etc" / "nginx"
 _SITE = "/etc/nginx/snippets/was-thumbnails.conf"
+_MARKER = "/run/was-daemon/nginx-may-answer"
+_FILES = "/etc/nginx/snippets/was-files.conf"
 
 
 class NginxSite:
     """The site in front of `daemon`, its own files below `directory`.
 
     With `thumbnails` nginx answers stored thumbnails itself, from the directories of `collections`, or else from the
-    daemon's store. With a `certificate` (key and certificate in a file) it speaks TLS. With `plain_files` the daemon's
-    store is served as files, and nothing else.
+    daemon's store. With `files` it sends files that the daemon says it may. With a `certificate` (key and certificate
+    in a file) it speaks TLS. With `plain_files` the daemon's store is served as files, and nothing else.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class NginxSite:
         daemon: Daemon,
         *,
         thumbnails: bool = False,
+        files: bool = False,
         collections: dict[str, Path] | None = None,
         certificate: Path | None = None,
         plain_files: bool = False,
@@ -40,8 +43,15 @@ class NginxSite:
         self.url = f"http{'s' if certificate else ''}://{'localhost' if certificate else '127.0.0.1'}:{self.port}"
         site = self._site(daemon, certificate)
         if thumbnails:
-            site = site.replace(f"#include {_SITE}", f"include {ETC / 'was-thumbnails.conf'}")
-            assert "was-thumbnails.conf;" in site
+            snippet = (ETC / "was-thumbnails.conf").read_text("utf-8")
+            (directory / "thumbnails.conf").write_text(snippet.replace(_MARKER, str(daemon.nginx_marker)))
+            site = site.replace(f"#include {_SITE}", f"include {directory / 'thumbnails.conf'}")
+            assert "thumbnails.conf;" in site
+        if files:
+            snippet = (ETC / "was-files.conf").read_text("utf-8")
+            (directory / "files.conf").write_text(snippet.replace("/srv/attachments/", f"{daemon.store}/"))
+            site = site.replace(f"#include {_FILES}", f"include {directory / 'files.conf'}")
+            assert "files.conf;" in site
         places = [f"default {daemon.store};"]
         if collections is not None:
             places = ["default /nonexistent;", *(f"~^{name}$ {path};" for name, path in collections.items())]

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which something that should happen is taken to have failed."""
 
 _WORKER = b"was_daemon.thumbnails.worker"

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
-import pytest
 from twisted.conch.avatar import ConchUser
 from twisted.conch.checkers import InMemorySSHKeyDB, SSHPublicKeyChecker
 from twisted.conch.interfaces import IConchUser
@@ -24,18 +23,14 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet import reactor
 from zope.interface import implementer
 
+from tests.needs import require
+
 SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
 SFTP_SERVERS = [
     Path(directory, "sftp-server")
     for directory in ("/usr/lib/openssh", "/usr/libexec/openssh", "/usr/lib/ssh", "/usr/libexec")
 ]
 USER = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def require(found: object, what: str) -> None:
-    """Skip the test when `what` is missing, but fail where it must be there."""
-    if not found:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is not installed")
 
 
 def free_port() -> int:

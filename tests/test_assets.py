@@ -30,6 +30,7 @@ from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
 from was_daemon.stores.disk import open_original
+from was_daemon.stores.held import HeldReader
 from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
@@ -464,6 +465,25 @@ async def test_of_thumbnails_that_share_a_name_only_the_deleted_original_s_go(mu
     await museum.assets.delete(original("a.tif"))
     assert await museum.stored() == ["a_50.png"]
     assert shows(await museum.thumbnail("a.png", 50), RED)
+
+
+class Unread(MemoryStore):
+    """Opens what is stored, and does not like to be asked for its bytes."""
+
+    async def open(self, key: AssetKey) -> HeldReader:
+        opened = await super().open(key)
+        return HeldReader(None, opened.stat)  # type: ignore[arg-type]  # what is not there cannot be read
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_thumbnail_whose_bytes_nobody_wants_is_left_where_it_is(opened: Open) -> None:
+    museum = opened((MemoryStore(), Unread()))
+    await museum.put("a.jpg", plain(RED))
+    for source in ("made", "kept"):
+        reader, kind = await museum.assets.thumbnail(original("a.jpg"), 50, "a", fetch=False)
+        assert (reader.stat.size > 0, kind) == (True, "image/jpeg"), source
+        await reader.close()
+    assert len(museum.pool.jobs) == 1
 
 
 @pytest_twisted.ensureDeferred

@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
+from tests.needs import lacking
 from was_daemon.errors import AssetNotFound
 from was_daemon.stores import cached
 from was_daemon.stores.cached import CachedFiles, read_cached
@@ -34,7 +35,7 @@ def files() -> Iterator[CachedFiles]:
 @pytest.fixture
 def directory(tmp_path: Path) -> str:
     if cached._open_local(str(tmp_path)) is None:
-        pytest.skip("temporary files are on a file system that may have to ask another machine")
+        lacking("temporary files are on a file system that may have to ask another machine")
     (tmp_path / "ab").mkdir()
     for name in ("a.jpg", "ab/b.jpg"):
         (tmp_path / name).write_bytes(CONTENT)
@@ -127,3 +128,16 @@ async def test_after_the_end_nothing_is_held(threads, directory) -> None:
     while files._learning:
         await deferLater(reactor, 0.001)
     assert not files._directories
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_directory_in_use_is_looked_for_anew_in_time(files, threads, directory, monkeypatch) -> None:
+    monkeypatch.setattr(cached, "_SECONDS", 60.0)
+    monkeypatch.setattr(cached, "_FRESH_SECONDS", 0.0)
+    await known(files, threads, directory)
+    before = files._directories[directory]
+    assert files.status(threads, directory, "a.jpg")
+    while files._directories[directory] is before:
+        await deferLater(reactor, 0.001)
+    assert files.status(threads, directory, "a.jpg")
+    assert not before.expiry.active()

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests import prepared
 from tests.conftest import RunDaemon
 from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_port
 from tests.model_server import KEY as MODEL_KEY
@@ -24,13 +25,7 @@ Completed = subprocess.CompletedProcess[str]
 
 def check(url: str, *arguments: str | Path, key: str = MODEL_KEY) -> Completed:
     """The finished command; the key is handed over in the environment."""
-    return subprocess.run(
-        [BIN / "was-daemon", "check", url, *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env=clean_environment({"ATTACHMENT_KEY": key}),
-    )
+    return prepared.run([BIN / "was-daemon", "check", url, *arguments], clean_environment({"ATTACHMENT_KEY": key}))
 
 
 def states(finished: Completed) -> dict[str, str]:
@@ -71,6 +66,23 @@ def test_collections_are_tried_by_name(run_daemon: RunDaemon) -> None:
     assert set(states(finished).values()) == {"passed"}, finished.stdout
     assert states(finished)["upload-specify6-in-Käfer"] == "passed"
     assert files_below(daemon.store) == []
+
+
+@pytest.mark.slow
+def test_each_collection_may_have_its_own_key(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    names = ("KUFish", "Käfer")
+    for name in names:
+        (tmp_path / name).write_text(f"the key of {name}\n", "utf-8")
+    entries = {name: {"directory": name, "key_file": str(tmp_path / name)} for name in names}
+    server = {"key": None, "require_token_for_get": True}
+    daemon = run_daemon({"server": server, "collections": {"mode": "map", "map": entries}})
+    arguments = [argument for name in names for argument in ("--coll-key", name, tmp_path / name)]
+    found = states(check(daemon.url, *arguments, "--json", key=""))
+    assert {id_ for id_, state in found.items() if state != "passed"} == {"download-portal"}
+    assert found["upload-specify6-in-Käfer"] == "passed"
+    assert files_below(daemon.store) == []
+    other = check(daemon.url, "--coll-key", "KUFish", tmp_path / "Käfer", "--json", key="")
+    assert states(other)["upload-specify7"] == "failed"
 
 
 def test_a_server_with_collections_is_not_blamed_when_none_is_named(run_daemon: RunDaemon) -> None:
@@ -280,6 +292,8 @@ def test_an_interrupted_check_cleans_up(signal_number: signal.Signals) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # What a shell runs in the background begins with this one ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert asked.wait(60)
         assert server.originals

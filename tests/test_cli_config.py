@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests import prepared
 from tests.daemon import BIN, clean_environment, to_toml
 from was_daemon.cli.main import main
+from was_daemon.tokens import verify
 
 SECRET = "correct horse battery staple"
 MAIN = {"plugin": "filesystem", "path": "/srv/attachments", "layout": "sharded"}
@@ -83,6 +85,19 @@ def test_a_server_without_a_key_needs_no_tokens(tmp_path: Path) -> None:
     assert "needs no tokens" in answer.stderr
 
 
+def test_a_token_is_signed_with_the_key_of_its_collection(tmp_path: Path) -> None:
+    mapped = {"Fish": {"directory": "Fishes", "key": SECRET}, "Birds": {"directory": "Birds", "key": "b"}}
+    config = {"stores": {"main": MAIN}, "collections": {"mode": "map", "map": mapped}}
+    (tmp_path / "was.toml").write_text(to_toml(config), "utf-8")
+    arguments = ("token", "a.jpg", "--config", tmp_path / "was.toml")
+    answer = run(*arguments, "--collection", "Fish")
+    token = answer.stdout.strip()
+    assert verify(SECRET, "a.jpg", token, int(time.time()), 60) is None
+    for more in ((), ("--collection", "Reptiles")):
+        answer = run(*arguments, *more)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+
+
 @pytest.mark.parametrize("command", [("token", "a.jpg"), ("config", "check"), ("check-store", "main"), ("serve",)])
 def test_a_missing_configuration_is_a_wrong_use(command: tuple[str, ...], tmp_path: Path) -> None:
     answer = run(*command, "--config", tmp_path / "none.toml")
@@ -118,10 +133,13 @@ def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
         tmp_path,
         {
             "server": {"listen": ["tcp:8080", "unix:/run/was"], "public_url": "https://a.example.org", "key": SECRET},
-            "stores": {"main": MAIN, "nas": NAS},
+            "stores": {"main": MAIN, "nas": NAS, "fast": {**MAIN, "redirect": "nginx", "redirect_thumbnails": True}},
             "collections": {
                 "mode": "map",
-                "map": {"KUFish": {"directory": "Fishes"}, "KUHerb": {"directory": "Botany", "store": "nas"}},
+                "map": {
+                    "KUFish": {"directory": "Fishes"},
+                    "KUHerb": {"directory": "Botany", "store": "nas", "key": SECRET, "quota": "500 GiB"},
+                },
             },
         },
     )
@@ -131,9 +149,10 @@ def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
         "https://a.example.org",
         "in the configuration",
         'main: plugin = "filesystem", path = "/srv/attachments", layout = "sharded"',
+        'layout = "sharded", redirect = "nginx", redirect_thumbnails = true',
         'nas: plugin = "sftp", host = "nas.example.org", user = "specify"',
         "KUFish: Fishes in main",
-        "KUHerb: Botany in nas",
+        "KUHerb: Botany in nas, key its own, quota 500 GiB",
     ):
         assert words in answer.stdout
     assert SECRET not in answer.output
@@ -175,7 +194,7 @@ def check_with_plugins(directory: Path, plugins: Path) -> subprocess.CompletedPr
     document = {"server": {"key": SECRET}, "stores": {"main": MAIN}, "plugins": {"path": [str(plugins)]}}
     (directory / "was.toml").write_text(to_toml(document))
     command = [BIN / "was-daemon", "config", "check", "--config", "was.toml"]
-    return subprocess.run(command, cwd=directory, env=clean_environment(), capture_output=True, text=True)
+    return prepared.run(command, clean_environment(), directory)
 
 
 def test_dropped_in_plugins_are_listed_with_their_options(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def keys_of(mistakes: list[str]) -> list[str]:
 
 def needs(*plugins: str) -> pytest.MarkDecorator:
     missing = set(plugins) - find_plugins().keys()
-    return pytest.mark.skipif(bool(missing), reason=f"no plugin {', '.join(sorted(missing))}")
+    may_skip = os.environ.get("CI") != "true"
+    return pytest.mark.skipif(bool(missing) and may_skip, reason=f"no plugin {', '.join(sorted(missing))}")
 
 
 @pytest.fixture

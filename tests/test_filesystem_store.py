@@ -18,6 +18,7 @@ import pytest_twisted
 from zope.interface.verify import verifyObject
 
 from storage_plugins.filesystem import FilesystemOptions, FilesystemStore, filesystem
+from tests.needs import lacking
 from was_daemon.errors import AssetNotFound, NoSpace, StoreUnavailable
 from was_daemon.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
@@ -325,7 +326,7 @@ def other_disk(tmp_path: Path) -> Iterator[Path]:
     """A directory on another file system than `tmp_path`."""
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system")
+        lacking("there is no second file system")
     directory = Path(tempfile.mkdtemp(dir=memory))
     yield directory
     shutil.rmtree(directory)
@@ -367,7 +368,7 @@ def tiny_disk(at: Path) -> Iterator[None]:
     at.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tiny", str(at)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a file system can be mounted by root only")
+        lacking("a file system can be mounted by root only")
     try:
         yield
     finally:

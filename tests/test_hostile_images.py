@@ -76,7 +76,15 @@ def peaks(daemon: Daemon) -> list[int]:
     return found
 
 
-SLOW = ("itself.pdf", "laughs.pdf", "huge-tags.tif", "long-tags.tif", "inflates.png")
+SLOW = (
+    "itself.pdf",
+    "laughs.pdf",
+    "nested-streams.pdf",
+    "huge-tags.tif",
+    "long-tags.tif",
+    "huge-texts.tif",
+    "inflates.png",
+)
 
 
 @pytest.mark.parametrize(

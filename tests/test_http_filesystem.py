@@ -15,7 +15,7 @@ import pytest_twisted
 from PIL import Image
 from twisted.internet.utils import getProcessOutput
 
-from tests import images
+from tests import images, prepared
 from tests.client import Answer, Client, Connection, Form, file_part, text_part
 from tests.conftest import RunDaemon
 from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_port
@@ -723,17 +723,9 @@ class TestStart:
 
     def twistd(self, directory: Path, *arguments: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
         """What `twistd` with these arguments comes to."""
-        return subprocess.run(
-            [BIN / "twistd", *arguments],
-            cwd=directory,
-            env=clean_environment({"TMPDIR": str(directory), **variables}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        environment = clean_environment({"TMPDIR": str(directory), **variables})
+        done = prepared.run([BIN / "twistd", *arguments], environment, directory)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout + done.stderr)
 
     def test_twistd_lists_the_daemon(self, tmp_path: Path) -> None:
         assert "was " in self.twistd(tmp_path, "--help").stdout

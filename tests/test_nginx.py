@@ -29,14 +29,17 @@ from tests.http_contract import (
     check_refused,
     has_common_headers,
     new_name,
-    photograph,
     plain_picture,
     shows,
 )
 from tests.nginx_site import NginxSite
+from tests.test_reload import reload
 from tests.tls import self_signed
 
-_CONFIG = {"server": {"max_upload": "8 MiB", "trusted_proxies": ["127.0.0.1"]}}
+_CONFIG = {
+    "server": {"max_upload": "8 MiB", "trusted_proxies": ["127.0.0.1"]},
+    "thumbnails": {"nginx_marker": "nginx-may-answer"},
+}
 _SCALE = 50
 
 
@@ -293,22 +296,25 @@ class TestCollections:
 
 class TestTokens:
     @pytest_twisted.ensureDeferred
-    async def test_a_site_as_it_is_shipped_asks_the_daemon_of_a_protected_server_for_everything(
-        self, tmp_path: Path
-    ) -> None:
-        server = {**_CONFIG["server"], "require_token_for_get": True}
-        daemon = Daemon(tmp_path / "daemon", {"server": server}).start()
-        site = NginxSite(tmp_path / "nginx", daemon).start()
+    async def test_a_server_that_begins_to_ask_for_tokens_is_asked_for_everything(self, tmp_path: Path) -> None:
+        daemon = Daemon(tmp_path / "daemon", _CONFIG)
+        site = NginxSite(tmp_path / "nginx", daemon, thumbnails=True).start()
         try:
+            daemon.start()
             client = Client(site.url, KEY)
             name = new_name()
-            await client.store(name, photograph())
-            assert (await client.thumbnail(name, _SCALE, token=client.token(name))).status == 200
+            await stored(client, name)
+            assert is_from_nginx(await client.thumbnail(name, _SCALE))
+            reload(daemon, {**_CONFIG, "server": {**_CONFIG["server"], "require_token_for_get": True}})
             for _ in range(2):
                 check_refused(await client.thumbnail(name, _SCALE), 403, KEY)
+            assert (await client.thumbnail(name, _SCALE, token=client.token(name))).status == 200
+            reload(daemon, _CONFIG)
+            assert is_from_nginx(await client.thumbnail(name, _SCALE))
         finally:
             site.stop()
             daemon.stop()
+        assert not daemon.nginx_marker.exists()
 
 
 class TestSite:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -381,6 +382,31 @@ async def test_only_originals_are_fetched_elsewhere(client: Client) -> None:
     assert (await client.thumbnail("a.jpg", 50, token=token)).status == 200
     assert (await client.metadata("a.jpg", token=token)).status == 200
     assert (await client.get("/static/originals/a.jpg")).body == images.photograph()
+
+
+@pytest_twisted.ensureDeferred
+async def test_thumbnails_are_fetched_where_they_are_kept(run_daemon: RunDaemon, library: str, tmp_path: Path) -> None:
+    document = config(library, "rest-dam-plus", redirect="presigned", redirect_thumbnails=True)
+    stores = {
+        "local": {"plugin": "filesystem", "path": str(tmp_path / "originals")},
+        "kept": document["stores"]["main"],
+    }
+    thumbnails = {"store": "kept"}
+    client = Client(run_daemon({**document, "stores": stores, "thumbnails": thumbnails}).url, KEY)
+    await client.store("a.jpg", images.photograph())
+    for _ in range(2):
+        answer = await client.thumbnail("a.jpg", 60, downloadname="b.jpg")
+        assert (answer.status, answer.headers["Cache-Control"]) == (302, "no-store")
+        assert "thumbnails/a_60.jpg" in answer.headers["Location"]
+        response, content = await follow(answer)
+        assert (response.code, response.headers.getRawHeaders("Content-Type")) == (200, ["image/jpeg"])
+        assert Answer(200, Message(), content).image().size == (60, 40)
+    # What several originals may have in common, and what lies elsewhere, comes from the daemon.
+    await client.store("a.png", images.photograph())
+    assert (await client.thumbnail("a.png", 60)).status == 200
+    assert (await client.original("a.jpg")).body == images.photograph()
+    assert (await client.get("/static/thumbnails/a_60.jpg")).body == content
+    assert (await client.thumbnail("b.jpg", 60)).status == 404
 
 
 @pytest_twisted.ensureDeferred

@@ -276,15 +276,19 @@ class TestOnTheWay:
         path = site.far.put(name, photograph(), directory="remote")
         await check_it_works(site)
         with site.far.hanging():
-            # Each of these would wait for the far end, were there anything between them.
-            hanging = gather(everything(client, "remote", name))
             rounds = 0
-            while not hanging.called:
-                for request, answer in (await everything(client, "near", name)).items():
-                    assert answer.status < 400 or request == "/filedelete", (request, answer)
-                rounds += 1
-            for request, answer in (await hanging)[0].items():
-                check_fault(answer, 504, request.split()[0])
+            # Once is enough, unless the machine is busy.
+            for _ in range(20):
+                # Each of these would wait for the far end, were there anything between them.
+                hanging = gather(everything(client, "remote", name))
+                while not hanging.called:
+                    for request, answer in (await everything(client, "near", name)).items():
+                        assert answer.status < 400 or request == "/filedelete", (request, answer)
+                    rounds += not hanging.called
+                for request, answer in (await hanging)[0].items():
+                    check_fault(answer, 504, request.split()[0])
+                if rounds >= 5:
+                    break
         assert rounds >= 5
         await check_it_works(site)
         assert (await client.original(name, coll="remote")).body == path.read_bytes() == photograph()

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -143,8 +144,13 @@ def test_every_kind_of_image_is_shown_in_its_colours(kind: str, thumbnail: Rende
     assert difference(image, reference) <= within
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "HEIC", "AVIF", "DNG"])
+@pytest.mark.parametrize(
+    ("kind", "orientation"),
+    [
+        *product(["JPEG", "PNG", "WEBP", "TIFF", "HEIC", "AVIF"], range(1, 9)),
+        *product(["DNG"], [1, 3, 6, 8]),  # cameras do not mirror
+    ],
+)
 def test_orientation_is_applied(kind: str, orientation: int, thumbnail: Render) -> None:
     stored = images.stored_as(CHART, orientation)
     exif = Image.Exif()
@@ -152,8 +158,6 @@ def test_orientation_is_applied(kind: str, orientation: int, thumbnail: Render) 
     if kind == "HEIC":
         data = images.heic(stored, exif=exif.tobytes())
     elif kind == "DNG":
-        if orientation in (2, 4, 5, 7):
-            pytest.skip("cameras do not mirror")
         data = tiffs.dng(stored, orientation)
     else:
         data = images.encode(stored, kind, exif=exif)

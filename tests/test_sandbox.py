@@ -17,10 +17,9 @@ from tests.client import Client
 from tests.conftest import RunDaemon
 from tests.daemon import KEY, eventually
 from tests.images import chart, encode, heic, jpeg, pdf
+from tests.needs import lacking
 from tests.tiffs import dng
 from was_daemon.thumbnails import landlock, sandbox, seccomp
-
-pytestmark = pytest.mark.skipif(bool(sandbox.missing()), reason="this machine lacks Landlock or seccomp")
 
 _MEMORY = 1 << 30
 _PRISONER = """if True:
@@ -37,6 +36,13 @@ _PRISONER = """if True:
     else:
         print("done")
 """
+
+
+@pytest.fixture(autouse=True)
+def confinement() -> None:
+    """What the sandbox is made of."""
+    if missing := sandbox.missing():
+        lacking(f"this machine lacks {missing}")
 
 
 def try_in_the_sandbox(code: str, **names: Any) -> str:

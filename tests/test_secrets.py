@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 import attrs
 import pytest
 
+from tests import prepared
 from tests.client import Client
 from tests.daemon import BIN, Daemon, clean_environment, eventually, to_toml
 from tests.http_contract import photograph
@@ -20,6 +21,7 @@ from was_daemon.config import ConfigError, load
 from was_daemon.graph import create_stores
 from was_daemon.redaction import without_secrets, without_tokens
 from was_daemon.web.access import Access
+from was_daemon.web.keyring import Keyring
 
 KEY = "KEY5d1f0c7a9be24386"
 PASSWORD = "PASSWORD83e6a04dc2f7591b"
@@ -228,7 +230,7 @@ def test_nothing_of_it_all_is_in_the_log_or_the_list_of_processes(site: Site) ->
 def run(*command: str, config: Path) -> str:
     """What a command of ours prints."""
     arguments = [BIN / command[0], *command[1:], "--config", config]
-    done = subprocess.run(arguments, capture_output=True, text=True, env=clean_environment(), timeout=60)
+    done = prepared.run(arguments, clean_environment())
     return done.stdout + done.stderr
 
 
@@ -311,7 +313,7 @@ def test_no_representation_of_a_setting_or_login_has_its_secret(tmp_path: Path) 
     }
     config.write_text(to_toml({"server": {"key": KEY}, "stores": stores}))
     settings = load(config, {})
-    access = Access(Collections(attrs.NOTHING), KEY, 150, False, None, [])  # type: ignore[arg-type]  # not looked at
+    access = Access(Collections(attrs.NOTHING), Keyring(KEY, {"Fish": KEY}), 150, False, None, [])  # type: ignore[arg-type]  # not looked at
     logins = [store.options.login() for store in settings.stores.values()]
     made = create_stores(settings)
     for value in (settings, access, *settings.stores.values(), *logins, *made.values()):

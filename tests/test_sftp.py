@@ -136,6 +136,7 @@ class TestInternalSFTP(OpenSSHContract):
     pass
 
 
+@pytest.mark.slow  # the same code as internal-sftp, in a program of its own
 class TestSFTPServerBinary(OpenSSHContract):
     subsystem = "sftp-server"
     big = 5_000_000

@@ -20,7 +20,7 @@ from tests.http_contract import get
 from tests.usage import Meter, Usage
 from tests.versions import colour_of, is_colour, picture
 
-VISITORS = 6
+VISITORS, FEW_VISITORS = 6, 2
 WORKERS = 2
 SECONDS = float(os.environ.get("SOAK_SECONDS", "180"))
 LARGE = 3_000_000
@@ -175,7 +175,7 @@ class Visitor:
 class Soak:
     """A daemon, its visitors, and what it took up when it was warm."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, visitors: int) -> None:
         self.meter = Meter(directory)
         config = {
             "server": {"max_upload": MAX_UPLOAD},
@@ -186,11 +186,11 @@ class Soak:
         self._seed = random.randrange(1 << 32)
         print(f"seed {self._seed}")
         client = BlockingClient(self.daemon.url, KEY)
-        self._visitors = [Visitor(client, f"{self._seed}-{number}") for number in range(VISITORS)]
+        self._visitors = [Visitor(client, f"{self._seed}-{number}") for number in range(visitors)]
 
     def everybody(self, action: Callable[[Visitor], None]) -> None:
         """All visitors do this at the same time."""
-        with ThreadPoolExecutor(VISITORS) as threads:
+        with ThreadPoolExecutor(len(self._visitors)) as threads:
             for done in [threads.submit(action, visitor) for visitor in self._visitors]:
                 done.result()
 
@@ -227,13 +227,14 @@ class Soak:
 
 
 @pytest.fixture
-def soak(tmp_path: Path) -> Iterator[Soak]:
-    """A daemon with visitors at its door."""
-    soak = Soak(tmp_path)
+def soak(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Soak]:
+    """A daemon with that many visitors at its door."""
+    soak = Soak(tmp_path, request.param)
     yield soak
     soak.daemon.stop()
 
 
+@pytest.mark.parametrize("soak", [FEW_VISITORS], indirect=True)
 def test_a_mixed_load_leaves_nothing_open(soak: Soak) -> None:
     warm = soak.warm(rounds=1)
     soak.everybody(Visitor.visit)
@@ -242,6 +243,7 @@ def test_a_mixed_load_leaves_nothing_open(soak: Soak) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("soak", [VISITORS], indirect=True)
 def test_a_long_mixed_load_takes_up_no_more_than_a_short_one(soak: Soak) -> None:
     begin = time.monotonic()
     warm = soak.warm(rounds=5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.browser import CHROMIUM, screenshot
+from tests.browser import screenshot
 from tests.client import Client
 from tests.conftest import RunDaemon
 from tests.daemon import KEY, Daemon, eventually
@@ -16,8 +16,6 @@ from was_daemon import __version__
 
 GOOD, BAD = (0x1D, 0x7A, 0x46), (0xB3, 0x26, 0x1E)
 PHONE, DESK = (360, 800), (1200, 800)
-
-needs_browser = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium")
 
 
 def page(url: str) -> str:
@@ -97,7 +95,6 @@ def test_who_is_no_browser_gets_two_words(filesystem_daemon: Daemon) -> None:
         assert answer.read() == b"It works!"
 
 
-@needs_browser
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 def test_it_fits_the_window(filesystem_daemon: Daemon, tmp_path: Path, size: tuple[int, int]) -> None:
     image = screenshot(filesystem_daemon.url, tmp_path, size)
@@ -108,7 +105,6 @@ def test_it_fits_the_window(filesystem_daemon: Daemon, tmp_path: Path, size: tup
     assert not has_colour(image, BAD)
 
 
-@needs_browser
 def test_it_is_dark_where_people_like_it_dark(filesystem_daemon: Daemon, tmp_path: Path) -> None:
     light = screenshot(filesystem_daemon.url, tmp_path, PHONE).getpixel((0, 0))
     dark = screenshot(filesystem_daemon.url, tmp_path, PHONE, dark=True).getpixel((0, 0))
@@ -116,6 +112,5 @@ def test_it_is_dark_where_people_like_it_dark(filesystem_daemon: Daemon, tmp_pat
     assert max(dark) < 50
 
 
-@needs_browser
 def test_trouble_is_red(failing: Daemon, tmp_path: Path) -> None:
     assert has_colour(screenshot(failing.url, tmp_path, PHONE), BAD)

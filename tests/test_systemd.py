@@ -4,6 +4,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -123,6 +124,28 @@ def test_no_signs_of_life_are_sent_for_another_process(run_daemon: RunDaemon, ma
 def test_without_a_manager_that_listens_the_daemon_serves_all_the_same(run_daemon: RunDaemon, tmp_path: Path) -> None:
     daemon = run_daemon(environ={"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     assert Client(daemon.url, KEY).raw(b"GET / HTTP/1.1\r\nHost: was\r\n\r\n").status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
+def test_of_several_processes_all_serve_before_systemd_hears_of_it_and_one_that_hangs_is_replaced(
+    tmp_path: Path, manager: Manager
+) -> None:
+    environ = {**manager.environ, "WATCHDOG_USEC": "1000000"}
+    daemon = Daemon(tmp_path / "daemon", {"server": {"workers": 2}}, environ)
+    daemon.launch()
+    try:
+        eventually(lambda: "READY" in manager.message(), "for the daemon to be ready")
+        assert "2 processes serve" in daemon.log()
+        (sibling,) = daemon.siblings()
+        os.kill(sibling, signal.SIGSTOP)
+        daemon.await_processes(2)
+        assert "Process 2 hangs, and is killed" in daemon.log()
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: "RELOADING" in manager.message(), "for the reload to begin")
+        eventually(lambda: "READY" in manager.message(), "for it to end")
+    finally:
+        daemon.stop()
 
 
 # -- sockets that somebody else has opened -----------------------------------------------------------------------------

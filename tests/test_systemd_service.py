@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,25 @@ async def test_a_reload_by_systemd(service: Service) -> None:
     assert service.show("ActiveState") == "active"
     assert (await service.client.upload_like_specify7("a.jpg", bytes(10))).status == 200
     assert service.machine.main_pid() == process
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_several_processes_work_within_the_sandbox(service: Service) -> None:
+    service.configure(server={"workers": 2})
+    service.systemctl("start", SERVICE)
+    assert "2 processes serve" in service.machine.log()
+    with ExitStack() as stack:
+        for _ in range(4):
+            connection = stack.enter_context(service.client.connect())
+            get(connection, "/")
+            assert connection.answer().status == 200
+        await service.client.store("a.jpg", photograph((600, 400)))
+        assert (await service.client.thumbnail("a.jpg", 64)).status == 200
+    service.systemctl("reload", SERVICE)
+    eventually(lambda: "was read again" in service.machine.log(), "for the reload")
+    service.systemctl("stop", SERVICE)
+    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
 
 
 def test_nobody_is_refused_while_the_service_restarts_behind_its_socket(service: Service) -> None:

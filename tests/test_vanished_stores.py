@@ -132,7 +132,7 @@ async def test_the_disk_of_a_collection_that_is_gone_is_the_store_s_trouble(
     # Known from the start, before anybody has uploaded anything.
     store = FilesystemStore(root, Layout.FLAT)
     await store.check()
-    await store.clean()
+    await store.accept()
     (root / place).unlink()
     (root / place).mkdir()
     await assert_unavailable(store, key)

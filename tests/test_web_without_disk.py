@@ -31,12 +31,14 @@ from was_daemon.errors import (
 )
 from was_daemon.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.keys import AssetKey, Kind
+from was_daemon.redirects import Redirects
 from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, deferred, payload, read_asset
 from was_daemon.web.access import Access
 from was_daemon.web.admission import UploadLimits
 from was_daemon.web.app import AssetServer
+from was_daemon.web.keyring import Keyring
 from was_daemon.web.limits import ConnectionLimits
 from was_daemon.web.protocol import AssetSite
 
@@ -75,16 +77,14 @@ class MemoryAssets:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
+        self.redirects = Redirects(Collections(Place("", self.store, self.store)))
         self.staged: list[MemoryStaging] = []
         self.trouble: AssetError | None = None
 
     async def open(self, key: AssetKey) -> IAssetReader:
         return await self.store.open(key)
 
-    async def redirect(self, key: AssetKey, download_name: str | None) -> str | None:
-        return None
-
-    async def thumbnail(self, key: AssetKey, scale: int, client: str) -> tuple[IAssetReader, str]:
+    async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
         if self.trouble:
             raise self.trouble
         await self.store.stat(key)
@@ -102,7 +102,10 @@ class MemoryAssets:
         self.staged.append(MemoryStaging())
         return self.staged[-1]
 
-    async def put(self, key: AssetKey, staged: MemoryStaging) -> AssetStat:
+    async def make_room(self, key: AssetKey, size: int) -> None:
+        return None
+
+    async def put(self, key: AssetKey, staged: MemoryStaging, room: None) -> AssetStat:
         if self.trouble:
             raise self.trouble
         return await self.store.write(key, staged.read())
@@ -172,7 +175,7 @@ def assets() -> MemoryAssets:
 async def client(assets: MemoryAssets) -> AsyncIterator[Client]:
     access = Access(
         collections=Collections(Place("", assets.store, assets.store)),
-        key=KEY,
+        keyring=Keyring(KEY),
         token_window=150,
         require_token_for_get=False,
         public_url=None,

@@ -32,6 +32,7 @@ class WebDAVContract(StoreContract):
     """The contract, on the server that the subclass starts."""
 
     timeout = 5.0
+    many = 200  # two thousand files are listed below
     make_server: Callable[[], DavServer]
 
     @pytest.fixture(scope="class")
@@ -101,7 +102,6 @@ class TestApache(WebDAVContract):
 
 class TestNginx(WebDAVContract):
     make_server = staticmethod(davservers.nginx)
-    many = 200
 
     # nginx tells versions apart by the second, and this would do little but wait for the next one.
     test_what_was_written_in_odd_chunks_comes_back_whole = None
@@ -109,7 +109,6 @@ class TestNginx(WebDAVContract):
 
 class TestWsgidav(WebDAVContract):
     make_server = staticmethod(davservers.wsgidav)
-    many = 200
 
     # wsgidav counts seconds as nginx does, which shows what this is about.
     test_what_was_written_in_odd_chunks_comes_back_whole = None

@@ -14,11 +14,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET, Request
 
 from tests import davservers
 from tests.davservers import KEY, LARGE, SMALL, MakeStore, Serve, message
+from tests.scripted import Listen, Script, site
 from was_daemon.errors import AssetError, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.keys import Kind
 from was_daemon.stores.multistatus import Listing
@@ -29,47 +29,6 @@ pytest_plugins = ["tests.davstores"]
 
 HUGE = payload(20_000_000)
 """More than the buffers of both ends and of the system between them."""
-
-
-class Script(Resource):
-    """A server that answers as the test says: a function of the request, or a status, for each method."""
-
-    isLeaf = True
-
-    def __init__(self, **answers: Callable[[Request], bytes | int] | int) -> None:
-        super().__init__()
-        self.requests: list[Request] = []
-        self._answers = answers
-
-    def render(self, request: Request) -> bytes | int:
-        self.requests.append(request)
-        answer = self._answers.get(request.method.decode(), 404)
-        if isinstance(answer, int):
-            request.setResponseCode(answer)
-            return b"no matter"
-        return answer(request)
-
-
-Listen = Callable[[Factory], str]
-
-
-@pytest_twisted.async_yield_fixture
-async def listen() -> AsyncIterator[Listen]:
-    """Serves protocols of this process and returns their URL, until the end of the test."""
-    ports = []
-
-    def serve(factory: Factory) -> str:
-        ports.append(reactor.listenTCP(0, factory, interface="127.0.0.1"))
-        return f"http://127.0.0.1:{ports[-1].getHost().port}/"
-
-    yield serve
-    for port in ports:
-        await port.stopListening()
-
-
-def site(script: Script) -> Site:
-    """`script` as a protocol factory."""
-    return Site(script, timeout=None)
 
 
 # -- standing still ----------------------------------------------------------------------------------------------------

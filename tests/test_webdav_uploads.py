@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 
 from tests import davservers
 from tests.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, message
+from tests.scripted import Listen
 from was_daemon.errors import AssetNotFound, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.keys import Kind, Layout
 from was_daemon.testing.contract import GONE, original
@@ -67,24 +68,10 @@ class Listeners(Factory):
         return Listener(self._port, self.heads)
 
 
-@pytest_twisted.async_yield_fixture
-async def listen() -> AsyncIterator[Callable[[Factory], str]]:
-    """Serves protocols of this process and returns their URL, until the end of the test."""
-    ports = []
-
-    def serve(factory: Factory) -> str:
-        ports.append(reactor.listenTCP(0, factory, interface="127.0.0.1"))
-        return f"http://127.0.0.1:{ports[-1].getHost().port}/"
-
-    yield serve
-    for port in ports:
-        await port.stopListening()
-
-
 @SERVERS
 @pytest_twisted.ensureDeferred
 async def test_an_upload_of_known_size_is_announced_put_once_moved_and_looked_at(
-    serve: Serve, make_store: MakeStore, listen: Callable[[Factory], str], make_server: Callable[[], DavServer]
+    serve: Serve, make_store: MakeStore, listen: Listen, make_server: Callable[[], DavServer]
 ) -> None:
     listeners = Listeners(serve(make_server()).port)
     store = make_store(listen(listeners))
@@ -131,7 +118,7 @@ class Headstrong(Protocol):
 @pytest.mark.parametrize("answers", [[], [b"417 Expectation Failed"]])
 @pytest_twisted.ensureDeferred
 async def test_a_server_that_cannot_be_asked_gets_the_upload_and_is_asked_no_more(
-    make_store: MakeStore, listen: Callable[[Factory], str], answers: list[bytes]
+    make_store: MakeStore, listen: Listen, answers: list[bytes]
 ) -> None:
     Headstrong.answers, Headstrong.heads = answers, []
     store = make_store(listen(Factory.forProtocol(Headstrong)))

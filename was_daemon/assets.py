@@ -19,20 +19,22 @@ from was_daemon.interfaces import (
     IAssetStore,
     ICreates,
     ILocalFiles,
-    IRedirects,
     IStagingFile,
     IThumbnails,
 )
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
-from was_daemon.media import media_type
+from was_daemon.media import media_type, type_of_extension
 from was_daemon.metrics import Metrics
+from was_daemon.quotas import Quotas
+from was_daemon.redirects import Redirects
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.commands import ReadMetadata
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.refusals import Refusals
 from was_daemon.thumbnails.stored import content_of
+from was_daemon.usage import Room
 
 _ATTEMPTS = 5
 """How often a thumbnail is made anew for one request, because its original changed meanwhile."""
@@ -54,8 +56,14 @@ class Assets:
         warm: Sequence[int] = (),
         metrics: Metrics | None = None,
         recorder: Recorder | None = None,
+        quotas: Quotas | None = None,
+        redirects: Redirects | None = None,
     ) -> None:
-        self._delivered = (metrics or Metrics()).thumbnails
+        metrics = metrics or Metrics()
+        delivered = metrics.thumbnails
+        self._delivered = {source: delivered.labels(source) for source in ("store", "kept", "made")}
+        self._quotas = quotas or Quotas(metrics)
+        self.redirects = redirects or Redirects(collections)
         self._collections = collections
         self._thumbnails = thumbnails
         self._locks = locks
@@ -71,31 +79,27 @@ class Assets:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
         return await self._collections.place(key).store.open(key)
 
-    async def redirect(self, key: AssetKey, download_name: str | None) -> str | None:
-        """The URL to send whoever wants an original to; None when it is to be served from here."""
-        place = self._collections.place(key)
-        return await IRedirects(place.store).url(key, media_type(key.name), download_name) if place.redirect else None
-
-    async def thumbnail(self, key: AssetKey, scale: int, client: str) -> tuple[IAssetReader, str]:
+    async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
         """Open the thumbnail of an original, which is made first when there is none; the caller closes it.
 
-        Fires with the media type, too. `client` takes turns with others when there is much to do. Raises
-        `AssetNotFound` (no such original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
+        Fires with the media type, too. `client` takes turns with others when there is much to do. Without `fetch` the
+        bytes of a stored one are left where they are, for who does not want them. Raises `AssetNotFound` (no such
+        original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
         """
         place = self._collections.place(key)
         store = place.store
         if place.makes_thumbnails:
             opened = await IThumbnails(store).thumbnail(key, scale)
-            self._delivered.labels("store").inc()
+            self._delivered["store"].inc()
             return opened
         for _ in range(_ATTEMPTS):
             original = await store.stat(key)
-            reader, source = await self._thumbnails.find(key, original, scale), "kept"
+            reader, source = await self._thumbnails.find(key, original, scale, fetch), "kept"
             if not reader:
                 reader, source = await self._thumbnails.make(key, original, scale, client), "made"
             if reader:
-                self._delivered.labels(source).inc()
-                return reader, media_type(key.thumbnail(scale).name)
+                self._delivered[source].inc()
+                return reader, type_of_extension(key.thumbnail_extension)
         raise Overloaded("the original keeps changing")
 
     async def existing_thumbnail(self, thumbnail: AssetKey) -> tuple[IAssetReader, str]:
@@ -146,13 +150,20 @@ class Assets:
         staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
         return self._recorder.watch(staged)
 
-    async def put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
+    async def make_room(self, key: AssetKey, size: int) -> Room | None:
+        """Keep room in the collection's quota for an upload of at least `size` bytes; None when it has none.
+
+        Its caller gives it to `put`, and releases it. Raises `QuotaExceeded`.
+        """
+        return await self._quotas.room(self._collections.place(key).store, key, size)
+
+    async def put(self, key: AssetKey, staged: IStagingFile, room: Room | None = None) -> AssetStat:
         """Make `staged` the original `key`, safely stored, and forget the thumbnails of the one it replaces.
 
-        The thumbnails of the scales `warm` are made in the background. Raises `AssetExists` where replacing is
-        forbidden, and `NoSpace`; the store is unchanged then.
+        `room` is what `make_room` kept for it. The thumbnails of the scales `warm` are made in the background. Raises
+        `AssetExists` where replacing is forbidden, and `NoSpace`; the store is unchanged then.
         """
-        stored = await self._locks.run(key, lambda: self._put(key, staged))
+        stored = await self._locks.run(key, lambda: self._put(key, staged, room))
         if self._warm and not self._collections.place(key).makes_thumbnails:
             self._begin_warming(key)
         return stored
@@ -178,17 +189,19 @@ class Assets:
 
     def withdraw(self) -> None:
         """Give up what is done for no request; what a worker is at already is let finish."""
+        self._quotas.stop()
         for task in list(self._warming):
             task.cancel()
 
-    async def _put(self, key: AssetKey, staged: IStagingFile) -> AssetStat:
+    async def _put(self, key: AssetKey, staged: IStagingFile, room: Room | None) -> AssetStat:
         place = self._collections.place(key)
         if not self._overwrite:
             await self._check_absent(key)
-        # First, so that none outlives its original should the daemon be killed in between.
-        await self._forget_thumbnails(key)
-        async with self._recorder.changing(place.name, key, staged):
-            stored = await self._store(place.store, key, staged)
+        async with self._quotas.changing(place.store, key, staged, room):
+            # First, so that none outlives its original should the daemon be killed in between.
+            await self._forget_thumbnails(key)
+            async with self._recorder.changing(place.name, key, staged):
+                stored = await self._store(place.store, key, staged)
         await self._recorder.confirm(place.name, key, stored, partial(place.store.stat, key))
         return stored
 
@@ -214,7 +227,7 @@ class Assets:
     async def _delete(self, key: AssetKey) -> None:
         await self._forget_thumbnails(key)
         place = self._collections.place(key)
-        async with self._recorder.changing(place.name, key):
+        async with self._quotas.changing(place.store, key), self._recorder.changing(place.name, key):
             await place.store.delete(key)
 
     async def _forget_thumbnails(self, key: AssetKey) -> None:

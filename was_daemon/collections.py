@@ -13,13 +13,12 @@ from was_daemon.keys import AssetKey, Kind, check_directory, check_name
 class Place:
     """A collection's directory in a store, and the store of its thumbnails.
 
-    With `redirect`, clients are sent to the store for originals. `name` is what the configuration calls the store.
+    `name` is what the configuration calls the store.
     """
 
     directory: str
     store: IAssetStore
     thumbnails: IAssetStore
-    redirect: bool = False
     name: str = ""
 
     @property

@@ -12,13 +12,16 @@ from urllib.parse import urlsplit
 import attrs
 from twisted.internet.endpoints import serverFromString
 
+from was_daemon.attachment_keys import KeyReader
 from was_daemon.errors import BadName
 from was_daemon.interfaces import IAssetStorePlugin
 from was_daemon.keys import check_directory
+from was_daemon.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.secret_files import check_permissions
 from was_daemon.settings import (
     PORT,
     ChecksumSettings,
+    CollectionSettings,
     CollectionsSettings,
     LimitSettings,
     LogSettings,
@@ -70,19 +73,25 @@ class Source:
     """Where the settings come from: a file, or the embedded default without one, and the environment.
 
     The environment supplies what the file leaves out. Relative paths in the file start at its directory, and those of
-    the default at the directory that the source was made in, wherever the process goes later.
+    the default at the directory that the source was made in, wherever the process goes later. With `text` that is what
+    the file holds, whatever has become of it since.
     """
 
     path: Path | None = attrs.field(converter=_absolute)
     environ: Mapping[str, str]
-    _directory: Path = attrs.field(factory=Path.cwd)
+    directory: Path = attrs.field(factory=Path.cwd)
+    text: str | None = attrs.field(default=None, repr=False)
+
+    def read(self) -> "Source":
+        """The same, with the text that the file holds now; raises `ConfigError`."""
+        return attrs.evolve(self, text=_read(self.path)) if self.path else self
 
     def load(self) -> Settings:
-        """Read the settings; raises `ConfigError`."""
+        """The settings; raises `ConfigError`."""
         if self.path is None:
-            document, directory = _embedded(self.environ, self._directory), self._directory
+            document, directory = _embedded(self.environ, self.directory), self.directory
         else:
-            document, directory = _parse(self.path), self.path.resolve().parent
+            document, directory = _parse(self.path, self.text), self.path.resolve().parent
         return _Loader(document, directory, self.environ).settings(self.path)
 
 
@@ -91,12 +100,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     return Source(path, environ).load()
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return path.read_text("utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: {os.strerror(error.errno or 0).lower()}"]) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: {error}"]) from None
+
+
+def _parse(path: Path, text: str | None) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_read(path) if text is None else text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: {error}"]) from None
 
 
@@ -160,15 +176,19 @@ class _Loader:
         plugins: PluginSettings = self._section("plugins")
         available = find_plugins(plugins.path, self._debug)
         stores = self._stores(available)
+        check_nginx(server, stores, self._mistakes)
         default = collections.store or next(iter(stores), "main")
         self._check_collections(collections, default)
         self._check_store("thumbnails.store", thumbnails.store)
-        self._check_numbers(server, limits, thumbnails)
+        self._check_numbers(server, limits, thumbnails, collections)
         if not server.listen:
             self._mistakes.add("server.listen", "is empty")
         self._check_listen("server.listen", server.listen)
         self._check_listen("server.admin_listen", server.admin_listen)
-        key, key_source = self._key(server)
+        keys = KeyReader(self._document, self._environ, self._mistakes)
+        collections = keys.of_collections(collections)
+        key, key_source = keys.of_server(server, collections)
+        self._check_shared(collections, default, key)
         server = attrs.evolve(server, key=key, public_url=self._public_url(server))
         if file and self._secrets:
             self._check_file(file)
@@ -227,12 +247,9 @@ class _Loader:
                 known = ", ".join(sorted(available))
                 self._mistakes.add(f"{key}.plugin", f'no plugin is called "{table["plugin"]}"; there are {known}')
                 continue
-            redirect = table.get("redirect", False)
-            if not isinstance(redirect, bool):
-                self._mistakes.add(f"{key}.redirect", "expected true or false")
-            rest = {option: value for option, value in table.items() if option not in ("plugin", "redirect")}
+            rest = {option: value for option, value in table.items() if option not in REDIRECT_KEYS | {"plugin"}}
             options = self._structure(rest, plugin.options, key)
-            stores[name] = StoreSettings(plugin, options, redirect)
+            stores[name] = StoreSettings(plugin, options, *read_redirects(key, table, self._mistakes))
         return stores
 
     def _check_store(self, key: str, name: str | None) -> None:
@@ -248,19 +265,37 @@ class _Loader:
             self._mistakes.add("collections.map", "is missing")
         if settings.mode in ("single", "auto") and settings.map:
             self._mistakes.add("collections.map", 'is used only with mode = "map"')
-        homes: dict[str, str] = {}
         for name, collection in settings.map.items():
             key = f"collections.map.{name}"
+            # The file that has them is a secret.
+            self._secrets += [f"{key}.key"] if collection.key is not None else []
             self._check_store(f"{key}.store", collection.store)
             try:
                 check_directory(collection.directory)
             except BadName as error:
                 self._mistakes.add(f"{key}.directory", str(error))
-            home = collection.store or default
-            if homes.setdefault(collection.directory, home) != home:
-                self._mistakes.add(f"{key}.directory", "another collection has this directory on another store")
 
-    def _check_numbers(self, server: ServerSettings, limits: LimitSettings, thumbnails: ThumbnailSettings) -> None:
+    def _check_shared(self, settings: CollectionsSettings, default: str, server_key: str | None) -> None:
+        """Collections in one directory are one place: it has one store, one key and one quota."""
+        first: dict[str, CollectionSettings] = {}
+        for name, collection in settings.map.items():
+            other = first.setdefault(collection.directory, collection)
+            for what, differ in (
+                ("on another store", (other.store or default) != (collection.store or default)),
+                ("with another key", (other.key or server_key) != (collection.key or server_key)),
+                ("with another quota", other.quota != collection.quota),
+            ):
+                if differ:
+                    reason = f"another collection has this directory {what}"
+                    self._mistakes.add(f"collections.map.{name}.directory", reason)
+
+    def _check_numbers(
+        self,
+        server: ServerSettings,
+        limits: LimitSettings,
+        thumbnails: ThumbnailSettings,
+        collections: CollectionsSettings,
+    ) -> None:
         for key, value, least in [
             ("server.token_window", server.token_window, 0),
             ("limits.connections_per_address", limits.connections_per_address, 0),
@@ -269,6 +304,8 @@ class _Loader:
             ("limits.min_rate", limits.min_rate, 1),
             ("limits.pending_uploads", limits.pending_uploads, 1),
             ("server.shutdown_grace", server.shutdown_grace, 0),
+            ("collections.recount", collections.recount, 1),
+            ("server.workers", server.workers, 1),
             ("thumbnails.workers", thumbnails.workers, 1),
             ("thumbnails.max_scale", thumbnails.max_scale, 1),
             ("thumbnails.max_pixels", thumbnails.max_pixels, 1),
@@ -279,6 +316,10 @@ class _Loader:
         ]:
             if value < least:
                 self._mistakes.add(key, f"must be at least {least}, got {value}")
+        if server.workers > (processors := len(os.sched_getaffinity(0))):
+            self._mistakes.warn(
+                f"server.workers is {server.workers}, more than this machine's processors, {processors}"
+            )
         if limits.pending_size is not None and limits.pending_size < server.max_upload:
             self._mistakes.add("limits.pending_size", "is less than server.max_upload")
         for index, scale in enumerate(thumbnails.warm):
@@ -320,40 +361,3 @@ class _Loader:
         elif "/" in host or not is_server_address(url):
             self._mistakes.add("SERVER_NAME", f'with SERVER_PORT expected a host and port, got "{host}" and "{port}"')
         return url
-
-    def _key(self, server: ServerSettings) -> tuple[str | None, str]:
-        """The key, and where it is."""
-        if server.key is not None and server.key_file is not None:
-            self._mistakes.add("server.key", "and server.key_file exclude each other")
-        if server.key_file is not None:
-            key, source = self._key_in(server.key_file), f"in {server.key_file}"
-        elif server.key is not None:
-            key, source = server.key, "in the configuration"
-        else:
-            key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
-        if key:
-            self._check_text(key, source)
-            return key, source
-        table = self._document.get("server", {})
-        if key is None and (not isinstance(table, dict) or table.keys() & {"key", "key_file"}):
-            # What is wrong with it was reported already.
-            return None, source
-        if server.insecure_no_key:
-            return None, "not set: anybody may write and delete"
-        self._mistakes.add("server.key", "is missing or empty: set key, key_file or $ATTACHMENT_KEY")
-        return None, source
-
-    def _check_text(self, key: str, source: str) -> None:
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            self._mistakes.add("server.key", f"the one {source} is not valid UTF-8")
-
-    def _key_in(self, path: Path) -> str | None:
-        try:
-            return path.read_text("utf-8").strip()
-        except OSError as error:
-            self._mistakes.add("server.key_file", f"{path}: {os.strerror(error.errno or 0).lower()}")
-        except UnicodeDecodeError:
-            self._mistakes.add("server.key_file", f"{path}: not a text")
-        return None

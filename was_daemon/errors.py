@@ -67,3 +67,7 @@ class StoreTimeout(AssetError):
 
 class NoSpace(AssetError):
     """The store, or the spool, is full."""
+
+
+class QuotaExceeded(NoSpace):
+    """The collection has as much as it may have."""

@@ -6,34 +6,36 @@ graph they began with, and a part is closed when no graph that lives has it.
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from was_daemon.assets import Assets
+from was_daemon.built_stores import BuiltStore, build_stores
 from was_daemon.checksums import Checksums, Recorder
 from was_daemon.collections import Collections, Place
-from was_daemon.config import ConfigError
 from was_daemon.errors import AssetError
+from was_daemon.exclusion import Exclusion
 from was_daemon.health import Health
-from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRedirects, IRooted
+from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRooted
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics, show
 from was_daemon.overview import Look, look_at
+from was_daemon.quotas import Home, Quotas
 from was_daemon.recent import RecentTrouble
-from was_daemon.settings import Settings, StoreSettings
+from was_daemon.redirects import Redirects, Way
+from was_daemon.settings import Settings
+from was_daemon.share import Share
 from was_daemon.spool import Spool
-from was_daemon.stores.observed import observed
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.eviction import Evictor
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.web.access import Access
 from was_daemon.web.admission import UploadLimits
 from was_daemon.web.app import AssetResource, AssetServer
+from was_daemon.web.keyring import Keyring
 from was_daemon.web.limits import ConnectionLimits
 
 _log = Logger()
@@ -52,21 +54,24 @@ class Lasting:
     metrics: Metrics
     health: Health
     recent: RecentTrouble
+    quotas: Quotas
+    share: Share
+    exclusion: Exclusion | None
+    look: Callable[[Look], Look]
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
     @classmethod
-    def new(cls) -> "Lasting":
-        """For a process that begins."""
+    def new(
+        cls,
+        share: Share | None = None,
+        exclusion: Exclusion | None = None,
+        look: Callable[[Look], Look] = lambda own: own,
+    ) -> "Lasting":
+        """For a process that begins; of several it has its `share`, and `look` makes the overview of all."""
         metrics = Metrics()
-        return cls(metrics, Health(metrics), RecentTrouble(metrics))
-
-
-@attrs.frozen
-class BuiltStore:
-    """A store, and everything that made it what it is."""
-
-    store: IAssetStore
-    origin: tuple[object, ...]
+        quotas = Quotas(metrics)
+        health = Health(metrics, quotas)
+        return cls(metrics, health, RecentTrouble(metrics), quotas, share or Share(), exclusion, look)
 
 
 @attrs.frozen(eq=False)
@@ -105,12 +110,22 @@ class Graph:
         known = before.stores if before else {}
         for name, built in self.stores.items():
             if built is not known.get(name):
-                _begin(f"Store {name}", partial(_look_at, built.store))
+                _begin(f"Store {name}", partial(_look_at, built.store, self.lasting.share))
             elif IRooted.providedBy(built.store):
-                _begin(f"Store {name}", partial(_accept, built.store))
+                _begin(f"Store {name}", partial(_accept, built.store, self.lasting.share))
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
+        self.lasting.quotas.follow(self._homes(), self.settings.collections.recount)
+
+    def _homes(self) -> dict[str, Home]:
+        """The collections with a quota."""
+        default = self.settings.default_store
+        return {
+            name: Home(self.stores[each.store or default].store, each.directory, each.quota)
+            for name, each in self.settings.collections.map.items()
+            if each.quota is not None
+        }
 
     def _show(self) -> None:
         """Have the metrics and the health be those of this graph."""
@@ -126,9 +141,13 @@ class Graph:
         self.lasting.health.follow(stores, pool, self.spool, self.settings.limits.min_free)
 
 
-async def _look_at(store: IAssetStore) -> int:
+async def _look_at(store: IAssetStore, share: Share) -> int:
     """Check a store, and remove what a killed process left in it; returns how many files."""
     await store.check()
+    if IRooted.providedBy(store):
+        await IRooted(store).accept()
+    if not share.is_first:  # what is to be said of the store is said once
+        return 0
     if INeighbours.providedBy(store):
         others = await INeighbours(store).neighbours()
         if others:
@@ -136,12 +155,12 @@ async def _look_at(store: IAssetStore) -> int:
     return await ILocalFiles(store).clean() if ILocalFiles.providedBy(store) else 0
 
 
-async def _accept(store: IAssetStore) -> int:
+async def _accept(store: IAssetStore, share: Share) -> int:
     """Take a store's directory as it is now: whoever has put another in its place has the daemon reloaded."""
     if not await IRooted(store).accept():
         return 0
     _log.warn("{store}: the directory is another than before, and in use from now on", store=store)
-    return await _look_at(store)
+    return await _look_at(store, share)
 
 
 def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
@@ -158,18 +177,21 @@ def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
 
 
 def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> Graph:
-    """The graph that `settings` describe, not started yet, with the parts of `before` that fit.
+    """The graph that `settings` describe, in this process's share, not started yet, with parts of `before` that fit.
 
     Raises `ConfigError` when a store cannot do what is asked of it.
     """
-    locks, metrics = lasting.locks, lasting.metrics
-    built = _build_stores(settings, before.stores if before else {}, metrics)
+    locks, metrics, share = lasting.locks, lasting.metrics, lasting.share
+    settings = share.settings(settings)
+    built = build_stores(settings, before.stores if before else {}, metrics)
     stores = {name: each.store for name, each in built.items()}
     collections = _collections(settings, stores)
-    spool, pool = _spool(settings, metrics, before), _pool(settings, metrics, before)
+    spool, pool = _spool(settings, lasting, before), _pool(settings, metrics, before)
     evictor = _evictor(settings, collections, before)
     limits = settings.thumbnails
-    thumbnails = Thumbnails(collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor)
+    thumbnails = Thumbnails(
+        collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor, lasting.exclusion
+    )
     checksums = _checksums(settings, before)
     assets = Assets(
         collections,
@@ -181,56 +203,22 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
         limits.warm,
         metrics=metrics,
         recorder=Recorder(checksums),
+        quotas=lasting.quotas,
+        redirects=_redirects(settings, collections, stores),
     )
-    resource = _server(settings, assets, collections, look_at(lasting.health, lasting.recent, pool)).resource()
+    look = lasting.look(look_at(lasting.health, lasting.recent, pool))
+    resource = _server(settings, assets, collections, share, look).resource()
     return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, thumbnails, assets, resource)
 
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
     """The stores, not connected yet; raises `ConfigError` when one cannot do what is asked of it."""
-    return {name: built.store for name, built in _build_stores(settings, {}, Metrics()).items()}
+    return {name: built.store for name, built in build_stores(settings, {}, Metrics()).items()}
 
 
-def _build_stores(settings: Settings, before: Mapping[str, BuiltStore], metrics: Metrics) -> dict[str, BuiltStore]:
-    built = {
-        name: _build_store(store, before.get(name), partial(observed, metrics=metrics, name=name))
-        for name, store in settings.stores.items()
-    }
-    mistakes = [
-        f'stores.{name}.redirect: the plugin "{settings.stores[name].plugin.name}" has no addresses to send clients to'
-        for name, each in built.items()
-        if settings.stores[name].redirect and not IRedirects.providedBy(each.store)
-    ]
-    if mistakes:
-        raise ConfigError(mistakes)
-    return built
-
-
-def _build_store(
-    settings: StoreSettings, before: BuiltStore | None, watched: Callable[[IAssetStore], IAssetStore]
-) -> BuiltStore:
-    origin = (settings.plugin, settings.options, *_files_named_by(settings.options))
-    if before and before.origin == origin:
-        return before
-    return BuiltStore(watched(settings.plugin.create(settings.options)), origin)
-
-
-def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
-    """The files that a store's options called `..._file` name, with what changes when, say, a password is replaced.
-
-    No others are looked at: a store's directory may be on a mount that hangs.
-    """
-    found = []
-    for name, path in attrs.asdict(options, recurse=False).items():
-        if name.endswith("_file") and isinstance(path, Path) and path.is_file():
-            status = path.stat()
-            found.append((path, status.st_mtime_ns, status.st_ino))
-    return found
-
-
-def _spool(settings: Settings, metrics: Metrics, before: Graph | None) -> Spool:
+def _spool(settings: Settings, lasting: Lasting, before: Graph | None) -> Spool:
     if not before or before.settings.spool.path != settings.spool.path:
-        return Spool(settings.spool.path, settings.spool.max_size, metrics)
+        return Spool(settings.spool.path, settings.spool.max_size, lasting.metrics, lasting.share)
     # Two spools in one directory would remove each other's copies.
     before.spool.max_size = settings.spool.max_size
     return before.spool
@@ -265,29 +253,44 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
     def place(directory: str, store: str | None) -> Place:
         name = store or settings.default_store
         thumbnails = stores[settings.thumbnails.store or name]
-        return Place(directory, stores[name], thumbnails, settings.stores[name].redirect, name)
+        return Place(directory, stores[name], thumbnails, name)
 
     mode = settings.collections.mode
     named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}
     return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
 
 
-def _server(settings: Settings, assets: Assets, collections: Collections, look: Look) -> AssetServer:
+def _redirects(settings: Settings, collections: Collections, stores: Mapping[str, IAssetStore]) -> Redirects:
+    ways = {
+        stores[name]: Way(name, each.redirect, each.redirect if each.redirect_thumbnails else None)
+        for name, each in settings.stores.items()
+        if each.redirect
+    }
+    return Redirects(collections, ways, settings.server.nginx_location)
+
+
+def _keyring(settings: Settings) -> Keyring:
+    own = {name: each.key for name, each in settings.collections.map.items() if each.key}
+    server = settings.server
+    return Keyring(server.key, own, is_open=server.key is None and server.insecure_no_key)
+
+
+def _server(settings: Settings, assets: Assets, collections: Collections, share: Share, look: Look) -> AssetServer:
     server = settings.server
     access = Access(
         collections=collections,
-        key=server.key,
+        keyring=_keyring(settings),
         token_window=server.token_window,
         require_token_for_get=server.require_token_for_get,
         public_url=server.public_url,
         trusted_proxies=server.trusted_proxies,
     )
     limits = settings.limits
-    pending_size = limits.pending_size or _LARGEST_PENDING * server.max_upload
+    pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // share.of
     return AssetServer(
         assets,
         access,
-        UploadLimits(server.max_upload, limits.pending_uploads, pending_size, limits.min_free),
+        UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
         max_scale=settings.thumbnails.max_scale,
         static_access=server.static_access,
         look=look,

@@ -5,7 +5,7 @@ no store is asked twice at a time, and nobody waits for one that does not answer
 """
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind
 from was_daemon.metrics import Metrics
+from was_daemon.quotas import Quotas
 from was_daemon.spool import Spool
 from was_daemon.stores.disk import free_bytes
 from was_daemon.thumbnails.pool import WorkerPool
+from was_daemon.usage import Usage
 from was_daemon.waiting import Waiters
 
 _FRESH_SECONDS = 10.0
@@ -44,11 +46,17 @@ class Finding:
 
 @attrs.frozen
 class Report:
-    """What was found: of the stores by name, the spool, and the workers, of which None is wrong if all is well."""
+    """What was found: of the stores by name, the spool, and the workers, of which None is wrong if all is well.
+
+    `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
+    `processes` are the problems of the daemon's other processes.
+    """
 
     stores: Mapping[str, Finding]
     spool: Finding
     workers: str | None
+    collections: Mapping[str, Usage] = attrs.field(factory=dict)
+    processes: Sequence[str] = ()
 
     @property
     def places(self) -> dict[str, Finding]:
@@ -61,16 +69,17 @@ class Report:
         found = [f"{place}: {finding.problem}" for place, finding in self.places.items() if finding.problem]
         if self.workers:
             found.append(f"workers: {self.workers}")
-        return found
+        return [*found, *self.processes]
 
 
 class Health:
     """Looks at what `follow` was told last."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
         from twisted.internet import reactor
 
         self._metrics = metrics
+        self._quotas = quotas
         self._clock = IReactorTime(reactor)
         self._stores: dict[str, _Place] = {}
         self._spool = _Place(None, _nothing, self._clock)
@@ -99,6 +108,7 @@ class Health:
             {name: self._judged(await look) for name, look in looks.items()},
             self._judged(await spool),
             self._pool.trouble() if self._pool else None,
+            self._quotas.named,
         )
         self._show(report)
         return report

@@ -126,6 +126,8 @@ class ILocalFiles(Interface):
     nobody else.
     """
 
+    root: Path = Attribute("The directory that all of them are below.")
+
     def path(key: AssetKey) -> Path:
         """The file of `key`, whether or not it exists."""
 
@@ -179,11 +181,23 @@ class INeighbours(Interface):
         """
 
 
+class ISizes(Interface):
+    """A store that tells how much a collection takes up without being asked for each asset."""
+
+    def sizes(collection: str) -> AsyncGenerator[int, None]:
+        """The sizes of a collection's originals in bytes, in any order, some added up; none for a new collection.
+
+        Assets written or deleted meanwhile may be counted or not.
+        """
+
+
 class IRedirects(Interface):
-    """A store whose originals have addresses that clients may be sent to. Used where `redirect = true` asks for it."""
+    """A store whose assets have addresses that clients may be sent to, where `redirect = "presigned"` asks for it."""
 
     def url(key: AssetKey, media_type: str, download_name: str | None) -> Awaitable[str]:
-        """An absolute URL from which anybody who is told it gets the original, at least for the next minute.
+        """An absolute URL from which anybody who is told it gets the asset, at least for the next minute.
+
+        It may be a thumbnail where `redirect_thumbnails = true` asks for that.
 
         Where the store can decide, its answer says `media_type`, and names the file `download_name`. `AssetNotFound`.
         """

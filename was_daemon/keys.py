@@ -18,6 +18,8 @@ MAX_NAME_BYTES = 255
 _DISPLAYABLE = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".avif"})
 """Extensions whose files a browser shows in an <img>; the thumbnails of all others are PNG."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 _SHORTENED = re.compile(r"~[0-9a-f]{16}\Z")
 """The end of a shortened root; one that looks like it by itself is shortened too, so that nobody can forge it."""
 
@@ -40,7 +42,7 @@ def check_name(name: str) -> str:
         raise BadName("the name starts with a dot")
     if "/" in name or "\\" in name:
         raise BadName("the name contains a path separator")
-    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name):
+    if _CONTROL.search(name):
         raise BadName("the name contains control characters")
     try:
         size = len(name.encode())
@@ -78,14 +80,17 @@ class AssetKey:
     @property
     def thumbnail_extension(self) -> str:
         """The extension of this original's thumbnails (contract, section 4)."""
-        extension = splitext(self.name)[1]
-        return extension if extension.lower() in _DISPLAYABLE else ".png"
+        return _thumbnail_extension(splitext(self.name)[1])
 
     def thumbnail(self, scale: int) -> "AssetKey":
         """The key of this original's thumbnail that fits a box of `scale` x `scale` pixels."""
-        root = splitext(self.name)[0]
-        ending = f"_{scale}{self.thumbnail_extension}"
+        root, extension = splitext(self.name)
+        ending = f"_{scale}{_thumbnail_extension(extension)}"
         return AssetKey(self.collection, Kind.THUMBNAIL, _shorten(root, MAX_NAME_BYTES - len(ending.encode())) + ending)
+
+
+def _thumbnail_extension(extension: str) -> str:
+    return extension if extension.lower() in _DISPLAYABLE else ".png"
 
 
 class Layout(enum.Enum):

@@ -1,9 +1,12 @@
 """Where the daemon listens."""
 
+from collections.abc import Callable
+
 from twisted.application import strports
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.web.server import Site
 
@@ -14,9 +17,17 @@ _BACKLOG = 1024
 
 
 class Listening(Service):
-    """Listens on one endpoint from the start of the daemon, or ends it with a line that says why not."""
+    """Listens on one endpoint from the start of the daemon, or ends it with a line that says why not.
 
-    def __init__(self, description: str, site: Site) -> None:
+    `shared` makes of the endpoint one that other processes listen on, too.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        site: Site,
+        shared: Callable[[IStreamServerEndpoint], IStreamServerEndpoint] | None = None,
+    ) -> None:
         from twisted.internet import reactor
 
         self._description = description
@@ -27,6 +38,8 @@ class Listening(Service):
             raise SystemExit(
                 f"systemd has handed over no socket for {description}: is the socket unit started?"
             ) from None
+        if shared:
+            self._port.endpoint = shared(self._port.endpoint)
 
     def privilegedStartService(self) -> None:
         """Listen, while there is still the privilege for a port below 1024."""

@@ -14,18 +14,15 @@ from typing import IO, Any
 
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import (
-    FileLogObserver,
     ILogObserver,
     LogEvent,
     eventAsText,
     formatEventAsClassicLogText,
     formatTime,
 )
+from twisted.python.compat import ioType
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
-
-_LINE = "was_line"
-"""The key under which a finished line comes in an event."""
 
 _DEFAULT_FILE = "twistd.log"
 
@@ -36,17 +33,25 @@ class DaemonLog:
 
     def __init__(self, file: IO[Any], as_json: bool = False) -> None:
         self.as_json = as_json
-        self._observer = FileLogObserver(file, self._formatted)
+        self._file = file
+        self._is_binary = ioType(file) is bytes
         self._second = 0
         self._stamp = ""
 
     def __call__(self, event: LogEvent) -> None:
         """See `ILogObserver`."""
-        self._observer(event)
+        text = _as_json(event) if self.as_json else formatEventAsClassicLogText(event)
+        if text:
+            self.pass_on(text)
 
     def write(self, line: str) -> None:
         """Write a line that needs no formatting any more."""
-        self._observer({_LINE: f"{line}\n"})
+        self.pass_on(f"{line}\n")
+
+    def pass_on(self, lines: str) -> None:
+        """Write what is formatted already, here or by another process, line breaks and all."""
+        self._file.write(lines.encode() if self._is_binary else lines)
+        self._file.flush()
 
     def timestamp(self) -> str:
         """The time as text lines begin with it."""
@@ -54,12 +59,6 @@ class DaemonLog:
         if now != self._second:
             self._second, self._stamp = now, formatTime(now)
         return self._stamp
-
-    def _formatted(self, event: LogEvent) -> str | None:
-        line: str | None = event.get(_LINE)
-        if line is not None:
-            return line
-        return _as_json(event) if self.as_json else formatEventAsClassicLogText(event)
 
 
 def _as_json(event: LogEvent) -> str | None:

@@ -1,7 +1,8 @@
-"""The media types of assets, by their names."""
+"""How assets are announced to whoever gets them: their media types, by their names, and the names of downloads."""
 
 import mimetypes
-from posixpath import splitext
+from posixpath import basename, splitext
+from urllib.parse import quote
 
 _TYPES = mimetypes.MimeTypes(filenames=())
 """The types that Python knows, not those of this machine: the same name has the same type everywhere."""
@@ -36,6 +37,15 @@ _UNKNOWN = "application/octet-stream"
 
 def media_type(name: str) -> str:
     """The media type for an asset's name, by its extension."""
-    extension = splitext(name)[1]
+    return type_of_extension(splitext(name)[1])
+
+
+def type_of_extension(extension: str) -> str:
+    """The same, by the extension alone; it starts with a dot, or is empty."""
     known = _TYPES.types_map[True]
     return known.get(extension) or known.get(extension.lower()) or _UNKNOWN
+
+
+def content_disposition(name: str) -> str:
+    """The header that names a download (RFC 6266, RFC 8187), whatever `name` contains."""
+    return "inline; filename*=utf-8''" + quote(basename(name.replace("\\", "/")), safe="")

@@ -1,7 +1,7 @@
 """What the daemon counts about itself, in Prometheus' terms.
 
-Every label has a fixed, small set of values, the names of configured stores at the most: no names of files, collections
-or clients. Times are in seconds, sizes in bytes.
+Every label has a fixed, small set of values, the names of configured stores and collections at the most: no names of
+files or clients. Times are in seconds, sizes in bytes.
 """
 
 from collections.abc import Callable
@@ -52,6 +52,12 @@ class Metrics:
         )
         self.store_up = self._gauge("was_store_up", "Whether the last check of a store went well", "store")
         self.free_bytes = self._gauge("was_free_bytes", "Bytes free where local files are written", "place")
+        self.collection_used = self._gauge(
+            "was_collection_used_bytes", "Bytes of originals of a collection with a quota", "collection"
+        )
+        self.collection_quota = self._gauge(
+            "was_collection_quota_bytes", "Bytes of originals that a collection may have", "collection"
+        )
         self.healthy = self._gauge("was_healthy", "Whether everything was well when it was last looked at")
         self.log_events = self._counter("was_log_events", "Warnings and errors in the log", "level")
 

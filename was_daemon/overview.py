@@ -1,7 +1,8 @@
 """How the daemon is, in numbers that anybody may see."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import attrs
 
@@ -31,6 +32,21 @@ class Overview:
     def is_well(self) -> bool:
         """Whether everything works at the moment."""
         return not (self.stores_failing or self.is_space_low or self.are_workers_failing)
+
+    def with_others(self, others: Iterable["Overview"]) -> "Overview":
+        """That of a daemon of which this is one process; all look at the same stores."""
+        all_ = [self, *others]
+
+        def sum_of(name: str) -> Any:
+            return sum(getattr(each, name) for each in all_)
+
+        return attrs.evolve(
+            self,
+            stores_failing=max(each.stores_failing for each in all_),
+            is_space_low=any(each.is_space_low for each in all_),
+            are_workers_failing=any(each.are_workers_failing for each in all_),
+            **{name: sum_of(name) for name in ("running", "waiting", "background", "errors", "failed_requests")},
+        )
 
 
 Look = Callable[[], Awaitable[Overview]]

@@ -18,6 +18,9 @@ _TOKEN = re.compile(f"{_HEX}{{32}}(?::|%3a){_DIGIT}{{1,15}}", re.IGNORECASE)
 _FIELD = re.compile(f"([?&;]{''.join(map(_either_way, 'token'))}(?:=|%3d))[^&#\\s]+", re.IGNORECASE)
 """What is given as a token in an address, whether or not it is one."""
 
+_HINT = re.compile("[:%]|token", re.IGNORECASE)
+"""What every text has in which there is a token or such a field; most have not."""
+
 _USERINFO = re.compile(r"(\w://)[^/?#\s'\"]*@")
 _QUERY = re.compile(r"(\w://[^?\s'\"]*\?)[^\s'\"]+")
 _CREDENTIALS = re.compile(r"\b((?:Basic|Bearer) +)[^\s'\"]{6,}", re.IGNORECASE)
@@ -25,7 +28,7 @@ _CREDENTIALS = re.compile(r"\b((?:Basic|Bearer) +)[^\s'\"]{6,}", re.IGNORECASE)
 
 def without_tokens(text: str) -> str:
     """`text` with every token, and every value of a field of that name, replaced by three dots."""
-    return _TOKEN.sub("...", _FIELD.sub(r"\1...", text))
+    return _TOKEN.sub("...", _FIELD.sub(r"\1...", text)) if _HINT.search(text) else text
 
 
 def without_secrets(text: str) -> str:

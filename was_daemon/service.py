@@ -16,6 +16,8 @@ from was_daemon.graph import Graph, Lasting, build
 from was_daemon.logs import open_log
 from was_daemon.running import Running
 from was_daemon.settings import Settings
+from was_daemon.siblings.alone import Alone
+from was_daemon.siblings.first import First
 from was_daemon.thumbnails import sandbox
 
 _log = Logger()
@@ -28,15 +30,18 @@ class Options(usage.Options):
 
     source: Source
     graph: Graph
+    family: Alone
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
         # Whoever asks for a reload before there is anything to reload must not end the daemon.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         path = self["config"]
-        self.source = Source(Path(path) if path else None, os.environ)
         try:
-            self.graph = build(self.source.load(), Lasting.new())
+            self.source = Source(Path(path) if path else None, os.environ).read()
+            settings = self.source.load()
+            self.family = First(settings.server.workers) if settings.server.workers > 1 else Alone()
+            self.graph = build(settings, Lasting.new(self.family.share, self.family.exclusion, self.family.look))
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None
@@ -48,7 +53,7 @@ def makeService(options: Options) -> IService:
     _allow_open_files()
     setDebugging(settings.debug)
     _announce(settings, options.graph)
-    return Running(options.source, options.graph, open_log(options.parent or {}))
+    return Running(options.source, options.graph, open_log(options.parent or {}), options.family)
 
 
 def _allow_open_files() -> None:
@@ -65,7 +70,9 @@ def _announce(settings: Settings, graph: Graph) -> None:
     _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
     for name, built in graph.stores.items():
         _log.info("Store {name}: {store}", name=name, store=built.store)
-    (_log.info if server.key else _log.warn)("The key is {source}", source=settings.key_source)
+    (_log.warn if server.key is None and server.insecure_no_key else _log.info)(
+        "The key is {source}", source=settings.key_source
+    )
     _log.info(
         "In Specify 7 set ASSET_SERVER_URL to {url}/web_asset_store.xml and ASSET_SERVER_KEY to the key; "
         "in Specify 6 the properties attachment.url and attachment.key, and attachment.use_path to false",

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from was_daemon.interfaces import IAssetStorePlugin
+from was_daemon.redirects import Redirect
 from was_daemon.secret_files import SecretFile
 from was_daemon.structure import Size
 
@@ -46,6 +47,8 @@ class ServerSettings:
     max_upload: Size = _MAX_UPLOAD
     trusted_proxies: list[Network] = attrs.field(factory=list)
     shutdown_grace: float = 30.0
+    nginx_location: str = "/was-files"
+    workers: int = 1
 
 
 @attrs.frozen
@@ -67,6 +70,9 @@ class CollectionSettings:
 
     directory: str
     store: str | None = None
+    key: str | None = attrs.field(default=None, repr=False)
+    key_file: SecretFile | None = None
+    quota: Size | None = None
 
 
 @attrs.frozen
@@ -75,6 +81,7 @@ class CollectionsSettings:
 
     mode: str = "single"
     store: str | None = None
+    recount: float = 3600.0
     map: dict[str, CollectionSettings] = attrs.field(factory=dict)
 
 
@@ -90,6 +97,7 @@ class ThumbnailSettings:
     timeout: float = 30.0
     queue: int = 1000
     max_size: Size | None = None
+    nginx_marker: Path | None = None
     warm: list[int] = attrs.field(factory=list)
 
 
@@ -128,7 +136,8 @@ class StoreSettings:
 
     plugin: IAssetStorePlugin
     options: Any
-    redirect: bool
+    redirect: Redirect | None = None
+    redirect_thumbnails: bool = False
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from contextlib import aclosing
 from io import FileIO
 from pathlib import Path
+from shutil import rmtree
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
@@ -16,6 +17,7 @@ from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics
+from was_daemon.share import Share
 from was_daemon.stores.disk import DiskThreads, open_original
 from was_daemon.stores.staging import DIRECTORY, StagingFile, remove_stale, stage
 
@@ -23,13 +25,18 @@ _COPIES = "originals"
 
 
 class Spool:
-    """A private directory; it keeps the copies that were used last, within `max_size` bytes."""
+    """A private directory; it keeps the copies that were used last, within `max_size` bytes.
+
+    Each process has its own copies in it, as its `share` says: nobody knows when others use theirs.
+    """
 
     _log = Logger()
 
-    def __init__(self, root: Path, max_size: int, metrics: Metrics | None = None) -> None:
+    def __init__(self, root: Path, max_size: int, metrics: Metrics | None = None, share: Share | None = None) -> None:
         self._opens = (metrics or Metrics()).spool_opens
         self._root = root
+        self._share = share or Share()
+        self._kept_in = root / (_COPIES if self._share.is_first else f"{_COPIES}-{self._share.number}")
         self.max_size = max_size
         self._threads = DiskThreads(f"spool {root}", place="spool")
         self._locks: KeyLocks[AssetKey] = KeyLocks()
@@ -45,11 +52,19 @@ class Spool:
 
     def _copies(self) -> dict[str, int]:
         """The sizes of the copies, the least recently used first."""
-        directory = self._root / _COPIES
-        if not directory.is_dir():
+        if self._share.is_first:
+            self._remove_those_of_nobody()
+        if not self._kept_in.is_dir():
             return {}
-        entries = [(entry.name, entry.stat()) for entry in os.scandir(directory)]
+        entries = [(entry.name, entry.stat()) for entry in os.scandir(self._kept_in)]
         return {name: status.st_size for name, status in sorted(entries, key=lambda entry: entry[1].st_atime)}
+
+    def _remove_those_of_nobody(self) -> None:
+        """Remove the copies of processes that there are no more, because the settings ask for fewer."""
+        for directory in self._root.glob(f"{_COPIES}-*"):
+            number = directory.name.removeprefix(f"{_COPIES}-")
+            if number.isdecimal() and int(number) > self._share.of:
+                rmtree(directory, ignore_errors=True)
 
     @property
     def size(self) -> int:
@@ -91,7 +106,7 @@ class Spool:
             return None
         self._sizes.move_to_end(name)
         try:
-            return await self._open(self._root / _COPIES / name)
+            return await self._open(self._kept_in / name)
         except AssetNotFound:
             # Whoever cleans up temporary files took it.
             return None
@@ -121,7 +136,7 @@ class Spool:
             copy = await self._open(staged.path)
             try:
                 async with self._publishing:
-                    await self._threads.run(staged.publish, self._root / _COPIES / name)
+                    await self._threads.run(staged.publish, self._kept_in / name)
                     self._sizes[name] = reader.stat.size
             except BaseException:
                 copy.close()
@@ -143,7 +158,7 @@ class Spool:
             async with self._publishing:
                 # It may have been fetched again while this waited.
                 if name not in self._sizes:
-                    await self._threads.run((self._root / _COPIES / name).unlink, missing_ok=True)
+                    await self._threads.run((self._kept_in / name).unlink, missing_ok=True)
         except AssetError as error:
             self._log.error("Could not remove a copy: {error}", error=error)
 

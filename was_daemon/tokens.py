@@ -7,6 +7,10 @@ import re
 _TOKEN = re.compile(r"(?P<mac>[0-9a-fA-F]{32}):(?P<timestamp>[0-9]{1,15})", re.ASCII)
 
 
+MISMATCH = "the token does not match"
+"""What `verify` says of a token for another name, or signed with another key."""
+
+
 def sign(key: str, filename: str, timestamp: int) -> str:
     """The token for `filename` at `timestamp`, integer Unix seconds."""
     mac = hmac.new(key.encode(), f"{timestamp}{filename}".encode(), hashlib.md5)
@@ -24,7 +28,7 @@ def verify(key: str, filename: str, token: str, now: int, window: int) -> str | 
     timestamp = match["timestamp"]
     mac = hmac.new(key.encode(), f"{timestamp}{filename}".encode(), hashlib.md5).hexdigest()
     if not hmac.compare_digest(mac, match["mac"].lower()):
-        return "the token does not match"
+        return MISMATCH
     if window and abs(now - int(timestamp)) > window:
         return "the token's time is too far from the server's"
     return None

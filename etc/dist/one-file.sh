@@ -1,6 +1,7 @@
 #!/bin/sh
 # one-file.sh WHEEL FILE PYTHON...: pack a wheel with everything it needs into one executable FILE, for each of these Pythons.
 #
+# The S3 store is in it, and of botocore what signs requests: not what describes all of Amazon's services.
 # Modules in C are called after the Python they are for, so those for several lie side by side.
 set -eu
 
@@ -19,7 +20,8 @@ for python in "$@"; do
     set -- --quiet --no-compile --no-warn-conflicts --target "$build/one"
     # All have the same versions, those that the first one found.
     [ ! -f "$build/versions" ] || set -- "$@" --constraint "$build/versions"
-    "$build/pip/bin/python" -m pip install "$@" "$wheel"
+    "$build/pip/bin/python" -m pip install "$@" "$wheel[s3]"
+    rm -rf "$build/one/botocore/data"
     [ -f "$build/versions" ] ||
         "$build/pip/bin/python" -m pip freeze --path "$build/one" | grep -v '^was-daemon' >"$build/versions"
     # Compiled here, as workers compile nothing for good; unchecked, as unpacking changes the files' times.

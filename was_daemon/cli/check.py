@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,6 +27,14 @@ _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--key-stdin", is_flag=True, help="Read the key from the standard input.")
 @click.option("--no-key", is_flag=True, help="The server has no key: anybody may write and delete.")
 @click.option("--coll", "collections", multiple=True, metavar="NAME", help="A collection to try; may be repeated.")
+@click.option(
+    "--coll-key",
+    "key_files",
+    multiple=True,
+    type=(str, _existing_file),
+    metavar="NAME FILE",
+    help="The file with the key of a collection that has its own.",
+)
 @click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Seconds.")
 @click.option("--ca-file", type=_existing_file, help="Certificates to trust instead of the system's.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write a JUnit report to this file.")
@@ -36,6 +45,7 @@ def check(
     key_stdin: bool,
     no_key: bool,
     collections: tuple[str, ...],
+    key_files: tuple[tuple[str, Path], ...],
     timeout: float,
     ca_file: Path | None,
     junit: Path | None,
@@ -53,11 +63,14 @@ def check(
     from was_daemon.cli.checks.http import Http
     from was_daemon.cli.checks.server import Server
 
-    key = _key(key_file, key_stdin, no_key)
-    collection, *others = collections or (None,)
-    http = Http(timeout, str(ca_file) if ca_file else None)
-    server = Server(_discovery_url(url), key, collection, http)
-    outcomes = _run(server, [name for name in others if name is not None], quiet=as_json)
+    own = {name: _content(path) for name, path in key_files}
+    names = dict.fromkeys((*collections, *own))
+    general = None if own and own.keys() >= names.keys() else _key(key_file, key_stdin, no_key)
+    keys = {name: own.get(name, general) for name in names}
+    collection = next(iter(keys), None)
+    key = general if collection is None else keys.pop(collection)
+    server = Server(_discovery_url(url), key, collection, Http(timeout, str(ca_file) if ca_file else None))
+    outcomes = _run(server, keys, quiet=as_json)
     _report(server.url, outcomes, junit, as_json)
 
 
@@ -66,14 +79,18 @@ def _key(key_file: Path | None, key_stdin: bool, no_key: bool) -> str | None:
         raise click.UsageError("--key-file, --key-stdin and --no-key exclude each other")
     if no_key:
         return None
-    try:
-        given = key_file.read_text("utf-8") if key_file else sys.stdin.read() if key_stdin else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"the key cannot be read: {error}") from None
-    key = (os.environ.get("ATTACHMENT_KEY", "") if given is None else given).strip()
+    key = _content(key_file) if key_file or key_stdin else os.environ.get("ATTACHMENT_KEY", "").strip()
     if not key:
         raise click.UsageError("there is no key: use --key-file, --key-stdin, $ATTACHMENT_KEY or --no-key")
     return key
+
+
+def _content(key_file: Path | None) -> str:
+    """The key in a file, or else in the standard input."""
+    try:
+        return (key_file.read_text("utf-8") if key_file else sys.stdin.read()).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"the key cannot be read: {error}") from None
 
 
 def _discovery_url(url: str) -> str:
@@ -87,7 +104,7 @@ def _discovery_url(url: str) -> str:
     return url if parts.path.endswith(".xml") else f"{url.rstrip('/')}/{_DOCUMENT}"
 
 
-def _run(server: "Server", collections: list[str], quiet: bool) -> "list[Outcome]":
+def _run(server: "Server", collections: Mapping[str, str | None], quiet: bool) -> "list[Outcome]":
     from rich.console import Console
 
     from was_daemon.cli.checks.report import Lines

@@ -12,7 +12,7 @@ from was_daemon.cli.options import config_option, epilog, json_option
 
 if TYPE_CHECKING:
     from was_daemon.interfaces import IAssetStorePlugin
-    from was_daemon.settings import Settings
+    from was_daemon.settings import CollectionSettings, Settings, StoreSettings
 
 _KEY = Path("attachments/.key")
 """The key that `twistd was` makes when it is started without a configuration."""
@@ -61,27 +61,31 @@ def _summary(settings: "Settings") -> dict[str, Any]:
     server, collections = settings.server, settings.collections
     return {
         "listen": server.listen,
+        "processes": server.workers,
         "public_url": server.public_url,
         "key": settings.key_source,
         "reading": "with a token" if server.require_token_for_get else "without a token",
         "stores": {
-            name: {"plugin": store.plugin.name, **_shown_options(store.options)}
+            name: {"plugin": store.plugin.name, **_shown_options(store.options), **_shown_redirects(store)}
             for name, store in settings.stores.items()
         },
         "collections": {
             "mode": collections.mode,
             "store": settings.default_store,
-            "map": {
-                name: {"directory": entry.directory, "store": entry.store or settings.default_store}
-                for name, entry in collections.map.items()
-            },
+            "map": {name: _collection(entry, settings.default_store) for name, entry in collections.map.items()},
         },
         "thumbnails": {
             "store": settings.thumbnails.store or "the original's own",
-            "workers": settings.thumbnails.workers,
+            "workers": max(settings.thumbnails.workers, server.workers),
         },
         "spool": str(settings.spool.path),
     }
+
+
+def _collection(settings: "CollectionSettings", default_store: str) -> dict[str, Any]:
+    shown = {"directory": settings.directory, "store": settings.store or default_store}
+    key = {"key": f"in {settings.key_file}" if settings.key_file else "its own"} if settings.key else {}
+    return shown | key | ({"quota": settings.quota} if settings.quota is not None else {})
 
 
 def _shown_options(options: Any) -> dict[str, Any]:
@@ -92,6 +96,11 @@ def _shown_options(options: Any) -> dict[str, Any]:
     values = {field.name: getattr(options, field.name) for field in fields}
     changed = {field.name for field in fields if values[field.name] != field.default}
     return {name: _plain(value) for name, value in values.items() if name in changed}
+
+
+def _shown_redirects(store: "StoreSettings") -> dict[str, Any]:
+    thumbnails = {"redirect_thumbnails": True} if store.redirect_thumbnails else {}
+    return {"redirect": store.redirect.value, **thumbnails} if store.redirect else {}
 
 
 def _plain(value: Any) -> Any:
@@ -130,8 +139,11 @@ def _type_name(kind: Any) -> str:
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    from was_daemon.usage import readable
+
     yield "The configuration is right. This would run:"
     yield f"  listen       {', '.join(summary['listen'])}"
+    yield f"  processes    {summary['processes']}"
     yield f"  public_url   {summary['public_url'] or 'scheme and host of each request'}"
     yield f"  key          {summary['key']}"
     yield f"  reading      {summary['reading']}"
@@ -140,7 +152,9 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     collections = summary["collections"]
     yield f"  collections  {collections['mode']}, in {collections['store']}"
     for name, place in collections["map"].items():
-        yield f"    {name}: {place['directory']} in {place['store']}"
+        key = f", key {place['key']}" if "key" in place else ""
+        quota = f", quota {readable(place['quota'])}" if "quota" in place else ""
+        yield f"    {name}: {place['directory']} in {place['store']}{key}{quota}"
     yield f"  thumbnails   in {summary['thumbnails']['store']}, {summary['thumbnails']['workers']} workers"
     yield f"  spool        {summary['spool']}"
     for warning in summary["warnings"]:

@@ -56,12 +56,10 @@ async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[
     from twisted.internet.interfaces import IReactorTime
 
     from was_daemon.errors import AssetError
-    from was_daemon.health import look_at_store
 
     found: dict[str, Any] = {"where": str(store), "ok": True}
     try:
-        await require_directory(store)
-        look = defer.Deferred.fromCoroutine(look_at_store(store))
+        look = defer.Deferred.fromCoroutine(_look_without_making(store))
         free = await look.addTimeout(timeout, IReactorTime(reactor))
         if free is not None:
             found["free_bytes"] = free
@@ -73,6 +71,13 @@ async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[
     except defer.TimeoutError:
         found.update(ok=False, problem=f"no answer in {timeout:g} s")
     return found
+
+
+async def _look_without_making(store: "IAssetStore") -> int | None:
+    from was_daemon.health import look_at_store
+
+    await require_directory(store)
+    return await look_at_store(store)
 
 
 async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:
@@ -104,12 +109,22 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     for each in summary["addresses"]:
         version = f"was_daemon {each['version']}" if each.get("version") else "answers"
         yield _line(each["ok"], each["url"], version if each["ok"] else each["problem"])
+        yield from _quotas(each.get("health", {}).get("collections", {}))
     for name, store in summary["stores"].items():
         free = f", {decimal(store['free_bytes'])} free" if "free_bytes" in store else ""
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
     for name, numbers in summary.get("collections", {}).items():
         counted = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
         yield f"        {name + ': ' if name else ''}{counted}"
+
+
+def _quotas(collections: dict[str, Any]) -> Iterator[str]:
+    """What the daemon tells of collections with a quota."""
+    from was_daemon.usage import readable
+
+    for name, each in collections.items():
+        used = "not counted yet" if each["used_bytes"] is None else readable(each["used_bytes"])
+        yield f"        {name}: {used} of {readable(each['quota_bytes'])}"
 
 
 def _line(ok: bool, what: str, words: str) -> str:

@@ -76,5 +76,6 @@ trusted_proxies = ["127.0.0.1"]
         if self.mode == "map":
             names = self.directories or ["collection"]
             lines.append("# Left: what the collection is called in Specify. Right: its directory.")
+            lines.append('# Besides, it may have a key and a quota of its own: key_file = "FILE", quota = "500 GiB".')
             lines += [f"map.{toml.name(name)} = {{ directory = {toml.text(name)} }}" for name in names]
         return "\n".join(lines) + "\n"

@@ -9,9 +9,11 @@ machine, symbolic links, kernels and sandboxes that do not know these calls.
 import ctypes
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from was_daemon.errors import AssetError, AssetNotFound
@@ -19,6 +21,9 @@ from was_daemon.stores.disk import DiskThreads
 
 _SECONDS = 1.0
 """How long a directory is held, and taken for the one that its path leads to."""
+
+_FRESH_SECONDS = 0.5
+"""After this, one that is in use is looked for anew, so that its requests need not queue for threads every second."""
 
 _MOST_DIRECTORIES = 256
 _OPENAT2 = 437
@@ -42,6 +47,15 @@ _FOR_READING = _How(os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 
 _FOR_STATUS = _How(os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW, 0, _RESOLVE)
 
 
+@attrs.frozen
+class _Directory:
+    """A directory that is held until `expiry`; from `due` on (monotonic seconds) it is to be looked for anew."""
+
+    fd: int
+    expiry: IDelayedCall
+    due: float
+
+
 class CachedFiles:
     """The files below some directories, as far as they are in memory.
 
@@ -50,8 +64,7 @@ class CachedFiles:
 
     def __init__(self, verify: Callable[[Path], None]) -> None:
         self._verify = verify
-        self._directories: dict[str, int] = {}
-        self._expiries: dict[str, IDelayedCall] = {}
+        self._directories: dict[str, _Directory] = {}
         self._learning: set[str] = set()
         self._closed = False
 
@@ -74,10 +87,11 @@ class CachedFiles:
 
     def _open(self, threads: Callable[[], DiskThreads], directory: str, path: str, how: _How) -> int | None:
         known = self._directories.get(directory)
-        if known is None:
+        if known is None or time.monotonic() >= known.due:
             self._learn(threads, directory)
+        if known is None:
             return None
-        fd: int = _libc.syscall(_OPENAT2, known, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        fd: int = _libc.syscall(_OPENAT2, known.fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
         if fd >= 0:
             return fd
         if ctypes.get_errno() in _ABSENT:
@@ -86,7 +100,8 @@ class CachedFiles:
 
     def _learn(self, threads: Callable[[], DiskThreads], directory: str) -> None:
         """Have a thread look where `directory` is now; meanwhile others do what is to be done there."""
-        if directory in self._learning or len(self._directories) >= _MOST_DIRECTORIES:
+        is_new = directory not in self._directories
+        if directory in self._learning or (is_new and len(self._directories) >= _MOST_DIRECTORIES):
             return
         self._learning.add(directory)
         looking = threads().run(self._look, directory)
@@ -107,20 +122,22 @@ class CachedFiles:
     def _remember(self, directory: str, fd: int | None) -> None:
         from twisted.internet import reactor
 
+        if directory in self._directories:
+            self._forget(directory)
         if fd is None:
             return
         if self._closed:
             os.close(fd)
             return
-        self._directories[directory] = fd
         # Not longer: a disk of which a directory is open cannot be unmounted.
-        self._expiries[directory] = IReactorTime(reactor).callLater(_SECONDS, self._forget, directory)
+        expiry = IReactorTime(reactor).callLater(_SECONDS, self._forget, directory)
+        self._directories[directory] = _Directory(fd, expiry, time.monotonic() + _FRESH_SECONDS)
 
     def _forget(self, directory: str) -> None:
-        os.close(self._directories.pop(directory))
-        expiry = self._expiries.pop(directory)
-        if expiry.active():
-            expiry.cancel()
+        known = self._directories.pop(directory)
+        os.close(known.fd)
+        if known.expiry.active():
+            known.expiry.cancel()
 
     def close(self) -> None:
         """Let go of the directories."""

@@ -6,15 +6,14 @@ others. Each has a random name; none is touched before its time has come, as ano
 
 import re
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import aclosing
 from posixpath import basename, dirname
-from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from was_daemon.errors import AssetError
+from was_daemon.stores.background import Background
 from was_daemon.stores.http import HTTPRemote, http_time
 from was_daemon.stores.http_body import Upload
 from was_daemon.stores.multistatus import parsed
@@ -41,8 +40,8 @@ class DavStaging:
         """`url` gives the address of a path."""
         self._remote = remote
         self._url = url
-        self._removing: set[Deferred[None]] = set()
-        self._sweeping: set[Deferred[None]] = set()
+        self._removing = Background()
+        self._sweeping = Background()
         self._swept: set[str] = set()
         self._left: set[str] = set()
 
@@ -57,7 +56,7 @@ class DavStaging:
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there; one that cannot be deleted now will be later."""
-        self._start(self._remove(path), self._removing)
+        self._removing.start(self._remove(path))
 
     def tidy(self, path: str) -> None:
         """`path` was written, so the server works: now those go that could not be deleted before, or are very old."""
@@ -66,17 +65,7 @@ class DavStaging:
         directory = dirname(path)
         if directory not in self._swept:
             self._swept.add(directory)
-            self._start(self._sweep(directory), self._sweeping)
-
-    def _start(self, step: Coroutine[Deferred[Any], Any, None], running: set[Deferred[None]]) -> None:
-        task = Deferred.fromCoroutine(step)
-        running.add(task)
-
-        def ended(result: object) -> object:
-            running.discard(task)
-            return result
-
-        task.addBoth(ended).addErrback(lambda failure: failure.trap(CancelledError))
+            self._sweeping.start(self._sweep(directory))
 
     async def _remove(self, path: str) -> None:
         try:
@@ -116,7 +105,5 @@ class DavStaging:
 
     async def close(self) -> None:
         """Wait until what was to be removed is, as far as it can be."""
-        for sweeping in list(self._sweeping):
-            sweeping.cancel()
-        while self._removing:
-            await self._removing.pop()
+        self._sweeping.cancel()
+        await self._removing.finish()

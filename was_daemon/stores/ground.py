@@ -25,11 +25,12 @@ _log = Logger()
 class Ground:
     """The directory `root`, as it was seen first, and those below it that lie on other disks.
 
-    `has_mark` tells whether something that this process has left in `root` is there. With it, a directory is the right
-    one under other numbers, too: network mounts that come back may have another device, FUSE has other inodes.
+    `has_mark` tells whether something that the daemon has left in `root` is there; it is told whether the inode is the
+    same. With it, a directory is the right one under other numbers, too: network mounts that come back may have another
+    device, FUSE has other inodes.
     """
 
-    def __init__(self, root: Path, has_mark: Callable[[], bool]) -> None:
+    def __init__(self, root: Path, has_mark: Callable[[bool], bool]) -> None:
         self._root = root
         self._has_mark = has_mark
         self._known: _Identity | None = None
@@ -61,12 +62,15 @@ class Ground:
 
     def _verified_root(self) -> _Identity | None:
         found = _identity(self._root)
-        if self._known is None or (found and found != self._known and self._has_mark()):
+        if self._known is None or self._is_ours(found, self._known):
             self._known = found
         if found != self._known:
             raise self._loss(self._root, "the store's directory", found)
         self._lost.discard(self._root)
         return found
+
+    def _is_ours(self, found: _Identity | None, known: _Identity) -> bool:
+        return bool(found and found != known and self._has_mark(found[1] == known[1]))
 
     def _verify_below(self, directory: Path, root: _Identity) -> None:
         known, found = self._elsewhere.get(directory), _identity(directory)
@@ -94,7 +98,7 @@ class Ground:
         `directories` are those below it that `verify` is to know.
         """
         found = _identity(self._root)
-        changed = bool(self._known and found and found != self._known and not self._has_mark())
+        changed = bool(self._known and found and found != self._known and not self._is_ours(found, self._known))
         self._known = found or self._known
         self._elsewhere.clear()
         if found:

@@ -101,14 +101,19 @@ class Answer:
             raise refusal(self.code)
         return self
 
-    async def json(self, limit: int = 1 << 24) -> Any:
-        """What the body says in JSON; raises `StoreFailed` when it is none, or has more than `limit` bytes."""
-        document = b""
+    async def content(self, limit: int = 1 << 24) -> bytes:
+        """The body as a whole; raises as `chunks` does, and `StoreFailed` when it has more than `limit` bytes."""
+        content = b""
         async with aclosing(self.chunks()) as chunks:
             async for chunk in chunks:
-                document += chunk
-                if len(document) > limit:
+                content += chunk
+                if len(content) > limit:
                     raise StoreFailed("the store's answer is too long")
+        return content
+
+    async def json(self, limit: int = 1 << 24) -> Any:
+        """What the body says in JSON; raises as `content` does, and `StoreFailed` when it is none."""
+        document = await self.content(limit)
         try:
             return json.loads(document)
         except ValueError:
@@ -192,7 +197,7 @@ class HTTPRemote:
                 at_once = upload and not upload.held and not upload.patience
                 connections = self._fresh if lost or at_once else self._kept
                 answer = await self._send(connections, method, url, (headers or {}) | extra, upload)
-            except (_UnansweredError, _GarbledError):
+            except (UnansweredError, GarbledError):
                 if lost or not _repeatable(upload):
                     raise
                 lost = True
@@ -262,11 +267,11 @@ def _repeatable(upload: Upload | None) -> bool:
     return upload is None or upload.repeatable
 
 
-class _UnansweredError(StoreUnavailable):
+class UnansweredError(StoreUnavailable):
     """The connection was lost before the server said anything."""
 
 
-class _GarbledError(StoreFailed):
+class GarbledError(StoreFailed):
     """The answer is no HTTP: wsgidav, for one, answers a HEAD with a body, which comes before the next answer."""
 
 
@@ -289,11 +294,11 @@ def translated(error: Exception) -> Exception:
     if any(isinstance(cause, SSL.Error | CertificateError | VerificationError) for cause in causes):
         return StoreUnavailable("no trusted connection to the store can be made")
     if isinstance(error, RequestNotSent | RequestTransmissionFailed | ResponseNeverReceived):
-        return _UnansweredError("the connection to the store was lost")
+        return UnansweredError("the connection to the store was lost")
     if isinstance(error, ConnectError | DNSLookupError):
         return StoreUnavailable("the store cannot be reached")
     if any(isinstance(cause, ParseError) for cause in causes):
-        return _GarbledError("the store gave no proper answer")
+        return GarbledError("the store gave no proper answer")
     return StoreUnavailable("the connection to the store was lost")
 
 

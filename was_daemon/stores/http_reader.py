@@ -51,7 +51,7 @@ class HTTPReader:
 
     def _offset(self, answer: Answer) -> int:
         """Where in the asset the response's body begins; raises when it is of another version."""
-        if answer.code in (404, 410, 416):
+        if answer.code in (404, 410, 412, 416):
             raise VersionGone("the asset was replaced or deleted while it was read")
         answer.expect(200, 206)
         offset, size = 0, answer.length

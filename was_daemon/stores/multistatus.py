@@ -22,6 +22,8 @@ class Entry:
     is_directory: bool
     modified: float | None
     """In Unix seconds, if the server was asked and says."""
+    size: int | None = None
+    """In bytes, likewise."""
 
 
 class Listing:
@@ -37,6 +39,7 @@ class Listing:
         self._href = ""
         self._is_directory = False
         self._modified = ""
+        self._size = ""
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the response; none at all for its end."""
@@ -57,7 +60,7 @@ class Listing:
         """An element begins; called by the parser."""
         self._open.append(tag)
         if tag == "{DAV:}response":
-            self._href, self._is_directory, self._modified = "", False, ""
+            self._href, self._is_directory, self._modified, self._size = "", False, "", ""
         elif self._open[-2:] == ["{DAV:}resourcetype", "{DAV:}collection"]:
             self._is_directory = True
 
@@ -67,13 +70,16 @@ class Listing:
             self._href += text
         elif self._open[-1:] == ["{DAV:}getlastmodified"]:
             self._modified += text
+        elif self._open[-1:] == ["{DAV:}getcontentlength"]:
+            self._size += text
 
     def end(self, tag: str) -> None:
         """An element ends; called by the parser."""
         self._open.pop()
         if tag == "{DAV:}response":
             path = unquote_to_bytes(urlsplit(self._href.strip()).path)
-            self._entries.append(Entry(path, self._is_directory, http_time(self._modified)))
+            size = int(self._size) if self._size.isascii() and self._size.isdigit() else None
+            self._entries.append(Entry(path, self._is_directory, http_time(self._modified), size))
 
     def close(self) -> None:
         """The document ends; called by the parser."""

@@ -1,8 +1,8 @@
 """Stores whose operations are timed, and whose errors are counted."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
 from zope.interface import directlyProvides, implementer, providedBy
@@ -11,15 +11,18 @@ from was_daemon import errors
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ICreates, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey
 from was_daemon.metrics import Metrics
+from was_daemon.stores.held import HeldReader
 
 T = TypeVar("T")
 
-_ERRORS: dict[type[Exception], str] = {
+_NAMES: dict[type[Exception], str] = {
     errors.StoreUnavailable: "unavailable",
     errors.StoreFailed: "failed",
     errors.StoreTimeout: "timeout",
     errors.NoSpace: "no_space",
 }
+_ERRORS = tuple(_NAMES)
+"""The store's errors. What a client did wrong, or withdrew, is none of them."""
 
 
 class _Operations:
@@ -32,23 +35,20 @@ class _Operations:
         self._seconds = {name: metrics.store_seconds.labels(store, name) for name in names}
 
     async def timed(self, operation: str, result: Awaitable[T]) -> T:
-        """Await `result`, and note how long it took."""
+        """Await `result`, and note how long it took, and how it failed."""
         begin = time.perf_counter()
         try:
-            with self.watched(operation):
-                return await result
+            return await result
+        except _ERRORS as error:
+            self.failed(operation, error)
+            raise
         finally:
             self._seconds[operation].observe(time.perf_counter() - begin)
 
-    @contextmanager
-    def watched(self, operation: str) -> Iterator[None]:
-        """Count the store's errors that pass by; what a client did wrong, or withdrew, is none of them."""
-        try:
-            yield
-        except tuple(_ERRORS) as error:
-            kind = next(name for kind, name in _ERRORS.items() if isinstance(error, kind))
-            self._errors.labels(self._store, operation, kind).inc()
-            raise
+    def failed(self, operation: str, error: Exception) -> None:
+        """Count an error."""
+        kind = next(name for kind, name in _NAMES.items() if isinstance(error, kind))
+        self._errors.labels(self._store, operation, kind).inc()
 
 
 @implementer(IAssetReader)
@@ -64,9 +64,12 @@ class _ObservedReader:
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `IAssetReader`."""
         async with aclosing(self._reader.read(start, stop)) as chunks:
-            with self._operations.watched("read"):
+            try:
                 async for chunk in chunks:
                     yield chunk
+            except _ERRORS as error:
+                self._operations.failed("read", error)
+                raise
 
 
 def observed(store: IAssetStore, metrics: Metrics, name: str) -> IAssetStore:
@@ -94,7 +97,9 @@ class _ObservedStore:
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""
-        return _ObservedReader(await self._operations.timed("open", self._store.open(key)), self._operations)
+        reader = await self._operations.timed("open", self._store.open(key))
+        # What is in memory already cannot fail.
+        return reader if isinstance(reader, HeldReader) else _ObservedReader(reader, self._operations)
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""

@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from was_daemon.errors import AssetNotFound, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetStore
+from was_daemon.interfaces import AssetStat, IAssetStore, ISizes
 from was_daemon.keys import AssetKey, Kind
 from was_daemon.testing.live import check_live
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
@@ -513,6 +513,21 @@ class StoreContract:
     async def test_a_collection_that_is_new_lists_nothing(self, store: IAssetStore) -> None:
         assert await collect(store.list("", Kind.ORIGINAL)) == []
         assert await collect(store.list("Nothing/Yet", Kind.THUMBNAIL, "a")) == []
+
+    @promise
+    async def test_the_sizes_are_those_of_a_collections_originals(self, store: IAssetStore) -> None:
+        if not ISizes.providedBy(store):
+            # What has not been promised cannot be broken.
+            return
+        assert sum(await collect(ISizes(store).sizes("Fish"))) == 0
+        for name, size in (("a.jpg", 1000), ("b.jpg", 1), ("empty", 0)):
+            await store.write(AssetKey("Fish", Kind.ORIGINAL, name), chunked(payload(size)))
+        for other in (AssetKey("Fish", Kind.THUMBNAIL, "a_1.jpg"), AssetKey("Fish/Types", Kind.ORIGINAL, "a.jpg")):
+            await store.write(other, chunked(payload(100)))
+        assert sum(await collect(ISizes(store).sizes("Fish"))) == 1001
+        await store.write(AssetKey("Fish", Kind.ORIGINAL, "a.jpg"), chunked(payload(10)))
+        await store.delete(AssetKey("Fish", Kind.ORIGINAL, "b.jpg"))
+        assert sum(await collect(ISizes(store).sizes("Fish"))) == 10
 
     @promise
     async def test_many_assets_are_listed_by_prefixes_that_begin_each_other(self, store: IAssetStore) -> None:

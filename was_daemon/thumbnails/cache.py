@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from was_daemon.collections import Collections
 from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
+from was_daemon.exclusion import Exclusion
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind, shortened_from
 from was_daemon.locks import KeyLocks
@@ -61,6 +62,7 @@ class Thumbnails:
         max_pixels: int,
         max_scale: int = _LARGEST_OFFICIAL,
         evictor: Evictor | None = None,
+        exclusion: Exclusion | None = None,
     ) -> None:
         self._collections = collections
         self._locks = locks
@@ -69,6 +71,7 @@ class Thumbnails:
         self._max_pixels = max_pixels
         self._max_scale = max(max_scale, _LARGEST_OFFICIAL)
         self._evictor = evictor
+        self._exclusion = exclusion
         self._making: dict[tuple[AssetKey, int, str], Making] = {}
         self._versions = Versions()
         self._large_scales: dict[ILocalFiles, list[int]] = {}
@@ -98,11 +101,14 @@ class Thumbnails:
             with suppress(AssetError, CancelledError):
                 await making.join()
 
-    async def find(self, key: AssetKey, original: AssetStat, scale: int) -> IAssetReader | None:
-        """Open the thumbnail of this version of `key` if there is one; the caller closes it."""
-        thumbnail = key.thumbnail(scale)
+    async def find(self, key: AssetKey, original: AssetStat, scale: int, fetch: bool = True) -> IAssetReader | None:
+        """Open the thumbnail of this version of `key` if there is one; the caller closes it.
+
+        Without `fetch`, for who does not want its bytes, they are left where they are.
+        """
+        thumbnail, store = key.thumbnail(scale), self._collections.place(key).thumbnails
         try:
-            reader = await open_thumbnail(self._collections.place(key).thumbnails, thumbnail)
+            reader = await (open_thumbnail(store, thumbnail) if fetch else store.open(thumbnail))
         except AssetNotFound:
             return None
         if await shows(reader, original) and await belongs_to(reader, thumbnail, key):
@@ -183,8 +189,20 @@ class Thumbnails:
             for each in shared:
                 del self._making[each]
 
-        making.start(self._make(making, key, original, scales), forget)
+        making.start(self._make_once(making, key, original, scales), forget)
         return making
+
+    async def _make_once(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Made:
+        """Make them, unless another process of the daemon is at it, and not in the background: then wait for that."""
+        if not self._exclusion or making.background:
+            return await self._make(making, key, original, scales)
+        name = "\0".join([key.collection, key.name, str(scales[0]), original.etag])
+        async with self._exclusion.holding(name) as has_waited:
+            reader = await self.find(key, original, scales[0]) if has_waited else None
+            if reader is None:
+                return await self._make(making, key, original, scales)
+        await reader.close()
+        return {}
 
     async def _make(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Made:
         place = self._collections.place(key)

@@ -2,10 +2,8 @@
 
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,6 +14,7 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from was_daemon.interpreter import command, module_path
 from was_daemon.thumbnails.commands import COMMANDS, FILES, Ready
 
 _BOOTSTRAP = "from was_daemon.thumbnails.worker import main; main()"
@@ -192,12 +191,12 @@ class _Commands(amp.AMP):
 
 def _spawn(protocol: ProcessProtocol, memory: int, commands: int, files: int) -> Any:
     """Start a process that finds the modules this process finds, and gets nothing else from its environment."""
-    modules = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+    arguments = command(_BOOTSTRAP, str(memory))
     return _reactor(IReactorProcess).spawnProcess(
         protocol,
-        sys.executable,
-        [sys.executable, "-P", "-B", "-c", _BOOTSTRAP, str(memory)],
-        env={"PYTHONPATH": modules},
+        arguments[0],
+        arguments,
+        env={"PYTHONPATH": module_path()},
         path="/",
         childFDs={0: "w", 1: "r", 2: "r", COMMANDS: commands, FILES: files},
     )

@@ -54,7 +54,7 @@ def confine(memory: int) -> None:
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
     ):
         resource.setrlimit(limit, (value, value))
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    end_with_parent()
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     # Even root's worker can do no more than any process of its user.
     _check(_libc.capset(struct.pack("=Ii", _CAPABILITIES_VERSION_3, 0), bytes(24)))
@@ -62,6 +62,11 @@ def confine(memory: int) -> None:
         landlock.restrict(_program_files())
     if seccomp.is_available():
         seccomp.restrict()
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process as soon as the one that started it ends, from now on."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
 
 
 def _program_files() -> list[Path]:

@@ -11,38 +11,55 @@ from was_daemon import tokens
 from was_daemon.collections import Collections
 from was_daemon.errors import BadRequest, Forbidden
 from was_daemon.keys import AssetKey
+from was_daemon.web.keyring import Keyring
 from was_daemon.web.origin import client_of, is_from_proxy
 from was_daemon.web.protocol import AssetRequest
 
 _HOST = re.compile(r"[!\x22$-.0->A-\[\]-~]+")
 """A host, generously: printable ASCII without / ? @ \\ and #, none of which a host in a URL can have."""
 
+_DECIDING = frozenset({"store", "token"})
+
 
 @attrs.frozen
 class Access:
-    """The rules of this server. `key` is None when it is run without one."""
+    """The rules of this server."""
 
     collections: Collections
-    key: str | None = attrs.field(repr=False)
+    keyring: Keyring
     token_window: int
     require_token_for_get: bool
     public_url: str | None
     trusted_proxies: Sequence[IPv4Network | IPv6Network]
 
-    def require_token(self, filename: str, token: str | None) -> None:
-        """Raise `Forbidden` unless `token` allows `filename`."""
-        if self.key is None:
+    @property
+    def deciding_fields(self) -> frozenset[str]:
+        """The fields of an upload that tell together whether it is allowed."""
+        return _DECIDING if self.keyring.is_one else _DECIDING | {"coll"}
+
+    def require_token(self, collection: str | None, filename: str, token: str | None) -> None:
+        """Raise `Forbidden` unless `token` allows `filename` of a collection, known or not."""
+        self._require(self.keyring.of(collection), filename, token)
+
+    def require_some_token(self, filename: str, token: str | None) -> None:
+        """Raise `Forbidden` unless `token` allows `filename`, whatever its collection is."""
+        self._require(self.keyring.all(), filename, token)
+
+    def _require(self, keys: Sequence[str], filename: str, token: str | None) -> None:
+        if not keys:
             return
         if not token:
             raise Forbidden("the token is missing")
-        problem = tokens.verify(self.key, filename, token, int(time.time()), self.token_window)
-        if problem:
-            raise Forbidden(problem)
+        now = int(time.time())
+        # Every key is tried, so that the time tells nothing of them.
+        problems = [tokens.verify(key, filename, token, now, self.token_window) for key in keys]
+        if all(problems):
+            raise Forbidden(next((each for each in problems if each and each != tokens.MISMATCH), tokens.MISMATCH))
 
-    def require_token_to_read(self, filename: str, token: str | None) -> None:
+    def require_token_to_read(self, collection: str | None, filename: str, token: str | None) -> None:
         """Raise `Forbidden` unless `filename` may be read with `token`."""
         if self.require_token_for_get:
-            self.require_token(filename, token)
+            self.require_token(collection, filename, token)
 
     def original(self, collection: str | None, name: str) -> AssetKey:
         """The key of an original; raises `BadName` or `UnknownCollection`."""
@@ -63,6 +80,10 @@ class Access:
         if scheme not in ("http", "https") or not _HOST.fullmatch(host):
             raise BadRequest("the Host header is malformed")
         return f"{scheme}://{host}"
+
+    def is_from_nginx(self, request: AssetRequest) -> bool:
+        """Whether the request came through a trusted proxy, which sends files itself unless it says that it cannot."""
+        return is_from_proxy(request, self.trusted_proxies) and request.getHeader("X-Accel-Redirect") != "off"
 
     def client(self, request: AssetRequest) -> str:
         """Whoever sent the request: an address, the one a trusted proxy tells if it came through one."""

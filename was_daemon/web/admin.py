@@ -7,8 +7,8 @@ from klein.resource import KleinResource
 from twisted.web.http import Request
 from twisted.web.server import Site
 
-from was_daemon.health import Health, Report
-from was_daemon.metrics import Metrics
+from was_daemon.figures import Figures
+from was_daemon.health import Report
 
 _IDLE_SECONDS = 60
 
@@ -30,9 +30,8 @@ class AdminServer:
 
     app = Klein()
 
-    def __init__(self, health: Health, metrics: Metrics) -> None:
-        self._health = health
-        self._metrics = metrics
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
 
     def resource(self) -> KleinResource:
         """The resource for a site."""
@@ -41,7 +40,7 @@ class AdminServer:
     @app.route("/healthz", methods=["GET"])
     async def healthz(self, request: Request) -> bytes:
         """Say as JSON whether all is well, with 200, or what is not, with 503."""
-        report = await self._health.report()
+        report = await self._figures.report()
         request.setResponseCode(503 if report.problems else 200)
         request.setHeader(b"Content-Type", b"application/json")
         return json.dumps(_document(report), indent=1).encode() + b"\n"
@@ -49,10 +48,8 @@ class AdminServer:
     @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: Request) -> bytes:
         """Send everything that is counted, in Prometheus' text format."""
-        # Some of it is found by looking.
-        await self._health.report()
         request.setHeader(b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
-        return self._metrics.exposition()
+        return await self._figures.exposition()
 
 
 def _document(report: Report) -> dict[str, object]:
@@ -62,5 +59,9 @@ def _document(report: Report) -> dict[str, object]:
         "stores": {name: finding.problem or "ok" for name, finding in report.stores.items()},
         "spool": report.spool.problem or "ok",
         "workers": report.workers or "ok",
+        "collections": {
+            name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
+        },
+        "processes": list(report.processes) or "ok",
         "free_bytes": {place: finding.free for place, finding in report.places.items() if finding.free is not None},
     }

@@ -116,7 +116,8 @@ class AssetServer:
         fields = _query(request)
         if "random" not in fields:
             raise BadRequest("the field random is missing")
-        self._access.require_token(fields["random"], fields.get("token"))
+        # Specify 7 asks at its start, of no collection.
+        self._access.require_some_token(fields["random"], fields.get("token"))
         return _answer(request, "Ok.")
 
     @app.route("/fileupload", methods=["POST"])
@@ -137,20 +138,35 @@ class AssetServer:
         fields = _query(request)
         key = self._key_to_read(fields)
         download_name = fields.get("downloadname")
-        if fields.get("type") == "T":
-            reader, kind = await self._assets.thumbnail(key, self._scale(fields), self._access.client(request))
-            return await send_asset(request, reader, kind, download_name)
-        location = await self._assets.redirect(key, download_name)
-        if location:
-            return _redirect(request, location)
-        return await send_asset(request, await self._assets.open(key), media_type(key.name), download_name)
+        if fields.get("type") != "T":
+            return await self._send_original(request, key, download_name)
+        scale = self._scale(fields)
+        thumbnail = self._assets.redirects.thumbnail(key, scale)
+        is_elsewhere = thumbnail is not None and self._assets.redirects.has_url(thumbnail)
+        reader, kind = await self._assets.thumbnail(key, scale, self._access.client(request), fetch=not is_elsewhere)
+        if thumbnail and is_elsewhere:
+            await reader.close()
+            return _redirect(request, await self._assets.redirects.url(thumbnail, kind, download_name))
+        nginx_path = self._nginx_path(request, thumbnail) if thumbnail else None
+        return await send_asset(request, reader, kind, download_name, nginx_path)
+
+    async def _send_original(self, request: AssetRequest, key: AssetKey, download_name: str | None) -> bytes:
+        kind = media_type(key.name)
+        if self._assets.redirects.has_url(key):
+            return _redirect(request, await self._assets.redirects.url(key, kind, download_name))
+        reader = await self._assets.open(key)
+        return await send_asset(request, reader, kind, download_name, self._nginx_path(request, key))
+
+    def _nginx_path(self, request: AssetRequest, key: AssetKey) -> str | None:
+        path = self._assets.redirects.nginx_path(key)
+        return path if path and self._access.is_from_nginx(request) else None
 
     @app.route("/filedelete", methods=["POST"])
     async def filedelete(self, request: AssetRequest) -> bytes:
         """Delete an original and its thumbnails."""
         fields = await read_form(request)
         name = _name(fields)
-        self._access.require_token(name, fields.get("token"))
+        self._access.require_token(fields.get("coll"), name, fields.get("token"))
         await self._assets.delete(self._access.original(fields.get("coll"), name))
         return _answer(request, "Ok.")
 
@@ -206,7 +222,7 @@ class AssetServer:
 
     def _key_to_read(self, fields: dict[str, str]) -> AssetKey:
         name = _name(fields)
-        self._access.require_token_to_read(name, fields.get("token"))
+        self._access.require_token_to_read(fields.get("coll"), name, fields.get("token"))
         return self._access.original(fields.get("coll"), name)
 
     def _scale(self, fields: dict[str, str]) -> int:

@@ -3,9 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import wraps
-from posixpath import basename
 from typing import Any, Concatenate, ParamSpec
-from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -13,6 +11,7 @@ from zope.interface import implementer
 
 from was_daemon.errors import StoreUnavailable, VersionGone
 from was_daemon.interfaces import IAssetReader
+from was_daemon.media import content_disposition
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_range, range_applies
 
@@ -23,13 +22,11 @@ _ATTEMPTS = 3
 _SMALL = 1 << 16
 """Bytes that are sent in one go: the connection takes them in any case."""
 
+_JUDGED_HERE = ("Range", "If-Match", "If-Unmodified-Since")
+"""Headers that nginx would judge by the file it finds, which may be a later version."""
+
 _ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 """Types in which a browser would run somebody's script in the name of this server."""
-
-
-def content_disposition(name: str) -> str:
-    """The header that names a download (RFC 6266, RFC 8187), whatever `name` contains."""
-    return "inline; filename*=utf-8''" + quote(basename(name.replace("\\", "/")), safe="")
 
 
 def anew_when_replaced(route: Route[P]) -> Route[P]:
@@ -53,8 +50,17 @@ def anew_when_replaced(route: Route[P]) -> Route[P]:
     return sent
 
 
-async def send_asset(request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None) -> bytes:
-    """Answer with the asset that `reader` has open, and close it. What is returned ends the body."""
+async def send_asset(
+    request: AssetRequest,
+    reader: IAssetReader,
+    media_type: str,
+    download_name: str | None,
+    nginx_path: str | None = None,
+) -> bytes:
+    """Answer with the asset that `reader` has open, and close it. What is returned ends the body.
+
+    With `nginx_path`, the bytes of a whole asset are left to nginx, which finds them there.
+    """
     try:
         try:
             span = _set_headers(request, reader, media_type, download_name)
@@ -62,6 +68,8 @@ async def send_asset(request: AssetRequest, reader: IAssetReader, media_type: st
             return _refuse_range(request, reader.stat.size)
         if not span or request.method == b"HEAD":
             return b""
+        if nginx_path and not any(map(request.getHeader, _JUDGED_HERE)):
+            return _leave_to_nginx(request, nginx_path)
         if span[1] - span[0] <= _SMALL:
             async with aclosing(reader.read(*span)) as chunks:
                 return b"".join([chunk async for chunk in chunks])
@@ -69,6 +77,14 @@ async def send_asset(request: AssetRequest, reader: IAssetReader, media_type: st
         return b""
     finally:
         await reader.close()
+
+
+def _leave_to_nginx(request: AssetRequest, path: str) -> bytes:
+    request.setHeader("X-Accel-Redirect", path)
+    request.setHeader("Content-Length", "0")
+    # nginx adds its own.
+    request.responseHeaders.removeHeader(b"Accept-Ranges")
+    return b""
 
 
 def _refuse_range(request: AssetRequest, size: int) -> bytes:

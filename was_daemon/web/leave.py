@@ -1,5 +1,7 @@
 """Taking leave of clients when the daemon stops."""
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import ITCPTransport
 from twisted.web.http import HTTPChannel
@@ -8,10 +10,11 @@ from was_daemon.waiting import Waiters
 
 
 class OpenConnections:
-    """The open connections of one site."""
+    """The open connections of one site; `changed` is told whenever their number is another."""
 
     def __init__(self) -> None:
         self.leaving = False
+        self.changed: Callable[[int], None] = lambda _: None
         self._open: set[HTTPChannel] = set()
         self._unused: set[HTTPChannel] = set()
         self._waiters = Waiters()
@@ -23,6 +26,7 @@ class OpenConnections:
         """Note a new connection."""
         self._open.add(channel)
         self._unused.add(channel)
+        self.changed(len(self._open))
 
     def used(self, channel: HTTPChannel) -> None:
         """Note that a request has arrived on a connection."""
@@ -32,6 +36,7 @@ class OpenConnections:
         """Note the end of a connection."""
         self._open.discard(channel)
         self._unused.discard(channel)
+        self.changed(len(self._open))
         if not self._open:
             self._waiters.release()
 

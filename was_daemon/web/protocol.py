@@ -178,6 +178,7 @@ class AssetChannel(HTTPChannel):
     def __init__(self) -> None:
         super().__init__()
         self._headers_due: IDelayedCall | None = None
+        self._has_head = False
         self._refused = False
         self._requests = 0
 
@@ -196,9 +197,12 @@ class AssetChannel(HTTPChannel):
         """Part of a request has arrived."""
         if self._refused:
             return
-        if not self.requests and not self._headers_due:
-            self._await_headers()
+        is_idle = not self.requests
+        self._has_head = False
         super().dataReceived(data)
+        # Most heads arrive in one piece, and need no clock.
+        if is_idle and not self._has_head and not self._headers_due and not self._refused:
+            self._await_headers()
 
     def lineReceived(self, line: bytes) -> None:
         """A line of a request's head has arrived."""
@@ -210,6 +214,7 @@ class AssetChannel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         """A request's head is complete."""
+        self._has_head = True
         self._stop_awaiting_headers()
         if not self._refused:
             super().allHeadersReceived()

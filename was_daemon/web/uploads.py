@@ -17,6 +17,7 @@ from was_daemon.assets import Assets
 from was_daemon.errors import BadRequest, NoSpace, UploadTooLarge
 from was_daemon.interfaces import IStagingFile
 from was_daemon.keys import AssetKey, check_name
+from was_daemon.usage import Room
 from was_daemon.web.access import Access
 from was_daemon.web.admission import Admission, Permit
 from was_daemon.web.protocol import AssetRequest
@@ -25,6 +26,9 @@ _MAX_PARTS = 32
 _MAX_FIELD_BYTES = 1 << 16
 _MAX_FORM_BYTES = 1 << 20
 """What the fields and headers of an upload may take beside the file."""
+
+_FIELDS_BYTES = 1 << 16
+"""What the fields of an upload, their headers included, are taken to take at the most before they have come."""
 
 _WRITTEN_AT_ONCE = 1 << 19
 """Bytes of a file that are gathered before a thread is asked to write them."""
@@ -151,6 +155,7 @@ class Upload:
         self._permit: Permit | None = None
         self._has_file = False
         self._staged: IStagingFile | None = None
+        self._room: Room | None = None
         self._size = 0
         self._checked = 0
         self._pending: list[bytes] = []
@@ -180,12 +185,14 @@ class Upload:
             return False
         if not key or not self._staged:
             raise BadRequest("the file is missing")
-        await self._assets.put(key, self._staged)
+        await self._assets.put(key, self._staged, self._room)
         return True
 
     def discard(self) -> None:
         """Remove what was received and not stored."""
         self._leave()
+        if self._room:
+            self._room.release()
         if self._staged:
             self._staged.discard()
 
@@ -195,6 +202,10 @@ class Upload:
 
     def _is_thumbnail(self) -> bool:
         return self._fields.values.get("type") == "T"
+
+    @property
+    def _is_decided(self) -> bool:
+        return self._fields.values.keys() >= self._access.deciding_fields
 
     def _check(self, complete: bool) -> AssetKey | None:
         """Check the fields known so far; the key, as soon as they name one that may be written."""
@@ -207,7 +218,11 @@ class Upload:
         check_name(name)
         if not complete and "token" not in fields:
             return None
-        self._access.require_token(name, fields.get("token"))
+        if not complete and not self._is_decided:
+            # A token of nobody's is refused at once, whatever the collection will be.
+            self._access.require_some_token(name, fields["token"])
+            return None
+        self._access.require_token(fields.get("coll"), name, fields.get("token"))
         return self._access.original(fields.get("coll"), name) if complete or "coll" in fields else None
 
     async def _begin_file(self, request: AssetRequest, declared: int) -> None:
@@ -218,8 +233,10 @@ class Upload:
         key = self._check(complete=False)
         if self._is_thumbnail():
             return
-        if not self._fields.values.keys() >= {"store", "token"}:
+        if not self._is_decided:
             self._permit = self._admission.enter(self._access.client(request), request.give_up)
+        if key:
+            self._room = await self._assets.make_room(key, max(0, declared - _FIELDS_BYTES))
         self._staged = await self._assets.stage(key)
         await self._check_space(declared)
 
@@ -245,6 +262,8 @@ class Upload:
         pending, self._pending, self._pending_size = self._pending, [], 0
         if not self._staged or not pending:
             return
+        if self._room:
+            self._room.cover(self._size)
         await self._staged.write(pending)
         if self._size - self._checked >= _CHECKED_EACH:
             self._checked = self._size

@@ -1,7 +1,7 @@
 """All checks, one after the other; what each uploads is removed before the next."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -21,13 +21,13 @@ CHECKS = (
 _CLEAN_UP = ("clean-up", "nothing is left behind")
 
 
-def run(server: Server, collections: Sequence[str] = ()) -> Iterator[Outcome]:
-    """Make the checks, those of uploads in each of the further `collections` too.
+def run(server: Server, collections: Mapping[str, str | None] | None = None) -> Iterator[Outcome]:
+    """Make the checks, those of uploads in each of the further `collections` too, which are given with their keys.
 
     Who stops early, or is interrupted, has `server.clean_up` remove the rest.
     """
     bad: dict[str, str] = {}
-    for each, view in _planned(server, collections):
+    for each, view in _planned(server, collections or {}):
         outcome = attempt(each, view, bad)
         server.clean_up()
         reason = outcome.title if outcome.state is State.FAILED else bad.get(each.needs or "")
@@ -40,10 +40,10 @@ def run(server: Server, collections: Sequence[str] = ()) -> Iterator[Outcome]:
         yield Outcome(*_CLEAN_UP, State.PASSED)
 
 
-def _planned(server: Server, collections: Sequence[str]) -> Iterator[tuple[Check, Server]]:
+def _planned(server: Server, collections: Mapping[str, str | None]) -> Iterator[tuple[Check, Server]]:
     yield from ((each, server) for each in CHECKS)
-    for name in collections:
-        view = attrs.evolve(server, collection=name)
+    for name, key in collections.items():
+        view = attrs.evolve(server, collection=name, key=key)
         for each in uploads.CHECKS:
             if each.id in ("upload-specify7", "upload-specify6"):
                 yield attrs.evolve(each, id=f"{each.id}-in-{name}", title=f"{each.title}, in {name}"), view

@@ -36,7 +36,7 @@ class Server:
     offset: int = 0
     answers: list[Answer] = attrs.field(factory=list)
     left: list[str] = attrs.field(factory=list)
-    _created: set[tuple[str, str | None]] = attrs.field(factory=set)
+    _created: set[tuple[str, str | None, str | None]] = attrs.field(factory=set)
 
     def new_name(self, ending: str = ".jpg") -> str:
         """A name that nobody used, as Specify 7 makes them."""
@@ -126,7 +126,7 @@ class Server:
 
     def _send(self, name: str, form: Form) -> Answer:
         # Also what is refused, or interrupted, is removed: nobody knows what the server made of it.
-        self._created.add((name, self.collection))
+        self._created.add((name, self.collection, self.key))
         headers = {**_ORIGIN_HEADER, "Content-Type": form.content_type}
         return self.request("POST", self.endpoints["write"], headers, form.body)
 
@@ -148,10 +148,11 @@ class Server:
 
     def clean_up(self) -> None:
         """Delete what was uploaded; `left` are the names of what the server still has, or may have."""
-        for name, collection in tuple(self._created):
-            if not attrs.evolve(self, collection=collection)._is_gone(name):
+        for each in tuple(self._created):
+            name, collection, key = each
+            if not attrs.evolve(self, collection=collection, key=key)._is_gone(name):
                 self.left.append(name)
-            self._created.remove((name, collection))
+            self._created.remove(each)
 
     def _is_gone(self, name: str) -> bool:
         try:

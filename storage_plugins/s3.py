@@ -1,0 +1,293 @@
+"""The S3 store: assets as objects in a bucket of Amazon's, Ceph's, MinIO's or whoever speaks their protocol.
+
+An object is replaced at once or not at all. Large ones are sent in parts, which nobody sees before the last step. Their
+names are the paths of files, so that a bucket into which a directory was copied can be adopted, and given back.
+"""
+
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from posixpath import dirname
+
+from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes
+from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.media import content_disposition, media_type
+from was_daemon.stores.background import Background
+from was_daemon.stores.http_reader import asset_stat
+from was_daemon.stores.http_transport import trusted_only
+from was_daemon.stores.plugin import StorePlugin
+from was_daemon.stores.s3_bucket import Addresses, Bucket
+from was_daemon.stores.s3_credentials import Keys
+from was_daemon.stores.s3_errors import Denied
+from was_daemon.stores.s3_integrity import Damaged, Payload
+from was_daemon.stores.s3_listing import objects
+from was_daemon.stores.s3_multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts
+from was_daemon.stores.s3_options import S3Options
+from was_daemon.stores.s3_reader import S3Reader
+from was_daemon.stores.turns import Turns
+
+_SMALL_AT_ONCE = 16
+_LARGE_AT_ONCE = 4
+"""Uploads on their way together, of one part and of several: each part is in memory until the server has it."""
+
+_RECENT = 60
+"""Seconds for which a bucket that was there is taken to be still there."""
+
+_SWEEP = 6 * 3600
+"""Seconds from one look for uploads that nobody will finish to the next."""
+
+_LINK = 300
+"""Seconds for which a client may use an address that it was sent to."""
+
+
+@implementer(IAssetStore, IRedirects, ISizes)
+class S3Store:
+    """Assets in one bucket, below the prefix of the options."""
+
+    _log = Logger()
+
+    def __init__(self, options: S3Options) -> None:
+        from twisted.internet import reactor
+
+        self._clock = IReactorTime(reactor)
+        self._options = options
+        self._layout = options.layout
+        self._connected: Bucket | None = None
+        self._multipart = Multipart(self._bucket, options.keeps_checksums)
+        self._small = DeferredSemaphore(_SMALL_AT_ONCE)
+        self._large = DeferredSemaphore(_LARGE_AT_ONCE)
+        # Small servers, such as s3rver, write over the old version while somebody reads it.
+        self._turns = Turns[str]()
+        self._sweeping = Background()
+        self._next_sweep = 0.0
+        self._seen = -float(_RECENT)
+        """When the bucket was last known to exist."""
+
+    def __str__(self) -> str:
+        options = self._options
+        below = f" below {options.folder}" if options.folder else ""
+        return f"objects{below} in the bucket {options.bucket} at {options.address}"
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def stat(self, key: AssetKey) -> AssetStat:
+        """See `IAssetStore`."""
+        return await self._look(self._name(key))
+
+    async def open(self, key: AssetKey) -> IAssetReader:
+        """See `IAssetStore`."""
+        name = self._name(key)
+        stat = await self._look(name)
+        return S3Reader(self._bucket(), name, stat, self._options.keeps_checksums, self._turns.look)
+
+    async def _look(self, name: str) -> AssetStat:
+        async with self._turns.look(name):
+            return await self._look_now(name)
+
+    async def _look_now(self, name: str) -> AssetStat:
+        answer = await self._bucket().call("HEAD", name, accept=(200, 404))
+        if answer.code == 404:
+            await self._look_for_bucket()
+            raise AssetNotFound("no such asset")
+        self._seen = self._clock.seconds()
+        length = answer.header("Content-Length") or ""
+        if not length.isdecimal():
+            raise StoreFailed("the store does not say how long the asset is")
+        return asset_stat(answer, int(length))
+
+    async def _look_for_bucket(self) -> None:
+        """Whether there is a bucket at all: the answer to a HEAD does not tell what was not found."""
+        if self._clock.seconds() < self._seen + _RECENT:
+            return
+        # Who must not list a bucket may still use what is in it.
+        answer = await self._bucket().call("HEAD", "", accept=(200, 403, 404))
+        if answer.code == 404:
+            raise StoreUnavailable("the bucket does not exist")
+        self._seen = self._clock.seconds()
+
+    async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
+        """See `IAssetStore`."""
+        flat = self._layout is Layout.FLAT
+        directory, beginning = f"{collection}/{kind.value}".lstrip("/"), prefix if flat else ""
+        if not flat and len(prefix) >= 4:
+            try:
+                directory, beginning = dirname(self._layout.path(AssetKey(collection, kind, prefix))), prefix
+            except BadName:
+                return
+        async with aclosing(self._assets(f"{directory}/{beginning}")) as assets:
+            async for key, _size in assets:
+                if (key.collection, key.kind) == (collection, kind) and key.name.startswith(prefix):
+                    yield key
+
+    async def sizes(self, collection: str) -> AsyncGenerator[int, None]:
+        """See `ISizes`."""
+        kind = Kind.ORIGINAL
+        async with aclosing(self._assets(f"{collection}/{kind.value}/".lstrip("/"))) as assets:
+            async for key, size in assets:
+                if (key.collection, key.kind) == (collection, kind):
+                    yield size
+
+    async def _assets(self, path: str) -> AsyncGenerator[tuple[AssetKey, int], None]:
+        """The assets whose paths begin with `path`, each with its size in bytes."""
+        folder, flat = self._options.folder, self._layout is Layout.FLAT
+        async with aclosing(objects(self._bucket(), folder + path, flat)) as listed:
+            async for each in listed:
+                with suppress(BadName, AssetNotFound):
+                    yield self._layout.parse(each.name.removeprefix(folder)), each.size
+
+    async def url(self, key: AssetKey, media_type: str, download_name: str | None) -> str:
+        """See `IRedirects`."""
+        name = self._name(key)
+        await self._look(name)
+        query = {"response-content-type": media_type}
+        if download_name:
+            query["response-content-disposition"] = content_disposition(download_name)
+        options = self._options
+        public = Addresses(options.public_endpoint or options.address, options.bucket, options.virtual)
+        return await self._bucket().address(public, name, query, _LINK)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
+        """See `IAssetStore`."""
+        name = self._name(key)
+        headers = {"Content-Type": media_type(key.name)}
+        part_size = max(self._options.part_size, -(-(size or 0) // MOST_PARTS))
+        places = self._small if size is not None and size <= part_size else self._large
+        async with places, aclosing(in_parts(chunks, part_size)) as parts:
+            uploaded = await self._send(name, headers, part_size, parts, size)
+        self._sweep()
+        try:
+            stat = await self._look(name)
+            if stat.etag == uploaded.etag:
+                return stat
+        except AssetError as error:
+            self._log.warn("{name} was written, and not seen afterwards: {error}", name=name, error=error)
+        # Somebody else has replaced or deleted it by now.
+        return AssetStat(uploaded.size, uploaded.at, uploaded.etag)
+
+    async def _send(
+        self, name: str, headers: dict[str, str], part_size: int, parts: AsyncGenerator[Part, None], size: int | None
+    ) -> Uploaded:
+        begun, turn = [await anext(parts)], self._turns.replace(name)
+        if not begun[0].last:
+            return await self._multipart.send(name, headers, part_size, _preceded(begun, parts), size, turn)
+        payload = await Payload.of(begun[0].content)
+        if size not in (None, len(payload.content)):
+            raise StoreFailed("the upload is not as long as was said")
+        async with turn:
+            return await self._put(name, headers, payload)
+
+    async def _put(self, name: str, headers: dict[str, str], payload: Payload) -> Uploaded:
+        if self._options.keeps_checksums:
+            headers = headers | payload.checksum_header()
+        answer = await self._bucket().call("PUT", name, headers=headers, payload=payload)
+        try:
+            return Uploaded(payload.check(answer), len(payload.content), self._clock.seconds())
+        except Damaged:
+            # It has replaced the old version already, and nobody shall take it for the new one.
+            self._log.error("{name} arrived damaged, and is removed", name=name)
+            await self._bucket().call("DELETE", name, accept=(200, 204, 404))
+            raise
+
+    async def delete(self, key: AssetKey) -> None:
+        """See `IAssetStore`."""
+        name = self._name(key)
+        async with self._turns.replace(name):
+            # S3 deletes what is not there, too.
+            await self._look_now(name)
+            await self._bucket().call("DELETE", name, accept=(200, 204, 404))
+
+    # -- the rest ------------------------------------------------------------------------------------------------------
+
+    async def check(self) -> None:
+        """See `IAssetStore`."""
+        bucket, folder = self._bucket(), self._options.folder
+        name, payload = f"{folder}.was-check-{secrets.token_hex(16)}", Payload.now(b"check")
+        try:
+            with _needed("s3:ListBucket"):
+                async with aclosing(objects(bucket, f"{folder}{Kind.ORIGINAL.value}/", flat=True)) as names:
+                    await anext(names, None)
+            with _needed("s3:PutObject"):
+                await bucket.call("PUT", name, payload=payload)
+            try:
+                with _needed("s3:GetObject"):
+                    kept = await (await bucket.request("GET", name)).content()
+            finally:
+                with _needed("s3:DeleteObject"):
+                    await bucket.call("DELETE", name, accept=(200, 204, 404))
+            if kept != payload.content:
+                raise StoreFailed("what was written to the store is not there")
+            self._sweep()
+        except (StoreUnavailable, StoreTimeout):
+            raise
+        except AssetError as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def _sweep(self) -> None:
+        """The server works: now and then those uploads go that a killed daemon has left."""
+        now = self._clock.seconds()
+        if now >= self._next_sweep:
+            self._next_sweep = now + _SWEEP
+            self._sweeping.start(self._sweep_now())
+
+    async def _sweep_now(self) -> None:
+        try:
+            await self._multipart.sweep(self._options.folder, self._is_ours)
+        except AssetError as error:
+            self._log.warn("Unfinished uploads could not be looked for: {error}", error=error)
+
+    def _is_ours(self, name: str) -> bool:
+        try:
+            self._layout.parse(name.removeprefix(self._options.folder))
+        except (BadName, AssetNotFound):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """See `IAssetStore`."""
+        self._sweeping.cancel()
+        await self._multipart.close()
+        if self._connected:
+            await self._connected.close()
+
+    def _bucket(self) -> Bucket:
+        if self._connected is None:
+            options = self._options
+            try:
+                policy = trusted_only(options.ca_file.read_bytes()) if options.ca_file else None
+            except (OSError, ValueError) as error:
+                self._log.error("{path} is no use: {error}", path=options.ca_file, error=error)
+                raise StoreUnavailable("the store's certificate file cannot be read") from error
+            addresses = Addresses(options.address, options.bucket, options.virtual)
+            keys = Keys(self._clock, options.sources())
+            self._connected = Bucket(addresses, options.region_name(), keys, options.timeout, policy)
+        return self._connected
+
+    def _name(self, key: AssetKey) -> str:
+        return self._options.folder + self._layout.path(key)
+
+
+async def _preceded(begun: list[Part], rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
+    """The part that was looked at already, of which nothing is kept, and those after it."""
+    yield begun.pop()
+    async for part in rest:
+        yield part
+
+
+@contextmanager
+def _needed(permission: str) -> Iterator[None]:
+    """Tell an operator what the credentials have to allow."""
+    try:
+        yield
+    except Denied as error:
+        raise StoreUnavailable(f"the store denied permission: the credentials need {permission}") from error
+
+
+s3 = StorePlugin("s3", S3Options, S3Store)

@@ -1,0 +1,63 @@
+"""A daemon that is one process, and what a process of several does otherwise."""
+
+import signal
+from collections.abc import Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.web.server import Site
+
+from was_daemon.config import Source
+from was_daemon.exclusion import Exclusion
+from was_daemon.figures import Figures
+from was_daemon.health import Health
+from was_daemon.listening import Listening
+from was_daemon.logs import DaemonLog
+from was_daemon.metrics import Metrics
+from was_daemon.overview import Look
+from was_daemon.share import Share
+
+
+class Alone:
+    """This process is all there is of the daemon."""
+
+    share = Share()
+    exclusion: Exclusion | None = None
+    signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    """What this process heeds."""
+
+    def look(self, own: Look) -> Look:
+        """What gives the overview of the daemon, if `own` gives that of this process."""
+        return own
+
+    def figures(self, health: Health, metrics: Metrics) -> Figures:
+        """What monitoring is told, if these are of this process."""
+        return Figures(health, metrics)
+
+    def listening(self, description: str, site: Site) -> Service:
+        """What listens for the daemon's clients."""
+        return Listening(description, site)
+
+    def changed(self, connections: int) -> None:
+        """This process has so many connections now."""
+
+    def begin(self, source: Source, log: DaemonLog | None) -> Deferred[None]:
+        """This process serves; fires when all do."""
+        return succeed(None)
+
+    def watch(self) -> None:
+        """Make sure that no process hangs; to be called once in half the time that one may."""
+
+    def reload(self, source: Source) -> Deferred[None]:
+        """This process goes by the settings of `source` now; fires when all do."""
+        return succeed(None)
+
+    def stop(self, seconds: float) -> None:
+        """The daemon ends, and may take so long."""
+
+    def hurry(self) -> None:
+        """It may take no longer."""
+
+    def ended(self) -> Deferred[None]:
+        """Wait until there is no other process."""
+        return succeed(None)

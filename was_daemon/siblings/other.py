@@ -1,0 +1,165 @@
+"""A process that the first has started, to serve beside it."""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, setDebugging, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import ConnectionClosed
+from twisted.internet.interfaces import IReactorCore
+from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBeginner
+from twisted.web.server import Site
+
+from was_daemon.config import Source
+from was_daemon.exclusion import Exclusion
+from was_daemon.figures import Figures
+from was_daemon.graph import Lasting, build
+from was_daemon.health import Health
+from was_daemon.logs import DaemonLog
+from was_daemon.metrics import Metrics
+from was_daemon.overview import Look, Overview, nothing_known
+from was_daemon.running import Running
+from was_daemon.share import Share
+from was_daemon.siblings.accepting import adopting
+from was_daemon.siblings.alone import Alone
+from was_daemon.siblings.board import Board
+from was_daemon.siblings.line import Line, hear
+from was_daemon.siblings.process import FIRST_PORT, LINE, SHARED
+from was_daemon.thumbnails.sandbox import end_with_parent
+
+_PATIENCE_SECONDS = 6.0
+"""How long to wait for what the first may wait for three seconds."""
+
+
+class Other(Alone):
+    """Process `share.number`, which does what the first says over `end`, and listens on the ports it was born with."""
+
+    signals = (signal.SIGTERM,)
+    """The others are for the first: from a terminal they come to all processes."""
+
+    def __init__(self, share: Share, end: socket.socket, listen: list[str]) -> None:
+        self.share = share
+        self.exclusion = Exclusion(SHARED)
+        self.running: Running
+        self._board = Board(SHARED, share)
+        self._ports = {description: FIRST_PORT + index for index, description in enumerate(listen)}
+        self._end = end
+        self._stopping = False
+        self._own: Look = nothing_known
+        self._figures: Figures
+        self._line = Line(
+            {
+                "alive": lambda _: self._line.tell("alive"),
+                "reload": self._reload,
+                "stop": lambda _: None if self._stopping else self.running.end(),
+                "hurry": lambda _: self.running.end(),
+                "overview": lambda _: self._overview(),
+                "problems": lambda _: self._problems(),
+                "figures": lambda _: self._all_figures(),
+            },
+            # Nobody is left who would tell when to end.
+            lambda: os._exit(1),
+        )
+
+    def listening(self, description: str, site: Site) -> Service:
+        """See `Alone`."""
+        if description in self._ports:
+            return adopting(description, self._ports[description], self._board, site)
+        return Service()
+
+    def changed(self, connections: int) -> None:
+        """See `Alone`."""
+        if not self._stopping:
+            self._board.say(connections)
+
+    def begin(self, source: Source, log: DaemonLog | None) -> Deferred[None]:
+        """See `Alone`."""
+        self._board.say(0)
+        self._line.connect(self._end)
+        self._end.close()
+        self._line.tell("ready")
+        return succeed(None)
+
+    def _reload(self, text: str) -> None:
+        self.running.reload(text)
+
+    def stop(self, seconds: float) -> None:
+        """See `Alone`."""
+        self._stopping = True
+        self._board.leave(self.share.number)
+
+    def look(self, own: Look) -> Look:
+        """See `Alone`."""
+        self._own = own
+        return self._look
+
+    async def _look(self) -> Overview:
+        """That of the daemon, which the first process knows."""
+        try:
+            return Overview(**await self._line.ask("overview", None, _PATIENCE_SECONDS))
+        except (ConnectionClosed, DeferredTimeout):
+            return await self._own()
+
+    async def _overview(self) -> dict[str, Any]:
+        return attrs.asdict(await self._own())
+
+    def figures(self, health: Health, metrics: Metrics) -> Figures:
+        """See `Alone`."""
+        self._figures = Figures(health, metrics)
+        return self._figures
+
+    async def _problems(self) -> list[str]:
+        return (await self._figures.report()).problems
+
+    async def _all_figures(self) -> dict[str, Any]:
+        return {"problems": await self._problems(), "families": self._figures.families()}
+
+
+def main() -> None:
+    """Be one of the daemon's processes; the first argument is its number."""
+    end_with_parent()
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    end = socket.socket(fileno=LINE)
+    try:
+        birth = hear(end)
+    except EOFError:
+        return
+    log = _begin_log(birth["formats_log"])
+    source = Source(Path(birth["path"]), os.environ, Path(birth["directory"]), birth["text"])
+    family = Other(Share(int(sys.argv[1]), birth["of"]), end, birth["listen"])
+    graph = build(source.load(), Lasting.new(family.share, family.exclusion, family.look))
+    setDebugging(graph.settings.debug)
+    family.running = Running(source, graph, log, family)
+    _run(family.running)
+
+
+def _begin_log(formats: bool) -> DaemonLog | None:
+    """Log to the first process: whole lines, or what it is to make lines of."""
+    if formats:
+        log = DaemonLog(sys.stdout)
+        globalLogBeginner.beginLoggingTo([log])
+        return log
+
+    def text(event: LogEvent) -> str:
+        return eventAsText(event, includeTimestamp=False, includeSystem=False) + "\n"
+
+    globalLogBeginner.beginLoggingTo([FileLogObserver(sys.stdout, text)])
+    return None
+
+
+def _run(running: Running) -> None:
+    """What twistd does with the service of the first process."""
+    from twisted.internet import reactor
+
+    core = IReactorCore(reactor)
+    running.privilegedStartService()
+    running.startService()
+    core.addSystemEventTrigger("before", "shutdown", running.stopService)
+    core.run()
