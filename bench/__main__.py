@@ -12,9 +12,9 @@ from twisted.internet.threads import deferToThread
 from bench.deletes import deletes
 from bench.files import files
 from bench.gallery import gallery
+from bench.growth import numbers
 from bench.idle import idle
 from bench.nginx import nginx
-from bench.numbers import numbers
 from bench.photos import photos
 from bench.processes import processes
 from bench.report import Figure, report

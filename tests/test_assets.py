@@ -5,7 +5,7 @@ import io
 import os
 import signal
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest_twisted
 from PIL import Image, ImageChops, ImageStat
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.protocols import amp
+from zope.interface import implementer
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.images import TAKEN, encode, jpeg, photograph
@@ -35,6 +36,7 @@ from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
 from was_daemon.thumbnails.cache import Thumbnails
+from was_daemon.thumbnails.marks import MARK_SIZE
 from was_daemon.thumbnails.pool import IsOpen, Job, WorkerPool
 
 RED, GREEN, BLUE = (200, 30, 40), (30, 180, 60), (40, 60, 200)
@@ -467,16 +469,29 @@ async def test_of_thumbnails_that_share_a_name_only_the_deleted_original_s_go(mu
     assert shows(await museum.thumbnail("a.png", 50), RED)
 
 
-class Unread(MemoryStore):
-    """Opens what is stored, and does not like to be asked for its bytes."""
+@implementer(IAssetReader)
+class Marked:
+    """Does not like to be asked for more than the mark."""
 
-    async def open(self, key: AssetKey) -> HeldReader:
-        opened = await super().open(key)
-        return HeldReader(None, opened.stat)  # type: ignore[arg-type]  # what is not there cannot be read
+    def __init__(self, whole: HeldReader) -> None:
+        self.stat = whole.stat
+        self.close = whole.close
+        self._end = whole.content[-MARK_SIZE:]
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        assert start == self.stat.size - MARK_SIZE
+        yield self._end
+
+
+class Unread(MemoryStore):
+    """Opens what is stored, for the sake of its mark."""
+
+    async def open(self, key: AssetKey) -> Marked:
+        return Marked(await super().open(key))
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_thumbnail_whose_bytes_nobody_wants_is_left_where_it_is(opened: Open) -> None:
+async def test_of_a_thumbnail_whose_bytes_nobody_wants_only_the_mark_is_read(opened: Open) -> None:
     museum = opened((MemoryStore(), Unread()))
     await museum.put("a.jpg", plain(RED))
     for source in ("made", "kept"):

@@ -82,8 +82,8 @@ class Assets:
     async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
         """Open the thumbnail of an original, which is made first when there is none; the caller closes it.
 
-        Fires with the media type, too. `client` takes turns with others when there is much to do. Without `fetch` the
-        bytes of a stored one are left where they are, for who does not want them. Raises `AssetNotFound` (no such
+        Fires with the media type, too. `client` takes turns with others when there is much to do. Of a stored
+        one only the mark is read without `fetch`, for who does not want its bytes. Raises `AssetNotFound` (no such
         original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
         """
         place = self._collections.place(key)

@@ -104,7 +104,7 @@ class Thumbnails:
     async def find(self, key: AssetKey, original: AssetStat, scale: int, fetch: bool = True) -> IAssetReader | None:
         """Open the thumbnail of this version of `key` if there is one; the caller closes it.
 
-        Without `fetch`, for who does not want its bytes, they are left where they are.
+        Without `fetch`, for who does not want its bytes, only the mark is read.
         """
         thumbnail, store = key.thumbnail(scale), self._collections.place(key).thumbnails
         try:

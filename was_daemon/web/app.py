@@ -47,12 +47,13 @@ class AssetResource(KleinResource):
     def render(self, request: IRequest) -> Any:
         """Find the route and call it."""
         self.requests.begin(request)
-        path = b"/" + b"/".join(request.postpath).lstrip(b"/")
+        joined = b"/".join(request.postpath)
+        path = b"/" + joined.lstrip(b"/")
         if path in _CROSS_ORIGIN or path.startswith(b"/static/"):
             # Also when no route matches: a browser does not show an error without it.
             request.setHeader("Access-Control-Allow-Origin", "*")
         try:
-            b"/".join(request.postpath).decode()
+            joined.decode()
         except UnicodeDecodeError:
             # Klein has an answer of its own to these. Left encoded, they reach a route of ours, or none.
             request.postpath = request.path[1:].split(b"/")
