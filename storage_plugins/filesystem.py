@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
@@ -28,13 +29,16 @@ from was_daemon.interfaces import (
     ICreates,
     ILocalFiles,
     INeighbours,
+    IRooted,
     ISizes,
     IStagingFile,
 )
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.cached import CachedFiles, read_cached
-from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
+from was_daemon.stores.disk import DiskThreads, opened_directory
+from was_daemon.stores.ground import Ground
 from was_daemon.stores.held import HeldReader
+from was_daemon.stores.neighbours import DIRECTORY as NEIGHBOURS
 from was_daemon.stores.neighbours import Presence
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.staging import CHUNK, DIRECTORY, StagingFile, remove_stale, stage
@@ -116,7 +120,7 @@ class FileReader:
                 os.close(self._fd)
 
 
-@implementer(IAssetStore, ILocalFiles, ICreates, INeighbours, ISizes)
+@implementer(IAssetStore, ILocalFiles, ICreates, INeighbours, IRooted, ISizes)
 class FilesystemStore:
     """Assets as files below `root`."""
 
@@ -125,8 +129,9 @@ class FilesystemStore:
         self._layout = layout
         # A collection may be a link to another disk. Its threads are there as long as they have something to do.
         self._threads: WeakValueDictionary[str, DiskThreads] = WeakValueDictionary()
-        self._cached = CachedFiles()
         self._presence: Presence | None = None
+        self._ground = Ground(root, self._has_mark)
+        self._cached = CachedFiles(self._ground.verify)
 
     def __str__(self) -> str:
         return f"files in {self._root}"
@@ -163,7 +168,11 @@ class FilesystemStore:
         """See `IAssetStore`."""
         threads = partial(self._threads_of, key)
         cached = self._cached.status(threads, *self._place(key))
-        return _asset_stat(cached if cached else await threads().run(os.lstat, self.path(key)))
+        return _asset_stat(cached if cached else await threads().run(self._status, key))
+
+    def _status(self, key: AssetKey) -> os.stat_result:
+        self._ground.verify(self._directory(key))
+        return self.path(key).lstat()
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""
@@ -171,14 +180,20 @@ class FilesystemStore:
         fd = self._cached.open(threads, *self._place(key))
         if fd is not None:
             return _reader(threads, fd, read_cached)
-        return await threads().acquire(_release, self._open, threads, self.path(key))
+        return await threads().acquire(_release, self._open, threads, key)
 
-    def _open(self, threads: Callable[[], DiskThreads], path: Path) -> FileReader | HeldReader:
+    def _open(self, threads: Callable[[], DiskThreads], key: AssetKey) -> FileReader | HeldReader:
+        self._ground.verify(self._directory(key))
+        path = self.path(key)
         # Not following links keeps what is served inside the store; not blocking passes over a named pipe.
         return _reader(threads, os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), os.pread)
 
+    def _directory(self, key: AssetKey) -> Path:
+        """The directory of all assets like `key`."""
+        return self._root / key.collection / key.kind.value
+
     def _place(self, key: AssetKey) -> tuple[str, str]:
-        """The directory of all assets like `key`, and the path of its own from there."""
+        """The same as text, and the path of `key` from there."""
         beginning = f"{key.collection}/{key.kind.value}" if key.collection else key.kind.value
         return f"{self._root}/{beginning}", self._layout.path(key)[len(beginning) + 1 :]
 
@@ -199,9 +214,11 @@ class FilesystemStore:
 
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""
-        await self._threads_of(key).run(self._delete, self.path(key))
+        await self._threads_of(key).run(self._delete, key)
 
-    def _delete(self, path: Path) -> None:
+    def _delete(self, key: AssetKey) -> None:
+        self._ground.verify(self._directory(key))
+        path = self.path(key)
         # A link, or a pipe, is somebody's, but no asset.
         _asset_stat(path.lstat())
         with opened_directory(path.parent) as directory:
@@ -212,6 +229,7 @@ class FilesystemStore:
         """See `IAssetStore`."""
         threads = self._threads_in(collection)
         directory, depth = self._root / collection / kind.value, 0
+        await threads.run(self._ground.verify, directory)
         if self._layout is Layout.SHARDED and len(prefix) >= _SHARDED_BY:
             with suppress(BadName):
                 directory, depth = self.path(AssetKey(collection, kind, prefix)).parent, _SHARDS[self._layout]
@@ -248,20 +266,40 @@ class FilesystemStore:
     async def check(self) -> None:
         """See `IAssetStore`."""
         try:
-            threads = self._threads_of(None)
-            await threads.run(self._check, threads)
+            await self._threads_of(None).run(self._check)
         except AssetNotFound:
             raise StoreUnavailable("the store's directory does not exist and cannot be made") from None
 
-    def _check(self, threads: DiskThreads) -> None:
-        make_directory(self._root)
-        stage(threads, self._root / DIRECTORY).remove()
+    def _check(self) -> None:
+        self._ground.prepare()
+        self._ground.verify_all()
+        # Nothing of it is left, wherever an operator has a look.
+        TemporaryFile(dir=self._root).close()
+
+    def _has_mark(self, is_same_inode: bool) -> bool:
+        """Whether what is in the place of the root is the root, under other numbers."""
+        if self._presence:
+            return self._presence.is_there()
+        # Of several processes only the first one leaves a file.
+        return is_same_inode and (self._root / NEIGHBOURS).is_dir()
+
+    async def exists(self) -> bool:
+        """See `IRooted`."""
+        return await self._threads_of(None).run(self._ground.exists)
+
+    async def accept(self) -> bool:
+        """See `IRooted`."""
+        changed = await self._threads_of(None).run(lambda: self._ground.accept(self._directories()))
+        if changed:
+            self._end_presence()
+        return changed
 
     async def clean(self) -> int:
         """See `ILocalFiles`."""
-        return await self._threads_of(None).run(
-            lambda: sum(remove_stale(path / DIRECTORY) for path in self._directories())
-        )
+        return await self._threads_of(None).run(self._clean)
+
+    def _clean(self) -> int:
+        return sum(remove_stale(path / DIRECTORY) for path in self._directories())
 
     def _directories(self) -> Iterator[Path]:
         """The root, the collections' directories, and those of originals and thumbnails in them."""
@@ -284,9 +322,14 @@ class FilesystemStore:
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """See `ILocalFiles`."""
-        directory = self._root / near.collection / near.kind.value if near else self._root
         threads = self._threads_of(near)
-        return await threads.acquire(StagingFile.discard, stage, threads, directory / DIRECTORY)
+        return await threads.acquire(StagingFile.discard, self._stage, threads, near)
+
+    def _stage(self, threads: DiskThreads, near: AssetKey | None) -> StagingFile:
+        self._ground.prepare()
+        directory = self._directory(near) if near else self._root
+        self._ground.verify(directory)
+        return stage(threads, directory / DIRECTORY)
 
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ILocalFiles`."""
@@ -298,14 +341,15 @@ class FilesystemStore:
 
     async def _adopt(self, staged: IStagingFile, key: AssetKey, replace: bool) -> AssetStat:
         try:
-            return _asset_stat(await self._threads_of(key).run(self._publish, staged, self.path(key), replace))
+            return _asset_stat(await self._threads_of(key).run(self._publish, staged, key, replace))
         except _OtherDeviceError:
             async with self._filled(key, staged.read()) as near:
                 return await self._adopt(near, key, replace)
 
-    def _publish(self, staged: IStagingFile, path: Path, replace: bool) -> os.stat_result:
+    def _publish(self, staged: IStagingFile, key: AssetKey, replace: bool) -> os.stat_result:
+        self._ground.verify(self._directory(key))
         try:
-            return staged.publish(path, replace)
+            return staged.publish(self.path(key), replace)
         except FileExistsError:
             raise AssetExists("an asset of this name exists") from None
         except OSError as error:
@@ -317,13 +361,16 @@ class FilesystemStore:
 
     async def close(self) -> None:
         """See `IAssetStore`."""
+        self._end_presence()
+        self._cached.close()
+        await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])
+
+    def _end_presence(self) -> None:
         if self._presence:
             # Not waited for but with the other calls: it may hang as they may.
             ending = self._threads_of(None).run(self._presence.end)
             ending.addErrback(lambda failure: None if failure.check(AssetError) else failure)
             self._presence = None
-        self._cached.close()
-        await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -27,7 +27,7 @@ def threads() -> Callable[[], DiskThreads]:
 
 @pytest.fixture
 def files() -> Iterator[CachedFiles]:
-    files = CachedFiles()
+    files = CachedFiles(lambda _: None)
     yield files
     files.close()
 
@@ -122,7 +122,7 @@ async def test_what_is_not_all_there_is_not_read(files, threads, directory) -> N
 
 @pytest_twisted.ensureDeferred
 async def test_after_the_end_nothing_is_held(threads, directory) -> None:
-    files = CachedFiles()
+    files = CachedFiles(lambda _: None)
     assert files.open(threads, directory, "a.jpg") is None
     files.close()
     while files._learning:

@@ -98,13 +98,34 @@ def test_a_token_is_signed_with_the_key_of_its_collection(tmp_path: Path) -> Non
         assert (answer.exit_code, answer.stdout) == (2, "")
 
 
-def test_a_token_from_a_missing_configuration_is_a_plain_error(tmp_path: Path) -> None:
-    answer = run("token", "a.jpg", "--config", tmp_path / "none.toml")
-    assert answer.exit_code == 1
-    assert answer.stderr == f"{tmp_path}/none.toml: no such file or directory\n"
+@pytest.mark.parametrize("command", [("token", "a.jpg"), ("config", "check"), ("check-store", "main"), ("serve",)])
+def test_a_missing_configuration_is_a_wrong_use(command: tuple[str, ...], tmp_path: Path) -> None:
+    answer = run(*command, "--config", tmp_path / "none.toml")
+    assert answer.exit_code == 2
+    assert f"'{tmp_path}/none.toml' does not exist" in answer.stderr
+
+
+def test_a_store_that_is_not_configured_is_a_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "was.toml").write_text(to_toml({"server": {"insecure_no_key": True}, "stores.main": MAIN}))
+    answer = run("check-store", "nope", "--config", tmp_path / "was.toml")
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert "no store is called nope; there are main" in answer.stderr
 
 
 # -- config check ------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_daemon_would_warn_of_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "was.toml"
+    config.write_text(to_toml({"server": {"key": "k", "require_token_for_get": True}, "stores.main": MAIN}))
+    config.chmod(0o644)
+    told = run("config", "check", "--config", config)
+    assert told.exit_code == 0
+    warnings = [line for line in told.stdout.splitlines() if line.startswith("WARNING: ")]
+    assert any("was.toml" in line for line in warnings)
+    assert any("/static/" in line for line in warnings)
+    as_json = json.loads(run("config", "check", "--config", config, "--json").stdout)
+    assert [f"WARNING: {warning}" for warning in as_json["warnings"]] == warnings
 
 
 def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_an_interrupted_copy_tells_how_far_it_came_and_leaves_nothing_half_writt
             process.send_signal(signal.SIGINT)
         ended = end(process)
     assert ended.code == 1
-    assert "Interrupted" in ended.err
+    assert "Interrupted. Start it again to go on." in ended.err
     assert "Traceback" not in ended.err
     stored = content(far_end.originals())
     assert 0 < ended.report["copied"] <= len(stored) < len(files)
@@ -184,9 +184,18 @@ def test_a_file_that_changed_since_it_was_verified_is_compared_again(tmp_path: P
 def test_only_overwrite_replaces_what_differs(tmp_path: Path, disks: Path) -> None:
     fill(tmp_path / "a", {"a.bin": b"1234"})
     target = fill(tmp_path / "b", {"a.bin": b"4321", "other": b"x"})
+    assert counts(copy(disks, "--overwrite", "--dry-run").report) == {"replaced": 1}
     ran = copy(disks, "--overwrite")
-    assert (ran.code, counts(ran.report)) == (0, {"copied": 1})
+    assert (ran.code, counts(ran.report)) == (0, {"replaced": 1})
+    assert ran.report["files"] == [{"state": "replaced", "file": "originals/a.bin", "reason": ""}]
     assert content(target) == {"a.bin": b"1234", "other": b"x"}
+
+
+def test_a_store_whose_directory_does_not_exist_is_not_copied_from(tmp_path: Path, disks: Path) -> None:
+    ran = copy(disks)
+    assert ran.code == 1
+    assert f"files in {tmp_path}/a: there is no such directory" in ran.err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name in "ab") == []
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, disks: Path) -> None:
@@ -301,5 +310,5 @@ def test_people_get_lines_and_a_sentence(tmp_path: Path, disks: Path) -> None:
     fill(tmp_path / "b", {"differs": b"3"})
     ran = run("copy", "--from", "a", "--to", "b", "--config", disks)
     assert ran.out.splitlines()[0].split() == ["differs", "originals/differs"]
-    assert ran.out.splitlines()[1].startswith("1 copied, 0 there already, 1 differ, 0 failed")
+    assert ran.out.splitlines()[1].startswith("1 copied, 0 replaced, 0 there already, 1 differ, 0 failed")
     assert ran.err == ""

@@ -69,6 +69,13 @@ def test_questions_are_answered_one_by_one(tmp_path: Path) -> None:
     assert found.stores["main"].options.path == tmp_path / "photos"
 
 
+def test_a_bad_answer_is_asked_for_again(tmp_path: Path) -> None:
+    finished = init(answers=f"{tmp_path}/photos\nport\n9000\nassets.example.org\nhttps://assets.example.org\ny\n")
+    assert finished.exit_code == 0, finished.output
+    assert finished.stderr.count("expected an address such as") == 1
+    assert settings().server.public_url == "https://assets.example.org"
+
+
 def test_what_options_say_is_not_asked() -> None:
     options = ["--path", "/data", "--port", "81", "--public-url", "http://a.org", "--no-proxy", "--layout", "sharded"]
     finished = init(*options, "--collections", "auto", answers="")

@@ -50,6 +50,29 @@ def test_a_store_that_cannot_be_used_is_a_failure(tmp_path: Path, run_daemon: Ru
     assert "Traceback" not in ran.err
 
 
+def test_a_directory_that_is_not_there_is_told_and_not_made(tmp_path: Path, run_daemon: RunDaemon) -> None:
+    daemon = run_daemon()
+    (tmp_path / "empty").mkdir()
+    tables = {name: {"plugin": "filesystem", "path": tmp_path / name} for name in ("mistyped", "empty")}
+    config = write_config(tmp_path, tables)
+    ran = run("status", "--config", config, "--url", daemon.url)
+    assert ran.code == 1
+    assert f"FAILED  store mistyped: files in {tmp_path}/mistyped: there is no such directory" in ran.out
+    assert f"ok      store empty: files in {tmp_path}/empty" in ran.out
+    assert not (tmp_path / "mistyped").exists()
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_what_is_wrong_is_said_with_its_reasons(run_daemon: RunDaemon) -> None:
+    admin = free_port()
+    server = {"admin_listen": [f"tcp:{admin}:interface=127.0.0.1"]}
+    daemon = run_daemon({"server": server, "limits": {"min_free": "900 TiB"}})
+    ran = run("status", "--config", daemon.config_file)
+    assert ran.code == 1
+    assert f"FAILED  http://127.0.0.1:{admin}/healthz: answers 503: store main: " in ran.out
+    assert ran.out.count("less than min_free; uploads are refused") == 3
+
+
 @pytest_twisted.ensureDeferred
 async def test_assets_are_counted_when_asked(run_daemon: RunDaemon) -> None:
     collections = {"mode": "map", "map": {"KUFish": {"directory": "Fishes"}, "KUHerb": {"directory": "Botany"}}}
@@ -92,3 +115,5 @@ def test_the_addresses_are_those_at_which_this_machine_reaches_it() -> None:
         "http://[::1]:8082",
         "https://a.b",
     ]
+    same = ServerSettings(listen=["tcp:8080"], public_url="http://localhost:8080")
+    assert addresses(same) == ["http://localhost:8080"]

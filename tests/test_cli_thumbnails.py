@@ -64,6 +64,18 @@ def test_files_of_which_no_thumbnail_can_be_made_are_counted(tmp_path: Path, con
     fill(tmp_path / "store", "originals", {"a.jpg": b"no picture", "b.txt": b"text", "c.jpg": jpeg()})
     ran = thumbnails("warm", config, "--scale", "100")
     assert (ran.code, counts(ran)) == (0, {"made": 1, "refused": 2})
+    # A damaged picture is named, what is no picture at all is not.
+    assert [(each["state"], each["file"]) for each in ran.report["files"]] == [("refused", "originals/a.jpg")]
+
+
+@pytest.mark.parametrize("command", [("warm", "--scale", "100"), ("prune",)])
+def test_a_store_whose_directory_does_not_exist_is_a_failure(
+    tmp_path: Path, config: Path, command: tuple[str, ...]
+) -> None:
+    ran = thumbnails(command[0], config, *command[1:])
+    assert ran.code == 1
+    assert "there is no such directory" in ran.err
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_thumbnail_that_is_older_than_its_original_is_made_anew(tmp_path: Path, config: Path) -> None:
@@ -171,7 +183,9 @@ async def test_a_png_belongs_to_the_original_that_it_names(run_daemon: RunDaemon
     assert counts(thumbnails("prune", daemon.config_file)) == {"kept": 1}
     # Another original whose thumbnails are called the same does not make up for it.
     (daemon.store / "originals/plan.pdf").rename(daemon.store / "originals/plan.tif")
-    assert counts(thumbnails("prune", daemon.config_file)) == {"orphan": 1}
+    ran = thumbnails("prune", daemon.config_file)
+    assert counts(ran) == {"orphan": 1}
+    assert [(each["state"], each["file"]) for each in ran.report["files"]] == [("orphan", "thumbnails/plan_100.png")]
     assert not names(daemon.store / "thumbnails")
 
 

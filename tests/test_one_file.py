@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -128,6 +129,9 @@ def test_the_file_has_the_other_commands(one_file: Path, bare: tuple[str, ...], 
         return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
     assert __version__ in run("--version")
+    homeless = subprocess.run(["env", "-i", "HOME=nowhere", _PYTHON, one_file], capture_output=True, text=True)
+    assert (homeless.returncode, homeless.stderr.count("\n")) == (1, 1)
+    assert "set SHIV_ROOT" in homeless.stderr
     run("init", "--yes", "--path", str(tmp_path / "attachments"))
     assert re.fullmatch(r"[0-9a-f]{32}:[0-9]+\n", run("token", "a.jpg", "--config", "was.toml"))
     assert "sftp" in run("config", "check", "--config", "was.toml")
@@ -170,6 +174,52 @@ def test_the_file_says_which_python_it_needs(tmp_path: Path) -> None:
 
     preamble.write_text(f"PYTHONS = '2.7 {sys.version_info[0]}.{sys.version_info[1]}'\n{source}")
     subprocess.run([sys.executable, preamble], check=True)
+
+
+def test_where_it_cannot_unpack_itself_it_says_what_to_set(tmp_path: Path) -> None:
+    main = tmp_path / "main.py"
+    main.write_text((ROOT / "etc" / "dist" / "main.py").read_text("utf-8"))
+    (tmp_path / "_bootstrap.py").write_text("def bootstrap(): print('unpacked')\n")
+
+    def run(**environ: str) -> tuple[int, str]:
+        finished = subprocess.run([sys.executable, main], env=environ, cwd=tmp_path, capture_output=True, text=True)
+        return finished.returncode, finished.stdout + finished.stderr
+
+    assert run(HOME=str(tmp_path / "home")) == (0, "unpacked\n")
+    assert run(HOME="nowhere", SHIV_ROOT=str(tmp_path / "cache" / "shiv")) == (0, "unpacked\n")
+    message = "This file has to unpack itself, and cannot do so in nowhere/.shiv: set SHIV_ROOT to a directory.\n"
+    assert run(HOME="nowhere") == (1, message)
+    # What was unpacked before needs no place.
+    (tmp_path / "nowhere" / ".shiv" / "main.py_1234").mkdir(parents=True)
+    assert run(HOME="nowhere") == (0, "unpacked\n")
+
+
+def test_it_is_built_for_those_pythons_that_the_machine_has(tmp_path: Path) -> None:
+    for name in ("sh", "find"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    # The last one that is looked for is missing, as on Debian 12.
+    for name in ("python3.11", "python3.12"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    finished = subprocess.run(
+        [str(shutil.which("make")), "--silent", "--eval", "tell: ; @echo $(PYTHONS);", "tell"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.stdout.split() == ["python3.11", "python3.12"]
+
+
+def test_no_file_is_built_for_no_python(tmp_path: Path) -> None:
+    file = tmp_path / "was-daemon.pyz"
+    finished = subprocess.run(
+        [ROOT / "etc" / "dist" / "one-file.sh", tmp_path / "some.whl", file], capture_output=True, text=True
+    )
+    assert finished.returncode == 2
+    assert "no Python" in finished.stderr
+    assert not file.exists()
 
 
 def test_the_version_is_in_one_place() -> None:

@@ -1,7 +1,7 @@
 """The spool: local copies of remote originals, each version fetched once, within a size."""
 
 import os
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.processes import eventually
-from was_daemon.errors import AssetNotFound, StoreUnavailable
+from was_daemon.errors import AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.spool import Spool
 from was_daemon.stores.held import HeldReader
@@ -36,6 +36,26 @@ class CountingStore(MemoryStore):
         return await super().open(key)
 
 
+class ReplacedStore(CountingStore):
+    """Has another version after each time that one was opened, so often."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    async def open(self, key: AssetKey) -> HeldReader:
+        reader = await super().open(key)
+        if len(self.opened) > self.times:
+            return reader
+
+        class Gone(HeldReader):
+            async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+                raise VersionGone("gone")
+                yield b""
+
+        return Gone(b"", reader.stat)
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Generator[Spool, None, None]:
     spool = Spool(tmp_path / "spool", 1000)
@@ -46,6 +66,18 @@ def spool(tmp_path: Path) -> Generator[Spool, None, None]:
 @pytest.fixture
 def store() -> CountingStore:
     return CountingStore()
+
+
+@async_test
+async def test_what_is_replaced_while_it_is_fetched_is_fetched_again(spool: Spool) -> None:
+    once = ReplacedStore(1)
+    await put(once, "a.jpg", b"new")
+    assert await spooled(spool, once, "a.jpg") == b"new"
+    always = ReplacedStore(100)
+    await put(always, "a.jpg", b"new")
+    with pytest.raises(VersionGone):
+        await spooled(spool, always, "a.jpg")
+    assert len(always.opened) == 2
 
 
 async def put(store: MemoryStore, name: str, content: bytes) -> str:

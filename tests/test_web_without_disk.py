@@ -13,13 +13,22 @@ import treq
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from was_daemon import tokens
 from was_daemon.collections import Collections, Place
-from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreTimeout
+from was_daemon.errors import (
+    AssetError,
+    AssetNotFound,
+    BrokenImage,
+    NoSpace,
+    NoThumbnail,
+    Overloaded,
+    StoreTimeout,
+    VersionGone,
+)
 from was_daemon.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.keys import AssetKey, Kind
 from was_daemon.redirects import Redirects
@@ -328,3 +337,53 @@ async def test_many_are_served_at_once(client: Client, assets: MemoryAssets) -> 
     assert {response.code for response, _ in answers} == {200}
     answers = await everyone([deferred(client.get("fileget", filename=name, type="O")) for name in contents])
     assert [body for _, body in answers] == list(contents.values())
+
+
+class Replaced:
+    """A reader of a version that is gone, at once or after its first bytes."""
+
+    def __init__(self, stat: AssetStat, content: bytes) -> None:
+        self.stat = stat
+        self.content = content
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        if self.content:
+            yield self.content
+        raise VersionGone("the asset was replaced")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+@pytest.mark.parametrize("path", ["fileget", f"static/originals/{NAME}"])
+@pytest_twisted.ensureDeferred
+async def test_what_is_replaced_before_its_first_byte_is_sent_anew(
+    client: Client, assets: MemoryAssets, path: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = AssetKey("", Kind.ORIGINAL, NAME)
+    gone = [Replaced(AssetStat(size, 1.0, f"old{number}"), b"") for number in range(2)]
+
+    async def open_(key: AssetKey) -> Any:
+        return gone.pop() if gone else await MemoryAssets.open(assets, key)
+
+    await assets.store.write(key, chunked(payload(size)))
+    monkeypatch.setattr(assets, "open", open_)
+    response, body = await client.get(path, filename=NAME)
+    assert (response.code, body) == (200, payload(size))
+    assert header(response, "ETag") == f'"{(await assets.store.stat(key)).etag}"'
+    gone[:] = [Replaced(AssetStat(size, 1.0, f"old{number}"), b"") for number in range(3)]
+    response, body = await client.get(path, filename=NAME)
+    assert (response.code, body) == (502, b"the asset was replaced")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_replaced_after_its_first_byte_breaks_off(
+    client: Client, assets: MemoryAssets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def open_(key: AssetKey) -> Any:
+        return Replaced(AssetStat(1_000_000, 1.0, "old"), payload(100_000))
+
+    monkeypatch.setattr(assets, "open", open_)
+    with pytest.raises(ResponseFailed):
+        await client.get("fileget", filename=NAME)

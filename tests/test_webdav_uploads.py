@@ -3,7 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 
 from tests import davservers
 from tests.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, message
@@ -193,6 +195,28 @@ async def test_a_server_that_is_killed_after_it_asked_for_the_body(serve: Serve,
     await message(store.write(KEY, upload(), len(LARGE) + len(HUGE)), StoreUnavailable)
     server.start()
     assert await read_asset(store, KEY) == SMALL
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_bytes_leave_when_it_is_known_that_they_are(
+    make_store: MakeStore, listen: Callable[[Factory], str]
+) -> None:
+    # It answers as soon as it has as many bytes as were announced.
+    Headstrong.answers, Headstrong.heads = [], []
+    store = make_store(listen(Factory.forProtocol(Headstrong)))
+    ended = False
+
+    async def upload() -> AsyncGenerator[bytes, None]:
+        nonlocal ended
+        async for chunk in chunked(LARGE):
+            yield chunk
+        # As a thread that finds out that there is nothing more to read.
+        await deferLater(reactor, 0.2)
+        ended = True
+
+    async with aclosing(upload()) as chunks:
+        await store.write(KEY, chunks, len(LARGE))
+        assert ended
 
 
 # -- what is left ------------------------------------------------------------------------------------------------------

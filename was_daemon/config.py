@@ -136,7 +136,7 @@ def _make_key(path: Path) -> None:
         file.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
 
 
-def _is_server_address(url: str) -> bool:
+def is_server_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(
@@ -345,7 +345,7 @@ class _Loader:
     def _public_url(self, server: ServerSettings) -> str | None:
         if server.public_url is None:
             return self._public_url_of_environment()
-        if not _is_server_address(server.public_url):
+        if not is_server_address(server.public_url):
             self._mistakes.add("server.public_url", f'expected the address of a server, got "{server.public_url}"')
         return server.public_url.rstrip("/")
 
@@ -358,6 +358,6 @@ class _Loader:
         url = {"80": f"http://{host}", "443": f"https://{host}"}.get(port, f"http://{host}:{port}")
         if not (port.isascii() and port.isdigit()):
             self._mistakes.add("SERVER_PORT", f'expected a port, got "{port}"')
-        elif "/" in host or not _is_server_address(url):
+        elif "/" in host or not is_server_address(url):
             self._mistakes.add("SERVER_NAME", f'with SERVER_PORT expected a host and port, got "{host}" and "{port}"')
         return url

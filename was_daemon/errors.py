@@ -57,6 +57,10 @@ class StoreFailed(AssetError):
     """The remote store answered with something that is no use."""
 
 
+class VersionGone(StoreFailed):
+    """What was opened was replaced or deleted before its bytes came: there may be another to open."""
+
+
 class StoreTimeout(AssetError):
     """The remote store made no progress in time."""
 

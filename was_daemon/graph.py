@@ -18,7 +18,7 @@ from was_daemon.collections import Collections, Place
 from was_daemon.errors import AssetError
 from was_daemon.exclusion import Exclusion
 from was_daemon.health import Health
-from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours
+from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRooted
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics, show
@@ -111,6 +111,8 @@ class Graph:
         for name, built in self.stores.items():
             if built is not known.get(name):
                 _begin(f"Store {name}", partial(_look_at, built.store, self.lasting.share))
+            elif IRooted.providedBy(built.store):
+                _begin(f"Store {name}", partial(_accept, built.store, self.lasting.share))
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
@@ -142,6 +144,8 @@ class Graph:
 async def _look_at(store: IAssetStore, share: Share) -> int:
     """Check a store, and remove what a killed process left in it; returns how many files."""
     await store.check()
+    if IRooted.providedBy(store):
+        await IRooted(store).accept()
     if not share.is_first:  # what is to be said of the store is said once
         return 0
     if INeighbours.providedBy(store):
@@ -149,6 +153,14 @@ async def _look_at(store: IAssetStore, share: Share) -> int:
         if others:
             _log.info("{others} uses {store}, too", others=" and ".join(others), store=store)
     return await ILocalFiles(store).clean() if ILocalFiles.providedBy(store) else 0
+
+
+async def _accept(store: IAssetStore, share: Share) -> int:
+    """Take a store's directory as it is now: whoever has put another in its place has the daemon reloaded."""
+    if not await IRooted(store).accept():
+        return 0
+    _log.warn("{store}: the directory is another than before, and in use from now on", store=store)
+    return await _look_at(store, share)
 
 
 def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:

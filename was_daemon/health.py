@@ -7,6 +7,7 @@ no store is asked twice at a time, and nobody waits for one that does not answer
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -16,9 +17,11 @@ from twisted.logger import Logger
 
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.keys import AssetKey, Kind
 from was_daemon.metrics import Metrics
 from was_daemon.quotas import Quotas
 from was_daemon.spool import Spool
+from was_daemon.stores.disk import free_bytes
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.usage import Usage
 from was_daemon.waiting import Waiters
@@ -178,7 +181,17 @@ async def _nothing() -> int | None:
 async def look_at_store(store: IAssetStore) -> int | None:
     """Check a store; the free bytes on its file system, None when it has none or does not tell. Raises as `check`."""
     await store.check()
-    return await _free(await ILocalFiles(store).stage(None)) if ILocalFiles.providedBy(store) else None
+    if not ILocalFiles.providedBy(store):
+        return None
+    files = ILocalFiles(store)
+    return _told(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
+
+
+def _free_near(path: Path) -> int:
+    """The free bytes where a file at `path` would lie, whether its directory is there already or not; blocks."""
+    while not path.exists():
+        path = path.parent
+    return free_bytes(path)
 
 
 async def _spool_free(spool: Spool) -> int | None:
@@ -190,4 +203,8 @@ async def _free(staged: IStagingFile) -> int | None:
         free = await staged.free()
     finally:
         staged.discard()
+    return _told(free)
+
+
+def _told(free: int) -> int | None:
     return free if free < sys.maxsize else None

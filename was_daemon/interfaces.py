@@ -157,6 +157,20 @@ class ICreates(Interface):
         """The staging file becomes the asset, as `IAssetStore.write` promises; `AssetExists` when there is one."""
 
 
+class IRooted(Interface):
+    """A store in a directory that can be missing, or become another one without anybody having wished so.
+
+    While it is not the one that the store began with, all operations raise `StoreUnavailable`. `IAssetStore.check` and
+    the first upload make it when it is missing, but only if it was never there before.
+    """
+
+    def exists() -> Awaitable[bool]:
+        """Whether the directory is there; makes nothing."""
+
+    def accept() -> Awaitable[bool]:
+        """Go on with the directory that is there now, if there is one; whether it is another than before."""
+
+
 class INeighbours(Interface):
     """A store that can tell which daemons use it."""
 

@@ -78,9 +78,13 @@ def _announce(settings: Settings, graph: Graph) -> None:
         "in Specify 6 the properties attachment.url and attachment.key, and attachment.use_path to false",
         url=url,
     )
-    for warning in settings.warnings:
+    for warning in warnings(settings):
         _log.warn("{warning}", warning=warning)
-    if server.require_token_for_get and server.static_access:
-        _log.warn("Tokens are required to read, but anybody can read below /static/: set static_access = false")
-    for lack in sandbox.missing():
-        _log.warn("This machine lacks {lack}", lack=lack)
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What the operator should know before it is too late."""
+    found = list(settings.warnings)
+    if settings.server.require_token_for_get and settings.server.static_access:
+        found.append("Tokens are required to read, but anybody can read below /static/: set static_access = false")
+    return found + [f"This machine lacks {lack}" for lack in sandbox.missing()]

@@ -12,7 +12,7 @@ from shutil import rmtree
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
-from was_daemon.errors import AssetError, AssetNotFound, StoreUnavailable
+from was_daemon.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
@@ -97,7 +97,7 @@ class Spool:
         async with self._locks.holding(key):
             copy = await self._kept(_copy_name(store, key, etag))
             self._opens.labels("kept" if copy else "fetched").inc()
-            copy = copy or await self._fetch(store, key)
+            copy = copy or await self._fetch_current(store, key)
         self._evict()
         return copy
 
@@ -113,6 +113,12 @@ class Spool:
 
     async def _open(self, path: Path) -> FileIO:
         return await self._threads.acquire(FileIO.close, open_original, path)
+
+    async def _fetch_current(self, store: IAssetStore, key: AssetKey) -> FileIO:
+        try:
+            return await self._fetch(store, key)
+        except VersionGone:
+            return await self._fetch(store, key)
 
     async def _fetch(self, store: IAssetStore, key: AssetKey) -> FileIO:
         """Copy the current version of `key`, and open the copy."""

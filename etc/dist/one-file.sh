@@ -7,6 +7,10 @@ set -eu
 
 wheel=$1 file=$2
 shift 2
+if [ $# -eq 0 ]; then
+    echo "one-file.sh: there is no Python to pack the file for" >&2
+    exit 2
+fi
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 mkdir "$build/all"
@@ -34,3 +38,6 @@ done
 rm -rf "$build/all/bin"
 "${SHIV:-shiv}" --site-packages "$build/all" --preamble "$build/preamble.py" \
     --entry-point was_daemon.cli.main:main --python '/usr/bin/env python3' --output-file "$file"
+# The later one of two files of a name in an archive counts.
+"$python" -W ignore -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "a").write(sys.argv[2], "__main__.py")' \
+    "$file" "$(dirname "$0")/main.py"

@@ -24,7 +24,8 @@ def addresses(server: ServerSettings) -> list[str]:
     listening = [url for description in server.listen if (url := _url(description))]
     admin = getattr(server, "admin_listen", None) or []
     health = [f"{url}/healthz" for each in ([admin] if isinstance(admin, str) else admin) if (url := _url(each))]
-    return [*listening, *([server.public_url] if server.public_url else []), *health]
+    public = [server.public_url] if server.public_url else []
+    return list(dict.fromkeys((*listening, *public, *health)))
 
 
 def _url(description: str) -> str | None:
@@ -46,7 +47,7 @@ def ask(url: str, timeout: float) -> dict[str, Any]:
         with urlopen(Request(url, headers={"Accept": "text/html"}), timeout=timeout) as response:  # noqa: S310  # by design
             is_ours, body = "X-Timestamp" in response.headers, response.read(_MOST)
     except HTTPError as error:
-        return answer | {"problem": f"answers {error.code}", **_health(error.read(_MOST))}
+        return answer | _trouble(error.code, error.read(_MOST))
     except (OSError, HTTPException, ValueError) as error:
         return answer | {"problem": f"no answer: {getattr(error, 'reason', error)}"}
     health = _health(body)
@@ -54,6 +55,14 @@ def ask(url: str, timeout: float) -> dict[str, Any]:
         return answer | {"problem": "something else answers there"}
     version = _VERSION.search(body.decode("utf-8", "replace"))
     return answer | {"ok": True, **({"version": version[1]} if version else {}), **health}
+
+
+def _trouble(code: int, body: bytes) -> dict[str, Any]:
+    """What is wrong at an address that answers with an error, with the reasons that a health check gives."""
+    health = _health(body)
+    reasons = health.get("health", {}).get("problems", [])
+    told = ": " + "; ".join(map(str, reasons)) if isinstance(reasons, list) and reasons else ""
+    return {"problem": f"answers {code}{told}", **health}
 
 
 def _health(body: bytes) -> dict[str, Any]:

@@ -107,21 +107,22 @@ def _discovery_url(url: str) -> str:
 def _run(server: "Server", collections: Mapping[str, str | None], quiet: bool) -> "list[Outcome]":
     from rich.console import Console
 
-    from was_daemon.cli.checks.report import print_line
+    from was_daemon.cli.checks.report import Lines
     from was_daemon.cli.checks.run import run
 
     # A pipeline that is cancelled cleans up like a person who interrupts.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(quiet=quiet, highlight=False)
+    lines = Lines(Console(quiet=quiet, highlight=False))
     outcomes = []
     try:
         for outcome in run(server, collections):
             outcomes.append(outcome)
-            print_line(console, outcome)
+            lines.add(outcome)
     except KeyboardInterrupt:
         click.echo("Interrupted; what was uploaded is removed.", err=True)
         raise SystemExit(1) from None
     finally:
+        lines.end()
         server.clean_up()
         if server.left:
             click.echo(f"Left on the server: {', '.join(server.left)}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.options import config_option, epilog, load_settings
+from was_daemon.cli.places import check_store_name, create_stores
 
 if TYPE_CHECKING:
     from was_daemon.interfaces import IAssetStore
@@ -26,16 +27,10 @@ def check_store(name: str, collection: str, config: Path | None) -> None:
     from twisted.internet import task
     from twisted.internet.defer import Deferred
 
-    from was_daemon.config import ConfigError
-    from was_daemon.graph import create_stores
-
-    try:
-        stores = create_stores(load_settings(config))
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
-    if name not in stores:
-        raise click.ClickException(f"no store is called {name}; there are {', '.join(stores)}")
-    task.react(lambda _: Deferred.fromCoroutine(_check_store(stores[name], collection)))
+    settings = load_settings(config)
+    check_store_name(settings, name, "NAME")
+    store = create_stores(settings)[name]
+    task.react(lambda _: Deferred.fromCoroutine(_check_store(store, collection)))
 
 
 async def _check_store(store: "IAssetStore", collection: str) -> None:

@@ -32,13 +32,14 @@ def check(config: Path | None, as_json: bool) -> None:
     Nothing is opened, and no secret is shown. Whether a store can be reached, `check-store` finds out.
     """
     from was_daemon.config import ConfigError
+    from was_daemon.service import warnings
 
     try:
         settings = _load(config)
     except ConfigError as error:
         click.echo(json.dumps({"mistakes": error.mistakes}, ensure_ascii=False) if as_json else error, err=not as_json)
         raise SystemExit(1) from None
-    summary = _summary(settings) | {"plugins": _plugins(settings.plugins)}
+    summary = _summary(settings) | {"warnings": warnings(settings), "plugins": _plugins(settings.plugins)}
     click.echo(json.dumps(summary, ensure_ascii=False, indent=2) if as_json else "\n".join(_lines(summary)))
 
 
@@ -156,6 +157,8 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         yield f"    {name}: {place['directory']} in {place['store']}{key}{quota}"
     yield f"  thumbnails   in {summary['thumbnails']['store']}, {summary['thumbnails']['workers']} workers"
     yield f"  spool        {summary['spool']}"
+    for warning in summary["warnings"]:
+        yield f"WARNING: {warning}"
     yield "Plugins for stores, and their options:"
     for name, options in summary["plugins"].items():
         yield f"  {name}"

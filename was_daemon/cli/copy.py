@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories
+from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.cli.copying.copier import Copier
@@ -53,7 +53,7 @@ def copy(
     at the target already is not copied again: a command that was interrupted, however, is started again, and
     copies the rest. The daemon may go on meanwhile; nothing is deleted.
     """
-    from was_daemon.cli.reactor import run
+    from was_daemon.cli.reactor import RESUMED, run
 
     settings = load_settings(config)
     check_store_name(settings, source, "--from")
@@ -83,7 +83,7 @@ def copy(
             _end(report, copier)
         return 1 if report.counts["failed"] or report.counts["differs"] else 0
 
-    run(work)
+    run(work, RESUMED)
 
 
 async def _copy(
@@ -98,6 +98,7 @@ async def _copy(
     from was_daemon.cli.work import go_through, listing
     from was_daemon.keys import Kind
 
+    await require_directory(copier.source)
     if not copier.dry_run:
         await _prepare(copier.target)
 
@@ -141,7 +142,7 @@ async def _copy_one(
     except (AssetError, CopyFailed) as error:
         report.tell("failed", path_of(key), str(error))
         return
-    if outcome is Outcome.DIFFERS:
+    if outcome in (Outcome.DIFFERS, Outcome.REPLACED):
         report.tell(outcome.value, path_of(key), "")
     else:
         report.count(outcome.value)
@@ -150,6 +151,7 @@ async def _copy_one(
 def _end(report: "Report", copier: "Copier") -> None:
     words = {
         "copied": "to copy" if copier.dry_run else "copied",
+        "replaced": "to replace" if copier.dry_run else "replaced",
         "there": "there already",
         "differs": "differ",
         "failed": "failed",

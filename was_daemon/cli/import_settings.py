@@ -67,13 +67,26 @@ def _write(translation: "Translation", key_file: Path | None, output: Path | Non
     try:
         if output:
             write_config(output, translation.text, force=force, mode=mode)
-            click.echo(f"Wrote {output}; its comments say what could not be carried over.", err=True)
+            click.echo(f"Wrote {output}.", err=True)
         else:
             sys.stdout.write(translation.text)
             with TemporaryDirectory() as directory:
                 write_config(Path(directory) / "was.toml", translation.text, force=True, mode=mode)
     except ConfigError as error:
+        _tell(translation)
         raise click.ClickException(f"this is not complete yet:\n{error}") from None
+    _tell(translation)
+    if not translation.is_whole:
+        raise click.ClickException("collections are missing; clients that name them get 404")
+
+
+def _tell(translation: "Translation") -> None:
+    number = translation.attention
+    if number:
+        settings = "1 setting needs" if number == 1 else f"{number} settings need"
+        click.echo(f"{settings} your attention: the comments in the configuration say which, and why.", err=True)
+    else:
+        click.echo("No setting needs your attention.", err=True)
 
 
 def _write_key(path: Path, key: str) -> None:

@@ -20,6 +20,19 @@ _LAYOUTS = click.Choice(["flat", "sharded"])
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
+class _Address(click.ParamType[str]):
+    """The address of a server, as the configuration takes it."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from was_daemon.config import is_server_address
+
+        if not is_server_address(value):
+            self.fail("expected an address such as https://assets.example.org", param, ctx)
+        return value
+
+
 @click.command(
     epilog=epilog(
         "was-daemon init",
@@ -66,7 +79,7 @@ def init(
         found = look_at(path)
     _tell(path, found)
     port = port or ask("Port to listen on", _PORT, _PORTS)
-    public_url = public_url or ask("Address that Specify and browsers use", f"http://localhost:{port}", click.STRING)
+    public_url = public_url or ask("Address that Specify and browsers use", f"http://localhost:{port}", _Address())
     if proxy is None:
         is_https = public_url.startswith("https:")
         proxy = ask("Does nginx, or another proxy on this machine, stand in front?", is_https, click.BOOL)

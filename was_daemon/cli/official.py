@@ -10,8 +10,10 @@ from was_daemon.cli import toml
 from was_daemon.cli.settings_file import SettingsFile
 
 _SAMPLE_KEY = "test_attachment_key"
-_BASE_DIR = "/home/specify/attachments"
 _PORT = 8080
+_LOCAL = "127.0.0.1"
+_LARGEST_PORT = 65535
+_PRIVILEGED = 1024
 _ANY_ADDRESS = ("0.0.0.0", "", "*")  # noqa: S104  # read, not bound to
 
 _USED = frozenset(
@@ -31,10 +33,16 @@ _NEEDLESS = {
 
 @attrs.frozen
 class Translation:
-    """Our configuration; `key` is the attachment key, None when the settings have none."""
+    """Our configuration; `key` is the attachment key, None when the settings have none.
+
+    `attention` is how many settings somebody has to look at, `is_whole` whether nothing was lost without which the
+    daemon would serve something else.
+    """
 
     text: str
     key: str | None
+    attention: int
+    is_whole: bool
 
 
 def translate(found: SettingsFile, path: Path, environ: Mapping[str, str], key_file: Path | None) -> Translation:
@@ -54,6 +62,9 @@ class _Translator:
         self._path = path
         self._environ = environ
         self._lines: list[str] = []
+        self._attention: set[str] = set()
+        self._asked: set[str] = set()
+        self._is_whole = True
 
     def translation(self, key_file: Path | None) -> Translation:
         key = self._text_value("KEY")
@@ -62,7 +73,7 @@ class _Translator:
         self._server(key, key_file)
         self._store()
         self._collections()
-        return Translation("\n".join(self._lines) + "\n", key)
+        return Translation("\n".join(self._lines) + "\n", key, len(self._attention), self._is_whole)
 
     def _add(self, *lines: str) -> None:
         self._lines += lines
@@ -71,17 +82,24 @@ class _Translator:
         printable = "".join(character if character.isprintable() else " " for character in text)
         self._add(f"# {printable}")
 
+    def _ask(self, name: str, text: str) -> None:
+        """A remark on a setting that somebody has to look at."""
+        self._attention.add(name)
+        if text not in self._asked:
+            self._asked.add(text)
+            self._remark(text)
+
     # -- looking up ----------------------------------------------------------------------------------------------------
 
     def _value(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
         """The value of a setting; the default, and a comment, when it is not what it should be."""
         if name in self._found.unread:
-            self._remark(f"{name} cannot be told: {self._found.unread[name]}. Set this yourself.")
+            self._ask(name, f"{name} cannot be told: {self._found.unread[name]}. Set this yourself.")
             return default
         value = self._found.values.get(name, default)
         if value == default or fits(value):
             return value
-        self._remark(f"{name} is not {expected}. Set this yourself.")
+        self._ask(name, f"{name} is not {expected}. Set this yourself.")
         return default
 
     def _text_value(self, name: str) -> str | None:
@@ -90,9 +108,14 @@ class _Translator:
 
     def _port(self, *names: str) -> int:
         for name in names:
-            value = str(self._found.values.get(name, ""))
-            if value.isascii() and value.isdigit():
-                return int(value)
+            value = self._found.values.get(name)
+            text = str(value).strip()
+            if text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST_PORT:
+                return int(text)
+            if name in self._found.unread:
+                self._ask(name, f"{name} cannot be told: {self._found.unread[name]}. Set this yourself.")
+            elif value is not None:
+                self._ask(name, f"{name} is not the number of a port. Set this yourself.")
         return _PORT
 
     # -- tables --------------------------------------------------------------------------------------------------------
@@ -110,13 +133,10 @@ class _Translator:
 
     def _server(self, key: str | None, key_file: Path | None) -> None:
         self._add("", "[server]")
-        port = self._port("DEVELOPMENT_PORT", "PORT")
-        address = self._text_value("IPADDR") or ""
-        kind = "tcp6" if ":" in address else "tcp"
-        escaped = address.replace(":", "\\:")
-        interface = "" if address in _ANY_ADDRESS else f":interface={escaped}"
-        self._add(f"listen = {toml.texts([f'{kind}:{port}{interface}'])}")
-        self._public_url()
+        public_url = self._public_url()
+        self._listen(public_url)
+        if public_url:
+            self._add(f"public_url = {toml.text(public_url)}")
         self._key(key, key_file)
         window = self._value("TIME_TOLERANCE", 150, _is_window, "a number of seconds")
         self._add(f"token_window = {0 if window is None else int(window)}")
@@ -127,16 +147,41 @@ class _Translator:
             self._remark("Below /static/ anybody can read, here as there.")
         self._add(f"static_access = {_flag(is_static)}")
 
-    def _public_url(self) -> None:
-        for name in ("SERVER_NAME", "SERVER_PORT", "HOST", "PORT"):
+    def _listen(self, public_url: str | None) -> None:
+        port = self._port("DEVELOPMENT_PORT", "PORT")
+        address = self._text_value("IPADDR") or ""
+        if address in _ANY_ADDRESS:
+            address = ""
+        is_https = bool(public_url and public_url.startswith("https:"))
+        if is_https:
+            port = self._behind_a_proxy(port)
+            address = address or _LOCAL
+        kind = "tcp6" if ":" in address else "tcp"
+        escaped = address.replace(":", "\\:")
+        interface = f":interface={escaped}" if address else ""
+        self._add(f"listen = {toml.texts([f'{kind}:{port}{interface}'])}")
+        if is_https:
+            self._add(f"trusted_proxies = {toml.texts([address])}")
+
+    def _behind_a_proxy(self, port: int) -> int:
+        """Where to listen when clients use https, which the daemon does not speak on such a port."""
+        self._remark("Clients use https: this is for the proxy on this machine only, which says for whom it asks.")
+        self._remark("With a proxy on another machine, listen there, and name its address in trusted_proxies.")
+        if port >= _PRIVILEGED:
+            return port
+        self._ask("PORT", f"Port {port} is the proxy's, which speaks https: have it pass requests on to port {_PORT}.")
+        return _PORT
+
+    def _public_url(self) -> str | None:
+        for name in ("SERVER_NAME", "HOST"):
             if name in self._found.unread:
-                self._remark(f"{name} cannot be told: {self._found.unread[name]}.")
+                self._ask(name, f"{name} cannot be told: {self._found.unread[name]}.")
         host = self._text_value("SERVER_NAME") or self._text_value("HOST")
         if not host:
             self._remark(
                 'Without an address of its own, the daemon tells clients the one they asked: public_url = "..."'
             )
-            return
+            return None
         scheme, separator, rest = host.rpartition("://")
         port = self._port("SERVER_PORT", "PORT")
         if not separator:
@@ -147,61 +192,73 @@ class _Translator:
         ending = "" if is_usual or ":" in rest else f":{port}"
         if rest in ("localhost", "127.0.0.1"):
             self._remark("Only programs on the same machine find it there.")
-        self._add(f"public_url = {toml.text(f'{scheme}://{rest}{ending}')}")
+        return f"{scheme}://{rest}{ending}"
 
     def _key(self, key: str | None, key_file: Path | None) -> None:
         if "KEY" in self._found.unread or "KEY" not in self._found.values:
-            reason = self._found.unread.get("KEY", "the file does not assign it")
-            self._remark(f"KEY cannot be told: {reason}. Set key_file, or $ATTACHMENT_KEY.")
+            self._ask("KEY", f"KEY cannot be told: {self._reason('KEY')}. Set key_file, or $ATTACHMENT_KEY.")
         elif self._found.values["KEY"] is None:
-            self._remark("KEY is None: anybody may write and delete. With a key_file, only Specify may.")
+            self._ask("KEY", "KEY is None: anybody may write and delete. With a key_file, only Specify may.")
             self._add("insecure_no_key = true")
         elif key is None:
-            self._remark("KEY is not a text. Set key_file, or $ATTACHMENT_KEY.")
+            self._ask("KEY", "KEY is not a text. Set key_file, or $ATTACHMENT_KEY.")
         else:
             if key == _SAMPLE_KEY:
-                self._remark("This is the key of the official server's sample, which everybody knows: choose another.")
+                sample = "This is the key of the official server's sample, which everybody knows: choose another."
+                self._ask("KEY", sample)
             if key_file:
                 self._add(f"key_file = {toml.text(key_file)}")
             else:
                 self._remark("Others must not read this file. --key-file puts the key into a file of its own.")
                 self._add(f"key = {toml.text(key)}")
 
+    def _reason(self, name: str) -> str:
+        """Why a setting has no value."""
+        return self._found.unread.get(name, "the file does not assign it")
+
     def _store(self) -> None:
         self._add("", "[stores.main]", 'plugin = "filesystem"')
         kind = self._value("STORAGE_TYPE", "local", _is_text, "a text")
         if kind != "local":
-            self._remark(f"STORAGE_TYPE is {kind}: there is no plugin for it here; see docs/plugins.md.")
-        base = self._value("BASE_DIR", _BASE_DIR, _is_text, "a text")
-        directory = self._path.parent / base
-        self._add(f"path = {toml.text(directory)}")
+            self._ask("STORAGE_TYPE", f"STORAGE_TYPE is {kind}: there is no plugin for it here; see docs/plugins.md.")
+        base = self._text_value("BASE_DIR")
+        if base:
+            self._add(f"path = {toml.text(self._path.parent / base)}")
+        else:
+            # None is made up: the daemon would serve another directory, or none.
+            is_told = "BASE_DIR" in self._found.values
+            reason = "is not a text" if is_told else f"cannot be told: {self._reason('BASE_DIR')}"
+            self._ask("BASE_DIR", f'BASE_DIR {reason}. Set this yourself: path = "..."')
         for name, ours in (("ORIG_DIR", "originals"), ("THUMB_DIR", "thumbnails")):
             theirs = self._value(name, ours, _is_text, "a text")
             if str(theirs).strip("/") != ours:
-                self._remark(
-                    f"{name} is {theirs}; here it is {ours}: rename it, or make a symbolic link, wherever it is."
-                )
+                remark = f"{name} is {theirs}; here it is {ours}: rename it, or make a symbolic link, wherever it is."
+                self._ask(name, remark)
         self._add('layout = "flat"')
 
     def _collections(self) -> None:
         self._add("", "[collections]")
         directories = self._value("COLLECTION_DIRS", {}, _is_map, "a map of names to directories") or {}
         entries = [line for name, directory in directories.items() if (line := self._collection(name, directory))]
-        self._add(f"mode = {toml.text('map' if entries else 'single')}", *entries)
+        # All collections in one directory is what they are only when nobody tells them apart there.
+        is_single = not directories and "COLLECTION_DIRS" not in self._attention
+        self._is_whole = is_single or len(entries) == len(directories) > 0
+        self._add(f"mode = {toml.text('single' if is_single else 'map')}", *entries)
 
     def _collection(self, name: Any, directory: Any) -> str | None:
         from was_daemon.errors import BadName
         from was_daemon.keys import check_directory
 
+        what = f"collection {name}"
         if isinstance(name, str) and isinstance(directory, str) and directory.strip("/"):
             trimmed = directory.removesuffix("/")
             try:
                 check_directory(trimmed)
             except BadName as error:
-                self._remark(f"The collection {name} cannot be in {directory}: {error}.")
+                self._ask(what, f"The collection {name} cannot be in {directory}: {error}.")
                 return None
             return f"map.{toml.name(name)} = {{ directory = {toml.text(trimmed)} }}"
-        self._remark(f"The collection {name} has no directory.")
+        self._ask(what, f"The collection {name} has no directory.")
         return None
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 config_option = click.option(
     "--config",
     "-c",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The daemon's configuration; without it, what `twistd was` uses by itself: ./attachments.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")

@@ -31,6 +31,18 @@ def create_stores(settings: "Settings") -> "dict[str, IAssetStore]":
         raise click.ClickException(str(error)) from None
 
 
+async def require_directory(store: "IAssetStore") -> None:
+    """Raise `StoreUnavailable` when the store is in a directory that does not exist; makes none.
+
+    A command that only reads is not the one to make it: most likely its name is mistyped, or a disk is not mounted.
+    """
+    from was_daemon.errors import StoreUnavailable
+    from was_daemon.interfaces import IRooted
+
+    if IRooted.providedBy(store) and not await IRooted(store).exists():
+        raise StoreUnavailable(f"{store}: there is no such directory")
+
+
 def check_store_name(settings: "Settings", name: str, option: str) -> str:
     """`name`, if a store is called so; else the command was used wrongly."""
     if name not in settings.stores:

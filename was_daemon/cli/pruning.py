@@ -52,7 +52,7 @@ class Pruner:
         except AssetError as error:
             self.report.tell("failed", path_of(thumbnail), str(error))
             return
-        if word in ("orphan", "scale") and self.dry_run:
+        if word in ("orphan", "scale"):
             self.report.tell(word, path_of(thumbnail), "")
         else:
             self.report.count(word)

@@ -19,19 +19,24 @@ from twisted.logger import (
 
 from was_daemon.errors import AssetError
 
+RESUMED = "Start it again to go on."
+"""What to do after an interruption of a command that does only what is left to do."""
+
 Work = Callable[[], Coroutine[Deferred[Any], Any, int]]
 
 
-def run(work: Work) -> NoReturn:
+def run(work: Work, afterwards: str = "") -> NoReturn:
     """Do `work` and exit with what it returns; 1 when it is interrupted or a store fails, with a line on stderr.
+
+    `afterwards` says what there is to do after an interruption.
 
     A signal cancels what is under way, so that `finally` and `except` clauses still have their turn.
     """
     log_warnings()
-    task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work)))
+    task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work, afterwards)))
 
 
-async def _run(reactor: IReactorCore, work: Work) -> None:
+async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
     under_way = Deferred.fromCoroutine(work())
 
     def interrupt(*_: object) -> None:
@@ -46,7 +51,7 @@ async def _run(reactor: IReactorCore, work: Work) -> None:
     try:
         code = await under_way
     except CancelledError:
-        click.echo("Interrupted.", err=True)
+        click.echo(f"Interrupted. {afterwards}".rstrip(), err=True)
         code = 1
     except AssetError as error:
         click.echo(f"Error: {error}", err=True)

@@ -11,7 +11,7 @@ from was_daemon.cli.options import epilog
 @click.option(
     "--config",
     "-c",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The configuration; without one, a store in ./attachments on port 8080.",
 )
 def serve(config: Path | None) -> None:

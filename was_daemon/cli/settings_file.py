@@ -1,59 +1,24 @@
 """Reads a Python file of settings without executing it: what it assigns, as far as that can be said by looking.
 
-Literals, names, texts put together, decisions, and the few functions that settings use. Everything else is left unread,
-with the reason.
+Assignments, changes of dictionaries, decisions, and files beside it. Everything else is left unread, with the reason.
 """
 
 import ast
-import operator
-import os.path
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "os.path.join": os.path.join,
-    "os.path.dirname": os.path.dirname,
-    "os.path.abspath": os.path.normpath,
-    "os.path.normpath": os.path.normpath,
-    "str": str,
-    "int": int,
-    "bool": bool,
-    "dict": dict,
-    "list": list,
-    "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
-}
-_METHODS = frozenset(
-    {"lower", "upper", "strip", "lstrip", "rstrip", "startswith", "endswith", "replace", "split", "get"}
-)
-_OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.BitOr: operator.or_,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-    ast.In: lambda item, container: item in container,
-    ast.NotIn: lambda item, container: item not in container,
-}
-_PLAIN_FORMAT = re.compile(r"(?:[^%]|%[sd%])*")
-"""Formats that cannot ask for a gigabyte of spaces."""
+from was_daemon.cli.settings_values import Expressions, Unread
 
-_FAULTS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_COMPUTED = "it is computed when the server starts"
+_NOT_SIMPLE = "the assignment is not a simple one"
+_FOLLOWED = frozenset({"update", "pop", "setdefault", "clear"})
+"""What may be done to a dictionary after it was assigned."""
 
-
-class _Unread(Exception):
-    """Part of the file cannot be told by looking; the message says why."""
+_READING = frozenset({"get", "items", "keys", "values", "copy", "index", "count"})
+_HARMLESS = frozenset({"print"})
 
 
 @attrs.frozen
@@ -87,15 +52,13 @@ class _Reader:
         self._environ = environ
         self._found = found
         self._open_files = open_files | {path}
-        self._imported: dict[str, str] = {}
+        self._expressions = Expressions(path, environ, found.values, found.defaults)
 
     def read(self) -> None:
         try:
             self._run(ast.parse(self._path.read_bytes()).body)
         except (RecursionError, MemoryError):
             raise ValueError("the file is nested too deeply") from None
-
-    # -- statements ----------------------------------------------------------------------------------------------------
 
     def _run(self, statements: list[ast.stmt]) -> None:
         for statement in statements:
@@ -110,31 +73,96 @@ class _Reader:
                 case ast.Import(names=names):
                     for alias in names:
                         name = alias.name if alias.asname else alias.name.partition(".")[0]
-                        self._imported[alias.asname or name] = name
+                        self._expressions.imported[alias.asname or name] = name
                 case ast.ImportFrom(module=str(module), names=names):
                     self._import_from(module, names)
                 case ast.If(test=test, body=body, orelse=orelse):
                     self._decide(statement, test, body, orelse)
                 case ast.Try(body=body):
                     self._run(body)
+                case ast.Expr(value=value):
+                    self._change(statement, value)
+                case ast.Delete(targets=targets):
+                    for target in targets:
+                        self._delete(target)
                 case _:
-                    self._leave_out(statement, "it is computed when the server starts")
+                    self._leave_out(statement, _COMPUTED)
+
+    # -- assignments ---------------------------------------------------------------------------------------------------
 
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
         match target:
+            case ast.Tuple(elts=targets) | ast.List(elts=targets):
+                for each, part in zip(targets, self._parts(value, len(targets)), strict=True):
+                    self._set(each, part)
+            case _:
+                self._set(target, self._told(value))
+
+    def _told(self, value: ast.expr) -> Any:
+        """What an expression is, or why that cannot be told."""
+        try:
+            return self._expressions.value(value)
+        except Unread as error:
+            return error
+
+    def _parts(self, value: ast.expr, number: int) -> list[Any]:
+        """The parts of what is assigned to so many names at once, each as `_told`."""
+        if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == number:
+            return [self._told(part) for part in value.elts]
+        told = self._told(value)
+        if isinstance(told, tuple | list) and len(told) == number:
+            return list(told)
+        return [told if isinstance(told, Unread) else Unread(_NOT_SIMPLE)] * number
+
+    def _set(self, target: ast.expr, told: Any) -> None:
+        match target:
+            case ast.Name() if isinstance(told, Unread):
+                self._leave_out(target, str(told))
             case ast.Name(id=name):
-                try:
-                    self._found.values[name] = self._value(value)
-                    self._found.unread.pop(name, None)
-                except _Unread as error:
-                    self._leave_out(target, str(error))
+                self._found.values[name] = told
+                self._found.unread.pop(name, None)
             case ast.Subscript(value=ast.Name(id=name), slice=key) if isinstance(self._found.values.get(name), dict):
                 try:
-                    self._found.values[name][self._value(key)] = self._value(value)
-                except (_Unread, TypeError):
+                    if isinstance(told, Unread):
+                        raise told
+                    self._found.values[name][self._expressions.value(key)] = told
+                except (Unread, TypeError):
                     self._leave_out(target, "an entry of it cannot be told")
             case _:
-                self._leave_out(target, "the assignment is not a simple one")
+                self._leave_out(target, _NOT_SIMPLE)
+
+    # -- changes -------------------------------------------------------------------------------------------------------
+
+    def _change(self, statement: ast.stmt, value: ast.expr) -> None:
+        """Follow what a statement does to a dictionary, such as `DIRECTORIES.update(...)`."""
+        match value:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if (
+                method in _FOLLOWED and isinstance(self._found.values.get(name), dict)
+            ):
+                try:
+                    arguments, options = self._expressions.arguments(value)
+                    getattr(self._found.values[name], method)(*arguments, **options)
+                except (Unread, TypeError, ValueError, LookupError):
+                    self._leave_out(statement, f".{method}() changes it when the server starts")
+            case ast.Call(func=ast.Name(id=name)) if name in _HARMLESS:
+                pass
+            case _:
+                self._leave_out(statement, "it may be changed when the server starts")
+
+    def _delete(self, target: ast.expr) -> None:
+        match target:
+            case ast.Name(id=name):
+                self._found.values.pop(name, None)
+                self._found.unread.pop(name, None)
+            case ast.Subscript(value=ast.Name(id=name), slice=key) if isinstance(self._found.values.get(name), dict):
+                try:
+                    del self._found.values[name][self._expressions.value(key)]
+                except (Unread, TypeError, LookupError):
+                    self._leave_out(target, "which entries of it are deleted cannot be told")
+            case _:
+                self._leave_out(target, _COMPUTED)
+
+    # -- other files, decisions ----------------------------------------------------------------------------------------
 
     def _import_from(self, module: str, names: list[ast.alias]) -> None:
         """Take names over from a file beside this one, such as `secret_key`; functions are known by their names."""
@@ -142,7 +170,7 @@ class _Reader:
         if not path.is_file() or path in self._open_files:
             for alias in names:
                 called = alias.asname or alias.name
-                self._imported[called] = f"{module}.{alias.name}"
+                self._expressions.imported[called] = f"{module}.{alias.name}"
                 self._found.values.pop(called, None)
                 self._found.unread[called] = f"it comes from {module}, which is not beside the file"
             return
@@ -160,141 +188,46 @@ class _Reader:
                 self._found.unread[called] = other.unread.get(name, f"{module}.py does not assign it")
 
     def _decide(self, statement: ast.If, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
-        try:
-            is_so = self._value(test)
-        except _Unread as error:
-            self._leave_out(statement, f"it is decided when the server starts: {error}")
-            return
-        self._run(body if is_so else orelse)
+        is_so = self._told(test)
+        if isinstance(is_so, Unread):
+            self._leave_out(statement, f"it is decided when the server starts: {is_so}")
+        else:
+            self._run(body if is_so else orelse)
 
     def _leave_out(self, node: ast.AST, reason: str) -> None:
-        for name in _assigned(node):
+        """All that the node assigns, or may change, cannot be told."""
+        for name in (*_assigned(node), *self._changeable(node)):
             self._found.values.pop(name, None)
             self._found.unread[name] = f"line {getattr(node, 'lineno', 1)}: {reason}"
 
-    # -- expressions ---------------------------------------------------------------------------------------------------
+    def _changeable(self, node: ast.AST) -> Iterator[str]:
+        """The names in `node` of what can be changed without being assigned, but for those that are only read."""
+        read = {id(part) for each in ast.walk(node) for part in _read(each)}
+        for each in ast.walk(node):
+            if not isinstance(each, ast.Name) or id(each) in read:
+                continue
+            if isinstance(self._found.values.get(each.id), dict | list | set):
+                yield each.id
 
-    def _value(self, node: ast.expr) -> Any:
-        try:
-            return self._look(node)
-        except _FAULTS as error:
-            raise _Unread(f"it makes an error, {type(error).__name__}") from None
 
-    def _look(self, node: ast.expr) -> Any:
-        look = self._look
-        match node:
-            case ast.Constant(value=value):
-                return value
-            case ast.Name() | ast.Attribute():
-                return self._name(node)
-            case ast.Tuple(elts=items):
-                return tuple(map(look, items))
-            case ast.List(elts=items):
-                return list(map(look, items))
-            case ast.Set(elts=items):
-                return set(map(look, items))
-            case ast.Dict(keys=keys, values=values) if all(keys):
-                return {look(key): look(value) for key, value in zip(keys, values, strict=True) if key}
-            case ast.JoinedStr(values=parts):
-                return "".join(str(look(part)) for part in parts)
-            case ast.FormattedValue(value=value, format_spec=None):
-                return look(value)
-            case ast.BinOp(left=left, op=ast.Mod(), right=right):
-                return self._formatted(look(left), look(right))
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](look(left), look(right))
-            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _OPERATORS:
-                return self._compared(op, left, right)
-            case ast.BoolOp(op=op, values=values):
-                return self._combined(isinstance(op, ast.And), values)
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return not look(operand)
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -look(operand)
-            case ast.IfExp(test=test, body=body, orelse=orelse):
-                return look(body) if look(test) else look(orelse)
-            case ast.Subscript(value=value, slice=key) if self._is_environ(value):
-                return self._required_variable(look(key))
-            case ast.Subscript(value=value, slice=key):
-                return look(value)[look(key)]
-            case ast.Call():
-                return self._called(node)
-        raise _Unread("it is computed when the server starts")
-
-    def _name(self, node: ast.expr) -> Any:
-        if isinstance(node, ast.Name):
-            if node.id == "__file__":
-                return str(self._path.resolve())
-            if node.id in self._found.values:
-                return self._found.values[node.id]
-        raise _Unread(f"{ast.unparse(node)} is not known")
-
-    def _formatted(self, form: Any, values: Any) -> str:
-        if not isinstance(form, str) or not _PLAIN_FORMAT.fullmatch(form):
-            raise _Unread("it is computed when the server starts")
-        return str(form % values)
-
-    def _compared(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Any:
-        if isinstance(op, ast.In | ast.NotIn) and self._is_environ(right):
-            name = self._look(left)
-            self._note_variable(name)
-            return (name in self._environ) == isinstance(op, ast.In)
-        return _OPERATORS[type(op)](self._look(left), self._look(right))
-
-    def _combined(self, is_and: bool, values: list[ast.expr]) -> Any:
-        result = None
-        for value in values:
-            result = self._look(value)
-            if bool(result) != is_and:
-                break
-        return result
-
-    def _called(self, node: ast.Call) -> Any:
-        if any(keyword.arg is None for keyword in node.keywords):
-            raise _Unread("it is computed when the server starts")
-        function = self._dotted(node.func)
-        arguments = [self._look(argument) for argument in node.args]
-        options = {str(keyword.arg): self._look(keyword.value) for keyword in node.keywords}
-        if function in ("os.environ.get", "os.getenv"):
-            return self._variable(*arguments, **options)
-        if function in _FUNCTIONS:
-            return _FUNCTIONS[function](*arguments, **options)
-        if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
-            target = self._look(node.func.value)
-            if isinstance(target, str | dict):
-                return getattr(target, node.func.attr)(*arguments, **options)
-        raise _Unread(f"{ast.unparse(node.func)}() is not called here")
-
-    def _variable(self, key: str, default: Any = None) -> Any:
-        self._note_variable(key)
-        return self._environ.get(key, default)
-
-    def _required_variable(self, name: str) -> str:
-        if name not in self._environ:
-            raise _Unread(f"the variable {name} of the environment is not known")
-        return self._environ[name]
-
-    def _note_variable(self, name: str) -> None:
-        if name not in self._environ and name not in self._found.defaults:
-            self._found.defaults.append(name)
-
-    def _is_environ(self, node: ast.expr) -> bool:
-        return self._dotted(node) == "os.environ"
-
-    def _dotted(self, node: ast.expr) -> str:
-        """What a function is called by its module; "" for what is none."""
-        match node:
-            case ast.Name(id=name):
-                return self._imported.get(name, name)
-            case ast.Attribute(value=value, attr=attribute):
-                start = self._dotted(value)
-                return f"{start}.{attribute}" if start else ""
-        return ""
+def _read(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of `node` that it only looks at."""
+    match node:
+        case ast.Subscript(value=value, ctx=ast.Load()):
+            yield value
+        case ast.Attribute(value=value, attr=method) if method in _READING:
+            yield value
+        case ast.For(iter=items) | ast.comprehension(iter=items):
+            yield items
 
 
 def _assigned(node: ast.AST) -> Iterator[str]:
+    """The names that `node` assigns or deletes, or entries of them."""
     for each in ast.walk(node):
-        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
-            yield each.id
-        elif isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store) and isinstance(each.value, ast.Name):
-            yield each.value.id
+        if not isinstance(each, ast.Name | ast.Subscript) or isinstance(each.ctx, ast.Load):
+            continue
+        changed: ast.expr = each
+        while isinstance(changed, ast.Subscript):
+            changed = changed.value
+        if isinstance(changed, ast.Name):
+            yield changed.id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import create_stores
+from was_daemon.cli.places import create_stores, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.interfaces import IAssetStore
@@ -27,14 +27,14 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     from was_daemon.cli.reactor import run
 
     settings = load_settings(config)
-    stores = create_stores(settings)
+    stores, min_free = create_stores(settings), settings.limits.min_free
     # Before the reactor runs: it would have to wait.
     answers = [ask(address, timeout) for address in urls or addresses(settings.server)]
 
     async def work() -> int:
         summary: dict[str, Any] = {
             "addresses": answers,
-            "stores": {name: await _look_at(store, timeout) for name, store in stores.items()},
+            "stores": {name: await _look_at(store, timeout, min_free) for name, store in stores.items()},
             **({"collections": await _numbers(settings, stores)} if count else {}),
         }
         for store in stores.values():
@@ -49,25 +49,35 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     run(work)
 
 
-async def _look_at(store: "IAssetStore", timeout: float) -> dict[str, Any]:
-    """Whether a store can be used, and the bytes that are free in it, if it tells."""
+async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[str, Any]:
+    """Whether a store can be used, and the bytes that are free in it, if it tells; less than `min_free` are too few."""
+    from rich.filesize import decimal
     from twisted.internet import defer, reactor
     from twisted.internet.interfaces import IReactorTime
 
     from was_daemon.errors import AssetError
-    from was_daemon.health import look_at_store
 
     found: dict[str, Any] = {"where": str(store), "ok": True}
     try:
-        look = defer.Deferred.fromCoroutine(look_at_store(store))
+        look = defer.Deferred.fromCoroutine(_look_without_making(store))
         free = await look.addTimeout(timeout, IReactorTime(reactor))
         if free is not None:
             found["free_bytes"] = free
+            if free < min_free:
+                problem = f"{decimal(free)} free, less than min_free; uploads are refused"
+                found.update(ok=False, problem=problem)
     except AssetError as error:
         found.update(ok=False, problem=str(error))
     except defer.TimeoutError:
         found.update(ok=False, problem=f"no answer in {timeout:g} s")
     return found
+
+
+async def _look_without_making(store: "IAssetStore") -> int | None:
+    from was_daemon.health import look_at_store
+
+    await require_directory(store)
+    return await look_at_store(store)
 
 
 async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:
@@ -94,12 +104,14 @@ async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> di
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    from rich.filesize import decimal
+
     for each in summary["addresses"]:
         version = f"was_daemon {each['version']}" if each.get("version") else "answers"
         yield _line(each["ok"], each["url"], version if each["ok"] else each["problem"])
         yield from _quotas(each.get("health", {}).get("collections", {}))
     for name, store in summary["stores"].items():
-        free = f", {store['free_bytes'] / 1e9:.1f} GB free" if "free_bytes" in store else ""
+        free = f", {decimal(store['free_bytes'])} free" if "free_bytes" in store else ""
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
     for name, numbers in summary.get("collections", {}).items():
         counted = ", ".join(f"{number} {kind}" for kind, number in numbers.items())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import collection_option, directories
+from was_daemon.cli.places import collection_option, directories, place_of, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.cli.work import Report
@@ -68,6 +68,8 @@ def warm(
         from was_daemon.cli.warming import Pace, Warmer
         from was_daemon.cli.work import go_through
 
+        for directory in places:
+            await require_directory(place_of(graph.collections, directory).store)
         if graph.evictor:
             await graph.evictor.start()
         warmer = Warmer(graph, places, sorted(set(scales)), Pace(throttle), report)
@@ -103,6 +105,9 @@ def prune(
         from was_daemon.cli.pruning import Pruner
         from was_daemon.cli.work import go_through
 
+        # Collections whose originals are missing are told one by one.
+        for directory in places:
+            await require_directory(place_of(graph.collections, directory).thumbnails)
         pruner = Pruner(graph, places, frozenset(kept), dry_run, report)
         await go_through("Pruning", pruner.thumbnails, parallel, pruner.prune)
 
@@ -137,7 +142,7 @@ def _run(
     words: dict[str, str],
     as_json: bool,
 ) -> None:
-    from was_daemon.cli.reactor import run
+    from was_daemon.cli.reactor import RESUMED, run
     from was_daemon.config import ConfigError
     from was_daemon.graph import Lasting, build
 
@@ -159,4 +164,4 @@ def _run(
             report.end(words)
         return 1 if report.counts["failed"] else 0
 
-    run(finish)
+    run(finish, RESUMED)

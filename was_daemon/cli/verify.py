@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories
+from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.cli.verifying import Verifier
@@ -69,6 +69,7 @@ def verify(
 async def _verify(verifier: "Verifier", places: Sequence[str], parallel: int, record: bool) -> None:
     from was_daemon.cli.work import go_through
 
+    await require_directory(verifier.store)
     # A store that is down has lost nothing.
     await verifier.begin()
     await go_through("Recorded", lambda: verifier.recorded(places), parallel, verifier.compare)

@@ -58,8 +58,10 @@ class Warmer:
         except AssetNotFound:
             # It was deleted meanwhile.
             return
-        except (NoThumbnail, BrokenImage):
+        except NoThumbnail:
             self.report.count("refused")
+        except BrokenImage as error:
+            self.report.tell("refused", path_of(key), str(error))
         except AssetError as error:
             self.report.tell("failed", path_of(key), str(error))
             return

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import click
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock, FirstError, gatherResults
@@ -164,12 +165,12 @@ class Report:
         self._listed += 1
         click.echo(json.dumps({"state": word, "file": what, "reason": reason}, ensure_ascii=False), nl=False)
 
-    def end(self, words: dict[str, str], **figures: Any) -> None:
-        """Print the counts: `words` are all states, with what a sentence calls them; `figures` are told besides."""
+    def end(self, words: dict[str, str], **sizes: int) -> None:
+        """Print the counts: `words` are all states, with what a sentence calls them; `sizes` are bytes."""
         if not self._as_json:
             told = [f"{self.counts[word]} {text}" for word, text in words.items()]
-            click.echo(", ".join(told + [f"{value} {name.replace('_', ' ')}" for name, value in figures.items()]))
+            click.echo(", ".join(told + [decimal(size) for size in sizes.values()]))
             return
         click.echo("\n]," if self._listed else '{"files": [],')
-        rest = {word: self.counts[word] for word in words} | figures
+        rest = {word: self.counts[word] for word in words} | sizes
         click.echo(json.dumps(rest, ensure_ascii=False)[1:])

@@ -11,6 +11,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -56,9 +57,13 @@ class _Directory:
 
 
 class CachedFiles:
-    """The files below some directories, as far as they are in memory."""
+    """The files below some directories, as far as they are in memory.
 
-    def __init__(self) -> None:
+    `verify` is asked in a thread whether a directory may be used, and raises when it may not.
+    """
+
+    def __init__(self, verify: Callable[[Path], None]) -> None:
+        self._verify = verify
         self._directories: dict[str, _Directory] = {}
         self._learning: set[str] = set()
         self._closed = False
@@ -99,10 +104,20 @@ class CachedFiles:
         if directory in self._learning or (is_new and len(self._directories) >= _MOST_DIRECTORIES):
             return
         self._learning.add(directory)
-        looking = threads().run(_open_local, directory)
+        looking = threads().run(self._look, directory)
         looking.addCallback(lambda fd: self._remember(directory, fd))
         looking.addErrback(lambda failure: failure.trap(AssetError))
         looking.addBoth(lambda _: self._learning.discard(directory))
+
+    def _look(self, directory: str) -> int | None:
+        fd = _open_local(directory)
+        if fd is not None:
+            try:
+                self._verify(Path(directory))
+            except BaseException:
+                os.close(fd)
+                raise
+        return fd
 
     def _remember(self, directory: str, fd: int | None) -> None:
         from twisted.internet import reactor

@@ -7,6 +7,7 @@ hangs holds up the requests that need it, and no others.
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -123,6 +124,12 @@ def opened_directory(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def free_bytes(where: Path | int) -> int:
+    """The bytes that are free around a path or an open file; `sys.maxsize` where nobody can tell. Blocks."""
+    status = os.statvfs(where)
+    return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize
 
 
 def make_directory(path: Path) -> None:

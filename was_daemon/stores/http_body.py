@@ -47,6 +47,7 @@ class Upload:
         self._rest = rest
         self._resumed: Deferred[None] | None = None
         self._stopped = False
+        self._begun = False
 
     @classmethod
     async def of(cls, chunks: AsyncIterator[bytes], size: int | None = None) -> "Upload":
@@ -71,8 +72,8 @@ class Upload:
 
     @property
     def repeatable(self) -> bool:
-        """Whether the body can be sent once more: it is held, or nothing of it has left yet."""
-        return self.held or not self.size
+        """Whether the body can be sent once more: it is held, or nothing but what is held was wanted yet."""
+        return self.held or not self._begun
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See `IBodyProducer`."""
@@ -103,14 +104,19 @@ class Upload:
     async def _produce(self, consumer: IConsumer) -> None:
         if self.patience is not None:
             await self._expect(self.patience)
-        await self._write(consumer, self._head)
         if self._rest is None:
+            await self._write(consumer, self._head)
             return
+        # The last bytes leave when it is known that they are the last: a server that has as many as were announced
+        # answers at once, and whoever made the chunks must not find them still being read then.
+        waiting = self._head
+        self._begun = True
         self._rested()
         async for chunk in self._rest:
-            await self._write(consumer, chunk)
+            await self._write(consumer, waiting)
             self._rested()
-        self._progressed()
+            waiting = chunk
+        await self._write(consumer, waiting)
 
     async def _expect(self, seconds: float) -> None:
         from twisted.internet import reactor

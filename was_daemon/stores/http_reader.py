@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from zope.interface import implementer
 
-from was_daemon.errors import StoreFailed
+from was_daemon.errors import StoreFailed, VersionGone
 from was_daemon.interfaces import AssetStat, IAssetReader
 from was_daemon.stores.http import Answer, http_time
 
@@ -52,7 +52,7 @@ class HTTPReader:
     def _offset(self, answer: Answer) -> int:
         """Where in the asset the response's body begins; raises when it is of another version."""
         if answer.code in (404, 410, 412, 416):
-            raise StoreFailed("the asset was replaced or deleted while it was read")
+            raise VersionGone("the asset was replaced or deleted while it was read")
         answer.expect(200, 206)
         offset, size = 0, answer.length
         if answer.code == 206:
@@ -61,7 +61,7 @@ class HTTPReader:
                 raise StoreFailed("the store sent other bytes than it was asked for")
             offset, size = int(found[1]), None if found[2] == "*" else int(found[2])
         if asset_stat(answer, self.stat.size if size is None else size) != self.stat:
-            raise StoreFailed("the asset was replaced or deleted while it was read")
+            raise VersionGone("the asset was replaced or deleted while it was read")
         return offset
 
     async def close(self) -> None:

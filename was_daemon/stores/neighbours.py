@@ -38,6 +38,10 @@ class Presence:
         others = [name for name in names if name["process"] != _PROCESS]
         return sorted({f"process {name['number']} on {name['host']}" for name in others})
 
+    def is_there(self) -> bool:
+        """Whether the directory is the one in which this process says so."""
+        return self._path.exists()
+
     def end(self) -> None:
         """Stop saying so."""
         self._path.unlink(missing_ok=True)

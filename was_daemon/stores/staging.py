@@ -6,7 +6,6 @@ locked by the process that fills it. What is found there without a lock belongs 
 
 import ctypes
 import os
-import sys
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -18,7 +17,7 @@ from zope.interface import implementer
 
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IStagingFile
-from was_daemon.stores.disk import DiskThreads, make_directory, opened_directory
+from was_daemon.stores.disk import DiskThreads, free_bytes, make_directory, opened_directory
 from was_daemon.stores.locking import FileLock, create_locked, try_lock, unlock
 from was_daemon.stores.replacing import put_in_place
 
@@ -101,8 +100,7 @@ class StagingFile:
     def _free(self) -> int:
         with self._lock:
             self._check_open()
-            status = os.fstatvfs(self._fd)
-        return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize
+            return free_bytes(self._fd)
 
     def _append(self, chunks: list[bytes]) -> None:
         with self._lock:

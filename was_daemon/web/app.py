@@ -18,7 +18,7 @@ from was_daemon.overview import Look, nothing_known
 from was_daemon.thumbnails.capture_date import capture_date
 from was_daemon.web.access import Access
 from was_daemon.web.admission import Admission, UploadLimits
-from was_daemon.web.downloads import send_asset
+from was_daemon.web.downloads import anew_when_replaced, send_asset
 from was_daemon.web.errors import answer_error
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.requests import Requests
@@ -133,6 +133,7 @@ class AssetServer:
         return _answer(request, "Ok." if stored else "Ignoring thumbnail upload!")
 
     @app.route("/fileget", methods=["GET"])
+    @anew_when_replaced
     async def fileget(self, request: AssetRequest) -> bytes:
         """Send an original or a thumbnail."""
         fields = _query(request)
@@ -199,6 +200,7 @@ class AssetServer:
         return _answer(request, f"{self._access.base_url(request)}/static/{quote(Layout.FLAT.path(key))}")
 
     @app.route("/static/<path:path>", methods=["GET"])
+    @anew_when_replaced
     async def static(self, request: AssetRequest, path: str) -> bytes:
         """Send what lies at a path of the flat layout, whatever the layout of the store is."""
         self._check_static()

@@ -1,17 +1,24 @@
 """Answers that are an asset: headers, conditions, ranges, and bytes at the speed of the client."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from was_daemon.errors import StoreUnavailable
+from was_daemon.errors import StoreUnavailable, VersionGone
 from was_daemon.interfaces import IAssetReader
 from was_daemon.media import content_disposition
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_range, range_applies
 
+P = ParamSpec("P")
+Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]
+
+_ATTEMPTS = 3
 _SMALL = 1 << 16
 """Bytes that are sent in one go: the connection takes them in any case."""
 
@@ -20,6 +27,27 @@ _JUDGED_HERE = ("Range", "If-Match", "If-Unmodified-Since")
 
 _ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 """Types in which a browser would run somebody's script in the name of this server."""
+
+
+def anew_when_replaced(route: Route[P]) -> Route[P]:
+    """Decorate a route that sends an asset: when that is replaced before its first byte was sent, the new one is.
+
+    A store behind HTTP opens a version with one request and reads it with the next.
+    """
+
+    @wraps(route)
+    async def sent(self: Any, request: AssetRequest, /, *args: P.args, **kwargs: P.kwargs) -> bytes:
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await route(self, request, *args, **kwargs)
+            except VersionGone:
+                if request.startedWriting:
+                    raise
+                request.setResponseCode(200)
+                request.responseHeaders.removeHeader(b"Content-Range")
+        return await route(self, request, *args, **kwargs)
+
+    return sent
 
 
 async def send_asset(

@@ -7,20 +7,28 @@ order of their own, and names with dots and slashes that better clients would ti
 import io
 import ssl
 from email.message import Message
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPErrorProcessor, HTTPSHandler, Request, build_opener
+from urllib.request import HTTPErrorProcessor, Request, build_opener
 
 import attrs
 
 from was_daemon import __version__
+from was_daemon.cli.checks.hasty import HastyHandler
 from was_daemon.cli.checks.outcomes import Fails
+from was_daemon.redaction import without_tokens
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SHOWN = 80
+_MOST = 16 << 20
+"""Bytes of an answer: four times the largest file that is ever asked for."""
+
+_PATIENCE = 10
+"""How many times the time without progress an answer may take."""
+
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -87,12 +95,12 @@ class _Everything(HTTPErrorProcessor):
 
 
 class Http:
-    """Sends requests; `timeout` is in seconds without progress."""
+    """Sends requests; `timeout` is in seconds without progress. An answer as a whole may take ten times that."""
 
     def __init__(self, timeout: float, ca_file: str | None = None) -> None:
         self._timeout = timeout
-        context = ssl.create_default_context(cafile=ca_file)
-        self._opener = build_opener(_Everything, HTTPSHandler(context=context))
+        handler = HastyHandler(_PATIENCE * timeout, ssl.create_default_context(cafile=ca_file))
+        self._opener = build_opener(_Everything, handler)
         self._opener.addheaders = [("User-Agent", f"was-daemon-check/{__version__}")]
 
     def request(
@@ -102,16 +110,25 @@ class Http:
         try:
             request = Request(url, body, headers or {}, method=method)  # noqa: S310  # the callers want http or https
             with self._opener.open(request, timeout=self._timeout) as response:
-                return _answer(method, response)
+                return Answer(method, response.url, response.status, response.headers, _body(response))
         except HTTPError as error:
             # A redirection that cannot be followed is an answer too.
             with error:
-                return Answer(method, error.url or url, error.code, error.headers, error.read())
+                return Answer(method, error.url or url, error.code, error.headers, error.read(_SHOWN))
         except URLError as error:
-            raise Unanswered(f"no answer from {url}: {error.reason}") from None
+            raise Unanswered(f"no answer from {without_tokens(url)}: {error.reason}") from None
         except (OSError, HTTPException, ValueError) as error:
-            raise Unanswered(f"no whole answer from {url}: {error or type(error).__name__}") from None
+            reason = without_tokens(str(error)) or type(error).__name__
+            raise Unanswered(f"no whole answer from {without_tokens(url)}: {reason}") from None
 
 
-def _answer(method: str, response: HTTPResponse) -> Answer:
-    return Answer(method, response.url, response.status, response.headers, response.read())
+def _body(response: Any) -> bytes:
+    """The whole body; raises `ValueError` when there is no end to it."""
+    if response.length is None:
+        body: bytes = response.read(_MOST + 1)
+    else:
+        # Without a size, a body that breaks off is told.
+        body = response.read() if response.length <= _MOST else b""
+    if max(len(body), response.length or 0) > _MOST:
+        raise ValueError(f"it is larger than the {_MOST >> 20} MiB that any of these could have")
+    return body

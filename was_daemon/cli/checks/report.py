@@ -14,19 +14,46 @@ from was_daemon.cli.checks.outcomes import Outcome, State
 
 _STYLES = {State.PASSED: "green", State.DIFFERS: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
 _WIDTH = 9
+_TOLD_ONE_BY_ONE = 3
 
 
-def print_line(console: Console, outcome: Outcome) -> None:
-    """One check, a line; what failed is told on two more."""
-    state = outcome.state.value
-    word = state.upper() if outcome.state is State.FAILED else state
-    line = Text.assemble((f"{word:<{_WIDTH}}", _STYLES[outcome.state]), outcome.title)
-    if outcome.remark:
-        line.append(f": {_printable(outcome.remark)}")
-    if outcome.state is State.FAILED:
-        margin = " " * _WIDTH
-        line.append(f"\n{margin}expected {outcome.expected}\n{margin}got      {_printable(outcome.got)}")
-    console.print(line, soft_wrap=True)
+class Lines:
+    """Prints one check after another, a line each; what failed is told on two more.
+
+    Of many in a row that are skipped for the same reason, it is told only how many they are.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._skipped: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """One more."""
+        if not self._skipped or outcome.remark != self._skipped[0].remark:
+            self.end()
+        if outcome.state is State.SKIPPED:
+            self._skipped.append(outcome)
+        else:
+            self._print(outcome)
+
+    def end(self) -> None:
+        """These were all."""
+        skipped, self._skipped = self._skipped, []
+        if len(skipped) > _TOLD_ONE_BY_ONE:
+            skipped = [attrs.evolve(skipped[0], title=f"{len(skipped)} checks")]
+        for outcome in skipped:
+            self._print(outcome)
+
+    def _print(self, outcome: Outcome) -> None:
+        state = outcome.state.value
+        word = state.upper() if outcome.state is State.FAILED else state
+        line = Text.assemble((f"{word:<{_WIDTH}}", _STYLES[outcome.state]), outcome.title)
+        if outcome.remark:
+            line.append(f": {_printable(outcome.remark)}")
+        if outcome.state is State.FAILED:
+            margin = " " * _WIDTH
+            line.append(f"\n{margin}expected {outcome.expected}\n{margin}got      {_printable(outcome.got)}")
+        self._console.print(line, soft_wrap=True)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -25,7 +25,7 @@ class Server:
 
     `key` is None for a server that has none; without a `collection` that field is left out. `endpoints` is the content
     of the discovery document, by type; `offset` is how many seconds the server's clock is ahead of this one. `answers`
-    are all that were received, `left` the names that were uploaded and could not be deleted.
+    are all that were received, without their bodies, `left` the names that were uploaded and could not be deleted.
     """
 
     url: str
@@ -65,7 +65,7 @@ class Server:
     ) -> Answer:
         """The answer to a request; raises `Unanswered`."""
         answer = self.http.request(method, url, headers, body)
-        self.answers.append(answer)
+        self.answers.append(attrs.evolve(answer, body=b""))
         return answer
 
     def get(

@@ -17,6 +17,9 @@ class Outcome(enum.Enum):
     """What came of a file; the value is the word for it in reports."""
 
     COPIED = "copied"
+    REPLACED = "replaced"
+    """Copied in the place of another."""
+
     THERE = "there"
     DIFFERS = "differs"
     GONE = "gone"
@@ -32,7 +35,7 @@ class Copier:
     """Copies single assets from one store to another.
 
     With `overwrite`, files that differ at the target are replaced. With `dry_run` nothing is written anywhere, and
-    `Outcome.COPIED` is what would be copied. `copied_bytes` counts.
+    `Outcome.COPIED` and `REPLACED` are what would be done. `copied_bytes` counts.
     """
 
     source: IAssetStore
@@ -65,7 +68,7 @@ class Copier:
             self.copied_bytes += original.size
         else:
             await self._transfer(key, shown)
-        return Outcome.COPIED
+        return Outcome.REPLACED if existing else Outcome.COPIED
 
     async def is_known_copy(self, key: AssetKey) -> bool:
         """Whether both stores have the same of `key` now, as `copy` has found before."""
