@@ -6,14 +6,12 @@ that another server would mind.
 
 import errno
 import os
-import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Lock
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -21,7 +19,7 @@ import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
-from was_daemon.errors import AssetError, AssetExists, AssetNotFound, BadName, StoreFailed, StoreUnavailable
+from was_daemon.errors import AssetError, AssetExists, AssetNotFound, BadName, StoreUnavailable
 from was_daemon.interfaces import (
     AssetStat,
     IAssetReader,
@@ -36,21 +34,16 @@ from was_daemon.interfaces import (
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.stores.cached import CachedFiles, read_cached
 from was_daemon.stores.disk import DiskThreads, opened_directory
+from was_daemon.stores.file_reader import FileReader, file_reader, file_stat, release
 from was_daemon.stores.ground import Ground
 from was_daemon.stores.held import HeldReader
 from was_daemon.stores.neighbours import DIRECTORY as NEIGHBOURS
 from was_daemon.stores.neighbours import Presence
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.staging import CHUNK, DIRECTORY, StagingFile, remove_stale, stage
+from was_daemon.stores.staging import DIRECTORY, StagingFile, remove_stale, stage
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_READ_AT_ONCE = 1 << 16
-"""Files up to this size are read when they are opened: thumbnails need one visit to a thread at most, not two."""
-
-_CACHED_AT_ONCE = 1 << 17
-"""Bytes taken from memory at a time: each of a thousand clients that read slowly holds as much."""
 
 _LISTED_AT_ONCE = 1000
 _MOST_COLLECTIONS = 64
@@ -61,63 +54,6 @@ _SHARDED_BY = 4
 """How many characters of a name say in which directory it is."""
 
 _KINDS = frozenset(kind.value for kind in Kind)
-
-
-def _asset_stat(status: os.stat_result) -> AssetStat:
-    if not stat.S_ISREG(status.st_mode):
-        raise AssetNotFound("no such asset")
-    # The inode tells apart two versions of one size that were written within the clock's resolution.
-    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
-    return AssetStat(status.st_size, status.st_mtime_ns / 1e9, etag)
-
-
-@implementer(IAssetReader)
-class FileReader:
-    """An open file; deleting or replacing it leaves this version readable. `threads` read what is not in memory."""
-
-    def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat) -> None:
-        self.stat = asset
-        self._threads = threads
-        self._fd = fd
-        self._lock = Lock()
-        self._open = True
-
-    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
-        """See `IAssetReader`."""
-        stop = self.stat.size if stop is None else min(stop, self.stat.size)
-        while start < stop:
-            chunk = await self._chunk(start, min(CHUNK, stop - start))
-            if not chunk:
-                raise StoreFailed("the file became shorter while it was read")
-            yield chunk
-            start += len(chunk)
-
-    async def _chunk(self, offset: int, size: int) -> bytes:
-        cached = read_cached(self._fd, min(size, _CACHED_AT_ONCE), offset) if self._open else None
-        return await self._threads().run(self._read_at, offset, size) if cached is None else cached
-
-    def _read_at(self, offset: int, size: int) -> bytes:
-        with self._lock:
-            return os.pread(self._fd, size, offset) if self._open else b""
-
-    async def close(self) -> None:
-        """See `IAssetReader`."""
-        self.release()
-
-    def release(self) -> None:
-        """Close the file, at once or as soon as a read under way ends."""
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
-            self._close()
-        else:
-            # A read that nobody waits for any more is under way; the reactor must not wait for it either.
-            self._threads().run(self._close)
-
-    def _close(self) -> None:
-        with self._lock:
-            if self._open:
-                self._open = False
-                os.close(self._fd)
 
 
 @implementer(IAssetStore, ILocalFiles, ICreates, INeighbours, IRooted, ISizes)
@@ -168,7 +104,7 @@ class FilesystemStore:
         """See `IAssetStore`."""
         threads = partial(self._threads_of, key)
         cached = self._cached.status(threads, *self._place(key))
-        return _asset_stat(cached if cached else await threads().run(self._status, key))
+        return file_stat(cached if cached else await threads().run(self._status, key))
 
     def _status(self, key: AssetKey) -> os.stat_result:
         self._ground.verify(self._directory(key))
@@ -179,14 +115,14 @@ class FilesystemStore:
         threads = partial(self._threads_of, key)
         fd = self._cached.open(threads, *self._place(key))
         if fd is not None:
-            return _reader(threads, fd, read_cached)
-        return await threads().acquire(_release, self._open, threads, key)
+            return file_reader(threads, fd, read_cached)
+        return await threads().acquire(release, self._open, threads, key)
 
     def _open(self, threads: Callable[[], DiskThreads], key: AssetKey) -> FileReader | HeldReader:
         self._ground.verify(self._directory(key))
         path = self.path(key)
         # Not following links keeps what is served inside the store; not blocking passes over a named pipe.
-        return _reader(threads, os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), os.pread)
+        return file_reader(threads, os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), os.pread)
 
     def _directory(self, key: AssetKey) -> Path:
         """The directory of all assets like `key`."""
@@ -220,7 +156,7 @@ class FilesystemStore:
         self._ground.verify(self._directory(key))
         path = self.path(key)
         # A link, or a pipe, is somebody's, but no asset.
-        _asset_stat(path.lstat())
+        file_stat(path.lstat())
         with opened_directory(path.parent) as directory:
             path.unlink()
             os.fsync(directory)
@@ -341,7 +277,7 @@ class FilesystemStore:
 
     async def _adopt(self, staged: IStagingFile, key: AssetKey, replace: bool) -> AssetStat:
         try:
-            return _asset_stat(await self._threads_of(key).run(self._publish, staged, key, replace))
+            return file_stat(await self._threads_of(key).run(self._publish, staged, key, replace))
         except _OtherDeviceError:
             async with self._filled(key, staged.read()) as near:
                 return await self._adopt(near, key, replace)
@@ -378,29 +314,6 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat(follow_symlinks=False).st_size
     except FileNotFoundError:
         return 0
-
-
-def _reader(
-    threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]
-) -> FileReader | HeldReader:
-    """The reader of an open file, whose bytes `read` reads when they are few; raises `AssetNotFound`."""
-    try:
-        asset = _asset_stat(os.fstat(fd))
-        content = read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None
-        # A file that is being cut short has fewer bytes than it said: that shows when it is read to its end.
-        if content is None or len(content) != asset.size:
-            return FileReader(threads, fd, asset)
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return HeldReader(content, asset)
-
-
-def _release(reader: FileReader | HeldReader) -> None:
-    """Close a reader that nobody wants any more; of one in memory there is nothing to close."""
-    if isinstance(reader, FileReader):
-        reader.release()
 
 
 class _OtherDeviceError(Exception):

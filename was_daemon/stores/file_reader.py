@@ -1,0 +1,102 @@
+"""Assets that are files: what is told of a version, and how it is read."""
+
+import os
+import stat
+from collections.abc import AsyncGenerator, Callable
+from threading import Lock
+
+from zope.interface import implementer
+
+from was_daemon.errors import AssetNotFound, StoreFailed
+from was_daemon.interfaces import AssetStat, IAssetReader
+from was_daemon.stores.cached import read_cached
+from was_daemon.stores.disk import DiskThreads
+from was_daemon.stores.held import HeldReader
+from was_daemon.stores.staging import CHUNK
+
+_READ_AT_ONCE = 1 << 16
+"""Files up to this size are read when they are opened: thumbnails need one visit to a thread at most, not two."""
+
+_CACHED_AT_ONCE = 1 << 17
+"""Bytes taken from memory at a time: each of a thousand clients that read slowly holds as much."""
+
+
+def file_stat(status: os.stat_result) -> AssetStat:
+    """The version that a file is; raises `AssetNotFound` when it is none of the regular ones."""
+    if not stat.S_ISREG(status.st_mode):
+        raise AssetNotFound("no such asset")
+    # The inode tells apart two versions of one size that were written within the clock's resolution.
+    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+    return AssetStat(status.st_size, status.st_mtime_ns / 1e9, etag)
+
+
+@implementer(IAssetReader)
+class FileReader:
+    """An open file; deleting or replacing it leaves this version readable. `threads` read what is not in memory."""
+
+    def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat) -> None:
+        self.stat = asset
+        self._threads = threads
+        self._fd = fd
+        self._lock = Lock()
+        self._open = True
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """See `IAssetReader`."""
+        stop = self.stat.size if stop is None else min(stop, self.stat.size)
+        while start < stop:
+            chunk = await self._chunk(start, min(CHUNK, stop - start))
+            if not chunk:
+                raise StoreFailed("the file became shorter while it was read")
+            yield chunk
+            start += len(chunk)
+
+    async def _chunk(self, offset: int, size: int) -> bytes:
+        cached = read_cached(self._fd, min(size, _CACHED_AT_ONCE), offset) if self._open else None
+        return await self._threads().run(self._read_at, offset, size) if cached is None else cached
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        with self._lock:
+            return os.pread(self._fd, size, offset) if self._open else b""
+
+    async def close(self) -> None:
+        """See `IAssetReader`."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the file, at once or as soon as a read under way ends."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            self._close()
+        else:
+            # A read that nobody waits for any more is under way; the reactor must not wait for it either.
+            self._threads().run(self._close)
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self._fd)
+
+
+def file_reader(
+    threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]
+) -> FileReader | HeldReader:
+    """The reader of an open file, whose bytes `read` reads when they are few; raises `AssetNotFound`."""
+    try:
+        asset = file_stat(os.fstat(fd))
+        content = read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None
+        # A file that is being cut short has fewer bytes than it said: that shows when it is read to its end.
+        if content is None or len(content) != asset.size:
+            return FileReader(threads, fd, asset)
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return HeldReader(content, asset)
+
+
+def release(reader: FileReader | HeldReader) -> None:
+    """Close a reader that nobody wants any more; of one in memory there is nothing to close."""
+    if isinstance(reader, FileReader):
+        reader.release()
