@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from threading import Event, Thread
 from urllib.request import urlopen
+from uuid import uuid4
 
 from bench.report import Figure
 from tests.daemon import KEY, Daemon, eventually, free_port
@@ -89,9 +90,11 @@ def _upload(daemon: Daemon, source: Path) -> None:
 
 def _upload_many(daemon: Daemon, source: Path, directory: Path) -> None:
     transfers = []
-    for number in range(MANY):
+    for _ in range(MANY):
+        # Each has a name of its own, as Specify's have.
+        name = f"{uuid4()}.bin"
         lines = [f'url = "{daemon.url}/fileupload"', f'form = "file=@{source}"', f'output = "{os.devnull}"']
-        transfers.append("\n".join([*lines, *(f'form = "{field}"' for field in _form(f"many-{number}.bin"))]))
+        transfers.append("\n".join([*lines, *(f'form = "{field}"' for field in _form(name))]))
     config = directory / "curl.config"
     config.write_text("\nnext\n".join(transfers) + "\n")
     _curl("--parallel", "--parallel-max", str(AT_A_TIME), "--config", str(config))

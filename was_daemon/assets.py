@@ -145,7 +145,7 @@ class Assets:
         `near` is the key it will have, or None when that is not known yet. Raises `AssetExists`, if it shows already.
         """
         if near and not self._overwrite:
-            await self._check_absent(near)
+            self._check_replaceable(await self._exists(near))
         store = (self._collections.place(near) if near else self._collections.default).store
         staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
         return self._recorder.watch(staged)
@@ -195,11 +195,13 @@ class Assets:
 
     async def _put(self, key: AssetKey, staged: IStagingFile, room: Room | None) -> AssetStat:
         place = self._collections.place(key)
-        if not self._overwrite:
-            await self._check_absent(key)
+        exists = await self._exists(key)
+        self._check_replaceable(exists)
         async with self._quotas.changing(place.store, key, staged, room):
-            # First, so that none outlives its original should the daemon be killed in between.
-            await self._forget_thumbnails(key)
+            # First, so that none outlives its original should the daemon be killed in between. A new name has none. To
+            # look for what others may have left would take longer than the upload, and their age gives those away.
+            if exists:
+                await self._forget_thumbnails(key)
             async with self._recorder.changing(place.name, key, staged):
                 stored = await self._store(place.store, key, staged)
         await self._recorder.confirm(place.name, key, stored, partial(place.store.stat, key))
@@ -213,12 +215,16 @@ class Assets:
         async with aclosing(staged.read()) as chunks:
             return await store.write(key, chunks, await staged.size())
 
-    async def _check_absent(self, key: AssetKey) -> None:
+    def _check_replaceable(self, exists: bool) -> None:
+        if exists and not self._overwrite:
+            raise AssetExists("an asset of this name exists")
+
+    async def _exists(self, key: AssetKey) -> bool:
         try:
             await self._collections.place(key).store.stat(key)
         except AssetNotFound:
-            return
-        raise AssetExists("an asset of this name exists")
+            return False
+        return True
 
     async def delete(self, key: AssetKey) -> None:
         """Remove an original and all of its thumbnails, left-over ones too; raises `AssetNotFound`."""

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import AsyncGenerator, Callable
 from threading import Lock
 
@@ -12,13 +13,15 @@ from was_daemon.interfaces import AssetStat, IAssetReader
 from was_daemon.stores.cached import read_cached
 from was_daemon.stores.disk import DiskThreads
 from was_daemon.stores.held import HeldReader
-from was_daemon.stores.staging import CHUNK
 
 _READ_AT_ONCE = 1 << 16
 """Files up to this size are read when they are opened: thumbnails need one visit to a thread at most, not two."""
 
-_CACHED_AT_ONCE = 1 << 17
-"""Bytes taken from memory at a time: each of a thousand clients that read slowly holds as much."""
+_LEAST_AT_ONCE, _MOST_AT_ONCE = 1 << 17, 1 << 20
+"""Bytes taken from a file at a time: the least for who is slow, as each of a thousand such clients holds as much."""
+
+_QUICK_SECONDS = 0.01
+"""Whoever wants the next bytes within this time is given twice as many."""
 
 
 def file_stat(status: os.stat_result) -> AssetStat:
@@ -44,15 +47,19 @@ class FileReader:
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `IAssetReader`."""
         stop = self.stat.size if stop is None else min(stop, self.stat.size)
+        size = _LEAST_AT_ONCE
         while start < stop:
-            chunk = await self._chunk(start, min(CHUNK, stop - start))
+            chunk = await self._chunk(start, min(size, stop - start))
             if not chunk:
                 raise StoreFailed("the file became shorter while it was read")
+            given = time.monotonic()
             yield chunk
             start += len(chunk)
+            is_quick = time.monotonic() - given < _QUICK_SECONDS
+            size = min(2 * size, _MOST_AT_ONCE) if is_quick else _LEAST_AT_ONCE
 
     async def _chunk(self, offset: int, size: int) -> bytes:
-        cached = read_cached(self._fd, min(size, _CACHED_AT_ONCE), offset) if self._open else None
+        cached = read_cached(self._fd, size, offset) if self._open else None
         return await self._threads().run(self._read_at, offset, size) if cached is None else cached
 
     def _read_at(self, offset: int, size: int) -> bytes:

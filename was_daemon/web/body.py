@@ -51,12 +51,12 @@ class Body:
             return
         self._chunks.append(data)
         self._size += len(data)
+        self._wake()
         if self._size >= _BUFFERED and self._paused is None:
             self._paused = time.monotonic()
             self._network().pauseProducing()
             # It is not the client who is slow now.
             self._channel.setTimeout(None)
-        self._wake()
 
     def end(self) -> None:
         """Note that the body is complete."""

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, AnyStr, cast
 from urllib.parse import unquote_to_bytes
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
@@ -33,6 +34,9 @@ _LINGER_SECONDS = 30
 
 _LEFT_TO_SEND = 1 << 16
 """Bytes of an answer that Twisted holds at most when it is complete."""
+
+_RECEIVED_AT_ONCE = 1 << 18
+"""Bytes of a body that are taken from the network at a time; what is done for each piece costs more than the bytes."""
 
 _MAX_HEADERS = 100
 _MAX_REQUESTS = 1000
@@ -74,6 +78,7 @@ class AssetRequest(Request):
             self.body.end()
             return
         channel = self.channel
+        cast(FileDescriptor, channel.transport).bufferSize = _RECEIVED_AT_ONCE
         self._begin(channel._command, channel._path, channel._version)
         if self._answered:
             # Nobody is going to read the body that the client offers to send.

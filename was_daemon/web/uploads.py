@@ -12,6 +12,7 @@ from typing import TypeAlias
 from urllib.parse import parse_qsl
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from was_daemon.assets import Assets
 from was_daemon.errors import BadRequest, NoSpace, UploadTooLarge
@@ -155,6 +156,7 @@ class Upload:
         self._permit: Permit | None = None
         self._has_file = False
         self._staged: IStagingFile | None = None
+        self._writing: Deferred[None] | None = None
         self._room: Room | None = None
         self._size = 0
         self._checked = 0
@@ -176,6 +178,7 @@ class Upload:
                 elif was_in_file and event is not None:
                     await self._append(bytes(event))
         await self._flush()
+        await self._written()
 
     async def store(self) -> bool:
         """Make the upload an asset; False when it is a thumbnail, which is ignored."""
@@ -193,6 +196,9 @@ class Upload:
         self._leave()
         if self._room:
             self._room.release()
+        if self._writing:
+            # Whoever gave the upload up has been told why.
+            self._writing.addErrback(lambda _: None)
         if self._staged:
             self._staged.discard()
 
@@ -264,7 +270,18 @@ class Upload:
             return
         if self._room:
             self._room.cover(self._size)
-        await self._staged.write(pending)
+        await self._written()
+        # While the disk has this, the next piece arrives.
+        self._writing = ensureDeferred(self._write(self._staged, pending))
+
+    async def _write(self, staged: IStagingFile, pending: list[bytes]) -> None:
+        await staged.write(pending)
         if self._size - self._checked >= _CHECKED_EACH:
             self._checked = self._size
             await self._check_space(0)
+
+    async def _written(self) -> None:
+        """Wait for the piece that is being written."""
+        writing, self._writing = self._writing, None
+        if writing:
+            await writing
