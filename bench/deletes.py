@@ -8,6 +8,7 @@ from statistics import median
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from bench import started
 from bench.report import Figure
 from tests.daemon import KEY, Daemon
 from was_daemon import tokens
@@ -31,7 +32,7 @@ def deletes(directory: Path) -> list[Figure]:
 
 @contextmanager
 def _daemon(directory: Path, thumbnails: int) -> Iterator[Daemon]:
-    daemon = Daemon(directory)
+    daemon = started.daemon(directory)
     for kind in ("originals", "thumbnails"):
         (daemon.store / kind).mkdir(parents=True)
     for number in range(thumbnails):

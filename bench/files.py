@@ -11,6 +11,7 @@ from threading import Event, Thread
 from urllib.request import urlopen
 from uuid import uuid4
 
+from bench import started
 from bench.report import Figure
 from tests.daemon import KEY, Daemon, eventually, free_port
 from was_daemon import tokens
@@ -27,12 +28,13 @@ def files(directory: Path) -> list[Figure]:
     with source.open("wb") as file:
         for _ in range(LARGE // 1_000_000):
             file.write(os.urandom(1_000_000))
-    daemon = Daemon(directory / "daemon").start()
+    daemon = started.daemon(directory / "daemon").start()
     nginx = _Nginx(directory)
     latencies: list[float] = []
     try:
-        with _Asking(daemon, latencies):
-            upload = _compare(LARGE, lambda: _upload(daemon, source), lambda: _dd(source, directory / "dd"))
+        upload = _compare(
+            LARGE, lambda: _upload_while_asked(daemon, source, latencies), lambda: _dd(source, directory / "dd")
+        )
         download = _compare(
             LARGE,
             lambda: _curl("--output", os.devnull, f"{daemon.url}/fileget?filename=large.bin"),
@@ -86,6 +88,11 @@ def _form(name: str) -> list[str]:
 def _upload(daemon: Daemon, source: Path) -> None:
     fields = [argument for field in _form("large.bin") for argument in ("--form", field)]
     _curl("--form", f"file=@{source}", *fields, f"{daemon.url}/fileupload")
+
+
+def _upload_while_asked(daemon: Daemon, source: Path, latencies: list[float]) -> None:
+    with _Asking(daemon, latencies):
+        _upload(daemon, source)
 
 
 def _upload_many(daemon: Daemon, source: Path, directory: Path) -> None:

@@ -10,6 +10,7 @@ from statistics import median, quantiles
 from threading import Event, Thread
 from urllib.request import urlopen
 
+from bench import started
 from bench.photographs import make_photographs
 from bench.report import Figure
 from tests.daemon import Daemon
@@ -60,7 +61,7 @@ class Scroll:
     def __init__(self, directory: Path, photographs: list[Path]) -> None:
         self.peak = 0
         self.latencies: list[float] = []
-        daemon = Daemon(directory)
+        daemon = started.daemon(directory)
         originals = daemon.store / "originals"
         originals.mkdir(parents=True)
         for photograph in photographs:

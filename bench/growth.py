@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from bench import started
 from bench.report import Figure
 from tests.blocking import BlockingClient, finished
 from tests.cli import write_config
@@ -64,7 +65,7 @@ def _computed(directory: Path, count: int) -> list[Figure]:
 def _on_disk(directory: Path, layout: Layout, count: int) -> list[Figure]:
     store = {"plugin": "filesystem", "path": directory / "store", "layout": layout.value}
     config = {"stores": {"main": store}, "thumbnails": {"max_size": "1 TiB", "workers": 1}}
-    daemon = Daemon(directory, config)
+    daemon = started.daemon(directory, config)
     _fill(directory / "store", layout, count)
     name = f"{count} {layout.value}"
     try:

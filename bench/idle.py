@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from statistics import median
 
+from bench import started
 from bench.report import Figure
 from bench.walls import BareKlein
-from tests.daemon import Daemon
 
 REPETITIONS = 9
 
@@ -19,7 +19,7 @@ def idle(directory: Path) -> list[Figure]:
     imports: list[float] = []
     memory = 0.0
     for repetition in range(REPETITIONS):
-        daemon = Daemon(directory / str(repetition))
+        daemon = started.daemon(directory / str(repetition))
         begin = time.perf_counter()
         daemon.start()
         starts.append(time.perf_counter() - begin)

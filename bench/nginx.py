@@ -6,9 +6,9 @@ from urllib.request import urlopen
 
 from PIL import Image
 
+from bench import started
 from bench.report import Figure
 from bench.walls import REPETITIONS, SCALE, requests_per_second
-from tests.daemon import Daemon
 from tests.nginx_site import NginxSite
 
 _PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
@@ -17,7 +17,7 @@ _PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
 def nginx(directory: Path) -> list[Figure]:
     """Requests per second for one thumbnail of about 6 KB, over connections that are kept alive."""
     config = {"server": {"trusted_proxies": ["127.0.0.1"]}, "thumbnails": {"nginx_marker": "nginx-may-answer"}}
-    daemon = Daemon(directory / "daemon", config)
+    daemon = started.daemon(directory / "daemon", config)
     originals = daemon.store / "originals"
     originals.mkdir(parents=True)
     Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)

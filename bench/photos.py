@@ -8,6 +8,7 @@ from urllib.request import urlopen
 
 from PIL import Image, ImageChops, ImageStat
 
+from bench import started
 from bench.photographs import make_photographs
 from bench.report import Figure
 from tests.daemon import Daemon
@@ -20,7 +21,7 @@ REPETITIONS = 15
 
 def photos(directory: Path) -> list[Figure]:
     """Milliseconds of an answer."""
-    daemon = Daemon(directory / "daemon")
+    daemon = started.daemon(directory / "daemon")
     originals = daemon.store / "originals"
     photographs = make_photographs(originals, COUNT)
     daemon.start()

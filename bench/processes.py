@@ -12,6 +12,7 @@ from statistics import median
 import attrs
 from PIL import Image
 
+from bench import started
 from bench.report import Figure
 from bench.walls import PATH, fetch, requests_per_second
 from tests.daemon import Daemon
@@ -68,7 +69,7 @@ def _figures(turns: list[Turn], quiet: str) -> list[Figure]:
 
 
 def _daemon(directory: Path, number: int) -> Daemon:
-    daemon = Daemon(directory, {"server": {"workers": number}, "limits": {"connections_per_address": 0}})
+    daemon = started.daemon(directory, {"server": {"workers": number}, "limits": {"connections_per_address": 0}})
     originals = daemon.store / "originals"
     originals.mkdir(parents=True)
     Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)

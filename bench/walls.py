@@ -12,8 +12,9 @@ from urllib.request import urlopen
 
 from PIL import Image
 
+from bench import started
 from bench.report import Figure
-from tests.daemon import Daemon, eventually, free_port
+from tests.daemon import eventually, free_port
 
 CONNECTIONS = 16
 SECONDS = 3
@@ -25,7 +26,7 @@ PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
 
 def walls(directory: Path) -> list[Figure]:
     """Requests per second for one thumbnail of about 6 KB, over connections that are kept alive."""
-    daemon = Daemon(directory / "daemon", {"limits": {"connections_per_address": 0}})
+    daemon = started.daemon(directory / "daemon", {"limits": {"connections_per_address": 0}})
     originals = daemon.store / "originals"
     originals.mkdir(parents=True)
     Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)
