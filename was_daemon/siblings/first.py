@@ -92,7 +92,7 @@ class First(Alone):
             "directory": str(self._source.directory),
             "text": self._source.text,
             "listen": [description for description, _ in self._ports],
-            "formats_log": self._log_file is not None,
+            "log_format": self._log_file and self._log_file.form,
         }
         return Birth(document, self._shared, [port.fileno() for _, port in self._ports])
 
