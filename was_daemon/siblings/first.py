@@ -24,6 +24,7 @@ from was_daemon.share import Share
 from was_daemon.siblings.accepting import Sharing
 from was_daemon.siblings.alone import Alone
 from was_daemon.siblings.board import Board
+from was_daemon.siblings.configuration import to_tell
 from was_daemon.siblings.process import Birth, OtherProcess
 from was_daemon.waiting import Waiters
 
@@ -88,9 +89,7 @@ class First(Alone):
     def _birth(self, number: int) -> Birth:
         document = {
             "of": self.share.of,
-            "path": str(self._source.path),
-            "directory": str(self._source.directory),
-            "text": self._source.text,
+            "source": to_tell(self._source),
             "listen": [description for description, _ in self._ports],
             "log_format": self._log_file and self._log_file.form,
         }
@@ -118,7 +117,7 @@ class First(Alone):
     def reload(self, source: Source) -> Deferred[None]:
         """See `Alone`."""
         self._source = source
-        reloads = [Deferred.fromCoroutine(other.reload(source.text)) for other in self._others]
+        reloads = [Deferred.fromCoroutine(other.reload(to_tell(source))) for other in self._others]
         done: Deferred[Any] = DeferredList(reloads)
         return done.addCallback(lambda _: None)
 

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -29,6 +28,7 @@ from was_daemon.share import Share
 from was_daemon.siblings.accepting import adopting
 from was_daemon.siblings.alone import Alone
 from was_daemon.siblings.board import Board
+from was_daemon.siblings.configuration import told
 from was_daemon.siblings.line import Line, hear
 from was_daemon.siblings.process import FIRST_PORT, LINE, SHARED
 from was_daemon.thumbnails.sandbox import end_with_parent
@@ -88,8 +88,8 @@ class Other(Alone):
         self._line.tell("ready")
         return succeed(None)
 
-    def _reload(self, text: str) -> None:
-        self.running.reload(text)
+    def _reload(self, document: dict[str, Any]) -> None:
+        self.running.reload(told(document))
 
     def stop(self, seconds: float) -> None:
         """See `Alone`."""
@@ -148,9 +148,7 @@ def main() -> None:
     try:
         running = _assemble(birth, Other(share, end, birth["listen"]), log)
     except ConfigError as error:
-        _log.error(
-            "Process {number} cannot start: {mistakes}", number=share.number, mistakes="; ".join(error.mistakes)
-        )
+        _log.error("Process {number} cannot start: {mistakes}", number=share.number, mistakes="; ".join(error.mistakes))
         sys.exit(1)
     except Exception:
         _log.failure("Process {number} cannot start", number=share.number)
@@ -159,7 +157,7 @@ def main() -> None:
 
 
 def _assemble(birth: dict[str, Any], family: Other, log: DaemonLog | None) -> Running:
-    source = Source(Path(birth["path"]), os.environ, Path(birth["directory"]), birth["text"])
+    source = told(birth["source"])
     graph = build(source.load(), Lasting.new(family.share, family.exclusion, family.look))
     setDebugging(graph.settings.debug)
     family.running = Running(source, graph, log, family)

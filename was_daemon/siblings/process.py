@@ -119,13 +119,13 @@ class OtherProcess:
         except (ConnectionClosed, DeferredTimeout):
             return None
 
-    async def reload(self, text: str | None) -> None:
-        """Have the process go by the configuration `text`."""
+    async def reload(self, document: Mapping[str, Any]) -> None:
+        """Have the process go by the configuration that `document` tells of."""
         if self.serves:
-            await self.ask("reload", text, _RELOAD_SECONDS)
+            await self.ask("reload", document, _RELOAD_SECONDS)
         else:
             # It hears of it as soon as it listens.
-            self.tell("reload", text)
+            self.tell("reload", document)
 
     def watch(self) -> None:
         """Replace the process if it has not answered since the last call."""
