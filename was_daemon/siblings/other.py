@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -16,10 +17,12 @@ from twisted.logger import FileLogObserver, LogEvent, Logger, eventAsText, globa
 from twisted.web.server import Site
 
 from was_daemon.config import ConfigError, Source
+from was_daemon.errors import Overloaded, QuotaExceeded
 from was_daemon.exclusion import Exclusion
 from was_daemon.figures import Figures
-from was_daemon.graph import Lasting, build
+from was_daemon.graph import build
 from was_daemon.health import Health
+from was_daemon.ledger import Account, Ledger
 from was_daemon.logs import DaemonLog
 from was_daemon.metrics import Metrics
 from was_daemon.overview import Look, Overview, nothing_known
@@ -37,6 +40,10 @@ _log = Logger()
 
 _PATIENCE_SECONDS = 6.0
 """How long to wait for what the first may wait for three seconds."""
+
+
+_COUNT_SECONDS = 30.0
+"""How long to wait for the process that has the counts of collections."""
 
 
 class Other(Alone):
@@ -111,6 +118,10 @@ class Other(Alone):
         self._own = own
         return self._look
 
+    def account(self, own: Callable[[], Ledger]) -> Account:
+        """See `Alone`."""
+        return _DistantAccount(self._line)
+
     async def _look(self) -> Overview:
         """That of the daemon, which the first process knows."""
         try:
@@ -131,6 +142,26 @@ class Other(Alone):
 
     async def _all_figures(self) -> dict[str, Any]:
         return {"problems": await self._problems(), "families": self._figures.families()}
+
+
+@attrs.frozen
+class _DistantAccount:
+    """One with the first process, over the line to it."""
+
+    _line: Line
+
+    async def ask(self, step: str, **about: Any) -> None:
+        """See `Account`."""
+        try:
+            refusal = await self._line.ask("account", [step, about], _COUNT_SECONDS)
+        except (ConnectionClosed, DeferredTimeout):
+            raise Overloaded("the server is too busy to tell what the collection has") from None
+        if refusal:
+            raise QuotaExceeded(refusal)
+
+    def tell(self, step: str, **about: Any) -> None:
+        """See `Account`."""
+        self._line.tell("account", [step, about])
 
 
 def main() -> None:
@@ -158,7 +189,7 @@ def main() -> None:
 
 def _assemble(birth: dict[str, Any], family: Other, log: DaemonLog | None) -> Running:
     source = told(birth["source"])
-    graph = build(source.load(), Lasting.new(family.share, family.exclusion, family.look))
+    graph = build(source.load(), family.lasting())
     setDebugging(graph.settings.debug)
     family.running = Running(source, graph, log, family)
     return family.running

@@ -17,7 +17,7 @@ from was_daemon.assets import Assets
 from was_daemon.errors import BadRequest, NoSpace, UploadTooLarge
 from was_daemon.interfaces import IStagingFile
 from was_daemon.keys import AssetKey, check_name
-from was_daemon.usage import Room
+from was_daemon.quotas import Reservation
 from was_daemon.web.access import Access
 from was_daemon.web.admission import Admission, Permit
 from was_daemon.web.protocol import AssetRequest
@@ -155,7 +155,7 @@ class Upload:
         self._permit: Permit | None = None
         self._has_file = False
         self._staged: IStagingFile | None = None
-        self._room: Room | None = None
+        self._room: Reservation | None = None
         self._size = 0
         self._checked = 0
         self._pending: list[bytes] = []
@@ -263,7 +263,7 @@ class Upload:
         if not self._staged or not pending:
             return
         if self._room:
-            self._room.cover(self._size)
+            await self._room.cover(self._size)
         await self._staged.write(pending)
         if self._size - self._checked >= _CHECKED_EACH:
             self._checked = self._size
