@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from math import isnan
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -52,12 +53,20 @@ class Hosting:
     def start(self) -> "Hosting":
         """Start, and wait until there is a count."""
         self.daemon.start()
-        eventually(lambda: None not in map(self.used, QUOTED), "for the first count")
+        self.await_count()
         return self
+
+    def await_count(self) -> None:
+        """Wait until there is a count."""
+        eventually(lambda: None not in map(self.used, QUOTED), "for the first count")
+
+    def reading(self, path: str) -> Any:
+        """The answer to monitoring."""
+        return urlopen(f"http://127.0.0.1:{self._admin_port}{path}", timeout=30)
 
     def health(self) -> dict[str, dict[str, int | None]]:
         """What `/healthz` tells of the collections with a quota."""
-        with urlopen(f"http://127.0.0.1:{self._admin_port}/healthz", timeout=30) as answer:
+        with self.reading("/healthz") as answer:
             collections: dict[str, dict[str, int | None]] = json.loads(answer.read())["collections"]
             return collections
 
@@ -67,7 +76,7 @@ class Hosting:
 
     def metrics(self) -> dict[tuple[str, str], float]:
         """The metrics of collections, by name and collection."""
-        with urlopen(f"http://127.0.0.1:{self._admin_port}/metrics", timeout=30) as answer:
+        with self.reading("/metrics") as answer:
             families = text_string_to_metric_families(answer.read().decode())
             samples = [sample for family in families for sample in family.samples]
         return {
