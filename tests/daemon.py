@@ -22,7 +22,7 @@ KEY = "a key for tests: ü"
 
 _OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MODE", "CACHE_DIRECTORY")
 _TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
-_PATIENCE = 12
+_PATIENCE = 120
 _ALL_SERVE = "processes serve"
 _SIBLING = b"was_daemon.siblings.other"
 

@@ -72,8 +72,7 @@ class Lasting:
     ) -> "Lasting":
         """For a process that begins; of several it has its `share`, and `look` makes the overview of all.
 
-        `account` gives the account with the process that has the counts of collections, if it is this one of the kind
-        that its argument opens.
+        `account` gives that with the process which counts collections, of what opens one with this process.
         """
         metrics, share = Metrics(), share or Share()
         counts = Counts(metrics)
