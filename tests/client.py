@@ -154,6 +154,12 @@ class Connection:
         """The socket, for select."""
         return self._socket.fileno()
 
+    @property
+    def port(self) -> int:
+        """The TCP port of this end."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
     def reset_on_close(self) -> None:
         """Do not take leave when hanging up."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

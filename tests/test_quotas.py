@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from math import isnan
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -18,10 +19,11 @@ from tests.client import Answer, Client
 from tests.daemon import KEY, Daemon, eventually, free_port
 from tests.http_contract import check_allowed_everywhere, check_refused, gather, new_name
 from tests.test_reload import reload
+from was_daemon.counts import Home
 from was_daemon.errors import QuotaExceeded, StoreUnavailable
 from was_daemon.keys import AssetKey, Kind
 from was_daemon.metrics import Metrics
-from was_daemon.quotas import Home, Quotas
+from was_daemon.quotas import Quotas
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked
 
@@ -51,12 +53,20 @@ class Hosting:
     def start(self) -> "Hosting":
         """Start, and wait until there is a count."""
         self.daemon.start()
-        eventually(lambda: None not in map(self.used, QUOTED), "for the first count")
+        self.await_count()
         return self
+
+    def await_count(self) -> None:
+        """Wait until there is a count."""
+        eventually(lambda: None not in map(self.used, QUOTED), "for the first count")
+
+    def reading(self, path: str) -> Any:
+        """The answer to monitoring."""
+        return urlopen(f"http://127.0.0.1:{self._admin_port}{path}", timeout=30)
 
     def health(self) -> dict[str, dict[str, int | None]]:
         """What `/healthz` tells of the collections with a quota."""
-        with urlopen(f"http://127.0.0.1:{self._admin_port}/healthz", timeout=30) as answer:
+        with self.reading("/healthz") as answer:
             collections: dict[str, dict[str, int | None]] = json.loads(answer.read())["collections"]
             return collections
 
@@ -66,7 +76,7 @@ class Hosting:
 
     def metrics(self) -> dict[tuple[str, str], float]:
         """The metrics of collections, by name and collection."""
-        with urlopen(f"http://127.0.0.1:{self._admin_port}/metrics", timeout=30) as answer:
+        with self.reading("/metrics") as answer:
             families = text_string_to_metric_families(answer.read().decode())
             samples = [sample for family in families for sample in family.samples]
         return {
@@ -248,7 +258,7 @@ async def settle() -> None:
 @pytest_twisted.ensureDeferred
 async def test_nobody_waits_for_the_first_count_and_nobody_is_refused_before_it_is_done() -> None:
     metrics = Metrics()
-    quotas, store, key = Quotas(metrics), WaitingStore(), AssetKey("Fish", Kind.ORIGINAL, "a.jpg")
+    quotas, store, key = Quotas.alone(metrics), WaitingStore(), AssetKey("Fish", Kind.ORIGINAL, "a.jpg")
     await store.write(key, chunked(bytes(60)))
     quotas.follow({"Fish": home(store)}, 3600)
     try:
@@ -273,7 +283,7 @@ def _shown(metrics: Metrics) -> float:
 
 @pytest_twisted.ensureDeferred
 async def test_what_is_known_is_kept_and_another_interval_begins_at_once() -> None:
-    quotas, store = Quotas(Metrics()), MemoryStore()
+    quotas, store = Quotas.alone(Metrics()), MemoryStore()
     quotas.follow({"Fish": home(store)}, 3600)
     try:
         await settle()
@@ -290,7 +300,7 @@ async def test_what_is_known_is_kept_and_another_interval_begins_at_once() -> No
 
 @pytest_twisted.ensureDeferred
 async def test_few_collections_are_counted_at_a_time() -> None:
-    quotas, stores = Quotas(Metrics()), [WaitingStore() for _ in range(60)]
+    quotas, stores = Quotas.alone(Metrics()), [WaitingStore() for _ in range(60)]
     quotas.follow({str(number): home(store) for number, store in enumerate(stores)}, 3600)
     try:
         assert sum(store.begun for store in stores) == 4
@@ -304,7 +314,7 @@ async def test_few_collections_are_counted_at_a_time() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_store_that_cannot_be_counted_takes_uploads() -> None:
-    quotas, store = Quotas(Metrics()), WaitingStore()
+    quotas, store = Quotas.alone(Metrics()), WaitingStore()
     quotas.follow({"Fish": home(store)}, 3600)
     try:
         store.let.errback(StoreUnavailable("down"))

@@ -73,13 +73,33 @@ def conversing(daemon: Daemon, each: int) -> Iterator[list[Connection]]:
 
 def owners(daemon: Daemon) -> Counter[int]:
     """How many connections of its clients each process has."""
-    port = daemon.port
-    inodes = {inode for local, _remote, state, inode in _sockets() if local.endswith(f":{port:04X}") and state == "01"}
-    found: Counter[int] = Counter()
+    return Counter({pid: len(ports) for pid, ports in _clients(daemon).items()})
+
+
+def of_each(daemon: Daemon, connections: list[Connection]) -> list[Connection]:
+    """A connection to each process, the first one's first."""
+    clients = _clients(daemon)
+    return [
+        next(connection for connection in connections if connection.port in clients[pid])
+        for pid in (daemon.pid, *daemon.siblings())
+    ]
+
+
+def _clients(daemon: Daemon) -> dict[int, set[int]]:
+    """The ports of the clients that each process is connected to."""
+    end = f":{daemon.port:04X}"
+    ports = {
+        inode: int(remote.rpartition(":")[2], 16)
+        for local, remote, state, inode in _sockets()
+        if local.endswith(end) and state == "01"
+    }
+    found: dict[int, set[int]] = {}
     for pid in (daemon.pid, *daemon.siblings()):
+        found[pid] = set()
         for path in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(FileNotFoundError):
-                found[pid] += str(path.readlink())[len("socket:[") : -1] in inodes
+                inode = str(path.readlink())[len("socket:[") : -1]
+                found[pid] |= {ports[inode]} if inode in ports else set()
     return found
 
 
@@ -223,6 +243,91 @@ def test_a_killed_process_is_replaced_and_if_the_first_is_killed_none_stays_behi
         assert len(daemon.workers()) == 2
         daemon.kill()
     assert not accepts(daemon)
+
+
+def test_a_process_that_is_asked_to_end_is_no_error(run_two: Any) -> None:
+    daemon = run_two({"log": {"format": "json"}})
+    (sibling,) = daemon.siblings()
+    os.kill(sibling, signal.SIGTERM)
+    daemon.await_processes(2)
+    lines = [json.loads(line) for line in daemon.log().splitlines()]
+    (end,) = [line for line in lines if line.get("message", "").startswith("Process 2 ended")]
+    assert end["message"].startswith("Process 2 ended, with status 0; its successor starts ")
+    assert {line["level"] for line in lines} <= {"info", "warn"}
+
+
+class Keyed:
+    """A daemon of two processes with a key of its own in a file, and one of a collection's."""
+
+    def __init__(self, run: Any, directory: Path) -> None:
+        self.server, self.fish = directory / "server", directory / "fish"
+        for path in (self.server, self.fish):
+            path.write_text(KEY)
+            path.chmod(0o600)
+        fish = {"directory": "Fish", "key_file": str(self.fish)}
+        self.config = {
+            "server": {"key": None, "key_file": str(self.server)},
+            "collections": {"mode": "map", "map": {"Fish": fish, "Birds": {"directory": "Birds"}}},
+        }
+        self.daemon: Daemon = run(self.config)
+
+    def statuses(self, connections: list[Connection], key: str) -> set[int]:
+        """What uploads to all collections over all connections are answered with."""
+        client = Client(self.daemon.url, key)
+        for connection in connections:
+            for coll in ("Fish", "Birds"):
+                form = client.specify6_form("a.jpg", coll=coll)
+                connection.send(form.head(3) + form.around(b"abc"))
+        return {connection.answer().status for connection in connections for _ in range(2)}
+
+    def replace(self) -> None:
+        """Have another process take the second one's place."""
+        (sibling,) = self.daemon.siblings()
+        served = self.daemon.log().count("2 processes serve")
+        os.kill(sibling, signal.SIGKILL)
+        self.daemon.await_processes(served + 1)
+
+
+def test_a_process_that_takes_anothers_place_has_the_keys_of_the_rest(run_two: Any, tmp_path: Path) -> None:
+    keyed = Keyed(run_two, tmp_path)
+    keyed.server.write_text("another key")
+    keyed.fish.unlink()
+    hang_up(keyed.daemon, "collections.map.Fish.key_file")
+    keyed.replace()
+    with conversing(keyed.daemon, 1) as connections:
+        assert keyed.statuses(connections, KEY) == {200}
+
+
+@pytest.mark.slow
+def test_a_reload_gives_all_the_same_keys_and_those_that_come_after_it(run_two: Any, tmp_path: Path) -> None:
+    keyed = Keyed(run_two, tmp_path)
+    with conversing(keyed.daemon, 1) as connections:
+        for path in (keyed.server, keyed.fish):
+            path.write_text("another key")
+        reload(keyed.daemon, together(TWO, keyed.config))
+        eventually(lambda: keyed.statuses(connections, "another key") == {200}, "for all to know of it")
+    # Nor is it this process that judges who may change a file.
+    keyed.server.write_text(KEY)
+    keyed.server.chmod(0o666)
+    keyed.replace()
+    with conversing(keyed.daemon, 1) as connections:
+        assert keyed.statuses(connections, "another key") == {200}
+
+
+def test_a_process_that_cannot_start_says_why_in_one_line(run_two: Any, tmp_path: Path) -> None:
+    pem = self_signed(tmp_path)
+    tls = f"ssl:{free_port()}:interface=127.0.0.1:privateKey={pem}:certKey={pem}"
+    daemon = run_two({"server": {"listen": [tls]}, "log": {"format": "json"}})
+    Path(pem).unlink()
+    (sibling,) = daemon.siblings()
+    os.kill(sibling, signal.SIGKILL)
+    eventually(lambda: daemon.log().count("Process 2 cannot start"), "for a successor to try")
+    lines = [json.loads(line) for line in daemon.log().splitlines()]
+    tries = [line for line in lines if "cannot start" in line.get("message", "")]
+    assert {line["level"] for line in tries} == {"error"}
+    assert all(line["message"].startswith("Process 2 cannot start: server.listen[1]: ") for line in tries)
+    assert not [line for line in lines if "Traceback" in line.get("message", "")]
+    assert answers(daemon)
 
 
 def test_a_stop_lets_all_finish_what_they_are_at(run_two: Any) -> None:

@@ -26,7 +26,7 @@ from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.media import media_type, type_of_extension
 from was_daemon.metrics import Metrics
-from was_daemon.quotas import Quotas
+from was_daemon.quotas import Quotas, Reservation
 from was_daemon.redirects import Redirects
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
@@ -34,7 +34,6 @@ from was_daemon.thumbnails.commands import ReadMetadata
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.refusals import Refusals
 from was_daemon.thumbnails.stored import content_of
-from was_daemon.usage import Room
 
 _ATTEMPTS = 5
 """How often a thumbnail is made anew for one request, because its original changed meanwhile."""
@@ -62,7 +61,7 @@ class Assets:
         metrics = metrics or Metrics()
         delivered = metrics.thumbnails
         self._delivered = {source: delivered.labels(source) for source in ("store", "kept", "made")}
-        self._quotas = quotas or Quotas(metrics)
+        self._quotas = quotas or Quotas.alone(metrics)
         self.redirects = redirects or Redirects(collections)
         self._collections = collections
         self._thumbnails = thumbnails
@@ -150,14 +149,14 @@ class Assets:
         staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
         return self._recorder.watch(staged)
 
-    async def make_room(self, key: AssetKey, size: int) -> Room | None:
+    async def make_room(self, key: AssetKey, size: int) -> Reservation | None:
         """Keep room in the collection's quota for an upload of at least `size` bytes; None when it has none.
 
         Its caller gives it to `put`, and releases it. Raises `QuotaExceeded`.
         """
         return await self._quotas.room(self._collections.place(key).store, key, size)
 
-    async def put(self, key: AssetKey, staged: IStagingFile, room: Room | None = None) -> AssetStat:
+    async def put(self, key: AssetKey, staged: IStagingFile, room: Reservation | None = None) -> AssetStat:
         """Make `staged` the original `key`, safely stored, and forget the thumbnails of the one it replaces.
 
         `room` is what `make_room` kept for it. The thumbnails of the scales `warm` are made in the background. Raises
@@ -193,7 +192,7 @@ class Assets:
         for task in list(self._warming):
             task.cancel()
 
-    async def _put(self, key: AssetKey, staged: IStagingFile, room: Room | None) -> AssetStat:
+    async def _put(self, key: AssetKey, staged: IStagingFile, room: Reservation | None) -> AssetStat:
         place = self._collections.place(key)
         exists = await self._exists(key)
         self._check_replaceable(exists)

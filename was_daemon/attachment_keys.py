@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from was_daemon.secret_files import SecretFiles
 from was_daemon.settings import CollectionSettings, CollectionsSettings, ServerSettings
 from was_daemon.structure import Mistakes
 
@@ -20,6 +21,7 @@ class KeyReader:
     _document: Mapping[str, Any]
     _environ: Mapping[str, str]
     _mistakes: Mistakes
+    _files: SecretFiles
 
     def of_collections(self, settings: CollectionsSettings) -> CollectionsSettings:
         """The settings with the keys of the collections that have their own."""
@@ -77,7 +79,7 @@ class KeyReader:
 
     def _read(self, table: str, path: Path) -> str | None:
         try:
-            return path.read_text("utf-8").strip()
+            return self._files.read(path).strip()
         except OSError as error:
             self._mistakes.add(f"{table}.key_file", f"{path}: {os.strerror(error.errno or 0).lower()}")
         except UnicodeDecodeError:

@@ -17,7 +17,7 @@ from was_daemon.errors import BadName
 from was_daemon.interfaces import IAssetStorePlugin
 from was_daemon.keys import check_directory
 from was_daemon.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
-from was_daemon.secret_files import check_permissions
+from was_daemon.secret_files import SecretFiles
 from was_daemon.settings import (
     PORT,
     ChecksumSettings,
@@ -74,17 +74,19 @@ class Source:
 
     The environment supplies what the file leaves out. Relative paths in the file start at its directory, and those of
     the default at the directory that the source was made in, wherever the process goes later. With `text` that is what
-    the file holds, whatever has become of it since.
+    the file holds, whatever has become of it since; so it is with `secret_files` and the files that it names.
     """
 
     path: Path | None = attrs.field(converter=_absolute)
     environ: Mapping[str, str]
     directory: Path = attrs.field(factory=Path.cwd)
     text: str | None = attrs.field(default=None, repr=False)
+    secret_files: SecretFiles = attrs.field(factory=SecretFiles, repr=False, eq=False)
 
     def read(self) -> "Source":
-        """The same, with the text that the file holds now; raises `ConfigError`."""
-        return attrs.evolve(self, text=_read(self.path)) if self.path else self
+        """The same, with what the files hold now; raises `ConfigError`."""
+        text = _read(self.path) if self.path else None
+        return attrs.evolve(self, text=text, secret_files=SecretFiles())
 
     def load(self) -> Settings:
         """The settings; raises `ConfigError`."""
@@ -92,7 +94,7 @@ class Source:
             document, directory = _embedded(self.environ, self.directory), self.directory
         else:
             document, directory = _parse(self.path, self.text), self.path.resolve().parent
-        return _Loader(document, directory, self.environ).settings(self.path)
+        return _Loader(document, directory, self.environ, self.secret_files).settings(self.path)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -153,9 +155,11 @@ def is_server_address(url: str) -> bool:
 class _Loader:
     """One reading of a configuration; collects mistakes until the end."""
 
-    def __init__(self, document: dict[str, Any], directory: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, document: dict[str, Any], directory: Path, environ: Mapping[str, str], secret_files: SecretFiles
+    ) -> None:
         self._document = document
-        self._paths = Paths(directory, environ)
+        self._paths = Paths(directory, environ, secret_files)
         self._environ = environ
         self._mistakes = Mistakes()
         self._secrets: list[str] = []
@@ -185,7 +189,7 @@ class _Loader:
             self._mistakes.add("server.listen", "is empty")
         self._check_listen("server.listen", server.listen)
         self._check_listen("server.admin_listen", server.admin_listen)
-        keys = KeyReader(self._document, self._environ, self._mistakes)
+        keys = KeyReader(self._document, self._environ, self._mistakes, self._paths.secret_files)
         collections = keys.of_collections(collections)
         key, key_source = keys.of_server(server, collections)
         self._check_shared(collections, default, key)
@@ -224,7 +228,7 @@ class _Loader:
     def _check_file(self, path: Path) -> None:
         """The file that holds secrets itself is a secret file."""
         try:
-            warning = check_permissions(path)
+            warning = self._paths.secret_files.check(path)
         except ValueError as error:
             self._mistakes.add(self._secrets[0], str(error))
         else:

@@ -15,15 +15,17 @@ from was_daemon.assets import Assets
 from was_daemon.built_stores import BuiltStore, build_stores
 from was_daemon.checksums import Checksums, Recorder
 from was_daemon.collections import Collections, Place
+from was_daemon.counts import Counts, Home
 from was_daemon.errors import AssetError
 from was_daemon.exclusion import Exclusion
 from was_daemon.health import Health
 from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRooted
 from was_daemon.keys import AssetKey
+from was_daemon.ledger import Account, Ledger
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics, show
 from was_daemon.overview import Look, look_at
-from was_daemon.quotas import Home, Quotas
+from was_daemon.quotas import Quotas
 from was_daemon.recent import RecentTrouble
 from was_daemon.redirects import Redirects, Way
 from was_daemon.settings import Settings
@@ -66,12 +68,17 @@ class Lasting:
         share: Share | None = None,
         exclusion: Exclusion | None = None,
         look: Callable[[Look], Look] = lambda own: own,
+        account: Callable[[Callable[[], Ledger]], Account] = lambda open_: open_(),
     ) -> "Lasting":
-        """For a process that begins; of several it has its `share`, and `look` makes the overview of all."""
-        metrics = Metrics()
-        quotas = Quotas(metrics)
+        """For a process that begins; of several it has its `share`, and `look` makes the overview of all.
+
+        `account` gives that with the process which counts collections, of what opens one with this process.
+        """
+        metrics, share = Metrics(), share or Share()
+        counts = Counts(metrics)
+        quotas = Quotas(account(counts.ledger), counts if share.is_first else None, exclusion)
         health = Health(metrics, quotas)
-        return cls(metrics, health, RecentTrouble(metrics), quotas, share or Share(), exclusion, look)
+        return cls(metrics, health, RecentTrouble(metrics), quotas, share, exclusion, look)
 
 
 @attrs.frozen(eq=False)

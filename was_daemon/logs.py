@@ -44,6 +44,11 @@ class DaemonLog:
         if text:
             self.pass_on(text)
 
+    @property
+    def form(self) -> str:
+        """What lines are written as, in the settings' word."""
+        return "json" if self.as_json else "text"
+
     def write(self, line: str) -> None:
         """Write a line that needs no formatting any more."""
         self.pass_on(f"{line}\n")

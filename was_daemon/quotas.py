@@ -1,186 +1,116 @@
-"""The quotas of collections, kept.
-
-What a collection has is counted at the start, and again now and then, as files are copied in by hand and by other
-daemons; in between it is known by what comes and goes. No request waits for a count.
-"""
+"""The quotas of collections, kept by every process of a daemon, whichever of them has the counts."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
-from functools import partial
-from math import nan
+from contextlib import asynccontextmanager, nullcontext, suppress
+from itertools import count
 
-import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-
-from was_daemon.errors import AssetError, AssetNotFound
-from was_daemon.interfaces import IAssetStore, ISizes, IStagingFile
-from was_daemon.keys import AssetKey, Kind
-from was_daemon.metrics import Metrics, show
-from was_daemon.usage import Room, Usage
-
-_COUNTED_AT_ONCE = 4
-"""How many collections are counted at the same time."""
-
-_TURN_SECONDS = 60.0
-"""After this long another may begin: a store that hangs does not keep the others from being counted."""
-
-_SHARE = 20
-"""A count that takes long is repeated less often: it takes at most this part of the time."""
-
-_RETRY_SECONDS = 300.0
-"""A collection that could not be counted is tried again after this time at the latest."""
-
-_STATS_AT_ONCE = 1000
-"""Files after which others have a turn, in stores that answer at once."""
+from was_daemon.counts import Counts, Home, size_of
+from was_daemon.errors import Overloaded
+from was_daemon.exclusion import Exclusion
+from was_daemon.interfaces import IAssetStore, IStagingFile
+from was_daemon.keys import AssetKey
+from was_daemon.ledger import Account
+from was_daemon.metrics import Metrics
+from was_daemon.usage import Usage
 
 
-@attrs.frozen
-class Home:
-    """Where a collection with a quota is, and its quota in bytes."""
+class Reservation:
+    """Bytes of a quota that are kept for an upload until `release`, under a `number` of the account's."""
 
-    store: IAssetStore
-    directory: str
-    quota: int
+    def __init__(self, account: Account, number: int, size: int) -> None:
+        self.number = number
+        self._account = account
+        self._covered = size
+
+    async def cover(self, size: int) -> None:
+        """Have room for `size` bytes of upload; raises `QuotaExceeded`."""
+        if size > self._covered:
+            await self._account.ask("cover", room=self.number, size=size)
+            self._covered = size
+
+    def release(self) -> None:
+        """The upload is stored, or came to nothing; a second call does nothing."""
+        self._account.tell("release", room=self.number)
 
 
 class Quotas:
-    """The quotas of the configuration that it was told last by `follow`."""
+    """The quotas of the configuration that it was told last by `follow`, by an account with who has the counts.
 
-    _log = Logger()
+    That is this process, if `counts` are there. With `exclusion` another one changes no original at the same time.
+    """
 
-    def __init__(self, metrics: Metrics) -> None:
-        from twisted.internet import reactor
+    def __init__(self, account: Account, counts: Counts | None, exclusion: Exclusion | None = None) -> None:
+        self._account = account
+        self._counts = counts
+        self._exclusion = exclusion
+        self._numbers = count(1)
+        self._places: set[tuple[IAssetStore, str]] = set()
 
-        self._clock = IReactorTime(reactor)
-        self._metrics = metrics
-        self._interval = 0.0
-        self._usages: dict[tuple[IAssetStore, str], Usage] = {}
-        self._counting: dict[tuple[IAssetStore, str], Deferred[None]] = {}
-        self._turns = DeferredSemaphore(_COUNTED_AT_ONCE)
-        self.named: Mapping[str, Usage] = {}
+    @classmethod
+    def alone(cls, metrics: Metrics) -> "Quotas":
+        """Those of a daemon that is one process."""
+        counts = Counts(metrics)
+        return cls(counts.ledger(), counts)
+
+    @property
+    def named(self) -> Mapping[str, Usage]:
+        """What there is, by the collections' names, in the process that has the counts; empty in others."""
+        return self._counts.named if self._counts else {}
 
     def follow(self, homes: Mapping[str, Home], interval: float) -> None:
-        """Keep these from now on, by the collections' names, and count them every `interval` seconds.
+        """Keep these from now on, by the collections' names, and count them every `interval` seconds."""
+        self._places = {(home.store, home.directory) for home in homes.values()}
+        if self._counts:
+            self._counts.follow(homes, interval)
 
-        What is known of a place in a store that stays is kept.
-        """
-        is_same_interval, self._interval = interval == self._interval, interval
-        before, self._usages = self._usages, {}
-        for home in homes.values():
-            place = home.store, home.directory
-            usage = self._usages[place] = before.get(place) or Usage(home.quota)
-            usage.quota = home.quota
-        kept = before.keys() & self._usages.keys() if is_same_interval else set()
-        for place in before.keys() - kept:
-            self._counting.pop(place).cancel()
-        for place in self._usages.keys() - kept:
-            self._counting[place] = Deferred.fromCoroutine(self._keep_counted(*place, self._usages[place]))
-            self._counting[place].addErrback(lambda failure: failure.trap(CancelledError) and None)
-        self.named = {name: self._usages[home.store, home.directory] for name, home in homes.items()}
-        self._show()
-
-    def _show(self) -> None:
-        used, quota = self._metrics.collection_used, self._metrics.collection_quota
-        # Collections may be gone.
-        used.clear()
-        quota.clear()
-        for name, usage in self.named.items():
-            show(used, partial(_used, usage), collection=name)
-            show(quota, partial(getattr, usage, "quota"), collection=name)
-
-    async def room(self, store: IAssetStore, key: AssetKey, size: int) -> Room | None:
+    async def room(self, store: IAssetStore, key: AssetKey, size: int) -> Reservation | None:
         """Keep room for an upload of at least `size` bytes; None where there is no quota. Raises `QuotaExceeded`."""
-        usage = self._usages.get((store, key.collection))
-        return usage.room(await _size_of(store, key), size) if usage else None
+        if (store, key.collection) not in self._places:
+            return None
+        replaced = await size_of(store, key)
+        room = Reservation(self._account, next(self._numbers), size)
+        try:
+            await self._account.ask("reserve", room=room.number, directory=key.collection, replaced=replaced, size=size)
+        except BaseException:
+            # Whoever waits no longer may have got it.
+            room.release()
+            raise
+        return room
 
     @asynccontextmanager
     async def changing(
-        self, store: IAssetStore, key: AssetKey, staged: IStagingFile | None = None, room: Room | None = None
+        self, store: IAssetStore, key: AssetKey, staged: IStagingFile | None = None, room: Reservation | None = None
     ) -> AsyncIterator[None]:
         """Around the replacement of an original by `staged`, or its removal without; raises `QuotaExceeded` before.
 
         `room` is what was kept for it.
         """
-        usage = self._usages.get((store, key.collection))
-        if usage is None:
+        if (store, key.collection) not in self._places:
             yield
             return
-        replaced = await _size_of(store, key)
-        size = await staged.size() if staged else 0
-        if room:
-            # Nobody else can take it: what follows does not wait.
-            room.release()
-        room = usage.room(replaced, size)
-        usage.begin_change(size - replaced)
-        happened = False
-        try:
-            yield
-            happened = True
-        finally:
-            usage.end_change(size - replaced, happened)
-            room.release()
-
-    async def _keep_counted(self, store: IAssetStore, directory: str, usage: Usage) -> None:
-        while True:
-            await self._turns.acquire()
-            turn = self._clock.callLater(_TURN_SECONDS, self._turns.release)
-            begin = self._clock.seconds()
+        name = "\0".join(["quota", key.collection, key.name])
+        # What is replaced has to be what was there when it was measured.
+        async with self._exclusion.holding(name) if self._exclusion else nullcontext():
+            replaced = await size_of(store, key)
+            size = await staged.size() if staged else 0
+            change, happened = next(self._numbers), False
             try:
-                done = await self._count(store, directory, usage)
+                await self._account.ask(
+                    "begin",
+                    change=change,
+                    directory=key.collection,
+                    replaced=replaced,
+                    size=size,
+                    room=room.number if room else None,
+                )
+                yield
+                happened = True
             finally:
-                if turn.active():
-                    turn.cancel()
-                    self._turns.release()
-            pause = max(self._interval, (_SHARE - 1) * (self._clock.seconds() - begin))
-            await deferLater(self._clock, pause if done else min(pause, _RETRY_SECONDS))
-
-    async def _count(self, store: IAssetStore, directory: str, usage: Usage) -> bool:
-        """Count once; whether it was possible."""
-        usage.begin_count()
-        try:
-            usage.end_count(await self._bytes_in(store, directory))
-        except CancelledError:
-            raise
-        except AssetError as error:
-            self._log.error("The originals in {store} could not be counted: {error}", store=store, error=error)
-            return False
-        except Exception:
-            self._log.failure("The originals in {store} could not be counted", store=store)
-            return False
-        return True
-
-    async def _bytes_in(self, store: IAssetStore, directory: str) -> int:
-        total = 0
-        if ISizes.providedBy(store):
-            async with aclosing(ISizes(store).sizes(directory)) as sizes:
-                async for size in sizes:
-                    total += size
-            return total
-        number = 0
-        async with aclosing(store.list(directory, Kind.ORIGINAL)) as keys:
-            async for key in keys:
-                total += await _size_of(store, key)
-                number += 1
-                if not number % _STATS_AT_ONCE:
-                    await deferLater(self._clock, 0)
-        return total
+                # Told it is in any case; the answer makes sure that who comes next finds it told.
+                with suppress(Overloaded):
+                    await self._account.ask("end", change=change, happened=happened)
 
     def stop(self) -> None:
         """Count no more."""
-        for counting in self._counting.values():
-            counting.cancel()
-
-
-def _used(usage: Usage) -> float:
-    return nan if usage.used is None else usage.used
-
-
-async def _size_of(store: IAssetStore, key: AssetKey) -> int:
-    """The bytes of an original, none if there is none."""
-    try:
-        return (await store.stat(key)).size
-    except AssetNotFound:
-        return 0
+        if self._counts:
+            self._counts.stop()

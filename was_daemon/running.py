@@ -6,7 +6,6 @@ import signal
 from contextlib import suppress
 from typing import Any
 
-import attrs
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -127,16 +126,16 @@ class Running(Service):
         self._manager.alive()
         self._family.watch()
 
-    def reload(self, text: str | None = None) -> None:
+    def reload(self, source: Source | None = None) -> None:
         """Go by the configuration as it is now from the next request on; go on as before when it has mistakes.
 
-        It is `text`, or read from its file.
+        It is that of `source`, or read again.
         """
         if self._stopping is not None:
             return
         self._manager.reloading()
         try:
-            source = self._source.read() if text is None else attrs.evolve(self._source, text=text)
+            source = source or self._source.read()
             graph = build(source.load(), self._lasting, self._graph)
         except ConfigError as error:
             for mistake in error.mistakes:

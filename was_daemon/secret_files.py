@@ -3,11 +3,33 @@
 import os
 import shlex
 import stat
+from collections.abc import Mapping
 from pathlib import Path, PosixPath
 
 
 class SecretFile(PosixPath):
     """A path in the configuration whose file holds a secret. Its permissions are checked when it is read there."""
+
+
+class SecretFiles:
+    """The secret files that one version of a configuration names: what was read of them once is what they hold.
+
+    `texts` are by path, and given where another process has read and checked the files: they may be others by now.
+    """
+
+    def __init__(self, texts: Mapping[str, str] | None = None) -> None:
+        self.texts = dict(texts or {})
+        self._were_checked = texts is not None
+
+    def read(self, path: Path) -> str:
+        """The text of the file at `path`; raises OSError, or UnicodeDecodeError."""
+        if str(path) not in self.texts:
+            self.texts[str(path)] = path.read_text("utf-8")
+        return self.texts[str(path)]
+
+    def check(self, path: Path) -> str | None:
+        """See `check_permissions`."""
+        return None if self._were_checked else check_permissions(path)
 
 
 def check_permissions(path: Path) -> str | None:

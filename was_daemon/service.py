@@ -12,7 +12,7 @@ from twisted.python import usage
 
 from was_daemon import __version__
 from was_daemon.config import TCP_PORT, ConfigError, Source
-from was_daemon.graph import Graph, Lasting, build
+from was_daemon.graph import Graph, build
 from was_daemon.logs import open_log
 from was_daemon.running import Running
 from was_daemon.settings import Settings
@@ -41,7 +41,7 @@ class Options(usage.Options):
             self.source = Source(Path(path) if path else None, os.environ).read()
             settings = self.source.load()
             self.family = First(settings.server.workers) if settings.server.workers > 1 else Alone()
-            self.graph = build(settings, Lasting.new(self.family.share, self.family.exclusion, self.family.look))
+            self.graph = build(settings, self.family.lasting())
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None

@@ -23,7 +23,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
-from was_daemon.secret_files import SecretFile, check_permissions
+from was_daemon.secret_files import SecretFile, SecretFiles
 
 T = TypeVar("T")
 
@@ -70,11 +70,13 @@ class Mistakes:
 class Paths:
     """Where paths in a table lead.
 
-    Relative ones start at `directory`; `environ` has the variables that they may begin with.
+    Relative ones start at `directory`; `environ` has the variables that they may begin with. `secret_files` are those
+    of the configuration that the table is in.
     """
 
     directory: Path
     environ: Mapping[str, str]
+    secret_files: SecretFiles = attrs.field(factory=SecretFiles)
 
     def locate(self, text: str) -> Path:
         """The path that `text` names; raises ValueError."""
@@ -169,7 +171,7 @@ def _converter(paths: Paths, mistakes: Mistakes) -> Converter:
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Size, _size)
     converter.register_structure_hook(Path, lambda value, _: paths.locate(_text(value)))
-    converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(paths.locate(_text(value)), mistakes))
+    converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(_text(value), paths, mistakes))
     converter.register_structure_hook(IPv4Network | IPv6Network, _network)
     converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
     converter.register_structure_hook_factory(attrs.has, lambda cls: _table_hook(cls, converter))
@@ -193,8 +195,9 @@ def _text(value: Any) -> str:
     return value
 
 
-def _secret_file(path: Path, mistakes: Mistakes) -> SecretFile:
-    warning = check_permissions(path)
+def _secret_file(text: str, paths: Paths, mistakes: Mistakes) -> SecretFile:
+    path = paths.locate(text)
+    warning = paths.secret_files.check(path)
     if warning:
         mistakes.warn(warning)
     return SecretFile(path)

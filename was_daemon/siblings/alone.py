@@ -1,7 +1,7 @@
 """A daemon that is one process, and what a process of several does otherwise."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
@@ -10,7 +10,9 @@ from twisted.web.server import Site
 from was_daemon.config import Source
 from was_daemon.exclusion import Exclusion
 from was_daemon.figures import Figures
+from was_daemon.graph import Lasting
 from was_daemon.health import Health
+from was_daemon.ledger import Account, Ledger
 from was_daemon.listening import Listening
 from was_daemon.logs import DaemonLog
 from was_daemon.metrics import Metrics
@@ -29,6 +31,14 @@ class Alone:
     def look(self, own: Look) -> Look:
         """What gives the overview of the daemon, if `own` gives that of this process."""
         return own
+
+    def account(self, own: Callable[[], Ledger]) -> Account:
+        """This process's account with who has the counts of collections; `own` opens one with this process."""
+        return own()
+
+    def lasting(self) -> Lasting:
+        """What outlives every graph of this process."""
+        return Lasting.new(self.share, self.exclusion, self.look, self.account)
 
     def figures(self, health: Health, metrics: Metrics) -> Figures:
         """What monitoring is told, if these are of this process."""

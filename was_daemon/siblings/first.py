@@ -16,6 +16,7 @@ from was_daemon.config import Source
 from was_daemon.exclusion import Exclusion
 from was_daemon.figures import Figures, together
 from was_daemon.health import Health, Report
+from was_daemon.ledger import Account, Ledger
 from was_daemon.listening import Listening
 from was_daemon.logs import DaemonLog
 from was_daemon.metrics import Metrics
@@ -24,6 +25,7 @@ from was_daemon.share import Share
 from was_daemon.siblings.accepting import Sharing
 from was_daemon.siblings.alone import Alone
 from was_daemon.siblings.board import Board
+from was_daemon.siblings.configuration import to_tell
 from was_daemon.siblings.process import Birth, OtherProcess
 from was_daemon.waiting import Waiters
 
@@ -52,12 +54,13 @@ class First(Alone):
             OtherProcess(
                 number,
                 self._birth,
-                {"overview": lambda _: self._overview()},
+                {"overview": lambda _: self._overview(), "account": partial(self._account, number)},
                 self._said,
                 partial(self._changed, number),
             )
             for number in range(2, of + 1)
         ]
+        self._ledgers: dict[int, Ledger] = {}
         self._all_serve = Waiters()
         self._deadline: IDelayedCall | None = None
 
@@ -88,11 +91,9 @@ class First(Alone):
     def _birth(self, number: int) -> Birth:
         document = {
             "of": self.share.of,
-            "path": str(self._source.path),
-            "directory": str(self._source.directory),
-            "text": self._source.text,
+            "source": to_tell(self._source),
             "listen": [description for description, _ in self._ports],
-            "formats_log": self._log_file is not None,
+            "log_format": self._log_file and self._log_file.form,
         }
         return Birth(document, self._shared, [port.fileno() for _, port in self._ports])
 
@@ -106,6 +107,7 @@ class First(Alone):
     def _changed(self, number: int) -> None:
         if not self._others[number - 2].serves:
             self._board.leave(number)
+            self._ledgers[number].forget()
         if all(other.serves for other in self._others):
             self._log.info("{of} processes serve", of=self.share.of)
             self._all_serve.release()
@@ -118,7 +120,7 @@ class First(Alone):
     def reload(self, source: Source) -> Deferred[None]:
         """See `Alone`."""
         self._source = source
-        reloads = [Deferred.fromCoroutine(other.reload(source.text)) for other in self._others]
+        reloads = [Deferred.fromCoroutine(other.reload(to_tell(source))) for other in self._others]
         done: Deferred[Any] = DeferredList(reloads)
         return done.addCallback(lambda _: None)
 
@@ -176,6 +178,14 @@ class First(Alone):
     async def _look(self) -> Overview:
         others = await self._ask("overview")
         return (await self._own()).with_others(Overview(**each) for each in others.values() if each)
+
+    def account(self, own: Callable[[], Ledger]) -> Account:
+        """See `Alone`."""
+        self._ledgers = {other.number: own() for other in self._others}
+        return own()
+
+    def _account(self, number: int, said: tuple[str, dict[str, Any]]) -> str | None:
+        return self._ledgers[number].heed(*said)
 
     async def _overview(self) -> dict[str, Any]:
         return attrs.asdict(await self._look())

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -13,14 +13,16 @@ from twisted.internet.defer import Deferred, setDebugging, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IReactorCore
-from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBeginner
+from twisted.logger import FileLogObserver, LogEvent, Logger, eventAsText, globalLogBeginner
 from twisted.web.server import Site
 
-from was_daemon.config import Source
+from was_daemon.config import ConfigError, Source
+from was_daemon.errors import Overloaded, QuotaExceeded
 from was_daemon.exclusion import Exclusion
 from was_daemon.figures import Figures
-from was_daemon.graph import Lasting, build
+from was_daemon.graph import build
 from was_daemon.health import Health
+from was_daemon.ledger import Account, Ledger
 from was_daemon.logs import DaemonLog
 from was_daemon.metrics import Metrics
 from was_daemon.overview import Look, Overview, nothing_known
@@ -29,12 +31,19 @@ from was_daemon.share import Share
 from was_daemon.siblings.accepting import adopting
 from was_daemon.siblings.alone import Alone
 from was_daemon.siblings.board import Board
+from was_daemon.siblings.configuration import told
 from was_daemon.siblings.line import Line, hear
 from was_daemon.siblings.process import FIRST_PORT, LINE, SHARED
 from was_daemon.thumbnails.sandbox import end_with_parent
 
+_log = Logger()
+
 _PATIENCE_SECONDS = 6.0
 """How long to wait for what the first may wait for three seconds."""
+
+
+_COUNT_SECONDS = 30.0
+"""How long to wait for the process that has the counts of collections."""
 
 
 class Other(Alone):
@@ -51,6 +60,7 @@ class Other(Alone):
         self._ports = {description: FIRST_PORT + index for index, description in enumerate(listen)}
         self._end = end
         self._stopping = False
+        self._is_over = False
         self._own: Look = nothing_known
         self._figures: Figures
         self._line = Line(
@@ -63,8 +73,7 @@ class Other(Alone):
                 "problems": lambda _: self._problems(),
                 "figures": lambda _: self._all_figures(),
             },
-            # Nobody is left who would tell when to end.
-            lambda: os._exit(1),
+            self._lost,
         )
 
     def listening(self, description: str, site: Site) -> Service:
@@ -86,18 +95,32 @@ class Other(Alone):
         self._line.tell("ready")
         return succeed(None)
 
-    def _reload(self, text: str) -> None:
-        self.running.reload(text)
+    def _reload(self, document: dict[str, Any]) -> None:
+        self.running.reload(told(document))
 
     def stop(self, seconds: float) -> None:
         """See `Alone`."""
         self._stopping = True
         self._board.leave(self.share.number)
 
+    def ended(self) -> Deferred[None]:
+        """See `Alone`."""
+        self._is_over = True
+        return succeed(None)
+
+    def _lost(self) -> None:
+        # Nobody is left who would tell when to end; unless this process ends, and hangs up itself.
+        if not self._is_over:
+            os._exit(1)
+
     def look(self, own: Look) -> Look:
         """See `Alone`."""
         self._own = own
         return self._look
+
+    def account(self, own: Callable[[], Ledger]) -> Account:
+        """See `Alone`."""
+        return _DistantAccount(self._line)
 
     async def _look(self) -> Overview:
         """That of the daemon, which the first process knows."""
@@ -121,6 +144,26 @@ class Other(Alone):
         return {"problems": await self._problems(), "families": self._figures.families()}
 
 
+@attrs.frozen
+class _DistantAccount:
+    """One with the first process, over the line to it."""
+
+    _line: Line
+
+    async def ask(self, step: str, **about: Any) -> None:
+        """See `Account`."""
+        try:
+            refusal = await self._line.ask("account", [step, about], _COUNT_SECONDS)
+        except (ConnectionClosed, DeferredTimeout):
+            raise Overloaded("the server is too busy to tell what the collection has") from None
+        if refusal:
+            raise QuotaExceeded(refusal)
+
+    def tell(self, step: str, **about: Any) -> None:
+        """See `Account`."""
+        self._line.tell("account", [step, about])
+
+
 def main() -> None:
     """Be one of the daemon's processes; the first argument is its number."""
     end_with_parent()
@@ -131,19 +174,31 @@ def main() -> None:
         birth = hear(end)
     except EOFError:
         return
-    log = _begin_log(birth["formats_log"])
-    source = Source(Path(birth["path"]), os.environ, Path(birth["directory"]), birth["text"])
-    family = Other(Share(int(sys.argv[1]), birth["of"]), end, birth["listen"])
-    graph = build(source.load(), Lasting.new(family.share, family.exclusion, family.look))
+    log = _begin_log(birth["log_format"])
+    share = Share(int(sys.argv[1]), birth["of"])
+    try:
+        running = _assemble(birth, Other(share, end, birth["listen"]), log)
+    except ConfigError as error:
+        _log.error("Process {number} cannot start: {mistakes}", number=share.number, mistakes="; ".join(error.mistakes))
+        sys.exit(1)
+    except Exception:
+        _log.failure("Process {number} cannot start", number=share.number)
+        sys.exit(1)
+    _run(running)
+
+
+def _assemble(birth: dict[str, Any], family: Other, log: DaemonLog | None) -> Running:
+    source = told(birth["source"])
+    graph = build(source.load(), family.lasting())
     setDebugging(graph.settings.debug)
     family.running = Running(source, graph, log, family)
-    _run(family.running)
+    return family.running
 
 
-def _begin_log(formats: bool) -> DaemonLog | None:
-    """Log to the first process: whole lines, or what it is to make lines of."""
-    if formats:
-        log = DaemonLog(sys.stdout)
+def _begin_log(form: str | None) -> DaemonLog | None:
+    """Log to the first process: whole lines of that form, or, if it is None, what it is to make lines of."""
+    if form:
+        log = DaemonLog(sys.stdout, form == "json")
         globalLogBeginner.beginLoggingTo([log])
         return log
 

@@ -96,7 +96,7 @@ class OtherProcess:
         except OSError as error:
             # The machine has no room for one more at the moment.
             self._life.line.hang_up()
-            self._ended(str(error))
+            self._ended(str(error), was_asked=False)
 
     def _ready(self, _value: None) -> None:
         self.serves = True
@@ -119,13 +119,13 @@ class OtherProcess:
         except (ConnectionClosed, DeferredTimeout):
             return None
 
-    async def reload(self, text: str | None) -> None:
-        """Have the process go by the configuration `text`."""
+    async def reload(self, document: Mapping[str, Any]) -> None:
+        """Have the process go by the configuration that `document` tells of."""
         if self.serves:
-            await self.ask("reload", text, _RELOAD_SECONDS)
+            await self.ask("reload", document, _RELOAD_SECONDS)
         else:
             # It hears of it as soon as it listens.
-            self.tell("reload", text)
+            self.tell("reload", document)
 
     def watch(self) -> None:
         """Replace the process if it has not answered since the last call."""
@@ -174,7 +174,7 @@ class OtherProcess:
         while self._end:
             self._end.pop().callback(None)
 
-    def _ended(self, reason: str) -> None:
+    def _ended(self, reason: str, was_asked: bool) -> None:
         self._life = None
         lasted = self.serves and self._clock.seconds() > self._since + _LASTING_SECONDS
         self.serves = False
@@ -183,7 +183,8 @@ class OtherProcess:
             self._notify()
             return
         self._delay = 0.0 if lasted else min(_LONGEST, 2 * self._delay or _SHORTEST)
-        self._log.error(
+        # To end one process is how an operator has it replaced: nobody is to be woken for that.
+        (self._log.info if was_asked else self._log.error)(
             "Process {number} ended, {reason}; its successor starts {moment}",
             number=self.number,
             reason=reason,
@@ -193,9 +194,11 @@ class OtherProcess:
 
 
 class _Life(ProcessProtocol):
-    """One process from its start to its end, of which `ended` is told the reason."""
+    """One process from its start to its end: `ended` is told the reason, and whether somebody asked for it."""
 
-    def __init__(self, line: Line, said: Callable[[str], None], ended: Callable[[str], None]) -> None:
+    _log = Logger()
+
+    def __init__(self, line: Line, said: Callable[[str], None], ended: Callable[[str, bool], None]) -> None:
         self.line = line
         self._said = said
         self._ended = ended
@@ -242,8 +245,9 @@ class _Life(ProcessProtocol):
         if len(data) < _MUCH:
             self._listen_later()
 
-    # What goes there are the last words of an interpreter that dies.
-    errReceived = outReceived
+    def errReceived(self, data: bytes) -> None:
+        """Log what an interpreter says that has no log yet, or dies."""
+        self._log.error("{words}", words=data.decode("utf-8", "replace").strip())
 
     def _listen_later(self) -> None:
         from twisted.internet import reactor
@@ -258,7 +262,12 @@ class _Life(ProcessProtocol):
         if self._unfinished:
             self.outReceived(b"\n")
         self.line.hang_up()
-        self._ended(_words(reason.value))
+        self._ended(_words(reason.value), _was_asked(reason.value))
+
+
+def _was_asked(end: Any) -> bool:
+    # One that has not begun to heed signals is killed by it.
+    return bool(end.exitCode == 0 or end.signal == signal.SIGTERM)
 
 
 def _words(end: Any) -> str:

@@ -18,7 +18,7 @@ from was_daemon.assets import Assets
 from was_daemon.errors import BadRequest, NoSpace, UploadTooLarge
 from was_daemon.interfaces import IStagingFile
 from was_daemon.keys import AssetKey, check_name
-from was_daemon.usage import Room
+from was_daemon.quotas import Reservation
 from was_daemon.web.access import Access
 from was_daemon.web.admission import Admission, Permit
 from was_daemon.web.protocol import AssetRequest
@@ -157,7 +157,7 @@ class Upload:
         self._has_file = False
         self._staged: IStagingFile | None = None
         self._writing: Deferred[None] | None = None
-        self._room: Room | None = None
+        self._room: Reservation | None = None
         self._size = 0
         self._checked = 0
         self._pending: list[bytes] = []
@@ -269,7 +269,7 @@ class Upload:
         if not self._staged or not pending:
             return
         if self._room:
-            self._room.cover(self._size)
+            await self._room.cover(self._size)
         await self._written()
         # While the disk has this, the next piece arrives.
         self._writing = ensureDeferred(self._write(self._staged, pending))
