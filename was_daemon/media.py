@@ -48,7 +48,7 @@ def type_of_extension(extension: str) -> str:
 
 
 def runs_scripts(media_type: str) -> bool:
-    """Whether a browser would run somebody's script from a file of this type, in the name of the server it came from."""
+    """Whether a browser would run somebody's script from such a file, in the name of the server that it came from."""
     return media_type in _ACTIVE or media_type.endswith("+xml")
 
 
