@@ -285,9 +285,33 @@ async def test_a_smaller_thumbnail_is_made_of_a_larger_one(museum: Museum) -> No
     with Image.open(io.BytesIO(second)) as ours, Image.open(io.BytesIO(direct)) as theirs:
         assert ours.size == theirs.size == (200, 300)
         assert max(ImageStat.Stat(ImageChops.difference(ours, theirs)).mean) <= 3
+    # Not of the one that was made of another: differences would add up.
     await museum.thumbnail("a.jpg", 150)
     await museum.thumbnail("a.jpg", 400)
-    assert museum.sources()[3:] == ["a_300.jpg", "a.jpg"]
+    await museum.thumbnail("a.jpg", 200)
+    assert museum.sources()[3:] == ["a_600.jpg", "a.jpg", "a_400.jpg"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_thumbnail_has_the_same_size_whatever_it_was_made_of(museum: Museum) -> None:
+    content = photograph((333, 1201), orientation=6)
+    scales = (280, 140, 70, 23)
+    for name in ("a.jpg", *(f"{scale}.jpg" for scale in scales)):
+        await museum.put(name, content)
+    for scale in scales:
+        ours, direct = await museum.thumbnail("a.jpg", scale), await museum.thumbnail(f"{scale}.jpg", scale)
+        with Image.open(io.BytesIO(ours)) as image, Image.open(io.BytesIO(direct)) as other:
+            assert image.size == other.size == (max(1, round(333 * scale / 1201)), scale)
+    # Of so small a one there are too few pixels.
+    assert museum.sources()[2::2] == ["a_280.jpg", "a_280.jpg", "a.jpg"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_smaller_thumbnail_is_not_made_of_one_that_loses_too_much(museum: Museum) -> None:
+    await museum.put("a.webp", plain(RED, "WEBP", (900, 600)))
+    for scale in (400, 100):
+        assert shows(await museum.thumbnail("a.webp", scale), RED)
+    assert museum.sources() == ["a.webp"] * 2
 
 
 @pytest_twisted.ensureDeferred

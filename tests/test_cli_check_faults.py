@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from urllib.parse import urlencode
 
 import attrs
 import pytest
@@ -99,6 +100,15 @@ DELETE = at("/filedelete")
 METADATA = at("/getmetadata", dt="json")
 DATE = at("/getmetadata", dt="date")
 
+
+def send_to_an_address_for_get(request: Request, answer: Answering) -> Reply:
+    if "signature" in request.fields:
+        return Reply(403) if request.method == "HEAD" else answer(request)
+    if not ORIGINAL(request):
+        return answer(request)
+    return Reply(302, headers={"Location": f"{request.path}?{urlencode(request.fields | {'signature': 'GET'})}"})
+
+
 TAMPERED: list[tuple[str, str, State, Tamper]] = [
     ("discovery", "missing", FAILED, reply(DISCOVERY, 404)),
     ("discovery", "no XML", FAILED, reply(DISCOVERY, 200, b"<html><br></html>")),
@@ -165,6 +175,7 @@ TAMPERED: list[tuple[str, str, State, Tamper]] = [
     ("download-ranges", "none", DIFFERS, lambda request, answer: answer(attrs.evolve(request, headers={}))),
     ("download-ranges", "wrong", FAILED, change(ORIGINAL, body(lambda b: b[:-1]))),
     ("download-head", "405", DIFFERS, reply(at("/fileget", "HEAD"), 405)),
+    ("download-head", "sent to an address for GET", DIFFERS, send_to_an_address_for_get),
     ("download-head", "another length", DIFFERS, change(at("/fileget", "HEAD"), header("Content-Length", "7"))),
     ("download-cache", "no ETag", DIFFERS, change(ORIGINAL, header("ETag"))),
     ("download-cache", "not looked at", DIFFERS, lambda request, answer: answer(attrs.evolve(request, headers={}))),

@@ -42,16 +42,10 @@ def client(site: NginxSite) -> Client:
     return Client(site.url, KEY)
 
 
-class Direct(Client):
-    """A client that looks like nginx, but takes the bytes itself."""
-
-    async def original(self, name: str, *, headers: dict[str, str] | None = None, **params: str | int | None) -> Answer:
-        return await super().original(name, headers={**(headers or {}), "X-Accel-Redirect": "off"}, **params)
-
-
 @pytest.fixture
 def direct(daemon: Daemon) -> Client:
-    return Direct(daemon.url, KEY)
+    """A client that asks the daemon itself, from the machine that nginx is on."""
+    return Client(daemon.url, KEY)
 
 
 def by_nginx(daemon: Daemon) -> int:
@@ -178,11 +172,40 @@ async def test_what_nginx_cannot_send_the_daemon_does(tmp_path: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_whoever_asks_on_the_same_machine_gets_the_bytes(daemon: Daemon, direct: Client) -> None:
+    name, content, before = new_name(), plain_picture(RED), by_nginx(daemon)
+    await direct.store(name, content)
+    token = direct.token(name)
+    for headers in ({}, {"X-Forwarded-For": "192.0.2.1"}, {"X-Accel-Redirect": ""}, {"X-Accel-Redirect": "off"}):
+        answer = await direct.original(name, token=token, headers=headers)
+        assert (answer.body, answer.headers["X-Accel-Redirect"]) == (content, None)
+    assert shows(await direct.thumbnail(name, 60, token=token), RED)
+    assert by_nginx(daemon) == before
+
+
+@pytest_twisted.ensureDeferred
+async def test_clients_do_not_say_what_nginx_can_do(daemon: Daemon, client: Client, tmp_path: Path) -> None:
+    name, content = new_name(), plain_picture(RED)
+    await client.store(name, content)
+    token, before = client.token(name), by_nginx(daemon)
+    answer = await client.original(name, token=token, headers={"X-Accel-Redirect": ""})
+    assert (answer.body, by_nginx(daemon)) == (content, before + 1)
+    site = NginxSite(tmp_path / "nginx", daemon).start()
+    try:
+        # This one has no was-files.conf.
+        without = Client(site.url, KEY)
+        answer = await without.original(name, token=token, headers={"X-Accel-Redirect": "on"})
+        assert (answer.body, by_nginx(daemon)) == (content, before + 1)
+    finally:
+        site.stop()
+
+
+@pytest_twisted.ensureDeferred
 async def test_whoever_comes_without_a_trusted_proxy_gets_the_bytes(run_daemon: RunDaemon, tmp_path: Path) -> None:
     daemon = run_daemon(config(tmp_path / "store", require_token_for_get=False))
     client = Client(daemon.url, KEY)
     await client.store("a.jpg", plain_picture(RED))
-    answer = await client.original("a.jpg", headers={"X-Forwarded-For": "127.0.0.1"})
+    answer = await client.original("a.jpg", headers={"X-Forwarded-For": "127.0.0.1", "X-Accel-Redirect": "on"})
     assert (answer.body, answer.headers["X-Accel-Redirect"]) == (plain_picture(RED), None)
     assert shows(await client.thumbnail("a.jpg", 60), RED)
     assert 'redirect = "nginx" does nothing' in daemon.log()

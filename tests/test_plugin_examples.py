@@ -338,13 +338,22 @@ async def test_a_client_with_a_token_is_sent_to_the_dam(client: Client, dam: int
 
 
 @pytest_twisted.ensureDeferred
-async def test_head_is_answered_alike(client: Client) -> None:
+async def test_head_is_answered_here_as_addresses_may_be_for_get_alone(client: Client) -> None:
     await client.store("a.jpg", images.photograph())
     fields = {"filename": "a.jpg", "type": "O", "token": client.token("a.jpg")}
     answer = await client.head("/fileget", **fields)
-    assert (answer.status, answer.body, answer.headers["Cache-Control"]) == (302, b"", "no-store")
-    response, content = await follow(answer, "HEAD")
-    assert (response.code, content) == (200, b"")
+    assert (answer.status, answer.body, answer.headers["Location"]) == (200, b"", None)
+    assert answer.headers["Content-Length"] == str(len(images.photograph()))
+
+
+@pytest.mark.parametrize("ending", [".html", ".xhtml", ".xml", ".svg", ".HTM"])
+@pytest_twisted.ensureDeferred
+async def test_what_a_browser_would_run_comes_from_here_with_its_policy(client: Client, ending: str) -> None:
+    name, content = f"page{ending}", b"<script>alert(1)</script>"
+    await client.store(name, content)
+    answer = await client.original(name, token=client.token(name))
+    assert (answer.status, answer.body, answer.headers["Location"]) == (200, content, None)
+    assert answer.headers["Content-Security-Policy"] == "sandbox"
 
 
 @pytest_twisted.ensureDeferred
@@ -401,6 +410,8 @@ async def test_thumbnails_are_fetched_where_they_are_kept(run_daemon: RunDaemon,
         response, content = await follow(answer)
         assert (response.code, response.headers.getRawHeaders("Content-Type")) == (200, ["image/jpeg"])
         assert Answer(200, Message(), content).image().size == (60, 40)
+    answer = await client.head("/fileget", filename="a.jpg", type="T", scale=60)
+    assert (answer.status, answer.headers["Content-Length"]) == (200, str(len(content)))
     # What several originals may have in common, and what lies elsewhere, comes from the daemon.
     await client.store("a.png", images.photograph())
     assert (await client.thumbnail("a.png", 60)).status == 200

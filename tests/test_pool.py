@@ -149,7 +149,8 @@ async def test_there_are_never_more_workers_than_configured(pools: Pools, tmp_pa
 @pytest_twisted.ensureDeferred
 async def test_a_thumbnail_is_written_where_it_was_asked_for(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg((300, 200)))
-    assert await render(desk.pool, tmp_path / "a.jpg", tmp_path / "thumbnail").done == {}
+    answer = await render(desk.pool, tmp_path / "a.jpg", tmp_path / "thumbnail").done
+    assert answer == {"width": 300, "height": 200}
     with Image.open(tmp_path / "thumbnail") as thumbnail:
         assert (thumbnail.format, thumbnail.size) == ("JPEG", (50, 33))
 
@@ -208,7 +209,8 @@ async def test_a_picture_larger_than_the_memory_is_refused_and_the_next_one_is_m
     with pytest.raises(BrokenImage, match="memory"):
         await render(desk.pool, tmp_path / "large.png", tmp_path / "thumbnail").done
     (tmp_path / "a.jpg").write_bytes(jpeg())
-    assert await render(desk.pool, tmp_path / "a.jpg", tmp_path / "thumbnail").done == {}
+    answer = await render(desk.pool, tmp_path / "a.jpg", tmp_path / "thumbnail").done
+    assert answer == {"width": 240, "height": 160}
 
 
 # -- deaths ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from tests import images, profiles, tiffs
 from was_daemon.thumbnails.formats import output_format, png_owner
+from was_daemon.thumbnails.picture import fit
 from was_daemon.thumbnails.render import BrokenImage, NotAnImage, Output, render
+from was_daemon.thumbnails.stored import in_memory
 
 MAX_PIXELS = 500_000_000
 Render = Callable[..., Image.Image]
@@ -211,6 +213,58 @@ def test_a_thumbnail_fits_the_box_and_never_enlarges(
     size: tuple[int, int], scale: int, wanted: tuple[int, int], kind: str, thumbnail: Render
 ) -> None:
     assert thumbnail(images.encode(Image.new("RGB", size), kind), scale=scale).size == wanted
+
+
+ODD = [(1201, 333), (333, 1201), (3000, 2000), (1000, 667), (801, 5), (299, 301), (50, 40)]
+ORIGINALS = {
+    "JPEG": ("a.jpg", "JPEG", images.jpeg),
+    "rotated": ("a.jpg", "JPEG", lambda size: images.photograph(size, orientation=6)),
+    "mirrored": ("a.jpg", "JPEG", lambda size: images.photograph(size, orientation=5)),
+    "CMYK": ("a.jpg", "JPEG", lambda size: images.encode(images.chart(size).convert("CMYK"), "JPEG")),
+    "PNG": ("a.png", "PNG", lambda size: images.encode(images.translucent().resize(size), "PNG")),
+    "GIF": ("a.gif", "GIF", lambda size: images.encode(images.chart(size), "GIF")),
+    "TIFF": ("a.tif", "PNG", lambda size: images.encode(images.chart(size), "TIFF")),
+}
+EVERY_SIZE = frozenset({"JPEG", "rotated"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [(kind, size) for kind in ORIGINALS for size in (ODD if kind in EVERY_SIZE else ODD[:2])]
+)
+def test_a_smaller_thumbnail_is_of_the_same_size_whatever_it_is_made_of(kind: str, size: tuple[int, int]) -> None:
+    name, format_name, make = ORIGINALS[kind]
+    data = make(size)
+    larger, whole = rendered(data, name, 280, format_name)
+    assert whole is not None
+    for scale in (140, 93, 70, 35, 2):
+        fresh, _ = rendered(data, name, scale, format_name)
+        ours, _ = rendered(larger, f"a_280{Path(name).suffix}", scale, format_name, whole)
+        with Image.open(io.BytesIO(fresh)) as image, Image.open(io.BytesIO(ours)) as other:
+            assert other.size == image.size == fit(whole, scale)
+            assert min(image.size) < 16 or difference(image, other) < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.webp", images.encode(images.chart(), "WEBP")),
+        ("a.avif", images.encode(images.chart(), "AVIF")),
+        ("a.jp2", images.encode(images.chart((1200, 800)), "JPEG2000")),
+        ("a.pdf", images.pdf()),
+    ],
+)
+def test_of_what_would_come_out_different_no_size_is_told(name: str, data: bytes) -> None:
+    assert rendered(data, name, 100, output_format(f"a_100{Path(name).suffix}"))[1] is None
+
+
+def rendered(
+    data: bytes, name: str, scale: int, format_name: str, size: tuple[int, int] | None = None
+) -> tuple[bytes, tuple[int, int] | None]:
+    """A thumbnail, and what `render` tells of the original."""
+    target = io.BytesIO()
+    with in_memory(data) as source:
+        whole = render(source, name, [Output(scale, format_name, target, name)], MAX_PIXELS, size)
+    return target.getvalue(), whole
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "TIFF", "JPEG2000"])

@@ -195,7 +195,7 @@ class IRedirects(Interface):
     """A store whose assets have addresses that clients may be sent to, where `redirect = "presigned"` asks for it."""
 
     def url(key: AssetKey, media_type: str, download_name: str | None) -> Awaitable[str]:
-        """An absolute URL from which anybody who is told it gets the asset, at least for the next minute.
+        """An absolute URL from which anybody who is told it gets the asset by GET, at least for the next minute.
 
         It may be a thumbnail where `redirect_thumbnails = true` asks for that.
 

@@ -33,6 +33,7 @@ for _extension, _type in {
     _TYPES.add_type(_type, _extension)
 
 _UNKNOWN = "application/octet-stream"
+_ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 
 
 def media_type(name: str) -> str:
@@ -44,6 +45,11 @@ def type_of_extension(extension: str) -> str:
     """The same, by the extension alone; it starts with a dot, or is empty."""
     known = _TYPES.types_map[True]
     return known.get(extension) or known.get(extension.lower()) or _UNKNOWN
+
+
+def runs_scripts(media_type: str) -> bool:
+    """Whether a browser would run somebody's script from such a file, in the name of the server that it came from."""
+    return media_type in _ACTIVE or media_type.endswith("+xml")
 
 
 def content_disposition(name: str) -> str:

@@ -208,7 +208,7 @@ class Thumbnails:
         place = self._collections.place(key)
         staged: dict[int, IStagingFile] = {}
         try:
-            source, name = await self._source(key, original, max(scales))
+            source, name, size = await self._source(key, original, max(scales))
             with source:
                 for scale in scales:
                     staged[scale] = await self._stage(place.thumbnails, key.thumbnail(scale))
@@ -220,8 +220,11 @@ class Thumbnails:
                     name=name,
                     outputs=[_output(key, scale) for scale in staged],
                     max_pixels=self._max_pixels,
+                    **size,
                 )
-                await making.job.done
+                made_of = await making.job.done
+            if not size and made_of["width"] and made_of["height"]:
+                self._versions.add(key, original.etag, made_of, scales)
             return await self._locks.run(key, lambda: self._publish(key, original, staged))
         except (NoThumbnail, BrokenImage) as refusal:
             # Of an original that was replaced or deleted meanwhile this says nothing.
@@ -233,14 +236,15 @@ class Thumbnails:
             for file in staged.values():
                 file.discard()
 
-    async def _source(self, key: AssetKey, original: AssetStat, scale: int) -> tuple[FileIO, str]:
-        """What thumbnails up to `scale` are made of, and its name: a larger one of that version, or the original."""
+    async def _source(self, key: AssetKey, original: AssetStat, scale: int) -> tuple[FileIO, str, dict[str, int]]:
+        """What thumbnails up to `scale` are made of, and its name: the original, or a larger one of that version, for
+        which a worker has to know the size of the original, too."""
         larger = self._versions.larger(key, scale, original.etag)
-        reader = await self.find(key, original, larger) if larger else None
+        reader = await self.find(key, original, larger[0]) if larger else None
         if not larger or not reader:
-            return await self._spool.open(self._collections.place(key).store, key, original.etag), key.name
+            return await self._spool.open(self._collections.place(key).store, key, original.etag), key.name, {}
         try:
-            return in_memory(await read_all(reader)), key.thumbnail(larger).name
+            return in_memory(await read_all(reader)), key.thumbnail(larger[0]).name, larger[1]
         finally:
             await reader.close()
 
@@ -259,7 +263,6 @@ class Thumbnails:
             stored = await self._store(place.thumbnails, file, key.thumbnail(scale))
             if content is not None:
                 made[scale] = HeldReader(content, stored)
-            self._versions.add(key, scale, original.etag)
         if await self._is_current(key, original):
             return made
         # Another daemon has replaced or deleted it meanwhile. Nobody would serve these, but they would stay.

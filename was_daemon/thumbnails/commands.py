@@ -15,9 +15,17 @@ COMMANDS, FILES = 3, 4
 _FAILURE: dict[type[Exception], bytes] = {DiskFull: b"DISK_FULL", Exception: b"FAILED"}
 """After an error that a command does not declare, AMP closes the connection: the next job would find no worker."""
 
+_SIZE: list[tuple[bytes, amp.Argument]] = [
+    (b"width", amp.Integer(optional=True)),
+    (b"height", amp.Integer(optional=True)),
+]
+
 
 class Render(amp.Command):
     """Fill each output with a thumbnail of the source, whose asset is called `name`.
+
+    `width` and `height` are those of the original, upright: told to the worker where the source is a thumbnail of it,
+    and by the worker where it is the original itself and smaller thumbnails can be made of these.
 
     Files: the source, then those of the outputs.
     """
@@ -29,8 +37,9 @@ class Render(amp.Command):
             amp.AmpList([(b"scale", amp.Integer()), (b"format", amp.Unicode()), (b"owner", amp.Unicode())]),
         ),
         (b"max_pixels", amp.Integer()),
+        *_SIZE,
     ]
-    response: ClassVar = []
+    response: ClassVar = _SIZE
     errors: ClassVar = {NotAnImage: b"NOT_AN_IMAGE", BrokenImage: b"BROKEN_IMAGE", **_FAILURE}
 
 

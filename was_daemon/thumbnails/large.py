@@ -98,8 +98,10 @@ def _is_level(whole: Any, smaller: Any, box: int) -> bool:
 def _read(image: Any, whole: Any, box: int, negative: bool = False) -> Picture:
     """The pixels of `image`, no more than needed, with what the file says about `whole`."""
     orientation = _property(whole, "orientation") or 1
-    factor = reduction((whole.width, whole.height), box) * image.width / whole.width
-    return Picture(_to_pillow(_shrink(image, factor), negative), _property(whole, "icc-profile-data"), orientation)
+    size = (whole.width, whole.height)
+    factor = reduction(size, box) * image.width / whole.width
+    pixels = _to_pillow(_shrink(image, factor), negative)
+    return Picture(pixels, _property(whole, "icc-profile-data"), orientation, size)
 
 
 def _property(image: Any, name: str) -> Any:

@@ -17,11 +17,16 @@ class Picture:
     """A decoded image, at least `OVERSAMPLING` times as large as needed or of its full size.
 
     `image` is L, LA, RGB, RGBA, CMYK or LAB; `profile` is its ICC profile; `orientation` is the EXIF value, 1 to 8.
+    `size` is that of the whole picture; None where a reader takes another picture of the file for another size of
+    thumbnails. `extent` is how much of `image` shows the picture: one
+    that is decoded at reduced size may end within the last column and row. None is all of it.
     """
 
     image: Image.Image
     profile: bytes | None = None
     orientation: int = 1
+    size: tuple[int, int] | None = None
+    extent: tuple[float, float] | None = None
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:

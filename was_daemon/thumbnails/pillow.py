@@ -40,21 +40,24 @@ def decode(source: BinaryIO, kind: Kind, box: int, max_pixels: int, tolerant: bo
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
     with _open(source, kind) as image:
-        check_pixels(image.size, max_pixels)
+        size = image.size
+        check_pixels(size, max_pixels)
         if kind is Kind.PNG and image.width * image.height > _LARGE:
             from was_daemon.thumbnails.large import read_png
 
             return read_png(source, box, max_pixels, tolerant)
-        factor = reduction(image.size, box)
+        factor = reduction(size, box)
         if "progressive" in image.info:
             _demand_coefficients(image)
-        if kind is Kind.JPEG:
-            image.draft(None, (max(1, int(image.width / factor)), max(1, int(image.height / factor))))
-        if kind is Kind.JPEG2000 and factor >= 2 and not tolerant:
+        wanted = (max(1, int(size[0] / factor)), max(1, int(size[1] / factor)))
+        drafted = image.draft(None, wanted) if kind is Kind.JPEG else None
+        extent = drafted[1][2:] if drafted else None
+        is_reduced = kind is Kind.JPEG2000 and factor >= 2 and not tolerant
+        if is_reduced:
             setattr(image, "reduce", min(int(factor).bit_length() - 1, _LEVELS))  # noqa: B010 - of its plugin only
         orientation = _orientation(image)
         image.load()
-        return Picture(_plain(image), _profile(image, source), orientation)
+        return Picture(_plain(image), _profile(image, source), orientation, None if is_reduced else size, extent)
 
 
 def _open(source: BinaryIO, kind: Kind) -> Image.Image:

@@ -48,12 +48,19 @@ class Worker(amp.AMP):
         os._exit(0)
 
     @Render.responder
-    def render(self, name: str, outputs: list[dict[str, Any]], max_pixels: int) -> dict[str, Any]:
+    def render(
+        self,
+        name: str,
+        outputs: list[dict[str, Any]],
+        max_pixels: int,
+        width: int | None = None,
+        height: int | None = None,
+    ) -> dict[str, Any]:
         """See `Render`."""
         with _noticing_full_disks(), self._received() as (source, *targets):
             orders = [Output(target=target, **output) for output, target in zip(outputs, targets, strict=True)]
-            render(source, name, orders, max_pixels)
-        return {}
+            size = render(source, name, orders, max_pixels, (width, height) if width and height else None)
+        return dict(zip(("width", "height"), size or (), strict=False))
 
     @ReadMetadata.responder
     def read_metadata(self) -> dict[str, Any]:

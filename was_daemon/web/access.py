@@ -82,8 +82,8 @@ class Access:
         return f"{scheme}://{host}"
 
     def is_from_nginx(self, request: AssetRequest) -> bool:
-        """Whether the request came through a trusted proxy, which sends files itself unless it says that it cannot."""
-        return is_from_proxy(request, self.trusted_proxies) and request.getHeader("X-Accel-Redirect") != "off"
+        """Whether the request came through a trusted proxy that says that it sends files itself."""
+        return request.getHeader("X-Accel-Redirect") == "on" and is_from_proxy(request, self.trusted_proxies)
 
     def client(self, request: AssetRequest) -> str:
         """Whoever sent the request: an address, the one a trusted proxy tells if it came through one."""

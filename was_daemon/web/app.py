@@ -13,7 +13,7 @@ from twisted.web.iweb import IRequest
 from was_daemon.assets import Assets
 from was_daemon.errors import AssetNotFound, BadName, BadRequest
 from was_daemon.keys import AssetKey, Kind, Layout, check_name
-from was_daemon.media import media_type
+from was_daemon.media import media_type, runs_scripts
 from was_daemon.overview import Look, nothing_known
 from was_daemon.thumbnails.capture_date import capture_date
 from was_daemon.web.access import Access
@@ -143,7 +143,7 @@ class AssetServer:
             return await self._send_original(request, key, download_name)
         scale = self._scale(fields)
         thumbnail = self._assets.redirects.thumbnail(key, scale)
-        is_elsewhere = thumbnail is not None and self._assets.redirects.has_url(thumbnail)
+        is_elsewhere = thumbnail is not None and self._is_elsewhere(request, thumbnail)
         reader, kind = await self._assets.thumbnail(key, scale, self._access.client(request), fetch=not is_elsewhere)
         if thumbnail and is_elsewhere:
             await reader.close()
@@ -153,10 +153,15 @@ class AssetServer:
 
     async def _send_original(self, request: AssetRequest, key: AssetKey, download_name: str | None) -> bytes:
         kind = media_type(key.name)
-        if self._assets.redirects.has_url(key):
+        if self._is_elsewhere(request, key):
             return _redirect(request, await self._assets.redirects.url(key, kind, download_name))
         reader = await self._assets.open(key)
         return await send_asset(request, reader, kind, download_name, self._nginx_path(request, key))
+
+    def _is_elsewhere(self, request: AssetRequest, key: AssetKey) -> bool:
+        # An address may be signed for GET alone, and a store would send a page without the policy that it needs.
+        is_for_others = request.method == b"GET" and not runs_scripts(media_type(key.name))
+        return is_for_others and self._assets.redirects.has_url(key)
 
     def _nginx_path(self, request: AssetRequest, key: AssetKey) -> str | None:
         path = self._assets.redirects.nginx_path(key)

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from was_daemon.errors import StoreUnavailable, VersionGone
 from was_daemon.interfaces import IAssetReader
-from was_daemon.media import content_disposition
+from was_daemon.media import content_disposition, runs_scripts
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_range, range_applies
 
@@ -24,9 +24,6 @@ _SMALL = 1 << 16
 
 _JUDGED_HERE = ("Range", "If-Match", "If-Unmodified-Since")
 """Headers that nginx would judge by the file it finds, which may be a later version."""
-
-_ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
-"""Types in which a browser would run somebody's script in the name of this server."""
 
 
 def anew_when_replaced(route: Route[P]) -> Route[P]:
@@ -112,7 +109,7 @@ def _set_headers(
     span = _requested_range(request, reader)
     request.setHeader("Content-Type", media_type)
     request.setHeader("Accept-Ranges", "bytes")
-    if media_type in _ACTIVE or media_type.endswith("+xml"):
+    if runs_scripts(media_type):
         request.setHeader("Content-Security-Policy", "sandbox")
     if download_name:
         request.setHeader("Content-Disposition", content_disposition(download_name))

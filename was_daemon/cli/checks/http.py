@@ -10,7 +10,7 @@ from email.message import Message
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPErrorProcessor, Request, build_opener
+from urllib.request import HTTPErrorProcessor, HTTPRedirectHandler, Request, build_opener
 
 import attrs
 
@@ -94,13 +94,23 @@ class _Everything(HTTPErrorProcessor):
     https_response = http_response
 
 
+class _Alike(HTTPRedirectHandler):
+    """Follows HEAD with HEAD: urllib's own way is GET, which an address may be good for when it is not for HEAD."""
+
+    def redirect_request(self, request: Request, *details: Any) -> Request | None:
+        followed = super().redirect_request(request, *details)
+        if followed and request.get_method() == "HEAD":
+            followed.method = "HEAD"
+        return followed
+
+
 class Http:
     """Sends requests; `timeout` is in seconds without progress. An answer as a whole may take ten times that."""
 
     def __init__(self, timeout: float, ca_file: str | None = None) -> None:
         self._timeout = timeout
         handler = HastyHandler(_PATIENCE * timeout, ssl.create_default_context(cafile=ca_file))
-        self._opener = build_opener(_Everything, handler)
+        self._opener = build_opener(_Everything, _Alike, handler)
         self._opener.addheaders = [("User-Agent", f"was-daemon-check/{__version__}")]
 
     def request(
