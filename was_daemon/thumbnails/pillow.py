@@ -55,8 +55,9 @@ def decode(source: BinaryIO, kind: Kind, box: int, max_pixels: int, tolerant: bo
         is_reduced = kind is Kind.JPEG2000 and factor >= 2 and not tolerant
         if is_reduced:
             setattr(image, "reduce", min(int(factor).bit_length() - 1, _LEVELS))  # noqa: B010 - of its plugin only
-        orientation = _orientation(image)
         image.load()
+        # Only now: Pillow turns a TIFF itself while it loads it, and says no more that it is to be turned.
+        orientation = _orientation(image)
         return Picture(_plain(image), _profile(image, source), orientation, None if is_reduced else size, extent)
 
 
