@@ -154,7 +154,8 @@ class Counts:
         return total
 
     def stop(self) -> None:
-        """Count no more."""
+        """Count no more, whoever is killed yet."""
+        self._usages = {}
         for counting in self._counting.values():
             counting.cancel()
 
