@@ -4,8 +4,7 @@ import pytest
 
 from tests.test_usage import counted
 from was_daemon.errors import QuotaExceeded
-from was_daemon.ledger import Ledger
-from was_daemon.usage import Usage
+from was_daemon.ledger import Changes, Ledger
 
 
 class Kept:
@@ -13,12 +12,13 @@ class Kept:
 
     def __init__(self) -> None:
         self.usage = counted(100, 40)
-        self.doubts: list[Usage] = []
-        self.ledger = Ledger({"Fish": self.usage}.get, self.doubts.append)
+        self.doubts: list[tuple[str, str]] = []
+        under_way: Changes = {}
+        self.ledger, self.other = (Ledger({"Fish": self.usage}.get, under_way, self.doubts.append) for _ in range(2))
 
     def begin(self, replaced: int, size: int, room: int | None = None) -> str | None:
         """A change is about to be made."""
-        about = {"change": 7, "directory": "Fish", "replaced": replaced, "size": size, "room": room}
+        about = {"change": 7, "directory": "Fish", "name": "a", "replaced": replaced, "size": size, "room": room}
         return self.ledger.heed("begin", about)
 
     def reserve(self, size: int, directory: str = "Fish") -> str | None:
@@ -47,22 +47,31 @@ def test_what_is_not_there_is_none_of_its_business() -> None:
     assert kept.usage.used == 40
 
 
-@pytest.mark.parametrize(("replaced", "size", "used"), [(0, 60, 100), (40, 0, 40)])
-def test_nobody_gets_what_a_killed_process_may_have_taken_until_that_is_counted(
-    replaced: int, size: int, used: int
-) -> None:
+@pytest.mark.parametrize(("found", "used"), [(10, 40), (40, 70)])
+def test_what_a_killed_process_has_done_is_known_by_who_comes_next(found: int, used: int) -> None:
     kept = Kept()
-    kept.begin(replaced, size)
+    kept.begin(10, 40)
     kept.ledger.forget()
-    assert kept.usage.used == used
-    assert kept.doubts == [kept.usage]
+    assert kept.doubts == [("Fish", "a")]
+    # Until then nobody gets what may be taken.
     with pytest.raises(QuotaExceeded):
-        kept.usage.room(0, 100 - used + 1)
-    kept.usage.begin_count()
-    kept.usage.end_count(0)
-    kept.usage.room(0, 100)
+        kept.usage.room(0, 31)
+    kept.other.begin(1, "Fish", "a", found, 0, None)
+    assert kept.usage.used == used
+    kept.other.end(1, happened=True)
+    assert kept.usage.used == used - found
+    kept.ledger.end(7, happened=True)
+    assert kept.usage.used == used - found
+
+
+def test_who_comes_next_may_come_before_it_is_known_that_a_process_is_dead() -> None:
+    kept = Kept()
+    kept.begin(0, 20)
+    kept.other.begin(1, "Fish", "a", 20, 0, None)
     kept.ledger.forget()
-    assert len(kept.doubts) == 1
+    assert not kept.doubts
+    kept.other.end(1, happened=False)
+    assert kept.usage.used == 60
 
 
 def test_the_room_that_was_kept_for_a_killed_process_is_free_at_once() -> None:
