@@ -19,7 +19,7 @@ from tests.client import Answer, Client
 from tests.daemon import KEY, Daemon, eventually, free_port
 from tests.http_contract import check_allowed_everywhere, check_refused, gather, new_name
 from tests.test_reload import reload
-from was_daemon.counts import Home
+from was_daemon.counts import Counts, Home
 from was_daemon.errors import QuotaExceeded, StoreUnavailable
 from was_daemon.keys import AssetKey, Kind
 from was_daemon.metrics import Metrics
@@ -323,3 +323,22 @@ async def test_a_store_that_cannot_be_counted_takes_uploads() -> None:
         assert await quotas.room(store, AssetKey("Fish", Kind.ORIGINAL, "b.jpg"), 1000)
     finally:
         quotas.stop()
+
+
+@pytest.mark.parametrize(("stored", "used"), [(0, 0), (60, 60)])
+@pytest_twisted.ensureDeferred
+async def test_it_is_looked_up_what_a_killed_process_has_stored(stored: int, used: int) -> None:
+    counts, store = Counts(Metrics()), MemoryStore()
+    counts.follow({"Fish": home(store)}, 3600)
+    try:
+        await settle()
+        other = counts.ledger()
+        other.begin(1, "Fish", "a.jpg", 0, 60, None)
+        if stored:
+            await store.write(AssetKey("Fish", Kind.ORIGINAL, "a.jpg"), chunked(bytes(stored)))
+        other.forget()
+        await settle()
+        assert counts.named["Fish"].used == used
+        counts.ledger().reserve(1, "Fish", 0, 100 - used)
+    finally:
+        counts.stop()

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from was_daemon.errors import AssetError, AssetNotFound
 from was_daemon.interfaces import IAssetStore, ISizes
 from was_daemon.keys import AssetKey, Kind
-from was_daemon.ledger import Ledger
+from was_daemon.ledger import Change, Changes, Ledger
 from was_daemon.metrics import Metrics, show
 from was_daemon.usage import Usage
 
@@ -61,6 +61,7 @@ class Counts:
         self._usages: dict[tuple[IAssetStore, str], Usage] = {}
         self._counting: dict[tuple[IAssetStore, str], Deferred[None]] = {}
         self._turns = DeferredSemaphore(_COUNTED_AT_ONCE)
+        self._under_way: Changes = {}
         # Within one configuration a directory is used on one store only.
         self._by_directory: Mapping[str, Usage] = {}
         self.named: Mapping[str, Usage] = {}
@@ -80,24 +81,43 @@ class Counts:
         for place in before.keys() - kept:
             self._counting.pop(place).cancel()
         for place in self._usages.keys() - kept:
-            self._begin(place)
+            self._counting[place] = Deferred.fromCoroutine(self._keep_counted(*place, self._usages[place]))
+            self._counting[place].addErrback(lambda failure: failure.trap(CancelledError) and None)
         self._by_directory = {directory: usage for (_, directory), usage in self._usages.items()}
         self.named = {name: self._usages[home.store, home.directory] for name, home in homes.items()}
         self._show()
 
-    def _begin(self, place: tuple[IAssetStore, str]) -> None:
-        self._counting[place] = Deferred.fromCoroutine(self._keep_counted(*place, self._usages[place]))
-        self._counting[place].addErrback(lambda failure: failure.trap(CancelledError) and None)
-
     def ledger(self) -> Ledger:
         """What is kept for one more process."""
-        return Ledger(lambda directory: self._by_directory.get(directory), self._count_again)
+        return Ledger(lambda directory: self._by_directory.get(directory), self._under_way, self._begin_to_settle)
 
-    def _count_again(self, usage: Usage) -> None:
-        for place, each in self._usages.items():
-            if each is usage:
-                self._counting[place].cancel()
-                self._begin(place)
+    def _begin_to_settle(self, original: tuple[str, str]) -> None:
+        Deferred.fromCoroutine(self._settle(*original)).addErrback(
+            lambda failure: self._log.failure("It is not known what a killed process has stored", failure)
+        )
+
+    async def _settle(self, directory: str, name: str) -> None:
+        """Look whether a change that a killed process was about to make has happened."""
+        doubtful = self._under_way[directory, name]
+        key = AssetKey(directory, Kind.ORIGINAL, name)
+        happened = None
+        while happened is None:
+            store = next((store for store, each in self._usages if each == directory), None)
+            happened = False if store is None else await self._has_changed(store, key, doubtful)
+        # Who has begun another change meanwhile has told what there was.
+        if self._under_way.get((directory, name)) is doubtful:
+            self._under_way.pop((directory, name)).end(happened)
+
+    async def _has_changed(self, store: IAssetStore, key: AssetKey, change: Change) -> bool | None:
+        """Whether an original has become another; None, after some time, if its store does not tell."""
+        try:
+            return await size_of(store, key) != change.replaced
+        except AssetError as error:
+            self._log.warn(
+                "It is not known yet what a killed process has stored in {store}: {error}", store=store, error=error
+            )
+        await deferLater(self._clock, _RETRY_SECONDS)
+        return None
 
     def _show(self) -> None:
         used, quota = self._metrics.collection_used, self._metrics.collection_quota
@@ -154,7 +174,8 @@ class Counts:
         return total
 
     def stop(self) -> None:
-        """Count no more."""
+        """Count no more, and look for nothing."""
+        self._usages = {}
         for counting in self._counting.values():
             counting.cancel()
 

@@ -19,25 +19,40 @@ class Account(Protocol):
         """Take a step that cannot be refused."""
 
 
-@attrs.frozen
-class _Change:
+@attrs.frozen(eq=False)
+class Change:
+    """An original of `replaced` bytes is about to become one of another size, which needs `room`."""
+
     usage: Usage
     room: Room
-    size: int
+    replaced: int
+    more: int
+
+    def end(self, happened: bool) -> None:
+        """It did, or it came to nothing."""
+        self.usage.end_change(self.more, happened)
+        self.room.release()
+
+
+Changes = dict[tuple[str, str], Change]
+"""What all processes are about to change, by directory and name."""
 
 
 class Ledger:
     """The rooms and changes of one process, by numbers of its choice, in the usages that `find` gives by directory.
 
     Each step is done before the next one begins. One about something that is not there, as its quota is gone, or it
-    was refused, does nothing. `doubt` is told of a usage that is not known exactly any more.
+    was refused, does nothing. `doubt` is told of what in `under_way`, common to all ledgers, may have happened or not.
     """
 
-    def __init__(self, find: Callable[[str], Usage | None], doubt: Callable[[Usage], None]) -> None:
+    def __init__(
+        self, find: Callable[[str], Usage | None], under_way: Changes, doubt: Callable[[tuple[str, str]], None]
+    ) -> None:
         self._find = find
+        self._under_way = under_way
         self._doubt = doubt
         self._rooms: dict[int, Room] = {}
-        self._changes: dict[int, _Change] = {}
+        self._changes: dict[int, tuple[tuple[str, str], Change]] = {}
         self._steps = {step.__name__: step for step in (self.reserve, self.cover, self.release, self.begin, self.end)}
 
     async def ask(self, step: str, **about: Any) -> None:
@@ -72,27 +87,33 @@ class Ledger:
         if room in self._rooms:
             self._rooms.pop(room).release()
 
-    def begin(self, change: int, directory: str, replaced: int, size: int, room: int | None) -> None:
+    def begin(self, change: int, directory: str, name: str, replaced: int, size: int, room: int | None) -> None:
         """An original of `replaced` bytes is about to become one of `size`, for which `room` was kept; 0 is none."""
         if room is not None:
             self.release(room)
+        original = directory, name
+        if before := self._under_way.pop(original, None):
+            # Nobody changes what another does, so that one is dead; and this one has seen what has become of it.
+            before.end(happened=replaced != before.replaced)
         usage = self._find(directory)
         if usage:
-            self._changes[change] = _Change(usage, usage.room(replaced, size), size - replaced)
-            usage.begin_change(size - replaced)
+            begun = Change(usage, usage.room(replaced, size), replaced, size - replaced)
+            usage.begin_change(begun.more)
+            self._under_way[original] = begun
+            self._changes[change] = original, begun
 
     def end(self, change: int, happened: bool) -> None:
         """It did, or it came to nothing."""
         if change in self._changes:
-            ended = self._changes.pop(change)
-            ended.usage.end_change(ended.size, happened)
-            ended.room.release()
+            original, begun = self._changes.pop(change)
+            if self._under_way.get(original) is begun:
+                self._under_way.pop(original).end(happened)
 
     def forget(self) -> None:
-        """The process is gone, with its uploads; what it was about to change may have happened or not."""
+        """The process is gone, with its uploads; what it was about to change stays under way until somebody looks."""
         for number in list(self._rooms):
             self.release(number)
-        for number, change in list(self._changes.items()):
-            # Until it was counted again nobody gets what may be taken.
-            self.end(number, happened=change.size > 0)
-            self._doubt(change.usage)
+        changes, self._changes = self._changes, {}
+        for original, begun in changes.values():
+            if self._under_way.get(original) is begun:
+                self._doubt(original)

@@ -99,6 +99,7 @@ class Quotas:
                     "begin",
                     change=change,
                     directory=key.collection,
+                    name=key.name,
                     replaced=replaced,
                     size=size,
                     room=room.number if room else None,
