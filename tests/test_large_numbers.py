@@ -16,7 +16,7 @@ from was_daemon.cli.work import count as counted
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.thumbnails import eviction
 from was_daemon.thumbnails.eviction import Evictor
-from was_daemon.thumbnails.stored import scales_above
+from was_daemon.thumbnails.stored import scales_in
 
 FEW, MANY = 3_000, 20_000
 ROOM = 4 << 20
@@ -92,7 +92,7 @@ async def peak(work: Callable[[], Awaitable[object]]) -> int:
 async def test_a_directory_is_gone_through_without_holding_its_names(full: FilesystemStore) -> None:
     names = FILES * 60
     assert await peak(full.clean) < names
-    assert await peak(lambda: full.in_thread(None, scales_above, full, 4096)) < names
+    assert await peak(lambda: full.in_thread(None, scales_in, full)) < names
     assert await peak(lambda: counted(full.list("", Kind.ORIGINAL))) < names
     assert await peak(lambda: Evictor([full], 1 << 30).start()) < names
 

@@ -197,10 +197,8 @@ class Assets:
         exists = await self._exists(key)
         self._check_replaceable(exists)
         async with self._quotas.changing(place.store, key, staged, room):
-            # First, so that none outlives its original should the daemon be killed in between. A new name has none. To
-            # look for what others may have left would take longer than the upload, and their age gives those away.
-            if exists:
-                await self._forget_thumbnails(key)
+            # First, so that none outlives its original should the daemon be killed in between.
+            await self._forget_thumbnails(key, is_new=not exists)
             async with self._recorder.changing(place.name, key, staged):
                 stored = await self._store(place.store, key, staged)
         await self._recorder.confirm(place.name, key, stored, partial(place.store.stat, key))
@@ -235,6 +233,6 @@ class Assets:
         async with self._quotas.changing(place.store, key), self._recorder.changing(place.name, key):
             await place.store.delete(key)
 
-    async def _forget_thumbnails(self, key: AssetKey) -> None:
+    async def _forget_thumbnails(self, key: AssetKey, is_new: bool = False) -> None:
         if not self._collections.place(key).makes_thumbnails:
-            await self._thumbnails.forget(key)
+            await (self._thumbnails.forget_remains(key) if is_new else self._thumbnails.forget(key))

@@ -17,11 +17,12 @@ from was_daemon.stores.held import HeldReader
 _READ_AT_ONCE = 1 << 16
 """Files up to this size are read when they are opened: thumbnails need one visit to a thread at most, not two."""
 
-_LEAST_AT_ONCE, _MOST_AT_ONCE = 1 << 17, 1 << 20
-"""Bytes taken from a file at a time: the least for who is slow, as each of a thousand such clients holds as much."""
+_LITTLE, _MUCH = 1 << 17, 1 << 19
+"""Bytes taken from a file at a time: few for who may be slow, as each of a thousand such clients holds as many."""
 
 _QUICK_SECONDS = 0.01
-"""Whoever wants the next bytes within this time is given twice as many."""
+_PROVEN = 16 << 20
+"""Whoever has taken so many bytes, and always wanted more within that time, is quick. Sockets alone take a few."""
 
 
 def file_stat(status: os.stat_result) -> AssetStat:
@@ -47,16 +48,15 @@ class FileReader:
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `IAssetReader`."""
         stop = self.stat.size if stop is None else min(stop, self.stat.size)
-        size = _LEAST_AT_ONCE
+        quickly = 0
         while start < stop:
-            chunk = await self._chunk(start, min(size, stop - start))
+            chunk = await self._chunk(start, min(_MUCH if quickly >= _PROVEN else _LITTLE, stop - start))
             if not chunk:
                 raise StoreFailed("the file became shorter while it was read")
             given = time.monotonic()
             yield chunk
             start += len(chunk)
-            is_quick = time.monotonic() - given < _QUICK_SECONDS
-            size = min(2 * size, _MOST_AT_ONCE) if is_quick else _LEAST_AT_ONCE
+            quickly = quickly + len(chunk) if time.monotonic() - given < _QUICK_SECONDS else 0
 
     async def _chunk(self, offset: int, size: int) -> bytes:
         cached = read_cached(self._fd, size, offset) if self._open else None

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
 from io import FileIO
-from itertools import chain
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -37,7 +36,8 @@ from was_daemon.thumbnails.stored import (
     read_all,
     remove,
     remove_files,
-    scales_above,
+    remove_remains,
+    scales_in,
 )
 from was_daemon.thumbnails.versions import Versions
 
@@ -74,20 +74,23 @@ class Thumbnails:
         self._exclusion = exclusion
         self._making: dict[tuple[AssetKey, int, str], Making] = {}
         self._versions = Versions()
-        self._large_scales: dict[ILocalFiles, list[int]] = {}
+        self._scales: dict[ILocalFiles, set[int]] = {}
+        self._made_scales: set[int] = set()
         self._refusals = Refusals()
 
     async def start(self, before: "Thumbnails | None" = None) -> None:
-        """Look through what there is: for thumbnails larger than those made here, so that deletes find them, and for
-        more than may be kept. What `before` knows already is taken from it."""
-        if before and before._max_scale == self._max_scale:
-            self._large_scales.update(before._large_scales)
+        """Look through what there is: for the scales of thumbnails, also of such as are not made here, so that they are
+        found when their original goes, and for more than may be kept. What `before` knows already is taken from it."""
+        if before:
+            self._scales.update(before._scales)
+            self._made_scales |= before._made_scales
         for files in self._collections.local_thumbnails():
-            if files in self._large_scales:
+            if files in self._scales:
                 continue
             try:
-                large = await files.in_thread(None, scales_above, files, self._max_scale)
-                self._large_scales[files] = large
+                scales = await files.in_thread(None, scales_in, files)
+                self._scales[files] = scales
+                large = sorted(scale for scale in scales if scale > self._max_scale)
                 if large:
                     self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
             except AssetError as error:
@@ -257,6 +260,7 @@ class Thumbnails:
         made: Made = {}
         if not await self._is_current(key, original):
             return made
+        self._made_scales.update(staged)
         for scale, file in staged.items():
             await file.write([mark_of(original)])
             content = await content_of(file)
@@ -288,15 +292,30 @@ class Thumbnails:
         """Remove the thumbnails of `key`, of every version and scale, and no others."""
         store = self._collections.place(key).thumbnails
         if ILocalFiles.providedBy(store):
-            # Trying every scale costs the same however many thumbnails there are; listing them would not.
-            large = self._large_scales.get(ILocalFiles(store), ())
-            await self._remove(key, chain(range(1, self._max_scale + 1), large))
+            await self._remove(key, self._all_scales(ILocalFiles(store)))
             return
         for prefix in {beginning(key, digits) for digits in range(1, MAX_DIGITS + 1)}:
             async with aclosing(store.list(key.collection, Kind.THUMBNAIL, prefix)) as found:
                 thumbnails = [thumbnail async for thumbnail in found if is_thumbnail_of(thumbnail, prefix, key)]
             for thumbnail in thumbnails:
                 await remove(store, thumbnail, key)
+
+    def _all_scales(self, files: ILocalFiles) -> set[int]:
+        # Trying every scale costs the same however many thumbnails there are; listing them would not.
+        return self._scales.get(files, set()).union(range(1, self._max_scale + 1))
+
+    async def forget_remains(self, key: AssetKey) -> None:
+        """Remove thumbnails that a server has left of a `key` that is about to be new, of the scales that are in use.
+
+        None would be served, as they are older than the new original; but nginx, which asks nobody, must not find any.
+        """
+        store = self._collections.place(key).thumbnails
+        if not ILocalFiles.providedBy(store):
+            return
+        files = ILocalFiles(store)
+        scales = self._all_scales(files)
+        in_use = self._scales[files] | self._made_scales if files in self._scales else scales
+        await files.in_thread(key, remove_remains, files, key, in_use, scales)
 
     async def _remove(self, key: AssetKey, scales: Iterable[int]) -> None:
         """Remove the thumbnails of `key` of these scales."""

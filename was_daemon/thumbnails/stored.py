@@ -127,10 +127,15 @@ def remove_files(files: ILocalFiles, key: AssetKey, scales: Iterable[int]) -> No
             continue
 
 
-def scales_above(files: ILocalFiles, limit: int) -> list[int]:
-    """The scales above `limit` of which there are thumbnails; blocks."""
+def remove_remains(files: ILocalFiles, key: AssetKey, in_use: Iterable[int], scales: Iterable[int]) -> None:
+    """Remove those of the scales `in_use`, or of all `scales` where something else has the name of `key`; blocks."""
+    remove_files(files, key, scales if os.path.lexists(files.path(key)) else in_use)
+
+
+def scales_in(files: ILocalFiles) -> set[int]:
+    """The scales of which there are thumbnails; blocks."""
     names = (THUMBNAIL_NAME.fullmatch(path.name) for path in files.files(Kind.THUMBNAIL))
-    return sorted({int(name["scale"]) for name in names if name and int(name["scale"]) > limit})
+    return {int(name["scale"]) for name in names if name}
 
 
 def _file_owner(path: str) -> str | None:
