@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import termios
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.ports import free_port
 from tests.prepared import Prepared, can_run
 
 BIN = Path(sys.prefix) / "bin"
@@ -44,14 +44,6 @@ def _to_toml_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_to_toml_value, value)) + "]"
     return json.dumps(str(value) if isinstance(value, Path) else value)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def clean_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from tests.needs import lacking
+from tests.ports import free_port
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore
 from was_daemon.testing.contract import original
@@ -35,14 +36,6 @@ NGINX = "/usr/sbin/nginx"
 NGINX_MODULES = Path("/usr/lib/nginx/modules")
 APACHE = "/usr/sbin/apache2"
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def require(*paths: str | Path) -> None:

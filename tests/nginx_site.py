@@ -8,8 +8,9 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.daemon import Daemon, eventually, free_port
+from tests.daemon import Daemon, eventually
 from tests.davservers import NGINX, require
+from tests.ports import free_port
 
 ETC = Path(__file__).parent.parent / "etc" / "nginx"
 _SITE = "/etc/nginx/snippets/was-thumbnails.conf"

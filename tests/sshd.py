@@ -24,6 +24,7 @@ from twisted.internet import reactor
 from zope.interface import implementer
 
 from tests.needs import require
+from tests.ports import free_port
 
 SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
 SFTP_SERVERS = [
@@ -31,12 +32,6 @@ SFTP_SERVERS = [
     for directory in ("/usr/lib/openssh", "/usr/libexec/openssh", "/usr/lib/ssh", "/usr/libexec")
 ]
 USER = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_key(path: Path, kind: str = "ed25519") -> Path:

@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually, free_port
+from tests.daemon import KEY, Daemon, eventually
 from tests.images import jpeg
+from tests.ports import free_port
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

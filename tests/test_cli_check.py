@@ -14,10 +14,11 @@ import pytest
 
 from tests import prepared
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_port
+from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
 from tests.model_server import KEY as MODEL_KEY
 from tests.model_server import Answering, ModelServer, Reply, Request
 from tests.official import OfficialServer
+from tests.ports import free_port
 from was_daemon.cli.checks.run import CHECKS
 
 Completed = subprocess.CompletedProcess[str]

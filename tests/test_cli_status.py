@@ -9,8 +9,9 @@ import pytest_twisted
 from tests.cli import run, write_config
 from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, free_port
+from tests.daemon import KEY
 from tests.images import jpeg
+from tests.ports import free_port
 from was_daemon import __version__
 from was_daemon.cli.answering import addresses
 from was_daemon.settings import ServerSettings

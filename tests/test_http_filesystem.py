@@ -18,7 +18,7 @@ from twisted.internet.utils import getProcessOutput
 from tests import images, prepared
 from tests.client import Answer, Client, Connection, Form, file_part, text_part
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_port
+from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
 from tests.http_contract import (
     BLUE,
     RED,
@@ -32,6 +32,7 @@ from tests.http_contract import (
     plain_picture,
     shows,
 )
+from tests.ports import free_port
 
 GREEN = (30, 200, 30)
 

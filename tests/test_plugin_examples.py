@@ -25,8 +25,9 @@ import storage_plugins
 from tests import images
 from tests.client import Answer, Client
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_port
+from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
 from tests.http_contract import HTTPContract
+from tests.ports import free_port
 from was_daemon.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin, IRedirects, IThumbnails
 from was_daemon.keys import Kind

@@ -16,8 +16,9 @@ from twisted.internet.task import deferLater
 
 from tests.cli import run
 from tests.client import Answer, Client
-from tests.daemon import KEY, Daemon, eventually, free_port
+from tests.daemon import KEY, Daemon, eventually
 from tests.http_contract import check_allowed_everywhere, check_refused, gather, new_name
+from tests.ports import free_port
 from tests.test_reload import reload
 from was_daemon.counts import Counts, Home
 from was_daemon.errors import QuotaExceeded, StoreUnavailable

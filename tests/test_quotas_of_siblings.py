@@ -97,7 +97,9 @@ def test_what_a_killed_process_was_about_to_store_takes_no_room(fresh: HostingTw
     with conversing(daemon, 1) as connections:
         first, second = of_each(daemon, connections)
         second.send(form.head(QUOTA) + form.before)
-        eventually(lambda: two.upload(first, "b.bin").status == 507, "for the room to be kept")
+        # There is a place for its bytes as soon as room is kept for them.
+        eventually(lambda: list(daemon.store.rglob(".staging/*")), "for the room to be kept")
+        assert two.upload(first, "b.bin").status == 507
         stored = two.stored("Fish")
         (sibling,) = daemon.siblings()
         os.kill(sibling, signal.SIGKILL)

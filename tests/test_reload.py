@@ -13,9 +13,10 @@ import pytest_twisted
 
 from tests.client import Client, Connection
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_port
+from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
 from tests.gated import CLOSED, Gate
 from tests.images import photograph
+from tests.ports import free_port
 from tests.sshd import SSHD, USER
 from tests.test_stop import SIZE, accepts, content, download, get, put, upload
 

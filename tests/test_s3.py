@@ -22,8 +22,9 @@ from tests import images, s3servers
 from tests.client import Client
 from tests.daemon import KEY as ATTACHMENT_KEY
 from tests.daemon import Daemon
-from tests.davservers import DavServer, free_port
+from tests.davservers import DavServer
 from tests.http_contract import HTTPContract
+from tests.ports import free_port
 from tests.remotes import Relay
 from tests.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
 from tests.tls import self_signed

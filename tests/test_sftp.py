@@ -19,7 +19,8 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
-from tests.sshd import SSHD, USER, Avatar, ConchServer, Files, free_port, make_key, public, require
+from tests.ports import free_port
+from tests.sshd import SSHD, USER, Avatar, ConchServer, Files, make_key, public, require
 from was_daemon.errors import AssetNotFound, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin
 from was_daemon.keys import Kind, Layout

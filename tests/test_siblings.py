@@ -16,8 +16,9 @@ import pytest
 
 from tests.client import Client, Connection
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually, free_port
+from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
 from tests.images import photograph
+from tests.ports import free_port
 from tests.test_admin import Watched
 from tests.test_reload import DONE, hang_up, reload
 from tests.test_stop import PATIENT, accepts, answers, content, get, put

@@ -10,9 +10,10 @@ import pytest_twisted
 from PIL import Image
 
 from tests.client import Client
-from tests.daemon import KEY, eventually, free_port, to_toml
+from tests.daemon import KEY, eventually, to_toml
 from tests.images import chart, encode, heic, pdf, photograph
 from tests.machine import Machine
+from tests.ports import free_port
 from tests.test_stop import get
 
 SERVICE = "was-daemon.service"

@@ -20,7 +20,8 @@ import pytest_twisted
 from storage_plugins.filesystem import FilesystemStore
 from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, eventually, free_port
+from tests.daemon import KEY, eventually
+from tests.ports import free_port
 from tests.test_reload import reload
 from was_daemon.errors import AssetNotFound, StoreUnavailable
 from was_daemon.keys import AssetKey, Kind, Layout

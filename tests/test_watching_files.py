@@ -10,7 +10,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import RunDaemon
-from tests.daemon import free_port
+from tests.ports import free_port
 from was_daemon.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent
