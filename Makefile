@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV = .venv
 # Most tests wait for servers rather than for the processor.
-WORKERS = 3
+WORKERS = 4
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
 

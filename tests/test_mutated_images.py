@@ -9,7 +9,7 @@ import pytest
 
 from tests.client import Answer, Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon
+from tests.daemon import KEY, Daemon, eventually
 from tests.mutations import SEEDS, is_thumbnail, mutations
 
 _BOX = 90
@@ -76,7 +76,8 @@ def survives(inspector: Inspector, seed: int, count: int) -> None:
     assert {200, 422} <= inspector.statuses.keys()
     assert len(inspector.daemon.workers()) <= 2
     assert "Traceback" not in inspector.daemon.log()
-    assert not list((inspector.daemon.directory / "spool" / ".staging").iterdir())
+    staging = inspector.daemon.directory / "spool" / ".staging"
+    eventually(lambda: not list(staging.iterdir()), "for the last staging file to go")
 
 
 def test_damaged_files_of_every_kind_are_shown_or_refused(inspector: Inspector) -> None:
