@@ -539,6 +539,17 @@ async def test_thumbnails_of_the_longest_names_go_with_their_original(museum: Mu
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_new_name_finds_no_thumbnails_that_a_server_has_left_of_it(files: Museum) -> None:
+    await files.thumbnails.write(original("left.jpg").thumbnail(77), chunked(b"left over"))
+    await files.cache.start()
+    await files.put("other.jpg", plain(RED))
+    assert shows(await files.thumbnail("other.jpg", 50), RED)
+    await files.thumbnails.write(original("left.jpg").thumbnail(50), chunked(b"left over"))
+    await files.put("left.jpg", plain(BLUE))
+    assert await files.stored() == ["other_50.jpg"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_left_over_thumbnails_go_even_when_there_is_no_original(museum: Museum) -> None:
     await museum.thumbnails.write(original("a.jpg").thumbnail(123), chunked(b"left over"))
     with pytest.raises(AssetNotFound):
