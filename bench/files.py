@@ -24,17 +24,21 @@ REPETITIONS = 3
 
 def files(directory: Path) -> list[Figure]:
     """Megabytes per second."""
-    directory.mkdir()
-    source = directory / "source"
+    source, written = directory / "source", directory / "dd"
+    written.mkdir(parents=True)
     with source.open("wb") as file:
         for _ in range(LARGE // 1_000_000):
             file.write(os.urandom(1_000_000))
     daemon = started.daemon(directory / "daemon").start()
+    originals = daemon.store / "originals"
     nginx = _Nginx(directory)
     latencies: list[float] = []
     try:
         upload = _compare(
-            LARGE, lambda: _upload_while_asked(daemon, source, latencies), lambda: _dd(source, directory / "dd")
+            LARGE,
+            lambda: _upload_while_asked(daemon, source, latencies),
+            lambda: _dd(source, written / "large"),
+            (originals, written),
         )
         download = _compare(
             LARGE,
@@ -44,7 +48,12 @@ def files(directory: Path) -> list[Figure]:
         small = directory / "small"
         with source.open("rb") as whole:
             small.write_bytes(whole.read(EACH))
-        many = _compare(MANY * EACH, lambda: _upload_many(daemon, small, directory), lambda: _dd_many(small, directory))
+        many = _compare(
+            MANY * EACH,
+            lambda: _upload_many(daemon, small, directory),
+            lambda: _dd_many(small, written),
+            (originals, written),
+        )
     finally:
         nginx.stop()
         daemon.stop()
@@ -61,17 +70,31 @@ def _figure(what: str, rates: tuple[float, float], yardstick: str, target: str) 
     return Figure(what, "MB/s", ours, yardstick, theirs, ours / theirs, target)
 
 
-def _compare(size: int, ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[float, float]:
-    """The median rates of both, in turns, in megabytes per second."""
+def _compare(
+    size: int,
+    ours: Callable[[], None],
+    theirs: Callable[[], None],
+    into: tuple[Path | None, Path | None] = (None, None),
+) -> tuple[float, float]:
+    """The median rates of both, in turns, in megabytes per second; `into` are the directories that they write to."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(REPETITIONS):
-        for action, times in zip((ours, theirs), seconds, strict=True):
+        for action, directory, times in zip((ours, theirs), into, seconds, strict=True):
+            if directory:
+                _empty(directory)
             # What the disk still has to do is not to count for whoever comes next.
             os.sync()
             begin = time.perf_counter()
             action()
             times.append(time.perf_counter() - begin)
     return size / median(seconds[0]) / 1e6, size / median(seconds[1]) / 1e6
+
+
+def _empty(directory: Path) -> None:
+    """Empty the files in it: every turn is to write new ones, into memory that was in use before."""
+    for file in filter(Path.is_file, directory.glob("*")):
+        # Not removed: ext4 is slow to give out the numbers of files that were removed a minute ago.
+        os.truncate(file, 0)
 
 
 def _curl(*arguments: str) -> None:
@@ -113,12 +136,10 @@ def _dd(source: Path, target: Path) -> None:
 
 
 def _dd_many(source: Path, directory: Path) -> None:
-    target = directory / "dd-many"
-    target.mkdir(exist_ok=True)
-    command = f"dd if={shlex.quote(str(source))} of={shlex.quote(str(target))}/$1 bs=1M conv=fsync 2>/dev/null"
+    command = f"dd if={shlex.quote(str(source))} of={shlex.quote(str(directory))}/$1 bs=1M conv=fsync 2>/dev/null"
     subprocess.run(
         ["xargs", f"-P{AT_A_TIME}", "-n1", "sh", "-c", command, "sh"],
-        input="\n".join(map(str, range(MANY))),
+        input="\n".join(str(uuid4()) for _ in range(MANY)),
         text=True,
         check=True,
     )

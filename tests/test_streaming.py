@@ -229,6 +229,28 @@ class TestMemory:
         await client.delete(name)
 
     @pytest_twisted.ensureDeferred
+    async def test_readers_who_have_uploaded_before_cost_no_more(self, daemon: Daemon, client: Client) -> None:
+        name = new_name()
+        write_zeroes(daemon.store / "originals" / name, 1000)
+        names = [new_name() for _ in range(20)]
+        readers = [client.connect(receive_buffer=4096) for _ in names]
+        for reader, uploaded in zip(readers, names, strict=True):
+            form = client.specify7_form(uploaded)
+            reader.send(form.head(3) + form.before + b"abc" + form.after)
+            _, headers = reader.head()
+            assert reader.read(int(headers["Content-Length"])) == b"Ok."
+        daemon.forget_peak()
+        before = daemon.memory()
+        for reader in readers:
+            reader.send(get(f"/fileget?filename={name}"))
+        for reader in readers:
+            assert reader.head()[0] == 200
+        assert daemon.peak_memory() - before <= 8 * MEGABYTE
+        for reader in readers:
+            reader.close()
+        await client.delete(name)
+
+    @pytest_twisted.ensureDeferred
     async def test_clients_that_send_slowly_hold_up_nobody(self, daemon: Daemon, client: Client) -> None:
         small = new_name()
         await client.store(small, b"small")

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads, IReac
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger, globalLogPublisher
 
+from was_daemon.allocator import keep_freed_memory
 from was_daemon.config import ConfigError, Source
 from was_daemon.graph import Graph, build
 from was_daemon.listening import Listening
@@ -113,6 +114,7 @@ class Running(Service):
         """The reactor turns, and the ports are open."""
         # What there is by now stays: the collector need not go through all of it again and again.
         gc.freeze()
+        keep_freed_memory()
         self._heed_signals()
         self._family.begin(self._source, self._log).addCallback(self._all_serve)
         if self._manager.watchdog_seconds:

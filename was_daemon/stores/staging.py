@@ -27,7 +27,9 @@ CHUNK = 1 << 19
 
 _IOV_MAX = 1024
 
-_BEGUN_AT_ONCE = 8 << 20
+_BEGUN_AT_ONCE = 1 << 20
+"""Bytes after which the disk is to begin: photographs are on it when their last byte arrives, but for that much."""
+
 _WRITE = 2
 """SYNC_FILE_RANGE_WRITE (sync_file_range(2))."""
 
@@ -49,7 +51,7 @@ class StagingFile:
         # The methods run in threads and a cancelled write runs on: whoever closes the file waits for it here.
         self._lock = Lock()
         self._open = True
-        self._begun = 0
+        self._unbegun = 0
 
     async def write(self, chunks: list[bytes]) -> None:
         """See `IStagingFile`."""
@@ -108,6 +110,7 @@ class StagingFile:
             remaining = [memoryview(chunk) for chunk in chunks]
             while remaining:
                 written = os.writev(self._fd, remaining[:_IOV_MAX])
+                self._unbegun += written
                 while remaining and written >= len(remaining[0]):
                     written -= len(remaining.pop(0))
                 if written:
@@ -116,11 +119,10 @@ class StagingFile:
 
     def _write_back(self) -> None:
         """Have the disk begin with what has piled up: `fsync`, at the end, waits for the rest only."""
-        size = os.lseek(self._fd, 0, os.SEEK_CUR)
-        if size - self._begun >= _BEGUN_AT_ONCE:
-            # On file systems that cannot, all is left to fsync.
-            _libc.sync_file_range(self._fd, ctypes.c_int64(self._begun), ctypes.c_int64(size - self._begun), _WRITE)
-            self._begun = size
+        if self._unbegun >= _BEGUN_AT_ONCE:
+            self._unbegun = 0
+            # From the first byte to the last. On file systems that cannot, all is left to fsync.
+            _libc.sync_file_range(self._fd, ctypes.c_int64(0), ctypes.c_int64(0), _WRITE)
 
     def _read_at(self, offset: int) -> bytes:
         with self._lock:

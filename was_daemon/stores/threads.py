@@ -27,8 +27,11 @@ class Threads:
     """
 
     def __init__(self, name: str, size: int) -> None:
+        from twisted.internet import reactor
+
         self.name = name
         self._size = size
+        self._reactor = IReactorFromThreads(reactor)
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = Lock()
         self._count = 0
@@ -38,8 +41,6 @@ class Threads:
 
     def call(self, function: Callable[[], T]) -> Deferred[T]:
         """What `function` returns or raises in a thread. Cancelling drops the result; the call goes on to its end."""
-        from twisted.internet import reactor
-
         done: Deferred[T] = Deferred()
 
         def call() -> None:
@@ -50,7 +51,7 @@ class Threads:
                 outcome = Failure()
             with self._lock:
                 self._unfinished -= 1
-            IReactorFromThreads(reactor).callFromThread(self._deliver, done, outcome)
+            self._reactor.callFromThread(self._deliver, done, outcome)
 
         self._under_way += 1
         with self._lock:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
 from io import FileIO
+from itertools import chain
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -300,9 +301,10 @@ class Thumbnails:
             for thumbnail in thumbnails:
                 await remove(store, thumbnail, key)
 
-    def _all_scales(self, files: ILocalFiles) -> set[int]:
+    def _all_scales(self, files: ILocalFiles) -> Iterable[int]:
         # Trying every scale costs the same however many thumbnails there are; listing them would not.
-        return self._scales.get(files, set()).union(range(1, self._max_scale + 1))
+        larger = [scale for scale in self._scales.get(files, ()) if scale > self._max_scale]
+        return chain(range(1, self._max_scale + 1), larger)
 
     async def forget_remains(self, key: AssetKey) -> None:
         """Remove thumbnails that a server has left of a `key` that is about to be new, of the scales that are in use.
@@ -315,7 +317,8 @@ class Thumbnails:
         files = ILocalFiles(store)
         scales = self._all_scales(files)
         in_use = self._scales[files] | self._made_scales if files in self._scales else scales
-        await files.in_thread(key, remove_remains, files, key, in_use, scales)
+        if in_use:
+            await files.in_thread(key, remove_remains, files, key, in_use, scales)
 
     async def _remove(self, key: AssetKey, scales: Iterable[int]) -> None:
         """Remove the thumbnails of `key` of these scales."""

@@ -1,6 +1,7 @@
 """The body of a request, as a stream."""
 
 import time
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -70,7 +71,7 @@ class Body:
         self._resume()
 
     def _network(self) -> IPushProducer:
-        return IPushProducer(self._channel.transport)
+        return cast(IPushProducer, self._channel.transport)
 
     def _wake(self) -> None:
         if self._reader and not self._reader.called:

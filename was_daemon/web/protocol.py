@@ -35,8 +35,11 @@ _LINGER_SECONDS = 30
 _LEFT_TO_SEND = 1 << 16
 """Bytes of an answer that Twisted holds at most when it is complete."""
 
-_RECEIVED_AT_ONCE = 1 << 18
+_RECEIVED_AT_ONCE = 1 << 20
 """Bytes of a body that are taken from the network at a time; what is done for each piece costs more than the bytes."""
+
+_SENT_AT_ONCE = 1 << 19
+"""Bytes of an answer that the network is offered at a time."""
 
 _MAX_HEADERS = 100
 _MAX_REQUESTS = 1000
@@ -78,7 +81,7 @@ class AssetRequest(Request):
             self.body.end()
             return
         channel = self.channel
-        cast(FileDescriptor, channel.transport).bufferSize = _RECEIVED_AT_ONCE
+        _descriptor(channel).bufferSize = _RECEIVED_AT_ONCE
         self._begin(channel._command, channel._path, channel._version)
         if self._answered:
             # Nobody is going to read the body that the client offers to send.
@@ -94,6 +97,8 @@ class AssetRequest(Request):
         if self.body.complete:
             self._begin(command, path, version)
             return
+        # It is what is held of an answer for a client who is slow, too.
+        _descriptor(self.channel).bufferSize = FileDescriptor.bufferSize
         self.body.end()
         if self._answered:
             self._stop_lingering()
@@ -214,6 +219,7 @@ class AssetChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """Wait for a request, not for ever."""
         super().connectionMade()
+        _descriptor(self).SEND_LIMIT = _SENT_AT_ONCE
         self.site.open_connections.opened(self)
         if self.site.is_too_many(self):
             self._refuse(
@@ -394,3 +400,8 @@ class AssetSite(Site):
 
 def _peer(channel: HTTPChannel) -> IAddress:
     return cast(IAddress, channel.getPeer())
+
+
+def _descriptor(channel: HTTPChannel) -> FileDescriptor:
+    """The transport, whose sizes can be set; one that speaks TLS ignores them."""
+    return cast(FileDescriptor, channel.transport)
