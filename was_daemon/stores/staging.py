@@ -44,8 +44,9 @@ _log = Logger()
 class StagingFile:
     """A locked, open file in a staging directory. Made by `stage`."""
 
-    def __init__(self, threads: DiskThreads, path: Path, fd: int) -> None:
+    def __init__(self, threads: DiskThreads, path: Path, fd: int, free: int) -> None:
         self.path = path
+        self._free_before: int | None = free
         self._threads = threads
         self._fd = fd
         # The methods run in threads and a cancelled write runs on: whoever closes the file waits for it here.
@@ -77,7 +78,9 @@ class StagingFile:
 
     async def free(self) -> int:
         """See `IStagingFile`."""
-        return await self._threads.run(self._free)
+        free, self._free_before = self._free_before, None
+        # Who asks as soon as it is made need not wait for a thread again.
+        return await self._threads.run(self._free) if free is None else free
 
     def fileno(self) -> int:
         """See `IStagingFile`."""
@@ -156,7 +159,8 @@ class StagingFile:
 def stage(threads: DiskThreads, directory: Path) -> StagingFile:
     """Create a staging file in `directory`, which is created when missing; blocks."""
     make_directory(directory)
-    return StagingFile(threads, *create_locked(lambda: directory / uuid4().hex))
+    free = free_bytes(directory)
+    return StagingFile(threads, *create_locked(lambda: directory / uuid4().hex), free)
 
 
 def remove_stale(directory: Path) -> int:
