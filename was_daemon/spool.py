@@ -73,18 +73,18 @@ class Spool:
 
     async def stage(self) -> IStagingFile:
         """Open a temporary file; the caller discards it."""
-        return await self._staged()
+        return await self._staged(is_to_last=False)
 
-    async def _staged(self) -> StagingFile:
-        return await self._threads.acquire(StagingFile.discard, self._stage)
+    async def _staged(self, is_to_last: bool) -> StagingFile:
+        return await self._threads.acquire(StagingFile.discard, self._stage, is_to_last)
 
-    def _stage(self) -> StagingFile:
+    def _stage(self, is_to_last: bool) -> StagingFile:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = self._root.lstat()
         # The default lies in a directory that all users share: somebody may have been there first.
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise StoreUnavailable("the spool directory belongs to somebody else")
-        return stage(self._threads, self._root / DIRECTORY)
+        return stage(self._threads, self._root / DIRECTORY, is_to_last)
 
     async def open(self, store: IAssetStore, key: AssetKey, etag: str) -> FileIO:
         """A file with the bytes of `key`, which the caller closes; raises `AssetNotFound`.
@@ -122,7 +122,7 @@ class Spool:
 
     async def _fetch(self, store: IAssetStore, key: AssetKey) -> FileIO:
         """Copy the current version of `key`, and open the copy."""
-        staged = await self._staged()
+        staged = await self._staged(is_to_last=True)
         try:
             reader = await store.open(key)
             try:

@@ -44,8 +44,9 @@ _log = Logger()
 class StagingFile:
     """A locked, open file in a staging directory. Made by `stage`."""
 
-    def __init__(self, threads: DiskThreads, path: Path, fd: int, free: int) -> None:
+    def __init__(self, threads: DiskThreads, path: Path, fd: int, free: int, is_to_last: bool) -> None:
         self.path = path
+        self._is_to_last = is_to_last
         self._free_before: int | None = free
         self._threads = threads
         self._fd = fd
@@ -122,7 +123,7 @@ class StagingFile:
 
     def _write_back(self) -> None:
         """Have the disk begin with what has piled up: `fsync`, at the end, waits for the rest only."""
-        if self._unbegun >= _BEGUN_AT_ONCE:
+        if self._is_to_last and self._unbegun >= _BEGUN_AT_ONCE:
             self._unbegun = 0
             # From the first byte to the last. On file systems that cannot, all is left to fsync.
             _libc.sync_file_range(self._fd, ctypes.c_int64(0), ctypes.c_int64(0), _WRITE)
@@ -156,11 +157,14 @@ class StagingFile:
         os.close(self._fd)
 
 
-def stage(threads: DiskThreads, directory: Path) -> StagingFile:
-    """Create a staging file in `directory`, which is created when missing; blocks."""
+def stage(threads: DiskThreads, directory: Path, is_to_last: bool = True) -> StagingFile:
+    """Create a staging file in `directory`, which is created when missing; blocks.
+
+    One that is not to last, but to be read and discarded, need never be on the disk.
+    """
     make_directory(directory)
     free = free_bytes(directory)
-    return StagingFile(threads, *create_locked(lambda: directory / uuid4().hex), free)
+    return StagingFile(threads, *create_locked(lambda: directory / uuid4().hex), free, is_to_last)
 
 
 def remove_stale(directory: Path) -> int:
