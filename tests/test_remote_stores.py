@@ -159,9 +159,12 @@ class TestTheFarEnd:
 
     @pytest_twisted.ensureDeferred
     async def test_one_new_thumbnail_for_many_is_one_fetch_and_one_job(self, far: FarEnd, client: Client) -> None:
-        name, content = new_name(), images.noisy_photograph((2400, 1600))
+        first, name, content = new_name(), new_name(), images.noisy_photograph((2400, 1600))
         assert len(content) > MEGABYTE
+        far.put(first, content)
         far.put(name, content)
+        # The first thumbnail of all is sent again when its directory has been made.
+        assert (await client.thumbnail(first, 30)).status == 200
         far.relay.count_anew()
         answers = await gather(*(client.thumbnail(name, 1500) for _ in range(16)))
         assert {answer.status for answer in answers} == {200}
