@@ -36,14 +36,14 @@ def files(directory: Path) -> list[Figure]:
     try:
         upload = _compare(
             LARGE,
-            lambda: _upload(daemon, source),
-            lambda: _dd(source, written / "large"),
+            lambda: _upload(daemon, source, _new_name()),
+            lambda: _dd(source, written / _new_name()),
             (originals, written),
         )
         # Not at the same time: whoever asks takes processor time from whoever uploads.
         for _ in range(REPETITIONS):
             with _Asking(daemon, latencies):
-                _upload(daemon, source)
+                _upload(daemon, source, "large.bin")
         download = _compare(
             LARGE,
             lambda: _curl("--output", os.devnull, f"{daemon.url}/fileget?filename=large.bin"),
@@ -95,7 +95,7 @@ def _compare(
 
 
 def _empty(directory: Path) -> None:
-    """Empty the files in it: every turn is to write new ones, into memory that was in use before."""
+    """Empty the files in it: every turn is to write new ones, with as much memory free as the first."""
     for file in filter(Path.is_file, directory.glob("*")):
         # Not removed: ext4 is slow to give out the numbers of files that were removed a minute ago.
         os.truncate(file, 0)
@@ -113,18 +113,21 @@ def _form(name: str) -> list[str]:
     return [f"token={token}", f"store={name}", "type=O"]
 
 
-def _upload(daemon: Daemon, source: Path) -> None:
-    fields = [argument for field in _form("large.bin") for argument in ("--form", field)]
+def _new_name() -> str:
+    """Each has a name of its own, as Specify's have."""
+    return f"{uuid4()}.bin"
+
+
+def _upload(daemon: Daemon, source: Path, name: str) -> None:
+    fields = [argument for field in _form(name) for argument in ("--form", field)]
     _curl("--form", f"file=@{source}", *fields, f"{daemon.url}/fileupload")
 
 
 def _upload_many(daemon: Daemon, source: Path, directory: Path) -> None:
     transfers = []
     for _ in range(MANY):
-        # Each has a name of its own, as Specify's have.
-        name = f"{uuid4()}.bin"
         lines = [f'url = "{daemon.url}/fileupload"', f'form = "file=@{source}"', f'output = "{os.devnull}"']
-        transfers.append("\n".join([*lines, *(f'form = "{field}"' for field in _form(name))]))
+        transfers.append("\n".join([*lines, *(f'form = "{field}"' for field in _form(_new_name()))]))
     config = directory / "curl.config"
     config.write_text("\nnext\n".join(transfers) + "\n")
     _curl("--parallel", "--parallel-max", str(AT_A_TIME), "--config", str(config))
@@ -138,7 +141,7 @@ def _dd_many(source: Path, directory: Path) -> None:
     command = f"dd if={shlex.quote(str(source))} of={shlex.quote(str(directory))}/$1 bs=1M conv=fsync 2>/dev/null"
     subprocess.run(
         ["xargs", f"-P{AT_A_TIME}", "-n1", "sh", "-c", command, "sh"],
-        input="\n".join(str(uuid4()) for _ in range(MANY)),
+        input="\n".join(_new_name() for _ in range(MANY)),
         text=True,
         check=True,
     )
