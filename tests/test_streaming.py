@@ -151,6 +151,15 @@ def unfinished(daemon: Daemon) -> list[Path]:
     return [path for path in daemon.store.rglob(".staging/*") if path.is_file()]
 
 
+def unfinished_bytes(daemon: Daemon) -> int:
+    """The size of all staging files."""
+    size = 0
+    for file in unfinished(daemon):
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
+
+
 def begin_upload(client: Client, form: Form) -> Connection:
     """Send the first megabyte of an upload of two."""
     connection = client.connect()
@@ -249,6 +258,40 @@ class TestMemory:
         for reader in readers:
             reader.close()
         await client.delete(name)
+
+    @pytest_twisted.ensureDeferred
+    async def test_readers_who_owe_a_body_cost_no_more(self, daemon: Daemon, client: Client) -> None:
+        name = new_name()
+        write_zeroes(daemon.store / "originals" / name, 1000)
+        daemon.forget_peak()
+        before = daemon.memory()
+        readers = [client.connect(receive_buffer=4096) for _ in range(50)]
+        for reader in readers:
+            reader.send(f"GET /fileget?filename={name} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n".encode())
+        for reader in readers:
+            assert reader.head()[0] == 200
+        assert daemon.peak_memory() - before <= 24 * MEGABYTE
+        for reader in readers:
+            reader.close()
+        await client.delete(name)
+
+    def test_of_what_comes_slowly_little_is_held(self, daemon: Daemon, client: Client) -> None:
+        piece, pieces = BLOCK[:20_000], 25
+        daemon.forget_peak()
+        before = daemon.memory()
+        connections = [client.connect() for _ in range(100)]
+        for connection in connections:
+            form = client.specify6_form(new_name())
+            connection.send(form.head(len(BLOCK)) + form.before)
+        for _ in range(pieces):
+            for connection in connections:
+                connection.send(piece)
+        # All but the last 128 KiB of each.
+        at_least = len(connections) * (len(piece) * pieces - (1 << 17))
+        eventually(lambda: unfinished_bytes(daemon) > at_least, "for what was sent")
+        assert daemon.peak_memory() - before <= 24 * MEGABYTE
+        for connection in connections:
+            connection.close()
 
     @pytest_twisted.ensureDeferred
     async def test_clients_that_send_slowly_hold_up_nobody(self, daemon: Daemon, client: Client) -> None:

@@ -14,7 +14,7 @@ def keep_freed_memory() -> None:
     """Use freed memory for the next piece of a file.
 
     glibc gives it back to the system, and the system has to find and clear pages for the next one, which can take
-    longer than copying it. What is kept is 32 MiB at most. Other C libraries go on as they do.
+    longer than copying it. It keeps up to 32 MiB at the end of a heap. Other C libraries go on as they do.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

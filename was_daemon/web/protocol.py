@@ -36,7 +36,8 @@ _LEFT_TO_SEND = 1 << 16
 """Bytes of an answer that Twisted holds at most when it is complete."""
 
 _RECEIVED_AT_ONCE = 1 << 20
-"""Bytes of a body that are taken from the network at a time; what is done for each piece costs more than the bytes."""
+"""Bytes of a body that are taken from the network at a time, while they come quickly: what is done for each piece costs
+more than the bytes. Much memory for little that comes would leave holes in the heap."""
 
 _SENT_AT_ONCE = 1 << 19
 """Bytes of an answer that the network is offered at a time."""
@@ -81,7 +82,6 @@ class AssetRequest(Request):
             self.body.end()
             return
         channel = self.channel
-        _descriptor(channel).bufferSize = _RECEIVED_AT_ONCE
         self._begin(channel._command, channel._path, channel._version)
         if self._answered:
             # Nobody is going to read the body that the client offers to send.
@@ -90,6 +90,11 @@ class AssetRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Part of the body has arrived."""
         self._traffic.received(len(data))
+        transport = _descriptor(self.channel)
+        if len(data) >= transport.bufferSize:
+            transport.bufferSize = min(4 * len(data), _RECEIVED_AT_ONCE)
+        elif len(data) < transport.bufferSize // 4:
+            transport.bufferSize = FileDescriptor.bufferSize
         self.body.feed(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:

@@ -31,8 +31,9 @@ _MAX_FORM_BYTES = 1 << 20
 _FIELDS_BYTES = 1 << 16
 """What the fields of an upload, their headers included, are taken to take at the most before they have come."""
 
-_WRITTEN_AT_ONCE = 1 << 19
-"""Bytes of a file that are gathered before a thread is asked to write them."""
+_WRITTEN_AT_ONCE = 1 << 17
+"""Bytes of a file that are gathered before a thread is asked to write them: a thousand slow clients hold as many each.
+What a quick one sends comes in larger pieces."""
 
 _CHECKED_EACH = 16 << 20
 """Bytes of a file after which the free space is looked at again: others write there, too."""
