@@ -2,6 +2,7 @@
 
 import itertools
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_a_connection_that_is_kept_alive_is_not_kept_for_ever(run_daemon: RunDae
         connection.send(get("/"))
         assert connection.answer().status == 200
         assert connection.rest() == b""
+
+
+def test_a_body_whose_last_piece_is_too_late_is_told(run_daemon: RunDaemon) -> None:
+    daemon = run_daemon(HASTY)
+    with client_of(daemon).connect() as connection:
+        connection.send(b"POST /fileupload HTTP/1.1\r\nHost: was\r\nContent-Length: 3\r\n")
+        connection.send(b"Content-Type: multipart/form-data; boundary=b\r\n\r\n-")
+        # Less than it may be silent, and more than it may take, in all.
+        for byte in (b"-", b"b"):
+            time.sleep(0.15)
+            connection.send(byte)
+        assert connection.answer().status == 408
+    assert "Unhandled" not in daemon.log()
 
 
 @pytest.mark.parametrize("order", ["specify7_form", "specify6_form"])

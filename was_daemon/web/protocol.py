@@ -264,6 +264,11 @@ class AssetChannel(HTTPChannel):
         if due and due.active():
             due.cancel()
 
+    def allContentReceived(self) -> None:
+        """A request's body is complete, but maybe its last piece was too late."""
+        if not self._refused:
+            super().allContentReceived()
+
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """Whether another request may follow this one."""
         self._requests += 1
