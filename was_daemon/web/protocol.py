@@ -90,20 +90,22 @@ class AssetRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Part of the body has arrived."""
         self._traffic.received(len(data))
-        transport = _descriptor(self.channel)
-        if len(data) >= transport.bufferSize:
-            transport.bufferSize = min(4 * len(data), _RECEIVED_AT_ONCE)
-        elif len(data) < transport.bufferSize // 4:
-            transport.bufferSize = FileDescriptor.bufferSize
+        if not self.startedWriting:
+            self._expect_as_much(len(data))
         self.body.feed(data)
+
+    def _expect_as_much(self, size: int) -> None:
+        transport = _descriptor(self.channel)
+        if size >= transport.bufferSize:
+            transport.bufferSize = min(4 * size, _RECEIVED_AT_ONCE)
+        elif size < transport.bufferSize // 4:
+            transport.bufferSize = FileDescriptor.bufferSize
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The request is complete. One without a body is processed only now."""
         if self.body.complete:
             self._begin(command, path, version)
             return
-        # It is what is held of an answer for a client who is slow, too.
-        _descriptor(self.channel).bufferSize = FileDescriptor.bufferSize
         self.body.end()
         if self._answered:
             self._stop_lingering()
@@ -160,6 +162,8 @@ class AssetRequest(Request):
     def write(self, data: bytes) -> None:
         """Send `data`, after the headers that every answer has."""
         if not self.startedWriting:
+            # From here on it is what is held of the answer when the client is slow.
+            _descriptor(self.channel).bufferSize = FileDescriptor.bufferSize
             headers, now = self.responseHeaders, time.time()
             headers.setRawHeaders(b"Server", [b"was-daemon"])
             headers.setRawHeaders(b"Date", [format_date(now).encode()])
