@@ -239,8 +239,9 @@ class Running(Service):
         unused = self._clock.callLater(_FIRST_REQUEST_SECONDS, connections.close_unused)
         try:
             self._tell_nginx(None, self._graph.settings)
-            await self._ports.stopService()
+            # First of all, so that no answer given after the signal leaves its connection open for another request.
             connections.leave()
+            await self._ports.stopService()
             await self._within(grace, connections.gone(), "requests were cut off")
         finally:
             if unused.active():
