@@ -9,6 +9,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -222,14 +223,19 @@ class Daemon:
 
         Directories are held for a second.
         """
-        paths = []
-        for link in Path(f"/proc/{self.pid}/fd").iterdir():
-            try:
-                paths.append(str(link.readlink()))
-            except FileNotFoundError:
-                continue
-        files = [path for path in paths if path.startswith(f"{self.store}/") and not Path(path).is_dir()]
+        paths = [path for path in descriptors(self.pid) if path.startswith(f"{self.store}/")]
+        files = [path for path in paths if not Path(path).is_dir()]
         return [path for path in files if "/.daemons/" not in path]
+
+
+def descriptors(pid: int) -> list[str]:
+    """What a process has open: paths of files, and `socket:[inode]` and the like."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        # Others close theirs while they are listed.
+        with suppress(FileNotFoundError):
+            found.append(str(link.readlink()))
+    return found
 
 
 def _command(pid: int) -> bytes:
@@ -246,9 +252,11 @@ def _session(leader: int) -> list[int]:
         if not directory.name.isdigit():
             continue
         try:
-            state, _parent, _group, session = (directory / "stat").read_text().rpartition(")")[2].split()[:4]
+            fields = (directory / "stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(session) == leader and state not in "ZX":
+        state, session, threads = fields[0], int(fields[3]), int(fields[17])
+        # A zombie's other threads may still be ending, and hold what it has open.
+        if session == leader and (state not in "ZX" or threads > 1):
             found.append(int(directory.name))
     return found

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -114,8 +115,12 @@ class Machine:
     def _first_process(self) -> str | None:
         assert self._process.poll() is None, "the machine could not be made"
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        # Before it there are those that make the machine.
-        return next((child for child in children if Path(f"/proc/{child}/comm").read_text() == "systemd\n"), None)
+        for child in children:
+            # Before it there are those that make the machine, which may end meanwhile.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                    return child
+        return None
 
     def run(self, *command: str) -> str:
         """Run a command in the machine, successfully; what it printed."""
@@ -132,13 +137,11 @@ class Machine:
         """The daemon's process, by its number outside of the machine."""
         inside = self.show("was-daemon.service", "MainPID")
         for status in Path("/proc").glob("[0-9]*/status"):
-            try:
+            with suppress(FileNotFoundError, ProcessLookupError):
                 lines = status.read_text().splitlines()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            numbers = next(line.split()[1:] for line in lines if line.startswith("NSpid:"))
-            if len(numbers) > 1 and numbers[-1] == inside and self._is_here(status.parent):
-                return int(numbers[0])
+                numbers = next(line.split()[1:] for line in lines if line.startswith("NSpid:"))
+                if len(numbers) > 1 and numbers[-1] == inside and self._is_here(status.parent):
+                    return int(numbers[0])
         raise LookupError(inside)
 
     def _is_here(self, process: Path) -> bool:

@@ -12,7 +12,7 @@ import pytest_twisted
 
 from tests.client import Client, Connection, chunk
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually
+from tests.daemon import KEY, Daemon, descriptors, eventually
 from tests.http_contract import new_name
 
 SLOW = 1000
@@ -289,8 +289,7 @@ def test_addresses_and_headers_have_limits(filesystem_client: Client, request_by
 
 def test_a_connection_that_ends_in_the_middle_of_a_header_is_forgotten(filesystem_daemon: Daemon) -> None:
     def sockets() -> int:
-        links = [link.readlink() for link in Path(f"/proc/{filesystem_daemon.pid}/fd").iterdir() if link.is_symlink()]
-        return sum(str(link).startswith("socket:") for link in links)
+        return sum(thing.startswith("socket:") for thing in descriptors(filesystem_daemon.pid))
 
     client = client_of(filesystem_daemon)
     before = sockets()

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest_twisted
 
 from tests.client import Client, Connection
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.daemon import BIN, KEY, Daemon, clean_environment, descriptors, eventually
 from tests.gated import CLOSED, Gate
 from tests.images import photograph
 from tests.ports import free_port
@@ -250,13 +249,10 @@ async def test_a_connection_to_a_server_is_kept_while_its_settings_and_secrets_s
 def ports_to(daemon: Daemon, port: int) -> set[str]:
     """The daemon's ends of its connections to a port of this machine."""
     found = set()
-    inodes = set()
-    for path in Path(f"/proc/{daemon.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            inodes.add(str(path.readlink()))
+    sockets = set(descriptors(daemon.pid))
     for line in Path(f"/proc/{daemon.pid}/net/tcp").read_text().splitlines()[1:]:
         _number, local, remote, _state, *_counts, inode = line.split()[:10]
-        if remote.endswith(f":{port:04X}") and f"socket:[{inode}]" in inodes:
+        if remote.endswith(f":{port:04X}") and f"socket:[{inode}]" in sockets:
             found.add(local)
     return found
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 
 from tests import davservers
 from tests.client import Answer, Client
-from tests.daemon import KEY, Daemon, eventually
+from tests.daemon import KEY, Daemon, descriptors, eventually
 from tests.http_contract import (
     RED,
     check_allowed_everywhere,
@@ -65,11 +65,7 @@ class Site:
 
     def open_things(self) -> Counter[str]:
         """The daemon's open sockets, pipes and files."""
-        things: Counter[str] = Counter()
-        for link in Path(f"/proc/{self.daemon.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                things[re.sub(r"\[\d+\]", "", str(link.readlink()))] += 1
-        return things
+        return Counter(re.sub(r"\[\d+\]", "", thing) for thing in descriptors(self.daemon.pid))
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 
 from tests.client import Client, Connection
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.daemon import BIN, KEY, Daemon, clean_environment, descriptors, eventually
 from tests.images import photograph
 from tests.ports import free_port
 from tests.test_admin import Watched
@@ -90,18 +90,13 @@ def _clients(daemon: Daemon) -> dict[int, set[int]]:
     """The ports of the clients that each process is connected to."""
     end = f":{daemon.port:04X}"
     ports = {
-        inode: int(remote.rpartition(":")[2], 16)
+        f"socket:[{inode}]": int(remote.rpartition(":")[2], 16)
         for local, remote, state, inode in _sockets()
         if local.endswith(end) and state == "01"
     }
-    found: dict[int, set[int]] = {}
-    for pid in (daemon.pid, *daemon.siblings()):
-        found[pid] = set()
-        for path in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                inode = str(path.readlink())[len("socket:[") : -1]
-                found[pid] |= {ports[inode]} if inode in ports else set()
-    return found
+    return {
+        pid: {ports[thing] for thing in descriptors(pid) if thing in ports} for pid in (daemon.pid, *daemon.siblings())
+    }
 
 
 def _sockets() -> Iterator[tuple[str, str, str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.daemon import Daemon, eventually
+from tests.daemon import Daemon, descriptors, eventually
 
 _CLOSE_WAIT = "08"
 """The state in /proc/net/tcp of a connection that the other side has ended and this one has not."""
@@ -107,7 +107,7 @@ class Meter:
 
     def usage(self, daemon: Daemon) -> Usage:
         """Measure now."""
-        links = _descriptors(daemon.pid)
+        links = descriptors(daemon.pid)
         places = (daemon.store, daemon.directory / "spool")
         return Usage(
             sockets=sum(link.startswith("socket:") for link in links),
@@ -127,16 +127,6 @@ class Meter:
         eventually(self._census.exists, "for the daemon to count its objects")
         counts = Counter(json.loads(self._census.read_text()))
         return {name: counts[name] for name in COUNTED}
-
-
-def _descriptors(pid: int) -> list[str]:
-    links = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            links.append(str(link.readlink()))
-        except FileNotFoundError:
-            continue
-    return links
 
 
 def _half_closed(port: int) -> int:
