@@ -261,9 +261,10 @@ class WebDAVStore:
         temporary = self._staging.path(f"{key.collection}/{key.kind.value}".lstrip("/"))
         try:
             await self._put(temporary, upload)
-            self._staging.tidy(temporary)
             async with self._turns.replace(key):
                 await self._move(self._url(temporary), self._url(path))
+                # Not before: wsgidav fails to list a directory that a file is moved out of meanwhile.
+                self._staging.tidy(temporary)
                 return await self._look(self._url(path))
         except BaseException:
             self._staging.remove(temporary)

@@ -20,6 +20,7 @@ from tests.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, mes
 from tests.scripted import Listen
 from was_daemon.errors import AssetNotFound, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.keys import Kind, Layout
+from was_daemon.stores import dav_staging
 from was_daemon.testing.contract import GONE, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
@@ -269,6 +270,19 @@ async def test_what_is_left_of_the_check_goes_too_and_shards_have_one_staging_di
     await davservers.eventually(lambda: not any(path.exists() for path in root + below))
     assert {path.parent for path in server.root.rglob(STAGING)} == {server.root, server.root / "originals"}
     assert [key.name for key in await collect(store.list("", Kind.ORIGINAL))] == ["abcd.jpg"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_old_only_later_goes_with_a_later_upload(
+    serve: Serve, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dav_staging, "_SWEPT_EACH", 0)
+    server = serve(davservers.nginx())
+    store = make_store(server.url)
+    for _ in range(2):
+        [old] = left_behind(server.root / "originals", "a" * 32, age=90_000)
+        await store.write(KEY, chunked(SMALL))
+        await davservers.eventually(lambda old=old: not old.exists())
 
 
 @pytest_twisted.ensureDeferred

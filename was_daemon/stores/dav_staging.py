@@ -6,6 +6,7 @@ others. Each has a random name; none is touched before its time has come, as ano
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from posixpath import basename, dirname
@@ -23,6 +24,9 @@ DIRECTORY = ".was-staging"
 
 _STALE = 24 * 3600
 """Seconds after which a file that nobody wrote to belongs to an upload that broke off."""
+
+_SWEPT_EACH = 3600
+"""Seconds after which those are looked for again: of another daemon, or where the server was not able to say."""
 
 _NAME = re.compile(b"[0-9a-f]{32}[?;#%0-9a-f-]*")
 """The names that are given here, and those with an ending that MOVE was tried out with."""
@@ -42,7 +46,7 @@ class DavStaging:
         self._url = url
         self._removing = Background()
         self._sweeping = Background()
-        self._swept: set[str] = set()
+        self._swept: dict[str, float] = {}
         self._left: set[str] = set()
 
     def path(self, directory: str) -> str:
@@ -62,9 +66,9 @@ class DavStaging:
         """`path` was written, so the server works: now those go that could not be deleted before, or are very old."""
         while self._left:
             self.remove(self._left.pop())
-        directory = dirname(path)
-        if directory not in self._swept:
-            self._swept.add(directory)
+        directory, now = dirname(path), time.monotonic()
+        if directory not in self._swept or now - self._swept[directory] >= _SWEPT_EACH:
+            self._swept[directory] = now
             self._sweeping.start(self._sweep(directory))
 
     async def _remove(self, path: str) -> None:
