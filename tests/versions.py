@@ -23,17 +23,18 @@ _DATE_TIME_ORIGINAL = 0x9003
 _FORMATS = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF"}
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen
 class Version:
-    """One content of an asset; `colour` is that of its picture, None when it is no picture.
+    """One content of an asset; two of the same bytes, as empty ones are, are equal.
 
-    `taken` is the time of its photograph, as EXIF writes it, None when it does not say.
+    `colour` is that of its picture, None when it is no picture. `taken` is the time of its photograph, as EXIF writes
+    it, None when it does not say.
     """
 
     content: bytes = attrs.field(repr=False)
-    colour: Colour | None
-    label: str
-    taken: str | None = None
+    colour: Colour | None = attrs.field(eq=False)
+    label: str = attrs.field(eq=False)
+    taken: str | None = attrs.field(default=None, eq=False)
 
 
 def picture(name: str, number: int, padding: int = 0) -> Version:
