@@ -229,12 +229,13 @@ class Daemon:
 
 
 def descriptors(pid: int) -> list[str]:
-    """What a process has open: paths of files, and `socket:[inode]` and the like."""
+    """What a process has open: paths of files, and `socket:[inode]` and the like; nothing when it has ended."""
     found = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        # Others close theirs while they are listed.
-        with suppress(FileNotFoundError):
-            found.append(str(link.readlink()))
+    with suppress(FileNotFoundError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            # It closes some while they are listed.
+            with suppress(FileNotFoundError):
+                found.append(str(link.readlink()))
     return found
 
 

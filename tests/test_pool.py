@@ -20,6 +20,7 @@ from PIL import Image
 from twisted.internet.defer import CancelledError
 from twisted.internet.process import Process
 
+from tests.daemon import descriptors
 from tests.images import jpeg, photograph, png_file
 from tests.processes import eventually, paused, worker_pids
 from was_daemon.errors import BrokenImage, NoThumbnail, Overloaded, StoreUnavailable
@@ -116,12 +117,7 @@ def short_of_time(pool: WorkerPool) -> Iterator[None]:
 
 def workers_with(path: Path) -> set[int]:
     """The workers that hold a file open."""
-    return {
-        pid
-        for pid in worker_pids()
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
-        if descriptor.exists() and descriptor.readlink() == path
-    }
+    return {pid for pid in worker_pids() if str(path) in descriptors(pid)}
 
 
 # -- work --------------------------------------------------------------------------------------------------------------
@@ -189,8 +185,7 @@ async def test_workers_are_told_no_secrets(desk: Desk, monkeypatch: pytest.Monke
         (pid,) = worker_pids()
         for entry in ("environ", "cmdline"):
             assert SECRET.encode() not in Path(f"/proc/{pid}/{entry}").read_bytes()
-        opened = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-        assert str(tmp_path / "key") not in opened
+        assert str(tmp_path / "key") not in descriptors(pid)
 
 
 @pytest_twisted.ensureDeferred

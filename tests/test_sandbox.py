@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, eventually
+from tests.daemon import KEY, descriptors, eventually
 from tests.images import chart, encode, heic, jpeg, pdf
 from tests.needs import lacking
 from tests.tiffs import dng
@@ -216,8 +216,7 @@ async def test_workers_of_a_daemon_are_confined_and_know_no_secrets(run_daemon: 
         seen = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
         assert not [word for word in words.values() if word.encode() in seen]
         assert re.fullmatch(rb"PYTHONPATH=[^\0]*\0", (process / "environ").read_bytes())
-        opened = [str(link.readlink()) for link in (process / "fd").iterdir()]
-        assert not [path for path in opened if path.startswith(str(daemon.directory))]
+        assert not [path for path in descriptors(pid) if path.startswith(str(daemon.directory))]
     assert "correct horse" not in subprocess.run(["ps", "-ef", "ww"], capture_output=True, text=True).stdout  # noqa: ASYNC221
     assert "This machine lacks" not in daemon.log()
 
