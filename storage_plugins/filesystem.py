@@ -66,6 +66,7 @@ class FilesystemStore:
         # A collection may be a link to another disk. Its threads are there as long as they have something to do.
         self._threads: WeakValueDictionary[str, DiskThreads] = WeakValueDictionary()
         self._presence: Presence | None = None
+        self._closed = False
         self._ground = Ground(root, self._has_mark)
         self._cached = CachedFiles(self._ground.verify)
 
@@ -254,6 +255,10 @@ class FilesystemStore:
         threads = self._threads_of(None)
         if self._presence is None:
             self._presence = await threads.acquire(Presence.end, Presence, self._root)
+            if self._closed:
+                # While it settled in, the daemon was stopped, or had its configuration changed.
+                self._end_presence()
+                return []
         return await threads.run(self._presence.others)
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
@@ -297,6 +302,7 @@ class FilesystemStore:
 
     async def close(self) -> None:
         """See `IAssetStore`."""
+        self._closed = True
         self._end_presence()
         self._cached.close()
         await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.client import Client
@@ -25,7 +26,9 @@ HOST = socket.gethostname()
 @pytest_twisted.ensureDeferred
 async def test_a_second_daemon_on_a_store_says_who_uses_it_and_works(run_daemon: RunDaemon, tmp_path: Path) -> None:
     stores = {"stores": {"main": {"plugin": "filesystem", "path": str(tmp_path / "files")}}}
-    first, second = run_daemon(stores), run_daemon(stores)
+    first = run_daemon(stores)
+    eventually(lambda: any((tmp_path / "files/.daemons").glob("*")), "for the first to settle in")
+    second = run_daemon(stores)
     line = f"process {first.pid} on {HOST} uses files in {tmp_path / 'files'}, too"
     eventually(lambda: line in second.log(), "for the line")
     assert "too" not in first.log()
@@ -38,14 +41,17 @@ async def test_a_second_daemon_on_a_store_says_who_uses_it_and_works(run_daemon:
 
 def test_a_daemon_that_has_ended_is_no_neighbour(run_daemon: RunDaemon) -> None:
     daemon = run_daemon()
+    present = daemon.store / ".daemons"
     for end in (daemon.stop, daemon.kill):
-        eventually(lambda: any((daemon.store / ".daemons").glob("*")), "for the daemon to settle in")
+        eventually(lambda: any(present.glob("*")), "for the daemon to settle in")
         end()
+        left = list(present.glob("*"))
         daemon.start()
-    eventually(lambda: len(list((daemon.store / ".daemons").glob("*"))) == 1, "for what was left to be removed")
+    (killed,) = left
+    eventually(lambda: not killed.exists(), "for what was left to be removed")
     assert "too" not in daemon.log()
     daemon.stop()
-    assert list((daemon.store / ".daemons").iterdir()) == []
+    assert list(present.iterdir()) == []
 
 
 def test_a_reload_with_another_layout_is_no_neighbour(run_daemon: RunDaemon) -> None:
@@ -55,6 +61,15 @@ def test_a_reload_with_another_layout_is_no_neighbour(run_daemon: RunDaemon) -> 
     reload(daemon, {"stores": {"main": {"plugin": "filesystem", "path": str(daemon.store), "layout": "sharded"}}})
     eventually(lambda: not before.exists() and list(present.iterdir()), "for the new store to take over")
     assert "too" not in daemon.log()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_store_that_is_closed_while_it_settles_in_leaves_nothing(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path, Layout.FLAT)
+    asked = Deferred.fromCoroutine(store.neighbours())
+    await store.close()
+    assert await asked == []
+    assert list((tmp_path / ".daemons").iterdir()) == []
 
 
 @pytest.fixture
