@@ -19,7 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from tests.needs import lacking
-from tests.ports import free_port
+from tests.ports import await_free, free_port
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore
 from was_daemon.testing.contract import original
@@ -75,7 +75,7 @@ class DavServer:
             self._process = subprocess.Popen(
                 self.command(self.port, self.home, self.root), stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -96,6 +96,8 @@ class DavServer:
             self.signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+            # Its children are not waited for, and listen until the last of their threads has ended.
+            await_free(self.port)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all processes of the server."""
@@ -183,11 +185,11 @@ def wsgidav(login: str = "") -> DavServer:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what the store or the server does in its own time."""
-    for _ in range(1000):
+    for _ in range(3000):
         if condition():
             return
         await deferLater(reactor, 0.02)
-    pytest.fail("it did not happen within 20 seconds")
+    pytest.fail("it did not happen within a minute")
 
 
 Serve = Callable[[DavServer], DavServer]
