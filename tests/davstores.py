@@ -30,7 +30,7 @@ async def make_store() -> AsyncIterator[MakeStore]:
     stores: list[IAssetStore] = []
 
     def make(url: str, **options: object) -> IAssetStore:
-        stores.append(webdav.create(WebDAVOptions(url=url, **({"timeout": 5.0} | options))))
+        stores.append(webdav.create(WebDAVOptions(url=url, **({"timeout": 30.0} | options))))
         return stores[-1]
 
     yield make

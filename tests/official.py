@@ -13,6 +13,11 @@ from tests.model_server import ModelServer, Refused, Reply, Request
 _PATIENCE = 0.3
 """Seconds at most that something is left half done until somebody reads it."""
 
+_HUGE = 1 << 20
+"""Bytes of a file that is read again and again while it is replaced; several readers may take a while to come round."""
+
+_MORE_PATIENCE = 3
+
 _LARGE = 50_000
 """Bytes of a photograph that takes so long to convert that another request comes in between."""
 
@@ -63,7 +68,7 @@ class OfficialServer(ModelServer):
         if name in self.originals:
             self._half_read.clear()
             self.originals[name] = content[: len(content) // 2]
-            self._half_read.wait(_PATIENCE)
+            self._half_read.wait(_PATIENCE if len(content) < _HUGE else _MORE_PATIENCE)
         self.originals[name] = content
 
     def drop_thumbnails(self, name: str) -> None:

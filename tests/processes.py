@@ -40,7 +40,9 @@ def worker_pids() -> set[int]:
 def paused(pids: set[int]) -> Iterator[None]:
     """Let these processes do nothing meanwhile, unless they are killed."""
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        # One that had nothing to do may have ended.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:

@@ -61,7 +61,7 @@ def options(url: str, **changes: object) -> S3Options:
         "prefix": uuid.uuid4().hex,
         "access_key_id": ACCESS_KEY,
         "secret_access_key": SECRET_KEY,
-        "timeout": 10.0,
+        "timeout": 30.0,
     }
     return S3Options(**(settings | changes))
 

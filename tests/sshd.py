@@ -89,7 +89,7 @@ class SSHD:
             Path("/run/sshd").mkdir(exist_ok=True)  # where a privileged sshd wants to lock itself in
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen([self.binary, "-D", "-e", "-f", self.config], stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as probe:
                 if probe.recv(4) == b"SSH-":

@@ -290,7 +290,7 @@ class WritesInTwoSteps(ModelServer):
             return super().store(name, content)
         self.originals[name] = content[:100]
         self.half_read.clear()
-        self.half_read.wait(1)
+        self.half_read.wait(3)
         return super().store(name, content)
 
     def original(self, name: str) -> bytes:

@@ -6,10 +6,10 @@ from threading import Thread
 
 import pytest_twisted
 
-from tests.cli import run, write_config
+from tests.cli import Ran, run, write_config
 from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY
+from tests.daemon import KEY, eventually
 from tests.images import jpeg
 from tests.ports import free_port
 from was_daemon import __version__
@@ -68,10 +68,16 @@ def test_what_is_wrong_is_said_with_its_reasons(run_daemon: RunDaemon) -> None:
     admin = free_port()
     server = {"admin_listen": [f"tcp:{admin}:interface=127.0.0.1"]}
     daemon = run_daemon({"server": server, "limits": {"min_free": "900 TiB"}})
-    ran = run("status", "--config", daemon.config_file)
+    few = "less than min_free; uploads are refused"
+
+    def ask() -> Ran | None:
+        ran = run("status", "--config", daemon.config_file)
+        # Of the store, of the spool, and of the daemon once it has looked.
+        return ran if ran.out.count(few) == 3 else None
+
+    ran = eventually(ask, "for the daemon to know its free space")
     assert ran.code == 1
     assert f"FAILED  http://127.0.0.1:{admin}/healthz: answers 503: store main: " in ran.out
-    assert ran.out.count("less than min_free; uploads are refused") == 3
 
 
 @pytest_twisted.ensureDeferred

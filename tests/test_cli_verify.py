@@ -158,7 +158,7 @@ async def test_a_store_that_is_down_has_lost_nothing(run_daemon: RunDaemon, tmp_
     far_end.start()
     try:
         checksums = {"path": tmp_path / "checksums.sqlite"}
-        daemon = run_daemon({"stores": {"main": far_end.table(timeout=2)}, "checksums": checksums})
+        daemon = run_daemon({"stores": {"main": far_end.table()}, "checksums": checksums})
         await Client(daemon.url, KEY).store("a.bin", b"a")
         verify = ("verify", "--store", "main", "--config", daemon.config_file, "--json")
         assert run(*verify).report["ok"] == 1

@@ -56,7 +56,7 @@ def test_links_to_files_of_the_repository_lead_to_them(site: Path) -> None:
 def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
     targets = ("nowhere.md", "#nowhere", "install.md#nowhere")
     for name in ("docs", "etc", "tests", "was_daemon", "storage_plugins"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("mkdocs.yml", "README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / name)
     with (tmp_path / "docs" / "security.md").open("a") as page:

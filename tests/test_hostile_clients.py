@@ -14,6 +14,7 @@ from tests.client import Client, Connection, chunk
 from tests.conftest import RunDaemon
 from tests.daemon import KEY, Daemon, descriptors, eventually
 from tests.http_contract import new_name
+from tests.test_stop import put
 
 SLOW = 1000
 LARGE = bytes(8 << 20)
@@ -107,13 +108,13 @@ def test_a_connection_that_is_kept_alive_is_not_kept_for_ever(run_daemon: RunDae
 
 
 def test_a_body_whose_last_piece_is_too_late_is_told(run_daemon: RunDaemon) -> None:
-    daemon = run_daemon(HASTY)
+    daemon = run_daemon({"limits": {"idle_timeout": 1, "min_rate": "1 GiB"}})
     with client_of(daemon).connect() as connection:
         connection.send(b"POST /fileupload HTTP/1.1\r\nHost: was\r\nContent-Length: 3\r\n")
         connection.send(b"Content-Type: multipart/form-data; boundary=b\r\n\r\n-")
         # Less than it may be silent, and more than it may take, in all.
         for byte in (b"-", b"b"):
-            time.sleep(0.15)
+            time.sleep(0.75)
             connection.send(byte)
         assert connection.answer().status == 408
     assert "Unhandled" not in daemon.log()
@@ -134,12 +135,11 @@ def test_a_body_has_to_arrive_at_a_pace(run_daemon: RunDaemon, order: str) -> No
     assert not [path for path in daemon.store.rglob("*") if path.is_file() and path.parent.name != ".daemons"]
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_client_that_does_not_fetch_its_answer_is_hung_up_on(run_daemon: RunDaemon) -> None:
+def test_a_client_that_does_not_fetch_its_answer_is_hung_up_on(run_daemon: RunDaemon) -> None:
     daemon = run_daemon({"limits": {"idle_timeout": 0.2, "min_rate": "1 GiB"}})
     client = client_of(daemon)
     name = new_name()
-    await client.store(name, LARGE)
+    put(daemon, name, LARGE)
     with client.connect(receive_buffer=4096) as connection:
         connection.send(get(f"/fileget?filename={name}"))
         assert connection.head()[0] == 200

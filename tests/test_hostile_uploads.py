@@ -114,7 +114,7 @@ async def test_some_of_the_disk_stays_free(run_daemon: RunDaemon, order: str) ->
     check_refused(answer, 507, KEY)
     check_allowed_everywhere(answer)
     assert (await client.original(name)).status == 404
-    assert staged(daemon) == 0
+    eventually(lambda: staged(daemon) == 0, "for the file to be given up")
 
 
 @pytest_twisted.ensureDeferred

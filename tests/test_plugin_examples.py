@@ -28,6 +28,7 @@ from tests.conftest import RunDaemon
 from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
 from tests.http_contract import HTTPContract
 from tests.ports import free_port
+from tests.remotes import files_below
 from was_daemon.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin, IRedirects, IThumbnails
 from was_daemon.keys import Kind
@@ -538,11 +539,9 @@ async def test_with_local_files_nothing_is_copied(run_daemon: RunDaemon, library
     for daemon, size in ((local, 0), (remote, len(images.photograph()))):
         spool = daemon.directory / "spool"
         # What was written on the way is removed after the answer.
-        eventually(lambda spool=spool, size=size: _bytes_below(spool) == size, f"for {size} bytes in the spool")
-
-
-def _bytes_below(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+        eventually(
+            lambda spool=spool, size=size: sum(files_below(spool).values()) == size, f"for {size} bytes in the spool"
+        )
 
 
 # -- the guide ---------------------------------------------------------------------------------------------------------

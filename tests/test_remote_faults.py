@@ -83,9 +83,9 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         stores = {
             "near": {"plugin": "filesystem", "path": directory / "daemon" / "near"},
             "remote": far.table(timeout=TIMEOUT),
-            "refused": far.table(direct=True, timeout=TIMEOUT, **far.bad_login()),
-            "down": down.table(direct=True, timeout=TIMEOUT),
-            "denied": denied.table(timeout=TIMEOUT),
+            "refused": far.table(direct=True, **far.bad_login()),
+            "down": down.table(direct=True),
+            "denied": denied.table(),
         }
         places = {name: {"directory": name, "store": name} for name in stores}
         places["full"] = {"directory": "full", "store": "remote"}
@@ -153,7 +153,8 @@ async def check_it_works(site: Site, coll: str = "remote") -> None:
     answer = await until_it_works(lambda: client.upload_like_specify7(name, photograph(), coll=coll))
     assert answer.body == b"Ok."
     assert (await client.original(name, coll=coll)).body == photograph()
-    assert (await client.thumbnail(name, 60, coll=coll)).image().size == (60, 40)
+    thumbnail = await until_it_works(lambda: client.thumbnail(name, 60, coll=coll))
+    assert thumbnail.image().size == (60, 40)
     assert (await client.metadata(name, coll=coll, dt="date")).text == "2012:02:02 13:48:41"
     assert (await client.delete(name, coll=coll)).body == b"Ok."
     eventually(lambda: not site.staged(), "for all staging files to go")
@@ -224,6 +225,7 @@ class TestFromTheStart:
     @pytest.mark.parametrize("order", ["specify7_form", "specify6_form"])
     @pytest_twisted.ensureDeferred
     async def test_a_far_end_without_space(self, site: Site, told: Callable[[], str], order: str) -> None:
+        await check_it_works(site)
         name, client = new_name(), site.client
         with small_disk(site.far.root / "full", "2m") as disk:
             path = site.far.put(name, plain_picture(RED), directory="full")

@@ -111,6 +111,7 @@ class TestTheFarEnd:
     ) -> None:
         name, blocks = new_name(".mp4"), 200
         os.truncate(far.put(name, b""), blocks * MEGABYTE)
+        eventually(lambda: not list(spool.glob(".staging/*")), "for what others left to go")
         spooled = files_below(spool)
         daemon.forget_peak()
         before = daemon.memory()

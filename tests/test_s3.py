@@ -303,7 +303,7 @@ async def test_uploads_that_nobody_finished_for_a_day_go_and_others_stay(
 
 async def eventually_gone(left: Callable[[], Awaitable[set[str]]], name: str) -> None:
     """Wait for what is done in the background."""
-    for _ in range(100):
+    for _ in range(1200):
         if name not in await left():
             return
         await deferLater(reactor, 0.05)

@@ -40,7 +40,7 @@ def options(server: SSHD | ConchServer, root: Path | str, **changes: object) -> 
         "path": str(root),
         "identity_file": server.user_key,
         "known_hosts": server.known_hosts,
-        "timeout": 10.0,
+        "timeout": 30.0,
     }
     return SFTPOptions(**(settings | changes))
 
@@ -318,7 +318,7 @@ async def test_a_server_killed_during_an_upload_leaves_the_old_content(server, r
 
 @ensure
 async def test_a_hung_server_is_a_time_out_in_any_request_and_works_again(server, root, create) -> None:
-    store = create(options(server, root, timeout=0.5))
+    store = create(options(server, root, timeout=2))
     await store.write(KEY, chunked(payload(10_000_000)))
     reader = await store.open(KEY)
     server.signal(signal.SIGSTOP)
@@ -328,7 +328,7 @@ async def test_a_hung_server_is_a_time_out_in_any_request_and_works_again(server
         for call in [deferred(call) for call in calls]:
             with pytest.raises(StoreTimeout):
                 await call
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 6
         with pytest.raises(StoreTimeout):  # the kernel accepts the connection, and nothing comes
             await eventually(lambda: store.stat(KEY), give_up=StoreTimeout)
     finally:
@@ -338,19 +338,19 @@ async def test_a_hung_server_is_a_time_out_in_any_request_and_works_again(server
 
 @ensure
 async def test_a_slow_source_is_no_time_out(server, root, create) -> None:
-    store = create(options(server, root, timeout=0.3))
+    store = create(options(server, root, timeout=1))
 
     async def slow() -> AsyncGenerator[bytes, None]:
-        for _ in range(3):
-            await deferLater(reactor, 0.4)
+        for _ in range(2):
+            await deferLater(reactor, 1.3)
             yield b"bytes"
 
-    assert (await store.write(KEY, slow())).size == 15
+    assert (await store.write(KEY, slow())).size == 10
 
 
 @ensure
 async def test_an_idle_connection_that_died_is_noticed(server, root, create) -> None:
-    store = create(options(server, root, timeout=0.3))
+    store = create(options(server, root, timeout=1))
     await store.check()
     client = store._connections.connection
     server.signal(signal.SIGSTOP)
@@ -650,7 +650,7 @@ async def test_a_version_that_stepped_aside_before_a_crash_is_put_back(tmp_path,
 
 async def until(reached: Callable[[], object]) -> None:
     """Wait until `reached` says so."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < deadline
         await deferLater(reactor, 0.01)
@@ -658,7 +658,7 @@ async def until(reached: Callable[[], object]) -> None:
 
 async def eventually(call: Callable[[], Awaitable[object]], give_up: type[Exception] = AssertionError) -> object:
     """What `call` returns once the store has found its server again, however many attempts that takes."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return await call()

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -96,6 +97,7 @@ def test_a_connection_is_left_to_who_has_fewer_for_a_moment() -> None:
 
         def wants_to_connect() -> None:
             clients.enter_context(socket.create_connection(listening.getsockname()))
+            select.select([listening], [], [])
             accepting.doRead()
 
         def is_left() -> bool:

@@ -378,8 +378,8 @@ def test_a_hangup_reloads_all_and_a_mistake_changes_none(run_two: Any) -> None:
     with conversing(daemon, 2) as connections:
         assert set(statuses()) == {400}
     assert daemon.log().count(DONE) == 1
-    reload(daemon, {"server": {"workers": 3}})
-    assert "A change of server.workers needs a restart; there are as many processes as before" in daemon.log()
+    daemon.write_config({"server": {"workers": 3}})
+    hang_up(daemon, "A change of server.workers needs a restart; there are as many processes as before")
 
 
 @pytest.mark.slow

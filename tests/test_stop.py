@@ -41,7 +41,7 @@ def stop(daemon: Daemon, number: signal.Signals = signal.SIGTERM) -> None:
 def accepts(daemon: Daemon) -> bool:
     try:
         socket.create_connection(("127.0.0.1", daemon.port)).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return False
     return True
 

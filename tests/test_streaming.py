@@ -30,6 +30,7 @@ from tests.http_contract import (
     shows,
 )
 from tests.needs import lacking
+from tests.processes import paused
 
 BLOCK = os.urandom(1 << 20)
 SIZES = pytest.mark.parametrize(
@@ -283,12 +284,12 @@ class TestMemory:
         for connection in connections:
             form = client.specify6_form(new_name())
             connection.send(form.head(len(BLOCK)) + form.before)
-        for _ in range(pieces):
+        for sent in range(len(piece), len(piece) * (pieces + 1), len(piece)):
             for connection in connections:
                 connection.send(piece)
-        # All but the last 128 KiB of each.
-        at_least = len(connections) * (len(piece) * pieces - (1 << 17))
-        eventually(lambda: unfinished_bytes(daemon) > at_least, "for what was sent")
+            # All but the last 128 KiB of each.
+            at_least = len(connections) * (sent - (1 << 17))
+            eventually(lambda at_least=at_least: unfinished_bytes(daemon) >= at_least, "for what was sent")
         assert daemon.peak_memory() - before <= 24 * MEGABYTE
         for connection in connections:
             connection.close()
@@ -480,13 +481,16 @@ class TestOneThumbnail:
         await client.store(slow, large_picture(BLUE))
         for name in (abandoned, wanted):
             await client.store(name, plain_picture(RED))
+        # From here on there is a worker, which can be made to wait.
+        await client.thumbnail(wanted, 50)
         with client.connect() as busy:
-            busy.send(get(f"/fileget?filename={slow}&type=T&scale=100"))
-            eventually(lambda: len(unfinished(narrow_daemon)) == 1, "for the worker to be busy")
-            with client.connect() as impatient:
-                impatient.send(get(f"/fileget?filename={abandoned}&type=T&scale=100"))
-                eventually(lambda: len(unfinished(narrow_daemon)) == 2, "for the second job to wait")
-            eventually(lambda: len(unfinished(narrow_daemon)) == 1, "for the second job to be given up")
+            with paused(set(narrow_daemon.workers())):
+                busy.send(get(f"/fileget?filename={slow}&type=T&scale=100"))
+                eventually(lambda: len(unfinished(narrow_daemon)) == 1, "for the worker to be busy")
+                with client.connect() as impatient:
+                    impatient.send(get(f"/fileget?filename={abandoned}&type=T&scale=100"))
+                    eventually(lambda: len(unfinished(narrow_daemon)) == 2, "for the second job to wait")
+                eventually(lambda: len(unfinished(narrow_daemon)) == 1, "for the second job to be given up")
             assert shows(await client.thumbnail(wanted, 100), RED)
             assert shows(busy.answer(), BLUE)
         assert not list((narrow_daemon.store / "thumbnails").glob(f"{Path(abandoned).stem}*"))

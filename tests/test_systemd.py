@@ -106,12 +106,12 @@ def test_a_daemon_that_cannot_listen_is_never_ready(run_daemon: RunDaemon, tmp_p
 
 @pytest.mark.parametrize("manager", ["path"], indirect=True)
 def test_signs_of_life_are_sent_while_systemd_waits_for_them(run_daemon: RunDaemon, manager: Manager) -> None:
-    run_daemon(environ={**manager.environ, "WATCHDOG_USEC": "200000"})
+    run_daemon(environ={**manager.environ, "WATCHDOG_USEC": "2000000"})
     assert manager.message()["READY"] == "1"
     begin = time.monotonic()
     for _ in range(3):
         assert manager.message() == {"WATCHDOG": "1"}
-    assert time.monotonic() - begin > 0.15
+    assert time.monotonic() - begin > 0.5
 
 
 @pytest.mark.parametrize("manager", ["path"], indirect=True)
@@ -141,6 +141,9 @@ def test_of_several_processes_all_serve_before_systemd_hears_of_it_and_one_that_
         os.kill(sibling, signal.SIGSTOP)
         daemon.await_processes(2)
         assert "Process 2 hangs, and is killed" in daemon.log()
+        # The system holds ten messages that nobody has read, and no more.
+        while manager.heard():
+            manager.message()
         os.kill(daemon.pid, signal.SIGHUP)
         eventually(lambda: "RELOADING" in manager.message(), "for the reload to begin")
         eventually(lambda: "READY" in manager.message(), "for it to end")

@@ -1,7 +1,7 @@
 """What a collection takes up: quotas hold whatever happens at the same time, and counts do not spoil what is known."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from was_daemon.errors import QuotaExceeded
@@ -88,6 +88,7 @@ def test_what_failed_changes_nothing() -> None:
     assert usage.used == 50
 
 
+@settings(deadline=None)
 @given(
     begin=st.integers(0, 1000),
     seen=st.lists(st.integers(-50, 50), max_size=8),

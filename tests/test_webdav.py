@@ -89,7 +89,7 @@ class WebDAVContract(StoreContract):
             await upload
         await store.close()
         # Apache drops what it received of a broken upload when it notices; it does not tell when that is.
-        for _ in range(500):
+        for _ in range(3000):
             if stored_below(server.root) == [KEY.name]:
                 break
             await deferLater(reactor, 0.02)

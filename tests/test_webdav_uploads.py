@@ -20,7 +20,7 @@ from tests.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, mes
 from tests.scripted import Listen
 from was_daemon.errors import AssetNotFound, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.keys import Kind, Layout
-from was_daemon.stores import dav_staging
+from was_daemon.stores import dav_staging, http
 from was_daemon.testing.contract import GONE, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
@@ -72,10 +72,16 @@ class Listeners(Factory):
 @SERVERS
 @pytest_twisted.ensureDeferred
 async def test_an_upload_of_known_size_is_announced_put_once_moved_and_looked_at(
-    serve: Serve, make_store: MakeStore, listen: Listen, make_server: Callable[[], DavServer]
+    serve: Serve,
+    make_store: MakeStore,
+    listen: Listen,
+    make_server: Callable[[], DavServer],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # However long it takes the server to ask for the body.
+    monkeypatch.setattr(http, "_PATIENCE", 60)
     listeners = Listeners(serve(make_server()).port)
-    store = make_store(listen(listeners))
+    store = make_store(listen(listeners), timeout=120)
     await store.write(KEY, chunked(LARGE), len(LARGE))
     listeners.heads.clear()
     await store.write(original("next.bin"), chunked(LARGE), len(LARGE))
