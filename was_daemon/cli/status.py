@@ -9,6 +9,7 @@ import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.places import create_stores, require_directory
+from was_daemon.usage import readable
 
 if TYPE_CHECKING:
     from was_daemon.interfaces import IAssetStore
@@ -51,7 +52,6 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
 
 async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[str, Any]:
     """Whether a store can be used, and the bytes that are free in it, if it tells; less than `min_free` are too few."""
-    from rich.filesize import decimal
     from twisted.internet import defer, reactor
     from twisted.internet.interfaces import IReactorTime
 
@@ -64,7 +64,7 @@ async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[
         if free is not None:
             found["free_bytes"] = free
             if free < min_free:
-                problem = f"{decimal(free)} free, less than min_free; uploads are refused"
+                problem = f"{readable(free)} free, less than min_free; uploads are refused"
                 found.update(ok=False, problem=problem)
     except AssetError as error:
         found.update(ok=False, problem=str(error))
@@ -104,14 +104,12 @@ async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> di
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
-    from rich.filesize import decimal
-
     for each in summary["addresses"]:
         version = f"was_daemon {each['version']}" if each.get("version") else "answers"
         yield _line(each["ok"], each["url"], version if each["ok"] else each["problem"])
         yield from _quotas(each.get("health", {}).get("collections", {}))
     for name, store in summary["stores"].items():
-        free = f", {decimal(store['free_bytes'])} free" if "free_bytes" in store else ""
+        free = f", {readable(store['free_bytes'])} free" if "free_bytes" in store else ""
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
     for name, numbers in summary.get("collections", {}).items():
         counted = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
@@ -120,8 +118,6 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
 
 def _quotas(collections: dict[str, Any]) -> Iterator[str]:
     """What the daemon tells of collections with a quota."""
-    from was_daemon.usage import readable
-
     for name, each in collections.items():
         used = "not counted yet" if each["used_bytes"] is None else readable(each["used_bytes"])
         yield f"        {name}: {used} of {readable(each['quota_bytes'])}"

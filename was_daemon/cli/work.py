@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 import attrs
 import click
 from rich.console import Console
-from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock, FirstError, gatherResults
@@ -18,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Defer
 from was_daemon.errors import AssetError
 from was_daemon.interfaces import IAssetStore
 from was_daemon.keys import AssetKey, Kind
+from was_daemon.usage import readable
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ class Report:
         """Print the counts: `words` are all states, with what a sentence calls them; `sizes` are bytes."""
         if not self._as_json:
             told = [f"{self.counts[word]} {text}" for word, text in words.items()]
-            click.echo(", ".join(told + [decimal(size) for size in sizes.values()]))
+            click.echo(", ".join(told + [readable(size) for size in sizes.values()]))
             return
         click.echo("\n]," if self._listed else '{"files": [],')
         rest = {word: self.counts[word] for word in words} | sizes
