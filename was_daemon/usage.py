@@ -2,7 +2,7 @@
 
 from was_daemon.errors import QuotaExceeded
 
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class Usage:
