@@ -14,6 +14,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 
 from tests import davservers
 from tests.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, message
@@ -35,16 +36,23 @@ STAGING = ".was-staging"
 
 
 class Listener(Protocol):
-    """Passes everything on to a real server, and notes the heads of the requests."""
+    """Passes everything on to a real server, and notes the heads of the requests, and when what is answered."""
 
-    def __init__(self, port: int, heads: list[bytes]) -> None:
+    def __init__(self, port: int, heads: list[bytes], course: list[str]) -> None:
         self._heads = heads
+        self._course = course
         self._far = connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Far(self))
 
     def dataReceived(self, data: bytes) -> None:
         if re.match(rb"[A-Z]+ /", data):
             self._heads.append(data.partition(b"\r\n\r\n")[0])
+            self._course.append(data.split(b" ")[0].decode())
         self._far.addCallback(lambda far: far.transport.write(data) or far)
+
+    def answer(self, data: bytes) -> None:
+        if data.startswith(b"HTTP/"):
+            self._course.append(data.split(b" ")[1].decode())
+        self.transport.write(data)
 
     def connectionLost(self, reason: object) -> None:
         self._far.addCallback(lambda far: far.transport.abortConnection())
@@ -57,16 +65,18 @@ class Far(Protocol):
         self._near = near
 
     def dataReceived(self, data: bytes) -> None:
-        self._near.transport.write(data)
+        self._near.answer(data)
 
 
 class Listeners(Factory):
     def __init__(self, port: int) -> None:
         self._port = port
         self.heads: list[bytes] = []
+        self.course: list[str] = []
+        """The methods of the requests and the statuses of the answers, as they came."""
 
     def buildProtocol(self, addr: IAddress | None) -> Listener:
-        return Listener(self._port, self.heads)
+        return Listener(self._port, self.heads, self.course)
 
 
 @SERVERS
@@ -83,6 +93,7 @@ async def test_an_upload_of_known_size_is_announced_put_once_moved_and_looked_at
     listeners = Listeners(serve(make_server()).port)
     store = make_store(listen(listeners), timeout=120)
     await store.write(KEY, chunked(LARGE), len(LARGE))
+    await davservers.eventually(lambda: "PROPFIND" in listeners.course)
     listeners.heads.clear()
     await store.write(original("next.bin"), chunked(LARGE), len(LARGE))
     put, *others = listeners.heads
@@ -91,6 +102,19 @@ async def test_an_upload_of_known_size_is_announced_put_once_moved_and_looked_at
     assert b"\r\ncontent-length: %d" % len(LARGE) in put.lower()
     assert b"transfer-encoding" not in put.lower()
     assert [head.split(b" ")[0] for head in others] == [b"MOVE", b"HEAD"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_old_uploads_are_looked_for_once_the_new_one_is_in_its_place(
+    serve: Serve, make_store: MakeStore, listen: Listen
+) -> None:
+    listeners = Listeners(serve(davservers.nginx()).port)
+    store = make_store(listen(listeners))
+    await store.write(KEY, chunked(SMALL))
+    await davservers.eventually(lambda: "PROPFIND" in listeners.course)
+    before = listeners.course[: listeners.course.index("PROPFIND")]
+    *_, move = (at for at, each in enumerate(before) if each == "MOVE")
+    assert {"201", "204"} & set(before[move:])
 
 
 class Headstrong(Protocol):
@@ -289,6 +313,25 @@ async def test_what_is_old_only_later_goes_with_a_later_upload(
         [old] = left_behind(server.root / "originals", "a" * 32, age=90_000)
         await store.write(KEY, chunked(SMALL))
         await davservers.eventually(lambda old=old: not old.exists())
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_server_will_not_delete_is_not_said_to_be_removed(
+    serve: Serve, make_store: MakeStore, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dav_staging, "_SWEPT_EACH", 0)
+    server = serve(davservers.nginx(methods="PUT MKCOL COPY MOVE"))
+    [old] = left_behind(server.root / "originals", "a" * 32, age=90_000)
+    listeners = Listeners(server.port)
+    store = make_store(listen(listeners))
+    with capturedLogs() as events:
+        for times in (1, 2):
+            await store.write(KEY, chunked(SMALL))
+            await davservers.eventually(
+                lambda times=times: sum(old.name.encode() in head for head in listeners.heads) >= times
+            )
+    assert old.exists()
+    assert not [event for event in events if "removed" in (formatEvent(event) or "")]
 
 
 @pytest_twisted.ensureDeferred

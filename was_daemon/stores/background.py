@@ -10,9 +10,9 @@ class Background:
     """Tasks under way. Each deals with its own errors."""
 
     def __init__(self) -> None:
-        self._running: set[Deferred[None]] = set()
+        self._running: set[Deferred[object]] = set()
 
-    def start(self, step: Coroutine[Deferred[Any], Any, None]) -> None:
+    def start(self, step: Coroutine[Deferred[Any], Any, object]) -> None:
         """Begin `step`, and let it go on."""
         task = Deferred.fromCoroutine(step)
         self._running.add(task)

@@ -71,12 +71,15 @@ class DavStaging:
             self._swept[directory] = now
             self._sweeping.start(self._sweep(directory))
 
-    async def _remove(self, path: str) -> None:
+    async def _remove(self, path: str) -> bool:
+        """Whether it is gone."""
         try:
-            await self._remote().call("DELETE", self._url(path))
+            answer = await self._remote().call("DELETE", self._url(path))
         except AssetError as error:
             self._log.warn("{path} could not be removed yet: {error}", path=path, error=error)
             self._left.add(path)
+            return False
+        return answer.code in (200, 204, 404)
 
     async def _sweep(self, directory: str) -> None:
         try:
@@ -84,10 +87,9 @@ class DavStaging:
         except AssetError as error:
             self._log.warn("{path} could not be tidied up: {error}", path=directory, error=error)
             return
-        for path in old:
-            await self._remove(path)
-        if old:
-            self._log.info("{path}: removed {count} unfinished uploads", path=directory, count=len(old))
+        removed = [await self._remove(path) for path in old].count(True)
+        if removed:
+            self._log.info("{path}: removed {count} unfinished uploads", path=directory, count=removed)
 
     async def _stale(self, directory: str) -> list[str]:
         """The files that are old by the server's own clock; none where it does not list, or tell the time."""
