@@ -254,12 +254,13 @@ class FilesystemStore:
         """See `INeighbours`."""
         threads = self._threads_of(None)
         if self._presence is None:
-            self._presence = await threads.acquire(Presence.end, Presence, self._root)
-            if self._closed:
-                # While it settled in, the daemon was stopped, or had its configuration changed.
-                self._end_presence()
-                return []
-        return await threads.run(self._presence.others)
+            settled = await threads.acquire(Presence.end, Presence, self._root)
+            if self._closed or self._presence:
+                # The store was closed meanwhile, or asked once more.
+                self._end(settled)
+            else:
+                self._presence = settled
+        return await threads.run(self._presence.others) if self._presence else []
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """See `ILocalFiles`."""
@@ -309,10 +310,13 @@ class FilesystemStore:
 
     def _end_presence(self) -> None:
         if self._presence:
-            # Not waited for but with the other calls: it may hang as they may.
-            ending = self._threads_of(None).run(self._presence.end)
-            ending.addErrback(lambda failure: None if failure.check(AssetError) else failure)
+            self._end(self._presence)
             self._presence = None
+
+    def _end(self, presence: Presence) -> None:
+        # Not waited for but with the other calls: it may hang as they may.
+        ending = self._threads_of(None).run(presence.end)
+        ending.addErrback(lambda failure: None if failure.check(AssetError) else failure)
 
 
 def _size(entry: os.DirEntry[str]) -> int:

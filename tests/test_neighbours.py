@@ -72,6 +72,15 @@ async def test_a_store_that_is_closed_while_it_settles_in_leaves_nothing(tmp_pat
     assert list((tmp_path / ".daemons").iterdir()) == []
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_store_settles_in_once_however_often_it_is_asked(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path, Layout.FLAT)
+    asked = [Deferred.fromCoroutine(store.neighbours()) for _ in range(2)]
+    assert [await each for each in asked] == [[], []]
+    await store.close()
+    assert list((tmp_path / ".daemons").iterdir()) == []
+
+
 @pytest.fixture
 def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """No file system of this machine is without locks."""
