@@ -185,7 +185,9 @@ async def test_workers_are_told_no_secrets(desk: Desk, monkeypatch: pytest.Monke
         (pid,) = worker_pids()
         for entry in ("environ", "cmdline"):
             assert SECRET.encode() not in Path(f"/proc/{pid}/{entry}").read_bytes()
-        assert str(tmp_path / "key") not in descriptors(pid)
+        opened = descriptors(pid)
+        assert opened
+        assert str(tmp_path / "key") not in opened
 
 
 @pytest_twisted.ensureDeferred
