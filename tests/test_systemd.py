@@ -41,6 +41,11 @@ class Manager:
         lines = self._socket.recv(4096).decode().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
+    def forget(self) -> None:
+        """Drop what has come so far."""
+        while self.heard():
+            self.message()
+
     def heard(self) -> bool:
         """Whether a message is waiting."""
         return bool(select.select([self._socket], [], [], 0)[0])
@@ -108,8 +113,7 @@ def test_a_daemon_that_cannot_listen_is_never_ready(run_daemon: RunDaemon, tmp_p
 def test_signs_of_life_are_sent_while_systemd_waits_for_them(run_daemon: RunDaemon, manager: Manager) -> None:
     run_daemon(environ={**manager.environ, "WATCHDOG_USEC": "2000000"})
     assert manager.message()["READY"] == "1"
-    while manager.heard():
-        manager.message()
+    manager.forget()
     begin = time.monotonic()
     for _ in range(3):
         assert manager.message() == {"WATCHDOG": "1"}
@@ -144,8 +148,7 @@ def test_of_several_processes_all_serve_before_systemd_hears_of_it_and_one_that_
         daemon.await_processes(2)
         assert "Process 2 hangs, and is killed" in daemon.log()
         # The system holds ten messages that nobody has read, and no more.
-        while manager.heard():
-            manager.message()
+        manager.forget()
         os.kill(daemon.pid, signal.SIGHUP)
         eventually(lambda: "RELOADING" in manager.message(), "for the reload to begin")
         eventually(lambda: "READY" in manager.message(), "for it to end")
