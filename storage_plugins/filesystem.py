@@ -1,13 +1,14 @@
 """The filesystem store: assets as files, in the layout of the official asset server.
 
 An existing directory is adopted as it is, files copied into it by hand are assets at once, and nothing is left in it
-that another server would mind.
+that another server would mind. What else lies in it is no concern of the store's: it looks into the directories of its
+collections only, and below `originals` and `thumbnails` it follows no link.
 """
 
 import errno
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -31,16 +32,17 @@ from was_daemon.interfaces import (
     ISizes,
     IStagingFile,
 )
-from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.keys import AssetKey, Kind, Layout, check_directory
 from was_daemon.stores.cached import CachedFiles, read_cached
-from was_daemon.stores.disk import DiskThreads, opened_directory
+from was_daemon.stores.directories import Entry, entries_of, make_directory, opened_below
+from was_daemon.stores.disk import DiskThreads
 from was_daemon.stores.file_reader import FileReader, file_reader, file_stat, release
 from was_daemon.stores.ground import Ground
 from was_daemon.stores.held import HeldReader
 from was_daemon.stores.neighbours import DIRECTORY as NEIGHBOURS
 from was_daemon.stores.neighbours import Presence
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.staging import DIRECTORY, StagingFile, remove_stale, stage
+from was_daemon.stores.staging import StagingFile, remove_stale, stage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,11 +51,11 @@ _LISTED_AT_ONCE = 1000
 _MOST_COLLECTIONS = 64
 """How many collections have threads of their own at a time; more share those of the store."""
 
-_SHARDS = {Layout.FLAT: 0, Layout.SHARDED: 2}
 _SHARDED_BY = 4
 """How many characters of a name say in which directory it is."""
 
-_KINDS = frozenset(kind.value for kind in Kind)
+_SHARD_SIZE = 2
+_IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.ELOOP})
 
 
 @implementer(IAssetStore, ILocalFiles, ICreates, INeighbours, IRooted, ISizes)
@@ -108,8 +110,8 @@ class FilesystemStore:
         return file_stat(cached if cached else await threads().run(self._status, key))
 
     def _status(self, key: AssetKey) -> os.stat_result:
-        self._ground.verify(self._directory(key))
-        return self.path(key).lstat()
+        with self.directory(key) as directory:
+            return Entry(directory, key.name).lstat()
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""
@@ -120,13 +122,19 @@ class FilesystemStore:
         return await threads().acquire(release, self._open, threads, key)
 
     def _open(self, threads: Callable[[], DiskThreads], key: AssetKey) -> FileReader | HeldReader:
-        self._ground.verify(self._directory(key))
-        path = self.path(key)
-        # Not following links keeps what is served inside the store; not blocking passes over a named pipe.
-        return file_reader(threads, os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), os.pread)
+        with self.directory(key) as directory:
+            return file_reader(threads, Entry(directory, key.name).open(os.O_RDONLY), os.pread)
 
-    def _directory(self, key: AssetKey) -> Path:
-        """The directory of all assets like `key`."""
+    @contextmanager
+    def directory(self, key: AssetKey) -> Iterator[int]:
+        """See `ILocalFiles`."""
+        base = self._base(key)
+        self._ground.verify(base)
+        with opened_below(base, self._layout.directories(key.name)) as directory:
+            yield directory
+
+    def _base(self, key: AssetKey) -> Path:
+        """The directory of all assets like `key`, which may be a link."""
         return self._root / key.collection / key.kind.value
 
     def _place(self, key: AssetKey) -> tuple[str, str]:
@@ -154,51 +162,66 @@ class FilesystemStore:
         await self._threads_of(key).run(self._delete, key)
 
     def _delete(self, key: AssetKey) -> None:
-        self._ground.verify(self._directory(key))
-        path = self.path(key)
-        # A link, or a pipe, is somebody's, but no asset.
-        file_stat(path.lstat())
-        with opened_directory(path.parent) as directory:
-            path.unlink()
+        base = self._base(key)
+        self._ground.verify(base)
+        with opened_below(base, self._layout.directories(key.name)) as directory:
+            entry = Entry(directory, key.name)
+            # A link, or a pipe, is somebody's, but no asset.
+            file_stat(entry.lstat())
+            entry.unlink()
             os.fsync(directory)
 
     async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
         """See `IAssetStore`."""
         threads = self._threads_in(collection)
-        directory, depth = self._root / collection / kind.value, 0
-        await threads.run(self._ground.verify, directory)
-        if self._layout is Layout.SHARDED and len(prefix) >= _SHARDED_BY:
-            with suppress(BadName):
-                directory, depth = self.path(AssetKey(collection, kind, prefix)).parent, _SHARDS[self._layout]
-        entries = self._entries(directory, depth)
+        entries = self._entries(collection, kind, prefix)
         while batch := await threads.run(lambda: [entry.name for entry in islice(entries, _LISTED_AT_ONCE)]):
             for name in batch:
-                if name.startswith(prefix):
-                    with suppress(BadName):
-                        yield AssetKey(collection, kind, name)
+                with suppress(BadName):
+                    yield AssetKey(collection, kind, name)
 
-    def _entries(self, directory: str | Path, depth: int = 0) -> Iterator[os.DirEntry[str]]:
-        """The files of one kind in one collection; `depth` is how many directories of the layout lie above."""
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
-            for entry in entries:
-                if depth < _SHARDS[self._layout]:
-                    if entry.is_dir() and entry.name != DIRECTORY:
-                        yield from self._entries(entry.path, depth + 1)
-                elif not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
-                    yield entry
+    def _entries(self, collection: str, kind: Kind, prefix: str = "") -> Iterator[os.DirEntry[str]]:
+        """Yield the files of one kind in one collection whose names start with `prefix`; blocks.
+
+        What lies elsewhere than the layout has it is no asset.
+        """
+        base = self._root / collection / kind.value
+        self._ground.verify(base)
+        for directories in self._shards(base, prefix):
+            with suppress(FileNotFoundError, NotADirectoryError), opened_below(base, directories) as directory:
+                for entry in entries_of(directory):
+                    is_visible = entry.name.startswith(prefix) and not entry.name.startswith(".")
+                    is_here = is_visible and self._layout.directories(entry.name) == directories
+                    if is_here and entry.is_file(follow_symlinks=False):
+                        yield entry
+
+    def _shards(self, base: Path, prefix: str) -> Iterator[Sequence[str]]:
+        """Yield the directories below `base` where assets lie whose names start with `prefix`; blocks."""
+        if self._layout is Layout.FLAT or len(prefix) >= _SHARDED_BY:
+            yield self._layout.directories(prefix)
+            return
+        for first in _subdirectories(base):
+            for second in _subdirectories(base, first):
+                yield [first, second]
 
     async def sizes(self, collection: str) -> AsyncGenerator[int, None]:
         """See `ISizes`."""
         threads = self._threads_in(collection)
-        entries = self._entries(self._root / collection / Kind.ORIGINAL.value)
+        entries = self._entries(collection, Kind.ORIGINAL)
         while sizes := await threads.run(lambda: [_size(entry) for entry in islice(entries, _LISTED_AT_ONCE)]):
             yield sum(sizes)
 
-    def files(self, kind: Kind) -> Iterator[Path]:
+    def collections(self) -> Iterator[str]:
         """See `ILocalFiles`."""
-        for directory in self._directories():
-            if directory.name == kind.value:
-                yield from (Path(entry.path) for entry in self._entries(directory))
+        with suppress(FileNotFoundError, NotADirectoryError), opened_below(self._root) as root:
+            for entry in entries_of(root):
+                if entry.is_dir(follow_symlinks=False):
+                    with suppress(BadName):
+                        yield check_directory(entry.name)
+
+    def files(self, collection: str, kind: Kind) -> Iterator[os.DirEntry[str]]:
+        """See `ILocalFiles`."""
+        return self._entries(collection, kind)
 
     async def check(self) -> None:
         """See `IAssetStore`."""
@@ -224,31 +247,23 @@ class FilesystemStore:
         """See `IRooted`."""
         return await self._threads_of(None).run(self._ground.exists)
 
-    async def accept(self) -> bool:
+    async def accept(self, collections: Iterable[str]) -> bool:
         """See `IRooted`."""
-        changed = await self._threads_of(None).run(lambda: self._ground.accept(self._directories()))
+        changed = await self._threads_of(None).run(lambda: self._ground.accept(self._bases(collections)))
         if changed:
             self._end_presence()
         return changed
 
-    async def clean(self) -> int:
+    async def clean(self, collections: Iterable[str]) -> int:
         """See `ILocalFiles`."""
-        return await self._threads_of(None).run(self._clean)
+        return await self._threads_of(None).run(self._clean, collections)
 
-    def _clean(self) -> int:
-        return sum(remove_stale(path / DIRECTORY) for path in self._directories())
+    def _clean(self, collections: Iterable[str]) -> int:
+        return sum(map(remove_stale, [self._root, *self._bases(collections)]))
 
-    def _directories(self) -> Iterator[Path]:
-        """The root, the collections' directories, and those of originals and thumbnails in them."""
-        waiting = [self._root]
-        while waiting:
-            path = waiting.pop()
-            yield path
-            # Below these lie assets only. They are many: os.walk would have read their names by now.
-            if path.name in _KINDS and path != self._root:
-                continue
-            with suppress(OSError), os.scandir(path) as entries:
-                waiting += [Path(each.path) for each in entries if not each.name.startswith(".") and each.is_dir()]
+    def _bases(self, collections: Iterable[str]) -> Sequence[Path]:
+        """Return the directories of originals and of thumbnails in these collections."""
+        return [self._root / collection / kind.value for collection in collections for kind in Kind]
 
     async def neighbours(self) -> Sequence[str]:
         """See `INeighbours`."""
@@ -269,9 +284,14 @@ class FilesystemStore:
 
     def _stage(self, threads: DiskThreads, near: AssetKey | None) -> StagingFile:
         self._ground.prepare()
-        directory = self._directory(near) if near else self._root
-        self._ground.verify(directory)
-        return stage(threads, directory / DIRECTORY)
+        base = self._base(near) if near else self._root
+        self._ground.verify(base)
+        try:
+            return stage(threads, base)
+        except OSError as error:
+            if error.errno in _IN_THE_WAY:
+                raise StoreUnavailable("a link or a file in the store is in the way of uploads") from error
+            raise
 
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ILocalFiles`."""
@@ -289,16 +309,19 @@ class FilesystemStore:
                 return await self._adopt(near, key, replace)
 
     def _publish(self, staged: IStagingFile, key: AssetKey, replace: bool) -> os.stat_result:
-        self._ground.verify(self._directory(key))
+        base = self._base(key)
+        self._ground.verify(base)
         try:
-            return staged.publish(self.path(key), replace)
+            make_directory(base)
+            with opened_below(base, self._layout.directories(key.name), create=True) as directory:
+                return staged.publish(directory, key.name, replace)
         except FileExistsError:
             raise AssetExists("an asset of this name exists") from None
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise _OtherDeviceError from error
-            if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.ENOENT):
-                raise StoreUnavailable("something in the store is in the way of the asset") from error
+            if error.errno in _IN_THE_WAY:
+                raise StoreUnavailable("a link or a file in the store is in the way of the asset") from error
             raise
 
     async def close(self) -> None:
@@ -317,6 +340,14 @@ class FilesystemStore:
         # Not waited for but with the other calls: it may hang as they may.
         ending = self._threads_of(None).run(presence.end)
         ending.addErrback(lambda failure: None if failure.check(AssetError) else failure)
+
+
+def _subdirectories(base: Path, *names: str) -> Iterator[str]:
+    """Yield the names of directories that the sharded layout may have made, none of them a link; blocks."""
+    with suppress(FileNotFoundError, NotADirectoryError), opened_below(base, names) as directory:
+        for entry in entries_of(directory):
+            if len(entry.name) == _SHARD_SIZE and entry.is_dir(follow_symlinks=False):
+                yield entry.name
 
 
 def _size(entry: os.DirEntry[str]) -> int:

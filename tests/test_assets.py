@@ -25,12 +25,12 @@ from tests.processes import eventually, paused, worker_pids
 from was_daemon import spool
 from was_daemon.assets import Assets
 from was_daemon.collections import Collections, Place
-from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, NoThumbnail, Overloaded
+from was_daemon.errors import AssetExists, AssetNotFound, BadName, BrokenImage, NoThumbnail, Overloaded
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore
-from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.keys import AssetKey, Kind, Layout, ThumbnailAddress
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
-from was_daemon.stores.disk import open_original
+from was_daemon.stores.disk import open_regular
 from was_daemon.stores.held import HeldReader
 from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
@@ -115,7 +115,7 @@ class Museum:
         return await whole(reader)
 
     async def existing(self, name: str) -> bytes:
-        reader, _ = await self.assets.existing_thumbnail(AssetKey("", Kind.THUMBNAIL, name))
+        reader, _ = await self.assets.existing_thumbnail(ThumbnailAddress.parse(f"thumbnails/{name}"))
         return await whole(reader)
 
     def ask(self, name: str, scale: int = 50, client: str = "a") -> Deferred[bytes]:
@@ -539,6 +539,51 @@ async def test_thumbnails_of_the_longest_names_go_with_their_original(museum: Mu
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_thumbnail_of_a_long_name_is_found_by_that_name(museum: Museum) -> None:
+    for root, extension in (("x" * 251, ".jpg"), ("é" * 125, ".tif"), ("a~0123456789abcdef", ".jpg"), ("y" * 255, "")):
+        await museum.put(root + extension, plain(RED))
+        await museum.thumbnail(root + extension, 50)
+        thumbnail = original(root + extension).thumbnail(50)
+        shown = extension if extension == ".jpg" else ".png"
+        assert shows(await museum.existing(f"{root}_50{shown}"), RED)
+        # What it is called on a disk is nobody's business.
+        with pytest.raises(AssetNotFound):
+            await museum.existing(thumbnail.name)
+
+
+class UnlistedStore(MemoryStore):
+    """Counts how often it is asked for an asset, and does not tell which there are."""
+
+    asked = 0
+
+    async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
+        raise AssertionError("all assets are listed")
+        yield AssetKey(collection, kind, prefix)
+
+    async def stat(self, key: AssetKey) -> AssetStat:
+        self.asked += 1
+        return await super().stat(key)
+
+    async def open(self, key: AssetKey) -> HeldReader:
+        self.asked += 1
+        return await super().open(key)
+
+
+@pytest.mark.parametrize("root", ["~0123456789abcdef", "a~0123456789abcdef", "x" * 250 + "~0123456789abcdef", "a"])
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".tif"])
+@pytest_twisted.ensureDeferred
+async def test_whoever_asks_for_a_thumbnail_costs_a_few_look_ups(opened: Open, root: str, extension: str) -> None:
+    store = UnlistedStore()
+    museum = opened((store, store))
+    stored = [f"{root}_50{extension}"] if len(root) < 200 else []
+    for name in stored:
+        await store.write(AssetKey("", Kind.THUMBNAIL, name), chunked(plain(RED)))
+    with pytest.raises((AssetNotFound, BadName)):
+        await museum.existing(f"{root}_50{extension}")
+    assert store.asked <= 12
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_new_name_finds_no_thumbnails_that_a_server_has_left_of_it(files: Museum) -> None:
     await files.thumbnails.write(original("left.jpg").thumbnail(77), chunked(b"left over"))
     await files.cache.start()
@@ -808,12 +853,12 @@ async def test_a_mount_that_hangs_holds_up_its_request_and_no_worker(
 ) -> None:
     answers = Event()
 
-    def open_when_the_mount_answers(path: Path) -> FileIO:
-        if path.name == "hung.jpg":
+    def open_when_the_mount_answers(path: str | Path, directory: int | None = None) -> FileIO:
+        if path == "hung.jpg":
             answers.wait()
-        return open_original(path)
+        return open_regular(path, directory)
 
-    monkeypatch.setattr(spool, "open_original", open_when_the_mount_answers)
+    monkeypatch.setattr(spool, "open_regular", open_when_the_mount_answers)
     await files.put("hung.jpg", plain(RED))
     await files.put("b.jpg", plain(BLUE))
     hung = [files.ask("hung.jpg"), files.ask("hung.jpg", 60)]

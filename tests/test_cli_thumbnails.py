@@ -15,6 +15,8 @@ from tests.conftest import RunDaemon
 from tests.daemon import KEY, eventually
 from tests.images import jpeg, pdf, photograph
 from tests.remotes import make_far_end
+from was_daemon.interfaces import AssetStat
+from was_daemon.thumbnails.marks import mark_of
 
 
 @pytest.fixture
@@ -139,6 +141,7 @@ ORIGINALS: dict[str, bytes] = {"a.jpg": b"", "b.tif": b"", "sp6123.att.jpg": b""
 KEPT = {"a_100.jpg": b"", "b_100.png": b"", "sp6123.att_100.jpg": b"", "no-extension_100.png": b""}
 OFFICIAL_ORPHANS = {"gone_100.jpg": b"", "gone_100.png": b"", "sp61234.att_100.jpg": b"", "a_100.jpeg": b""}
 OTHERS = {"a_50.jpg": b"", "b_2000.png": b""}
+MARKED = mark_of(AssetStat(1, 1.0, "any"))
 UNKNOWN = {"README.txt": b"", "a.jpg": b"", "notes_1.txt": b""}
 
 
@@ -149,11 +152,33 @@ def fill_store(store: Path) -> Path:
 
 def test_thumbnails_without_an_original_go_and_no_others(tmp_path: Path, config: Path) -> None:
     directory = fill_store(tmp_path / "store")
-    owned = KEPT.keys() - {"no-extension_100.png"}
+    ours = {"lost_100.jpg": MARKED, f"{'x' * 200}~0123456789abcdef_100.jpg": MARKED}
+    fill(tmp_path / "store", "thumbnails", ours)
     ran = thumbnails("prune", config)
     assert ran.code == 0
-    assert names(directory) >= owned | OTHERS.keys() | UNKNOWN.keys()
+    assert names(directory) == KEPT.keys() | OTHERS.keys() | UNKNOWN.keys() | OFFICIAL_ORPHANS.keys()
+    listed = {each["file"].removeprefix("thumbnails/"): each["state"] for each in ran.report["files"]}
+    assert listed.items() >= (dict.fromkeys(ours, "orphan") | dict.fromkeys(OFFICIAL_ORPHANS, "unmarked")).items()
+
+
+def test_what_others_left_goes_when_that_is_asked_for(tmp_path: Path, config: Path) -> None:
+    directory = fill_store(tmp_path / "store")
+    owned = KEPT.keys() - {"no-extension_100.png"}
+    assert thumbnails("prune", config, "--unmarked").code == 0
+    assert names(directory) >= owned | OTHERS.keys() | {"README.txt", "a.jpg"}
     assert not names(directory) & OFFICIAL_ORPHANS.keys()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_thumbnails_of_a_long_name_stay_as_long_as_their_original(run_daemon: RunDaemon) -> None:
+    daemon = run_daemon()
+    client = Client(daemon.url, KEY)
+    name = "x" * 251 + ".jpg"
+    await client.store(name, photograph())
+    assert (await client.thumbnail(name, 100)).status == 200
+    assert counts(thumbnails("prune", daemon.config_file)) == {"kept": 1}
+    (daemon.store / "originals" / name).rename(daemon.store / "originals" / "other.jpg")
+    assert counts(thumbnails("prune", daemon.config_file)) == {"orphan": 1}
 
 
 def test_other_scales_go_when_some_are_kept(tmp_path: Path, config: Path) -> None:
@@ -169,7 +194,7 @@ def test_a_dry_run_only_lists(tmp_path: Path, config: Path) -> None:
     ran = thumbnails("prune", config, "--keep-scale", "100", "--dry-run")
     assert names(directory) == before
     listed = {each["file"].removeprefix("thumbnails/"): each["state"] for each in ran.report["files"]}
-    assert listed.items() >= dict.fromkeys(OFFICIAL_ORPHANS, "orphan").items()
+    assert listed.items() >= dict.fromkeys(OFFICIAL_ORPHANS, "unmarked").items()
     assert listed.items() >= dict.fromkeys(OTHERS, "scale").items()
 
 

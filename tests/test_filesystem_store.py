@@ -20,6 +20,7 @@ from zope.interface.verify import verifyObject
 from storage_plugins.filesystem import FilesystemOptions, FilesystemStore, filesystem
 from tests.needs import lacking
 from tests.processes import eventually
+from tests.staging import leave_stale
 from was_daemon.errors import AssetNotFound, NoSpace, StoreUnavailable
 from was_daemon.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin, ILocalFiles, IStagingFile
 from was_daemon.keys import AssetKey, Kind, Layout
@@ -132,15 +133,18 @@ async def test_what_is_written_lies_where_the_layout_says_and_nothing_else_does(
 
 @LAYOUTS
 @pytest_twisted.ensureDeferred
-async def test_all_files_of_a_kind_are_found_in_all_collections(root: Path, layout: Layout) -> None:
+async def test_all_files_of_a_kind_are_found_in_their_collection(root: Path, layout: Layout) -> None:
     store = FilesystemStore(root, layout)
     keys = [original(name, collection) for name in ("abcd.jpg", "a", "ab.jpg") for collection in ("", "Fish/Slides")]
     for key in keys:
         await store.write(key.thumbnail(123), chunked(b"thumbnail"))
         await store.write(key, chunked(b"original"))
     staged = await store.stage(keys[0].thumbnail(50))
-    found = await store.in_thread(None, lambda: sorted(store.files(Kind.THUMBNAIL)))
-    assert found == sorted(store.path(key.thumbnail(123)) for key in keys)
+    for collection in ("", "Fish/Slides"):
+        found = await store.in_thread(
+            None, lambda near=collection: sorted(entry.name for entry in store.files(near, Kind.THUMBNAIL))
+        )
+        assert found == sorted(key.thumbnail(123).name for key in keys if key.collection == collection)
     staged.discard()
     await store.close()
 
@@ -175,8 +179,8 @@ async def test_originals_may_be_a_link_to_a_directory_elsewhere(
     assert (root / "originals").is_symlink()
     assert await read_asset(store, original("a.jpg")) == b"bytes"
     assert await names(store) == ["a.jpg"]
-    put(elsewhere / ".staging" / "stale")
-    assert await store.clean() == 1
+    leave_stale(elsewhere)
+    assert await store.clean([""]) == 1
     await store.delete(original("a.jpg"))
     assert everything_below(elsewhere) == []
 
@@ -259,7 +263,7 @@ async def test_staging_files_are_never_listed_and_leave_with_their_owner(root: P
     for collection in ("", "Fish"):
         for kind in Kind:
             assert await names(store, collection, kind) == []
-    assert await store.clean() == 0
+    assert await store.clean(["", "Fish"]) == 0
     await store.adopt(staged[1], original("a.jpg"))
     assert await names(store) == ["a.jpg"]
     for each in staged:
@@ -270,21 +274,21 @@ async def test_staging_files_are_never_listed_and_leave_with_their_owner(root: P
 
 @LAYOUTS
 @pytest_twisted.ensureDeferred
-async def test_stale_staging_files_are_removed_wherever_they_are(root: Path, layout: Layout) -> None:
+async def test_stale_staging_files_are_removed_in_the_collections_directories(root: Path, layout: Layout) -> None:
     store = FilesystemStore(root, layout)
     await store.write(original("a.jpg"), chunked(b"bytes"))
     await store.write(original("a.jpg", "Fish/Slides"), chunked(b"bytes"))
     before = everything_below(root)
     for near in ("", "originals", "thumbnails", "Fish/Slides/originals", "Fish/Slides/thumbnails"):
-        put(root / near / ".staging" / "stale")
-    assert await store.clean() == 5
+        leave_stale(root / near)
+    assert await store.clean(["", "Fish/Slides"]) == 5
     assert everything_below(root) == before
     await store.close()
 
 
 @pytest_twisted.ensureDeferred
 async def test_cleaning_a_store_that_is_not_there_yet_makes_nothing(store: FilesystemStore, root: Path) -> None:
-    assert await store.clean() == 0
+    assert await store.clean([""]) == 0
     assert not root.exists()
 
 
@@ -441,4 +445,85 @@ async def test_a_directory_that_may_not_be_written_to_is_told_by_the_check(ordin
         with pytest.raises(StoreUnavailable):
             await attempt
     assert await read_asset(store, original("a.jpg")) == b"bytes"
+    await store.close()
+
+
+# -- links that nobody has set on purpose ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest_twisted.ensureDeferred
+async def test_a_link_in_the_place_of_a_shard_leads_nowhere(root: Path, tmp_path: Path, depth: int) -> None:
+    store = FilesystemStore(root, Layout.SHARDED)
+    elsewhere = put(tmp_path / "elsewhere" / "ss" / "passwd", b"secret").parent
+    key = original("passwd")
+    link = root / "originals" / "pa" if depth == 1 else root / "originals" / "pa" / "ss"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere.parent if depth == 1 else elsewhere)
+    await assert_absent(store, key)
+    with pytest.raises(AssetNotFound):
+        await store.delete(key)
+    with pytest.raises(StoreUnavailable, match="in the way"):
+        await store.write(key, chunked(b"mine"))
+    assert [(path.name, path.read_bytes()) for path in elsewhere.iterdir()] == [("passwd", b"secret")]
+    # Those beside it are not affected.
+    await store.write(original("abcd.jpg"), chunked(b"bytes"))
+    assert await names(store) == ["abcd.jpg"]
+    await store.close()
+
+
+@LAYOUTS
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_staged_or_removed_through_a_link(root: Path, tmp_path: Path, layout: Layout) -> None:
+    store = FilesystemStore(root, layout)
+    theirs = leave_stale(tmp_path / "victim")
+    for directory in (root, root / "originals"):
+        directory.mkdir()
+        (directory / ".staging").symlink_to(theirs.parent)
+    assert await store.clean([""]) == 0
+    for near in (None, original("a.jpg")):
+        with pytest.raises(StoreUnavailable):
+            await store.stage(near)
+    assert everything_below(tmp_path / "victim") == [".staging/" + theirs.name]
+    await store.close()
+
+
+@LAYOUTS
+@pytest_twisted.ensureDeferred
+async def test_directories_that_link_to_each_other_are_not_gone_through(root: Path, layout: Layout) -> None:
+    store = FilesystemStore(root, layout)
+    await store.write(original("abcd.jpg", "Fish"), chunked(b"bytes"))
+    for link in ("a", "b", "Fish/a", "Fish/b"):
+        (root / link).symlink_to(root)
+    assert list(store.collections()) == ["Fish"]
+    assert await store.clean(store.collections()) == 0
+    assert not await store.accept(store.collections())
+    assert await names(store, "Fish") == ["abcd.jpg"]
+    await store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_lies_in_another_shard_than_its_own_is_no_asset(root: Path) -> None:
+    store = FilesystemStore(root, Layout.SHARDED)
+    put(root / "originals" / "ab" / "cd" / "abcd.jpg", b"12")
+    put(root / "originals" / "in" / "to" / "abcd.jpg")
+    put(root / "originals" / "old" / "stuff" / "abcd.jpg")
+    put(root / "originals" / "abcd.jpg")
+    assert await names(store) == ["abcd.jpg"]
+    assert await collect(store.sizes("")) == [2]
+    await store.close()
+
+
+@LAYOUTS
+@pytest_twisted.ensureDeferred
+async def test_of_the_staging_files_only_those_of_a_daemon_are_removed(root: Path, layout: Layout) -> None:
+    store = FilesystemStore(root, layout)
+    ours = leave_stale(root / "originals")
+    theirs = [
+        put(ours.with_name(name)) for name in ("release.tar", "0123456789abcdef0123456789abcdef", "was-1.part", "left")
+    ]
+    (ours.parent / f"{ours.name[:-6]}9.part").mkdir()
+    assert await store.clean([""]) == 1
+    assert not ours.exists()
+    assert all(path.read_bytes() == b"bytes" for path in theirs)
     await store.close()

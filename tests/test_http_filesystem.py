@@ -33,6 +33,7 @@ from tests.http_contract import (
     shows,
 )
 from tests.ports import free_port
+from tests.staging import leave_stale
 
 GREEN = (30, 200, 30)
 
@@ -326,7 +327,7 @@ class TestAdoption:
         base = tmp_path / "museum"
         put(base / "originals" / "a.jpg", b"a")
         for directory in (base, base / "originals", base / "thumbnails"):
-            put(directory / ".staging" / "0123456789abcdef0123456789abcdef", b"half a file")
+            leave_stale(directory)
         run_daemon(store_at(base))
         eventually(lambda: files_below(base) == ["originals/a.jpg"], "for the unfinished uploads to go")
 
@@ -340,9 +341,9 @@ class TestAdoption:
             connection.send(form.head(2 << 20) + form.before + bytes(1 << 20))
             eventually(lambda: files_below(base), "for the staging file")
             second = run_daemon(store_at(base))
-            put(base / ".staging" / "left", b"half a file")
+            left = leave_stale(base)
             second.restart()
-            eventually(lambda: not (base / ".staging" / "left").exists(), "for the second to clean up")
+            eventually(lambda: not left.exists(), "for the second to clean up")
             connection.send(bytes(1 << 20) + form.after)
             assert connection.answer().body == b"Ok."
         assert (base / "originals" / "a.jpg").read_bytes() == bytes(2 << 20)

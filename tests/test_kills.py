@@ -20,6 +20,7 @@ from tests.client import Answer
 from tests.conftest import RunDaemon
 from tests.daemon import KEY, Daemon, eventually
 from tests.remotes import KINDS, make_far_end
+from tests.staging import leave_stale
 from tests.versions import Version, colour_of, is_colour, no_picture, picture
 
 EDITORS = 4
@@ -161,7 +162,7 @@ class Museum:
         # What a kill may leave, in case that none of these does.
         for place in self._places:
             (place / ".staging").mkdir(parents=True)
-            (place / ".staging" / "left").write_bytes(b"half an upload")
+            leave_stale(place)
         for _ in range(kills):
             if self._random.random() < 0.15:
                 self._kill_while_starting()

@@ -13,9 +13,12 @@ from twisted.internet.defer import Deferred
 from storage_plugins.filesystem import FilesystemStore
 from tests.peaks import Measured, measured, numbered_config
 from was_daemon.cli.work import count as counted
+from was_daemon.collections import Collections, Place
+from was_daemon.interfaces import AssetStat
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.thumbnails import eviction
 from was_daemon.thumbnails.eviction import Evictor
+from was_daemon.thumbnails.marks import MARK_SIZE, mark_of
 from was_daemon.thumbnails.stored import scales_in
 
 FEW, MANY = 3_000, 20_000
@@ -74,6 +77,10 @@ def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FilesystemS
     pytest_twisted.blockon(Deferred.fromCoroutine(store.close()))
 
 
+def evictor_of(store: FilesystemStore, max_size: int) -> Evictor:
+    return Evictor(Collections(Place("", store, store)), max_size)
+
+
 async def peak(work: Callable[[], Awaitable[object]]) -> int:
     """The bytes of memory that Python takes for some work, at the most."""
     peaks = []
@@ -91,19 +98,21 @@ async def peak(work: Callable[[], Awaitable[object]]) -> int:
 @pytest_twisted.ensureDeferred
 async def test_a_directory_is_gone_through_without_holding_its_names(full: FilesystemStore) -> None:
     names = FILES * 60
-    assert await peak(full.clean) < names
-    assert await peak(lambda: full.in_thread(None, scales_in, full)) < names
+    assert await peak(lambda: full.clean([""])) < names
+    assert await peak(lambda: full.in_thread(None, scales_in, full, "")) < names
     assert await peak(lambda: counted(full.list("", Kind.ORIGINAL))) < names
-    assert await peak(lambda: Evictor([full], 1 << 30).start()) < names
+    assert await peak(lambda: evictor_of(full, 1 << 30).start()) < names
 
 
 @pytest_twisted.ensureDeferred
 async def test_thumbnails_are_evicted_some_at_a_time(full: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eviction, "_AT_ONCE", 100)
-    for number, path in enumerate(full.files(Kind.THUMBNAIL)):
-        path.write_bytes(b"x" * 10)
+    thumbnails = [path for path in (full.root / "thumbnails").rglob("*") if path.is_file()]
+    for number, path in enumerate(thumbnails):
+        path.write_bytes(mark_of(AssetStat(1, 1.0, "any")))
         os.utime(path, (number, number))
-    assert next(used for used, _, _ in eviction._oldest(eviction._thumbnails(full, {}), FILES)) == -99
-    await Evictor([full], FILES).start()
-    left = [path.stat().st_atime for path in full.files(Kind.THUMBNAIL)]
+    evictor = evictor_of(full, FILES * MARK_SIZE // 10)
+    assert next(used for used, _, _ in evictor._oldest(full, {}, set(), FILES * MARK_SIZE)) == -99
+    await evictor.start()
+    left = [path.stat().st_atime for path in thumbnails if path.exists()]
     assert (len(left), min(left)) == (FILES * 9 // 100, FILES * 91 // 100)

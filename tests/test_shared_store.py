@@ -21,6 +21,7 @@ from tests.images import chart, encode
 from tests.processes import eventually
 from tests.test_assets import BLUE, GREEN, RED, Museum, new_pool, original, plain, shows
 from was_daemon.checksums import Checksums, Recorder
+from was_daemon.collections import Collections, Place
 from was_daemon.digests import Digest
 from was_daemon.errors import AssetExists, AssetNotFound
 from was_daemon.interfaces import AssetStat, IStagingFile
@@ -265,10 +266,11 @@ async def test_of_what_another_daemon_has_replaced_no_checksum_is_left(here: Mus
 @async_test
 async def test_what_another_daemon_adds_to_the_thumbnails_counts(root: Path) -> None:
     store = FilesystemStore(root, Layout.FLAT)
-    evictor = Evictor([store], 1000)
+    evictor = Evictor(Collections(Place("", store, store)), 1000)
     await evictor.start()
     for number in range(15):
         await store.write(AssetKey("", Kind.THUMBNAIL, f"theirs-{number}_1.jpg"), chunked(b"x" * 100))
+        await store.write(original(f"theirs-{number}.jpg"), chunked(b"x"))
     evictor.added(store, 101)
-    await eventually(lambda: len(list(store.files(Kind.THUMBNAIL))) == 9)
+    await eventually(lambda: len(list(store.files("", Kind.THUMBNAIL))) == 9)
     await store.close()

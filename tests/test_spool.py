@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.processes import eventually
+from tests.staging import leave_stale
 from was_daemon.errors import AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.spool import Spool
@@ -92,7 +93,7 @@ async def spooled(spool: Spool, store: MemoryStore, name: str) -> bytes:
 
 
 def copies(tmp_path: Path) -> list[Path]:
-    return list((tmp_path / "spool" / "originals").iterdir())
+    return list((tmp_path / "spool" / "copies").iterdir())
 
 
 @async_test
@@ -156,7 +157,7 @@ async def test_a_copy_in_use_stays_readable(spool: Spool, store: CountingStore, 
 async def test_a_missing_original_leaves_nothing(spool: Spool, store: CountingStore, tmp_path: Path) -> None:
     with pytest.raises(AssetNotFound):
         await spool.open(store, original("missing"), "any")
-    assert not (tmp_path / "spool" / "originals").exists()
+    assert not (tmp_path / "spool" / "copies").exists()
 
 
 @async_test
@@ -183,9 +184,7 @@ async def test_copies_outlive_the_process(spool: Spool, store: CountingStore, tm
 
 @async_test
 async def test_unfinished_files_of_a_killed_process_are_removed(spool: Spool, tmp_path: Path) -> None:
-    staging = tmp_path / "spool" / ".staging"
-    staging.mkdir(parents=True)
-    (staging / "left").write_bytes(b"half")
+    staging = leave_stale(tmp_path / "spool").parent
     mine = await spool.stage()
     assert await spool.start() == 1
     assert [path.name for path in staging.iterdir()] == [mine.path.name]

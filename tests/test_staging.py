@@ -20,6 +20,7 @@ import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.processes import eventually
+from tests.staging import publish, stale_name
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IStagingFile
 from was_daemon.stores.disk import DiskThreads
@@ -78,7 +79,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def staged(threads: DiskThreads, directory: Path) -> Iterator[StagingFile]:
-    staged = stage(threads, directory)
+    staged = stage(threads, directory.parent)
     yield staged
     staged.remove()
 
@@ -115,7 +116,7 @@ async def test_writing_nothing_is_nothing(staged: StagingFile) -> None:
 async def test_a_published_file_is_under_its_name_and_no_other(staged: StagingFile, tmp_path: Path) -> None:
     target = tmp_path / "far" / "below" / "a.jpg"
     await staged.write([b"new"])
-    status = staged.publish(target)
+    status = publish(staged, target)
     assert target.read_bytes() == b"new"
     assert not staged.path.exists()
     assert (status.st_ino, status.st_size, status.st_mtime_ns) == (
@@ -134,17 +135,17 @@ async def test_publishing_replaces_the_file_that_was_there_and_leaves_it_to_its_
     target.write_bytes(b"old")
     with target.open("rb") as reader:
         await staged.write([b"new"])
-        staged.publish(target)
+        publish(staged, target)
         assert reader.read() == b"old"
     assert target.read_bytes() == b"new"
 
 
 def test_a_published_file_is_not_locked_though_a_worker_has_it_open(threads: DiskThreads, tmp_path: Path) -> None:
     target = tmp_path / "a.jpg"
-    staged = stage(threads, tmp_path / ".staging")
+    staged = stage(threads, tmp_path)
     workers = os.dup(staged.fileno())
     try:
-        staged.publish(target)
+        publish(staged, target)
         with target.open("rb") as published:
             assert try_lock(published.fileno()) is FileLock.OURS
     finally:
@@ -154,7 +155,7 @@ def test_a_published_file_is_not_locked_though_a_worker_has_it_open(threads: Dis
 def test_a_published_file_has_the_permissions_of_any_new_file(threads: DiskThreads, tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
-        stage(threads, tmp_path / ".staging").publish(tmp_path / "a.jpg")
+        publish(stage(threads, tmp_path), tmp_path / "a.jpg")
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a.jpg").stat().st_mode) == 0o640
@@ -163,7 +164,7 @@ def test_a_published_file_has_the_permissions_of_any_new_file(threads: DiskThrea
 @pytest_twisted.ensureDeferred
 async def test_discarding_a_published_file_does_nothing(staged: StagingFile, tmp_path: Path) -> None:
     await staged.write([b"new"])
-    staged.publish(tmp_path / "a.jpg")
+    publish(staged, tmp_path / "a.jpg")
     staged.discard()
     staged.remove()
     assert (tmp_path / "a.jpg").read_bytes() == b"new"
@@ -178,20 +179,20 @@ async def test_a_publication_that_fails_changes_nothing_and_may_be_tried_again(
     occupied.mkdir()
     (occupied / "child").touch()
     with pytest.raises(OSError, match=r"."):
-        staged.publish(occupied)
+        publish(staged, occupied)
     assert staged.path.read_bytes() == b"new"
     await staged.write([b"er"])
-    staged.publish(tmp_path / "b.jpg")
+    publish(staged, tmp_path / "b.jpg")
     assert (tmp_path / "b.jpg").read_bytes() == b"newer"
 
 
 def test_what_was_discarded_or_published_cannot_be_published(threads: DiskThreads, directory: Path) -> None:
-    discarded, published = stage(threads, directory), stage(threads, directory)
+    discarded, published = stage(threads, directory.parent), stage(threads, directory.parent)
     discarded.remove()
-    published.publish(directory.parent / "a.jpg")
+    publish(published, directory.parent / "a.jpg")
     for spent in (discarded, published):
         with pytest.raises(StoreUnavailable):
-            spent.publish(directory.parent / "b.jpg")
+            publish(spent, directory.parent / "b.jpg")
     assert not (directory.parent / "b.jpg").exists()
 
 
@@ -214,13 +215,13 @@ async def test_a_discarded_file_vanishes_and_is_closed(staged: StagingFile) -> N
 async def test_a_file_discarded_during_a_write_vanishes_and_no_other_file_is_written_to(
     threads: DiskThreads, directory: Path
 ) -> None:
-    other = stage(threads, directory)
+    other = stage(threads, directory.parent)
     await other.write([b"other"])
     for _ in range(20):
-        staged = stage(threads, directory)
+        staged = stage(threads, directory.parent)
         writes = [Deferred.fromCoroutine(staged.write([payload(1_000_000)])) for _ in range(4)]
         staged.discard()
-        reused = stage(threads, directory)
+        reused = stage(threads, directory.parent)
         for write in writes:
             await write.addErrback(lambda failure: failure.trap(StoreUnavailable))
         await eventually(lambda gone=staged: not gone.path.exists() and descriptors_of(gone.path) == [])
@@ -247,41 +248,41 @@ async def test_a_file_discarded_after_its_write_was_cancelled_vanishes(staged: S
 def test_stale_files_are_removed_and_counted(directory: Path) -> None:
     directory.mkdir(parents=True)
     for number in range(3):
-        (directory / f"stale{number}").write_bytes(b"half a photograph")
+        (directory / stale_name(number)).write_bytes(b"half a photograph")
     (directory.parent / "a.jpg").write_bytes(b"an asset")
-    assert remove_stale(directory) == 3
+    assert remove_stale(directory.parent) == 3
     assert list(directory.iterdir()) == []
-    assert remove_stale(directory) == 0
+    assert remove_stale(directory.parent) == 0
     assert (directory.parent / "a.jpg").read_bytes() == b"an asset"
 
 
 def test_where_nothing_was_staged_nothing_is_removed_or_made(directory: Path) -> None:
-    assert remove_stale(directory) == 0
+    assert remove_stale(directory.parent) == 0
     assert not directory.exists()
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_file_that_is_being_written_is_kept(staged: StagingFile, directory: Path) -> None:
-    (directory / "stale").touch()
+    (directory / stale_name()).touch()
     await staged.write([b"half"])
-    assert remove_stale(directory) == 1
+    assert remove_stale(directory.parent) == 1
     await staged.write([b" and half"])
-    staged.publish(directory.parent / "a.jpg")
+    publish(staged, directory.parent / "a.jpg")
     assert (directory.parent / "a.jpg").read_bytes() == b"half and half"
 
 
 def test_a_file_that_another_process_writes_is_kept_until_it_is_killed(directory: Path) -> None:
     directory.mkdir(parents=True)
-    path = directory / "theirs"
+    path = directory / stale_name(9)
     path.touch()
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_A_LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout.readline() == b"locked\n"
-        assert remove_stale(directory) == 0
+        assert remove_stale(directory.parent) == 0
         other.kill()
         other.wait()
-    assert remove_stale(directory) == 1
+    assert remove_stale(directory.parent) == 1
 
 
 def test_a_file_is_never_taken_for_a_stale_one_while_it_is_being_made(threads: DiskThreads, directory: Path) -> None:
@@ -291,7 +292,7 @@ def test_a_file_is_never_taken_for_a_stale_one_while_it_is_being_made(threads: D
     def clean() -> None:
         try:
             while not finished:
-                remove_stale(directory)
+                remove_stale(directory.parent)
         except BaseException as error:
             failures.append(error)
 
@@ -299,7 +300,7 @@ def test_a_file_is_never_taken_for_a_stale_one_while_it_is_being_made(threads: D
     cleaner.start()
     try:
         for _ in range(300):
-            staged = stage(threads, directory)
+            staged = stage(threads, directory.parent)
             assert staged.path.exists()
             staged.remove()
     finally:
@@ -313,9 +314,9 @@ def test_what_is_no_file_does_not_keep_the_stale_ones(directory: Path, tmp_path:
     (tmp_path / "precious").write_bytes(b"precious")
     (directory / "a directory").mkdir()
     (directory / "a link").symlink_to(tmp_path / "precious")
-    (directory / "stale").touch()
-    remove_stale(directory)
-    assert not (directory / "stale").exists()
+    (directory / stale_name()).touch()
+    remove_stale(directory.parent)
+    assert not (directory / stale_name()).exists()
     assert (tmp_path / "precious").read_bytes() == b"precious"
 
 
@@ -324,16 +325,16 @@ def test_a_stale_file_of_another_user_does_not_keep_the_others() -> None:
     try:
         directory = base / ".staging"
         directory.mkdir()
-        (directory / "theirs").touch(mode=0o400)
-        (directory / "theirs").chmod(0)
+        (directory / stale_name(9)).touch(mode=0o400)
+        (directory / stale_name(9)).chmod(0)
         for number in range(5):
-            (directory / f"stale{number}").touch()
+            (directory / stale_name(number)).touch()
         if os.geteuid() == 0:
-            for path in (base, directory, *directory.glob("stale*")):
+            for path in (base, directory, *directory.glob("was-00*[0-5].part")):
                 os.chown(path, NOBODY, NOBODY)
         with as_an_ordinary_user():
-            remove_stale(directory)
-        assert list(directory.glob("stale*")) == []
+            remove_stale(directory.parent)
+        assert list(directory.glob("was-00*[0-5].part")) == []
     finally:
         shutil.rmtree(base)
 

@@ -133,7 +133,7 @@ async def test_the_disk_of_a_collection_that_is_gone_is_the_store_s_trouble(
     # Known from the start, before anybody has uploaded anything.
     store = FilesystemStore(root, Layout.FLAT)
     await store.check()
-    await store.accept()
+    await store.accept(["", "Fish"])
     (root / place).unlink()
     (root / place).mkdir()
     await assert_unavailable(store, key)
@@ -163,15 +163,15 @@ async def test_a_directory_with_other_numbers_is_known_by_what_the_daemon_has_le
 
 @pytest_twisted.ensureDeferred
 async def test_a_replacement_is_accepted_when_it_is_said_so(store: FilesystemStore, root: Path) -> None:
-    assert not await store.accept()
+    assert not await store.accept(["", "Fish"])
     root.rename(root.with_name("away"))
-    assert not await store.accept()
+    assert not await store.accept(["", "Fish"])
     await assert_unavailable(store, original("a.jpg"))
     another(root)
-    assert await store.accept()
+    assert await store.accept(["", "Fish"])
     assert await read_asset(store, original("a.jpg")) == b"a file of the disk below"
     await store.write(original("b.jpg"), chunked(b"b"))
-    assert not await store.accept()
+    assert not await store.accept(["", "Fish"])
 
 
 @pytest_twisted.ensureDeferred

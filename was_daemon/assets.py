@@ -22,7 +22,7 @@ from was_daemon.interfaces import (
     IStagingFile,
     IThumbnails,
 )
-from was_daemon.keys import AssetKey
+from was_daemon.keys import AssetKey, ThumbnailAddress
 from was_daemon.locks import KeyLocks
 from was_daemon.media import media_type, type_of_extension
 from was_daemon.metrics import Metrics
@@ -31,6 +31,7 @@ from was_daemon.redirects import Redirects
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
 from was_daemon.thumbnails.commands import ReadMetadata
+from was_daemon.thumbnails.owners import possible_owners
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.refusals import Refusals
 from was_daemon.thumbnails.stored import content_of
@@ -101,19 +102,19 @@ class Assets:
                 return reader, type_of_extension(key.thumbnail_extension)
         raise Overloaded("the original keeps changing")
 
-    async def existing_thumbnail(self, thumbnail: AssetKey) -> tuple[IAssetReader, str]:
-        """Open a thumbnail by its own key, if it is one of an original's current version; the caller closes it.
+    async def existing_thumbnail(self, address: ThumbnailAddress) -> tuple[IAssetReader, str]:
+        """Open a stored thumbnail, if it is one of an original's current version; the caller closes it.
 
         Fires with the media type, too. Raises `AssetNotFound`.
         """
-        place = self._collections.place(thumbnail)
-        for key, scale in await self._thumbnails.owners(thumbnail):
+        place = self._collections.place(address.key)
+        for key in await possible_owners(self._collections, address):
             with suppress(AssetNotFound):
                 if place.makes_thumbnails:
-                    return await IThumbnails(place.store).thumbnail(key, scale)
-                reader = await self._thumbnails.find(key, await place.store.stat(key), scale)
+                    return await IThumbnails(place.store).thumbnail(key, address.scale)
+                reader = await self._thumbnails.find(key, await place.store.stat(key), address.scale)
                 if reader:
-                    return reader, media_type(thumbnail.name)
+                    return reader, media_type(address.key.name)
         raise AssetNotFound("no such asset")
 
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Which collections there are, and where each one lives (contract, section 4)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -62,6 +62,20 @@ class Collections:
         """The stores that hold thumbnails on this machine's disks."""
         stores = dict.fromkeys(place.thumbnails for place in (self.default, *self._by_directory.values()))
         return [ILocalFiles(store) for store in stores if ILocalFiles.providedBy(store)]
+
+    def directories(self, store: IAssetStore | ILocalFiles) -> Iterator[str]:
+        """Yield the directories of the collections that have originals or thumbnails in a store.
+
+        Blocks, so it is to be called and used in a thread of the store's. With `auto`, where nobody names them, these
+        are the directories in it that are no links.
+        """
+        if self._auto:
+            if ILocalFiles.providedBy(store):
+                yield from ILocalFiles(store).collections()
+            return
+        for place in [self.default] if self._named is None else self._by_directory.values():
+            if store in (place.store, place.thumbnails):
+                yield place.directory
 
     def place(self, key: AssetKey) -> Place:
         """Where `key` lives; raises `UnknownCollection`."""

@@ -117,9 +117,9 @@ class Graph:
         known = before.stores if before else {}
         for name, built in self.stores.items():
             if built is not known.get(name):
-                _begin(f"Store {name}", partial(_look_at, built.store, self.lasting.share))
+                _begin(f"Store {name}", partial(_look_at, built.store, self.collections, self.lasting.share))
             elif IRooted.providedBy(built.store):
-                _begin(f"Store {name}", partial(_accept, built.store, self.lasting.share))
+                _begin(f"Store {name}", partial(_accept, built.store, self.collections, self.lasting.share))
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
@@ -148,26 +148,28 @@ class Graph:
         self.lasting.health.follow(stores, pool, self.spool, self.settings.limits.min_free)
 
 
-async def _look_at(store: IAssetStore, share: Share) -> int:
+async def _look_at(store: IAssetStore, collections: Collections, share: Share) -> int:
     """Check a store, and remove what a killed process left in it; returns how many files."""
     await store.check()
     if IRooted.providedBy(store):
-        await IRooted(store).accept()
+        await IRooted(store).accept(collections.directories(store))
     if not share.is_first:  # what is to be said of the store is said once
         return 0
     if INeighbours.providedBy(store):
         others = await INeighbours(store).neighbours()
         if others:
             _log.info("{others} uses {store}, too", others=" and ".join(others), store=store)
-    return await ILocalFiles(store).clean() if ILocalFiles.providedBy(store) else 0
+    if not ILocalFiles.providedBy(store):
+        return 0
+    return await ILocalFiles(store).clean(collections.directories(store))
 
 
-async def _accept(store: IAssetStore, share: Share) -> int:
+async def _accept(store: IAssetStore, collections: Collections, share: Share) -> int:
     """Take a store's directory as it is now: whoever has put another in its place has the daemon reloaded."""
-    if not await IRooted(store).accept():
+    if not await IRooted(store).accept(collections.directories(store)):
         return 0
     _log.warn("{store}: the directory is another than before, and in use from now on", store=store)
-    return await _look_at(store, share)
+    return await _look_at(store, collections, share)
 
 
 def _begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
@@ -245,8 +247,9 @@ def _evictor(settings: Settings, collections: Collections, before: Graph | None)
     max_size = settings.thumbnails.max_size
     if not max_size:
         return None
-    evictor = Evictor(collections.local_thumbnails(), max_size)
-    return before.evictor if before and before.evictor and before.evictor.does_the_same_as(evictor) else evictor
+    if before and before.evictor and before.evictor.follow(collections, max_size):
+        return before.evictor
+    return Evictor(collections, max_size)
 
 
 def _checksums(settings: Settings, before: Graph | None) -> Checksums | None:

@@ -9,7 +9,8 @@ A store provides `IAssetStore`. What else it can do it says by providing one of 
 # ruff: noqa: N805
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -109,10 +110,11 @@ class IStagingFile(Interface):
     def fileno() -> int:
         """Its descriptor, by which another process may fill it. `StoreUnavailable` after `publish` and `discard`."""
 
-    def publish(target: Path, replace: bool = True) -> os.stat_result:
-        """Make this file, durably, the one at `target`; blocks. Raises OSError, and has changed nothing then.
+    def publish(directory: int, name: str, replace: bool = True) -> os.stat_result:
+        """Make this file, durably, the one called `name` in an open directory; blocks.
 
-        Its time is later than that of the file it replaces. Without `replace`, FileExistsError when there is one.
+        `directory` is its descriptor. Raises OSError, and has changed nothing then. The file's time is later than that
+        of the file it replaces. Without `replace`, FileExistsError when there is one.
         """
 
     def discard() -> None:
@@ -131,17 +133,32 @@ class ILocalFiles(Interface):
     def path(key: AssetKey) -> Path:
         """The file of `key`, whether or not it exists."""
 
+    def directory(key: AssetKey) -> AbstractContextManager[int]:
+        """Open the directory that holds the file of `key`; yields its descriptor. Blocks, so it is used `in_thread`.
+
+        Below `originals` and `thumbnails` no links are followed. Raises FileNotFoundError and NotADirectoryError.
+        """
+
     def stage(near: AssetKey | None) -> Awaitable[IStagingFile]:
         """Open a staging file on the file system of `near`, or of the store's root when the key is not known yet."""
 
     def adopt(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
         """The staging file becomes the asset, as `IAssetStore.write` promises."""
 
-    def files(kind: Kind) -> Iterator[Path]:
-        """Every file of that kind, of all collections; blocks, so it is to be called and used `in_thread`."""
+    def collections() -> Iterator[str]:
+        """The collections that lie right below the root, and are no links; blocks, so it is used `in_thread`."""
 
-    def clean() -> Awaitable[int]:
-        """Remove staging files that no process holds any more; fires with their number."""
+    def files(collection: str, kind: Kind) -> "Iterator[os.DirEntry[str]]":
+        """Every file of that kind in a collection, each to be looked at before the next.
+
+        Blocks, so it is to be called and used `in_thread`.
+        """
+
+    def clean(collections: Iterable[str]) -> Awaitable[int]:
+        """Remove the staging files in these collections that no process holds any more; fires with their number.
+
+        `collections` is gone through in a thread.
+        """
 
     def in_thread(near: AssetKey | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Call a blocking `function` in a thread of the collection of `near`, or of none when it is about all of them.
@@ -167,8 +184,11 @@ class IRooted(Interface):
     def exists() -> Awaitable[bool]:
         """Whether the directory is there; makes nothing."""
 
-    def accept() -> Awaitable[bool]:
-        """Go on with the directory that is there now, if there is one; whether it is another than before."""
+    def accept(collections: Iterable[str]) -> Awaitable[bool]:
+        """Go on with the directory that is there now, if there is one; whether it is another than before.
+
+        `collections`, gone through in a thread, are those in it that may lie on other disks.
+        """
 
 
 class INeighbours(Interface):

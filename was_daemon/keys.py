@@ -24,6 +24,11 @@ _SHORTENED = re.compile(r"~[0-9a-f]{16}\Z")
 """The end of a shortened root; one that looks like it by itself is shortened too, so that nobody can forge it."""
 
 
+THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extension>\.[^.]+)", re.DOTALL)
+MAX_DIGITS = 9
+"""How many digits a scale has at most in the name of a thumbnail."""
+
+
 class Kind(enum.Enum):
     """What an asset is; the value is the directory that holds it in the official layout."""
 
@@ -36,6 +41,13 @@ _KINDS = frozenset(kind.value for kind in Kind)
 
 def check_name(name: str) -> str:
     """Return `name` when it is one safe path segment of at most 255 bytes of UTF-8, else raise `BadName`."""
+    if _size_of_segment(name) > MAX_NAME_BYTES:
+        raise BadName(f"the name is longer than {MAX_NAME_BYTES} bytes")
+    return name
+
+
+def _size_of_segment(name: str) -> int:
+    """Return how many bytes of UTF-8 a safe path segment has; raise `BadName` for anything else."""
     if not name:
         raise BadName("the name is empty")
     if name.startswith("."):
@@ -45,12 +57,9 @@ def check_name(name: str) -> str:
     if _CONTROL.search(name):
         raise BadName("the name contains control characters")
     try:
-        size = len(name.encode())
+        return len(name.encode())
     except UnicodeEncodeError:
         raise BadName("the name is not valid UTF-8") from None
-    if size > MAX_NAME_BYTES:
-        raise BadName(f"the name is longer than {MAX_NAME_BYTES} bytes")
-    return name
 
 
 def check_directory(directory: str) -> str:
@@ -84,9 +93,53 @@ class AssetKey:
 
     def thumbnail(self, scale: int) -> "AssetKey":
         """The key of this original's thumbnail that fits a box of `scale` x `scale` pixels."""
-        root, extension = splitext(self.name)
-        ending = f"_{scale}{_thumbnail_extension(extension)}"
-        return AssetKey(self.collection, Kind.THUMBNAIL, _shorten(root, MAX_NAME_BYTES - len(ending.encode())) + ending)
+        return ThumbnailAddress.of(self, scale).key
+
+
+@attrs.frozen
+class ThumbnailAddress:
+    """A thumbnail as clients name it: by the root of its original's name, the scale, and its extension.
+
+    A file's name has 255 bytes at most, so that a thumbnail of an original with a long name is stored under a shortened
+    name (`key`). An address has no such limit: it always names the original.
+    """
+
+    collection: str
+    root: str
+    scale: int
+    extension: str
+
+    @classmethod
+    def of(cls, original: AssetKey, scale: int) -> "ThumbnailAddress":
+        """Return the address of the thumbnail of `original` that fits a box of `scale` x `scale` pixels."""
+        return cls(original.collection, splitext(original.name)[0], scale, original.thumbnail_extension)
+
+    @classmethod
+    def parse(cls, path: str) -> "ThumbnailAddress":
+        """Return the address whose `path` this is; raises `AssetNotFound` when none has it, `BadName` when none may."""
+        directory, _, name = path.rpartition("/")
+        collection, _, kind = directory.rpartition("/")
+        if kind != Kind.THUMBNAIL.value:
+            raise AssetNotFound("no such asset")
+        check_directory(collection)
+        _size_of_segment(name)
+        match = THUMBNAIL_NAME.fullmatch(name)
+        if not match:
+            raise AssetNotFound("no such asset")
+        return cls(collection, check_name(match["root"]), int(match["scale"]), match["extension"])
+
+    @property
+    def path(self) -> str:
+        """The path in the flat layout, whatever its length."""
+        segments = [self.collection] if self.collection else []
+        return "/".join([*segments, Kind.THUMBNAIL.value, f"{self.root}_{self.scale}{self.extension}"])
+
+    @property
+    def key(self) -> AssetKey:
+        """The key under which the thumbnail is stored."""
+        ending = f"_{self.scale}{self.extension}"
+        name = _shorten(self.root, MAX_NAME_BYTES - len(ending.encode())) + ending
+        return AssetKey(self.collection, Kind.THUMBNAIL, name)
 
 
 def _thumbnail_extension(extension: str) -> str:
@@ -102,10 +155,11 @@ class Layout(enum.Enum):
     def path(self, key: AssetKey) -> str:
         """The path of `key` relative to the store's root, with forward slashes."""
         segments = [key.collection] if key.collection else []
-        segments.append(key.kind.value)
-        if self is Layout.SHARDED:
-            segments += [_shard(key.name[0:2]), _shard(key.name[2:4])]
-        return "/".join([*segments, key.name])
+        return "/".join([*segments, key.kind.value, *self.directories(key.name), key.name])
+
+    def directories(self, name: str) -> list[str]:
+        """Return the directories between that of the kind and an asset of this name."""
+        return [_shard(name[0:2]), _shard(name[2:4])] if self is Layout.SHARDED else []
 
     def parse(self, path: str) -> AssetKey:
         """The key whose path is `path`; raises `AssetNotFound` when none has it and `BadName` when none may."""
@@ -133,6 +187,6 @@ def _shorten(root: str, size: int) -> str:
     return encoded[: size - len(mark)].decode(errors="ignore") + mark
 
 
-def shortened_from(root: str) -> str | None:
-    """How the names begin whose thumbnails have this shortened root; None when it was not shortened."""
-    return _SHORTENED.sub("", root) if _SHORTENED.search(root) else None
+def is_shortened(root: str) -> bool:
+    """Whether the stored name of a thumbnail has this root because that of its original was too long."""
+    return bool(_SHORTENED.search(root))

@@ -5,11 +5,15 @@ everything to the daemon when there is none: a server that begins to ask for tok
 told before.
 """
 
+import os
 from pathlib import Path
 
 from twisted.logger import Logger
 
 from was_daemon.settings import Settings
+
+_CONTENT = b"As long as this file is here, nginx may answer stored thumbnails of was_daemon.\n"
+"""What tells the file from any other that the setting may name by mistake."""
 
 _log = Logger()
 
@@ -31,14 +35,35 @@ def set_marker(settings: Settings | None, before: Settings | None) -> None:
         _remove(path)
         return
     try:
-        path.touch(mode=0o644)
+        _make(path)
     except OSError as error:
         _log.error("nginx cannot be told that it may answer thumbnails: {error}", error=error)
 
 
+def _make(path: Path) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        if not _is_ours(path):
+            raise
+        return
+    with os.fdopen(fd, "wb") as file:
+        file.write(_CONTENT)
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_CONTENT) + 1) == _CONTENT
+
+
 def _remove(path: Path) -> None:
     try:
-        path.unlink(missing_ok=True)
+        if not _is_ours(path):
+            _log.error("{path} was not made by the daemon, and is left alone", path=path)
+            return
+        path.unlink()
+    except FileNotFoundError:
+        return
     except OSError as error:
         _log.error("nginx may go on to answer thumbnails: {error}", error=error)
 

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from io import FileIO
 from pathlib import Path
-from shutil import rmtree
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
@@ -18,10 +18,13 @@ from was_daemon.keys import AssetKey
 from was_daemon.locks import KeyLocks
 from was_daemon.metrics import Metrics
 from was_daemon.share import Share
-from was_daemon.stores.disk import DiskThreads, open_original
-from was_daemon.stores.staging import DIRECTORY, StagingFile, remove_stale, stage
+from was_daemon.stores.directories import Entry, entries_of, opened_below
+from was_daemon.stores.disk import DiskThreads, open_regular
+from was_daemon.stores.staging import StagingFile, remove_stale, stage
 
-_COPIES = "originals"
+_COPIES = "copies"
+_COPY = re.compile(r"was-[0-9a-f]{64}\.copy")
+"""What copies are called, and nothing else that may lie in the directory."""
 
 
 class Spool:
@@ -36,7 +39,7 @@ class Spool:
         self._opens = (metrics or Metrics()).spool_opens
         self._root = root
         self._share = share or Share()
-        self._kept_in = root / (_COPIES if self._share.is_first else f"{_COPIES}-{self._share.number}")
+        self._kept_in = _COPIES if self._share.is_first else f"{_COPIES}-{self._share.number}"
         self.max_size = max_size
         self._threads = DiskThreads(f"spool {root}", place="spool")
         self._locks: KeyLocks[AssetKey] = KeyLocks()
@@ -48,23 +51,24 @@ class Spool:
         copies = await self._threads.run(self._copies)
         # Copies made meanwhile are newer.
         self._sizes = OrderedDict({**copies, **self._sizes})
-        return await self._threads.run(remove_stale, self._root / DIRECTORY)
+        return await self._threads.run(remove_stale, self._root)
 
     def _copies(self) -> dict[str, int]:
         """The sizes of the copies, the least recently used first."""
         if self._share.is_first:
             self._remove_those_of_nobody()
-        if not self._kept_in.is_dir():
-            return {}
-        entries = [(entry.name, entry.stat()) for entry in os.scandir(self._kept_in)]
-        return {name: status.st_size for name, status in sorted(entries, key=lambda entry: entry[1].st_atime)}
+        copies = _copies_in(self._root, self._kept_in)
+        return {name: status.st_size for name, status in sorted(copies.items(), key=lambda copy: copy[1].st_atime)}
 
     def _remove_those_of_nobody(self) -> None:
         """Remove the copies of processes that there are no more, because the settings ask for fewer."""
         for directory in self._root.glob(f"{_COPIES}-*"):
             number = directory.name.removeprefix(f"{_COPIES}-")
             if number.isdecimal() and int(number) > self._share.of:
-                rmtree(directory, ignore_errors=True)
+                for name in _copies_in(self._root, directory.name):
+                    _remove_copy(self._root, directory.name, name)
+                with suppress(OSError):
+                    directory.rmdir()
 
     @property
     def size(self) -> int:
@@ -84,7 +88,7 @@ class Spool:
         # The default lies in a directory that all users share: somebody may have been there first.
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise StoreUnavailable("the spool directory belongs to somebody else")
-        return stage(self._threads, self._root / DIRECTORY, is_to_last)
+        return stage(self._threads, self._root, is_to_last)
 
     async def open(self, store: IAssetStore, key: AssetKey, etag: str) -> FileIO:
         """A file with the bytes of `key`, which the caller closes; raises `AssetNotFound`.
@@ -93,7 +97,7 @@ class Spool:
         open stays readable when its copy is removed.
         """
         if ILocalFiles.providedBy(store):
-            return await ILocalFiles(store).in_thread(key, open_original, ILocalFiles(store).path(key))
+            return await ILocalFiles(store).in_thread(key, _open_original, ILocalFiles(store), key)
         async with self._locks.holding(key):
             copy = await self._kept(_copy_name(store, key, etag))
             self._opens.labels("kept" if copy else "fetched").inc()
@@ -106,13 +110,10 @@ class Spool:
             return None
         self._sizes.move_to_end(name)
         try:
-            return await self._open(self._kept_in / name)
+            return await self._threads.acquire(FileIO.close, open_regular, self._root / self._kept_in / name)
         except AssetNotFound:
             # Whoever cleans up temporary files took it.
             return None
-
-    async def _open(self, path: Path) -> FileIO:
-        return await self._threads.acquire(FileIO.close, open_original, path)
 
     async def _fetch_current(self, store: IAssetStore, key: AssetKey) -> FileIO:
         try:
@@ -133,10 +134,10 @@ class Spool:
                 await reader.close()
             name = _copy_name(store, key, reader.stat.etag)
             # Before it has its name: another daemon with this spool may be about to remove an older copy of that name.
-            copy = await self._open(staged.path)
+            copy = await self._threads.acquire(FileIO.close, staged.reopen)
             try:
                 async with self._publishing:
-                    await self._threads.run(staged.publish, self._kept_in / name)
+                    await self._threads.run(self._publish, staged, name)
                     self._sizes[name] = reader.stat.size
             except BaseException:
                 copy.close()
@@ -144,6 +145,10 @@ class Spool:
             return copy
         finally:
             staged.discard()
+
+    def _publish(self, staged: StagingFile, name: str) -> None:
+        with opened_below(self._root, [self._kept_in], create=True) as directory:
+            staged.publish(directory, name)
 
     def _evict(self) -> None:
         excess = self.size - self.max_size
@@ -158,7 +163,7 @@ class Spool:
             async with self._publishing:
                 # It may have been fetched again while this waited.
                 if name not in self._sizes:
-                    await self._threads.run((self._kept_in / name).unlink, missing_ok=True)
+                    await self._threads.run(_remove_copy, self._root, self._kept_in, name)
         except AssetError as error:
             self._log.error("Could not remove a copy: {error}", error=error)
 
@@ -167,6 +172,29 @@ class Spool:
         await self._threads.close()
 
 
+def _open_original(files: ILocalFiles, key: AssetKey) -> FileIO:
+    with files.directory(key) as directory:
+        return open_regular(key.name, directory)
+
+
+def _copies_in(root: Path, directory: str) -> dict[str, os.stat_result]:
+    """Return the status of each copy in a directory of the spool, by name; blocks."""
+    found: dict[str, os.stat_result] = {}
+    with suppress(FileNotFoundError, NotADirectoryError), opened_below(root, [directory]) as opened:
+        for entry in entries_of(opened):
+            # Another daemon may be about to remove it.
+            with suppress(FileNotFoundError):
+                if _COPY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    found[entry.name] = entry.stat(follow_symlinks=False)
+    return found
+
+
+def _remove_copy(root: Path, directory: str, name: str) -> None:
+    """Remove a copy, if it is there; blocks."""
+    with suppress(FileNotFoundError, NotADirectoryError), opened_below(root, [directory]) as opened:
+        Entry(opened, name).unlink()
+
+
 def _copy_name(store: IAssetStore, key: AssetKey, etag: str) -> str:
     version = "\0".join([str(store), key.collection, key.name, etag])
-    return hashlib.sha256(version.encode()).hexdigest()
+    return f"was-{hashlib.sha256(version.encode()).hexdigest()}.copy"

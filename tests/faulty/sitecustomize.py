@@ -12,7 +12,6 @@ from typing import Any
 
 CALLS = (
     "stat",
-    "lstat",
     "open",
     "mkdir",
     "unlink",
@@ -31,16 +30,18 @@ _directories = tuple(filter(None, os.environ.get("FAULTY", "").split(":")))
 _fault = os.environ.get("FAULT", "")
 
 
-def _is_below(target: Any) -> bool:
-    # A descriptor, or a path; what is relative or in bytes is none of the daemon's.
+def _is_below(target: Any, directory: int | None) -> bool:
+    # A descriptor, or a path, to which `directory` leads if it is relative; what is in bytes is none of the daemon's.
     # Path is made of calls that are replaced here, and would come back.
     path = os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fspath(target)  # noqa: PTH115
+    if directory is not None and isinstance(path, str):
+        path = os.path.join(os.readlink(f"/proc/self/fd/{directory}"), path)  # noqa: PTH115, PTH118
     return isinstance(path, str) and any(f"{path}/".startswith(f"{directory}/") for directory in _directories)
 
 
 def _faulty(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def perform(target: Any, *args: Any, **kwargs: Any) -> Any:
-        if _is_below(target):
+        if _is_below(target, kwargs.get("dir_fd", kwargs.get("src_dir_fd"))):
             if name == "preadv" or (name == "open" and args and args[0] & os.O_PATH):
                 # What is in memory can be read however broken a disk is: of this one nothing is.
                 raise OSError(errno.EIO, os.strerror(errno.EIO), str(target))

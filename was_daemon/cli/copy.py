@@ -100,7 +100,7 @@ async def _copy(
 
     await require_directory(copier.source)
     if not copier.dry_run:
-        await _prepare(copier.target)
+        await _prepare(copier.target, places)
 
     async def copy_original(key: "AssetKey") -> None:
         await _copy_one(copier, key, report)
@@ -117,13 +117,13 @@ async def _copy(
     await go_through("Thumbnails", lambda: listing(copier.source, places, Kind.THUMBNAIL), parallel, copy_thumbnail)
 
 
-async def _prepare(target: "IAssetStore") -> None:
+async def _prepare(target: "IAssetStore", directories: Sequence[str]) -> None:
     """See that the target can be written to, and remove what a killed process left there."""
     from was_daemon.interfaces import ILocalFiles
 
     await target.check()
     if ILocalFiles.providedBy(target):
-        await ILocalFiles(target).clean()
+        await ILocalFiles(target).clean(directories)
 
 
 async def _copy_one(

@@ -10,19 +10,26 @@ from was_daemon.cli.work import Report
 from was_daemon.errors import AssetError, AssetNotFound
 from was_daemon.graph import Graph
 from was_daemon.interfaces import IAssetStore
-from was_daemon.keys import AssetKey, Kind, shortened_from
-from was_daemon.thumbnails.stored import THUMBNAIL_NAME
+from was_daemon.keys import AssetKey, Kind, Layout, ThumbnailAddress
+from was_daemon.thumbnails.marks import is_marked
+from was_daemon.thumbnails.owners import Owners
 
 
 @attrs.frozen
 class Pruner:
-    """Removes thumbnails without an original, and of other scales than `kept`, if there are any; and reports."""
+    """Removes thumbnails without an original, and of other scales than `kept`, if there are any; and reports.
+
+    A file without an original that carries no mark is only removed with `unmarked`: it may be anything that is called
+    like a thumbnail.
+    """
 
     graph: Graph
     directories: Sequence[str]
     kept: frozenset[int]
+    unmarked: bool
     dry_run: bool
     report: Report
+    owners: Owners = attrs.field(init=False, default=attrs.Factory(lambda self: Owners(self.graph.collections), True))
 
     async def thumbnails(self) -> AsyncGenerator[AssetKey, None]:
         """What there is in the stores of thumbnails."""
@@ -52,22 +59,26 @@ class Pruner:
         except AssetError as error:
             self.report.tell("failed", path_of(thumbnail), str(error))
             return
-        if word in ("orphan", "scale"):
+        if word in ("orphan", "scale", "unmarked"):
             self.report.tell(word, path_of(thumbnail), "")
         else:
             self.report.count(word)
 
     async def _judge(self, thumbnail: AssetKey) -> str:
-        match = THUMBNAIL_NAME.fullmatch(thumbnail.name)
-        if not match:
+        try:
+            address = ThumbnailAddress.parse(Layout.FLAT.path(thumbnail))
+        except AssetNotFound:
             return "unknown"
-        owners = await self.graph.thumbnails.owners(thumbnail)
-        # Of a shortened name nobody knows what it would have to be called.
-        if not owners and shortened_from(match["root"]) is None:
-            return "unknown"
-        if not await self._exists(key for key, _ in owners):
-            return "orphan"
-        return "scale" if self.kept and int(match["scale"]) not in self.kept else "kept"
+        if not await self._exists(await self.owners.of(address)):
+            return "orphan" if self.unmarked or await self._is_marked(thumbnail) else "unmarked"
+        return "scale" if self.kept and address.scale not in self.kept else "kept"
+
+    async def _is_marked(self, thumbnail: AssetKey) -> bool:
+        reader = await self.graph.collections.place(thumbnail).thumbnails.open(thumbnail)
+        try:
+            return await is_marked(reader)
+        finally:
+            await reader.close()
 
     async def _exists(self, keys: Iterable[AssetKey]) -> bool:
         """Whether one of these originals is stored."""

@@ -82,6 +82,11 @@ def warm(
 @thumbnails.command(epilog=epilog("was-daemon thumbnails prune --keep-scale 123 --dry-run --config was.toml"))
 @click.option("--keep-scale", "kept", multiple=True, type=click.IntRange(1), help="Remove other scales; repeatable.")
 @collection_option
+@click.option(
+    "--unmarked",
+    is_flag=True,
+    help="Remove also those without an original that were not made here, as the official server leaves them.",
+)
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only list what would be removed.")
 @click.option("--parallel", default=8, show_default=True, type=click.IntRange(1, 256), help="Files at a time.")
 @config_option
@@ -89,6 +94,7 @@ def warm(
 def prune(
     kept: tuple[int, ...],
     collections: tuple[str, ...],
+    unmarked: bool,
     dry_run: bool,
     parallel: int,
     config: Path | None,
@@ -96,7 +102,8 @@ def prune(
 ) -> None:
     """Remove the thumbnails whose originals are gone, and with --keep-scale those of all other scales.
 
-    Files that are not called like a thumbnail are left alone.
+    Files that are not called like a thumbnail are left alone, and so are those without an original that were not made
+    here. With --unmarked these go, too: use it only where nothing but asset servers has put files there.
     """
     settings = load_settings(config)
     places = directories(settings, collections)
@@ -108,7 +115,7 @@ def prune(
         # Collections whose originals are missing are told one by one.
         for directory in places:
             await require_directory(place_of(graph.collections, directory).thumbnails)
-        pruner = Pruner(graph, places, frozenset(kept), dry_run, report)
+        pruner = Pruner(graph, places, frozenset(kept), unmarked, dry_run, report)
         await go_through("Pruning", pruner.thumbnails, parallel, pruner.prune)
 
     _run(_evolved(settings, 1), work, _removed(dry_run), as_json)
@@ -120,6 +127,7 @@ def _removed(dry_run: bool) -> dict[str, str]:
         "orphan": f"without an original {to_be}",
         "scale": f"of other scales {to_be}",
         "kept": "kept",
+        "unmarked": "not made here, without an original",
         "unknown": "other files",
         "failed": "failed",
     }

@@ -8,8 +8,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -100,12 +99,14 @@ class DiskThreads(Threads):
             self._log.error("{name}: {left} operations hang and are left behind", name=self.name, left=left)
 
 
-def open_original(path: Path) -> FileIO:
+def open_regular(path: str | Path, directory: int | None = None) -> FileIO:
     """Open a file and look at its beginning, so that a mount that hangs holds up this call and not a worker; blocks.
 
-    Raises OSError, as for a missing file when it is none of the regular ones. Links are not followed.
+    `directory` is the descriptor of the directory that `path` is relative to. Raises OSError, as for a missing file
+    when it is none of the regular ones. A link is not followed.
     """
-    file = FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), closefd=True)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = FileIO(os.open(path, flags, dir_fd=directory), closefd=True)
     try:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FileNotFoundError(errno.ENOENT, "not a file")
@@ -116,29 +117,7 @@ def open_original(path: Path) -> FileIO:
     return file
 
 
-@contextmanager
-def opened_directory(path: Path) -> Iterator[int]:
-    """A descriptor of a directory: after os.fsync, renames into and removals from it survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
 def free_bytes(where: Path | int) -> int:
     """The bytes that are free around a path or an open file; `sys.maxsize` where nobody can tell. Blocks."""
     status = os.statvfs(where)
     return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize
-
-
-def make_directory(path: Path) -> None:
-    """Create `path` and its missing parents, durably."""
-    missing = []
-    while not path.is_dir():
-        missing.append(path)
-        path = path.parent
-    for directory in reversed(missing):
-        directory.mkdir(exist_ok=True)
-        with opened_directory(directory.parent) as parent:
-            os.fsync(parent)

@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from was_daemon.errors import StoreUnavailable
-from was_daemon.stores.disk import make_directory
+from was_daemon.stores.directories import make_directory
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _Identity = tuple[int, int]

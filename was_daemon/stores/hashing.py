@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
@@ -56,9 +55,9 @@ class HashedFile:
         """See `IStagingFile`."""
         return self._staged.fileno()
 
-    def publish(self, target: Path, replace: bool = True) -> os.stat_result:
+    def publish(self, directory: int, name: str, replace: bool = True) -> os.stat_result:
         """See `IStagingFile`."""
-        return self._staged.publish(target, replace)
+        return self._staged.publish(directory, name, replace)
 
     def discard(self) -> None:
         """See `IStagingFile`."""

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
-from pathlib import Path
 
 _UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 """What file systems without locks say, such as NFS without its lock service."""
@@ -39,14 +38,15 @@ def unlock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-def create_locked(new_path: Callable[[], Path]) -> tuple[Path, int]:
-    """Create a file, open for reading and writing, and lock it where that is possible; its path and descriptor.
+def create_locked(directory: int, new_name: Callable[[], str]) -> tuple[str, int]:
+    """Create a file in an open directory, and lock it where that is possible; return its name and descriptor.
 
-    `new_path` makes a path that is not taken, anew when somebody who cleans up saw the file before it was locked.
+    It is open for reading and writing. `new_name` makes a name that is not taken, anew when somebody who cleans up saw
+    the file before it was locked.
     """
     while True:
-        path = new_path()
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        name = new_name()
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=directory)
         if try_lock(fd) is not FileLock.THEIRS and os.fstat(fd).st_nlink:
-            return path, fd
+            return name, fd
         os.close(fd)

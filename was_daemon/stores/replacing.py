@@ -12,8 +12,8 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from was_daemon.stores.directories import Entry
 from was_daemon.stores.locking import FileLock, try_lock
 
 _STEPS = (10_000, 10**9, 2 * 10**9)
@@ -30,8 +30,8 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK
 """What file systems without hard links say."""
 
 
-def put_in_place(fd: int, path: Path, target: Path, replace: bool = True) -> os.stat_result:
-    """Rename the file at `path`, open as `fd`, to `target`, with a time of its own; blocks.
+def put_in_place(fd: int, source: Entry, target: Entry, replace: bool = True) -> os.stat_result:
+    """Rename the file `source`, open as `fd`, to `target`, with a time of its own; blocks.
 
     Without `replace`, FileExistsError when there is a file already. Raises OSError, and has changed nothing then.
     """
@@ -39,13 +39,13 @@ def put_in_place(fd: int, path: Path, target: Path, replace: bool = True) -> os.
         with _locked(target) as existing:
             if existing is None:
                 status = _date(fd, 0)
-                if _create(fd, path, target):
+                if _create(fd, source, target):
                     return status
             elif not replace:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             else:
                 status = _date(fd, existing.st_mtime_ns)
-                path.rename(target)
+                source.rename(target)
                 return status
 
 
@@ -58,10 +58,10 @@ def _date(fd: int, before: int) -> os.stat_result:
     return os.fstat(fd)
 
 
-def _create(fd: int, path: Path, target: Path) -> bool:
+def _create(fd: int, source: Entry, target: Entry) -> bool:
     """Rename to a name that nothing has; False when something has it."""
     try:
-        os.link(path, target)
+        source.link(target)
     except FileExistsError:
         # A request that NFS repeats finds what it has done before.
         if os.fstat(fd).st_nlink == 1:
@@ -69,14 +69,14 @@ def _create(fd: int, path: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        path.rename(target)
+        source.rename(target)
         return True
-    path.unlink()
+    source.unlink()
     return True
 
 
 @contextmanager
-def _locked(target: Path) -> Iterator[os.stat_result | None]:
+def _locked(target: Entry) -> Iterator[os.stat_result | None]:
     """What is at `target`, if anything: inside the block nobody who locks it replaces it."""
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -99,11 +99,11 @@ def _locked(target: Path) -> Iterator[os.stat_result | None]:
             os.close(fd)
 
 
-def _open(target: Path) -> int | None:
+def _open(target: Entry) -> int | None:
     # NFS wants files open for writing that are to be locked; elsewhere it does not matter.
     for mode in (os.O_RDWR, os.O_RDONLY):
         try:
-            return os.open(target, mode | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            return target.open(mode)
         except OSError as error:
             if error.errno not in _READ_ONLY:
                 break
@@ -115,7 +115,7 @@ def _lock(fd: int, deadline: float) -> None:
         time.sleep(_PAUSE)
 
 
-def _is_at(target: Path, status: os.stat_result) -> bool:
+def _is_at(target: Entry, status: os.stat_result) -> bool:
     try:
         return os.path.samestat(target.lstat(), status)
     except FileNotFoundError:

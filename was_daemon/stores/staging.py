@@ -1,13 +1,17 @@
 """Files that are being written and are no assets yet.
 
 A staging file lies in a `.staging` directory - a name no asset can have - on the file system it is meant for, and is
-locked by the process that fills it. What is found there without a lock belongs to nobody any more.
+locked by the process that fills it. One that is found there without a lock belongs to nobody any more. The directory
+may be somebody else's, too: files with other names are theirs.
 """
 
 import ctypes
 import os
+import re
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from threading import Lock
 from uuid import uuid4
@@ -17,11 +21,15 @@ from zope.interface import implementer
 
 from was_daemon.errors import StoreUnavailable
 from was_daemon.interfaces import IStagingFile
-from was_daemon.stores.disk import DiskThreads, free_bytes, make_directory, opened_directory
+from was_daemon.stores.directories import Entry, make_directory, opened_below
+from was_daemon.stores.disk import DiskThreads, free_bytes, open_regular
 from was_daemon.stores.locking import FileLock, create_locked, try_lock, unlock
 from was_daemon.stores.replacing import put_in_place
 
 DIRECTORY = ".staging"
+_NAME = re.compile(r"was-[0-9a-f]{32}\.part")
+"""What the daemon calls its files there, and nobody else does."""
+
 CHUNK = 1 << 19
 """Bytes read or written at a time: large enough that the thread hop costs nothing, small enough for many at once."""
 
@@ -42,10 +50,11 @@ _log = Logger()
 
 @implementer(IStagingFile)
 class StagingFile:
-    """A locked, open file in a staging directory. Made by `stage`."""
+    """A locked, open file in the staging directory of `base`. Made by `stage`."""
 
-    def __init__(self, threads: DiskThreads, path: Path, fd: int, free: int, is_to_last: bool) -> None:
-        self.path = path
+    def __init__(self, threads: DiskThreads, base: Path, name: str, fd: int, free: int, is_to_last: bool) -> None:
+        self._base = base
+        self._name = name
         self._is_to_last = is_to_last
         self._free_before: int | None = free
         self._threads = threads
@@ -54,6 +63,11 @@ class StagingFile:
         self._lock = Lock()
         self._open = True
         self._unbegun = 0
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies, for messages."""
+        return self._base / DIRECTORY / self._name
 
     async def write(self, chunks: list[bytes]) -> None:
         """See `IStagingFile`."""
@@ -74,7 +88,7 @@ class StagingFile:
         """See `IStagingFile`."""
         if self._open:
             self._threads.run(self.remove).addErrback(
-                lambda failure: _log.failure("Could not remove a staging file", failure)
+                lambda failure: _log.failure("Could not remove {path}", failure, path=self.path)
             )
 
     async def free(self) -> int:
@@ -88,18 +102,21 @@ class StagingFile:
         self._check_open()
         return self._fd
 
-    def publish(self, target: Path, replace: bool = True) -> os.stat_result:
+    def reopen(self) -> FileIO:
+        """Open what was written for reading, at a position of its own; blocks."""
+        with opened_below(self._base, [DIRECTORY]) as directory:
+            return open_regular(self._name, directory)
+
+    def publish(self, directory: int, name: str, replace: bool = True) -> os.stat_result:
         """See `IStagingFile`."""
         with self._lock:
             self._check_open()
             os.fsync(self._fd)
-            make_directory(target.parent)
-            # Opened before: whatever fails after the renaming is reported of an upload that is there.
-            with opened_directory(target.parent) as directory:
-                stat = put_in_place(self._fd, self.path, target, replace)
-                # A worker that was handed the file may have it open still: nobody is to wait for that.
-                unlock(self._fd)
-                os.fsync(directory)
+            with opened_below(self._base, [DIRECTORY]) as staging:
+                stat = put_in_place(self._fd, Entry(staging, self._name), Entry(directory, name), replace)
+            # A worker that was handed the file may have it open still: nobody is to wait for that.
+            unlock(self._fd)
+            os.fsync(directory)
             self._close()
             return stat
 
@@ -143,7 +160,11 @@ class StagingFile:
         with self._lock:
             if self._open:
                 try:
-                    self.path.unlink(missing_ok=True)
+                    with (
+                        suppress(FileNotFoundError),
+                        opened_below(self._base, [DIRECTORY]) as directory,
+                    ):
+                        Entry(directory, self._name).unlink()
                 finally:
                     # What cannot be removed now is without a lock, and removed at the next start.
                     self._close()
@@ -157,38 +178,48 @@ class StagingFile:
         os.close(self._fd)
 
 
-def stage(threads: DiskThreads, directory: Path, is_to_last: bool = True) -> StagingFile:
-    """Create a staging file in `directory`, which is created when missing; blocks.
+def stage(threads: DiskThreads, base: Path, is_to_last: bool = True) -> StagingFile:
+    """Create a staging file in `.staging` in `base`, both of which are created when missing; blocks.
 
     One that is not to last, but to be read and discarded, need never be on the disk.
     """
-    make_directory(directory)
-    free = free_bytes(directory)
-    return StagingFile(threads, *create_locked(lambda: directory / uuid4().hex), free, is_to_last)
+    make_directory(base)
+    with opened_below(base, [DIRECTORY], create=True) as directory:
+        free = free_bytes(directory)
+        name, fd = create_locked(directory, lambda: f"was-{uuid4().hex}.part")
+    return StagingFile(threads, base, name, fd, free, is_to_last)
 
 
-def remove_stale(directory: Path) -> int:
-    """Remove the files in a staging directory that no process has open; returns how many. Blocks.
+def remove_stale(base: Path, directory: str = DIRECTORY, names: re.Pattern[str] = _NAME) -> int:
+    """Remove the files with these names in a directory of `base` that no process has open; return how many. Blocks.
 
-    Where files cannot be locked, those go that nobody has written to for a day.
+    Where files cannot be locked, those go that nobody has written to for a day. A directory that is a link is
+    somebody else's, as are links and everything with another name.
     """
-    return sum(_remove_unlocked(path) for path in directory.iterdir()) if directory.is_dir() else 0
+    with suppress(FileNotFoundError, NotADirectoryError), opened_below(base, [directory]) as opened:
+        with os.scandir(opened) as entries:
+            ours = [
+                entry.name for entry in entries if names.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            ]
+        return sum(_remove_unlocked(Entry(opened, name), base / directory) for name in ours)
+    return 0
 
 
-def _remove_unlocked(path: Path) -> bool:
+def _remove_unlocked(entry: Entry, place: Path) -> bool:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = entry.open(os.O_RDWR)
     except FileNotFoundError:
         return False
     except OSError as error:
-        _log.warn("What is {path}? {error}", path=path, error=error)
+        _log.warn("Could not remove {path}: {error}", path=place / entry.name, error=error)
         return False
     try:
         lock = try_lock(fd)
         is_recent = time.time() - os.fstat(fd).st_mtime < _STALE_SECONDS
         if lock is FileLock.THEIRS or (lock is FileLock.UNSUPPORTED and is_recent):
             return False
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            entry.unlink()
         return True
     finally:
         os.close(fd)

@@ -13,7 +13,7 @@ from was_daemon.collections import Collections
 from was_daemon.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
 from was_daemon.exclusion import Exclusion
 from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
-from was_daemon.keys import AssetKey, Kind, shortened_from
+from was_daemon.keys import MAX_DIGITS, AssetKey, Kind
 from was_daemon.locks import KeyLocks
 from was_daemon.spool import Spool
 from was_daemon.stores.held import HeldReader
@@ -25,15 +25,12 @@ from was_daemon.thumbnails.marks import mark_of, shows
 from was_daemon.thumbnails.pool import WorkerPool
 from was_daemon.thumbnails.refusals import Refusals
 from was_daemon.thumbnails.stored import (
-    MAX_DIGITS,
-    THUMBNAIL_NAME,
     beginning,
     belongs_to,
     content_of,
     in_memory,
     is_thumbnail_of,
     open_thumbnail,
-    owner_of,
     read_all,
     remove,
     remove_files,
@@ -41,9 +38,6 @@ from was_daemon.thumbnails.stored import (
     scales_in,
 )
 from was_daemon.thumbnails.versions import Versions
-
-_OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
-"""Extensions of originals whose thumbnails the official server makes as PNG, without saying whose they are."""
 
 _LARGEST_OFFICIAL = 4096
 """Up to this scale thumbnails of the official server are looked for when their original goes."""
@@ -75,7 +69,8 @@ class Thumbnails:
         self._exclusion = exclusion
         self._making: dict[tuple[AssetKey, int, str], Making] = {}
         self._versions = Versions()
-        self._scales: dict[ILocalFiles, set[int]] = {}
+        # Of which scales there are thumbnails, by the stores and the collections' directories in them.
+        self._scales: dict[ILocalFiles, dict[str, set[int]]] = {}
         self._made_scales: set[int] = set()
         self._refusals = Refusals()
 
@@ -86,18 +81,20 @@ class Thumbnails:
             self._scales.update(before._scales)
             self._made_scales |= before._made_scales
         for files in self._collections.local_thumbnails():
-            if files in self._scales:
-                continue
             try:
-                scales = await files.in_thread(None, scales_in, files)
-                self._scales[files] = scales
-                large = sorted(scale for scale in scales if scale > self._max_scale)
-                if large:
-                    self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
+                await files.in_thread(None, self._look_for_scales, files, self._scales.get(files, {}))
             except AssetError as error:
                 self._log.error("Could not look through the thumbnails: {error}", error=error)
         if self._evictor and not (before and before._evictor is self._evictor):
             await self._evictor.start()
+
+    def _look_for_scales(self, files: ILocalFiles, known: dict[str, set[int]]) -> None:
+        directories = list(self._collections.directories(files))
+        new = {directory: scales_in(files, directory) for directory in directories if directory not in known}
+        self._scales[files] = known | new
+        large = sorted({scale for scales in new.values() for scale in scales if scale > self._max_scale})
+        if large:
+            self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
 
     async def settled(self) -> None:
         """Wait until all thumbnails that are being made are made."""
@@ -121,27 +118,6 @@ class Thumbnails:
             return reader
         await reader.close()
         return None
-
-    async def owners(self, thumbnail: AssetKey) -> list[tuple[AssetKey, int]]:
-        """The originals that a stored thumbnail may belong to, each with the scale; raises `AssetNotFound`."""
-        match = THUMBNAIL_NAME.fullmatch(thumbnail.name)
-        if not match:
-            return []
-        scale = int(match["scale"])
-        keys = await self._candidates(thumbnail, match["root"], match["extension"])
-        return [(key, scale) for key in keys if key.thumbnail(scale) == thumbnail]
-
-    async def _candidates(self, thumbnail: AssetKey, root: str, extension: str) -> list[AssetKey]:
-        place = self._collections.place(thumbnail)
-        start = shortened_from(root)
-        if start is not None:
-            async with aclosing(place.store.list(thumbnail.collection, Kind.ORIGINAL, start)) as originals:
-                return [key async for key in originals]
-        names = [root + extension]
-        if extension == ".png":
-            owner = None if place.makes_thumbnails else await owner_of(place.thumbnails, thumbnail)
-            names = [owner] if owner else [root + other for other in _OFFICIAL_PNG]
-        return [AssetKey(thumbnail.collection, Kind.ORIGINAL, name) for name in names]
 
     async def make(self, key: AssetKey, original: AssetStat, scale: int, client: str) -> IAssetReader | None:
         """Make the thumbnail of this version of `key`; whoever asks for it meanwhile shares the work.
@@ -303,8 +279,11 @@ class Thumbnails:
 
     def _all_scales(self, files: ILocalFiles) -> Iterable[int]:
         # Trying every scale costs the same however many thumbnails there are; listing them would not.
-        larger = [scale for scale in self._scales.get(files, ()) if scale > self._max_scale]
+        larger = [scale for scale in self._scales_found_in(files) if scale > self._max_scale]
         return chain(range(1, self._max_scale + 1), larger)
+
+    def _scales_found_in(self, files: ILocalFiles) -> set[int]:
+        return set().union(*self._scales.get(files, {}).values())
 
     async def forget_remains(self, key: AssetKey) -> None:
         """Remove thumbnails that a server has left of a `key` that is about to be new, of the scales that are in use.
@@ -316,7 +295,7 @@ class Thumbnails:
             return
         files = ILocalFiles(store)
         scales = self._all_scales(files)
-        in_use = self._scales[files] | self._made_scales if files in self._scales else scales
+        in_use = self._scales_found_in(files) | self._made_scales if files in self._scales else scales
         if in_use:
             await files.in_thread(key, remove_remains, files, key, in_use, scales)
 

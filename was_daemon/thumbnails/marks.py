@@ -49,6 +49,16 @@ async def shows(reader: IAssetReader, original: AssetStat) -> bool:
     return etag == _part(original.etag) or (dated != _NOTHING and dated == _dated(original))
 
 
+async def is_marked(reader: IAssetReader) -> bool:
+    """Whether a stored file ends with a mark: then it is a thumbnail that a daemon like this one has made."""
+    return is_mark(await _end_of(reader))
+
+
+def is_mark(end: bytes) -> bool:
+    """Whether the last `MARK_SIZE` bytes of a file are a mark."""
+    return len(end) == MARK_SIZE and end.startswith(_HEAD)
+
+
 async def picture_size(reader: IAssetReader) -> int:
     """How many of a stored thumbnail's bytes are before the mark."""
     return reader.stat.size - (MARK_SIZE if (await _end_of(reader)).startswith(_HEAD) else 0)

@@ -1,21 +1,20 @@
 """Thumbnails as they lie in a store: opened, told apart, and found without listing them all."""
 
 import os
-import re
+import stat
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
 from io import FileIO
 
 from was_daemon.errors import AssetNotFound, StoreFailed
 from was_daemon.interfaces import IAssetReader, IAssetStore, ILocalFiles, IStagingFile
-from was_daemon.keys import AssetKey, Kind
+from was_daemon.keys import MAX_DIGITS, THUMBNAIL_NAME, AssetKey, Kind
+from was_daemon.stores.directories import Entry
 from was_daemon.stores.held import HeldReader
 from was_daemon.thumbnails.formats import png_owner
 
 _OWNER_BYTES = 1024
 _HELD_BYTES = 4 << 20
-MAX_DIGITS = 9
-THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extension>\.[^.]+)", re.DOTALL)
 
 
 async def open_thumbnail(store: IAssetStore, thumbnail: AssetKey) -> IAssetReader:
@@ -109,22 +108,30 @@ def beginning(key: AssetKey, digits: int) -> str:
 
 
 def remove_files(files: ILocalFiles, key: AssetKey, scales: Iterable[int]) -> None:
-    """Remove the thumbnails of `key` of these scales; blocks."""
-    is_shared = key.thumbnail_extension == ".png"
+    """Remove the thumbnails of `key` of these scales; blocks. What else has such a name, such as a link, stays."""
     beginnings = [beginning(key, digits) for digits in range(1, MAX_DIGITS + 1)]
-    directories: dict[str, str] = {}
+    by_directory: dict[str, list[str]] = {}
     for scale in scales:
         number = str(scale)
         name = f"{beginnings[len(number) - 1]}{number}{key.thumbnail_extension}"
         # The directory depends on the first characters only, however the store arranges its files.
-        if name[:4] not in directories:
-            directories[name[:4]] = str(files.path(key.thumbnail(scale)).parent)
-        path = f"{directories[name[:4]]}/{name}"
-        try:
-            if not is_shared or _file_owner(path) in (None, key.name):
-                os.unlink(path)  # noqa: PTH108  # a Path for each of thousands that do not exist takes longer than this
-        except FileNotFoundError:
-            continue
+        by_directory.setdefault(name[:4], []).append(name)
+    for names in by_directory.values():
+        any_of_them = AssetKey(key.collection, Kind.THUMBNAIL, names[0])
+        with suppress(FileNotFoundError, NotADirectoryError), files.directory(any_of_them) as directory:
+            for name in names:
+                _remove_file(Entry(directory, name), key)
+
+
+def _remove_file(entry: Entry, key: AssetKey) -> None:
+    try:
+        is_file = stat.S_ISREG(entry.lstat().st_mode)
+    except FileNotFoundError:
+        # Nearly always: all scales are tried, as that costs the same however many thumbnails there are.
+        return
+    with suppress(FileNotFoundError):
+        if is_file and (key.thumbnail_extension != ".png" or _file_owner(entry) in (None, key.name)):
+            entry.unlink()
 
 
 def remove_remains(files: ILocalFiles, key: AssetKey, in_use: Iterable[int], scales: Iterable[int]) -> None:
@@ -132,14 +139,14 @@ def remove_remains(files: ILocalFiles, key: AssetKey, in_use: Iterable[int], sca
     remove_files(files, key, scales if os.path.lexists(files.path(key)) else in_use)
 
 
-def scales_in(files: ILocalFiles) -> set[int]:
-    """The scales of which there are thumbnails; blocks."""
-    names = (THUMBNAIL_NAME.fullmatch(path.name) for path in files.files(Kind.THUMBNAIL))
+def scales_in(files: ILocalFiles, collection: str) -> set[int]:
+    """The scales of which there are thumbnails in a collection; blocks."""
+    names = (THUMBNAIL_NAME.fullmatch(entry.name) for entry in files.files(collection, Kind.THUMBNAIL))
     return {int(name["scale"]) for name in names if name}
 
 
-def _file_owner(path: str) -> str | None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+def _file_owner(entry: Entry) -> str | None:
+    fd = entry.open(os.O_RDONLY)
     try:
         return png_owner(os.read(fd, _OWNER_BYTES))
     finally:

@@ -12,7 +12,7 @@ from twisted.web.iweb import IRequest
 
 from was_daemon.assets import Assets
 from was_daemon.errors import AssetNotFound, BadName, BadRequest
-from was_daemon.keys import AssetKey, Kind, Layout, check_name
+from was_daemon.keys import AssetKey, Kind, Layout, ThumbnailAddress, check_name
 from was_daemon.media import media_type, runs_scripts
 from was_daemon.overview import Look, nothing_known
 from was_daemon.thumbnails.capture_date import capture_date
@@ -198,19 +198,20 @@ class AssetServer:
         if fields.get("type") == "T":
             scale = self._scale(fields)
             reader, _ = await self._assets.thumbnail(key, scale, self._access.client(request))
-            key = key.thumbnail(scale)
+            path = ThumbnailAddress.of(key, scale).path
         else:
             reader = await self._assets.open(key)
+            path = Layout.FLAT.path(key)
         await reader.close()
-        return _answer(request, f"{self._access.base_url(request)}/static/{quote(Layout.FLAT.path(key))}")
+        return _answer(request, f"{self._access.base_url(request)}/static/{quote(path)}")
 
     @app.route("/static/<path:path>", methods=["GET"])
     @anew_when_replaced
     async def static(self, request: AssetRequest, path: str) -> bytes:
         """Send what lies at a path of the flat layout, whatever the layout of the store is."""
         self._check_static()
-        key = _static_key(request.path)
-        if key.kind is Kind.THUMBNAIL:
+        key = _static_asset(_static_path(request.path))
+        if isinstance(key, ThumbnailAddress):
             return await send_asset(request, *await self._assets.existing_thumbnail(key), None)
         return await send_asset(request, await self._assets.open(key), media_type(key.name), None)
 
@@ -267,11 +268,18 @@ def _name(fields: dict[str, str]) -> str:
     return check_name(fields["filename"])
 
 
-def _static_key(path: bytes) -> AssetKey:
+def _static_asset(path: str) -> AssetKey | ThumbnailAddress:
+    """Return the original or the thumbnail that has a path of the flat layout; raises `AssetNotFound`, `BadName`."""
+    kind = path.rpartition("/")[0].rpartition("/")[2]
+    return ThumbnailAddress.parse(path) if kind == Kind.THUMBNAIL.value else Layout.FLAT.parse(path)
+
+
+def _static_path(path: bytes) -> str:
+    """Return what follows `/static/`, decoded."""
     segments = [unquote_to_bytes(segment) for segment in path.lstrip(b"/").split(b"/")[1:]]
     if any(b"/" in segment for segment in segments):
         raise BadName("the name contains a path separator")
     try:
-        return Layout.FLAT.parse(b"/".join(segments).decode())
+        return b"/".join(segments).decode()
     except UnicodeDecodeError:
         raise BadName("the name is not valid UTF-8") from None

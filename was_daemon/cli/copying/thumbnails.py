@@ -7,11 +7,12 @@ from was_daemon.cli.copying.copier import Copier
 from was_daemon.collections import Collections, Place
 from was_daemon.errors import AssetNotFound
 from was_daemon.interfaces import IAssetStore
-from was_daemon.keys import AssetKey
+from was_daemon.keys import AssetKey, Layout, ThumbnailAddress
 from was_daemon.locks import KeyLocks
 from was_daemon.settings import Settings
 from was_daemon.spool import Spool
 from was_daemon.thumbnails.cache import Thumbnails
+from was_daemon.thumbnails.owners import Owners
 from was_daemon.thumbnails.pool import WorkerPool
 
 
@@ -25,10 +26,12 @@ class CurrentThumbnails:
     def __init__(self, settings: Settings, copier: Copier, directories: Sequence[str]) -> None:
         self._copier = copier
         places = {directory: _place(directory, copier.source) for directory in directories}
+        collections = Collections(_place("", copier.source), places)
+        self._owners = Owners(collections)
         limits = settings.thumbnails
         # Nothing is made: neither the spool nor the pool is ever used.
         self._thumbnails = Thumbnails(
-            Collections(_place("", copier.source), places),
+            collections,
             KeyLocks(),
             Spool(settings.spool.path, 0),
             WorkerPool(1, limits.timeout, limits.memory, limits.queue),
@@ -38,8 +41,9 @@ class CurrentThumbnails:
     async def shown(self, thumbnail: AssetKey) -> AssetKey | None:
         """The original that it shows as it is now, if both stores have that."""
         with suppress(AssetNotFound):
-            for key, scale in await self._thumbnails.owners(thumbnail):
-                if await self._copier.is_known_copy(key) and await self._is_new(key, scale):
+            address = ThumbnailAddress.parse(Layout.FLAT.path(thumbnail))
+            for key in await self._owners.of(address):
+                if await self._copier.is_known_copy(key) and await self._is_new(key, address.scale):
                     return key
         return None
 
