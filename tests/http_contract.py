@@ -9,6 +9,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable
+from email.message import Message
 from email.utils import formatdate, parsedate_to_datetime
 from functools import cache
 from typing import Any
@@ -19,7 +20,9 @@ from xml.etree import ElementTree
 import pytest
 import pytest_twisted
 from PIL import Image
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 
 from tests import images
 from tests.client import Answer, Client, Form, chunk, file_part, latin1_part, text_part
@@ -992,7 +995,7 @@ class DownloadContract:
     async def test_if_range_sends_a_range_only_of_the_version_the_client_has(self, client: Client) -> None:
         name = new_name()
         await client.store(name, _CONTENT)
-        headers = (await client.original(name)).headers
+        headers = await _dated(client, filename=name)
         etag, modified = headers["ETag"], headers["Last-Modified"]
         long_ago = formatdate(1, usegmt=True)
         for condition, status in [
@@ -1006,15 +1009,48 @@ class DownloadContract:
             answer = await client.original(name, headers={"Range": "bytes=0-9", "If-Range": condition})
             assert (condition, answer.status) == (condition, status)
         await client.store(name, b"new" * 100)
-        answer = await client.original(name, headers={"Range": "bytes=0-9", "If-Range": etag})
-        assert (answer.status, answer.body) == (200, b"new" * 100)
+        for condition in (etag, modified):
+            answer = await client.original(name, headers={"Range": "bytes=0-9", "If-Range": condition})
+            assert (answer.status, answer.body) == (200, b"new" * 100)
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_date_does_not_take_two_versions_of_one_second_for_one(self, client: Client) -> None:
+        name = new_name()
+        await client.store(name, b"old" * 100)
+        old = (await client.original(name)).headers
+        await client.store(name, b"new" * 100)
+        for date in (old["Last-Modified"], old["Date"]):
+            for conditions in ({"If-Modified-Since": date}, {"Range": "bytes=150-", "If-Range": date}):
+                answer = await client.original(name, headers=conditions)
+                assert (answer.status, answer.body) == (200, b"new" * 100), conditions
+            resumed = await client.original(name, headers={"Range": "bytes=150-", "If-Unmodified-Since": date})
+            check_refused(resumed, 412, client.key)
+
+    @pytest_twisted.ensureDeferred
+    async def test_who_asks_for_a_version_that_is_gone_gets_no_other(self, client: Client) -> None:
+        name = new_name()
+        await client.store(name, _CONTENT)
+        etag = (await client.original(name)).headers["ETag"]
+        for condition, status in (
+            (etag, 200),
+            ("*", 200),
+            (f'"other", {etag}', 200),
+            ('"other"', 412),
+            (f"W/{etag}", 412),
+        ):
+            answer = await client.original(name, headers={"If-Match": condition})
+            assert (condition, answer.status) == (condition, status)
+        await client.store(name, b"new" * 100)
+        answer = await client.original(name, headers={"If-Match": etag, "Range": "bytes=10-"})
+        check_refused(answer, 412, client.key)
+        check_allowed_everywhere(answer)
 
     @pytest_twisted.ensureDeferred
     async def test_a_client_that_has_the_current_version_is_told_so(self, client: Client) -> None:
         name = new_name()
         await client.store(name, photograph())
         for params in ({"type": "O"}, {"type": "T", "scale": 50}):
-            headers = (await client.get("/fileget", filename=name, **params)).headers
+            headers = await _dated(client, filename=name, **params)
             etag, modified = headers["ETag"], headers["Last-Modified"]
             before = formatdate(parsedate_to_datetime(modified).timestamp() - 1, usegmt=True)
             for conditions, status in [
@@ -1611,6 +1647,18 @@ def _comparable(answer: Answer) -> list[tuple[str, str]]:
     """The headers that are alike in two answers of one kind."""
     passing = ("date", "x-timestamp", "x-request-id", "server", "connection")
     return sorted((name.lower(), value) for name, value in answer.headers.items() if name.lower() not in passing)
+
+
+async def _dated(client: Client, **params: str | int) -> Message:
+    """Return the headers of an asset once its date tells it from other versions, when the second it is of is over."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        headers = (await client.get("/fileget", **params)).headers
+        condition = {"If-Modified-Since": headers["Last-Modified"]}
+        if (await client.get("/fileget", headers=condition, **params)).status == 304:
+            return headers
+        await deferLater(reactor, 0.05)
+    raise AssertionError("the date never validates")
 
 
 def _pages(number: int) -> bytes:

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from urllib.request import urlopen
 from xml.etree import ElementTree
@@ -589,6 +590,38 @@ class TestSettings:
         await client.store("a.jpg", b"a")
         reference = (await client.reference("a.jpg")).text
         assert reference == "https://assets.example.org/was/static/originals/a.jpg"
+
+    @pytest_twisted.ensureDeferred
+    async def test_two_versions_of_one_time_are_told_apart_by_their_tags_only(self, run_daemon: RunDaemon) -> None:
+        daemon = run_daemon()
+        client = client_of(daemon)
+        path = daemon.store / "originals" / "a.bin"
+        # A second that is not over, for as long as the test takes.
+        put(path, b"old" * 100, age=-3600)
+        old, modified = (await client.original("a.bin")).headers, path.stat().st_mtime_ns
+        put(path, b"new" * 200)
+        os.utime(path, ns=(modified, modified))
+        date = old["Last-Modified"]
+        assert parsedate_to_datetime(date) <= parsedate_to_datetime(old["Date"])
+        for conditions in (
+            {"If-Modified-Since": date},
+            {"If-None-Match": old["ETag"]},
+            {"Range": "bytes=300-", "If-Range": date},
+            {"Range": "bytes=300-", "If-Range": old["ETag"]},
+        ):
+            answer = await client.original("a.bin", headers=conditions)
+            assert (answer.status, answer.body) == (200, b"new" * 200), conditions
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_file_without_a_time_is_told_apart_by_its_tag_only(self, run_daemon: RunDaemon) -> None:
+        daemon = run_daemon()
+        client = client_of(daemon)
+        path = daemon.store / "originals" / "a.bin"
+        put(path, b"content")
+        os.utime(path, (0, 0))
+        answer = await client.original("a.bin", headers={"If-Modified-Since": formatdate(usegmt=True)})
+        assert (answer.status, answer.body) == (200, b"content")
+        assert "Last-Modified" not in answer.headers
 
     @pytest_twisted.ensureDeferred
     async def test_a_trusted_proxy_tells_the_address(self, run_daemon: RunDaemon) -> None:

@@ -197,7 +197,8 @@ class AssetServerModel(RuleBasedStateMachine):
             "old date": {"If-Modified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"},
         }[by]
         answer = self._fileget(place, headers=condition)
-        if by.startswith("old"):
+        # A date is as good as none while another version may be made in the same second.
+        if by.startswith("old") or (by == "date" and answer.status == 200):
             self._check_original(place, answer)
         else:
             assert (answer.status, answer.body) == (304, b""), answer

@@ -113,6 +113,9 @@ async def test_conditions_and_ranges_are_right(daemon: Daemon, client: Client, d
         (200, {"If-None-Match": '"other"', "If-Modified-Since": modified}),
         (200, {"If-Match": etag}),
         (200, {"If-Unmodified-Since": modified}),
+        (412, {"If-Match": '"other"'}),
+        (412, {**part, "If-Match": f"W/{etag}"}),
+        (412, {**part, "If-Unmodified-Since": old}),
         (206, part),
         (206, {"Range": "bytes=-5"}),
         (206, {"Range": "bytes=99990-"}),
@@ -122,6 +125,7 @@ async def test_conditions_and_ranges_are_right(daemon: Daemon, client: Client, d
         (206, {**part, "If-Range": etag}),
         (206, {**part, "If-Range": modified}),
         (200, {**part, "If-Range": '"other"'}),
+        (200, {**part, "If-Range": f"W/{etag}"}),
         (200, {**part, "If-Range": old}),
     ):
         theirs = await client.original(name, token=token, headers=condition)

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_date, parse_range, range_applies
+from was_daemon.web.ranges import (
+    Unsatisfiable,
+    format_date,
+    has_changed,
+    is_unchanged,
+    last_modified,
+    parse_date,
+    parse_range,
+    range_applies,
+)
 
 patiently = settings(deadline=None)
 
@@ -18,6 +27,7 @@ moments = st.integers(0, 4_102_444_799)
 tags = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"'), min_size=1, max_size=8)
 FRIDAY = 1_753_443_045
 FRIDAY_DATE = "Fri, 25 Jul 2025 11:30:45 GMT"
+SATURDAY = FRIDAY + 86_400
 
 
 def selected(first: int | None, last: int | None, size: int) -> list[int] | None:
@@ -180,7 +190,25 @@ def test_no_text_whatever_breaks_the_reading_of_dates(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "0", "2025-07-25T11:30:45Z", "Fri, 32 Jul 2025 11:30:45 GMT", '"tag"']
+    "text",
+    [
+        "",
+        "yesterday",
+        "0",
+        "2025-07-25T11:30:45Z",
+        "Fri, 32 Jul 2025 11:30:45 GMT",
+        '"tag"',
+        # What Python's int() and its dates of e-mail take, and HTTP does not (section 5.6.7).
+        "Fri, 2_5 Jul 2025 11:30:45 GMT",
+        "Fri, ٢٥ Jul 2025 11:30:45 GMT",
+        "Fri, 25 Jul +2025 11:30:45 GMT",
+        "Fri, 25 Jul 2025 11:30:45 -2359",
+        "Fri, 25 Jul 2025 11:30:45",
+        "fri, 25 jul 2025 11:30:45 gmt",
+        "25 Jul 2025 11:30:45 GMT",
+        f"{FRIDAY_DATE}, {FRIDAY_DATE}",
+        "Fri, 25 Jul " + "9" * 4301 + " 11:30:45 GMT",
+    ],
 )
 def test_what_is_no_date_is_none(text: str) -> None:
     assert parse_date(text) is None
@@ -203,49 +231,108 @@ def test_a_copy_is_good_when_its_tag_is_in_the_list_weak_or_not(
 ) -> None:
     # Section 13.1.2: the weak comparison.
     expected = etag in [tag for _, tag in entries]
-    assert is_unchanged(listed(entries, separators), None, etag, FRIDAY) == expected
-    assert is_unchanged(listed([*entries, (True, etag)], [*separators, ""]), None, etag, FRIDAY)
+    assert is_unchanged(listed(entries, separators), None, etag, FRIDAY, SATURDAY) == expected
+    assert is_unchanged(listed([*entries, (True, etag)], [*separators, ""]), None, etag, FRIDAY, SATURDAY)
 
 
 @pytest.mark.parametrize(
     "if_none_match", ["", "tag", '"other"', '"ta", "g"', '"tag', 'tag"', '"TAG"', '"tag "', '"W/tag"', '"*"', "'tag'"]
 )
 def test_what_does_not_name_the_tag_does_not_match(if_none_match: str) -> None:
-    assert not is_unchanged(if_none_match, None, "tag", FRIDAY)
+    assert not is_unchanged(if_none_match, None, "tag", FRIDAY, SATURDAY)
 
 
 @pytest.mark.parametrize("if_none_match", ["*", " * "])
 def test_an_asterisk_matches_whatever_there_is(if_none_match: str) -> None:
-    assert is_unchanged(if_none_match, None, "tag", FRIDAY)
+    assert is_unchanged(if_none_match, None, "tag", FRIDAY, SATURDAY)
 
 
 def test_a_tag_with_a_comma_in_it_is_one_tag() -> None:
-    assert is_unchanged('"a,b"', None, "a,b", FRIDAY)
-    assert not is_unchanged('"a,b"', None, "a", FRIDAY)
-    assert not is_unchanged('"a", "b"', None, ", ", FRIDAY)
+    assert is_unchanged('"a,b"', None, "a,b", FRIDAY, SATURDAY)
+    assert not is_unchanged('"a,b"', None, "a", FRIDAY, SATURDAY)
+    assert not is_unchanged('"a", "b"', None, ", ", FRIDAY, SATURDAY)
 
 
 @patiently
 @given(st.integers(-100, 100), st.floats(0, 0.999))
-def test_without_tags_the_date_decides_to_the_second(difference: int, fraction: float) -> None:
+def test_without_tags_the_date_decides_from_the_end_of_the_versions_second_on(difference: int, fraction: float) -> None:
     since = format_date(FRIDAY + difference)
-    assert is_unchanged(None, since, "tag", FRIDAY + fraction) == (difference >= 0)
+    assert is_unchanged(None, since, "tag", FRIDAY + fraction, SATURDAY) == (difference >= 1)
+
+
+@st.composite
+def versions_of_a_minute(draw: st.DrawFn) -> list[float]:
+    """The times of several versions, one after the other."""
+    return sorted(draw(st.lists(st.floats(FRIDAY, FRIDAY + 60), min_size=2, max_size=6, unique=True)))
+
+
+@settings(deadline=None, max_examples=500)
+@given(versions_of_a_minute(), st.data())
+def test_no_date_takes_one_version_for_another(versions: list[float], data: st.DataObject) -> None:
+    known = data.draw(st.integers(0, len(versions) - 2))
+    told_at = data.draw(st.floats(versions[known], versions[known + 1], exclude_max=True))
+    date = last_modified(versions[known], told_at)
+    assert date is not None
+    # RFC 9110, section 8.8.2.1: no date is later than the answer that tells it.
+    assert date <= told_at
+    # The date of the answer stands in where a cache has lost the other.
+    for since in (format_date(date), format_date(told_at)):
+        for later in versions[known + 1 :]:
+            now = data.draw(st.floats(later, FRIDAY + 120))
+            assert not is_unchanged(None, since, "tag", later, now)
+            assert not range_applies(since, "tag", later, now)
+            assert has_changed(None, since, "tag", later)
+
+
+@patiently
+@given(st.floats(FRIDAY, FRIDAY + 60))
+def test_the_date_of_a_version_is_as_good_as_its_tag_when_its_second_is_over(modified: float) -> None:
+    date = last_modified(modified, SATURDAY)
+    assert date is not None
+    assert 0 < date - modified <= 1
+    assert is_unchanged(None, format_date(date), "tag", modified, SATURDAY)
+    assert range_applies(format_date(date), "tag", modified, SATURDAY)
+    assert not has_changed(None, format_date(date), "tag", modified)
+
+
+@pytest.mark.parametrize("modified", [FRIDAY + 3600.5, FRIDAY + 1e12])
+def test_a_version_of_the_future_is_told_apart_by_its_tag_only(modified: float) -> None:
+    date = last_modified(modified, FRIDAY)
+    assert date is not None
+    assert date <= FRIDAY
+    for since in (date, FRIDAY, int(modified) + 1):
+        if since < 1e11:
+            assert not is_unchanged(None, format_date(since), "tag", modified, FRIDAY)
+            assert not range_applies(format_date(since), "tag", modified, FRIDAY)
+
+
+@pytest.mark.parametrize("modified", [0.0, -1.5])
+def test_a_version_without_a_time_is_told_apart_by_its_tag_only(modified: float) -> None:
+    assert last_modified(modified, FRIDAY) is None
+    assert not is_unchanged(None, FRIDAY_DATE, "tag", modified, SATURDAY)
+    assert not range_applies("Thu, 01 Jan 1970 00:00:01 GMT", "tag", modified, SATURDAY)
+    # Section 13.1.4: there is nothing to compare the date with.
+    assert not has_changed(None, FRIDAY_DATE, "tag", modified)
+
+
+def test_a_date_of_the_future_says_nothing_of_what_the_client_has() -> None:
+    assert not is_unchanged(None, format_date(SATURDAY + 1), "tag", FRIDAY, SATURDAY)
 
 
 @pytest.mark.parametrize("since", [None, "", "yesterday", "2025-07-25"])
 def test_a_date_that_is_none_is_ignored(since: str | None) -> None:
-    assert not is_unchanged(None, since, "tag", FRIDAY)
+    assert not is_unchanged(None, since, "tag", FRIDAY, SATURDAY)
 
 
 def test_tags_outrank_the_date() -> None:
     # Section 13.1.3: If-Modified-Since is ignored when there is an If-None-Match.
-    assert not is_unchanged('"other"', format_date(FRIDAY + 10), "tag", FRIDAY)
-    assert is_unchanged('"tag"', format_date(FRIDAY - 10), "tag", FRIDAY)
+    assert not is_unchanged('"other"', format_date(FRIDAY + 10), "tag", FRIDAY, SATURDAY)
+    assert is_unchanged('"tag"', format_date(FRIDAY - 10), "tag", FRIDAY, SATURDAY)
 
 
-@pytest.mark.parametrize("if_range", [None, '"tag"', ' "tag" ', FRIDAY_DATE])
+@pytest.mark.parametrize("if_range", [None, '"tag"', ' "tag" ', format_date(FRIDAY + 1)])
 def test_a_range_applies_to_the_version_the_client_knows(if_range: str | None) -> None:
-    assert range_applies(if_range, "tag", FRIDAY + 0.25)
+    assert range_applies(if_range, "tag", FRIDAY + 0.25, SATURDAY)
 
 
 @pytest.mark.parametrize(
@@ -258,11 +345,27 @@ def test_a_range_applies_to_the_version_the_client_knows(if_range: str | None) -
         '"tag", "other"',
         "*",
         "yesterday",
-        format_date(FRIDAY - 1),
-        format_date(FRIDAY + 1),
+        FRIDAY_DATE,
+        format_date(FRIDAY + 2),
         "Fri, 25 Jul 99999999999999999999 11:30:45 GMT",
     ],
 )
 def test_a_range_does_not_apply_to_any_other(if_range: str) -> None:
     # Section 13.1.5: the strong comparison, and the very date.
-    assert not range_applies(if_range, "tag", FRIDAY)
+    assert not range_applies(if_range, "tag", FRIDAY, SATURDAY)
+
+
+@pytest.mark.parametrize("if_match", [None, "*", '"tag"', '"other", "tag"', 'W/"other","tag"'])
+def test_who_asks_for_this_version_gets_it(if_match: str | None) -> None:
+    # Section 13.1.1: the strong comparison; If-Unmodified-Since is ignored when there is an If-Match.
+    assert not has_changed(if_match, None if if_match is None else format_date(1), "tag", FRIDAY)
+
+
+@pytest.mark.parametrize("if_match", ["", '"other"', 'W/"tag"', 'W/"tag","other"', "tag", '"ta", "g"'])
+def test_who_asks_for_another_version_does_not_get_this_one(if_match: str) -> None:
+    assert has_changed(if_match, format_date(SATURDAY), "tag", FRIDAY)
+
+
+@pytest.mark.parametrize("since", ["", "yesterday", "Fri, 25 Jul 2025 11:30:45 -2359"])
+def test_a_date_that_is_none_asks_for_no_version(since: str) -> None:
+    assert not has_changed(None, since, "tag", FRIDAY)

@@ -33,6 +33,10 @@ class AssetExists(AssetError):
     """The name is taken and the settings forbid replacing."""
 
 
+class OtherVersion(AssetError):
+    """The client asks for a version of the asset that is not the current one."""
+
+
 class UploadTooLarge(AssetError):
     """The upload is larger than `max_upload`."""
 

@@ -1,5 +1,6 @@
 """Answers that are an asset: headers, conditions, ranges, and bytes at the speed of the client."""
 
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import wraps
@@ -9,11 +10,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from was_daemon.errors import StoreUnavailable, VersionGone
+from was_daemon.errors import OtherVersion, StoreUnavailable, VersionGone
 from was_daemon.interfaces import IAssetReader
 from was_daemon.media import content_disposition, runs_scripts
 from was_daemon.web.protocol import AssetRequest
-from was_daemon.web.ranges import Unsatisfiable, format_date, is_unchanged, parse_range, range_applies
+from was_daemon.web.ranges import (
+    Unsatisfiable,
+    format_date,
+    has_changed,
+    is_unchanged,
+    last_modified,
+    parse_range,
+    range_applies,
+)
 
 P = ParamSpec("P")
 Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]
@@ -95,18 +104,26 @@ def _refuse_range(request: AssetRequest, size: int) -> bytes:
 def _set_headers(
     request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None
 ) -> tuple[int, int] | None:
-    """Set status and headers; return the range [start, stop) to send, None for no body. Raises `Unsatisfiable`."""
-    stat = reader.stat
+    """Set status and headers; return the range [start, stop) to send, None for no body.
+
+    Raises `Unsatisfiable` or `OtherVersion`.
+    """
+    stat, now = reader.stat, time.time()
+    # The order of the conditions is that of RFC 9110, section 13.2.2.
+    if has_changed(request.getHeader("If-Match"), request.getHeader("If-Unmodified-Since"), stat.etag, stat.modified):
+        raise OtherVersion("the asset is of another version")
     request.setHeader("ETag", f'"{stat.etag}"')
-    request.setHeader("Last-Modified", format_date(stat.modified))
+    date = last_modified(stat.modified, now)
+    if date is not None:
+        request.setHeader("Last-Modified", format_date(date))
     # A replaced asset keeps its address: caches have to ask, and are told 304.
     request.setHeader("Cache-Control", "no-cache")
     if is_unchanged(
-        request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified
+        request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified, now
     ):
         request.setResponseCode(304)
         return None
-    span = _requested_range(request, reader)
+    span = _requested_range(request, reader, now)
     request.setHeader("Content-Type", media_type)
     request.setHeader("Accept-Ranges", "bytes")
     if runs_scripts(media_type):
@@ -121,12 +138,12 @@ def _set_headers(
     return start, stop
 
 
-def _requested_range(request: AssetRequest, reader: IAssetReader) -> tuple[int, int] | None:
+def _requested_range(request: AssetRequest, reader: IAssetReader, now: float) -> tuple[int, int] | None:
     header = request.getHeader("Range")
     # A range is defined for GET only (RFC 9110, section 14.2).
     if header is None or request.method != b"GET":
         return None
-    if not range_applies(request.getHeader("If-Range"), reader.stat.etag, reader.stat.modified):
+    if not range_applies(request.getHeader("If-Range"), reader.stat.etag, reader.stat.modified, now):
         return None
     return parse_range(header, reader.stat.size)
 

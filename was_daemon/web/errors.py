@@ -16,6 +16,7 @@ _STATUS: dict[type[errors.AssetError], int] = {
     errors.AssetNotFound: 404,
     errors.UnknownCollection: 404,
     errors.AssetExists: 409,
+    errors.OtherVersion: 412,
     errors.UploadTooLarge: 413,
     errors.NoThumbnail: 415,
     errors.BrokenImage: 422,
