@@ -144,6 +144,24 @@ def test_nothing_of_it_is_on_the_public_port(watched: Callable[..., Watched]) ->
         assert fetch(seen.url + path)[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Host: a\r\nContent-Length: " + "9" * 4301, 400),
+        ("Host: a..b", 200),
+        ("Host: " + "a" * 300, 200),
+        ("Host: été", 200),
+        ("Host: [::1]:9180", 200),
+    ],
+)
+def test_no_header_is_an_error_in_the_log(watched: Callable[..., Watched], header: str, status: int) -> None:
+    server = watched()
+    answer = Client(server.url, KEY).raw(f"GET /healthz HTTP/1.1\r\n{header}\r\nConnection: close\r\n\r\n".encode())
+    assert answer.status == status
+    assert "Traceback" not in server.daemon.log()
+    assert server.value("was_log_events_total", level="error") == 0
+
+
 def test_without_a_setting_there_is_no_admin_endpoint(run_daemon: RunDaemon) -> None:
     daemon = run_daemon()
     assert fetch(f"{daemon.url}/metrics")[0] == 404

@@ -4,7 +4,7 @@ import pytest
 import pytest_twisted
 
 from tests.client import Client
-from tests.http_contract import new_name
+from tests.http_contract import check_refused, new_name
 
 
 @pytest.fixture
@@ -39,6 +39,22 @@ async def test_the_form_of_request_that_proxies_use_is_understood(client: Client
         f"GET http://museum/fileget?filename={name} HTTP/1.1\r\nHost: museum\r\nConnection: close\r\n\r\n".encode()
     )
     assert (answer.status, answer.body) == (200, b"content")
+
+
+@pytest.mark.parametrize(
+    "digits", ["9" * 4301, "0" * 4300 + "5", "1_0", "+5", "5,5", "٥", "", "5\r\nContent-Length: 6"]
+)
+@pytest.mark.parametrize("after", ["", "X-Other: header\r\n"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_length_that_is_no_number_is_refused(client: Client, method: str, digits: str, after: str) -> None:
+    head = f"{method} /filedelete HTTP/1.1\r\nHost: a\r\nContent-Length: {digits}\r\n{after}\r\n"
+    check_refused(client.raw(head.encode()), 400, client.key)
+
+
+@pytest.mark.parametrize("size", ["f" * 4301, "1_0", "+5", "0x5", " 5", "-5", ""])
+def test_a_chunk_whose_size_is_no_number_is_refused(client: Client, size: str) -> None:
+    head = "POST /filedelete HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    check_refused(client.raw(f"{head}{size}\r\na=b&c\r\n0\r\n\r\n".encode()), 400, client.key)
 
 
 @pytest.mark.parametrize("path", ["/%66ileget?filename=NAME", "/%73tatic/originals/NAME"])

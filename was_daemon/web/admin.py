@@ -9,6 +9,7 @@ from twisted.web.server import Site
 
 from was_daemon.figures import Figures
 from was_daemon.health import Report
+from was_daemon.web.hardened import HardenedChannel, HardenedRequest
 
 _IDLE_SECONDS = 60
 
@@ -16,6 +17,8 @@ _IDLE_SECONDS = 60
 class AdminSite(Site):
     """The factory of connections; nobody wants to read a line in the log for every look at the daemon."""
 
+    protocol = HardenedChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
+    requestFactory = HardenedRequest
     displayTracebacks = False
 
     def __init__(self, resource: KleinResource) -> None:

@@ -23,6 +23,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from was_daemon.web.body import Body
+from was_daemon.web.hardened import HardenedChannel, HardenedRequest
 from was_daemon.web.leave import OpenConnections
 from was_daemon.web.limits import ConnectionLimits, Connections, is_proxy
 from was_daemon.web.ranges import format_date
@@ -47,7 +48,7 @@ _MAX_REQUESTS = 1000
 """Requests on one connection."""
 
 
-class AssetRequest(Request):
+class AssetRequest(HardenedRequest):
     """A request whose body, if it has one, is read from `body`."""
 
     defaultContentType = b"text/plain; charset=utf-8"
@@ -64,10 +65,6 @@ class AssetRequest(Request):
         self._begun: float | None = None
         self._answered = False
         self._linger: IDelayedCall | None = None
-
-    def getRequestHostname(self) -> bytes:
-        """A fixed name: routes do not depend on the host, and Klein chokes on hosts that are no domain names."""
-        return b"localhost"
 
     def getHeader(self, key: AnyStr) -> AnyStr | None:
         """The last header of that name. What is not UTF-8 is no reason to fail: it fits nothing that is expected."""
@@ -210,7 +207,7 @@ class AssetRequest(Request):
             self._linger.cancel()
 
 
-class AssetChannel(HTTPChannel):
+class AssetChannel(HardenedChannel):
     """A connection; even what cannot be parsed gets an answer that clients understand."""
 
     requestFactory = AssetRequest  # type: ignore[assignment]  # Twisted's is a class, too, of any channel
