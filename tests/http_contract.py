@@ -464,8 +464,9 @@ class DiscoveryContract:
         assert len(urls) == 5
         assert urls[0].text == f"http://{host}/fileget"
 
-    def test_the_discovery_works_without_a_host(self, client: Client) -> None:
-        answer = client.raw(b"GET /web_asset_store.xml HTTP/1.0\r\n\r\n")
+    @pytest.mark.parametrize("head", [b"HTTP/1.0\r\n", b"HTTP/1.1\r\nHost:\r\nConnection: close\r\n"])
+    def test_the_discovery_works_without_a_host(self, client: Client, head: bytes) -> None:
+        answer = client.raw(b"GET /web_asset_store.xml " + head + b"\r\n")
         urls = list(ElementTree.fromstring(answer.body))
         assert urls[0].text == f"{client.base_url}/fileget"
 
@@ -475,6 +476,15 @@ class DiscoveryContract:
         )
         urls = list(ElementTree.fromstring(answer.body))
         assert urls[0].text == "http://was/fileget"
+
+    @pytest_twisted.ensureDeferred
+    async def test_no_cache_gives_one_clients_address_of_the_server_to_another(self, client: Client) -> None:
+        name = new_name()
+        await client.store(name, _CONTENT)
+        for method in (client.get, client.head):
+            for answer in (await method("/web_asset_store.xml"), await method("/getfileref", filename=name)):
+                assert answer.headers.get_all("Cache-Control") == ["no-store"]
+                assert answer.headers["Vary"] == "Host, X-Forwarded-Host, X-Forwarded-Proto"
 
     @pytest_twisted.ensureDeferred
     async def test_the_root_says_that_it_works(self, client: Client) -> None:

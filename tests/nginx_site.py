@@ -23,7 +23,8 @@ class NginxSite:
 
     With `thumbnails` nginx answers stored thumbnails itself, from the directories of `collections`, or else from the
     daemon's store. With `files` it sends files that the daemon says it may. With a `certificate` (key and certificate
-    in a file) it speaks TLS. With `plain_files` the daemon's store is served as files, and nothing else.
+    in a file) it speaks TLS. With `plain_files` the daemon's store is served as files, and nothing else. At
+    `plain_port` everybody is sent to https.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class NginxSite:
         require(NGINX)
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self.port = free_port()
+        self.port, self.plain_port = free_port(), free_port()
         self.url = f"http{'s' if certificate else ''}://{'localhost' if certificate else '127.0.0.1'}:{self.port}"
         site = self._site(daemon, certificate)
         if thumbnails:
@@ -65,8 +66,7 @@ class NginxSite:
 
     def _site(self, daemon: Daemon, certificate: Path | None) -> str:
         site = (ETC / "was-daemon.conf").read_text("utf-8").replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}")
-        # The server that sends to https has a port below 1024.
-        site = re.sub(r"server \{\n    listen 80;.*?\n\}\n", "", site, flags=re.DOTALL)
+        site = site.replace("    listen 80;\n    listen [::]:80;\n", f"    listen 127.0.0.1:{self.plain_port};\n")
         site = site.replace("    listen [::]:443 ssl;\n", "")
         if certificate:
             site = site.replace("listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl")

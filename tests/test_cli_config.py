@@ -128,6 +128,28 @@ def test_what_the_daemon_would_warn_of_is_told(tmp_path: Path) -> None:
     assert [f"WARNING: {warning}" for warning in as_json["warnings"]] == warnings
 
 
+@pytest.mark.parametrize(
+    ("server", "is_warned_of"),
+    [
+        ({}, True),
+        ({"listen": ["tcp:8080:interface=127.0.0.1", "tcp:8081:interface=0.0.0.0"]}, True),
+        ({"listen": ["tcp6:8080:interface=\\:\\:"]}, True),
+        ({"listen": ["tcp:8080:interface=192.0.2.1"]}, True),
+        ({"listen": ["systemd:domain=INET:index=0"]}, True),
+        ({"listen": ["tcp:8080"], "public_url": "https://assets.example.org"}, False),
+        ({"listen": ["tcp:8080:interface=127.0.0.1", "unix:/run/was"]}, False),
+        ({"listen": ["tcp:8080:interface=localhost"]}, False),
+        ({"listen": ["tcp6:8080:interface=\\:\\:1"]}, False),
+    ],
+)
+def test_a_server_that_believes_what_others_call_it_is_warned_of(
+    tmp_path: Path, server: dict[str, object], is_warned_of: bool
+) -> None:
+    document = {"server": {"key": SECRET, **server}, "stores": {"main": MAIN}}
+    warnings = json.loads(check(tmp_path, document, "--json").stdout)["warnings"]
+    assert any("set public_url" in warning for warning in warnings) == is_warned_of
+
+
 def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
     answer = check(
         tmp_path,

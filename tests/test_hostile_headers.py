@@ -42,6 +42,99 @@ async def test_the_form_of_request_that_proxies_use_is_understood(client: Client
 
 
 @pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("http://museum/", "museum"),
+        ("http://museum:8080/", "museum:8080"),
+        ("HTTP://museum/", "museum"),
+        ("https://museum/", "museum"),
+        ("http://[::1]:8080/", "[::1]:8080"),
+        ("/", "other"),
+    ],
+)
+def test_the_host_of_the_target_outranks_the_header(client: Client, target: str, host: str) -> None:
+    answer = client.raw(
+        f"GET {target}web_asset_store.xml HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert answer.status == 200
+    assert f'<url type="read">http://{host}/fileget</url>' in answer.text
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://user:secret@museum/",
+        "http://user@museum/",
+        "http:///",
+        "http://museum:port/",
+        "http://museum:99999/",
+        "http://museum:" + "9" * 4301 + "/",
+        "http://[::1/",
+        "http://a b/",
+        "http://museum#/",
+        "ftp://museum/",
+        "museum:443",
+        "xfileget?filename=NAME",
+        "*",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+@pytest_twisted.ensureDeferred
+async def test_a_target_of_another_form_is_refused(client: Client, method: str, target: str) -> None:
+    name = new_name()
+    await client.store(name, b"content")
+    answer = client.raw(
+        f"{method} {target.replace('NAME', name)} HTTP/1.1\r\nHost: museum\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert answer.status in (400, 404)
+    check_refused(answer, answer.status, client.key)
+
+
+def test_the_server_as_a_whole_has_options(client: Client) -> None:
+    assert client.raw(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "user@museum",
+        "museum/path",
+        "museum, other",
+        "museum:port",
+        "museum:-1",
+        "museum:99999",
+        "museum:" + "9" * 4301,
+        "::1",
+        "[::1",
+        "[::1]x",
+        "[1:2]",
+        "[museum]",
+        "museum..org",
+        ".",
+        "%6duseum",
+        "<museum>",
+        '"museum"',
+        "museum\\",
+        "muséum",
+        "museum\tother",
+        "museum\r\n other",
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/web_asset_store.xml"])
+def test_a_host_that_is_none_is_refused(client: Client, path: str, host: str) -> None:
+    answer = client.raw(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    check_refused(answer, 400, client.key)
+
+
+@pytest.mark.parametrize(
+    "host", ["museum", "Museum.Example.ORG.", "asset_server:8080", "192.0.2.1", "[2001:db8::1]:80"]
+)
+def test_a_host_that_a_network_can_have_is_told_back(client: Client, host: str) -> None:
+    answer = client.raw(f"GET /web_asset_store.xml HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert f'<url type="read">http://{host}/fileget</url>' in answer.text
+
+
+@pytest.mark.parametrize(
     "digits", ["9" * 4301, "0" * 4300 + "5", "1_0", "+5", "5,5", "٥", "", "5\r\nContent-Length: 6"]
 )
 @pytest.mark.parametrize("after", ["", "X-Other: header\r\n"])

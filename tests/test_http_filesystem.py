@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -588,8 +589,26 @@ class TestSettings:
         assert urls[0] == "https://assets.example.org/was/fileget"
         assert urls[4] == "https://assets.example.org/was/testkey"
         await client.store("a.jpg", b"a")
-        reference = (await client.reference("a.jpg")).text
-        assert reference == "https://assets.example.org/was/static/originals/a.jpg"
+        reference = await client.reference("a.jpg")
+        assert reference.text == "https://assets.example.org/was/static/originals/a.jpg"
+        for told in (answer, reference):
+            assert "Vary" not in told.headers
+            assert "Cache-Control" not in told.headers
+
+    @pytest.mark.parametrize("host", ["user@evil", "evil/path", "evil:port", "[::1", "été"])
+    @pytest_twisted.ensureDeferred
+    async def test_what_is_no_host_is_not_believed_of_a_proxy_either(self, run_daemon: RunDaemon, host: str) -> None:
+        client = client_of(run_daemon({"server": {"trusted_proxies": ["127.0.0.1"]}}))
+        answer = client.raw(get("/web_asset_store.xml", f"X-Forwarded-Host: {host}"))
+        check_refused(answer, 400, client.key)
+
+    def test_a_client_that_names_no_host_is_told_the_address_that_it_uses(self, run_daemon: RunDaemon) -> None:
+        port = free_port()
+        run_daemon({"server": {"listen": [f"tcp6:{port}:interface=\\:\\:1"]}})
+        with socket.create_connection(("::1", port)) as connection:
+            connection.sendall(b"GET /web_asset_store.xml HTTP/1.0\r\n\r\n")
+            answer = connection.makefile("rb").read()
+        assert f'<url type="read">http://[::1]:{port}/fileget</url>'.encode() in answer
 
     @pytest_twisted.ensureDeferred
     async def test_two_versions_of_one_time_are_told_apart_by_their_tags_only(self, run_daemon: RunDaemon) -> None:

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 import pytest_twisted
 
-from tests.client import Answer, Client
+from tests.client import Answer, Client, Connection
 from tests.daemon import KEY, Daemon, eventually
 from tests.http_contract import (
     BLUE,
@@ -330,6 +330,37 @@ class TestSite:
         check_refused(answer, 503, KEY)
         check_allowed_everywhere(answer)
         assert answer.headers["Retry-After"]
+
+    @pytest.mark.parametrize("target", ["/fileget?filename=a", "http://evil.example.org/fileget?filename=a"])
+    @pytest.mark.parametrize("host", ["assets.example.org", "evil.example.org", "127.0.0.1:80"])
+    def test_whoever_comes_without_tls_is_sent_to_the_configured_name(
+        self, plain: NginxSite, target: str, host: str
+    ) -> None:
+        with Connection(("127.0.0.1", plain.plain_port)) as connection:
+            connection.send(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            answer = connection.answer()
+        assert answer.status == 301
+        assert answer.headers["Location"] == "https://assets.example.org/fileget?filename=a"
+
+    @pytest.mark.parametrize(
+        ("target", "host", "told"),
+        [
+            ("/", "museum:8080", "museum:8080"),
+            ("/", "Museum", "Museum"),
+            ("/", "[::1]:8080", "[::1]:8080"),
+            ("http://museum/", "evil", "museum"),
+            ("http://museum/", "museum.evil", "museum"),
+            ("http://museum:8080/", "museum:8080", "museum:8080"),
+        ],
+    )
+    def test_the_host_of_the_target_outranks_the_header(
+        self, plain: NginxSite, target: str, host: str, told: str
+    ) -> None:
+        answer = Client(plain.url, KEY).raw(
+            f"GET {target}web_asset_store.xml HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: evil\r\n"
+            "Connection: close\r\n\r\n".encode()
+        )
+        assert f'<url type="read">http://{told}/fileget</url>' in answer.text
 
     def test_behind_tls_the_discovery_says_https(self, daemon: Daemon, tmp_path: Path) -> None:
         certificate = self_signed(tmp_path)

@@ -1,6 +1,8 @@
 """Where the daemon listens."""
 
+import re
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from twisted.application import strports
 from twisted.application.service import Service
@@ -14,6 +16,26 @@ _log = Logger()
 
 _BACKLOG = 1024
 """Connections that wait to be accepted; the system may allow fewer."""
+
+
+_INTERFACE = re.compile(r":interface=((?:\\.|[^:])*)")
+
+
+def interface_of(description: str) -> str:
+    """Return the address that an endpoint string binds to, empty for all of them and for those that name none."""
+    found = _INTERFACE.search(description)
+    return found[1].replace("\\", "") if found else ""
+
+
+def is_local(description: str) -> bool:
+    """Return whether only this machine reaches what listens on an endpoint; False where its string does not tell."""
+    if description.startswith("unix:"):
+        return True
+    interface = interface_of(description)
+    try:
+        return interface == "localhost" or ip_address(interface).is_loopback
+    except ValueError:
+        return False
 
 
 class Listening(Service):

@@ -13,6 +13,7 @@ from twisted.python import usage
 from was_daemon import __version__
 from was_daemon.config import TCP_PORT, ConfigError, Source
 from was_daemon.graph import Graph, build
+from was_daemon.listening import is_local
 from was_daemon.logs import open_log
 from was_daemon.running import Running
 from was_daemon.settings import Settings
@@ -87,4 +88,8 @@ def warnings(settings: Settings) -> list[str]:
     found = list(settings.warnings)
     if settings.server.require_token_for_get and settings.server.static_access:
         found.append("Tokens are required to read, but anybody can read below /static/: set static_access = false")
+    if not settings.server.public_url and not all(map(is_local, settings.server.listen)):
+        found.append(
+            "Clients are told whatever host a request names, and other machines may send requests: set public_url"
+        )
     return found + [f"This machine lacks {lack}" for lack in sandbox.missing()]

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from was_daemon.listening import interface_of
 from was_daemon.settings import ServerSettings
 
 _ENDPOINT = re.compile(r"tcp6?:(?:port=)?([0-9]+)")
-_INTERFACE = re.compile(r":interface=((?:\\.|[^:])*)")
 _VERSION = re.compile(r"was_daemon ([0-9][^\s<]*[0-9a-z])")
 _MOST = 1 << 20
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
@@ -33,8 +33,7 @@ def _url(description: str) -> str | None:
     endpoint = _ENDPOINT.match(description)
     if not endpoint:
         return None
-    found = _INTERFACE.search(description)
-    interface = found[1].replace("\\", "") if found else ""
+    interface = interface_of(description)
     host = "localhost" if interface in _EVERYWHERE else f"[{interface}]" if ":" in interface else interface
     return f"http://{host}:{endpoint[1]}"
 

@@ -48,10 +48,10 @@ server {{
         proxy_request_buffering off;
         proxy_max_temp_file_size 0;
         proxy_read_timeout 300s;
-        proxy_set_header Host $http_host;
+        proxy_set_header Host $host;
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
         proxy_set_header X-Forwarded-Proto $scheme;
-        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Forwarded-Host $host;
     }}
 }}
 """

@@ -1,6 +1,5 @@
 """Who may do what, and under which address the server is known."""
 
-import re
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -12,11 +11,10 @@ from was_daemon.collections import Collections
 from was_daemon.errors import BadRequest, Forbidden
 from was_daemon.keys import AssetKey
 from was_daemon.web.keyring import Keyring
+from was_daemon.web.limits import host_of
 from was_daemon.web.origin import client_of, is_from_proxy
 from was_daemon.web.protocol import AssetRequest
-
-_HOST = re.compile(r"[!\x22$-.0->A-\[\]-~]+")
-"""A host, generously: printable ASCII without / ? @ \\ and #, none of which a host in a URL can have."""
+from was_daemon.web.target import is_authority
 
 _DECIDING = frozenset({"store", "token"})
 
@@ -65,20 +63,21 @@ class Access:
         """The key of an original; raises `BadName` or `UnknownCollection`."""
         return self.collections.original(collection, name)
 
+    @property
+    def is_told_by_requests(self) -> bool:
+        """Whether `base_url` is whatever host the client names."""
+        return not self.public_url
+
     def base_url(self, request: AssetRequest) -> str:
         """The address clients use for this server, without a slash at its end; raises `BadRequest`."""
         if self.public_url:
             return self.public_url
-        scheme = "https" if request.isSecure() else "http"
-        host = request.getHeader("Host")
+        scheme, host = "https" if request.isSecure() else "http", request.authority or _own_address(request)
         if is_from_proxy(request, self.trusted_proxies):
             scheme = _first(request.getHeader("X-Forwarded-Proto")) or scheme
             host = _first(request.getHeader("X-Forwarded-Host")) or host
-        if host is None:
-            address = request.getHost()
-            host = f"{address.host}:{address.port}" if hasattr(address, "port") else "localhost"
-        if scheme not in ("http", "https") or not _HOST.fullmatch(host):
-            raise BadRequest("the Host header is malformed")
+        if scheme not in ("http", "https") or not is_authority(host):
+            raise BadRequest("the request came by a malformed address")
         return f"{scheme}://{host}"
 
     def is_from_nginx(self, request: AssetRequest) -> bool:
@@ -88,6 +87,15 @@ class Access:
     def client(self, request: AssetRequest) -> str:
         """Whoever sent the request: an address, the one a trusted proxy tells if it came through one."""
         return client_of(request, self.trusted_proxies)
+
+
+def _own_address(request: AssetRequest) -> str:
+    """The address that the request was sent to, for a client that names no host."""
+    address = request.getHost()
+    host = host_of(address)
+    if host is None:
+        return "localhost"
+    return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
 
 
 def _first(header: str | None) -> str | None:

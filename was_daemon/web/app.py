@@ -106,7 +106,7 @@ class AssetServer:
     @app.route("/web_asset_store.xml", methods=["GET"])
     async def discovery(self, request: AssetRequest) -> bytes:
         """Tell clients the addresses of the endpoints."""
-        base = self._access.base_url(request)
+        base = self._base_url(request)
         urls = [f'<url type="{kind}">{escape(f"{base}/{path}")}</url>\n' for kind, path in _ENDPOINTS.items()]
         document = f'<?xml version="1.0" encoding="UTF-8"?>\n<urls>\n{"".join(urls)}</urls>\n'
         return _answer(request, document, "text/xml; charset=utf-8")
@@ -203,7 +203,7 @@ class AssetServer:
             reader = await self._assets.open(key)
             path = Layout.FLAT.path(key)
         await reader.close()
-        return _answer(request, f"{self._access.base_url(request)}/static/{quote(path)}")
+        return _answer(request, f"{self._base_url(request)}/static/{quote(path)}")
 
     @app.route("/static/<path:path>", methods=["GET"])
     @anew_when_replaced
@@ -226,6 +226,13 @@ class AssetServer:
         request.setHeader("Access-Control-Allow-Headers", request.getHeader("Access-Control-Request-Headers") or "*")
         request.setHeader("Access-Control-Max-Age", "86400")
         return b""
+
+    def _base_url(self, request: AssetRequest) -> str:
+        """The address to tell the client of `request`, in an answer that no cache is to give to others."""
+        if self._access.is_told_by_requests:
+            request.setHeader("Cache-Control", "no-store")
+            request.setHeader("Vary", "Host, X-Forwarded-Host, X-Forwarded-Proto")
+        return self._access.base_url(request)
 
     def _key_to_read(self, fields: dict[str, str]) -> AssetKey:
         name = _name(fields)

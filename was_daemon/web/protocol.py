@@ -28,6 +28,7 @@ from was_daemon.web.leave import OpenConnections
 from was_daemon.web.limits import ConnectionLimits, Connections, is_proxy
 from was_daemon.web.ranges import format_date
 from was_daemon.web.request_ids import id_from, new_id
+from was_daemon.web.target import BadTarget, resolve
 from was_daemon.web.traffic import Traffic
 
 _LINGER_SECONDS = 30
@@ -60,6 +61,8 @@ class AssetRequest(HardenedRequest):
         self.give_up = channel.give_up
         self.body = Body(channel, self.limits)
         self.id = b""
+        self.authority = ""
+        """The host, maybe with a port, that the request is for; empty when it names none."""
         self.proxies = channel.site.proxies
         self._traffic = channel.site.traffic
         self._begun: float | None = None
@@ -121,16 +124,12 @@ class AssetRequest(HardenedRequest):
         """Call the resource."""
         self._begun = self._traffic.begin()
         self.id = self._named()
-        hosts = list(self.requestHeaders.getRawHeaders(b"Host", []))
-        if len(hosts) > 1 or (not hosts and self.clientproto == b"HTTP/1.1"):
-            self._refuse(b"the request needs one Host header")
+        try:
+            hosts = self.requestHeaders.getRawHeaders(b"Host", [])
+            self.authority, self.path = resolve(self.method, self.uri, hosts, self.clientproto)
+        except BadTarget as error:
+            self._refuse(str(error).encode())
             return
-        if self.path.startswith((b"http://", b"https://")):
-            # The form that proxies use (RFC 9112, section 3.2.2).
-            self.path = b"/" + self.path.partition(b"://")[2].partition(b"/")[2]
-        if self.path == b"*" and self.method != b"OPTIONS":
-            # Twisted has an answer of its own for these. This way they find no route, and get ours.
-            self.path = b"/*"
         if self.path == b"*":
             super().process()
         else:
