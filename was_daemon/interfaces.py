@@ -28,8 +28,8 @@ T = TypeVar("T")
 class AssetStat:
     """One version of an asset.
 
-    `size` is in bytes; `modified` is in Unix seconds; `etag` is an opaque string, different for every version, without
-    quotes.
+    `size` is in bytes; `modified` is in Unix seconds, 0 when the store does not know; `etag` is an opaque string,
+    different for every version, without quotes.
     """
 
     size: int
