@@ -7,7 +7,8 @@ import ctypes
 import errno
 import os
 import platform
-import struct
+
+from was_daemon.thumbnails import bpf
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """The column of the tables below, and the kernel's number of the architecture."""
@@ -19,13 +20,17 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438), "ptrace": (101, 117),
     "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "process_madvise": (440, 440),
-    "kcmp": (312, 272), "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setaffinity": (203, 122),
-    "sched_setattr": (314, 274), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
-    "migrate_pages": (256, 238), "move_pages": (279, 239),
-    # the network, and what would get around this filter
-    "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
-    "accept4": (288, 242), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427),
+    "process_mrelease": (448, 448), "kcmp": (312, 272), "get_robust_list": (274, 100), "setpriority": (141, 140),
+    "ioprio_set": (251, 30), "sched_setaffinity": (203, 122), "sched_setattr": (314, 274), "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119), "migrate_pages": (256, 238), "move_pages": (279, 239), "setsid": (112, 157),
+    "setpgid": (109, 154), "personality": (135, 92), "seccomp": (317, 277), "lsm_set_self_attr": (460, 460),
+    # the network, what else takes bytes and open files to others, and what would get around this filter
+    "socket": (41, 198), "socketpair": (53, 199), "sendmsg": (46, 211), "sendmmsg": (307, 269), "setsockopt": (54, 208),
+    "splice": (275, 76), "tee": (276, 77), "vmsplice": (278, 75), "connect": (42, 203), "bind": (49, 200),
+    "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242), "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "io_setup": (206, 0), "io_submit": (209, 2),
+    # memory that the limit of the address space does not count
+    "memfd_create": (319, 279), "memfd_secret": (447, 447),
     # files by their names, and what a file has beside its content
     "creat": (85, None), "truncate": (76, 45), "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276),
     "link": (86, None), "linkat": (265, 37), "symlink": (88, None), "symlinkat": (266, 36), "unlink": (87, None),
@@ -34,8 +39,13 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "chown": (92, None), "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54), "utime": (132, None),
     "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5),
     "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463), "removexattr": (197, 14),
-    "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466),
-    "open_by_handle_at": (304, 265), "file_setattr": (469, 469),
+    "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466), "getxattr": (191, 8),
+    "lgetxattr": (192, 9), "fgetxattr": (193, 10), "getxattrat": (464, 464), "listxattr": (194, 11),
+    "llistxattr": (195, 12), "flistxattr": (196, 13), "listxattrat": (465, 465), "file_getattr": (468, 468),
+    "file_setattr": (469, 469), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
+    "cachestat": (451, 451), "sync": (162, 81), "syncfs": (306, 267),
+    # An open file's lock is the daemon's, too: it keeps others away from a file that is being made or replaced.
+    "flock": (73, 32),
     # what processes of one user share
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "msgget": (68, 186), "msgsnd": (69, 189),
     "msgrcv": (70, 188), "msgctl": (71, 187), "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191),
@@ -43,7 +53,8 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     # the machine
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "setns": (308, 268),
     "unshare": (272, 97), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
-    "open_tree": (428, 428), "move_mount": (429, 429), "mount_setattr": (442, 442), "bpf": (321, 280),
+    "open_tree": (428, 428), "move_mount": (429, 429), "mount_setattr": (442, 442), "open_tree_attr": (467, 467),
+    "statmount": (457, 457), "listmount": (458, 458), "uselib": (134, None), "bpf": (321, 280),
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "add_key": (248, 217), "request_key": (249, 218),
     "keyctl": (250, 219), "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
     "kexec_load": (246, 104), "kexec_file_load": (320, 294), "reboot": (169, 142), "swapon": (167, 224),
@@ -60,21 +71,62 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
 _ABSENT = {"clone3": (435, 435), "openat2": (437, 437)}
 """Calls whose arguments lie in memory, which a filter cannot see: the C library does with older ones."""
 
+_NEWEST = 470
+"""Calls from this number on are newer than these lists. For a worker they do not exist: C libraries can do without.
+
+On x86-64 older kernels have more from 512 on, which do what those of x32 do.
+"""
+
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _CLONE_THREAD = 0x10000
-_ANY = 0xFFFFFFFF
-_CONDITIONAL: dict[str, tuple[tuple[int | None, int | None], int, int, bool]] = {
-    "open": ((2, None), 1, _WRITING, True),
-    "openat": ((257, 56), 2, _WRITING, True),
-    "clone": ((56, 220), 0, _CLONE_THREAD, False),
-    "prlimit64": ((302, 261), 0, _ANY, True),
+_CLONE_NAMESPACES = 0x7E020000
+_IOCTLS = {
+    "TCGETS": 0x5401, "TCGETS2": 0x802C542A, "TIOCGWINSZ": 0x5413, "FIONREAD": 0x541B, "FIONBIO": 0x5421,
+    "FIONCLEX": 0x5450, "FIOCLEX": 0x5451,
+}  # fmt: skip
+"""Whether it is a terminal, how many bytes there are, and Python's ways of what `fcntl` does as well.
+
+Others have the kernel send signals, mark files or make them unchangeable, tell about the network, type into terminals.
+"""
+
+_FCNTLS = {
+    "F_DUPFD": 0, "F_GETFD": 1, "F_SETFD": 2, "F_GETFL": 3, "F_SETFL": 4, "F_DUPFD_CLOEXEC": 1030,
+}  # fmt: skip
+"""Others have the kernel send signals, to any process of the user, or lock, lease and seal files."""
+
+_STATUS = os.O_WRONLY | os.O_RDWR | os.O_NONBLOCK | 0o100000 | 0o400000
+"""What may be said of an open file: nothing that sends signals, or changes where the daemon reads and writes in it.
+
+The two numbers are those of O_LARGEFILE, which the kernel adds to what it tells.
+"""
+
+_PRCTLS = {
+    "PR_GET_DUMPABLE": 3, "PR_SET_NAME": 15, "PR_GET_NAME": 16, "PR_GET_SECCOMP": 21, "PR_CAPBSET_READ": 23,
+    "PR_GET_TIMERSLACK": 30, "PR_GET_NO_NEW_PRIVS": 39, "PR_GET_TAGGED_ADDR_CTRL": 56, "PR_SET_VMA": 0x53564D41,
+}  # fmt: skip
+"""Names for threads and memory, and questions. Others let it outlive the daemon, or share processors and pages."""
+
+_CONDITIONAL: dict[str, tuple[tuple[int | None, int | None], bpf.Conditions]] = {
+    "open": ((2, None), bpf.no_bits(1, _WRITING)),
+    "openat": ((257, 56), bpf.no_bits(2, _WRITING)),
+    "clone": ((56, 220), [*bpf.some_bit(0, _CLONE_THREAD), *bpf.no_bits(0, _CLONE_NAMESPACES)]),
+    # of other processes
+    "prlimit64": ((302, 261), bpf.no_bits(0)),
+    # to an address; send() has none
+    "sendto": ((44, 206), bpf.no_pointer(4)),
+    "ioctl": ((16, 29), bpf.one_of(1, *_IOCTLS.values())),
+    "fcntl": (
+        (72, 25),
+        [
+            *bpf.one_of(1, *_FCNTLS.values()),
+            *bpf.when(1, _FCNTLS["F_SETFL"], bpf.no_bits(2, ~_STATUS & 0xFFFFFFFF)),
+        ],
+    ),
+    "prctl": ((157, 167), bpf.one_of(0, *_PRCTLS.values())),
 }
-"""Denied when the argument in that place has one of those bits, or when it has none of them."""
+"""Allowed with some arguments only."""
 
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-_X32 = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -92,42 +144,22 @@ def is_available() -> bool:
 def restrict() -> None:
     """Deny this thread, and all that it starts, new sockets and processes, writing to files that are not open yet, and
     whatever else decoding an image does not need. Needs `is_available()` and `no_new_privs`; raises OSError."""
-    program = _program(*_ARCHITECTURES[platform.machine()])
-    arguments = _Program(len(program) // 8, program)
+    filter_ = program(platform.machine())
+    arguments = _Program(len(filter_) // 8, filter_)
     if _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(arguments), 0, 0):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
-def _program(column: int, architecture: int) -> bytes:
-    """The filter, in the kernel's byte code (`linux/filter.h`) on its view of a call (`struct seccomp_data`)."""
-    steps = [
-        _step(_LOAD, 4),
-        _step(_EQUAL, architecture, then=1),
-        _step(_RETURN, _KILL),
-        _step(_LOAD, 0),
-        # Numbers from here on are calls of another kind, by which all others could be made.
-        _step(_AT_LEAST, _X32, otherwise=1),
-        _step(_RETURN, _KILL),
-    ]
-    for numbers, error in [
-        *((call, errno.EPERM) for call in _DENIED.values()),
-        *((call, errno.ENOSYS) for call in _ABSENT.values()),
-    ]:
+def program(machine: str) -> bytes:
+    """Return the filter for an architecture, as byte code."""
+    column, architecture = _ARCHITECTURES[machine]
+    steps = bpf.beginning(architecture, _NEWEST)
+    for calls, error in ((_DENIED, errno.EPERM), (_ABSENT, errno.ENOSYS)):
+        for numbers in calls.values():
+            if (number := numbers[column]) is not None:
+                steps += bpf.deny(number, error)
+    for numbers, conditions in _CONDITIONAL.values():
         if (number := numbers[column]) is not None:
-            steps += [_step(_EQUAL, number, otherwise=1), _step(_RETURN, _ERROR | error)]
-    for numbers, argument, bits, denied_with in _CONDITIONAL.values():
-        if (number := numbers[column]) is not None:
-            test = {"then": 0, "otherwise": 1} if denied_with else {"then": 1, "otherwise": 0}
-            steps += [
-                _step(_EQUAL, number, otherwise=4),
-                _step(_LOAD, 16 + 8 * argument),
-                _step(_ANY_BIT, bits, **test),
-                _step(_RETURN, _ERROR | errno.EPERM),
-                _step(_RETURN, _ALLOW),
-            ]
-    return b"".join([*steps, _step(_RETURN, _ALLOW)])
-
-
-def _step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
-    return struct.pack("=HBBI", code, then, otherwise, value)
+            steps += bpf.allow_if(number, conditions)
+    return b"".join([*steps, *bpf.end()])
