@@ -169,6 +169,24 @@ def test_a_worker_can(need: str) -> None:
     assert try_in_the_sandbox(ALLOWED[need]).split() == ["done"]
 
 
+def test_pdfs_are_read_where_no_memory_may_be_written_and_executed() -> None:
+    # As with MemoryDenyWriteExecute= of systemd, and SELinux: libffi, by which PDFium calls Python, then needs a memfd.
+    code = """if True:
+        import ctypes, io, sys
+        if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):
+            sys.exit("lacking")
+        from was_daemon.thumbnails.render import Output, render
+        from was_daemon.thumbnails.sandbox import confine
+        source = io.BytesIO(sys.stdin.buffer.read())
+        confine(1 << 30)
+        print(render(source, "a.pdf", [Output(50, "PNG", io.BytesIO(), "a.pdf")], 500_000_000) or "done")
+    """
+    result = subprocess.run([sys.executable, "-c", code], input=pdf(), capture_output=True)
+    if result.stderr == b"lacking\n":
+        lacking("this kernel has no PR_SET_MDWE")
+    assert result.returncode == 0, result.stderr
+
+
 def test_what_is_open_can_still_be_written_up_to_the_size_of_the_memory(tmp_path: Path) -> None:
     code = "os.pwrite(target, b'x', 0); os.pwrite(target, b'x', 1 << 30)"
     with (tmp_path / "target").open("wb") as target:

@@ -29,6 +29,13 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CAPABILITIES_VERSION_3 = 0x20080522
 _libc = ctypes.CDLL(None, use_errno=True)
 
+_CALLBACK = ctypes.CFUNCTYPE(None)(lambda: None)
+"""A first callback, of whose memory there is enough for the few by which PDFium reads a file.
+
+Where no memory may be written and executed (`MemoryDenyWriteExecute=` of systemd, SELinux), libffi takes it from a file
+in memory, and workers can make none.
+"""
+
 
 def missing() -> list[str]:
     """What this machine lacks to confine workers, in words for an operator."""
