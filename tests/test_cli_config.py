@@ -117,7 +117,7 @@ def test_a_store_that_is_not_configured_is_a_wrong_use(tmp_path: Path) -> None:
 
 def test_what_the_daemon_would_warn_of_is_told(tmp_path: Path) -> None:
     config = tmp_path / "was.toml"
-    config.write_text(to_toml({"server": {"key": "k", "require_token_for_get": True}, "stores.main": MAIN}))
+    config.write_text(to_toml({"server": {"key": SECRET, "require_token_for_get": True}, "stores.main": MAIN}))
     config.chmod(0o644)
     told = run("config", "check", "--config", config)
     assert told.exit_code == 0

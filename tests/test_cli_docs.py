@@ -13,14 +13,14 @@ from was_daemon.cli.main import main
 GUIDE = (Path(__file__).parent.parent / "docs" / "commands.md").read_text("utf-8")
 _ENDLESS = "was-daemon serve"
 EXAMPLES = re.findall(r"^## `(was-daemon [^`]+)`\n.*?```sh\n(.*?)```", GUIDE, re.MULTILINE | re.DOTALL)
-SETTINGS = "KEY = 'k'\nHOST = 'localhost'\nPORT = 8080\nBASE_DIR = '/srv/attachments'\nCOLLECTION_DIRS = None\n"
+SETTINGS = "KEY = 'a key of the guide'\nHOST = 'localhost'\nPORT = 8080\nBASE_DIR = '/srv/attachments'\nCOLLECTION_DIRS = None\n"
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose configuration and key are called as in the guide."""
     directory = tmp_path_factory.mktemp("guide")
-    (directory / "key").write_text("k\n")
+    (directory / "key").write_text("a key of the guide\n")
     stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
     server = {"key": None, "key_file": directory / "key"}
     daemon = Daemon(

@@ -322,7 +322,7 @@ def test_nothing_is_executed(statement: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "remark"),
     [
-        ("KEY = 'test_attachment_key'", "# This is the key of the official server's sample, which everybody knows"),
+        ("KEY = 'test_attachment_key'", "# The key is an example in public documentation; `openssl rand"),
         ("ORIG_DIR = 'orig'", "# ORIG_DIR is orig; here it is originals"),
         ("STORAGE_TYPE = 'digitalocean_spaces'", "# STORAGE_TYPE is digitalocean_spaces: there is no plugin"),
         ("DEBUG = True", "# DEBUG is not needed: start the daemon with DEBUG_MODE=true"),

@@ -10,6 +10,7 @@ import attrs
 from was_daemon.secret_files import SecretFiles
 from was_daemon.settings import CollectionSettings, CollectionsSettings, ServerSettings
 from was_daemon.structure import Mistakes
+from was_daemon.weak_keys import advice, weakness
 
 _KEYS = frozenset({"key", "key_file"})
 
@@ -40,7 +41,7 @@ class KeyReader:
         key, source = self._given("server", settings)
         if key is None and not self._has_key("server"):
             key, source = self._environ.get("ATTACHMENT_KEY"), "in $ATTACHMENT_KEY"
-            self._check_text("server", key or "", source)
+            self._check("server.key", "the one in $ATTACHMENT_KEY", key or "")
         if key:
             return key, source
         if key is None and self._has_key("server"):
@@ -65,17 +66,21 @@ class KeyReader:
         if settings.key is not None and settings.key_file is not None:
             self._mistakes.add(f"{table}.key", f"and {table}.key_file exclude each other")
         if settings.key_file is not None:
-            key, source = self._read(table, settings.key_file), f"in {settings.key_file}"
+            key, source, setting = self._read(table, settings.key_file), f"in {settings.key_file}", "key_file"
         else:
-            key, source = settings.key, "in the configuration"
-        self._check_text(table, key or "", source)
+            key, source, setting = settings.key, "in the configuration", "key"
+        self._check(f"{table}.{setting}", "the key", key or "")
         return key, source
 
-    def _check_text(self, table: str, key: str, source: str) -> None:
+    def _check(self, setting: str, what: str, key: str) -> None:
+        """Note a key that is no text or easy to guess; whether an empty one is wrong, the caller knows."""
         try:
             key.encode()
         except UnicodeEncodeError:
-            self._mistakes.add(f"{table}.key", f"the one {source} is not valid UTF-8")
+            self._mistakes.add(setting, f"{what} is not valid UTF-8")
+        found = weakness(key) if key else None
+        if found:
+            self._mistakes.weak_keys.append(f"{setting}: {advice(what, found)}")
 
     def _read(self, table: str, path: Path) -> str | None:
         try:

@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,11 +45,15 @@ _LEAST_MEMORY = 128 << 20
 
 
 class ConfigError(Exception):
-    """The configuration has mistakes; `mistakes` are lines that say `key: what is wrong`."""
+    """The configuration has mistakes; `mistakes` are lines that say `key: what is wrong`.
 
-    def __init__(self, mistakes: list[str]) -> None:
+    `weak_keys` are lines on keys that are easy to guess, with which alone the daemon would start.
+    """
+
+    def __init__(self, mistakes: list[str], weak_keys: Sequence[str] = ()) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+        self.weak_keys = weak_keys
 
 
 _SECTIONS: dict[str, type] = {
@@ -197,7 +201,7 @@ class _Loader:
         if file and self._secrets:
             self._check_file(file)
         if self._mistakes.lines:
-            raise ConfigError(self._mistakes.lines)
+            raise ConfigError(self._mistakes.lines, self._mistakes.weak_keys)
         return Settings(
             server=server,
             limits=limits,
@@ -211,6 +215,7 @@ class _Loader:
             key_source=key_source,
             debug=self._debug,
             plugins=available,
+            weak_keys=self._mistakes.weak_keys,
             warnings=self._mistakes.warnings,
         )
 

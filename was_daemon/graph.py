@@ -145,7 +145,8 @@ class Graph:
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
         stores = {name: built.store for name, built in self.stores.items()}
-        self.lasting.health.follow(stores, pool, self.spool, self.settings.limits.min_free)
+        settings = self.settings
+        self.lasting.health.follow(stores, pool, self.spool, settings.limits.min_free, settings.weak_keys)
 
 
 async def _look_at(store: IAssetStore, collections: Collections, share: Share) -> int:

@@ -49,7 +49,7 @@ class Report:
     """What was found: of the stores by name, the spool, and the workers, of which None is wrong if all is well.
 
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
-    `processes` are the problems of the daemon's other processes.
+    `processes` are the problems of the daemon's other processes. `warnings` are no problems, but should not stay.
     """
 
     stores: Mapping[str, Finding]
@@ -57,6 +57,7 @@ class Report:
     workers: str | None
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
     processes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def places(self) -> dict[str, Finding]:
@@ -85,9 +86,20 @@ class Health:
         self._spool = _Place(None, _nothing, self._clock)
         self._pool: WorkerPool | None = None
         self._min_free = 0
+        self._warnings: Sequence[str] = ()
 
-    def follow(self, stores: Mapping[str, IAssetStore], pool: WorkerPool, spool: Spool, min_free: int) -> None:
-        """Look at these from now on. Less than `min_free` bytes on a local file system are too few."""
+    def follow(
+        self,
+        stores: Mapping[str, IAssetStore],
+        pool: WorkerPool,
+        spool: Spool,
+        min_free: int,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Look at these from now on, and repeat `warnings`, which have no path in them.
+
+        Less than `min_free` bytes on a local file system are too few.
+        """
         self._stores = {
             name: self._place(self._stores.get(name), store, partial(look_at_store, store))
             for name, store in stores.items()
@@ -95,6 +107,7 @@ class Health:
         self._spool = self._place(self._spool, spool, partial(_spool_free, spool))
         self._pool = pool
         self._min_free = min_free
+        self._warnings = warnings
 
     def _place(self, before: "_Place | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Place":
         return before if before and before.what is what else _Place(what, look, self._clock)
@@ -109,6 +122,7 @@ class Health:
             self._judged(await spool),
             self._pool.trouble() if self._pool else None,
             self._quotas.named,
+            warnings=self._warnings,
         )
         self._show(report)
         return report

@@ -23,6 +23,7 @@ from was_daemon.nginx_marker import set_marker
 from was_daemon.settings import Settings
 from was_daemon.siblings.alone import Alone
 from was_daemon.systemd import Notifier
+from was_daemon.unwise import warn
 from was_daemon.web.admin import AdminServer, AdminSite
 from was_daemon.web.log import RequestLog
 from was_daemon.web.protocol import AssetSite
@@ -162,10 +163,11 @@ class Running(Service):
             lambda failure: _log.failure("What the old configuration used could not be closed", failure)
         )
         if self._lasting.share.is_first:
-            self._tell_of_exchange(graph)
+            self._tell_of_exchange(graph, before)
 
-    def _tell_of_exchange(self, graph: Graph) -> None:
+    def _tell_of_exchange(self, graph: Graph, before: Graph) -> None:
         _log.info("The configuration was read again, and is in use")
+        warn(graph.settings, before.settings)
         for key, value in _fixed(graph.settings).items():
             if value != self._fixed[key]:
                 _log.warn("A change of {key} needs a restart; {consequence}", key=key, consequence=_CONSEQUENCES[key])

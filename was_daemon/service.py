@@ -13,13 +13,12 @@ from twisted.python import usage
 from was_daemon import __version__
 from was_daemon.config import TCP_PORT, ConfigError, Source
 from was_daemon.graph import Graph, build
-from was_daemon.listening import is_local
 from was_daemon.logs import open_log
 from was_daemon.running import Running
 from was_daemon.settings import Settings
 from was_daemon.siblings.alone import Alone
 from was_daemon.siblings.first import First
-from was_daemon.thumbnails import sandbox
+from was_daemon.unwise import warn
 
 _log = Logger()
 
@@ -79,17 +78,4 @@ def _announce(settings: Settings, graph: Graph) -> None:
         "in Specify 6 the properties attachment.url and attachment.key, and attachment.use_path to false",
         url=url,
     )
-    for warning in warnings(settings):
-        _log.warn("{warning}", warning=warning)
-
-
-def warnings(settings: Settings) -> list[str]:
-    """What the operator should know before it is too late."""
-    found = list(settings.warnings)
-    if settings.server.require_token_for_get and settings.server.static_access:
-        found.append("Tokens are required to read, but anybody can read below /static/: set static_access = false")
-    if not settings.server.public_url and not all(map(is_local, settings.server.listen)):
-        found.append(
-            "Clients are told whatever host a request names, and other machines may send requests: set public_url"
-        )
-    return found + [f"This machine lacks {lack}" for lack in sandbox.missing()]
+    warn(settings)

@@ -145,7 +145,8 @@ class Settings:
     """Everything.
 
     `default_store` is the store of what is not assigned to another; `key_source` says where the key is; `plugins` are
-    those that stores could use, by name; `warnings` are what the operator should change.
+    those that stores could use, by name; `weak_keys` are lines on keys that are easy to guess, with no path and no key
+    in them; `warnings` are what else the operator should change.
     """
 
     server: ServerSettings
@@ -160,4 +161,5 @@ class Settings:
     key_source: str
     debug: bool
     plugins: Mapping[str, IAssetStorePlugin]
+    weak_keys: list[str]
     warnings: list[str]

@@ -44,6 +44,9 @@ _UNITS = {
 
 _NOTHING = object()
 
+_TELLING_LENGTH = 8
+"""A shorter secret may well be in a sentence that has nothing to do with it."""
+
 
 class Size(int):
     """A number of bytes; in a table also a text such as "4 GiB"."""
@@ -51,9 +54,13 @@ class Size(int):
 
 @attrs.frozen
 class Mistakes:
-    """What is wrong with a configuration, a line each, and what is unwise."""
+    """What is wrong with a configuration, a line each, and what is unwise.
+
+    `weak_keys` are mistakes that do not keep the daemon from starting: Specify has those keys, and would be cut off.
+    """
 
     lines: list[str] = attrs.field(factory=list)
+    weak_keys: list[str] = attrs.field(factory=list)
     warnings: list[str] = attrs.field(factory=list)
 
     def add(self, key: str, reason: str) -> None:
@@ -159,8 +166,12 @@ def secret_keys(cls: type, table: Any) -> list[str]:
 
 def _without(secrets: list[str], line: str) -> str:
     key, separator, reason = line.partition(": ")
-    for secret in filter(None, secrets):
-        reason = reason.replace(secret, "...")
+    for secret in filter(str.strip, secrets):
+        pattern = re.escape(secret)
+        if len(secret) < _TELLING_LENGTH:
+            # It may be a word, or a part of one; as a value it stands between marks.
+            pattern = rf"(?<=[^\w\s]){pattern}(?=[^\w\s])"
+        reason = re.sub(pattern, "...", reason)
     return key + separator + reason
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -32,7 +32,7 @@ def check(config: Path | None, as_json: bool) -> None:
     Nothing is opened, and no secret is shown. Whether a store can be reached, `check-store` finds out.
     """
     from was_daemon.config import ConfigError
-    from was_daemon.service import warnings
+    from was_daemon.unwise import warnings
 
     try:
         settings = _load(config)
@@ -44,16 +44,26 @@ def check(config: Path | None, as_json: bool) -> None:
 
 
 def _load(path: Path | None) -> "Settings":
+    """Return the settings; raises `ConfigError` with all that is wrong, weak keys included."""
+    import secrets
+
     import attrs
 
-    from was_daemon.config import load
+    from was_daemon.config import ConfigError, load
     from was_daemon.graph import create_stores
 
     environ = dict(os.environ)
     # To look at the configuration makes no key.
     makes_key = path is None and not environ.get("ATTACHMENT_KEY") and not _KEY.exists()
-    settings = load(path, environ | {"ATTACHMENT_KEY": "to be made"} if makes_key else environ)
-    create_stores(settings)
+    weak_keys: Sequence[str] = ()
+    try:
+        settings = load(path, environ | {"ATTACHMENT_KEY": secrets.token_hex()} if makes_key else environ)
+        weak_keys = settings.weak_keys
+        create_stores(settings)
+    except ConfigError as error:
+        raise ConfigError([*error.mistakes, *(weak_keys or error.weak_keys)]) from None
+    if weak_keys:
+        raise ConfigError([*weak_keys])
     return attrs.evolve(settings, key_source=f"made at the first start, in {_KEY}") if makes_key else settings
 
 

@@ -1,5 +1,6 @@
 """`was-daemon init`: a configuration and a key, and what to enter elsewhere."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -129,7 +130,7 @@ def _tell(path: Path, found: "Adopted") -> None:
 def _write(content: Callable[[], str], output: Path, key_file: Path, force: bool) -> None:
     """Write both files, or neither."""
     from was_daemon.cli.files import faults_of_files, write_config, write_key
-    from was_daemon.config import ConfigError
+    from was_daemon.config import ConfigError, load
 
     has_key = key_file.exists()
     with faults_of_files():
@@ -148,3 +149,5 @@ def _write(content: Callable[[], str], output: Path, key_file: Path, force: bool
     click.echo(f"The key in {key_file} is used." if has_key else f"Wrote a new key to {key_file}, for your eyes only.")
     if has_key and key_file.stat().st_mode & 0o077:
         click.echo(f"Others can read the key: chmod 600 {key_file}", err=True)
+    for warning in load(output, os.environ).weak_keys:
+        click.echo(f"WARNING: {warning}", err=True)

@@ -8,8 +8,8 @@ import attrs
 
 from was_daemon.cli import toml
 from was_daemon.cli.settings_file import SettingsFile
+from was_daemon.weak_keys import advice, weakness
 
-_SAMPLE_KEY = "test_attachment_key"
 _PORT = 8080
 _LOCAL = "127.0.0.1"
 _LARGEST_PORT = 65535
@@ -203,9 +203,8 @@ class _Translator:
         elif key is None:
             self._ask("KEY", "KEY is not a text. Set key_file, or $ATTACHMENT_KEY.")
         else:
-            if key == _SAMPLE_KEY:
-                sample = "This is the key of the official server's sample, which everybody knows: choose another."
-                self._ask("KEY", sample)
+            if found := weakness(key):
+                self._ask("KEY", f"{advice('The key', found)}.")
             if key_file:
                 self._add(f"key_file = {toml.text(key_file)}")
             else:

@@ -26,6 +26,7 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     """Tell whether the daemon answers, and whether its stores can be used."""
     from was_daemon.cli.answering import addresses, ask
     from was_daemon.cli.reactor import run
+    from was_daemon.unwise import warnings
 
     settings = load_settings(config)
     stores, min_free = create_stores(settings), settings.limits.min_free
@@ -36,6 +37,7 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
         summary: dict[str, Any] = {
             "addresses": answers,
             "stores": {name: await _look_at(store, timeout, min_free) for name, store in stores.items()},
+            "warnings": list(dict.fromkeys((*_warnings_of(answers), *warnings(settings)))),
             **({"collections": await _numbers(settings, stores)} if count else {}),
         }
         for store in stores.values():
@@ -114,6 +116,15 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     for name, numbers in summary.get("collections", {}).items():
         counted = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
         yield f"        {name + ': ' if name else ''}{counted}"
+    for warning in summary["warnings"]:
+        yield f"WARNING {warning}"
+
+
+def _warnings_of(answers: list[dict[str, Any]]) -> Iterator[str]:
+    """What running daemons warn of: their configuration may be another by now."""
+    for each in answers:
+        told = each.get("health", {}).get("warnings", [])
+        yield from map(str, told if isinstance(told, list) else [])
 
 
 def _quotas(collections: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,42 @@
+"""What makes an attachment key easy to guess.
+
+One token is enough to try keys against without asking the server, as fast as a machine computes HMAC-MD5.
+"""
+
+LEAST_CHARACTERS = 8
+
+GOOD_KEY_COMMAND = "openssl rand -hex 32"
+"""What prints a key that nobody guesses."""
+
+_EXAMPLES = frozenset(
+    {
+        # The official server: its settings.py, and the compose file of its README, as Specify's guide has it, too.
+        "testattachmentkey",
+        "yourassetserveraccesskey",
+        "yourassetserverkey",
+        "assetserverkey",
+        # Specify 7's compose file, where it stands beside the key.
+        "changethistosomeuniquerandomstring",
+        # Our own guides.
+        "thekeythatspecifyknows",
+        "thekeythatspecifyknowstoo",
+    }
+)
+"""Keys that documentation shows, by their letters and digits: people change the marks, not the words."""
+
+
+def weakness(key: str) -> str | None:
+    """Return what makes `key` easy to guess, in words that follow "the key"; None when nothing does."""
+    visible = "".join(key.split())
+    if not visible:
+        return "is nothing but white space"
+    if len(visible) < LEAST_CHARACTERS:
+        return f"has fewer than {LEAST_CHARACTERS} characters, white space not counted"
+    if "".join(filter(str.isalnum, key.casefold())) in _EXAMPLES:
+        return "is an example in public documentation"
+    return None
+
+
+def advice(what: str, weakness: str) -> str:
+    """Return a sentence on the key called `what`: its weakness, and how to come by a better one."""
+    return f"{what} {weakness}; `{GOOD_KEY_COMMAND}` prints a good one, which Specify has to be given, too"
