@@ -5,7 +5,7 @@ WORKERS = 4
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
 
-.PHONY: install run test test-slow lint bench docs dist clean
+.PHONY: install run test test-slow lint bench docs constraints dist clean
 
 install: $(VENV)/installed
 
@@ -41,11 +41,20 @@ bench: install
 docs: install
 	$(VENV)/bin/mkdocs build --strict
 
+# The newest versions that pyproject.toml allows, for every Python from the oldest one on, with the hashes of all their files.
+# Whatever index they were found in, it is not named: the hashes are the same in every one.
+constraints: install
+	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra raw --extra s3 \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
+	    --custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
+
 # PYTHONS are those that the one file is to run on, as many as this machine has.
 dist: install
 	rm -rf dist
 	$(VENV)/bin/python -m build --outdir dist
 	SHIV=$(VENV)/bin/shiv etc/dist/one-file.sh dist/*.whl dist/was-daemon-$$($(VENV)/bin/was-daemon --version | grep -o '[^ ]*$$').pyz $(PYTHONS)
+	CYCLONEDX=$(VENV)/bin/cyclonedx-py etc/dist/sbom.sh dist/*.pyz
+	cp constraints.txt dist
 	ls -l dist
 
 clean:

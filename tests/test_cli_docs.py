@@ -13,7 +13,13 @@ from was_daemon.cli.main import main
 GUIDE = (Path(__file__).parent.parent / "docs" / "commands.md").read_text("utf-8")
 _ENDLESS = "was-daemon serve"
 EXAMPLES = re.findall(r"^## `(was-daemon [^`]+)`\n.*?```sh\n(.*?)```", GUIDE, re.MULTILINE | re.DOTALL)
-SETTINGS = "KEY = 'a key of the guide'\nHOST = 'localhost'\nPORT = 8080\nBASE_DIR = '/srv/attachments'\nCOLLECTION_DIRS = None\n"
+SETTINGS = """
+KEY = 'a key of the guide'
+HOST = 'localhost'
+PORT = 8080
+BASE_DIR = '/srv/attachments'
+COLLECTION_DIRS = None
+"""
 
 
 @pytest.fixture(scope="module")

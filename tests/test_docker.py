@@ -5,16 +5,20 @@ Its command runs in a network of its own, where port 8080 is free, with the offi
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.daemon import BIN, clean_environment
 from tests.needs import lacking
+from tests.test_constraints import pinned
 
 DOCKER = Path(__file__).parent.parent / "etc" / "docker"
 ROOT = DOCKER.parent.parent
@@ -91,14 +95,26 @@ def test_port_volume_and_user_are_those_of_the_official_image() -> None:
 
 
 @pytest.mark.slow
-def test_the_image_has_what_a_wheel_is_built_of(tmp_path: Path) -> None:
+def test_the_image_is_built_of_what_is_sent_to_docker_and_of_pinned_packages(tmp_path: Path) -> None:
     kept = re.findall(r"^!(.*)$", (DOCKER / "Dockerfile.dockerignore").read_text("utf-8"), re.MULTILINE)
     for name in kept:
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "out", tmp_path],
-        check=True,
-        capture_output=True,
-    )
-    assert list((tmp_path / "out").glob("*.whl"))
+        source, target = ROOT / name, tmp_path / "source" / name
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "python"], check=True)
+    build = DOCKERFILE.partition("AS build")[2].partition("\nFROM ")[0]
+    for command in re.findall(r"^RUN +(.*)$", build, re.MULTILINE):
+        here = re.sub(r"(?<![\w/])/(source|wheels|opt)\b", rf"{tmp_path}/\1", command)
+        environ = {**os.environ, "PATH": f"{tmp_path}/python/bin:/usr/bin:/bin"}
+        finished = subprocess.run(["sh", "-e", "-c", here], env=environ, capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+    installed = tmp_path / "opt" / "was-daemon"
+    subprocess.run([installed / "bin" / "was-daemon", "--version"], check=True)
+    (site,) = (installed / "lib").glob("*/site-packages")
+    found = {canonicalize_name(each.name): each.version for each in distributions(path=[str(site)])}
+    assert {"was-daemon", "twisted", "botocore"} <= found.keys()
+    assert not {"rawpy", "numpy"} & found.keys()
+    allowed = pinned(f"{sys.version_info[0]}.{sys.version_info[1]}", platform.machine()).items()
+    assert found.items() - allowed == {
+        (name, found[name]) for name in ("was-daemon", "pip", "setuptools") if name in found
+    }

@@ -1,24 +1,30 @@
 """The one file that `make dist` builds, on a machine that has nothing but a Python."""
 
 import io
+import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import pytest_twisted
+from packaging.utils import canonicalize_name
 from PIL import Image
 
 from tests import images
 from tests.client import Client
 from tests.daemon import BIN, KEY, Daemon
+from tests.test_constraints import pinned
 from was_daemon import __version__
 
 ROOT = Path(__file__).parent.parent
+_DIST = ROOT / "etc" / "dist"
 _PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 
 _PLUGIN = """
@@ -53,9 +59,22 @@ def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "build", "--outdir", directory, ROOT], check=True, stdout=subprocess.DEVNULL)
     (wheel,) = directory.glob("*.whl")
     file = directory / "was-daemon.pyz"
-    script = ROOT / "etc" / "dist" / "one-file.sh"
-    subprocess.run([script, wheel, file, _PYTHON], check=True, env={"PATH": f"{BIN}:/usr/bin:/bin", **_registry()})
+    finished = pack(_DIST, wheel, file)
+    assert finished.returncode == 0, finished.stderr
+    list_packages(file)
     return file
+
+
+def pack(scripts: Path, wheel: Path, file: Path) -> subprocess.CompletedProcess[str]:
+    """Make the one file of a wheel, for this Python."""
+    environ = {"PATH": f"{BIN}:/usr/bin:/bin", **_registry()}
+    command = [scripts / "one-file.sh", wheel, file, _PYTHON]
+    return subprocess.run(command, env=environ, capture_output=True, text=True)
+
+
+def list_packages(file: Path) -> None:
+    """List what is in the one file, beside it."""
+    subprocess.run([_DIST / "sbom.sh", file], check=True, env={"PATH": f"{BIN}:/usr/bin:/bin"})
 
 
 def _registry() -> dict[str, str]:
@@ -135,6 +154,51 @@ def test_the_file_has_the_other_commands(one_file: Path, bare: tuple[str, ...], 
     run("init", "--yes", "--path", str(tmp_path / "attachments"))
     assert re.fullmatch(r"[0-9a-f]{32}:[0-9]+\n", run("token", "a.jpg", "--config", "was.toml"))
     assert "sftp" in run("config", "check", "--config", "was.toml")
+
+
+def packed(one_file: Path) -> dict[str, str]:
+    """The versions of what is in the file, by name."""
+    with zipfile.ZipFile(one_file) as archive:
+        found = {name.split("/")[1] for name in archive.namelist() if ".dist-info/" in name}
+    names = (each.removesuffix(".dist-info").rpartition("-") for each in found)
+    return {canonicalize_name(name): version for name, _, version in names}
+
+
+@pytest.mark.slow
+def test_it_holds_what_is_pinned_and_nothing_else(one_file: Path) -> None:
+    found = packed(one_file)
+    allowed = pinned(f"{sys.version_info[0]}.{sys.version_info[1]}", platform.machine()).items()
+    assert found.items() - allowed == {("was-daemon", __version__)}
+    assert not {"rawpy", "numpy"} & found.keys()
+
+
+@pytest.mark.slow
+def test_its_packages_are_listed_with_their_licences_and_the_list_is_always_the_same(one_file: Path) -> None:
+    text = one_file.with_suffix(".cdx.json").read_text("utf-8")
+    document = json.loads(text)
+    assert document["bomFormat"] == "CycloneDX"
+    listed = {canonicalize_name(each["name"]): each for each in document["components"]}
+    assert {name: each["version"] for name, each in listed.items()} == packed(one_file)
+    assert [name for name, each in listed.items() if not each.get("licenses")] == []
+    assert "file://" not in text
+    assert str(one_file.parent) not in text
+    list_packages(one_file)
+    assert one_file.with_suffix(".cdx.json").read_text("utf-8") == text
+
+
+@pytest.mark.slow
+def test_a_file_with_another_hash_is_not_packed(one_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "etc" / "dist", tmp_path / "etc" / "dist")
+    constraints = (ROOT / "constraints.txt").read_text("utf-8")
+    appdirs = re.sub(
+        r"(^appdirs==.*\n)((?: +--hash.*\n)+)", rf"\1    --hash=sha256:{'0' * 64}\n", constraints, flags=re.M
+    )
+    (tmp_path / "constraints.txt").write_text(appdirs)
+    (wheel,) = one_file.parent.glob("*.whl")
+    finished = pack(tmp_path / "etc" / "dist", wheel, tmp_path / "was-daemon.pyz")
+    assert finished.returncode != 0
+    assert "DO NOT MATCH" in finished.stderr
+    assert not (tmp_path / "was-daemon.pyz").exists()
 
 
 @pytest.mark.slow

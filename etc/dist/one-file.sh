@@ -1,11 +1,12 @@
 #!/bin/sh
 # one-file.sh WHEEL FILE PYTHON...: pack a wheel with everything it needs into one executable FILE, for each of these Pythons.
 #
+# Of each dependency it has the version and one of the hashes that constraints.txt gives.
 # The S3 store is in it, and of botocore what signs requests: not what describes all of Amazon's services.
 # Modules in C are called after the Python they are for, so those for several lie side by side.
 set -eu
 
-wheel=$1 file=$2
+wheel=$1 file=$2 constraints=$(dirname "$0")/../../constraints.txt
 shift 2
 if [ $# -eq 0 ]; then
     echo "one-file.sh: there is no Python to pack the file for" >&2
@@ -17,18 +18,18 @@ mkdir "$build/all"
 
 for python in "$@"; do
     "$python" -m venv "$build/pip"
-    set -- --quiet --no-compile --no-warn-conflicts --target "$build/one"
-    # All have the same versions, those that the first one found.
-    [ ! -f "$build/versions" ] || set -- "$@" --constraint "$build/versions"
-    "$build/pip/bin/python" -m pip install "$@" "$wheel[s3]"
+    "$build/pip/bin/python" -m pip wheel --quiet --no-deps --require-hashes --wheel-dir "$build/wheels" \
+        --requirement "$constraints"
+    cp "$wheel" "$build/wheels"
+    # From these files and no others, whatever pip's configuration names besides.
+    PIP_CONFIG_FILE=/dev/null "$build/pip/bin/python" -m pip --isolated install --quiet --no-compile \
+        --no-warn-conflicts --no-index --find-links "$build/wheels" --target "$build/one" 'was-daemon[s3]'
     rm -rf "$build/one/botocore/data"
-    [ -f "$build/versions" ] ||
-        "$build/pip/bin/python" -m pip freeze --path "$build/one" | grep -v '^was-daemon' >"$build/versions"
     # Compiled here, as workers compile nothing for good; unchecked, as unpacking changes the files' times.
     "$python" -m compileall -q --invalidation-mode unchecked-hash "$build/one"
     cp -Rn "$build/one/." "$build/all"
     "$python" -c 'import sys; print(*sys.version_info[:2], sep=".")' >>"$build/pythons"
-    rm -rf "$build/one" "$build/pip"
+    rm -rf "$build/one" "$build/pip" "$build/wheels"
 done
 
 {
