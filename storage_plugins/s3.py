@@ -4,9 +4,9 @@ An object is replaced at once or not at all. Large ones are sent in parts, which
 names are the paths of files, so that a bucket into which a directory was copied can be adopted, and given back.
 """
 
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from pathlib import Path
 from posixpath import dirname
 
 from twisted.internet.defer import DeferredSemaphore
@@ -15,12 +15,12 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes, IUnfinished
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.media import content_disposition, media_type
-from was_daemon.stores.background import Background
 from was_daemon.stores.http_reader import asset_stat
 from was_daemon.stores.http_transport import trusted_only
+from was_daemon.stores.instances import Instance
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.s3_bucket import Addresses, Bucket
 from was_daemon.stores.s3_credentials import Keys
@@ -39,14 +39,11 @@ _LARGE_AT_ONCE = 4
 _RECENT = 60
 """Seconds for which a bucket that was there is taken to be still there."""
 
-_SWEEP = 6 * 3600
-"""Seconds from one look for uploads that nobody will finish to the next."""
-
 _LINK = 300
 """Seconds for which a client may use an address that it was sent to."""
 
 
-@implementer(IAssetStore, IRedirects, ISizes)
+@implementer(IAssetStore, IRedirects, ISizes, IUnfinished)
 class S3Store:
     """Assets in one bucket, below the prefix of the options."""
 
@@ -59,13 +56,11 @@ class S3Store:
         self._options = options
         self._layout = options.layout
         self._connected: Bucket | None = None
-        self._multipart = Multipart(self._bucket, options.keeps_checksums)
+        self._multipart = Multipart(self._bucket, options.folder, Instance(str(self)), options.keeps_checksums)
         self._small = DeferredSemaphore(_SMALL_AT_ONCE)
         self._large = DeferredSemaphore(_LARGE_AT_ONCE)
         # Small servers, such as s3rver, write over the old version while somebody reads it.
         self._turns = Turns[str]()
-        self._sweeping = Background()
-        self._next_sweep = 0.0
         self._seen = -float(_RECENT)
         """When the bucket was last known to exist."""
 
@@ -162,7 +157,7 @@ class S3Store:
         places = self._small if size is not None and size <= part_size else self._large
         async with places, aclosing(in_parts(chunks, part_size)) as parts:
             uploaded = await self._send(name, headers, part_size, parts, size)
-        self._sweep()
+        self._multipart.marks.tidy()
         try:
             stat = await self._look(name)
             if stat.etag == uploaded.etag:
@@ -208,8 +203,8 @@ class S3Store:
 
     async def check(self) -> None:
         """See `IAssetStore`."""
-        bucket, folder = self._bucket(), self._options.folder
-        name, payload = f"{folder}.was-check-{secrets.token_hex(16)}", Payload.now(b"check")
+        bucket, folder, marks = self._bucket(), self._options.folder, self._multipart.marks
+        name, payload = await marks.new_name(), Payload.now(b"check")
         try:
             with _needed("s3:ListBucket"):
                 async with aclosing(objects(bucket, f"{folder}{Kind.ORIGINAL.value}/", flat=True)) as names:
@@ -221,38 +216,25 @@ class S3Store:
                     kept = await (await bucket.request("GET", name)).content()
             finally:
                 with _needed("s3:DeleteObject"):
-                    await bucket.call("DELETE", name, accept=(200, 204, 404))
+                    await marks.remove(name)
             if kept != payload.content:
                 raise StoreFailed("what was written to the store is not there")
-            self._sweep()
+            marks.tidy()
         except (StoreUnavailable, StoreTimeout):
             raise
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
 
-    def _sweep(self) -> None:
-        """The server works: now and then those uploads go that a killed daemon has left."""
-        now = self._clock.seconds()
-        if now >= self._next_sweep:
-            self._next_sweep = now + _SWEEP
-            self._sweeping.start(self._sweep_now())
+    async def settle(self, directory: Path) -> None:
+        """See `IUnfinished`."""
+        await self._multipart.marks.sweeper.settle(directory)
 
-    async def _sweep_now(self) -> None:
-        try:
-            await self._multipart.sweep(self._options.folder, self._is_ours)
-        except AssetError as error:
-            self._log.warn("Unfinished uploads could not be looked for: {error}", error=error)
-
-    def _is_ours(self, name: str) -> bool:
-        try:
-            self._layout.parse(name.removeprefix(self._options.folder))
-        except (BadName, AssetNotFound):
-            return False
-        return True
+    async def clean(self) -> int:
+        """See `IUnfinished`."""
+        return await self._multipart.marks.sweeper.clean()
 
     async def close(self) -> None:
         """See `IAssetStore`."""
-        self._sweeping.cancel()
         await self._multipart.close()
         if self._connected:
             await self._connected.close()

@@ -1,7 +1,7 @@
 """The SFTP store: assets on any machine with an SSH server, in the layout of the filesystem store.
 
-What is being written lies in a `.staging` directory beside the assets, under a random name; names that start with a
-dot are never assets. It is moved to its place when the server has all of it on disk.
+What is being written lies in a `.staging` directory beside the assets, under a name that is marked as this daemon's;
+names that start with a dot are never assets. It is moved to its place when the server has all of it on disk.
 
 SFTP tells modification times in whole seconds and no inode, so that size and time alone would not tell two quick
 versions of one asset apart. Therefore a new version is always given a time later than that of the version it
@@ -9,7 +9,6 @@ replaces, or that was deleted a moment ago, if need be one of the next second; s
 """
 
 import posixpath
-import secrets
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
@@ -22,30 +21,27 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.locks import KeyLocks
 from was_daemon.secret_files import SecretFile
+from was_daemon.stores.instances import Instance
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.reconnect import Reconnector
 from was_daemon.stores.sftp_client import Attributes, SFTPClient, drop
 from was_daemon.stores.sftp_rename import forget, put_back, replace, replaces
+from was_daemon.stores.sftp_staging import DIRECTORY as STAGING
+from was_daemon.stores.sftp_staging import SFTPStaging, Staged
 from was_daemon.stores.ssh import SSHLogin, open_subsystem
 
 T = TypeVar("T")
 
 log = Logger()
 
-_STAGING = ".staging"
-
-_NO_SHARDS = (b".", b"..", _STAGING.encode())
-
-_STALE = 24 * 3600
-"""Seconds after which a file in a staging directory belongs to an upload that nobody will finish."""
+_NO_SHARDS = (b".", b"..", STAGING.encode())
 
 _RECENT = 60.0
 """Seconds for which the time of a deleted asset is remembered."""
@@ -104,34 +100,7 @@ class SFTPReader:
             drop([self._client.close(self._handle)])
 
 
-@attrs.define
-class _Staged:
-    """A file being written, which is no asset yet."""
-
-    client: SFTPClient
-    path: bytes
-    handle: bytes
-    left: set[bytes]
-    """Takes the path when the file cannot be removed now."""
-    _open: bool = True
-
-    async def close(self) -> None:
-        # The server may give the handle's number to the next file: it must not be closed twice.
-        if self._open:
-            self._open = False
-            await self.client.close(self.handle)
-
-    def discard(self) -> None:
-        """Have the file removed, without waiting for the server."""
-        drop([Deferred.fromCoroutine(self.close())])
-        self.client.remove(self.path).addErrback(self._not_removed)
-
-    def _not_removed(self, failure: Failure) -> None:
-        if not failure.check(AssetNotFound):
-            self.left.add(self.path)
-
-
-@implementer(IAssetStore, ISizes)
+@implementer(IAssetStore, ISizes, IUnfinished)
 class SFTPStore:
     """Assets as files below a directory of an SSH server."""
 
@@ -147,8 +116,7 @@ class SFTPStore:
         self._connections = Reconnector(self._clock, self._connect, lambda client: bool(client.connected))
         self._locks: KeyLocks[bytes] = KeyLocks()
         self._deleted: dict[bytes, tuple[int, float]] = {}
-        self._cleaned: set[str] = set()
-        self._left: set[bytes] = set()
+        self._staging = SFTPStaging(self._connections.get, self._path, Instance(str(self)))
         self._root_seen = -_ROOT_TRUST
 
     def __str__(self) -> str:
@@ -278,7 +246,7 @@ class SFTPStore:
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`. Cancelling in the very last step may come too late to keep the old version."""
         client = await self._connections.get()
-        directory = posixpath.join(key.collection, key.kind.value, _STAGING)
+        directory = posixpath.join(key.collection, key.kind.value, STAGING)
         staged = await self._stage(client, directory)
         try:
             await client.write(staged.handle, chunks)
@@ -296,25 +264,16 @@ class SFTPStore:
                 raise NoSpace("no space left in the store") from error
             raise
 
-    async def _stage(self, client: SFTPClient, directory: str) -> _Staged:
-        path = self._path(f"{directory}/{secrets.token_hex(16)}")
+    async def _stage(self, client: SFTPClient, directory: str) -> Staged:
+        path = await self._staging.new_path(directory)
         try:
             handle = await self._with_directory(client, directory, lambda: client.open(path, _NEW_FILE))
         except BaseException:
             # A cancelled request is carried out all the same: the client closes such a file, but does not remove it.
             drop([client.remove(path)])
             raise
-        staged = _Staged(client, path, handle, self._left)
-        while self._left:
-            _Staged(client, self._left.pop(), b"", self._left, open=False).discard()
-        if directory not in self._cleaned:
-            self._cleaned.add(directory)
-            try:
-                await self._clean(staged, self._path(directory))
-            except BaseException:
-                staged.discard()
-                raise
-        return staged
+        self._staging.tidy(client, directory)
+        return self._staging.staged(client, path, handle)
 
     async def _with_directory(self, client: SFTPClient, directory: str, request: Callable[[], Awaitable[T]]) -> T:
         """What `request` returns; where the directory turns out to be missing, it is made."""
@@ -331,22 +290,14 @@ class SFTPStore:
         except AssetNotFound:
             raise StoreUnavailable(_NO_ROOT) from None
 
-    async def _clean(self, staged: _Staged, directory: bytes) -> None:
-        """Remove what uploads left that broke off long ago, by the server's own clock."""
-        now = (await staged.client.fstat(staged.handle)).get("mtime", 0)
-        async with aclosing(staged.client.entries(directory)) as entries:
-            async for name, attributes in entries:
-                if attributes.get("mtime", now) < now - _STALE and not name.startswith(b"."):
-                    drop([staged.client.remove(directory + b"/" + name)])
-
-    async def _publish(self, staged: _Staged, relative: str) -> AssetStat:
+    async def _publish(self, staged: Staged, relative: str) -> AssetStat:
         client, path = staged.client, self._path(relative)
         asset = await self._date(staged, path)
         await staged.close()
         await self._with_directory(client, posixpath.dirname(relative), lambda: replace(client, staged.path, path))
         return asset
 
-    async def _date(self, staged: _Staged, path: bytes) -> AssetStat:
+    async def _date(self, staged: Staged, path: bytes) -> AssetStat:
         """Give the new version a time of its own; see the module's text."""
         earliest, _ = self._deleted.get(path, (0, 0.0))
         with suppress(AssetNotFound):
@@ -384,11 +335,11 @@ class SFTPStore:
         """See `IAssetStore`."""
         client = await self._connections.get()
         try:
-            staged = await self._stage(client, _STAGING)
+            staged = await self._stage(client, STAGING)
             try:
                 await client.write(staged.handle, _once(_TRIAL))
                 await staged.close()
-                written = _Staged(client, staged.path, await client.open(staged.path, FXF_READ), self._left)
+                written = self._staging.staged(client, staged.path, await client.open(staged.path, FXF_READ))
                 async with aclosing(client.read(written.handle, 0, len(_TRIAL))) as chunks:
                     kept = b"".join([chunk async for chunk in chunks])
                 await written.close()
@@ -399,8 +350,17 @@ class SFTPStore:
         if kept != _TRIAL:
             raise StoreUnavailable("the store does not keep what is written to it")
 
+    async def settle(self, directory: Path) -> None:
+        """See `IUnfinished`."""
+        await self._staging.sweeper.settle(directory)
+
+    async def clean(self) -> int:
+        """See `IUnfinished`."""
+        return await self._staging.sweeper.clean()
+
     async def close(self) -> None:
         """See `IAssetStore`."""
+        await self._staging.sweeper.close()
         self._connections.close()
         client = self._connections.connection
         if client is not None:

@@ -22,7 +22,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes
+from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.secret_files import SecretFile
 from was_daemon.stores.dav_staging import DIRECTORY, DavStaging
@@ -31,6 +31,7 @@ from was_daemon.stores.http_auth import FixedLogin, Login, PasswordLogin
 from was_daemon.stores.http_body import Upload
 from was_daemon.stores.http_reader import HTTPReader, asset_stat
 from was_daemon.stores.http_transport import trusted_only
+from was_daemon.stores.instances import Instance
 from was_daemon.stores.multistatus import Entry, parsed
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.turns import Turns
@@ -104,7 +105,7 @@ def _check_url(url: str) -> None:
         raise ValueError("url: user and password have settings of their own")
 
 
-@implementer(IAssetStore, ISizes)
+@implementer(IAssetStore, ISizes, IUnfinished)
 class WebDAVStore:
     """Assets on one WebDAV server, below the URL of the options."""
 
@@ -125,7 +126,7 @@ class WebDAVStore:
         # Apache answers 403 to one of two that make the same directory at once.
         self._making = DeferredLock()
         self._recent: dict[tuple[AssetKey, int], float] = {}
-        self._staging = DavStaging(self._remote, self._url)
+        self._staging = DavStaging(self._remote, self._url, Instance(str(self)))
         self._written: dict[str, float] = {}
         """When each directory last took an upload, if none has failed there since."""
 
@@ -258,7 +259,7 @@ class WebDAVStore:
 
     async def _write_and_move(self, key: AssetKey, upload: Upload) -> AssetStat:
         path = self._layout.path(key)
-        temporary = self._staging.path(f"{key.collection}/{key.kind.value}".lstrip("/"))
+        temporary = await self._staging.path(f"{key.collection}/{key.kind.value}".lstrip("/"))
         try:
             await self._put(temporary, upload)
             async with self._turns.replace(key):
@@ -289,7 +290,7 @@ class WebDAVStore:
         self._written = {each: time for each, time in self._written.items() if time + _RECENT > now}
         if not upload.held and (directory not in self._written or self._remote().may_be_challenged):
             # It cannot be sent again after a 401 or a missing parent: an empty file meets these first.
-            ahead = self._staging.beside(path)
+            ahead = await self._staging.beside(path)
             await self._put(ahead, Upload(b""))
             self._staging.remove(ahead)
         try:
@@ -342,7 +343,7 @@ class WebDAVStore:
         """Try out MOVE, once: OPTIONS says little, and some servers cut names at a percent-encoded `?`."""
         async with self._probing:
             if self._moves is None:
-                source = self._staging.path("")
+                source = await self._staging.path("")
                 await self._put(source, Upload(b""))
                 try:
                     self._moves = await self._probe(source)
@@ -379,7 +380,7 @@ class WebDAVStore:
         """See `IAssetStore`."""
         try:
             await self._what_moves()
-            path = self._staging.path("")
+            path = await self._staging.path("")
             try:
                 await self._put(path, Upload(b"check"))
                 self._staging.tidy(path)
@@ -396,6 +397,14 @@ class WebDAVStore:
             raise
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
+
+    async def settle(self, directory: Path) -> None:
+        """See `IUnfinished`."""
+        await self._staging.sweeper.settle(directory)
+
+    async def clean(self) -> int:
+        """See `IUnfinished`."""
+        return await self._staging.sweeper.clean()
 
     async def close(self) -> None:
         """See `IAssetStore`."""

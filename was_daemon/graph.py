@@ -19,7 +19,7 @@ from was_daemon.counts import Counts, Home
 from was_daemon.errors import AssetError
 from was_daemon.exclusion import Exclusion
 from was_daemon.health import Health
-from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRooted
+from was_daemon.interfaces import IAssetStore, ILocalFiles, INeighbours, IRooted, IUnfinished
 from was_daemon.keys import AssetKey
 from was_daemon.ledger import Account, Ledger
 from was_daemon.locks import KeyLocks
@@ -41,6 +41,9 @@ from was_daemon.web.keyring import Keyring
 from was_daemon.web.limits import ConnectionLimits
 
 _log = Logger()
+
+INSTANCES = "instances"
+"""The directory in the spool by which processes know what others left unfinished at remote stores."""
 
 _LARGEST_PENDING = 4
 """How many of the largest uploads may be on their way before their tokens arrive, unless the settings say otherwise."""
@@ -117,7 +120,7 @@ class Graph:
         known = before.stores if before else {}
         for name, built in self.stores.items():
             if built is not known.get(name):
-                _begin(f"Store {name}", partial(_look_at, built.store, self.collections, self.lasting.share))
+                _begin(f"Store {name}", partial(_settle, built.store, self.collections, self.spool, self.lasting.share))
             elif IRooted.providedBy(built.store):
                 _begin(f"Store {name}", partial(_accept, built.store, self.collections, self.lasting.share))
         if not before or self.spool is not before.spool:
@@ -147,6 +150,19 @@ class Graph:
         stores = {name: built.store for name, built in self.stores.items()}
         settings = self.settings
         self.lasting.health.follow(stores, pool, self.spool, settings.limits.min_free, settings.weak_keys)
+
+
+async def _settle(store: IAssetStore, collections: Collections, spool: Spool, share: Share) -> int:
+    """`_look_at` a store, to which this process is known from now on."""
+    if not IUnfinished.providedBy(store):
+        return await _look_at(store, collections, share)
+    try:
+        await IUnfinished(store).settle(await spool.directory(INSTANCES))
+    except AssetError as error:
+        _log.error("What this process leaves unfinished at {store} stays for a day: {error}", store=store, error=error)
+    await _look_at(store, collections, share)
+    # Each process of several has what others left to itself.
+    return await IUnfinished(store).clean()
 
 
 async def _look_at(store: IAssetStore, collections: Collections, share: Share) -> int:

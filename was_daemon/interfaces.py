@@ -201,6 +201,19 @@ class INeighbours(Interface):
         """
 
 
+class IUnfinished(Interface):
+    """A store elsewhere whose unfinished uploads tell which process began them, as nobody can lock them there."""
+
+    def settle(directory: Path) -> Awaitable[None]:
+        """Have later processes of this machine know, by a locked file below `directory`, when this one has ended.
+
+        To be called once, before the first upload. Without it what a killed process leaves goes when it is a day old.
+        """
+
+    def clean() -> Awaitable[int]:
+        """Remove what processes that settled in the same directory and have ended left; fires with the number."""
+
+
 class ISizes(Interface):
     """A store that tells how much a collection takes up without being asked for each asset."""
 

@@ -82,13 +82,21 @@ class Spool:
     async def _staged(self, is_to_last: bool) -> StagingFile:
         return await self._threads.acquire(StagingFile.discard, self._stage, is_to_last)
 
+    async def directory(self, name: str) -> Path:
+        """Fire with a directory `name` in the spool, for files that only this user may write."""
+        await self._threads.run(self._make_root)
+        return self._root / name
+
     def _stage(self, is_to_last: bool) -> StagingFile:
+        self._make_root()
+        return stage(self._threads, self._root, is_to_last)
+
+    def _make_root(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = self._root.lstat()
         # The default lies in a directory that all users share: somebody may have been there first.
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise StoreUnavailable("the spool directory belongs to somebody else")
-        return stage(self._threads, self._root, is_to_last)
 
     async def open(self, store: IAssetStore, key: AssetKey, etag: str) -> FileIO:
         """A file with the bytes of `key`, which the caller closes; raises `AssetNotFound`.

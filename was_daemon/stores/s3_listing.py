@@ -22,16 +22,10 @@ class Listed:
 
     name: str
     size: int
-
-
-@attrs.frozen
-class Unfinished:
-    """An upload in parts that was begun."""
-
-    name: str
-    upload: str
-    begun: str
-    """When, as ISO 8601 writes it."""
+    modified: str
+    """When it was written, as ISO 8601 writes it."""
+    told: str | None
+    """When the server said so, as HTTP writes it."""
 
 
 async def document(answer: Answer) -> Element:
@@ -47,36 +41,19 @@ async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[Lis
     """The objects whose names begin with `prefix`; if `flat`, those without a slash after it."""
     query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"} | ({"delimiter": "/"} if flat else {})
     while True:
-        page = await document(await bucket.request("GET", "", query))
+        answer = await bucket.request("GET", "", query)
+        page, told = await document(answer), answer.header("Date")
         for entry, name in zip(page.findall("{*}Contents"), _names(page, "Contents"), strict=True):
             size = entry.findtext("{*}Size") or ""
             if not size.isdecimal():
                 raise StoreFailed("the store sent a listing without sizes")
-            yield Listed(name, int(size))
+            yield Listed(name, int(size), entry.findtext("{*}LastModified") or "", told)
         following = page.findtext("{*}NextContinuationToken")
         if page.findtext("{*}IsTruncated") != "true":
             return
         if not following or following == query.get("continuation-token"):
             raise StoreFailed("the store sent a listing that does not end")
         query["continuation-token"] = following
-
-
-async def unfinished(bucket: Bucket, prefix: str) -> AsyncGenerator[tuple[Unfinished, str | None], None]:
-    """The uploads in parts of names that begin with `prefix`, each with the server's time, a date of HTTP's."""
-    query = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
-    while True:
-        answer = await bucket.request("GET", "", query)
-        page = await document(answer)
-        for upload, name in zip(page.findall("{*}Upload"), _names(page, "Upload"), strict=True):
-            begun = Unfinished(name, upload.findtext("{*}UploadId") or "", upload.findtext("{*}Initiated") or "")
-            yield begun, answer.header("Date")
-        markers = {
-            "key-marker": _decoded(page, page.findtext("{*}NextKeyMarker") or ""),
-            "upload-id-marker": page.findtext("{*}NextUploadIdMarker") or "",
-        }
-        if page.findtext("{*}IsTruncated") != "true" or not markers["key-marker"] or markers.items() <= query.items():
-            return
-        query |= markers
 
 
 def _names(page: Element, kind: str) -> Iterator[str]:

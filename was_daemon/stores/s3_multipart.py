@@ -2,8 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
-from datetime import datetime
+from contextlib import AbstractAsyncContextManager
 from xml.sax.saxutils import escape
 
 import attrs
@@ -14,11 +13,13 @@ from twisted.logger import Logger
 
 from was_daemon.errors import AssetError, StoreFailed, StoreUnavailable
 from was_daemon.stores.background import Background
-from was_daemon.stores.http import Answer, http_time
+from was_daemon.stores.http import Answer
+from was_daemon.stores.instances import Instance
 from was_daemon.stores.s3_bucket import ATTEMPTS, Bucket, pause
 from was_daemon.stores.s3_errors import problem_in
 from was_daemon.stores.s3_integrity import PART_SIZE, Payload, composite, etag_of, is_md5
-from was_daemon.stores.s3_listing import document, unfinished
+from was_daemon.stores.s3_listing import document
+from was_daemon.stores.s3_marks import Marks
 
 MOST_PARTS = 10_000
 
@@ -27,9 +28,6 @@ _AT_ONCE = 3
 
 _XML = {"Content-Type": "application/xml"}
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-
-_STALE = 24 * 3600
-"""Seconds after which an upload belongs to a daemon that was killed: nobody sends a single file for a day."""
 
 
 @attrs.frozen
@@ -84,11 +82,12 @@ class Multipart:
 
     _log = Logger()
 
-    def __init__(self, bucket: Callable[[], Bucket], checksums: bool) -> None:
-        """`checksums` has the server keep SHA-256 checksums."""
+    def __init__(self, bucket: Callable[[], Bucket], folder: str, instance: Instance, checksums: bool) -> None:
+        """`checksums` has the server keep SHA-256 checksums; `folder` is what the names of all objects begin with."""
         self._bucket = bucket
         self._checksums = checksums
-        self._aborting = Background()
+        self._ending = Background()
+        self.marks = Marks(bucket, folder, instance, self._abort)
 
     async def send(
         self,
@@ -111,39 +110,47 @@ class Multipart:
         if not upload:
             raise StoreFailed("the store did not begin an upload in parts")
         try:
+            mark = await self.marks.mark(name, upload)
+        except BaseException:
+            self._ending.start(self._abort(name, upload))
+            raise
+        try:
             sending = _Parts(bucket, name, upload, self._checksums)
             await sending.send(parts)
             if size not in (None, sending.size):
                 raise StoreFailed("the upload is not as long as was said")
             async with turn:
-                return Uploaded(await sending.complete(), sending.size, bucket.clock.seconds())
+                uploaded = Uploaded(await sending.complete(), sending.size, bucket.clock.seconds())
         except BaseException:
-            self._aborting.start(self.abort(name, upload))
+            self._ending.start(self._give_up(name, upload, mark))
             raise
+        self._ending.start(self._forget(mark))
+        return uploaded
 
-    async def abort(self, name: str, upload: str) -> None:
-        """Give up an upload; if that fails now, it is done when it is a day old."""
+    async def _abort(self, name: str, upload: str) -> bool:
+        """Give up an upload; fires with whether it is no more."""
         try:
             await self._bucket().call("DELETE", name, {"uploadId": upload}, accept=(200, 204, 404))
         except AssetError as error:
             self._log.warn("An upload of {name} could not be given up yet: {error}", name=name, error=error)
+            return False
+        return True
 
-    async def sweep(self, prefix: str, ours: Callable[[str], bool]) -> None:
-        """Give up the uploads of names with `prefix` that are `ours`, and a day old by the server's clock."""
-        old = []
-        async with aclosing(unfinished(self._bucket(), prefix)) as uploads:
-            async for found, date in uploads:
-                now, begun = http_time(date), _seconds(found.begun)
-                if now is not None and begun is not None and begun < now - _STALE and ours(found.name):
-                    old.append(found)
-        for found in old:
-            await self.abort(found.name, found.upload)
-        if old:
-            self._log.info("{count} uploads that were never finished are removed", count=len(old))
+    async def _give_up(self, name: str, upload: str, mark: str) -> None:
+        # With its mark it is given up when it is a day old, if that fails now.
+        if await self._abort(name, upload):
+            await self._forget(mark)
+
+    async def _forget(self, mark: str) -> None:
+        try:
+            await self.marks.remove(mark)
+        except AssetError as error:
+            self._log.warn("{mark} could not be removed yet: {error}", mark=mark, error=error)
 
     async def close(self) -> None:
         """Wait until what was to be given up is."""
-        await self._aborting.finish()
+        await self.marks.sweeper.close()
+        await self._ending.finish()
 
 
 class _Parts:
@@ -249,10 +256,3 @@ def _tag_in(document: bytes) -> str | None:
         return None
     done = root.tag.endswith("CompleteMultipartUploadResult")
     return (root.findtext("{*}ETag") or "").strip('"') if done else None
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
