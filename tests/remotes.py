@@ -94,7 +94,7 @@ class Relay:
     def _serve(self, near: socket.socket, far: socket.socket) -> None:
         back = Thread(target=self._pump, args=(far, near, self._received), daemon=True)
         back.start()
-        self._pump(near, far, self._sent)
+        self._pump(near, far, self._gate())
         back.join()
         with self._state:
             for end in (near, far):
@@ -110,6 +110,10 @@ class Relay:
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def _gate(self) -> Callable[[int], None]:
+        """What lets so many bytes of a new connection pass to the target, or waits."""
+        return self._sent
 
     def _sent(self, size: int) -> None:
         with self._state:

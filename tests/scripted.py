@@ -15,11 +15,11 @@ class Script(Resource):
     def __init__(self, **answers: Callable[[Request], bytes | int] | int) -> None:
         super().__init__()
         self.requests: list[Request] = []
-        self._answers = answers
+        self.answers = answers
 
     def render(self, request: Request) -> bytes | int:
         self.requests.append(request)
-        answer = self._answers.get(request.method.decode(), 404)
+        answer = self.answers.get(request.method.decode(), 404)
         if isinstance(answer, int):
             request.setResponseCode(answer)
             return b"no matter"

@@ -32,11 +32,11 @@ from was_daemon.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.media import content_disposition
-from was_daemon.stores import s3_multipart, s3_options
+from was_daemon.stores import s3_options
 from was_daemon.stores.http import Answer
 from was_daemon.stores.s3_bucket import Addresses
 from was_daemon.stores.s3_integrity import Payload
-from was_daemon.stores.s3_listing import objects, unfinished
+from was_daemon.stores.s3_listing import objects
 from was_daemon.stores.s3_options import Addressing, S3Options
 from was_daemon.testing import contract
 from was_daemon.testing.contract import StoreContract, original
@@ -276,38 +276,6 @@ async def test_a_bucket_may_be_a_host(moto: DavServer, url: str, make_s3_store: 
         reactor.installResolver(old)
     path = make_s3_store(url, prefix="")
     assert await read_asset(path, original("virtual \u00e9.jpg")) == b"bytes"
-
-
-@pytest_twisted.ensureDeferred
-async def test_uploads_that_nobody_finished_for_a_day_go_and_others_stay(
-    url: str, make_s3_store: MakeS3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = make_s3_store(url)
-    folder, bucket = store._options.folder, store._bucket()
-    for name in (f"{folder}originals/a.jpg", f"{folder}no/asset", "originals/others.jpg"):
-        await bucket.call("POST", name, {"uploads": ""})
-
-    async def left() -> set[str]:
-        return {found.name async for found, _date in unfinished(bucket, "")}
-
-    everything = {f"{folder}originals/a.jpg", f"{folder}no/asset", "originals/others.jpg"}
-    # moto says of all uploads that they were begun in 2010.
-    with monkeypatch.context() as patience:
-        patience.setattr(s3_multipart, "_STALE", 10**10)
-        await store._multipart.sweep(folder, store._is_ours)
-    assert await left() >= everything
-    await store.check()
-    await eventually_gone(left, f"{folder}originals/a.jpg")
-    assert await left() >= everything - {f"{folder}originals/a.jpg"}
-
-
-async def eventually_gone(left: Callable[[], Awaitable[set[str]]], name: str) -> None:
-    """Wait for what is done in the background."""
-    for _ in range(1200):
-        if name not in await left():
-            return
-        await deferLater(reactor, 0.05)
-    pytest.fail(f"{name} stays")
 
 
 # -- behind a daemon ---------------------------------------------------------------------------------------------------

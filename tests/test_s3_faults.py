@@ -329,13 +329,17 @@ class Parts:
         return self.complete(request)
 
     def _part(self, request: Request) -> bytes | int:
+        if b"/.was-staging/" in request.path:
+            self.steps.append("mark")
+            return b""
         if b"uploadId" in request.args:
             assert request.args[b"uploadId"] == [b"1&2"]
             self.steps.append(f"part {int(request.args[b'partNumber'][0])}")
         return self._put(request)
 
     def _delete(self, request: Request) -> bytes:
-        self.steps.append("abort" if b"uploadId" in request.args else "delete")
+        marked = "unmark" if b"/.was-staging/" in request.path else "delete"
+        self.steps.append("abort" if b"uploadId" in request.args else marked)
         return b""
 
 
@@ -344,9 +348,10 @@ async def test_a_large_upload_is_sent_in_parts(listen: Listen, make_s3_store: Ma
     server = Parts()
     store = make_s3_store(listen(site(server.script)))
     assert (await store.write(KEY, chunked(LARGE), len(LARGE))).etag == server.tag.strip('"')
-    assert server.steps[0] == "begin"
-    assert sorted(server.steps[1:4]) == ["part 1", "part 2", "part 3"]
-    assert server.steps[4:] == ["complete"]
+    await store.close()
+    assert server.steps[:2] == ["begin", "mark"]
+    assert sorted(server.steps[2:5]) == ["part 1", "part 2", "part 3"]
+    assert server.steps[5:] == ["complete", "unmark"]
 
 
 @pytest_twisted.ensureDeferred
@@ -356,7 +361,30 @@ async def test_a_part_that_fails_ends_the_upload(listen: Listen, make_s3_store: 
     assert "permission" in await message(store.write(KEY, chunked(LARGE), len(LARGE)), StoreUnavailable)
     await store.close()
     assert "complete" not in server.steps
-    assert server.steps[-1] == "abort"
+    assert server.steps[-2:] == ["abort", "unmark"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_upload_that_cannot_be_given_up_keeps_its_mark(listen: Listen, make_s3_store: MakeS3Store) -> None:
+    server = Parts(put=error(403, "AccessDenied"))
+    server.script.answers["DELETE"] = error(403, "AccessDenied")
+    store = make_s3_store(listen(site(server.script)))
+    await message(store.write(KEY, chunked(LARGE), len(LARGE)), StoreUnavailable)
+    await store.close()
+    assert "mark" in server.steps
+    deleted = [request for request in server.script.requests if request.method == b"DELETE"]
+    assert deleted
+    assert all(b"uploadId" in request.args for request in deleted)
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_its_mark_no_part_is_sent(listen: Listen, make_s3_store: MakeS3Store) -> None:
+    server = Parts()
+    server.script.answers["PUT"] = error(403, "AccessDenied")
+    store = make_s3_store(listen(site(server.script)))
+    await message(store.write(KEY, chunked(LARGE), len(LARGE)), StoreUnavailable)
+    await store.close()
+    assert server.steps == ["begin", "abort"]
 
 
 @pytest_twisted.ensureDeferred
@@ -376,7 +404,7 @@ async def test_an_upload_that_is_cancelled_is_given_up_there(listen: Listen, mak
         await upload
     await store.close()
     assert "complete" not in server.steps
-    assert server.steps[-1] == "abort"
+    assert server.steps[-2:] == ["abort", "unmark"]
 
 
 @pytest_twisted.ensureDeferred
@@ -386,7 +414,7 @@ async def test_an_error_after_the_status_is_an_error(listen: Listen, make_s3_sto
     store = make_s3_store(listen(site(server.script)))
     await message(store.write(KEY, chunked(LARGE), len(LARGE)), StoreFailed)
     await store.close()
-    assert server.steps[-5:] == ["complete"] * s3_bucket.ATTEMPTS + ["abort"]
+    assert server.steps[-6:] == ["complete"] * s3_bucket.ATTEMPTS + ["abort", "unmark"]
     server = Parts()
     server.complete = in_turn(late, server.complete)
     store = make_s3_store(listen(site(server.script)))

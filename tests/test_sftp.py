@@ -24,6 +24,7 @@ from tests.sshd import SSHD, USER, Avatar, ConchServer, Files, make_key, public,
 from was_daemon.errors import AssetNotFound, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin
 from was_daemon.keys import Kind, Layout
+from was_daemon.stores import sweeping
 from was_daemon.stores.plugins import find_plugins
 from was_daemon.testing.contract import StoreContract, everyone, original
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
@@ -609,17 +610,72 @@ async def test_the_sharded_layout_is_listed_by_shard(server, root, create) -> No
         await store.delete(original(name, "Fish"))
 
 
+def marked(digit: str) -> str:
+    """The name of an upload that some daemon began."""
+    return f"was-{digit * 32}-{digit * 32}"
+
+
+@pytest.mark.parametrize("subsystem", [OpenSSHContract.subsystem, TestServerWithoutExtensions.subsystem])
 @ensure
-async def test_what_an_upload_left_long_ago_is_removed(server, root, create) -> None:
-    staging = root / "originals" / ".staging"
-    staging.mkdir(parents=True)
-    (staging / "old").write_bytes(b"left by a crash")
-    (staging / "new").write_bytes(b"somebody is still writing")
-    os.utime(staging / "old", (1_000_000_000, 1_000_000_000))
+async def test_what_a_daemon_left_goes_after_a_day_and_nothing_else(
+    tmp_path, root, create, monkeypatch, subsystem
+) -> None:
+    monkeypatch.setattr(sweeping, "_SWEPT_EACH", 0)
+    staging, elsewhere = root / "originals" / ".staging", tmp_path / "elsewhere"
+    for directory in (staging / marked("d"), staging / "directory", elsewhere):
+        directory.mkdir(parents=True)
+    ours, new = staging / marked("a"), staging / marked("b")
+    foreign = [
+        *(
+            staging / name
+            for name in ("notes.txt", "e" * 32, f"x{marked('e')}", f"{marked('e')}x", ".hidden", "\u00e9")
+        ),
+        *(directory / marked("f") for directory in (staging / marked("d"), staging / "directory", elsewhere)),
+        root / "originals" / marked("f"),
+        root / marked("f"),
+    ]
+    for path in (ours, new, *foreign):
+        path.write_bytes(b"some bytes")
+    links = [staging / marked("1"), staging / marked("2"), root / "originals" / "link"]
+    for link, target in zip(links, (elsewhere / marked("f"), elsewhere, elsewhere), strict=True):
+        link.symlink_to(target)
+    for path in (ours, *foreign, *links, *(each for each in staging.iterdir() if each.is_dir())):
+        os.utime(path, (1_000_000_000, 1_000_000_000), follow_symlinks=False)
+    server = SSHD(tmp_path / "sshd", subsystem)
+    server.start()
+    try:
+        store = create(options(server, root))
+        for _ in range(24):
+            await store.write(KEY, chunked(b"bytes"))
+        await until(lambda: not ours.exists())
+        await store.check()
+        await store.clean()
+    finally:
+        server.stop()
+    assert all(path.is_file() for path in (new, *foreign))
+    assert all(link.is_symlink() for link in links)
+
+
+@ensure
+async def test_nothing_is_removed_by_way_of_a_link(server, root, create, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sweeping, "_SWEPT_EACH", 0)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (root / "originals").mkdir()
+    (root / "originals" / ".staging").symlink_to(elsewhere)
+    left = elsewhere / marked("a")
+    left.write_bytes(b"in a place that is not the store's")
+    os.utime(left, (1_000_000_000, 1_000_000_000))
+    below = root / "thumbnails" / ".staging" / marked("a")
+    below.parent.mkdir(parents=True)
+    below.write_bytes(b"half a thumbnail")
+    os.utime(below, (1_000_000_000, 1_000_000_000))
     store = create(options(server, root))
-    await store.write(KEY, chunked(b"bytes"))
-    await store.close()
-    assert [path.name for path in staging.iterdir()] == ["new"]
+    for _ in range(3):
+        await store.write(KEY, chunked(b"bytes"))
+        await store.write(KEY.thumbnail(100), chunked(b"bytes"))
+    await until(lambda: not below.exists())
+    assert left.exists()
 
 
 @ensure

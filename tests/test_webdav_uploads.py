@@ -21,7 +21,7 @@ from tests.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, mes
 from tests.scripted import Listen
 from was_daemon.errors import AssetNotFound, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.keys import Kind, Layout
-from was_daemon.stores import dav_staging, http
+from was_daemon.stores import http, sweeping
 from was_daemon.testing.contract import GONE, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
@@ -253,6 +253,11 @@ async def test_the_last_bytes_leave_when_it_is_known_that_they_are(
 # -- what is left ------------------------------------------------------------------------------------------------------
 
 
+def marked(digit: str) -> str:
+    """The name of an upload that some daemon began."""
+    return f"was-{digit * 32}-{digit * 32}"
+
+
 def left_behind(directory: Path, *names: str, age: float = 0) -> list[Path]:
     """Files in a staging directory that were last written `age` seconds ago."""
     staging = directory / STAGING
@@ -274,9 +279,11 @@ async def test_what_a_killed_daemon_left_goes_after_a_day_and_nothing_else(
 ) -> None:
     server = serve(make_server())
     day, originals = 24 * 3600, server.root / "originals"
-    old = left_behind(originals, "a" * 32, "b" * 32, "c" * 32 + "-", age=day + 60)
-    young = left_behind(originals, "d" * 32, age=day - 60)
-    foreign = left_behind(originals, "somebody's notes.txt", age=10 * day)
+    old = left_behind(originals, marked("a"), marked("b"), marked("c") + "-", age=day + 60)
+    young = left_behind(originals, marked("d"), age=day - 60)
+    foreign = left_behind(originals, "somebody's notes.txt", "f" * 32, f"x{marked('f')}", marked("f")[1:], age=10 * day)
+    (originals / STAGING / marked("f")).mkdir()
+    foreign += left_behind(originals / STAGING / marked("f"), marked("f"), age=10 * day)
     asset = originals / ("e" * 32)
     asset.write_bytes(b"an asset of long ago")
     os.utime(asset, (1_000_000_000, 1_000_000_000))
@@ -292,8 +299,8 @@ async def test_what_is_left_of_the_check_goes_too_and_shards_have_one_staging_di
     serve: Serve, make_store: MakeStore
 ) -> None:
     server = serve(davservers.apache())
-    root = left_behind(server.root, "a" * 32, age=90_000)
-    below = left_behind(server.root / "originals", "a" * 32, age=90_000)
+    root = left_behind(server.root, marked("a"), age=90_000)
+    below = left_behind(server.root / "originals", marked("a"), age=90_000)
     store = make_store(server.url, layout=Layout.SHARDED)
     await store.check()
     await store.write(original("abcd.jpg"), chunked(SMALL))
@@ -306,11 +313,11 @@ async def test_what_is_left_of_the_check_goes_too_and_shards_have_one_staging_di
 async def test_what_is_old_only_later_goes_with_a_later_upload(
     serve: Serve, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dav_staging, "_SWEPT_EACH", 0)
+    monkeypatch.setattr(sweeping, "_SWEPT_EACH", 0)
     server = serve(davservers.nginx())
     store = make_store(server.url)
     for _ in range(2):
-        [old] = left_behind(server.root / "originals", "a" * 32, age=90_000)
+        [old] = left_behind(server.root / "originals", marked("a"), age=90_000)
         await store.write(KEY, chunked(SMALL))
         await davservers.eventually(lambda old=old: not old.exists())
 
@@ -319,9 +326,9 @@ async def test_what_is_old_only_later_goes_with_a_later_upload(
 async def test_what_the_server_will_not_delete_is_not_said_to_be_removed(
     serve: Serve, make_store: MakeStore, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dav_staging, "_SWEPT_EACH", 0)
+    monkeypatch.setattr(sweeping, "_SWEPT_EACH", 0)
     server = serve(davservers.nginx(methods="PUT MKCOL COPY MOVE"))
-    [old] = left_behind(server.root / "originals", "a" * 32, age=90_000)
+    [old] = left_behind(server.root / "originals", marked("a"), age=90_000)
     listeners = Listeners(server.port)
     store = make_store(listen(listeners))
     with capturedLogs() as events:
@@ -337,7 +344,7 @@ async def test_what_the_server_will_not_delete_is_not_said_to_be_removed(
 @pytest_twisted.ensureDeferred
 async def test_a_server_that_does_not_list_keeps_what_is_left(serve: Serve, make_store: MakeStore) -> None:
     server = serve(davservers.nginx(propfind="off"))
-    [old] = left_behind(server.root / "originals", "a" * 32, age=90_000)
+    [old] = left_behind(server.root / "originals", marked("a"), age=90_000)
     store = make_store(server.url)
     await store.write(KEY, chunked(LARGE), len(LARGE))
     await store.close()
