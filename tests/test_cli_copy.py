@@ -133,6 +133,24 @@ def test_what_a_killed_copy_left_half_written_is_removed_by_the_next(tmp_path: P
         far_end.remove()
 
 
+def test_what_a_killed_copy_left_half_written_on_a_server_is_removed_by_the_next(tmp_path: Path) -> None:
+    far_end = make_far_end("sftp", tmp_path / "far")
+    far_end.start()
+    try:
+        fill(tmp_path / "a", {"large.bin": payload(40 << 20)})
+        config = write_config(tmp_path, {"a": local(tmp_path / "a"), "b": far_end.table()})
+        options = ("--from", "a", "--to", "b", "--config", config, "--json")
+        with far_end.relay.holding(10 << 20) as is_held, started("copy", *options) as process:
+            eventually(is_held, "for the middle of the file")
+            process.kill()
+            end(process)
+        assert len(far_end.unfinished()) == 1
+        assert counts(copy(config).report) == {"copied": 1}
+        assert far_end.unfinished() == []
+    finally:
+        far_end.remove()
+
+
 def test_an_interrupted_copy_tells_how_far_it_came_and_leaves_nothing_half_written(
     tmp_path: Path, far_end: FarEnd
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
+from uuid import uuid4
 
 import pytest
 import pytest_twisted
@@ -32,11 +33,11 @@ from was_daemon.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.interfaces import IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.media import content_disposition
-from was_daemon.stores import s3_options
+from was_daemon.stores import instances, s3_options
 from was_daemon.stores.http import Answer
-from was_daemon.stores.s3_bucket import Addresses
+from was_daemon.stores.s3_bucket import Addresses, Bucket
 from was_daemon.stores.s3_integrity import Payload
-from was_daemon.stores.s3_listing import objects
+from was_daemon.stores.s3_listing import document, objects
 from was_daemon.stores.s3_options import Addressing, S3Options
 from was_daemon.testing import contract
 from was_daemon.testing.contract import StoreContract, original
@@ -276,6 +277,66 @@ async def test_a_bucket_may_be_a_host(moto: DavServer, url: str, make_s3_store: 
         reactor.installResolver(old)
     path = make_s3_store(url, prefix="")
     assert await read_asset(path, original("virtual \u00e9.jpg")) == b"bytes"
+
+
+@pytest_twisted.ensureDeferred
+async def test_unfinished_uploads_with_our_mark_go_after_a_day_and_nothing_else(
+    url: str, make_s3_store: MakeS3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = uuid4().hex
+    other, store = make_s3_store(url, prefix=prefix), make_s3_store(url, prefix=prefix)
+    bucket, staging = store._bucket(), f"{prefix}/.was-staging/"
+    uploads = {name: await begin(bucket, name) for name in (f"{prefix}/originals/a.jpg", f"{prefix}/b", f"{prefix}x/c")}
+    ours = [await other._multipart.marks.mark(name, upload) for name, upload in uploads.items()]
+    ours.append(await other._multipart.marks.new_name())
+    await bucket.call("PUT", ours[-1], payload=Payload.now(b"check"))
+    # Somebody else's, some of them as much alike as can be.
+    begun = [await begin(bucket, name) for name in (f"{prefix}/originals/a.jpg", f"{prefix}/originals/theirs.jpg")]
+    name = ours[0].removesuffix(".upload")
+    foreign = [f"{staging}notes.txt", f"{name}.jpg", f"{name}x.upload", f"{staging}{'0' * 32}", f"{name}/a.upload"]
+    foreign += [f"{prefix}/{name.rpartition('/')[2]}.upload", f"{await other._multipart.marks.new_name()}.upload"]
+    for each in foreign:
+        await bucket.call("PUT", each, payload=Payload.now(b'"nobody\'s"'))
+    await store.check()
+    await store.clean()
+    await store.close()
+    assert await names(bucket, prefix) == {*ours, *foreign}
+    monkeypatch.setattr(instances, "_STALE_SECONDS", -100)
+    store = make_s3_store(url, prefix=prefix)
+    bucket = store._bucket()
+    await store.check()
+    outside = uploads.pop(f"{prefix}x/c")
+    kept = {*foreign, ours[2]}
+    await eventually_is(lambda: names(bucket, prefix), kept)
+    assert await unfinished(bucket, prefix) == {outside, *begun}
+
+
+async def begin(bucket: Bucket, name: str) -> str:
+    """Begin an upload in parts."""
+    answer = await bucket.request("POST", name, {"uploads": ""})
+    return (await document(answer)).findtext("{*}UploadId") or ""
+
+
+async def names(bucket: Bucket, prefix: str) -> set[str]:
+    """What there is below a prefix."""
+    return {each.name async for each in objects(bucket, prefix + "/", flat=False)}
+
+
+async def unfinished(bucket: Bucket, prefix: str) -> set[str]:
+    """The numbers of uploads in parts that were begun."""
+    listing = await document(await bucket.request("GET", "", {"uploads": "", "prefix": prefix}))
+    return {each.findtext("{*}UploadId") or "" for each in listing.findall("{*}Upload")}
+
+
+async def eventually_is(look: Callable[[], Awaitable[set[str]]], expected: set[str]) -> None:
+    """Wait for what is done in the background."""
+    found: set[str] = set()
+    for _ in range(1200):
+        found = await look()
+        if found == expected:
+            return
+        await deferLater(reactor, 0.05)
+    assert found == expected
 
 
 # -- behind a daemon ---------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from was_daemon.web.limits import ConnectionLimits
 
 _log = Logger()
 
-INSTANCES = "instances"
+_INSTANCES = "instances"
 """The directory in the spool by which processes know what others left unfinished at remote stores."""
 
 _LARGEST_PENDING = 4
@@ -120,7 +120,8 @@ class Graph:
         known = before.stores if before else {}
         for name, built in self.stores.items():
             if built is not known.get(name):
-                _begin(f"Store {name}", partial(_settle, built.store, self.collections, self.spool, self.lasting.share))
+                step = partial(_begin_with, built.store, self.collections, self.spool, self.lasting.share)
+                _begin(f"Store {name}", step)
             elif IRooted.providedBy(built.store):
                 _begin(f"Store {name}", partial(_accept, built.store, self.collections, self.lasting.share))
         if not before or self.spool is not before.spool:
@@ -152,17 +153,20 @@ class Graph:
         self.lasting.health.follow(stores, pool, self.spool, settings.limits.min_free, settings.weak_keys)
 
 
-async def _settle(store: IAssetStore, collections: Collections, spool: Spool, share: Share) -> int:
-    """`_look_at` a store, to which this process is known from now on."""
-    if not IUnfinished.providedBy(store):
-        return await _look_at(store, collections, share)
-    try:
-        await IUnfinished(store).settle(await spool.directory(INSTANCES))
-    except AssetError as error:
-        _log.error("What this process leaves unfinished at {store} stays for a day: {error}", store=store, error=error)
-    await _look_at(store, collections, share)
-    # Each process of several has what others left to itself.
-    return await IUnfinished(store).clean()
+async def settle(store: IAssetStore, spool: Spool) -> None:
+    """Have later processes with the same spool recognise what this one leaves unfinished at a remote store."""
+    if IUnfinished.providedBy(store):
+        try:
+            await IUnfinished(store).settle(await spool.directory(_INSTANCES))
+        except AssetError as error:
+            _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
+
+
+async def _begin_with(store: IAssetStore, collections: Collections, spool: Spool, share: Share) -> int:
+    """Settle at a store, check it, and remove what killed processes left in it; returns how many files."""
+    await settle(store, spool)
+    removed = await _look_at(store, collections, share)
+    return removed + (await IUnfinished(store).clean() if IUnfinished.providedBy(store) else 0)
 
 
 async def _look_at(store: IAssetStore, collections: Collections, share: Share) -> int:

@@ -100,7 +100,7 @@ async def _copy(
 
     await require_directory(copier.source)
     if not copier.dry_run:
-        await _prepare(copier.target, places)
+        await _prepare(settings, copier.target, places)
 
     async def copy_original(key: "AssetKey") -> None:
         await _copy_one(copier, key, report)
@@ -117,13 +117,20 @@ async def _copy(
     await go_through("Thumbnails", lambda: listing(copier.source, places, Kind.THUMBNAIL), parallel, copy_thumbnail)
 
 
-async def _prepare(target: "IAssetStore", directories: Sequence[str]) -> None:
+async def _prepare(settings: "Settings", target: "IAssetStore", directories: Sequence[str]) -> None:
     """See that the target can be written to, and remove what a killed process left there."""
-    from was_daemon.interfaces import ILocalFiles
+    from was_daemon.graph import settle
+    from was_daemon.interfaces import ILocalFiles, IUnfinished
+    from was_daemon.spool import Spool
 
+    spool = Spool(settings.spool.path, settings.spool.max_size)
+    await settle(target, spool)
+    await spool.close()
     await target.check()
     if ILocalFiles.providedBy(target):
         await ILocalFiles(target).clean(directories)
+    if IUnfinished.providedBy(target):
+        await IUnfinished(target).clean()
 
 
 async def _copy_one(

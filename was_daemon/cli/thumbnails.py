@@ -152,7 +152,7 @@ def _run(
 ) -> None:
     from was_daemon.cli.reactor import RESUMED, run
     from was_daemon.config import ConfigError
-    from was_daemon.graph import Lasting, build
+    from was_daemon.graph import Lasting, build, settle
 
     try:
         graph = build(settings, Lasting.new())
@@ -165,6 +165,8 @@ def _run(
         report = Report(as_json)
         try:
             await graph.spool.start()
+            for built in graph.stores.values():
+                await settle(built.store, graph.spool)
             await work(graph, report)
         finally:
             for part in graph.parts:
