@@ -360,7 +360,7 @@ class SFTPStore:
 
     async def close(self) -> None:
         """See `IAssetStore`."""
-        await self._staging.sweeper.close()
+        self._staging.sweeper.cancel()
         self._connections.close()
         client = self._connections.connection
         if client is not None:
@@ -368,6 +368,7 @@ class SFTPStore:
             with suppress(AssetError, DeferredTimeout):
                 await client.lstat(b".").addTimeout(_PARTING, self._clock)
             client.abort()
+        await self._staging.sweeper.close()
 
 
 async def _once(chunk: bytes) -> AsyncGenerator[bytes, None]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import pytest_twisted
@@ -15,10 +16,11 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
+from twisted.web.server import Request
 
 from tests import davservers
 from tests.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, message
-from tests.scripted import Listen
+from tests.scripted import Listen, Script, site
 from was_daemon.errors import AssetNotFound, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.keys import Kind, Layout
 from was_daemon.stores import http, sweeping
@@ -284,6 +286,7 @@ async def test_what_a_killed_daemon_left_goes_after_a_day_and_nothing_else(
     foreign = left_behind(originals, "somebody's notes.txt", "f" * 32, f"x{marked('f')}", marked("f")[1:], age=10 * day)
     (originals / STAGING / marked("f")).mkdir()
     foreign += left_behind(originals / STAGING / marked("f"), marked("f"), age=10 * day)
+    (originals / STAGING / "link.txt").symlink_to(foreign[0])
     asset = originals / ("e" * 32)
     asset.write_bytes(b"an asset of long ago")
     os.utime(asset, (1_000_000_000, 1_000_000_000))
@@ -291,7 +294,52 @@ async def test_what_a_killed_daemon_left_goes_after_a_day_and_nothing_else(
     await store.write(KEY, chunked(SMALL))
     await davservers.eventually(lambda: not any(path.exists() for path in old))
     assert all(path.exists() for path in [*young, *foreign, asset])
+    assert (originals / STAGING / "link.txt").is_symlink()
     assert {key.name for key in await collect(store.list("", Kind.ORIGINAL))} == {KEY.name, asset.name}
+
+
+def listed(path: str, is_directory: bool = False) -> str:
+    """A line of a listing, of something that was written long ago."""
+    kind = "<collection/>" if is_directory else ""
+    return (
+        f"<response><href>{path}</href><propstat><prop><resourcetype>{kind}</resourcetype>"
+        "<getlastmodified>Mon, 01 Jan 2024 00:00:00 GMT</getlastmodified></prop></propstat></response>"
+    )
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_listing_tells_of_other_places_is_not_removed_here(make_store: MakeStore, listen: Listen) -> None:
+    own, names = f"/elsewhere/originals/{STAGING}", [marked(digit) for digit in "abcd"]
+    # As one that lists whole trees, whatever it is asked for, and one that knows its own addresses only.
+    entries = [
+        listed(f"{own}/", is_directory=True),
+        listed(f"{own}/below/", is_directory=True),
+        listed(f"http://inside.example{own}/{names[0]}"),
+        listed(f"{own}/below/{names[1]}"),
+        listed(f"/other/originals/{STAGING}/{names[2]}"),
+        listed(f"{own}/{names[3]}/", is_directory=True),
+    ]
+    listing = f'<multistatus xmlns="DAV:">{"".join(entries)}</multistatus>'.encode()
+
+    def answer(status: int, body: bytes = b"") -> Callable[[Request], bytes]:
+        def answer(request: Request) -> bytes:
+            request.setResponseCode(status)
+            request.setHeader("ETag", '"1"')
+            return body
+
+        return answer
+
+    server = Script(PUT=201, MOVE=201, DELETE=204, HEAD=answer(200), GET=answer(200), PROPFIND=answer(207, listing))
+    store = make_store(listen(site(server)))
+    for _ in range(2):
+        await store.write(KEY, chunked(SMALL))
+
+    def deleted() -> set[str]:
+        return {unquote(each.path.decode()) for each in server.requests if each.method == b"DELETE"}
+
+    await davservers.eventually(lambda: f"/originals/{STAGING}/{names[0]}" in deleted())
+    await store.close()
+    assert not [path for path in deleted() for name in names[1:] if name in path]
 
 
 @pytest_twisted.ensureDeferred

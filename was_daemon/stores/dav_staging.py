@@ -104,5 +104,6 @@ class DavStaging:
 
     async def close(self) -> None:
         """Wait until what was to be removed is, as far as it can be."""
-        await self.sweeper.close()
+        self.sweeper.cancel()
         await self._removing.finish()
+        await self.sweeper.close()

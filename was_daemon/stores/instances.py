@@ -8,7 +8,7 @@ the name, and nothing else, is nobody's any more, and reads in the file where to
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,7 @@ from uuid import uuid4
 import attrs
 
 from was_daemon.errors import AssetError
+from was_daemon.stores.directories import opened_directory
 from was_daemon.stores.disk import DiskThreads
 from was_daemon.stores.locking import FileLock, create_locked, try_lock
 
@@ -84,19 +85,21 @@ class Instance:
 
     async def settle(self, directory: Path) -> None:
         """Lock a file in `directory`, on this machine, and find the instances there that have ended."""
-        await self._threads.run(self._settle, directory / self._store)
+        await self._threads.run(self._settle, directory / self._store, frozenset(self._places))
 
-    def _settle(self, directory: Path) -> None:
+    def _settle(self, directory: Path, places: frozenset[str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._waiting += _ended(directory)
         self._over |= {ended.path.name for ended in self._waiting}
         # Locked before it has its name: nobody can take this process for one that has ended.
-        new, fd = create_locked(lambda: directory / f"{uuid4().hex}.new")
+        with opened_directory(directory) as opened:
+            name, fd = create_locked(opened, lambda: f"{uuid4().hex}.new")
+        new = directory / name
         if try_lock(fd) is FileLock.UNSUPPORTED:
             new.unlink()
             os.close(fd)
             return
-        os.write(fd, _lines(self._places))
+        os.write(fd, _lines(places))
         new.rename(directory / self._id)
         self._fd = fd
 
@@ -110,7 +113,7 @@ class Instance:
 
     def _note(self, place: str) -> None:
         if self._fd is not None:
-            os.write(self._fd, _lines({place}))
+            os.write(self._fd, _lines([place]))
 
     async def clean(self, sweep: Callable[[str], Awaitable[int]]) -> int:
         """Have `sweep` remove what is over from each place of ended instances; fires with the sum of its results.
@@ -137,7 +140,7 @@ class Instance:
         self._fd, self._waiting = None, []
 
 
-def _lines(places: set[str]) -> bytes:
+def _lines(places: Iterable[str]) -> bytes:
     return "".join(f"{place}\n" for place in places).encode()
 
 

@@ -149,8 +149,9 @@ class Multipart:
 
     async def close(self) -> None:
         """Wait until what was to be given up is."""
-        await self.marks.sweeper.close()
+        self.marks.sweeper.cancel()
         await self._ending.finish()
+        await self.marks.sweeper.close()
 
 
 class _Parts:

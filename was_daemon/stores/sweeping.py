@@ -56,7 +56,11 @@ class Sweeper:
         if removed:
             self._log.info("{what}: removed {removed} unfinished uploads", what=what, removed=removed)
 
-    async def close(self) -> None:
-        """Stop looking, and let later processes know that this one has ended."""
+    def cancel(self) -> None:
+        """Stop looking."""
         self._sweeping.cancel()
+
+    async def close(self) -> None:
+        """Let later processes know that nothing is under way here any more."""
+        self.cancel()
         await self._instance.close()
