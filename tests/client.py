@@ -164,6 +164,10 @@ class Connection:
         """Do not take leave when hanging up."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
+    def end(self) -> None:
+        """Send nothing more, and go on to read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """Hang up."""
         self._file.close()

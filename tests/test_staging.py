@@ -21,7 +21,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from tests.processes import eventually
 from tests.staging import publish, stale_name
-from was_daemon.errors import StoreUnavailable
+from was_daemon.errors import UploadWithdrawn
 from was_daemon.interfaces import IStagingFile
 from was_daemon.stores.disk import DiskThreads
 from was_daemon.stores.locking import FileLock, try_lock
@@ -191,7 +191,7 @@ def test_what_was_discarded_or_published_cannot_be_published(threads: DiskThread
     discarded.remove()
     publish(published, directory.parent / "a.jpg")
     for spent in (discarded, published):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(UploadWithdrawn):
             publish(spent, directory.parent / "b.jpg")
     assert not (directory.parent / "b.jpg").exists()
 
@@ -205,9 +205,9 @@ async def test_a_discarded_file_vanishes_and_is_closed(staged: StagingFile) -> N
     staged.discard()
     staged.discard()
     await eventually(lambda: not staged.path.exists() and descriptors_of(staged.path) == [])
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(UploadWithdrawn):
         await staged.write([b"more"])
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(UploadWithdrawn):
         await collect(staged.read())
 
 
@@ -223,7 +223,7 @@ async def test_a_file_discarded_during_a_write_vanishes_and_no_other_file_is_wri
         staged.discard()
         reused = stage(threads, directory.parent)
         for write in writes:
-            await write.addErrback(lambda failure: failure.trap(StoreUnavailable))
+            await write.addErrback(lambda failure: failure.trap(UploadWithdrawn))
         await eventually(lambda gone=staged: not gone.path.exists() and descriptors_of(gone.path) == [])
         assert reused.path.read_bytes() == b""
         reused.remove()

@@ -41,6 +41,10 @@ class UploadTooLarge(AssetError):
     """The upload is larger than `max_upload`."""
 
 
+class UploadWithdrawn(AssetError):
+    """The client of an upload has left before it was stored: nobody's fault, and no store's."""
+
+
 class NoThumbnail(AssetError):
     """No thumbnails can be made of this kind of file."""
 

@@ -99,7 +99,7 @@ class IStagingFile(Interface):
         """Append `chunks`; fires when the operating system has them. `NoSpace`, `StoreUnavailable`."""
 
     def read() -> AsyncGenerator[bytes, None]:
-        """Everything written, from the beginning."""
+        """Everything written, from the beginning. `UploadWithdrawn` after `discard`."""
 
     def size() -> Awaitable[int]:
         """How many bytes that is."""
@@ -108,7 +108,7 @@ class IStagingFile(Interface):
         """The bytes that are free on the file's file system; one that does not tell has no end."""
 
     def fileno() -> int:
-        """Its descriptor, by which another process may fill it. `StoreUnavailable` after `publish` and `discard`."""
+        """Its descriptor, by which another process may fill it. `UploadWithdrawn` after `publish` and `discard`."""
 
     def publish(directory: int, name: str, replace: bool = True) -> os.stat_result:
         """Make this file, durably, the one called `name` in an open directory; blocks.

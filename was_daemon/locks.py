@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from was_daemon.errors import AssetError
+from was_daemon.errors import AssetError, UploadWithdrawn
 from was_daemon.redaction import without_secrets
 
 K = TypeVar("K", bound=Hashable)
@@ -39,9 +39,11 @@ class KeyLocks(Generic[K]):
             self._under_way.discard(task)
             if not done.called:
                 done.callback(outcome)
-            elif isinstance(outcome, Failure) and outcome.check(AssetError):
+            elif not isinstance(outcome, Failure) or outcome.check(UploadWithdrawn):
+                return
+            elif outcome.check(AssetError):
                 self._log.warn("Failed, and nobody waits for it any more: {error}", error=outcome.value)
-            elif isinstance(outcome, Failure):
+            else:
                 details = without_secrets(outcome.getTraceback())
                 self._log.error("Failed, and nobody waits for it any more:\n{details}", details=details)
 

@@ -85,10 +85,9 @@ class DiskThreads(Threads):
         try:
             return function(*args, **kwargs)
         except OSError as error:
-            answer = translated(error, self._place)
-            if not isinstance(answer, AssetNotFound):
+            if error.errno not in _ABSENT:
                 self._log.error("{name}: {error}", name=self.name, error=error)
-            raise answer from error
+            raise translated(error, self._place) from error
 
     async def close(self) -> None:
         """Wait for the calls under way, and give up on those that hang; later calls are made at once, or refused."""

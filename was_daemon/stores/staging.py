@@ -19,7 +19,7 @@ from uuid import uuid4
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from was_daemon.errors import StoreUnavailable
+from was_daemon.errors import UploadWithdrawn
 from was_daemon.interfaces import IStagingFile
 from was_daemon.stores.directories import Entry, make_directory, opened_below
 from was_daemon.stores.disk import DiskThreads, free_bytes, open_regular
@@ -171,7 +171,7 @@ class StagingFile:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise StoreUnavailable("the upload was given up")
+            raise UploadWithdrawn("the upload was given up")
 
     def _close(self) -> None:
         self._open = False

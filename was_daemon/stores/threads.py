@@ -52,6 +52,8 @@ class Threads:
             with self._lock:
                 self._unfinished -= 1
             self._reactor.callFromThread(self._deliver, done, outcome)
+            # A failure holds this frame.
+            del outcome
 
         self._under_way += 1
         with self._lock:

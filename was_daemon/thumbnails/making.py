@@ -6,6 +6,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from was_daemon.errors import AssetError
+from was_daemon.frames import release_frames
 from was_daemon.stores.held import HeldReader
 from was_daemon.thumbnails.pool import Job
 
@@ -30,6 +32,9 @@ class Making:
         self._task.addBoth(self._finish, forget)
 
     def _finish(self, outcome: Made | Failure, forget: Callable[[], None]) -> None:
+        if isinstance(outcome, Failure) and outcome.check(AssetError):
+            # The frames know of this object, which keeps the failure.
+            release_frames(outcome)
         self._outcome = outcome
         forget()
         while self._waiters:

@@ -1,12 +1,13 @@
 """The routes (contract, section 3)."""
 
 import json
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote_to_bytes
 from xml.sax.saxutils import escape
 
 from klein import Klein
 from klein.resource import KleinResource
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
@@ -19,7 +20,7 @@ from was_daemon.thumbnails.capture_date import capture_date
 from was_daemon.web.access import Access
 from was_daemon.web.admission import Admission, UploadLimits
 from was_daemon.web.downloads import anew_when_replaced, send_asset
-from was_daemon.web.errors import answer_error
+from was_daemon.web.errors import answer_error, without_client
 from was_daemon.web.protocol import AssetRequest
 from was_daemon.web.requests import Requests
 from was_daemon.web.status import CONTENT_POLICY, status_page
@@ -60,10 +61,19 @@ class AssetResource(KleinResource):
         return super().render(request)
 
 
+class Routes(Klein):
+    """Routes whose clients may leave before the answer: Klein takes what fails then for an error of the server."""
+
+    def execute_endpoint(self, endpoint: str, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a route."""
+        answer = cast("Deferred[bytes]", super().execute_endpoint(endpoint, request, *args, **kwargs))
+        return answer.addErrback(without_client, request)
+
+
 class AssetServer:
     """The asset server's endpoints."""
 
-    app = Klein()
+    app = Routes()
     app.url_map.merge_slashes = False
 
     def __init__(

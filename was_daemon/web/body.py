@@ -70,6 +70,12 @@ class Body:
         self._chunks.clear()
         self._resume()
 
+    def leave(self) -> None:
+        """Let go of the connection, and of what has arrived: nobody reads on."""
+        self._chunks.clear()
+        self._paused = None
+        del self._channel
+
     def _network(self) -> IPushProducer:
         return cast(IPushProducer, self._channel.transport)
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from was_daemon.errors import OtherVersion, StoreUnavailable, VersionGone
+from was_daemon.errors import OtherVersion, VersionGone
 from was_daemon.interfaces import IAssetReader
 from was_daemon.media import content_disposition, runs_scripts
 from was_daemon.web.protocol import AssetRequest
@@ -155,7 +155,10 @@ async def _stream(request: AssetRequest, reader: IAssetReader, start: int, stop:
         async with aclosing(reader.read(start, stop)) as chunks:
             async for chunk in chunks:
                 request.write(chunk)
-                await pace.ready(len(chunk))
+                size = len(chunk)
+                # A client that leaves now leaves this function to the collector, and a thousand of them would be much.
+                del chunk
+                await pace.ready(size)
     finally:
         request.unregisterProducer()
 
@@ -192,6 +195,4 @@ class _Pace:
             paused.callback(None)
 
     def stopProducing(self) -> None:
-        """See `IPushProducer`."""
-        if self._paused and not self._paused.called:
-            self._paused.errback(StoreUnavailable("the client is gone"))
+        """See `IPushProducer`. The request, which is told next, cancels what waits."""

@@ -1,10 +1,12 @@
 """Every error becomes its answer here (contract, section 3)."""
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from was_daemon import errors
+from was_daemon.frames import release_frames
 from was_daemon.redaction import without_secrets
 from was_daemon.web.protocol import AssetRequest
 
@@ -18,6 +20,7 @@ _STATUS: dict[type[errors.AssetError], int] = {
     errors.AssetExists: 409,
     errors.OtherVersion: 412,
     errors.UploadTooLarge: 413,
+    errors.UploadWithdrawn: 503,
     errors.NoThumbnail: 415,
     errors.BrokenImage: 422,
     errors.StoreFailed: 502,
@@ -44,6 +47,9 @@ _RETRY_SECONDS = b"5"
 async def answer_error(request: AssetRequest, failure: Failure) -> bytes:
     """Set the status and headers of `failure` and return its one line of text."""
     if request.startedWriting:
+        if not failure.check(errors.AssetError):
+            _report(failure)
+        release_frames(failure)
         # The client has part of an asset. Only a broken connection tells it that the rest will not come.
         request.channel.forceAbortClient()
         await request.notifyFinish().addErrback(lambda _: None)
@@ -51,11 +57,22 @@ async def answer_error(request: AssetRequest, failure: Failure) -> bytes:
     for name in _HEADERS_OF_ASSETS:
         request.responseHeaders.removeHeader(name)
     status, text = _describe(request, failure)
+    release_frames(failure)
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
     body = text.encode()
     request.setHeader(b"Content-Length", b"%d" % len(body))
     return body
+
+
+def without_client(failure: Failure, request: AssetRequest) -> object:
+    """Return an empty answer instead of `failure` when the client of `request` is gone: then only a bug is an error."""
+    if not request.is_abandoned:
+        return failure
+    if not failure.check(errors.AssetError, CancelledError):
+        _report(failure)
+    release_frames(failure)
+    return b""
 
 
 def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
@@ -73,6 +90,10 @@ def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
         return 404, "no such page"
     if isinstance(error, HTTPException) and error.code:
         return error.code, error.name.lower()
+    _report(failure)
+    return 500, "internal error"
+
+
+def _report(failure: Failure) -> None:
     # What others' code has to say about an error may quote addresses and logins.
     _log.error("A request could not be processed:\n{details}", details=without_secrets(failure.getTraceback()))
-    return 500, "internal error"

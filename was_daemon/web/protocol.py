@@ -58,7 +58,6 @@ class AssetRequest(HardenedRequest):
         super().__init__(channel, *args, **kwargs)
         self._site = channel.site
         self.limits = channel.site.limits
-        self.give_up = channel.give_up
         self.body = Body(channel, self.limits)
         self.id = b""
         self.authority = ""
@@ -109,7 +108,7 @@ class AssetRequest(HardenedRequest):
         self.body.end()
         if self._answered:
             self._stop_lingering()
-            super().finish()
+            self._end()
 
     def parseCookies(self) -> None:
         """Nothing: nobody sets any, and nobody asks for them."""
@@ -155,8 +154,15 @@ class AssetRequest(HardenedRequest):
         self.write(text)
         self.finish()
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the client is gone, so that nobody is there to be answered."""
+        return bool(self._disconnected)
+
     def write(self, data: bytes) -> None:
-        """Send `data`, after the headers that every answer has."""
+        """Send `data`, after the headers that every answer has; nothing once the client is gone."""
+        if self.is_abandoned:
+            return
         if not self.startedWriting:
             # From here on it is what is held of the answer when the client is slow.
             _descriptor(self.channel).bufferSize = FileDescriptor.bufferSize
@@ -176,24 +182,50 @@ class AssetRequest(HardenedRequest):
 
     def finish(self) -> None:
         """End the answer, and the request as soon as its body is complete."""
-        if self._disconnected:
+        if self.is_abandoned:
             super().finish()
             return
         if not self.startedWriting:
             self.write(b"")
         self.over(self.code)
         if self.body.complete:
-            super().finish()
+            self._end()
             return
         self._answered = True
         self.body.discard()
         self._linger = self.channel.callLater(_LINGER_SECONDS, self.channel.forceAbortClient)
 
+    def _end(self) -> None:
+        """The answer and the body are complete."""
+        super().finish()
+        self._leave_connection()
+
+    def _leave_connection(self) -> None:
+        """Let go of the connection, and of what it has not sent.
+
+        The request itself stays in memory until Python's collector comes by: Klein's functions hold it and each other.
+        """
+        self.transport = None
+        self.body.leave()
+
+    def give_up(self) -> None:
+        """There is no place any more for the upload that this request is."""
+        if self.channel:
+            cast(AssetChannel, self.channel).give_up()
+
     def connectionLost(self, reason: Failure) -> None:
         """The client is gone."""
         self._stop_lingering()
         self.over(self.code, is_whole=False)
+        # Here, as there is no connection any more when the producer itself learns of it.
+        self.unregisterProducer()
         super().connectionLost(reason)
+        self._leave_connection()
+
+    def unregisterProducer(self) -> None:
+        """Ask the producer for no more; a second call, or one after the connection was lost, does nothing."""
+        if self.producer:
+            super().unregisterProducer()
 
     def over(self, status: int, is_whole: bool = True) -> None:
         """Note that the request was answered, or not wholly; only the first call counts."""
