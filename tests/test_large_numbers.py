@@ -112,7 +112,7 @@ async def test_thumbnails_are_evicted_some_at_a_time(full: FilesystemStore, monk
         path.write_bytes(mark_of(AssetStat(1, 1.0, "any")))
         os.utime(path, (number, number))
     evictor = evictor_of(full, FILES * MARK_SIZE // 10)
-    assert next(used for used, _, _ in evictor._oldest(full, {}, set(), FILES * MARK_SIZE)) == -99
+    assert next(used for used, _, _ in evictor._oldest(full, eviction.Uses(), set(), FILES * MARK_SIZE)) == -99
     await evictor.start()
     left = [path.stat().st_atime for path in thumbnails if path.exists()]
     assert (len(left), min(left)) == (FILES * 9 // 100, FILES * 91 // 100)

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from storage_plugins.filesystem import FilesystemStore
 from tests.processes import eventually
 from tests.staging import leave_stale
+from was_daemon import spool as spools
 from was_daemon.errors import AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.keys import AssetKey, Kind, Layout
 from was_daemon.spool import Spool
@@ -220,3 +221,15 @@ async def test_a_directory_of_somebody_else_is_not_used(spool: Spool, tmp_path: 
     os.chown(tmp_path / "spool", 12345, 12345)
     with pytest.raises(StoreUnavailable):
         await spool.stage()
+
+
+@async_test
+async def test_there_are_not_more_copies_than_can_be_known_of(
+    spool: Spool, store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "_MOST_COPIES", 2)
+    for name in ("a.jpg", "b.jpg", "c.jpg", "b.jpg", "a.jpg"):
+        await put(store, name, b"x") if name not in store.opened else None
+        assert await spooled(spool, store, name) == b"x"
+    assert store.opened == ["a.jpg", "b.jpg", "c.jpg", "a.jpg"]
+    assert spool.size == 2

@@ -26,9 +26,12 @@ _COPIES = "copies"
 _COPY = re.compile(r"was-[0-9a-f]{64}\.copy")
 """What copies are called, and nothing else that may lie in the directory."""
 
+_MOST_COPIES = 4_000
+"""How many copies are kept, however small they are: what is known of them is in memory."""
+
 
 class Spool:
-    """A private directory; it keeps the copies that were used last, within `max_size` bytes.
+    """A private directory; it keeps the copies that were used last, some thousands of them within `max_size` bytes.
 
     Each process has its own copies in it, as its `share` says: nobody knows when others use theirs.
     """
@@ -161,7 +164,7 @@ class Spool:
     def _evict(self) -> None:
         excess = self.size - self.max_size
         for name in list(self._sizes):
-            if excess <= 0:
+            if excess <= 0 and len(self._sizes) <= _MOST_COPIES:
                 return
             excess -= self._sizes.pop(name)
             Deferred.fromCoroutine(self._remove(name))

@@ -8,8 +8,8 @@ and cannot be told to be one stays.
 import heapq
 import os
 import time
-from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from twisted.internet.defer import Deferred
@@ -32,13 +32,42 @@ _LOOKED_AT_AFTER = 0.1
 _AT_ONCE = 20_000
 """How many are chosen in one go: what is known of them is in memory, and there may be a million to choose from."""
 
-_REMEMBERED_USES = 100_000
-
 _Name = tuple[str, str]
 """A thumbnail's collection and name."""
 
 _Thumbnail = tuple[float, int, _Name]
 """Its last use in Unix seconds, its size in bytes, and its name."""
+
+
+_PLACES = 1 << 16
+
+
+class Uses:
+    """When thumbnails were used last, in a table of 512 KiB: of two whose names share a place, the later."""
+
+    def __init__(self, table: "array[int] | None" = None) -> None:
+        self._table = table or array("Q", bytes(8 * _PLACES))
+
+    def note(self, name: str) -> None:
+        """Note that a thumbnail is used now."""
+        place, mark = _place(name)
+        self._table[place] = mark << 32 | int(time.time())
+
+    def last(self, name: str) -> int:
+        """The last use in Unix seconds, 0 when it is not remembered."""
+        place, mark = _place(name)
+        found = self._table[place]
+        return found & 0xFFFFFFFF if found >> 32 == mark else 0
+
+    def copy(self) -> "Uses":
+        """These uses, for another thread."""
+        return Uses(self._table[:])
+
+
+def _place(name: str) -> tuple[int, int]:
+    """The place of a name, and 32 bits that tell it from others there."""
+    number = hash(name)
+    return number % _PLACES, number >> 16 & 0xFFFFFFFF
 
 
 class Evictor:
@@ -51,7 +80,7 @@ class Evictor:
         self._max_size = max_size
         self._sizes = dict.fromkeys(collections.local_thumbnails(), 0)
         self._added = dict.fromkeys(self._sizes, 0)
-        self._uses: OrderedDict[str, float] = OrderedDict()
+        self._uses = Uses()
         self._tended: set[ILocalFiles] = set()
 
     def follow(self, collections: Collections, max_size: int) -> bool:
@@ -68,10 +97,7 @@ class Evictor:
 
     def used(self, thumbnail: AssetKey) -> None:
         """Note that a thumbnail was served."""
-        self._uses[thumbnail.name] = time.time()
-        self._uses.move_to_end(thumbnail.name)
-        if len(self._uses) > _REMEMBERED_USES:
-            self._uses.popitem(last=False)
+        self._uses.note(thumbnail.name)
 
     def added(self, store: ILocalFiles, size: int) -> None:
         """Note that a thumbnail of `size` bytes was stored; when it is one too many, others are evicted."""
@@ -93,7 +119,7 @@ class Evictor:
 
     async def _evict(self, store: ILocalFiles) -> int:
         """Remove the least recently used thumbnails of a store that has too many; fire with the bytes left."""
-        uses, foreign = dict(self._uses), set[_Name]()
+        uses, foreign = self._uses.copy(), set[_Name]()
         total = await store.in_thread(None, self._measure, store)
         if total <= self._max_size:
             return total
@@ -108,10 +134,10 @@ class Evictor:
         return total
 
     def _measure(self, store: ILocalFiles) -> int:
-        return sum(size for _, size, _ in self._thumbnails(store, {}, set()))
+        return sum(size for _, size, _ in self._thumbnails(store, Uses(), set()))
 
     def _oldest(
-        self, store: ILocalFiles, uses: Mapping[str, float], foreign: Container[_Name], excess: int
+        self, store: ILocalFiles, uses: Uses, foreign: Container[_Name], excess: int
     ) -> list[_Thumbnail]:
         return _oldest(self._thumbnails(store, uses, foreign), excess)
 
@@ -127,7 +153,7 @@ class Evictor:
         return set(names) - {(key.collection, key.name) for key in keys if key not in foreign}
 
     def _thumbnails(
-        self, store: ILocalFiles, uses: Mapping[str, float], foreign: Container[_Name]
+        self, store: ILocalFiles, uses: Uses, foreign: Container[_Name]
     ) -> Iterator[_Thumbnail]:
         """Yield the last use in Unix seconds, the size in bytes and the name of every thumbnail; blocks.
 
@@ -138,7 +164,7 @@ class Evictor:
                 if THUMBNAIL_NAME.fullmatch(entry.name) and (directory, entry.name) not in foreign:
                     with suppress(FileNotFoundError):
                         status = entry.stat(follow_symlinks=False)
-                        used = max(status.st_atime, uses.get(entry.name, 0.0))
+                        used = max(status.st_atime, uses.last(entry.name))
                         yield used, status.st_size, (directory, entry.name)
 
 

@@ -1,5 +1,6 @@
 """Files that workers could not read are not tried again at once."""
 
+import sys
 import time
 from collections import OrderedDict
 
@@ -7,7 +8,9 @@ from was_daemon.errors import BrokenImage, NoThumbnail
 from was_daemon.interfaces import AssetStat
 from was_daemon.keys import AssetKey
 
-_REMEMBERED = 10_000
+_REMEMBERED = 1_000
+"""How many are remembered, of 0.6 KB each. Most take a worker milliseconds, and those that take it long are few."""
+
 _SECONDS = 600
 
 
@@ -22,7 +25,8 @@ class Refusals:
     def add(self, key: AssetKey, original: AssetStat, refusal: NoThumbnail | BrokenImage) -> None:
         """Remember that `refusal` was raised for this version of `key`."""
         # Not the exception: it holds on to the frames it came through, and all that they hold.
-        self._refused[(key, original.etag)] = (time.monotonic() + _SECONDS, type(refusal), str(refusal))
+        reason = sys.intern(str(refusal))
+        self._refused[(key, original.etag)] = (time.monotonic() + _SECONDS, type(refusal), reason)
         if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
 

@@ -7,7 +7,9 @@ import attrs
 
 from was_daemon.keys import AssetKey
 
-_ORIGINALS = 10_000
+_ORIGINALS = 1_000
+"""How many are remembered, of 1 KB each: a curator who looks at one in two sizes does so within minutes."""
+
 _SCALES = 16
 _TIMES_LARGER = 2
 """From a thumbnail this many times larger, a smaller one comes out as it does from the original."""
