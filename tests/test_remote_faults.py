@@ -381,6 +381,76 @@ class TestOnTheWay:
         assert not site.staged()
 
 
+class TestClientsThatLeave:
+    """Nobody is told of a client that leaves while the far end is busy with what it wanted."""
+
+    @pytest.fixture
+    def told(self, site: Site) -> Callable[[], str]:
+        """The warnings and errors since the test began; those about the stores that are no good came before."""
+        complain = {"sftp": ("refused", "down"), "webdav": ("refused", "down", "denied")}[site.far.kind]
+        for name in complain:
+            eventually(lambda name=name: f"#error] Store {name}: " in site.daemon.log(), f"for the check of {name}")
+        already = len(site.daemon.log())
+        serious = re.compile(r"#(warn|error|critical)]|Traceback|Unhandled")
+        return lambda: "\n".join(line for line in site.daemon.log()[already:].splitlines() if serious.search(line))
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/fileget?coll=remote&filename={}",
+            "/fileget?coll=remote&filename={}&type=T&scale=50",
+            "/getmetadata?coll=remote&filename={}",
+            "/getfileref?coll=remote&filename={}&type=T&scale=50",
+            "/static/remote/originals/{}",
+        ],
+    )
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("after", [0, 1000])
+    @pytest_twisted.ensureDeferred
+    async def test_while_it_is_asked(
+        self, site: Site, told: Callable[[], str], target: str, method: str, after: int
+    ) -> None:
+        name = new_name()
+        site.far.put(name, photograph(), directory="remote")
+        await check_it_works(site)
+        answered = site.daemon.log().count(name)
+        with site.far.relay.holding(after):
+            with site.client.connect() as connection:
+                connection.send(get(target.format(name), method=method))
+                connection.has_answer(0.2)
+                connection.reset_on_close()
+            eventually(lambda: site.daemon.log().count(name) > answered, "for the daemon to notice")
+        await check_it_works(site)
+        assert told() == ""
+
+    @pytest_twisted.ensureDeferred
+    async def test_in_the_middle_of_a_download(self, site: Site, told: Callable[[], str]) -> None:
+        name, content = new_name(), os.urandom(MEGABYTE) * 32
+        site.far.put(name, content, directory="remote")
+        for read in (0, MEGABYTE):
+            with site.client.connect(receive_buffer=4096) as connection:
+                connection.send(get(f"/fileget?coll=remote&filename={name}"))
+                assert connection.head()[0] == 200
+                assert connection.read(read) == content[:read]
+                connection.reset_on_close()
+        await check_it_works(site)
+        assert told() == ""
+
+    @pytest.mark.parametrize("order", ["specify7_form", "specify6_form"])
+    @pytest_twisted.ensureDeferred
+    async def test_in_the_middle_of_an_upload(self, site: Site, told: Callable[[], str], order: str) -> None:
+        name, content = new_name(), os.urandom(8 * MEGABYTE)
+        path = site.far.put(name, b"old", directory="remote")
+        form = getattr(site.client, order)(name, coll="remote")
+        with site.far.relay.holding(after=4 * MEGABYTE) as holds, site.client.connect() as connection:
+            connection.send(form.head(len(content)) + form.around(content))
+            eventually(holds, "for half of the upload")
+            connection.reset_on_close()
+        await check_it_works(site)
+        assert path.read_bytes() in (b"old", content)
+        assert told() == ""
+
+
 class TestFullSpool:
     """No space on this machine."""
 
