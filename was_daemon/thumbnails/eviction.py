@@ -136,9 +136,7 @@ class Evictor:
     def _measure(self, store: ILocalFiles) -> int:
         return sum(size for _, size, _ in self._thumbnails(store, Uses(), set()))
 
-    def _oldest(
-        self, store: ILocalFiles, uses: Uses, foreign: Container[_Name], excess: int
-    ) -> list[_Thumbnail]:
+    def _oldest(self, store: ILocalFiles, uses: Uses, foreign: Container[_Name], excess: int) -> list[_Thumbnail]:
         return _oldest(self._thumbnails(store, uses, foreign), excess)
 
     async def _remove(self, store: ILocalFiles, names: Sequence[_Name]) -> set[_Name]:
@@ -152,9 +150,7 @@ class Evictor:
         await store.in_thread(None, _remove_all, store, [key for key in unmarked if key not in foreign])
         return set(names) - {(key.collection, key.name) for key in keys if key not in foreign}
 
-    def _thumbnails(
-        self, store: ILocalFiles, uses: Uses, foreign: Container[_Name]
-    ) -> Iterator[_Thumbnail]:
+    def _thumbnails(self, store: ILocalFiles, uses: Uses, foreign: Container[_Name]) -> Iterator[_Thumbnail]:
         """Yield the last use in Unix seconds, the size in bytes and the name of every thumbnail; blocks.
 
         Files that are not called like a thumbnail, and those known to be `foreign`, are left out.
