@@ -64,7 +64,7 @@ class Crowd:
     def __init__(self, directory: Path) -> None:
         config = {"thumbnails": {"workers": 2, "max_size": "1 GiB"}, "log": {"format": "json"}}
         # A process of its own from the start, which shares no memory with that of the tests.
-        self.daemon = Daemon(directory, config, environ={"PYTHONDONTWRITEBYTECODE": "1"}).start()
+        self.daemon = Daemon(directory, config, environ={"PYTHONUNBUFFERED": "1"}).start()
         self.done: Counter[str] = Counter()
         self._client = BlockingClient(self.daemon.url, KEY)
         self._originals = self.daemon.store / "originals"

@@ -1,6 +1,5 @@
 """Files that workers could not read are not tried again at once."""
 
-import sys
 import time
 from collections import OrderedDict
 
@@ -25,8 +24,7 @@ class Refusals:
     def add(self, key: AssetKey, original: AssetStat, refusal: NoThumbnail | BrokenImage) -> None:
         """Remember that `refusal` was raised for this version of `key`."""
         # Not the exception: it holds on to the frames it came through, and all that they hold.
-        reason = sys.intern(str(refusal))
-        self._refused[(key, original.etag)] = (time.monotonic() + _SECONDS, type(refusal), reason)
+        self._refused[(key, original.etag)] = (time.monotonic() + _SECONDS, type(refusal), str(refusal))
         if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
 
