@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests import prepared
 from tests.daemon import BIN, clean_environment, to_toml
+from tests.paths import ROOT
 from was_daemon.cli.main import main
 from was_daemon.tokens import verify
 
@@ -220,7 +221,7 @@ def check_with_plugins(directory: Path, plugins: Path) -> subprocess.CompletedPr
 
 
 def test_dropped_in_plugins_are_listed_with_their_options(tmp_path: Path) -> None:
-    answer = check_with_plugins(tmp_path, Path(__file__).parent.parent / "docs" / "examples")
+    answer = check_with_plugins(tmp_path, ROOT / "docs" / "examples")
     assert "  rest-dam\n    url      text, required\n" in answer.stdout
 
 

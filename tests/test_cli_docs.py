@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import BIN, Daemon, clean_environment
+from tests.paths import ROOT
 from was_daemon.cli.main import main
 
-GUIDE = (Path(__file__).parent.parent / "docs" / "commands.md").read_text("utf-8")
+GUIDE = (ROOT / "docs" / "commands.md").read_text("utf-8")
 _ENDLESS = "was-daemon serve"
 EXAMPLES = re.findall(r"^## `(was-daemon [^`]+)`\n.*?```sh\n(.*?)```", GUIDE, re.MULTILINE | re.DOTALL)
 SETTINGS = """

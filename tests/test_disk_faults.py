@@ -19,11 +19,12 @@ import pytest_twisted
 from tests.client import Answer, Client, Connection
 from tests.daemon import KEY, Daemon, Document, eventually
 from tests.http_contract import RED, check_allowed_everywhere, check_refused, get, new_name, photograph, plain_picture
+from tests.paths import ROOT
 from tests.remotes import small_disk
 from tests.sshd import require
 
 MEGABYTE = 1_000_000
-FAULTY = Path(__file__).parent / "faulty"
+FAULTY = ROOT / "tests" / "faulty"
 ORDERS = ("specify7_form", "specify6_form")
 THREADS = 16
 """The calls that one collection has on its disk at once."""

@@ -18,9 +18,10 @@ from packaging.utils import canonicalize_name
 
 from tests.daemon import BIN, clean_environment
 from tests.needs import lacking
+from tests.paths import ROOT
 from tests.test_constraints import pinned
 
-DOCKER = Path(__file__).parent.parent / "etc" / "docker"
+DOCKER = ROOT / "etc" / "docker"
 ROOT = DOCKER.parent.parent
 DOCKERFILE = (DOCKER / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
 COMPOSE = (DOCKER / "compose.yml").read_text("utf-8")

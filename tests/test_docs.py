@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import BIN
-
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
 
 
 def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:

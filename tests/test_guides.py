@@ -10,8 +10,8 @@ import pytest_twisted
 from tests.client import Client
 from tests.daemon import BIN, KEY, Daemon, clean_environment
 from tests.http_contract import BLUE, RED, plain_picture, shows
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 _SETTINGS = """
 KEY = {key!r}
 HOST = "localhost"

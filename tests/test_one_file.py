@@ -20,10 +20,10 @@ from PIL import Image
 from tests import images
 from tests.client import Client
 from tests.daemon import BIN, KEY, Daemon
+from tests.paths import ROOT
 from tests.test_constraints import pinned
 from was_daemon import __version__
 
-ROOT = Path(__file__).parent.parent
 _DIST = ROOT / "etc" / "dist"
 _PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 

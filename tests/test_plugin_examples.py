@@ -27,6 +27,7 @@ from tests.client import Answer, Client
 from tests.conftest import RunDaemon
 from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
 from tests.http_contract import HTTPContract
+from tests.paths import ROOT
 from tests.ports import free_port
 from tests.remotes import files_below
 from was_daemon.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed, StoreUnavailable
@@ -36,7 +37,6 @@ from was_daemon.stores.plugins import find_plugins
 from was_daemon.testing.contract import StoreContract, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
 
-ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 GUIDE = ROOT / "docs" / "plugins.md"
 API_KEY, READING_KEY = "sesame", "peephole"

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.daemon import Daemon, clean_environment
-
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
 
 
 def tour() -> str:

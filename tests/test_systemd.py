@@ -19,10 +19,11 @@ import pytest
 from tests.client import Client
 from tests.conftest import RunDaemon
 from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.paths import ROOT
 from tests.sshd import require
 from tests.test_stop import accepts, content, download, get, put
 
-ETC = Path(__file__).parent.parent / "etc"
+ETC = ROOT / "etc"
 UNITS = ETC / "was-daemon.service", ETC / "was-daemon.socket"
 PATIENCE = 30
 

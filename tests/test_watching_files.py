@@ -3,17 +3,16 @@
 import json
 import re
 import urllib.request
-from pathlib import Path
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import RunDaemon
+from tests.paths import ROOT
 from tests.ports import free_port
 from was_daemon.metrics import Metrics
 
-ROOT = Path(__file__).parent.parent
 ALERTS = yaml.safe_load((ROOT / "etc/prometheus-alerts.yml").read_text("utf-8"))
 DASHBOARD = json.loads((ROOT / "etc/grafana-dashboard.json").read_text("utf-8"))
 GUIDE = (ROOT / "docs/operations.md").read_text("utf-8")

@@ -14,6 +14,7 @@ from tests.cli import run
 from tests.client import Client
 from tests.conftest import RunDaemon
 from tests.daemon import Daemon, to_toml
+from tests.paths import ROOT
 from tests.ports import free_port
 from tests.test_reload import reload
 from was_daemon.cli.main import main
@@ -60,7 +61,7 @@ def test_the_advised_command_prints_a_good_key() -> None:
 
 @pytest.mark.parametrize("guide", ["install.md", "migrate.md", "hosting.md", "configuration.md", "commands.md"])
 def test_the_example_keys_of_our_guides_are_weak(guide: str) -> None:
-    text = (Path(__file__).parent.parent / "docs" / guide).read_text("utf-8")
+    text = (ROOT / "docs" / guide).read_text("utf-8")
     for line in text.splitlines():
         if "ATTACHMENT_KEY='" in line:
             assert weakness(line.partition("ATTACHMENT_KEY='")[2].partition("'")[0])
