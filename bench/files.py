@@ -15,7 +15,7 @@ from bench import started
 from bench.report import Figure
 from tests.daemon import KEY, Daemon, eventually
 from tests.ports import free_port
-from was_daemon import tokens
+from was_daemon.model import tokens
 
 LARGE = 1_000_000_000
 MANY, EACH, AT_A_TIME = 200, 8_000_000, 8

@@ -16,7 +16,7 @@ from tests.cli import write_config
 from tests.daemon import KEY, Daemon
 from tests.peaks import measured, numbered_config
 from tests.versions import picture
-from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.model.keys import AssetKey, Kind, Layout
 
 COUNTS = (10, 10_000, 1_000_000)
 _THUMBNAILS = 10

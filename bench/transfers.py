@@ -12,9 +12,9 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from bench.report import Figure
-from was_daemon.interfaces import IAssetStore
-from was_daemon.keys import AssetKey, Kind
-from was_daemon.stores.staging import CHUNK
+from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.stores.local.staging import CHUNK
 
 KEY = AssetKey("", Kind.ORIGINAL, "ours.bin")
 MEGABYTES = 200

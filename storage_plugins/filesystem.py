@@ -20,8 +20,9 @@ import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
-from was_daemon.errors import AssetError, AssetExists, AssetNotFound, BadName, StoreUnavailable
-from was_daemon.interfaces import (
+from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.model.errors import AssetError, AssetExists, AssetNotFound, BadName, StoreUnavailable
+from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
     IAssetStore,
@@ -32,17 +33,16 @@ from was_daemon.interfaces import (
     ISizes,
     IStagingFile,
 )
-from was_daemon.keys import AssetKey, Kind, Layout, check_directory
-from was_daemon.stores.cached import CachedFiles, read_cached
-from was_daemon.stores.directories import Entry, entries_of, make_directory, opened_below
-from was_daemon.stores.disk import DiskThreads
-from was_daemon.stores.file_reader import FileReader, file_reader, file_stat, release
-from was_daemon.stores.ground import Ground
+from was_daemon.model.keys import AssetKey, Kind, Layout, check_directory
 from was_daemon.stores.held import HeldReader
-from was_daemon.stores.neighbours import DIRECTORY as NEIGHBOURS
-from was_daemon.stores.neighbours import Presence
+from was_daemon.stores.local.cached import CachedFiles, read_cached
+from was_daemon.stores.local.directories import Entry, entries_of, make_directory, opened_below
+from was_daemon.stores.local.file_reader import FileReader, file_reader, file_stat, release
+from was_daemon.stores.local.ground import Ground
+from was_daemon.stores.local.neighbours import DIRECTORY as NEIGHBOURS
+from was_daemon.stores.local.neighbours import Presence
+from was_daemon.stores.local.staging import StagingFile, remove_stale, stage
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.staging import StagingFile, remove_stale, stage
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -14,23 +14,23 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes, IUnfinished
-from was_daemon.keys import AssetKey, Kind, Layout
-from was_daemon.media import content_disposition, media_type
-from was_daemon.stores.http_reader import asset_stat
-from was_daemon.stores.http_transport import trusted_only
+from was_daemon.concurrency.turns import Turns
+from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes, IUnfinished
+from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.media import content_disposition, media_type
+from was_daemon.stores.http.reader import asset_stat
+from was_daemon.stores.http.transport import trusted_only
 from was_daemon.stores.instances import Instance
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.s3_bucket import Addresses, Bucket
-from was_daemon.stores.s3_credentials import Keys
-from was_daemon.stores.s3_errors import Denied
-from was_daemon.stores.s3_integrity import Damaged, Payload
-from was_daemon.stores.s3_listing import objects
-from was_daemon.stores.s3_multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts
-from was_daemon.stores.s3_options import S3Options
-from was_daemon.stores.s3_reader import S3Reader
-from was_daemon.stores.turns import Turns
+from was_daemon.stores.s3.bucket import Addresses, Bucket
+from was_daemon.stores.s3.credentials import Keys
+from was_daemon.stores.s3.errors import Denied
+from was_daemon.stores.s3.integrity import Damaged, Payload
+from was_daemon.stores.s3.listing import objects
+from was_daemon.stores.s3.multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts
+from was_daemon.stores.s3.options import S3Options
+from was_daemon.stores.s3.reader import S3Reader
 
 _SMALL_AT_ONCE = 16
 _LARGE_AT_ONCE = 4

@@ -23,19 +23,27 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from was_daemon.errors import AssetError, AssetNotFound, BadName, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
-from was_daemon.keys import AssetKey, Kind, Layout
-from was_daemon.locks import KeyLocks
-from was_daemon.secret_files import SecretFile
+from was_daemon.concurrency.locks import KeyLocks
+from was_daemon.config.secret_files import SecretFile
+from was_daemon.model.errors import (
+    AssetError,
+    AssetNotFound,
+    BadName,
+    NoSpace,
+    StoreFailed,
+    StoreTimeout,
+    StoreUnavailable,
+)
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
+from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.instances import Instance
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.reconnect import Reconnector
-from was_daemon.stores.sftp_client import Attributes, SFTPClient, drop
-from was_daemon.stores.sftp_rename import forget, put_back, replace, replaces
-from was_daemon.stores.sftp_staging import DIRECTORY as STAGING
-from was_daemon.stores.sftp_staging import SFTPStaging, Staged
-from was_daemon.stores.ssh import SSHLogin, open_subsystem
+from was_daemon.stores.sftp.client import Attributes, SFTPClient, drop
+from was_daemon.stores.sftp.reconnect import Reconnector
+from was_daemon.stores.sftp.rename import forget, put_back, replace, replaces
+from was_daemon.stores.sftp.ssh import SSHLogin, open_subsystem
+from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
+from was_daemon.stores.sftp.staging import SFTPStaging, Staged
 
 T = TypeVar("T")
 

@@ -21,20 +21,20 @@ from twisted.logger import Logger
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
-from was_daemon.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
-from was_daemon.keys import AssetKey, Kind, Layout
-from was_daemon.secret_files import SecretFile
-from was_daemon.stores.dav_staging import DIRECTORY, DavStaging
-from was_daemon.stores.http import Answer, HTTPRemote
-from was_daemon.stores.http_auth import FixedLogin, Login, PasswordLogin
-from was_daemon.stores.http_body import Upload
-from was_daemon.stores.http_reader import HTTPReader, asset_stat
-from was_daemon.stores.http_transport import trusted_only
+from was_daemon.concurrency.turns import Turns
+from was_daemon.config.secret_files import SecretFile
+from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
+from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.stores.http.auth import FixedLogin, Login, PasswordLogin
+from was_daemon.stores.http.body import Upload
+from was_daemon.stores.http.client import Answer, HTTPRemote
+from was_daemon.stores.http.reader import HTTPReader, asset_stat
+from was_daemon.stores.http.transport import trusted_only
 from was_daemon.stores.instances import Instance
-from was_daemon.stores.multistatus import Entry, parsed
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.turns import Turns
+from was_daemon.stores.webdav.multistatus import Entry, parsed
+from was_daemon.stores.webdav.staging import DIRECTORY, DavStaging
 
 _TICK = 1.05
 """Seconds after which a server whose clock counts whole seconds gives a new file another time."""

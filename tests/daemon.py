@@ -25,7 +25,7 @@ _OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MO
 _TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
 _PATIENCE = 120
 _ALL_SERVE = "processes serve"
-_SIBLING = b"was_daemon.siblings.other"
+_SIBLING = b"was_daemon.daemon.siblings.other"
 
 Document = Mapping[str, Mapping[str, Any]]
 

@@ -20,8 +20,8 @@ from twisted.internet.task import deferLater
 
 from tests.needs import lacking
 from tests.ports import await_free, free_port
-from was_daemon.errors import AssetError
-from was_daemon.interfaces import IAssetStore
+from was_daemon.model.errors import AssetError
+from was_daemon.model.interfaces import IAssetStore
 from was_daemon.testing.contract import original
 from was_daemon.testing.streams import payload
 

@@ -7,7 +7,7 @@ import pytest_twisted
 
 from storage_plugins.webdav import WebDAVOptions, webdav
 from tests.davservers import DavServer, MakeStore, Serve
-from was_daemon.interfaces import IAssetStore
+from was_daemon.model.interfaces import IAssetStore
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import attrs
 from tests.client import Client
 from tests.daemon import KEY, Daemon, eventually
 from tests.http_contract import photograph
-from was_daemon.keys import AssetKey, Kind, Layout
+from was_daemon.model.keys import AssetKey, Kind, Layout
 
 CANARY = b"nobody outside may ever see this: " + uuid4().bytes.hex().encode()
 """In every file that no client may reach."""

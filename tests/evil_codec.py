@@ -11,8 +11,8 @@ import platform
 import struct
 from typing import Any, BinaryIO
 
-from was_daemon.thumbnails import landlock, worker
-from was_daemon.thumbnails.render import Output
+from was_daemon.imaging.render import Output
+from was_daemon.workers import landlock, worker
 
 _REFUSALS = {errno.EPERM, errno.EACCES, errno.ENOSYS}
 _PRELUDE = """if True:

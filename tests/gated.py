@@ -11,7 +11,7 @@ import attrs
 from twisted.logger import Logger
 
 from storage_plugins.filesystem import FilesystemStore
-from was_daemon.keys import Layout
+from was_daemon.model.keys import Layout
 from was_daemon.stores.plugin import StorePlugin
 
 

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 PATIENCE = 60.0
 """Seconds after which something that should happen is taken to have failed."""
 
-_WORKER = b"was_daemon.thumbnails.worker"
+_WORKER = b"was_daemon.workers.worker"
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from storage_plugins.s3 import S3Store, s3
 from tests.davservers import DavServer, require
 from tests.ports import free_port
-from was_daemon.stores.s3_options import S3Options
+from was_daemon.stores.s3.options import S3Options
 
 ACCESS_KEY = SECRET_KEY = "S3RVER"
 """The only ones that s3rver knows."""

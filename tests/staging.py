@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from was_daemon.interfaces import IStagingFile
-from was_daemon.stores.directories import opened_directory
+from was_daemon.model.interfaces import IStagingFile
+from was_daemon.stores.local.directories import opened_directory
 
 
 def publish(staged: IStagingFile, target: Path) -> os.stat_result:

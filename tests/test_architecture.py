@@ -1,4 +1,4 @@
-"""Imports point downwards: service, web, assets, thumbnails and stores, interfaces, keys, errors."""
+"""The order of the rooms: a module imports from its own room and from those below it, and from no other."""
 
 import ast
 import subprocess
@@ -11,7 +11,40 @@ import pytest
 
 from tests.paths import ROOT
 
-OURS = ("was_daemon", "storage_plugins")
+ROOMS = (
+    "model",
+    "telemetry",
+    "concurrency",
+    "config",
+    "catalogue",
+    "stores",
+    "plugins",
+    "imaging",
+    "workers",
+    "library",
+    "derivatives",
+    "assets",
+    "jobs",
+    "health",
+    "httpd",
+    "web",
+    "daemon",
+    "conformance",
+    "testing",
+    "cli",
+)
+"""From the ground up. `plugins` and `assets` are single modules."""
+
+SELF_CONTAINED = {
+    "model": (),
+    "imaging": (),
+    "httpd": ("model", "telemetry", "concurrency"),
+    "conformance": ("model", "telemetry"),
+}
+"""Rooms that may import less than what lies below them."""
+
+HTTP = ("twisted.web", "klein", "treq", "werkzeug", "multipart")
+DISK = ("os", "pathlib", "shutil", "tempfile", "fcntl", "twisted.python.filepath")
 
 
 def module_name(path: Path) -> str:
@@ -19,7 +52,11 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-SOURCES = {module_name(path): path for package in OURS for path in (ROOT / package).rglob("*.py")}
+SOURCES = {
+    module_name(path): path for package in ("was_daemon", "storage_plugins") for path in (ROOT / package).rglob("*.py")
+}
+PLUGIN_ROOMS = ("model", "telemetry", "concurrency", "config", "stores", "plugins")
+"""What the plugins in `storage_plugins/` may import."""
 
 
 @cache
@@ -40,10 +77,18 @@ def is_in(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-def below(package: str) -> list[str]:
-    """The modules of a package, or the one of that name."""
-    found = [module for module in SOURCES if is_in(module, (package,))]
-    assert found, f"there is no {package}"
+def room_of(module: str) -> str:
+    """The room of a module of was_daemon; "" for the package itself, which holds the version."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if is_in(name, ("was_daemon",))}
+
+
+def below(room: str) -> list[str]:
+    found = [module for module in SOURCES if is_in(module, (f"was_daemon.{room}",))]
+    assert found, f"there is no {room}"
     return found
 
 
@@ -59,63 +104,37 @@ def reached_from(module: str) -> set[str]:
     return reached
 
 
-@pytest.mark.parametrize(
-    ("module", "allowed"),
-    [
-        ("was_daemon.errors", ()),
-        ("was_daemon.tokens", ()),
-        ("was_daemon.keys", ("was_daemon.errors",)),
-        ("was_daemon.redaction", ()),
-        ("was_daemon.secret_files", ()),
-        ("was_daemon.structure", ("was_daemon.secret_files",)),
-        ("was_daemon.locks", ("was_daemon.errors", "was_daemon.redaction")),
-        ("was_daemon.interfaces", ("was_daemon.keys", "was_daemon.errors")),
-        ("was_daemon.collections", ("was_daemon.interfaces", "was_daemon.keys", "was_daemon.errors")),
-    ],
-)
-def test_the_foundations_import_only_what_lies_below_them(module: str, allowed: tuple[str, ...]) -> None:
-    assert {name for name in imports_of(module) if is_in(name, OURS)} <= set(allowed)
+@pytest.mark.parametrize("module", sorted(name for name in SOURCES if is_in(name, ("was_daemon",))))
+def test_a_module_imports_only_what_lies_below_its_room(module: str) -> None:
+    room = room_of(module)
+    if not room:
+        assert not ours(imports_of(module))
+        return
+    assert room in ROOMS, f"{module} is in no room"
+    allowed = (*SELF_CONTAINED.get(room, ROOMS[: ROOMS.index(room)]), room, "")
+    assert {name for name in ours(imports_of(module)) if room_of(name) not in allowed} == set()
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["was_daemon.errors", "was_daemon.tokens", "was_daemon.keys", "was_daemon.redaction", "was_daemon.structure"],
-)
-def test_what_is_pure_needs_no_reactor(module: str) -> None:
-    assert not any(is_in(name, ("twisted", "treq", "klein")) for name in reached_from(module))
+def test_nothing_but_the_rooms_lies_at_the_root() -> None:
+    assert {path.stem for path in (ROOT / "was_daemon").glob("*.py")} <= {"__init__", "assets", "plugins"}
 
 
-STORE = "was_daemon.stores", "storage_plugins"
-GRAPH = "was_daemon.built_stores", "was_daemon.graph"
-ABOVE_GRAPH = (
-    "was_daemon.listening",
-    "was_daemon.running",
-    "was_daemon.service",
-    "was_daemon.siblings",
-    "was_daemon.cli",
-)
-ASSEMBLY = *GRAPH, *ABOVE_GRAPH
-ABOVE_ASSETS = "was_daemon.web", "was_daemon.config", *ASSEMBLY
+@pytest.mark.parametrize("package", sorted({path.parent for path in SOURCES.values()} - {ROOT / "storage_plugins"}))
+def test_a_package_says_what_belongs_in_it(package: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8")))
+    assert docstring, f"{package} says nothing"
 
 
-@pytest.mark.parametrize(
-    ("package", "forbidden"),
-    [
-        ("was_daemon.stores", ("was_daemon.assets", "was_daemon.collections", "was_daemon.thumbnails", *ABOVE_ASSETS)),
-        ("storage_plugins", ("was_daemon.assets", "was_daemon.collections", "was_daemon.thumbnails", *ABOVE_ASSETS)),
-        ("was_daemon.thumbnails", ("was_daemon.assets", "storage_plugins", *ABOVE_ASSETS)),
-        ("was_daemon.assets", (*STORE, *ABOVE_ASSETS)),
-        ("was_daemon.web", (*STORE, "was_daemon.config", *ASSEMBLY)),
-        ("was_daemon.config", ("was_daemon.web", "was_daemon.assets", *ASSEMBLY)),
-        ("was_daemon.testing", ("was_daemon.assets", *ABOVE_ASSETS)),
-        ("was_daemon.graph", ("storage_plugins", *ABOVE_GRAPH)),
-        ("was_daemon.running", ("was_daemon.service", "was_daemon.cli")),
-        ("was_daemon.service", ("was_daemon.cli",)),
-    ],
-)
-def test_nothing_imports_what_lies_above_it(package: str, forbidden: tuple[str, ...]) -> None:
-    wrong = {(module, name) for module in below(package) for name in imports_of(module) if is_in(name, forbidden)}
-    assert not wrong
+@pytest.mark.parametrize("plugin", sorted(name for name in SOURCES if is_in(name, ("storage_plugins",))))
+def test_a_plugin_knows_no_other_plugin_and_nothing_of_the_daemon(plugin: str) -> None:
+    names = imports_of(plugin)
+    assert {name for name in names if is_in(name, ("storage_plugins",))} <= {"storage_plugins"}
+    assert {name for name in ours(names) if room_of(name) not in PLUGIN_ROOMS} == set()
+
+
+def test_only_the_search_for_plugins_imports_them() -> None:
+    users = {module for module in SOURCES for name in imports_of(module) if is_in(name, ("storage_plugins",))}
+    assert {user for user in users if is_in(user, ("was_daemon",))} <= {"was_daemon.config.plugins"}
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
@@ -125,36 +144,24 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["was_daemon.assets", "was_daemon.thumbnails", "was_daemon.collections", "was_daemon.keys"]
+    "module", ["was_daemon.model.errors", "was_daemon.model.tokens", "was_daemon.model.keys", "was_daemon.imaging"]
 )
-def test_the_use_cases_know_no_http(package: str) -> None:
-    http = ("twisted.web", "klein", "treq", "werkzeug", "multipart")
-    assert not {(module, name) for module in below(package) for name in imports_of(module) if is_in(name, http)}
+def test_what_is_pure_needs_no_reactor(module: str) -> None:
+    assert not any(is_in(name, ("twisted", "treq", "klein")) for name in reached_from(module))
 
 
-def test_the_web_knows_no_disk() -> None:
-    disk = ("os", "pathlib", "shutil", "tempfile", "fcntl", "twisted.python.filepath")
-    assert not {
-        (module, name) for module in below("was_daemon.web") for name in imports_of(module) if is_in(name, disk)
-    }
+@pytest.mark.parametrize("room", ["assets", "derivatives", "workers", "library", "jobs", "model"])
+def test_the_use_cases_know_no_http(room: str) -> None:
+    assert not {(module, name) for module in below(room) for name in imports_of(module) if is_in(name, HTTP)}
 
 
-@pytest.mark.parametrize("module", ["was_daemon.thumbnails.render", "was_daemon.thumbnails.metadata"])
+@pytest.mark.parametrize("room", ["web", "assets"])
+def test_the_web_knows_no_disk(room: str) -> None:
+    assert not {(module, name) for module in below(room) for name in imports_of(module) if is_in(name, DISK)}
+
+
+@pytest.mark.parametrize("module", ["was_daemon.imaging.render", "was_daemon.imaging.metadata"])
 def test_what_reads_files_in_a_worker_imports_neither_twisted_nor_the_rest_of_the_daemon(module: str) -> None:
-    reached = reached_from(module)
-    assert not any(is_in(name, ("twisted",)) for name in reached)
-    ours = {name for name in reached if is_in(name, OURS)}
-    assert all(name == "was_daemon" or is_in(name, ("was_daemon.thumbnails",)) for name in ours)
+    assert not any(is_in(name, ("twisted",)) for name in reached_from(module))
     code = f"import sys, {module}; sys.exit('twisted' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-
-
-def test_only_the_command_line_uses_the_tools_for_plugin_authors() -> None:
-    users = {module for module in SOURCES for name in imports_of(module) if is_in(name, ("was_daemon.testing",))}
-    assert all(is_in(module, ("was_daemon.testing", "was_daemon.cli")) for module in users)
-
-
-def test_a_plugin_knows_no_other_plugin() -> None:
-    for plugin in below("storage_plugins"):
-        others = {name for name in imports_of(plugin) if is_in(name, ("storage_plugins",))}
-        assert others <= {"storage_plugins"}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.test_usage import counted
-from was_daemon.errors import QuotaExceeded
-from was_daemon.ledger import Changes, Ledger
+from tests.library.test_usage import counted
+from was_daemon.library.ledger import Changes, Ledger
+from was_daemon.model.errors import QuotaExceeded
 
 
 class Kept:

@@ -11,9 +11,9 @@ import pytest_twisted
 
 from tests.client import Answer, Connection
 from tests.daemon import eventually
+from tests.daemon.test_reload import reload
 from tests.http_contract import gather, new_name
-from tests.test_quotas import QUOTA, QUOTED, Hosting, check_full
-from tests.test_reload import reload
+from tests.library.test_quotas import QUOTA, QUOTED, Hosting, check_full
 from tests.test_siblings import TWO, conversing, of_each, together
 
 SIZE = 100 << 10

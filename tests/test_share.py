@@ -18,15 +18,15 @@ from twisted.internet.protocol import Protocol, ServerFactory
 
 from tests.daemon import clean_environment
 from tests.processes import eventually
-from was_daemon.config import ConfigError, load
-from was_daemon.exclusion import Exclusion
-from was_daemon.figures import together
-from was_daemon.overview import Overview
-from was_daemon.settings import Settings
-from was_daemon.share import Share
-from was_daemon.siblings.accepting import Accepting
-from was_daemon.siblings.board import Board
-from was_daemon.spool import Spool
+from was_daemon.concurrency.exclusion import Exclusion
+from was_daemon.config.load import ConfigError, load
+from was_daemon.config.settings import Settings
+from was_daemon.config.share import Share
+from was_daemon.daemon.siblings.accepting import Accepting
+from was_daemon.daemon.siblings.board import Board
+from was_daemon.health.figures import together
+from was_daemon.health.overview import Overview
+from was_daemon.library.spool import Spool
 
 
 @pytest.fixture

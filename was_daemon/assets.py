@@ -10,10 +10,18 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from was_daemon.checksums import Recorder
-from was_daemon.collections import Collections
-from was_daemon.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
-from was_daemon.interfaces import (
+from was_daemon.catalogue.checksums import Recorder
+from was_daemon.concurrency.locks import KeyLocks
+from was_daemon.derivatives.cache import Thumbnails
+from was_daemon.derivatives.owners import possible_owners
+from was_daemon.derivatives.refusals import Refusals
+from was_daemon.derivatives.stored import content_of
+from was_daemon.library.collections import Collections
+from was_daemon.library.quotas import Quotas, Reservation
+from was_daemon.library.redirects import Redirects
+from was_daemon.library.spool import Spool
+from was_daemon.model.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
+from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
     IAssetStore,
@@ -22,19 +30,11 @@ from was_daemon.interfaces import (
     IStagingFile,
     IThumbnails,
 )
-from was_daemon.keys import AssetKey, ThumbnailAddress
-from was_daemon.locks import KeyLocks
-from was_daemon.media import media_type, type_of_extension
-from was_daemon.metrics import Metrics
-from was_daemon.quotas import Quotas, Reservation
-from was_daemon.redirects import Redirects
-from was_daemon.spool import Spool
-from was_daemon.thumbnails.cache import Thumbnails
-from was_daemon.thumbnails.commands import ReadMetadata
-from was_daemon.thumbnails.owners import possible_owners
-from was_daemon.thumbnails.pool import WorkerPool
-from was_daemon.thumbnails.refusals import Refusals
-from was_daemon.thumbnails.stored import content_of
+from was_daemon.model.keys import AssetKey, ThumbnailAddress
+from was_daemon.model.media import media_type, type_of_extension
+from was_daemon.telemetry.metrics import Metrics
+from was_daemon.workers.commands import ReadMetadata
+from was_daemon.workers.pool import WorkerPool
 
 _ATTEMPTS = 5
 """How often a thumbnail is made anew for one request, because its original changed meanwhile."""

@@ -9,9 +9,9 @@ from typing import NoReturn
 import attrs
 from zope.interface import implementer
 
-from was_daemon.errors import AssetNotFound, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetStore
-from was_daemon.keys import AssetKey, Kind
+from was_daemon.model.errors import AssetNotFound, StoreUnavailable
+from was_daemon.model.interfaces import AssetStat, IAssetStore
+from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.stores.held import HeldReader
 from was_daemon.stores.plugin import StorePlugin
 

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from was_daemon.listening import interface_of
-from was_daemon.settings import ServerSettings
+from was_daemon.config.settings import ServerSettings
+from was_daemon.daemon.listening import interface_of
 
 _ENDPOINT = re.compile(r"tcp6?:(?:port=)?([0-9]+)")
 _VERSION = re.compile(r"was_daemon ([0-9][^\s<]*[0-9a-z])")

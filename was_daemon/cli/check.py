@@ -13,8 +13,8 @@ import click
 from was_daemon.cli.options import epilog, json_option
 
 if TYPE_CHECKING:
-    from was_daemon.cli.checks.outcomes import Outcome
-    from was_daemon.cli.checks.server import Server
+    from was_daemon.conformance.outcomes import Outcome
+    from was_daemon.conformance.server import Server
 
 _DOCUMENT = "web_asset_store.xml"
 
@@ -60,8 +60,8 @@ def check(
     not as the contract says, but no client of Specify's suffers. What is uploaded has new, unguessable names, and is
     deleted again.
     """
-    from was_daemon.cli.checks.http import Http
-    from was_daemon.cli.checks.server import Server
+    from was_daemon.conformance.http import Http
+    from was_daemon.conformance.server import Server
 
     own = {name: _content(path) for name, path in key_files}
     names = dict.fromkeys((*collections, *own))
@@ -107,8 +107,8 @@ def _discovery_url(url: str) -> str:
 def _run(server: "Server", collections: Mapping[str, str | None], quiet: bool) -> "list[Outcome]":
     from rich.console import Console
 
-    from was_daemon.cli.checks.report import Lines
-    from was_daemon.cli.checks.run import run
+    from was_daemon.conformance.report import Lines
+    from was_daemon.conformance.run import run
 
     # A pipeline that is cancelled cleans up like a person who interrupts.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -130,8 +130,8 @@ def _run(server: "Server", collections: Mapping[str, str | None], quiet: bool) -
 
 
 def _report(url: str, outcomes: "list[Outcome]", junit: Path | None, as_json: bool) -> None:
-    from was_daemon.cli.checks import report
-    from was_daemon.cli.checks.outcomes import State
+    from was_daemon.conformance import report
+    from was_daemon.conformance.outcomes import State
 
     click.echo(report.as_json(url, outcomes) if as_json else report.summary(outcomes))
     if junit:

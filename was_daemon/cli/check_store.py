@@ -10,7 +10,7 @@ from was_daemon.cli.options import config_option, epilog, load_settings
 from was_daemon.cli.places import check_store_name, create_stores
 
 if TYPE_CHECKING:
-    from was_daemon.interfaces import IAssetStore
+    from was_daemon.model.interfaces import IAssetStore
     from was_daemon.testing.live import Outcome
 
 

@@ -11,8 +11,8 @@ import click
 from was_daemon.cli.options import config_option, epilog, json_option
 
 if TYPE_CHECKING:
-    from was_daemon.interfaces import IAssetStorePlugin
-    from was_daemon.settings import CollectionSettings, Settings, StoreSettings
+    from was_daemon.config.settings import CollectionSettings, Settings, StoreSettings
+    from was_daemon.model.interfaces import IAssetStorePlugin
 
 _KEY = Path("attachments/.key")
 """The key that `twistd was` makes when it is started without a configuration."""
@@ -31,8 +31,8 @@ def check(config: Path | None, as_json: bool) -> None:
 
     Nothing is opened, and no secret is shown. Whether a store can be reached, `check-store` finds out.
     """
-    from was_daemon.config import ConfigError
-    from was_daemon.unwise import warnings
+    from was_daemon.config.load import ConfigError
+    from was_daemon.daemon.unwise import warnings
 
     try:
         settings = _load(config)
@@ -49,8 +49,8 @@ def _load(path: Path | None) -> "Settings":
 
     import attrs
 
-    from was_daemon.config import ConfigError, load
-    from was_daemon.graph import create_stores
+    from was_daemon.config.load import ConfigError, load
+    from was_daemon.daemon.graph import create_stores
 
     environ = dict(os.environ)
     # To look at the configuration makes no key.
@@ -149,7 +149,7 @@ def _type_name(kind: Any) -> str:
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
-    from was_daemon.usage import readable
+    from was_daemon.library.usage import readable
 
     yield "The configuration is right. This would run:"
     yield f"  listen       {', '.join(summary['listen'])}"

@@ -10,12 +10,12 @@ from was_daemon.cli.options import config_option, epilog, json_option, load_sett
 from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories, require_directory
 
 if TYPE_CHECKING:
-    from was_daemon.cli.copying.copier import Copier
-    from was_daemon.cli.copying.thumbnails import CurrentThumbnails
-    from was_daemon.cli.work import Report
-    from was_daemon.interfaces import IAssetStore
-    from was_daemon.keys import AssetKey
-    from was_daemon.settings import Settings
+    from was_daemon.cli.report import Report
+    from was_daemon.config.settings import Settings
+    from was_daemon.jobs.copying.copier import Copier
+    from was_daemon.jobs.copying.thumbnails import CurrentThumbnails
+    from was_daemon.model.interfaces import IAssetStore
+    from was_daemon.model.keys import AssetKey
 
 _JOURNAL = "copies.sqlite"
 
@@ -64,9 +64,9 @@ def copy(
     journal = state or settings.spool.path / _JOURNAL
 
     async def work() -> int:
-        from was_daemon.cli.copying.copier import Copier
-        from was_daemon.cli.copying.journal import Journal
-        from was_daemon.cli.work import Report
+        from was_daemon.cli.report import Report
+        from was_daemon.jobs.copying.copier import Copier
+        from was_daemon.jobs.copying.journal import Journal
 
         report = Report(as_json)
         # A dry run leaves no file behind.
@@ -94,9 +94,10 @@ async def _copy(
     parallel: int,
     report: "Report",
 ) -> None:
-    from was_daemon.cli.copying.thumbnails import CurrentThumbnails
-    from was_daemon.cli.work import go_through, listing
-    from was_daemon.keys import Kind
+    from was_daemon.cli.progress import go_through
+    from was_daemon.jobs.copying.thumbnails import CurrentThumbnails
+    from was_daemon.jobs.work import listing
+    from was_daemon.model.keys import Kind
 
     await require_directory(copier.source)
     if not copier.dry_run:
@@ -119,9 +120,9 @@ async def _copy(
 
 async def _prepare(settings: "Settings", target: "IAssetStore", directories: Sequence[str]) -> None:
     """See that the target can be written to, and remove what a killed process left there."""
-    from was_daemon.graph import settle
-    from was_daemon.interfaces import ILocalFiles, IUnfinished
-    from was_daemon.spool import Spool
+    from was_daemon.daemon.graph import settle
+    from was_daemon.library.spool import Spool
+    from was_daemon.model.interfaces import ILocalFiles, IUnfinished
 
     spool = Spool(settings.spool.path, settings.spool.max_size)
     await settle(target, spool)
@@ -136,9 +137,9 @@ async def _prepare(settings: "Settings", target: "IAssetStore", directories: Seq
 async def _copy_one(
     copier: "Copier", key: "AssetKey", report: "Report", current: "CurrentThumbnails | None" = None
 ) -> None:
-    from was_daemon.cli.copying.copier import CopyFailed, Outcome
-    from was_daemon.cli.places import path_of
-    from was_daemon.errors import AssetError
+    from was_daemon.jobs.copying.copier import CopyFailed, Outcome
+    from was_daemon.model.errors import AssetError
+    from was_daemon.model.keys import Layout
 
     try:
         shown = await current.shown(key) if current else None
@@ -147,10 +148,10 @@ async def _copy_one(
             return
         outcome = await copier.copy(key, shown)
     except (AssetError, CopyFailed) as error:
-        report.tell("failed", path_of(key), str(error))
+        report.tell("failed", Layout.FLAT.path(key), str(error))
         return
     if outcome in (Outcome.DIFFERS, Outcome.REPLACED):
-        report.tell(outcome.value, path_of(key), "")
+        report.tell(outcome.value, Layout.FLAT.path(key), "")
     else:
         report.count(outcome.value)
 

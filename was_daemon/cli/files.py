@@ -25,7 +25,7 @@ def write_config(path: Path, content: str, *, force: bool, mode: int = 0o644) ->
 
     It is checked as a file in the same directory, where its relative paths start.
     """
-    from was_daemon.config import load
+    from was_daemon.config.load import load
 
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,7 @@ def import_settings(
 
 def _write(translation: "Translation", key_file: Path | None, output: Path | None, force: bool) -> None:
     from was_daemon.cli.files import write_config
-    from was_daemon.config import ConfigError
+    from was_daemon.config.load import ConfigError
 
     if key_file and translation.key:
         _write_key(key_file, translation.key)

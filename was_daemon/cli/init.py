@@ -27,7 +27,7 @@ class _Address(click.ParamType[str]):
     name = "address"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from was_daemon.config import is_server_address
+        from was_daemon.config.load import is_server_address
 
         if not is_server_address(value):
             self.fail("expected an address such as https://assets.example.org", param, ctx)
@@ -130,7 +130,7 @@ def _tell(path: Path, found: "Adopted") -> None:
 def _write(content: Callable[[], str], output: Path, key_file: Path, force: bool) -> None:
     """Write both files, or neither."""
     from was_daemon.cli.files import faults_of_files, write_config, write_key
-    from was_daemon.config import ConfigError, load
+    from was_daemon.config.load import ConfigError, load
 
     has_key = key_file.exists()
     with faults_of_files():

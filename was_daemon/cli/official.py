@@ -8,7 +8,7 @@ import attrs
 
 from was_daemon.cli import toml
 from was_daemon.cli.settings_file import SettingsFile
-from was_daemon.weak_keys import advice, weakness
+from was_daemon.config.weak_keys import advice, weakness
 
 _PORT = 8080
 _LOCAL = "127.0.0.1"
@@ -245,8 +245,8 @@ class _Translator:
         self._add(f"mode = {toml.text('single' if is_single else 'map')}", *entries)
 
     def _collection(self, name: Any, directory: Any) -> str | None:
-        from was_daemon.errors import BadName
-        from was_daemon.keys import check_directory
+        from was_daemon.model.errors import BadName
+        from was_daemon.model.keys import check_directory
 
         what = f"collection {name}"
         if isinstance(name, str) and isinstance(directory, str) and directory.strip("/"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from was_daemon.settings import Settings
+    from was_daemon.config.settings import Settings
 
 config_option = click.option(
     "--config",
@@ -27,7 +27,7 @@ def epilog(*examples: str) -> str:
 def load_settings(config: Path | None) -> "Settings":
     """The settings, or the end of the command, with all mistakes on stderr."""
     # Twisted's reactor and the plugins come along; `--help` has no use for them.
-    from was_daemon.config import ConfigError, load
+    from was_daemon.config.load import ConfigError, load
 
     try:
         return load(config, os.environ)

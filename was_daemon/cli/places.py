@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from was_daemon.collections import Collections, Place
-    from was_daemon.interfaces import IAssetStore
-    from was_daemon.keys import AssetKey
-    from was_daemon.settings import Settings
+    from was_daemon.config.settings import Settings
+    from was_daemon.model.interfaces import IAssetStore
 
 collection_option = click.option(
     "--collection",
@@ -22,8 +20,8 @@ collection_option = click.option(
 
 def create_stores(settings: "Settings") -> "dict[str, IAssetStore]":
     """The stores by their names, not connected yet, or the end of the command."""
-    from was_daemon.config import ConfigError
-    from was_daemon.graph import create_stores
+    from was_daemon.config.load import ConfigError
+    from was_daemon.daemon.graph import create_stores
 
     try:
         return create_stores(settings)
@@ -36,8 +34,8 @@ async def require_directory(store: "IAssetStore") -> None:
 
     A command that only reads is not the one to make it: most likely its name is mistyped, or a disk is not mounted.
     """
-    from was_daemon.errors import StoreUnavailable
-    from was_daemon.interfaces import IRooted
+    from was_daemon.model.errors import StoreUnavailable
+    from was_daemon.model.interfaces import IRooted
 
     if IRooted.providedBy(store) and not await IRooted(store).exists():
         raise StoreUnavailable(f"{store}: there is no such directory")
@@ -54,8 +52,8 @@ def check_store_name(settings: "Settings", name: str, option: str) -> str:
 
 def directories(settings: "Settings", names: Sequence[str]) -> list[str]:
     """The directories of the collections with these names, of all collections without names."""
-    from was_daemon.errors import BadName
-    from was_daemon.keys import check_directory, check_name
+    from was_daemon.model.errors import BadName
+    from was_daemon.model.keys import check_directory, check_name
 
     collections = settings.collections
     if collections.mode == "single":
@@ -73,17 +71,3 @@ def directories(settings: "Settings", names: Sequence[str]) -> list[str]:
     if unknown:
         raise click.UsageError(f"no collection is called {unknown[0]}; there are {', '.join(collections.map)}")
     return list(dict.fromkeys(collections.map[name].directory for name in names or collections.map))
-
-
-def place_of(collections: "Collections", directory: str) -> "Place":
-    """Where the collection in that directory lives."""
-    from was_daemon.keys import AssetKey, Kind
-
-    return collections.place(AssetKey(directory, Kind.ORIGINAL, "any"))
-
-
-def path_of(key: "AssetKey") -> str:
-    """What reports call a file: its path in the official layout."""
-    from was_daemon.keys import Layout
-
-    return Layout.FLAT.path(key)

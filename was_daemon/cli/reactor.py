@@ -17,7 +17,7 @@ from twisted.logger import (
     textFileLogObserver,
 )
 
-from was_daemon.errors import AssetError
+from was_daemon.model.errors import AssetError
 
 RESUMED = "Start it again to go on."
 """What to do after an interruption of a command that does only what is left to do."""

@@ -9,11 +9,11 @@ import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.places import create_stores, require_directory
-from was_daemon.usage import readable
+from was_daemon.library.usage import readable
 
 if TYPE_CHECKING:
-    from was_daemon.interfaces import IAssetStore
-    from was_daemon.settings import Settings
+    from was_daemon.config.settings import Settings
+    from was_daemon.model.interfaces import IAssetStore
 
 
 @click.command(epilog=epilog("was-daemon status --config was.toml"))
@@ -26,7 +26,7 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     """Tell whether the daemon answers, and whether its stores can be used."""
     from was_daemon.cli.answering import addresses, ask
     from was_daemon.cli.reactor import run
-    from was_daemon.unwise import warnings
+    from was_daemon.daemon.unwise import warnings
 
     settings = load_settings(config)
     stores, min_free = create_stores(settings), settings.limits.min_free
@@ -57,7 +57,7 @@ async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[
     from twisted.internet import defer, reactor
     from twisted.internet.interfaces import IReactorTime
 
-    from was_daemon.errors import AssetError
+    from was_daemon.model.errors import AssetError
 
     found: dict[str, Any] = {"where": str(store), "ok": True}
     try:
@@ -76,7 +76,7 @@ async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[
 
 
 async def _look_without_making(store: "IAssetStore") -> int | None:
-    from was_daemon.health import look_at_store
+    from was_daemon.health.checks import look_at_store
 
     await require_directory(store)
     return await look_at_store(store)
@@ -84,9 +84,9 @@ async def _look_without_making(store: "IAssetStore") -> int | None:
 
 async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:
     """How many originals and thumbnails there are, by the names of the collections."""
-    from was_daemon.cli.work import count
-    from was_daemon.errors import AssetError
-    from was_daemon.keys import Kind
+    from was_daemon.jobs.work import count
+    from was_daemon.model.errors import AssetError
+    from was_daemon.model.keys import Kind
 
     collections = settings.collections
     if collections.mode == "auto":

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import collection_option, directories, place_of, require_directory
+from was_daemon.cli.places import collection_option, directories, require_directory
 
 if TYPE_CHECKING:
-    from was_daemon.cli.work import Report
-    from was_daemon.graph import Graph
-    from was_daemon.settings import Settings
+    from was_daemon.cli.report import Report
+    from was_daemon.config.settings import Settings
+    from was_daemon.daemon.graph import Graph
 
 _NICENESS = 10
 _SPOOL = "thumbnails"
@@ -65,14 +65,14 @@ def warm(
     os.nice(_NICENESS)
 
     async def work(graph: "Graph", report: "Report") -> None:
-        from was_daemon.cli.warming import Pace, Warmer
-        from was_daemon.cli.work import go_through
+        from was_daemon.cli.progress import go_through
+        from was_daemon.jobs.warming import Pace, Warmer
 
         for directory in places:
-            await require_directory(place_of(graph.collections, directory).store)
+            await require_directory(graph.collections.place_in(directory).store)
         if graph.evictor:
             await graph.evictor.start()
-        warmer = Warmer(graph, places, sorted(set(scales)), Pace(throttle), report)
+        warmer = Warmer(graph.collections, graph.thumbnails, places, sorted(set(scales)), Pace(throttle), report)
         # While one is made, the next is looked at.
         await go_through("Warming", warmer.originals, workers + 1, warmer.warm)
 
@@ -109,13 +109,13 @@ def prune(
     places = directories(settings, collections)
 
     async def work(graph: "Graph", report: "Report") -> None:
-        from was_daemon.cli.pruning import Pruner
-        from was_daemon.cli.work import go_through
+        from was_daemon.cli.progress import go_through
+        from was_daemon.jobs.pruning import Pruner
 
         # Collections whose originals are missing are told one by one.
         for directory in places:
-            await require_directory(place_of(graph.collections, directory).thumbnails)
-        pruner = Pruner(graph, places, frozenset(kept), unmarked, dry_run, report)
+            await require_directory(graph.collections.place_in(directory).thumbnails)
+        pruner = Pruner(graph.collections, places, frozenset(kept), unmarked, dry_run, report)
         await go_through("Pruning", pruner.thumbnails, parallel, pruner.prune)
 
     _run(_evolved(settings, 1), work, _removed(dry_run), as_json)
@@ -151,8 +151,8 @@ def _run(
     as_json: bool,
 ) -> None:
     from was_daemon.cli.reactor import RESUMED, run
-    from was_daemon.config import ConfigError
-    from was_daemon.graph import Lasting, build, settle
+    from was_daemon.config.load import ConfigError
+    from was_daemon.daemon.graph import Lasting, build, settle
 
     try:
         graph = build(settings, Lasting.new())
@@ -160,7 +160,7 @@ def _run(
         raise click.ClickException(str(error)) from None
 
     async def finish() -> int:
-        from was_daemon.cli.work import Report
+        from was_daemon.cli.report import Report
 
         report = Report(as_json)
         try:

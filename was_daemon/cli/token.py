@@ -17,7 +17,7 @@ def token(filename: str, collection: str | None, config: Path | None) -> None:
 
     For an upload, FILENAME is the field `store`; for testkey, it is `random`.
     """
-    from was_daemon import tokens
+    from was_daemon.model import tokens
 
     settings = load_settings(config)
     key = settings.server.key

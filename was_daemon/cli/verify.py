@@ -10,7 +10,7 @@ from was_daemon.cli.options import config_option, epilog, json_option, load_sett
 from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories, require_directory
 
 if TYPE_CHECKING:
-    from was_daemon.cli.verifying import Verifier
+    from was_daemon.jobs.verifying import Verifier
 
 _WORDS = {
     "ok": "as recorded",
@@ -49,9 +49,9 @@ def verify(
     store = create_stores(settings)[name]
 
     async def work() -> int:
-        from was_daemon.checksums import Checksums
-        from was_daemon.cli.verifying import Verifier
-        from was_daemon.cli.work import Report
+        from was_daemon.catalogue.checksums import Checksums
+        from was_daemon.cli.report import Report
+        from was_daemon.jobs.verifying import Verifier
 
         report = Report(as_json)
         checksums = Checksums(path)
@@ -67,7 +67,7 @@ def verify(
 
 
 async def _verify(verifier: "Verifier", places: Sequence[str], parallel: int, record: bool) -> None:
-    from was_daemon.cli.work import go_through
+    from was_daemon.cli.progress import go_through
 
     await require_directory(verifier.store)
     # A store that is down has lost nothing.

@@ -1,1 +1,5 @@
-"""What several store plugins share."""
+"""What storage plugins share, one package for each protocol.
+
+`local/`, `http/`, `webdav/`, `sftp/`, `s3/`, and stores made of other stores in `layers/`. Knows no collections, no
+thumbnails and no HTTP server. Imports the rooms below: `model` to `catalogue`.
+"""

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import attrs
 from zope.interface import implementer
 
-from was_daemon.interfaces import AssetStat, IAssetReader
+from was_daemon.model.interfaces import AssetStat, IAssetReader
 
 _CHUNK = 1 << 16
 

@@ -16,10 +16,10 @@ from uuid import uuid4
 
 import attrs
 
-from was_daemon.errors import AssetError
-from was_daemon.stores.directories import opened_directory
-from was_daemon.stores.disk import DiskThreads
-from was_daemon.stores.locking import FileLock, create_locked, try_lock
+from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.model.errors import AssetError
+from was_daemon.stores.local.directories import opened_directory
+from was_daemon.stores.local.locking import FileLock, create_locked, try_lock
 
 _STALE_SECONDS = 24 * 3600
 """After so long without a byte an upload is over, whoever began it: nobody sends a single file for a day."""

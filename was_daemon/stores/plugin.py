@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
-from was_daemon.interfaces import IAssetStore, IAssetStorePlugin
+from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 
 
 @implementer(IAssetStorePlugin)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from was_daemon.errors import AssetError
-from was_daemon.stores.background import Background
+from was_daemon.concurrency.background import Background
+from was_daemon.model.errors import AssetError
 from was_daemon.stores.instances import Instance
 
 _SWEPT_EACH = 3600

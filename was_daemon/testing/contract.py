@@ -27,9 +27,9 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from was_daemon.errors import AssetNotFound, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.interfaces import AssetStat, IAssetStore, ISizes
-from was_daemon.keys import AssetKey, Kind
+from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreTimeout, StoreUnavailable
+from was_daemon.model.interfaces import AssetStat, IAssetStore, ISizes
+from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.testing.live import check_live
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import attrs
 
-from was_daemon.errors import AssetError, AssetNotFound
-from was_daemon.interfaces import IAssetStore
-from was_daemon.keys import AssetKey, Kind
-from was_daemon.redaction import without_secrets
+from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.telemetry.redaction import without_secrets
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
 
 

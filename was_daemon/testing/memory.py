@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from zope.interface import implementer
 
-from was_daemon.errors import AssetNotFound
-from was_daemon.interfaces import AssetStat, IAssetStore
-from was_daemon.keys import AssetKey, Kind
+from was_daemon.model.errors import AssetNotFound
+from was_daemon.model.interfaces import AssetStat, IAssetStore
+from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.stores.held import HeldReader
 
 

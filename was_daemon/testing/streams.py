@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
-from was_daemon.interfaces import IAssetReader, IAssetStore
-from was_daemon.keys import AssetKey
+from was_daemon.model.interfaces import IAssetReader, IAssetStore
+from was_daemon.model.keys import AssetKey
 
 T = TypeVar("T")
 

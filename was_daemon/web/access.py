@@ -6,15 +6,15 @@ from ipaddress import IPv4Network, IPv6Network
 
 import attrs
 
-from was_daemon import tokens
-from was_daemon.collections import Collections
-from was_daemon.errors import BadRequest, Forbidden
-from was_daemon.keys import AssetKey
+from was_daemon.httpd.limits import host_of
+from was_daemon.httpd.origin import client_of, is_from_proxy
+from was_daemon.httpd.protocol import AssetRequest
+from was_daemon.httpd.target import is_authority
+from was_daemon.library.collections import Collections
+from was_daemon.model import tokens
+from was_daemon.model.errors import BadRequest, Forbidden
+from was_daemon.model.keys import AssetKey
 from was_daemon.web.keyring import Keyring
-from was_daemon.web.limits import host_of
-from was_daemon.web.origin import client_of, is_from_proxy
-from was_daemon.web.protocol import AssetRequest
-from was_daemon.web.target import is_authority
 
 _DECIDING = frozenset({"store", "token"})
 

@@ -10,11 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from was_daemon.errors import OtherVersion, VersionGone
-from was_daemon.interfaces import IAssetReader
-from was_daemon.media import content_disposition, runs_scripts
-from was_daemon.web.protocol import AssetRequest
-from was_daemon.web.ranges import (
+from was_daemon.httpd.protocol import AssetRequest
+from was_daemon.httpd.ranges import (
     Unsatisfiable,
     format_date,
     has_changed,
@@ -23,6 +20,9 @@ from was_daemon.web.ranges import (
     parse_range,
     range_applies,
 )
+from was_daemon.model.errors import OtherVersion, VersionGone
+from was_daemon.model.interfaces import IAssetReader
+from was_daemon.model.media import content_disposition, runs_scripts
 
 P = ParamSpec("P")
 Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]

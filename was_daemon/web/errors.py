@@ -5,10 +5,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from was_daemon import errors
-from was_daemon.frames import release_frames
-from was_daemon.redaction import without_secrets
-from was_daemon.web.protocol import AssetRequest
+from was_daemon.concurrency.frames import release_frames
+from was_daemon.httpd.protocol import AssetRequest
+from was_daemon.model import errors
+from was_daemon.telemetry.redaction import without_secrets
 
 _log = Logger()
 

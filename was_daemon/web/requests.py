@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred, succeed
 from twisted.web.iweb import IRequest
 
-from was_daemon.waiting import Waiters
+from was_daemon.concurrency.waiting import Waiters
 
 
 class Requests:

@@ -5,10 +5,10 @@ from urllib.parse import urlencode
 from storage_plugins.rest_dam import RestDAMOptions, RestDAMStore
 from zope.interface import implementer
 
-from was_daemon.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed
-from was_daemon.interfaces import IAssetReader, IRedirects, IThumbnails
-from was_daemon.keys import AssetKey
-from was_daemon.stores.http_reader import HTTPReader, asset_stat
+from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed
+from was_daemon.model.interfaces import IAssetReader, IRedirects, IThumbnails
+from was_daemon.model.keys import AssetKey
+from was_daemon.stores.http.reader import HTTPReader, asset_stat
 from was_daemon.stores.plugin import StorePlugin
 
 

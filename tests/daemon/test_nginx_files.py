@@ -1,0 +1,215 @@
+"""etc/nginx/was-files.conf: nginx sends the files, and clients cannot tell but by the speed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+
+from tests.client import Answer, Client
+from tests.conftest import RunDaemon
+from tests.daemon import KEY, Daemon
+from tests.daemon.test_nginx import age
+from tests.http_contract import RED, check_refused, new_name, plain_picture, shows
+from tests.nginx_site import NginxSite
+
+
+def config(store: Path, **server: object) -> dict[str, dict[str, object]]:
+    """That of a daemon whose files nginx sends; reading needs a token."""
+    main = {"plugin": "filesystem", "path": str(store), "redirect": "nginx", "redirect_thumbnails": True}
+    return {"server": {"require_token_for_get": True, **server}, "stores": {"main": main}}
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    directory = tmp_path_factory.mktemp("daemon")
+    daemon = Daemon(directory, config(directory / "store", trusted_proxies=["127.0.0.1"])).start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def site(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxSite]:
+    """nginx in front of it, with both snippets; every thumbnail is asked for with a token."""
+    site = NginxSite(tmp_path_factory.mktemp("nginx"), daemon, thumbnails=True, files=True).start()
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def client(site: NginxSite) -> Client:
+    return Client(site.url, KEY)
+
+
+@pytest.fixture
+def direct(daemon: Daemon) -> Client:
+    """A client that asks the daemon itself, from the machine that nginx is on."""
+    return Client(daemon.url, KEY)
+
+
+def by_nginx(daemon: Daemon) -> int:
+    """How many answers of the daemon have left the bytes to nginx."""
+    return sum('" 200 0 ' in line and "GET /fileget" in line for line in daemon.log().splitlines())
+
+
+_COMPARED = (
+    "Content-Type",
+    "Content-Length",
+    "Content-Range",
+    "Content-Disposition",
+    "Content-Security-Policy",
+    "Cache-Control",
+    "ETag",
+    "Last-Modified",
+    "Accept-Ranges",
+    "X-Content-Type-Options",
+    "Access-Control-Allow-Origin",
+)
+
+
+def check_alike(theirs: Answer, ours: Answer) -> None:
+    assert (theirs.status, theirs.body) == (ours.status, ours.body)
+    for header in _COMPARED:
+        assert theirs.headers.get_all(header) == ours.headers.get_all(header), header
+    for header in ("X-Timestamp", "X-Request-Id"):
+        assert len(theirs.headers.get_all(header) or []) == 1, header
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".xhtml", "", " ä%3F?#&+;'.svg", "..x.txt"])
+@pytest_twisted.ensureDeferred
+async def test_nginx_sends_originals_as_the_daemon_would(
+    daemon: Daemon, client: Client, direct: Client, ending: str
+) -> None:
+    name, content = new_name(ending), os.urandom(300_000)
+    await client.store(name, content)
+    before = by_nginx(daemon)
+    for params in ({}, {"downloadname": 'Käfer "1".jpg'}):
+        token = client.token(name)
+        theirs = await client.original(name, token=token, **params)
+        assert theirs.body == content
+        check_alike(theirs, await direct.original(name, token=token, **params))
+        fields = {"filename": name, "type": "O", "token": token, **params}
+        check_alike(await client.head("/fileget", **fields), await direct.head("/fileget", **fields))
+    assert by_nginx(daemon) == before + 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_conditions_and_ranges_are_right(daemon: Daemon, client: Client, direct: Client) -> None:
+    name, content = new_name(".bin"), os.urandom(100_000)
+    await client.store(name, content)
+    age(daemon, name)
+    token = client.token(name)
+    whole = await client.original(name, token=token)
+    etag, modified = whole.headers["ETag"], whole.headers["Last-Modified"]
+    old = "Sun, 06 Nov 1994 08:49:37 GMT"
+    part = {"Range": "bytes=10-19"}
+    for status, condition in (
+        (304, {"If-None-Match": etag}),
+        (304, {"If-None-Match": "*"}),
+        (200, {"If-None-Match": '"other"'}),
+        (304, {"If-Modified-Since": modified}),
+        (200, {"If-Modified-Since": old}),
+        (200, {"If-None-Match": '"other"', "If-Modified-Since": modified}),
+        (200, {"If-Match": etag}),
+        (200, {"If-Unmodified-Since": modified}),
+        (412, {"If-Match": '"other"'}),
+        (412, {**part, "If-Match": f"W/{etag}"}),
+        (412, {**part, "If-Unmodified-Since": old}),
+        (206, part),
+        (206, {"Range": "bytes=-5"}),
+        (206, {"Range": "bytes=99990-"}),
+        (416, {"Range": "bytes=100000-"}),
+        (200, {"Range": "bytes=1-2,4-5"}),
+        (200, {"Range": "lines=1-2"}),
+        (206, {**part, "If-Range": etag}),
+        (206, {**part, "If-Range": modified}),
+        (200, {**part, "If-Range": '"other"'}),
+        (200, {**part, "If-Range": f"W/{etag}"}),
+        (200, {**part, "If-Range": old}),
+    ):
+        theirs = await client.original(name, token=token, headers=condition)
+        assert theirs.status == status, condition
+        check_alike(theirs, await direct.original(name, token=token, headers=condition))
+
+
+@pytest_twisted.ensureDeferred
+async def test_nginx_sends_thumbnails_that_no_other_original_has(daemon: Daemon, client: Client) -> None:
+    for ending, number in ((".jpg", 1), (".png", 0), (".tif", 0)):
+        name = new_name(ending)
+        await client.store(name, plain_picture(RED))
+        for _ in range(2):
+            before = by_nginx(daemon)
+            assert shows(await client.thumbnail(name, 60, token=client.token(name)), RED)
+            assert by_nginx(daemon) == before + number
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_gets_a_file_past_the_daemon(daemon: Daemon, client: Client) -> None:
+    name = new_name()
+    await client.store(name, b"content")
+    for token in (None, "a:1", client.token("other.jpg")):
+        check_refused(await client.original(name, token=token), 403, KEY)
+    for path in (f"/was-files/main/originals/{name}", "/was-files/main/", "/was-files/../etc/passwd"):
+        assert (await client.get(path)).status == 404
+    assert (await client.delete(name)).status == 200
+    check_refused(await client.original(name, token=client.token(name)), 404, KEY)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_nginx_cannot_send_the_daemon_does(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "daemon", config(tmp_path / "store", trusted_proxies=["127.0.0.1"])).start()
+    # nginx looks for the files somewhere else.
+    site = NginxSite(tmp_path / "nginx", daemon, thumbnails=True, files=True).start()
+    try:
+        client, name, content = Client(site.url, KEY), new_name(), plain_picture(RED)
+        await client.store(name, content)
+        token = client.token(name)
+        answer = await client.original(name, token=token, downloadname="a.jpg")
+        assert (answer.status, answer.body) == (200, content)
+        assert len(answer.headers.get_all("ETag") or []) == 1
+        assert shows(await client.thumbnail(name, 60, token=token), RED)
+        assert by_nginx(daemon) == 2
+    finally:
+        site.stop()
+        daemon.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_asks_on_the_same_machine_gets_the_bytes(daemon: Daemon, direct: Client) -> None:
+    name, content, before = new_name(), plain_picture(RED), by_nginx(daemon)
+    await direct.store(name, content)
+    token = direct.token(name)
+    for headers in ({}, {"X-Forwarded-For": "192.0.2.1"}, {"X-Accel-Redirect": ""}, {"X-Accel-Redirect": "off"}):
+        answer = await direct.original(name, token=token, headers=headers)
+        assert (answer.body, answer.headers["X-Accel-Redirect"]) == (content, None)
+    assert shows(await direct.thumbnail(name, 60, token=token), RED)
+    assert by_nginx(daemon) == before
+
+
+@pytest_twisted.ensureDeferred
+async def test_clients_do_not_say_what_nginx_can_do(daemon: Daemon, client: Client, tmp_path: Path) -> None:
+    name, content = new_name(), plain_picture(RED)
+    await client.store(name, content)
+    token, before = client.token(name), by_nginx(daemon)
+    answer = await client.original(name, token=token, headers={"X-Accel-Redirect": ""})
+    assert (answer.body, by_nginx(daemon)) == (content, before + 1)
+    site = NginxSite(tmp_path / "nginx", daemon).start()
+    try:
+        # This one has no was-files.conf.
+        without = Client(site.url, KEY)
+        answer = await without.original(name, token=token, headers={"X-Accel-Redirect": "on"})
+        assert (answer.body, by_nginx(daemon)) == (content, before + 1)
+    finally:
+        site.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_comes_without_a_trusted_proxy_gets_the_bytes(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    daemon = run_daemon(config(tmp_path / "store", require_token_for_get=False))
+    client = Client(daemon.url, KEY)
+    await client.store("a.jpg", plain_picture(RED))
+    answer = await client.original("a.jpg", headers={"X-Forwarded-For": "127.0.0.1", "X-Accel-Redirect": "on"})
+    assert (answer.body, answer.headers["X-Accel-Redirect"]) == (plain_picture(RED), None)
+    assert shows(await client.thumbnail("a.jpg", 60), RED)
+    assert 'redirect = "nginx" does nothing' in daemon.log()

@@ -1,0 +1,205 @@
+"""The units in etc/, under a real systemd: the daemon works within the rules of its sandbox."""
+
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from PIL import Image
+
+from tests.client import Client
+from tests.daemon import KEY, eventually, to_toml
+from tests.daemon.test_stop import get
+from tests.images import chart, encode, heic, pdf, photograph
+from tests.machine import Machine
+from tests.ports import free_port
+
+SERVICE = "was-daemon.service"
+
+
+class Service:
+    """The daemon as a service of a machine of its own."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.port = free_port()
+        self.client = Client(f"http://127.0.0.1:{self.port}", KEY)
+        etc = machine.root / "etc/was-daemon"
+        (etc / "key").write_text(KEY)
+        (etc / "key").chmod(0o600)
+        self.configure()
+
+    def configure(self, **sections: dict[str, object]) -> None:
+        server = {"listen": [f"tcp:{self.port}:interface=127.0.0.1"], **sections.pop("server", {})}
+        stores = {"main": {"plugin": "filesystem", "path": "/var/lib/was-daemon/files"}}
+        document = {"server": {"key_file": "$CREDENTIALS_DIRECTORY/key", **server}, "stores": stores, **sections}
+        (self.machine.root / "etc/was-daemon/was.toml").write_text(to_toml(document))
+
+    def amend(self, unit: str, text: str) -> None:
+        """Add to a unit what an operator would."""
+        (self.machine.root / f"etc/systemd/system/{unit}.d/test.conf").write_text(text)
+        self.systemctl("daemon-reload")
+
+    def systemctl(self, *arguments: str) -> None:
+        self.machine.run("systemctl", *arguments)
+
+    def show(self, what: str) -> str:
+        return self.machine.show(SERVICE, what)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    machine = Machine(tmp_path)
+    try:
+        machine.start()
+        yield Service(machine)
+    finally:
+        machine.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_everything_works_within_the_sandbox(service: Service) -> None:
+    service.systemctl("start", SERVICE)
+    assert service.show("StatusText") == "Serving"
+    client = service.client
+    files = {
+        "a.jpg": photograph((600, 400)),
+        "a.tif": encode(chart(), "TIFF"),
+        "a.pdf": pdf(),
+        "a.heic": heic(),
+        "a.png": encode(chart(), "PNG"),
+    }
+    for name, content in files.items():
+        await client.store(name, content)
+        assert (await client.original(name)).body == content
+        thumbnail = await client.thumbnail(name, 64)
+        assert thumbnail.status == 200, (name, thumbnail, service.machine.log())
+        assert max(thumbnail.image().size) == 64
+    assert (await client.metadata("a.jpg", dt="date")).status == 200
+    large = io.BytesIO()
+    Image.effect_noise((3000, 3000), 50).save(large, "TIFF", compression="tiff_lzw")
+    await client.store("large.tif", large.getvalue())
+    assert (await client.thumbnail("large.tif", 500)).status == 200
+    for name in [*files, "large.tif"]:
+        assert (await client.delete(name)).status == 200
+    originals = service.machine.root / "var/lib/was-daemon/files/originals"
+    assert originals.stat().st_uid == 950
+    assert [path.name for path in originals.iterdir() if path.is_file()] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_sandbox_is_in_force(service: Service) -> None:
+    service.systemctl("start", SERVICE)
+    process = Path(f"/proc/{service.machine.main_pid()}")
+    lines = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+    assert lines["Uid"].split() == ["950"] * 4
+    assert int(lines["CapEff"], 16) == int(lines["CapBnd"], 16) == 0
+    assert (lines["NoNewPrivs"], lines["Seccomp"]) == ("1", "2")
+    mounts = {line.split()[4]: line.split()[5].split(",") for line in (process / "mountinfo").read_text().splitlines()}
+    assert "ro" in mounts["/"]
+    assert "rw" in mounts["/var/lib/was-daemon"]
+    assert (process / "root/tmp").stat().st_ino != (service.machine.root / "tmp").stat().st_ino
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reload_by_systemd(service: Service) -> None:
+    service.systemctl("start", SERVICE)
+    process = service.machine.main_pid()
+    service.configure(server={"max_upload": 10})
+    service.systemctl("reload", SERVICE)
+    eventually(lambda: "was read again" in service.machine.log(), "for the reload")
+    assert (await service.client.upload_like_specify7("a.jpg", bytes(11))).status == 413
+    service.configure(server={"max_upload": "much"})
+    service.systemctl("reload", SERVICE)
+    eventually(lambda: "mistakes" in service.show("StatusText"), "for systemd to be told of the mistake")
+    assert service.show("ActiveState") == "active"
+    assert (await service.client.upload_like_specify7("a.jpg", bytes(10))).status == 200
+    assert service.machine.main_pid() == process
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_several_processes_work_within_the_sandbox(service: Service) -> None:
+    service.configure(server={"workers": 2})
+    service.systemctl("start", SERVICE)
+    assert "2 processes serve" in service.machine.log()
+    with ExitStack() as stack:
+        for _ in range(4):
+            connection = stack.enter_context(service.client.connect())
+            get(connection, "/")
+            assert connection.answer().status == 200
+        await service.client.store("a.jpg", photograph((600, 400)))
+        assert (await service.client.thumbnail("a.jpg", 64)).status == 200
+    service.systemctl("reload", SERVICE)
+    eventually(lambda: "was read again" in service.machine.log(), "for the reload")
+    service.systemctl("stop", SERVICE)
+    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
+
+
+def test_nobody_is_refused_while_the_service_restarts_behind_its_socket(service: Service) -> None:
+    service.configure(server={"listen": ["systemd:domain=INET:index=0"]})
+    service.amend("was-daemon.socket", f"[Socket]\nListenStream=\nListenStream=127.0.0.1:{service.port}\n")
+    service.systemctl("start", "was-daemon.socket")
+    with service.client.connect() as connection:
+        # The first client has the service started.
+        get(connection, "/testkey")
+        assert connection.answer().status == 400
+    first = service.machine.main_pid()
+    with service.client.connect() as under_way:
+        under_way.send(b"GET / HTTP/1.1\r\n")
+        assert service.client.raw(b"GET / HTTP/1.1\r\nHost: was\r\n\r\n").status == 200
+        service.systemctl("restart", "--no-block", SERVICE)
+        eventually(lambda: "SIGTERM: the daemon stops" in service.machine.log(), "for the service to stop")
+        with service.client.connect() as early:
+            get(early, "/")
+            under_way.send(b"Host: was\r\n\r\n")
+            assert under_way.answer().headers["Connection"] == "close"
+            assert early.answer().status == 200
+    assert service.machine.main_pid() != first
+    assert service.show("NRestarts") == "0"
+
+
+def test_a_stop_is_a_success_and_waits_for_requests(service: Service) -> None:
+    service.systemctl("start", SERVICE)
+    with service.client.connect() as under_way:
+        under_way.send(b"GET / HTTP/1.1\r\n")
+        assert service.client.raw(b"GET / HTTP/1.1\r\nHost: was\r\n\r\n").status == 200
+        service.systemctl("stop", "--no-block", SERVICE)
+        eventually(lambda: service.show("StatusText").startswith("Finishing"), "for the service to stop")
+        under_way.send(b"Host: was\r\n\r\n")
+        assert under_way.answer().status == 200
+    eventually(lambda: service.show("ActiveState") == "inactive", "for the service to end")
+    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
+
+
+def test_a_daemon_that_hangs_is_started_anew(service: Service) -> None:
+    plugins = service.machine.root / "opt/plugins/storage_plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "blocking.py").write_text(BLOCKING)
+    stores = {"main": {"plugin": "blocking", "path": "/var/lib/was-daemon/files"}}
+    service.configure(stores=stores, plugins={"path": ["/opt/plugins"]})
+    service.amend(SERVICE, "[Service]\nWatchdogSec=2\n")
+    service.systemctl("start", SERVICE)
+    with service.client.connect() as connection:
+        get(connection, "/fileget?filename=a.jpg&type=O")
+        eventually(lambda: service.show("NRestarts") == "1", "for the watchdog to bite")
+    eventually(lambda: service.show("ActiveState") == "active", "for the daemon to be there again")
+    assert service.client.raw(b"GET / HTTP/1.1\r\nHost: was\r\n\r\n").status == 200
+
+
+BLOCKING = """
+import time
+
+from storage_plugins.filesystem import FilesystemOptions, FilesystemStore
+from was_daemon.stores.plugin import StorePlugin
+
+
+class BlockingStore(FilesystemStore):
+    async def open(self, key):
+        time.sleep(1000)
+
+
+blocking = StorePlugin("blocking", FilesystemOptions, lambda options: BlockingStore(options.path, options.layout))
+"""

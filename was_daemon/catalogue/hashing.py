@@ -1,0 +1,64 @@
+"""Checksums of files while they are written."""
+
+import os
+from collections.abc import AsyncGenerator
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThread
+from zope.interface import implementer
+
+from was_daemon.model.digests import Digest, Hasher
+from was_daemon.model.interfaces import IStagingFile
+
+
+@implementer(IStagingFile)
+class HashedFile:
+    """A staging file, and the digest of what was written to it.
+
+    Bytes are hashed in a thread of their own while they are written and the next ones arrive.
+    """
+
+    def __init__(self, staged: IStagingFile) -> None:
+        self._staged = staged
+        self._hasher = Hasher()
+        self._hashing: Deferred[None] = succeed(None)
+
+    async def digest(self) -> Digest:
+        """Of everything written."""
+        await self._hashing
+        return self._hasher.digest
+
+    async def write(self, chunks: list[bytes]) -> None:
+        """See `IStagingFile`."""
+        await self._hashing
+        self._hashing = deferToThread(self._update, chunks)
+        await self._staged.write(chunks)
+
+    def _update(self, chunks: list[bytes]) -> None:
+        for chunk in chunks:
+            self._hasher.update(chunk)
+
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        """See `IStagingFile`."""
+        async for chunk in self._staged.read():
+            yield chunk
+
+    async def size(self) -> int:
+        """See `IStagingFile`."""
+        return await self._staged.size()
+
+    async def free(self) -> int:
+        """See `IStagingFile`."""
+        return await self._staged.free()
+
+    def fileno(self) -> int:
+        """See `IStagingFile`."""
+        return self._staged.fileno()
+
+    def publish(self, directory: int, name: str, replace: bool = True) -> os.stat_result:
+        """See `IStagingFile`."""
+        return self._staged.publish(directory, name, replace)
+
+    def discard(self) -> None:
+        """See `IStagingFile`."""
+        self._staged.discard()

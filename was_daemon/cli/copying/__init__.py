@@ -1,1 +1,0 @@
-"""Copying assets from a store to another."""

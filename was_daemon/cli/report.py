@@ -1,0 +1,44 @@
+"""What a command reports of many files: as text, or as one JSON object."""
+
+import json
+from collections import Counter
+
+import click
+
+from was_daemon.jobs.work import JobReport
+from was_daemon.library.usage import readable
+
+
+class Report(JobReport):
+    """What is worth a line is printed as it comes, and counts at the end: as text, or as one JSON object."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._listed = 0
+        self.counts: Counter[str] = Counter()
+
+    def count(self, word: str, number: int = 1) -> None:
+        """See `JobReport`."""
+        self.counts[word] += number
+
+    def tell(self, word: str, what: str, reason: str) -> None:
+        """See `JobReport`."""
+        self.count(word)
+        if not self._as_json:
+            line = f"{word:<9} {what}" + (f": {reason}" if reason else "")
+            click.echo("".join(each if each.isprintable() else "\ufffd" for each in line))
+            return
+        # As it comes: there may be a million of them.
+        click.echo('{"files": [' if not self._listed else ",")
+        self._listed += 1
+        click.echo(json.dumps({"state": word, "file": what, "reason": reason}, ensure_ascii=False), nl=False)
+
+    def end(self, words: dict[str, str], **sizes: int) -> None:
+        """Print the counts: `words` are all states, with what a sentence calls them; `sizes` are bytes."""
+        if not self._as_json:
+            told = [f"{self.counts[word]} {text}" for word, text in words.items()]
+            click.echo(", ".join(told + [readable(size) for size in sizes.values()]))
+            return
+        click.echo("\n]," if self._listed else '{"files": [],')
+        rest = {word: self.counts[word] for word in words} | sizes
+        click.echo(json.dumps(rest, ensure_ascii=False)[1:])

@@ -1,0 +1,93 @@
+"""Blocking disk work, off the reactor.
+
+Every store on a disk has threads of its own, and every collection in it, which may lie on a mount of its own: one that
+hangs holds up the requests that need it, and no others.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from was_daemon.concurrency.threads import Threads
+from was_daemon.model.errors import AssetError, AssetNotFound, NoSpace, StoreUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+_PARTING_SECONDS = 5.0
+"""How long the end of the daemon waits for a disk."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def translated(error: OSError, place: str = "store") -> AssetError:
+    """The store's error for an operating system's; the path stays out of it. `place` is what clients know it as."""
+    if error.errno in _ABSENT:
+        return AssetNotFound("no such asset")
+    if error.errno in _FULL:
+        return NoSpace(f"no space left in the {place}")
+    return StoreUnavailable(f"the {place} cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
+
+
+class DiskThreads(Threads):
+    """Threads for one disk, or for one part of it that may hang by itself, there as long as there is work.
+
+    `name` is what the log calls it, `place` what clients know it as; `size` is the most that happens at once.
+    """
+
+    _log = Logger()
+
+    def __init__(self, name: str, place: str = "store", size: int = 16) -> None:
+        super().__init__(name, size)
+        self._place = place
+        self._closed = False
+        self._hung = False
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Call `function` in a thread; its OSErrors become the errors of `translated`.
+
+        Cancelling the Deferred drops the result; the call itself goes on to its end.
+        """
+        if self._hung:
+            return fail(StoreUnavailable(f"the {self._place} does not answer"))
+        if self._closed:
+            # What is left to do at the end of the daemon is to remove unfinished files.
+            return maybeDeferred(lambda: self._call(function, *args, **kwargs))
+        return self.call(lambda: self._call(function, *args, **kwargs))
+
+    def acquire(
+        self, release: Callable[[T], object], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """`run` a function whose result has to be released: by `release`, if the Deferred was cancelled meanwhile."""
+        acquired: Deferred[T] = Deferred()
+
+        def deliver(outcome: T | Failure) -> None:
+            if not acquired.called:
+                acquired.callback(outcome)
+            elif not isinstance(outcome, Failure):
+                release(outcome)
+
+        self.run(function, *args, **kwargs).addBoth(deliver)
+        return acquired
+
+    def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                self._log.error("{name}: {error}", name=self.name, error=error)
+            raise translated(error, self._place) from error
+
+    async def close(self) -> None:
+        """Wait for the calls under way, and give up on those that hang; later calls are made at once, or refused."""
+        self._closed = True
+        left = await self.drain(_PARTING_SECONDS)
+        if left:
+            self._hung = True
+            self._log.error("{name}: {left} operations hang and are left behind", name=self.name, left=left)

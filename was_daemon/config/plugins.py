@@ -1,0 +1,119 @@
+"""Finding the storage plugins."""
+
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import ModuleInfo, iter_modules
+from types import ModuleType
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+import storage_plugins
+from was_daemon.model.interfaces import IAssetStorePlugin
+
+_log = Logger()
+
+
+def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str, IAssetStorePlugin]:
+    """The plugins on the plugin path, by the name the config knows them under.
+
+    `paths` are directories that hold a `storage_plugins` directory. One that is a plugin of the daemon's own name takes
+    its place; a file that cannot be imported is left out, and the log says why, with a traceback if `debug`.
+    """
+    for path in paths:
+        directory = str(path / "storage_plugins")
+        if directory not in storage_plugins.__path__:
+            storage_plugins.__path__.append(directory)
+    return _Plugins(storage_plugins.__path__, debug)
+
+
+class _Plugins(Mapping[str, IAssetStorePlugin]):
+    """The plugins in some directories.
+
+    Not twisted.plugin's: that tells of a file with a mistake by a long traceback, and imports everything. The daemon's
+    own are imported when they are asked for, since SSH and HTTP take most of the time of its start.
+    """
+
+    def __init__(self, directories: Iterable[str], debug: bool) -> None:
+        self._debug = debug
+        self._found: dict[str, IAssetStorePlugin] = {}
+        self._waiting: dict[str, Path] = {}
+        own = str(Path(storage_plugins.__file__).parent)
+        for directory in directories:
+            for module in _modules(directory):
+                file = Path(directory, f"{module.name}.py")
+                if directory == own:
+                    self._waiting[module.name] = file
+                else:
+                    self._add(file)
+
+    def _add(self, file: Path) -> None:
+        """Take the plugins of a file that was dropped in."""
+        for name, plugin in self._plugins_in(file).items():
+            if name in self._found:
+                _log.critical(
+                    '{path} is left out: another file has a plugin called "{name}", too', path=str(file), name=name
+                )
+            else:
+                self._found[name] = plugin
+
+    def _plugins_in(self, file: Path) -> dict[str, IAssetStorePlugin]:
+        module = _load(file, self._debug)
+        plugins = {}
+        for value in vars(module).values() if module else ():
+            if not IAssetStorePlugin.providedBy(value):
+                continue
+            if not isinstance(getattr(value, "name", None), str):
+                _log.critical("{path}: a plugin without a name is left out", path=str(file))
+            else:
+                plugins[value.name] = value
+        return plugins
+
+    def _import(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._found = self._plugins_in(self._waiting.pop(name)) | self._found
+
+    def __getitem__(self, name: str) -> IAssetStorePlugin:
+        if name not in self._found:
+            self._import({name} & self._waiting.keys())
+        if name not in self._found:
+            self._import(list(self._waiting))
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._import(list(self._waiting))
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        self._import(list(self._waiting))
+        return len(self._found)
+
+
+def _modules(directory: str) -> Iterable[ModuleInfo]:
+    return (each for each in iter_modules([directory]) if not each.ispkg)
+
+
+def _load(file: Path, debug: bool) -> ModuleType | None:
+    path = str(file)
+    try:
+        loaded = import_module(f"{storage_plugins.__name__}.{file.stem}")
+    except (Exception, SystemExit) as error:
+        # Critical lines are printed at once: the log may not have begun when the configuration is read.
+        _log.critical("{path} is left out, it cannot be imported: {reason}", path=path, reason=_reason(error, path))
+        if debug:
+            _log.failure("{path}", Failure(), path=path)
+        return None
+    if loaded.__file__ != path:
+        _log.critical("{path} is left out: {other} has the same name", path=path, other=loaded.__file__)
+        return None
+    return loaded
+
+
+def _reason(error: BaseException, path: str) -> str:
+    """The error in a line, and the place in the file where it came from."""
+    text = " ".join(traceback.format_exception_only(error)[-1].split())
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    line = error.lineno if isinstance(error, SyntaxError) else next(reversed(lines), None)
+    return f"{text} (line {line})" if line else text

@@ -1,0 +1,165 @@
+"""The settings: frozen, with their defaults; `docs/configuration.md` says what each means."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from was_daemon.config.secret_files import SecretFile
+from was_daemon.config.structure import Size
+from was_daemon.model.interfaces import IAssetStorePlugin
+from was_daemon.model.redirect import Redirect
+
+Network = IPv4Network | IPv6Network
+
+PORT = 8080
+_MAX_UPLOAD = Size(4 << 30)
+_WORKER_MEMORY = Size(1 << 30)
+_SPOOL_SIZE = Size(2 << 30)
+_MIN_RATE = Size(1 << 10)
+_MIN_FREE = Size(256 << 20)
+
+
+def _default_spool(environ: Mapping[str, str]) -> Path:
+    """systemd's cache directory for the service, else one of the user's own among the temporary files."""
+    given = environ.get("CACHE_DIRECTORY")
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{os.geteuid()}"
+
+
+@attrs.frozen
+class ServerSettings:
+    """`[server]`."""
+
+    listen: list[str] = attrs.field(factory=lambda: [f"tcp:{PORT}"])
+    admin_listen: list[str] = attrs.field(factory=list)
+    public_url: str | None = None
+    key: str | None = attrs.field(default=None, repr=False)
+    key_file: SecretFile | None = None
+    insecure_no_key: bool = False
+    token_window: int = 150
+    require_token_for_get: bool = False
+    static_access: bool = True
+    overwrite: bool = True
+    max_upload: Size = _MAX_UPLOAD
+    trusted_proxies: list[Network] = attrs.field(factory=list)
+    shutdown_grace: float = 30.0
+    nginx_location: str = "/was-files"
+    workers: int = 1
+
+
+@attrs.frozen
+class LimitSettings:
+    """`[limits]`."""
+
+    connections_per_address: int = 256
+    header_timeout: float = 20.0
+    idle_timeout: float = 60.0
+    min_rate: Size = _MIN_RATE
+    pending_uploads: int = 128
+    pending_size: Size | None = None
+    min_free: Size = _MIN_FREE
+
+
+@attrs.frozen
+class CollectionSettings:
+    """`[collections] map.NAME`."""
+
+    directory: str
+    store: str | None = None
+    key: str | None = attrs.field(default=None, repr=False)
+    key_file: SecretFile | None = None
+    quota: Size | None = None
+
+
+@attrs.frozen
+class CollectionsSettings:
+    """`[collections]`."""
+
+    mode: str = "single"
+    store: str | None = None
+    recount: float = 3600.0
+    map: dict[str, CollectionSettings] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class ThumbnailSettings:
+    """`[thumbnails]`."""
+
+    store: str | None = None
+    workers: int = attrs.field(factory=lambda: len(os.sched_getaffinity(0)))
+    max_scale: int = 4096
+    max_pixels: int = 500_000_000
+    memory: Size = _WORKER_MEMORY
+    timeout: float = 30.0
+    queue: int = 1000
+    max_size: Size | None = None
+    nginx_marker: Path | None = None
+    warm: list[int] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class SpoolSettings:
+    """`[spool]`."""
+
+    path: Path = attrs.field(factory=lambda: _default_spool(os.environ))
+    max_size: Size = _SPOOL_SIZE
+
+
+@attrs.frozen
+class LogSettings:
+    """`[log]`."""
+
+    format: str = "text"
+
+
+@attrs.frozen
+class ChecksumSettings:
+    """`[checksums]`."""
+
+    path: Path | None = None
+
+
+@attrs.frozen
+class PluginSettings:
+    """`[plugins]`."""
+
+    path: list[Path] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class StoreSettings:
+    """`[stores.NAME]`: the plugin, an instance of its options class, and what every store's table may say."""
+
+    plugin: IAssetStorePlugin
+    options: Any
+    redirect: Redirect | None = None
+    redirect_thumbnails: bool = False
+
+
+@attrs.frozen
+class Settings:
+    """Everything.
+
+    `default_store` is the store of what is not assigned to another; `key_source` says where the key is; `plugins` are
+    those that stores could use, by name; `weak_keys` are lines on keys that are easy to guess, with no path and no key
+    in them; `warnings` are what else the operator should change.
+    """
+
+    server: ServerSettings
+    limits: LimitSettings
+    stores: Mapping[str, StoreSettings]
+    default_store: str
+    collections: CollectionsSettings
+    thumbnails: ThumbnailSettings
+    spool: SpoolSettings
+    log: LogSettings
+    checksums: ChecksumSettings
+    key_source: str
+    debug: bool
+    plugins: Mapping[str, IAssetStorePlugin]
+    weak_keys: list[str]
+    warnings: list[str]

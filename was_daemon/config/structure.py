@@ -1,0 +1,269 @@
+"""From tables to attrs classes, strictly: no value is guessed, every mistake is named with its key.
+
+cattrs does the work; the hooks here refuse what it would convert (`"12"` is no integer, `1` is no boolean).
+"""
+
+import enum
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from cattrs import BaseValidationError, Converter
+from cattrs.cols import is_sequence, list_structure_factory
+from cattrs.errors import (
+    AttributeValidationNote,
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+)
+from cattrs.gen import make_dict_structure_fn
+
+from was_daemon.config.secret_files import SecretFile, SecretFiles
+
+T = TypeVar("T")
+
+_VARIABLE = re.compile(r"\$(\w+)(?=/|$)")
+_SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
+_UNITS = {
+    "B": 1,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "TiB": 1 << 40,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+}
+
+
+_NOTHING = object()
+
+_TELLING_LENGTH = 8
+"""A shorter secret may well be in a sentence that has nothing to do with it."""
+
+
+class Size(int):
+    """A number of bytes; in a table also a text such as "4 GiB"."""
+
+
+@attrs.frozen
+class Mistakes:
+    """What is wrong with a configuration, a line each, and what is unwise.
+
+    `weak_keys` are mistakes that do not keep the daemon from starting: Specify has those keys, and would be cut off.
+    """
+
+    lines: list[str] = attrs.field(factory=list)
+    weak_keys: list[str] = attrs.field(factory=list)
+    warnings: list[str] = attrs.field(factory=list)
+
+    def add(self, key: str, reason: str) -> None:
+        """Note that the value of `key` is wrong."""
+        self.lines.append(f"{key}: {reason}")
+
+    def warn(self, reason: str) -> None:
+        """Note what is no mistake, but should not stay as it is; once is enough."""
+        if reason not in self.warnings:
+            self.warnings.append(reason)
+
+
+@attrs.frozen
+class Paths:
+    """Where paths in a table lead.
+
+    Relative ones start at `directory`; `environ` has the variables that they may begin with. `secret_files` are those
+    of the configuration that the table is in.
+    """
+
+    directory: Path
+    environ: Mapping[str, str]
+    secret_files: SecretFiles = attrs.field(factory=SecretFiles)
+
+    def locate(self, text: str) -> Path:
+        """The path that `text` names; raises ValueError."""
+        match = _VARIABLE.match(text)
+        if not match:
+            return self.directory / Path(text).expanduser()
+        if match[1] not in self.environ:
+            raise ValueError(f"the environment has no {match[1]}")
+        return Path(self.environ[match[1]] + text[match.end() :])
+
+
+def structure(table: Any, cls: type[T], key: str, paths: Paths, mistakes: Mistakes) -> T | None:
+    """An instance of the attrs class `cls` from `table`; what is wrong is added to `mistakes` and left out.
+
+    None when there is no instance without it. `key` is what the table is called.
+    """
+    converter = _converter(paths, mistakes)
+    secrets = [str(table[name]) for name in secret_keys(cls, table)]
+    rest = table
+    while rest is not _NOTHING:
+        try:
+            return converter.structure(rest, cls)
+        except (BaseValidationError, ValueError) as error:
+            # What is missing because it was left out was reported before.
+            if rest is table:
+                found = Mistakes()
+                _report(error, key, found)
+                # Validators repeat the value they refuse.
+                mistakes.lines.extend(_without(secrets, line) for line in found.lines)
+            rest = _without_mistakes(rest, error)
+    return None
+
+
+def _without_mistakes(value: Any, error: Exception) -> Any:
+    """`value` without what `error` is about, or `_NOTHING` when that is all of it, or something is missing."""
+    # A list is taken whole or not at all: its places are what mistakes in it are called by.
+    if not isinstance(error, ClassValidationError | IterableValidationError) or not isinstance(value, dict):
+        return _NOTHING
+    located, others = error.group_exceptions()
+    wrong = {note.name if isinstance(note, AttributeValidationNote) else note.index: inner for inner, note in located}
+    for other in others:
+        if not isinstance(other, ForbiddenExtraKeysError):
+            return _NOTHING
+        wrong |= dict.fromkeys(other.extra_fields, other)
+    if any(isinstance(inner, KeyError) for inner in wrong.values()):
+        return _NOTHING
+    rests = {key: _without_mistakes(inner, wrong[key]) if key in wrong else inner for key, inner in value.items()}
+    return {key: rest for key, rest in rests.items() if rest is not _NOTHING}
+
+
+def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
+    if isinstance(error, ClassValidationError):
+        located, others = error.group_exceptions()
+        for inner, attribute in located:
+            if attrs.fields_dict(error.cl)[attribute.name].repr:
+                _report(inner, f"{key}.{attribute.name}", mistakes)
+            else:
+                # Secrets are kept out of logs as out of reprs.
+                mistakes.add(f"{key}.{attribute.name}", "expected a text")
+        for other in others:
+            _report(other, key, mistakes)
+    elif isinstance(error, IterableValidationError):
+        for inner, item in error.group_exceptions()[0]:
+            _report(inner, f"{key}[{item.index}]" if isinstance(item.index, int) else f"{key}.{item.index}", mistakes)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for name in sorted(error.extra_fields):
+            mistakes.add(f"{key}.{name}", "unknown key")
+    elif isinstance(error, KeyError):
+        mistakes.add(key, "is missing")
+    else:
+        # Validators of attrs put the sentence first, and what it is about behind it.
+        mistakes.add(key, str(error.args[0]) if error.args else type(error).__name__)
+
+
+def secret_keys(cls: type, table: Any) -> list[str]:
+    """The keys of `table` whose values are kept out of the reprs of `cls`."""
+    names = [field.name for field in attrs.fields(cls) if not field.repr] if isinstance(table, dict) else []
+    return [name for name in names if name in table]
+
+
+def _without(secrets: list[str], line: str) -> str:
+    key, separator, reason = line.partition(": ")
+    for secret in filter(str.strip, secrets):
+        pattern = re.escape(secret)
+        if len(secret) < _TELLING_LENGTH:
+            # It may be a word, or a part of one; as a value it stands between marks.
+            pattern = rf"(?<=[^\w\s]){pattern}(?=[^\w\s])"
+        reason = re.sub(pattern, "...", reason)
+    return key + separator + reason
+
+
+def _converter(paths: Paths, mistakes: Mistakes) -> Converter:
+    converter = Converter()
+    for cls, name in [(bool, "true or false"), (int, "an integer"), (str, "a text")]:
+        converter.register_structure_hook(cls, _exactly(cls, name))
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(Size, _size)
+    converter.register_structure_hook(Path, lambda value, _: paths.locate(_text(value)))
+    converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(_text(value), paths, mistakes))
+    converter.register_structure_hook(IPv4Network | IPv6Network, _network)
+    converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
+    converter.register_structure_hook_factory(attrs.has, lambda cls: _table_hook(cls, converter))
+    # A text is iterable too, and would become a list of its letters.
+    converter.register_structure_hook_factory(is_sequence, lambda cls: _list_hook(cls, converter))
+    return converter
+
+
+def _exactly(cls: type, name: str) -> Callable[[Any, Any], Any]:
+    def convert(value: Any, _: Any) -> Any:
+        if type(value) is not cls:
+            raise ValueError(f"expected {name}, got {_shown(value)}")
+        return value
+
+    return convert
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {_shown(value)}")
+    return value
+
+
+def _secret_file(text: str, paths: Paths, mistakes: Mistakes) -> SecretFile:
+    path = paths.locate(text)
+    warning = paths.secret_files.check(path)
+    if warning:
+        mistakes.warn(warning)
+    return SecretFile(path)
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"expected a number, got {_shown(value)}")
+    return float(value)
+
+
+def _size(value: Any, _: Any) -> Size:
+    match = _SIZE.fullmatch(str(value).strip()) if type(value) in (int, str) else None
+    if not match:
+        raise ValueError(f'expected a size such as "4 GiB", got {_shown(value)}')
+    return Size(int(match[1]) * _UNITS[match[2] or "B"])
+
+
+def _network(value: Any, _: Any) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(_text(value))
+    except ValueError:
+        raise ValueError(f"expected an address or network, got {_shown(value)}") from None
+
+
+def _member(value: Any, cls: type[enum.Enum]) -> enum.Enum:
+    for member in cls:
+        if member.value == value:
+            return member
+    known = " or ".join(_shown(member.value) for member in cls)
+    raise ValueError(f"expected {known}, got {_shown(value)}")
+
+
+def _table_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
+    convert: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+
+    def structured(value: Any, type_: Any) -> Any:
+        if not isinstance(value, dict):
+            # Not what it is instead: that may be the secret of a table with one.
+            raise ValueError("expected a table")
+        return convert(value, type_)
+
+    return structured
+
+
+def _list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    convert = list_structure_factory(cls, converter)
+
+    def structured(value: Any, type_: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError(f"expected a list, got {_shown(value)}")
+        return convert(value, type_)
+
+    return structured
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

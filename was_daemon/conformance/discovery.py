@@ -1,0 +1,136 @@
+"""How a client finds the server, its clock, and whether it has the right key."""
+
+import time
+from urllib.parse import urlsplit
+from uuid import uuid4
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # it ships no annotations
+from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
+
+from was_daemon.conformance.check import Check
+from was_daemon.conformance.http import Answer
+from was_daemon.conformance.outcomes import Fails, Skips, differences, expect
+from was_daemon.conformance.server import Server
+
+_TYPES = ("read", "write", "delete", "getmetadata", "testkey")
+_CLOSE = 150
+"""Seconds that a token's time may differ from the official server's clock."""
+
+_OLD = 3600
+
+
+def refusal(answer: Answer, ideal: int, to: str) -> str | None:
+    """How a refusal differs from the contract's; raises `Fails` when it is none."""
+    expect(answer.status >= 400, f"{ideal} to {to}", answer)
+    return None if answer.status == ideal else f"{answer.status} instead of {ideal} to {to}"
+
+
+def _discovery(server: Server) -> str | None:
+    answer = server.request("GET", server.url).expect(200, to="the discovery document's address")
+    try:
+        root = fromstring(answer.body)
+    except (ParseError, DefusedXmlException) as error:
+        raise Fails("well-formed XML", f"{answer}: {error}") from None
+    found = {str(url.get("type")): (url.text or "").strip() for url in root.iter("url")}
+    missing = [kind for kind in _TYPES if not found.get(kind)]
+    expect(not missing, "url elements of the types " + ", ".join(_TYPES), f"none for {', '.join(missing)}")
+    relative = [url for kind, url in found.items() if kind in _TYPES and not _is_absolute(url)]
+    expect(not relative, "absolute addresses", ", ".join(relative))
+    server.endpoints.update(found)
+    kinds = ("text/xml", "application/xml")
+    return None if answer.media_type in kinds else f"Content-Type is {answer.media_type or 'missing'}, not text/xml"
+
+
+def _is_absolute(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _clock(server: Server) -> str | None:
+    answer = server.request("GET", server.url)
+    stamp = str(answer.headers.get("X-Timestamp", "none"))
+    expect(stamp.isascii() and stamp.isdigit(), "a header X-Timestamp with whole seconds", stamp)
+    ahead = int(stamp) - int(time.time())
+    server.offset = ahead
+    if abs(ahead) <= _CLOSE:
+        return None
+    return (
+        f"the server's clock is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} this one; clients allow for it"
+    )
+
+
+def _endpoints(server: Server) -> str | None:
+    document = urlsplit(server.url)
+    urls = {kind: urlsplit(server.endpoints[kind]) for kind in _TYPES}
+    insecure = [kind for kind, url in urls.items() if document.scheme == "https" and url.scheme == "http"]
+    expect(not insecure, "https addresses in a document that came by https", f"http for {', '.join(insecure)}")
+    elsewhere = sorted({url.netloc for url in urls.values()} - {document.netloc})
+    return f"the endpoints are at {', '.join(elsewhere)}, not at {document.netloc}" if elsewhere else None
+
+
+def _key(server: Server) -> str | None:
+    server.require_key()
+    random = str(uuid4())
+    answer = server.get("testkey", {"random": random, "token": server.token(random)})
+    answer.expect(200, to="testkey with a token of the key that was given")
+    return None if answer.text == "Ok." else f"the answer is {answer}, not Ok."
+
+
+def _wrong_key(server: Server) -> str | None:
+    server.require_key()
+    token = server.token("a")
+    wrong = ("0" if token[0] != "0" else "1") + token[1:]
+    return differences(
+        refusal(server.get("testkey", {"random": "a", "token": wrong}), 403, "a wrong token"),
+        refusal(server.get("testkey", {"random": "b", "token": token}), 403, "another name's token"),
+        refusal(server.get("testkey", {"random": "a"}), 403, "no token"),
+    )
+
+
+def _malformed(server: Server) -> str | None:
+    server.require_key()
+    return differences(
+        refusal(server.get("testkey", {"random": "a", "token": "a:b:c"}), 403, "the token a:b:c"),
+        refusal(server.get("testkey", {"token": server.token("a")}), 400, "testkey without random"),
+    )
+
+
+def _old(server: Server) -> str | None:
+    server.require_key()
+    answer = server.get("testkey", {"random": "a", "token": server.token("a", age=_OLD)})
+    return "tokens are good for ever" if answer.status == 200 else refusal(answer, 403, "an hour-old token")
+
+
+def _non_ascii(server: Server) -> str | None:
+    server.require_key()
+    random = "Käfer 甲虫"
+    answer = server.get("testkey", {"random": random, "token": server.token(random)})
+    answer.expect(200, to=f"testkey for {random}")
+    return None
+
+
+def _timestamps(server: Server) -> str | None:
+    """Looks back at all answers: Specify 6 sets its clock by whichever it gets, errors too."""
+    hosts = {urlsplit(url).netloc for url in (server.url, *server.endpoints.values())}
+    answers = [each for each in server.answers if each.method != "OPTIONS" and urlsplit(each.url).netloc in hosts]
+    if not answers:
+        raise Skips("there were no answers")
+    without = [each for each in answers if not str(each.headers.get("X-Timestamp", "")).isdigit()]
+    kinds = sorted({f"{each.method} {urlsplit(each.url).path} {each.status}" for each in without})
+    expect(not without, "X-Timestamp with every answer", f"none with {', '.join(kinds[:5])}")
+    return None
+
+
+DISCOVERY = "discovery"
+CHECKS = (
+    Check(DISCOVERY, "the discovery document names the five endpoints", _discovery, needs=None),
+    Check("clock", "the server tells its time", _clock, DISCOVERY),
+    Check("endpoints", "the endpoints are where a browser may use them", _endpoints, DISCOVERY),
+    Check("key", "the key is the server's", _key, DISCOVERY),
+    Check("key-wrong", "a wrong token is refused", _wrong_key, "key"),
+    Check("key-malformed", "a malformed question about the key is refused", _malformed, "key"),
+    Check("key-old", "an old token is refused", _old, "key"),
+    Check("key-letters", "tokens may be for names with any letters", _non_ascii, "key"),
+)
+LAST = (Check("timestamps", "every answer tells the time, errors too", _timestamps, DISCOVERY),)

@@ -1,0 +1,161 @@
+"""The server that is checked, as a client of Specify's sees it."""
+
+import time
+from collections.abc import Mapping
+from secrets import randbelow
+from urllib.parse import quote, urlencode, urljoin
+from uuid import uuid4
+
+import attrs
+
+from was_daemon.conformance.forms import Form, specify6_form, specify7_form
+from was_daemon.conformance.http import Answer, Http, Unanswered
+from was_daemon.conformance.outcomes import Fails, Skips
+from was_daemon.model import tokens
+
+ORIGIN = "https://specify.example.org"
+"""Where the browser's page is from that the checks imitate."""
+
+_ORIGIN_HEADER = {"Origin": ORIGIN}
+
+
+@attrs.define
+class Server:
+    """The server whose discovery document is at `url`.
+
+    `key` is None for a server that has none; without a `collection` that field is left out. `endpoints` is the content
+    of the discovery document, by type; `offset` is how many seconds the server's clock is ahead of this one. `answers`
+    are all that were received, without their bodies, `left` the names that were uploaded and could not be deleted.
+    """
+
+    url: str
+    key: str | None
+    collection: str | None
+    http: Http
+    endpoints: dict[str, str] = attrs.field(factory=dict)
+    offset: int = 0
+    answers: list[Answer] = attrs.field(factory=list)
+    left: list[str] = attrs.field(factory=list)
+    _created: set[tuple[str, str | None, str | None]] = attrs.field(factory=set)
+
+    def new_name(self, ending: str = ".jpg") -> str:
+        """A name that nobody used, as Specify 7 makes them."""
+        return f"{uuid4()}{ending}"
+
+    def new_specify6_name(self) -> str:
+        """A name that nobody used, as Specify 6 makes them."""
+        return f"sp6{randbelow(10**18):018}.att.jpg"
+
+    def token(self, name: str, age: int = 0) -> str:
+        """The token for `name`, signed `age` seconds ago by the server's clock; empty without a key."""
+        if self.key is None:
+            return ""
+        return tokens.sign(self.key, name, int(time.time()) + self.offset - age)
+
+    def require_key(self) -> str:
+        """The key; raises `Skips` when there is none."""
+        if self.key is None:
+            raise Skips("no key was given, so the server cannot tell who may do what")
+        return self.key
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def request(
+        self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
+        """The answer to a request; raises `Unanswered`."""
+        answer = self.http.request(method, url, headers, body)
+        self.answers.append(attrs.evolve(answer, body=b""))
+        return answer
+
+    def get(
+        self, kind: str, fields: Mapping[str, str | None], *, method: str = "GET", headers: dict[str, str] | None = None
+    ) -> Answer:
+        """The answer to GET of an endpoint; fields that are None are left out."""
+        return self.request(method, self._address(self.endpoints[kind], fields), headers)
+
+    def _address(self, url: str, fields: Mapping[str, str | None]) -> str:
+        query = urlencode({field: value for field, value in fields.items() if value is not None}, quote_via=quote)
+        return f"{url}{'&' if '?' in url else '?'}{query}"
+
+    def original(self, name: str, *, method: str = "GET", headers: dict[str, str] | None = None, **more: str) -> Answer:
+        """GET an original, as Specify 7's back end does; `more` are further fields."""
+        fields = {"filename": name, "coll": self.collection, "type": "O", "token": self.token(name) or None, **more}
+        return self.get("read", fields, method=method, headers=headers)
+
+    def thumbnail(self, name: str, scale: str = "123") -> Answer:
+        """GET a thumbnail, as a browser does."""
+        fields = {"coll": self.collection, "type": "T", "filename": name, "scale": scale}
+        return self.get("read", {**fields, "token": self.token(name) or None})
+
+    def metadata(self, name: str, dt: str) -> Answer:
+        """GET what the camera wrote."""
+        fields = {"filename": name, "coll": self.collection, "dt": dt, "token": self.token(name) or None}
+        return self.get("getmetadata", fields)
+
+    def reference(self, name: str, **more: str) -> Answer:
+        """GET the address below /static/, as older web portals do; raises `Skips` when the server has none."""
+        url = urljoin(self.endpoints["read"], "getfileref")
+        answer = self.request("GET", self._address(url, {"filename": name, "coll": self.collection, **more}))
+        if answer.status in (404, 403, 405, 501):
+            raise Skips(f"the server has no getfileref ({answer.status}), which only older web portals use")
+        return answer
+
+    def preflight(self, url: str) -> Answer:
+        """The question a browser asks before it uploads."""
+        return self.request("OPTIONS", url, {**_ORIGIN_HEADER, "Access-Control-Request-Method": "POST"})
+
+    def upload(self, name: str, content: bytes | None, token: str | None = None, **changes: str | None) -> Answer:
+        """Upload as Specify 7's browser does; `changes` replace fields or, when None, leave them out."""
+        fields = {"token": token or self.token(name), "store": name, "type": "O", "coll": self.collection, **changes}
+        texts = {field: value for field, value in fields.items() if value is not None}
+        return self._send(name, specify7_form(name, content, texts))
+
+    def upload_like_specify6(self, name: str, content: bytes, kind: str = "O") -> Answer:
+        """Upload as Specify 6 does."""
+        fields = {
+            "type": kind,
+            "store": name,
+            "token": self.token(name),
+            "coll": self.collection or "",
+            "disp": "Ichthyology",
+            "div": "Fishes",
+            "inst": "Université",
+        }
+        return self._send(name, specify6_form(name, content, fields))
+
+    def _send(self, name: str, form: Form) -> Answer:
+        # Also what is refused, or interrupted, is removed: nobody knows what the server made of it.
+        self._created.add((name, self.collection, self.key))
+        headers = {**_ORIGIN_HEADER, "Content-Type": form.content_type}
+        return self.request("POST", self.endpoints["write"], headers, form.body)
+
+    def store(self, name: str, content: bytes) -> str:
+        """Upload, and return the name; raises `Fails`."""
+        answer = self.upload(name, content)
+        if answer.status != 200:
+            raise Fails("200 to an upload", answer)
+        return name
+
+    def delete(self, name: str, token: str | None = None) -> Answer:
+        """Delete an asset, as Specify 7's back end does."""
+        fields = {"filename": name, "coll": self.collection, "token": token or self.token(name)}
+        form = urlencode({field: value for field, value in fields.items() if value is not None})
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.request("POST", self.endpoints["delete"], headers, form.encode())
+
+    # -- afterwards ----------------------------------------------------------------------------------------------------
+
+    def clean_up(self) -> None:
+        """Delete what was uploaded; `left` are the names of what the server still has, or may have."""
+        for each in tuple(self._created):
+            name, collection, key = each
+            if not attrs.evolve(self, collection=collection, key=key)._is_gone(name):
+                self.left.append(name)
+            self._created.remove(each)
+
+    def _is_gone(self, name: str) -> bool:
+        try:
+            return self.delete(name).status in (200, 404) or self.original(name).status != 200
+        except Unanswered:
+            return False

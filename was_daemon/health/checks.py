@@ -1,0 +1,224 @@
+"""Whether all is well: stores, workers, free space.
+
+Looking costs little, however often somebody looks and however slow a store is: what was found counts for some seconds,
+no store is asked twice at a time, and nobody waits for one that does not answer.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from was_daemon.concurrency.waiting import Waiters
+from was_daemon.library.quotas import Quotas
+from was_daemon.library.spool import Spool
+from was_daemon.library.usage import Usage
+from was_daemon.model.errors import AssetError
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.stores.local.disk import free_bytes
+from was_daemon.telemetry.metrics import Metrics
+from was_daemon.workers.pool import WorkerPool
+
+_FRESH_SECONDS = 10.0
+_PATIENCE_SECONDS = 3.0
+
+_log = Logger()
+
+
+@attrs.frozen
+class Finding:
+    """What was found of one place for files: what is wrong, if anything, and the free bytes where that is known.
+
+    With `is_full`, what is wrong is that there are too few of them.
+    """
+
+    problem: str | None = None
+    free: int | None = None
+    is_full: bool = False
+
+
+@attrs.frozen
+class Report:
+    """What was found: of the stores by name, the spool, and the workers, of which None is wrong if all is well.
+
+    `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
+    `processes` are the problems of the daemon's other processes. `warnings` are no problems, but should not stay.
+    """
+
+    stores: Mapping[str, Finding]
+    spool: Finding
+    workers: str | None
+    collections: Mapping[str, Usage] = attrs.field(factory=dict)
+    processes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+    @property
+    def places(self) -> dict[str, Finding]:
+        """The stores and the spool, by names that differ whatever stores are called."""
+        return {**{f"store {name}": finding for name, finding in self.stores.items()}, "spool": self.spool}
+
+    @property
+    def problems(self) -> list[str]:
+        """All that is wrong, in words for an operator; there is no path in them."""
+        found = [f"{place}: {finding.problem}" for place, finding in self.places.items() if finding.problem]
+        if self.workers:
+            found.append(f"workers: {self.workers}")
+        return [*found, *self.processes]
+
+
+class Health:
+    """Looks at what `follow` was told last."""
+
+    def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
+        from twisted.internet import reactor
+
+        self._metrics = metrics
+        self._quotas = quotas
+        self._clock = IReactorTime(reactor)
+        self._stores: dict[str, _Place] = {}
+        self._spool = _Place(None, _nothing, self._clock)
+        self._pool: WorkerPool | None = None
+        self._min_free = 0
+        self._warnings: Sequence[str] = ()
+
+    def follow(
+        self,
+        stores: Mapping[str, IAssetStore],
+        pool: WorkerPool,
+        spool: Spool,
+        min_free: int,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Look at these from now on, and repeat `warnings`, which have no path in them.
+
+        Less than `min_free` bytes on a local file system are too few.
+        """
+        self._stores = {
+            name: self._place(self._stores.get(name), store, partial(look_at_store, store))
+            for name, store in stores.items()
+        }
+        self._spool = self._place(self._spool, spool, partial(_spool_free, spool))
+        self._pool = pool
+        self._min_free = min_free
+        self._warnings = warnings
+
+    def _place(self, before: "_Place | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Place":
+        return before if before and before.what is what else _Place(what, look, self._clock)
+
+    async def report(self) -> Report:
+        """What is the matter at the moment, at most some seconds old."""
+        # At the same time: two slow stores take no longer than one.
+        looks = {name: Deferred.fromCoroutine(place.look()) for name, place in self._stores.items()}
+        spool = Deferred.fromCoroutine(self._spool.look())
+        report = Report(
+            {name: self._judged(await look) for name, look in looks.items()},
+            self._judged(await spool),
+            self._pool.trouble() if self._pool else None,
+            self._quotas.named,
+            warnings=self._warnings,
+        )
+        self._show(report)
+        return report
+
+    def _judged(self, finding: Finding) -> Finding:
+        if finding.problem or finding.free is None or finding.free >= self._min_free:
+            return finding
+        mebibytes = finding.free >> 20
+        problem = f"{mebibytes} MiB are free, less than min_free; uploads are refused"
+        return attrs.evolve(finding, problem=problem, is_full=True)
+
+    def _show(self, report: Report) -> None:
+        metrics = self._metrics
+        # Stores may be gone since the last time.
+        metrics.store_up.clear()
+        metrics.free_bytes.clear()
+        for name, finding in report.stores.items():
+            metrics.store_up.labels(name).set(finding.problem is None)
+        for place, finding in report.places.items():
+            if finding.free is not None:
+                metrics.free_bytes.labels(place).set(finding.free)
+        metrics.healthy.set(not report.problems)
+
+
+class _Place:
+    """A store or the spool, with what was found there last."""
+
+    def __init__(self, what: object, look: Callable[[], Awaitable[int | None]], clock: IReactorTime) -> None:
+        self.what = what
+        self._step = look
+        self._clock = clock
+        self._found = Finding()
+        self._fresh_until = 0.0
+        self._begun: float | None = None
+        self._waiters = Waiters()
+
+    async def look(self) -> Finding:
+        """What there is to say, without a look when the last one was a moment ago."""
+        now = self._clock.seconds()
+        if self._begun is None and now >= self._fresh_until:
+            self._begun = now
+            Deferred.fromCoroutine(self._look())
+        if self._begun is not None:
+            await self._wait(self._begun + _PATIENCE_SECONDS - now)
+        return self._found
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await self._waiters.add().addTimeout(max(0.0, seconds), self._clock)
+        except DeferredTimeout:
+            self._found = attrs.evolve(self._found, problem=f"no answer within {_PATIENCE_SECONDS:g} s")
+
+    async def _look(self) -> None:
+        try:
+            self._found = Finding(free=await self._step())
+        except AssetError as error:
+            self._found = Finding(str(error))
+        except Exception:
+            _log.failure("A look at {what} failed", what=str(self.what))
+            self._found = Finding("internal error")
+        self._begun = None
+        self._fresh_until = self._clock.seconds() + _FRESH_SECONDS
+        self._waiters.release()
+
+
+async def _nothing() -> int | None:
+    return None
+
+
+async def look_at_store(store: IAssetStore) -> int | None:
+    """Check a store; the free bytes on its file system, None when it has none or does not tell. Raises as `check`."""
+    await store.check()
+    if not ILocalFiles.providedBy(store):
+        return None
+    files = ILocalFiles(store)
+    return _told(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
+
+
+def _free_near(path: Path) -> int:
+    """The free bytes where a file at `path` would lie, whether its directory is there already or not; blocks."""
+    while not path.exists():
+        path = path.parent
+    return free_bytes(path)
+
+
+async def _spool_free(spool: Spool) -> int | None:
+    return await _free(await spool.stage())
+
+
+async def _free(staged: IStagingFile) -> int | None:
+    try:
+        free = await staged.free()
+    finally:
+        staged.discard()
+    return _told(free)
+
+
+def _told(free: int) -> int | None:
+    return free if free < sys.maxsize else None

@@ -1,0 +1,79 @@
+"""How the daemon is, in numbers that anybody may see."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import attrs
+
+from was_daemon.health.checks import Health
+from was_daemon.telemetry.recent import RecentTrouble
+from was_daemon.workers.pool import WorkerPool
+
+_BEGIN = time.monotonic()
+
+
+@attrs.frozen
+class Overview:
+    """Numbers of stores, of jobs, and of what went wrong within the last hour; `uptime` is in seconds."""
+
+    stores: int = 0
+    stores_failing: int = 0
+    is_space_low: bool = False
+    are_workers_failing: bool = False
+    running: int = 0
+    waiting: int = 0
+    background: int = 0
+    errors: int = 0
+    failed_requests: int = 0
+    uptime: float = 0.0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether everything works at the moment."""
+        return not (self.stores_failing or self.is_space_low or self.are_workers_failing)
+
+    def with_others(self, others: Iterable["Overview"]) -> "Overview":
+        """That of a daemon of which this is one process; all look at the same stores."""
+        all_ = [self, *others]
+
+        def sum_of(name: str) -> Any:
+            return sum(getattr(each, name) for each in all_)
+
+        return attrs.evolve(
+            self,
+            stores_failing=max(each.stores_failing for each in all_),
+            is_space_low=any(each.is_space_low for each in all_),
+            are_workers_failing=any(each.are_workers_failing for each in all_),
+            **{name: sum_of(name) for name in ("running", "waiting", "background", "errors", "failed_requests")},
+        )
+
+
+Look = Callable[[], Awaitable[Overview]]
+
+
+def look_at(health: Health, recent: RecentTrouble, pool: WorkerPool) -> Look:
+    """What gives the overview of these, whenever it is called."""
+
+    async def look() -> Overview:
+        report = await health.report()
+        places = [*report.stores.values(), report.spool]
+        return Overview(
+            stores=len(report.stores),
+            stores_failing=sum(bool(each.problem) and not each.is_full for each in places),
+            is_space_low=any(each.is_full for each in places),
+            are_workers_failing=bool(report.workers),
+            running=pool.running,
+            waiting=pool.waiting(background=False),
+            background=pool.waiting(background=True),
+            errors=recent.errors(),
+            failed_requests=recent.failed_requests(),
+            uptime=time.monotonic() - _BEGIN,
+        )
+
+    return look
+
+
+async def nothing_known() -> Overview:
+    """The overview of a server that looks after nothing."""
+    return Overview()

@@ -1,0 +1,69 @@
+"""Taking leave of clients when the daemon stops."""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import ITCPTransport
+from twisted.web.http import HTTPChannel
+
+from was_daemon.concurrency.waiting import Waiters
+
+
+class OpenConnections:
+    """The open connections of one site; `changed` is told whenever their number is another."""
+
+    def __init__(self) -> None:
+        self.leaving = False
+        self.changed: Callable[[int], None] = lambda _: None
+        self._open: set[HTTPChannel] = set()
+        self._unused: set[HTTPChannel] = set()
+        self._waiters = Waiters()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def opened(self, channel: HTTPChannel) -> None:
+        """Note a new connection."""
+        self._open.add(channel)
+        self._unused.add(channel)
+        self.changed(len(self._open))
+
+    def used(self, channel: HTTPChannel) -> None:
+        """Note that a request has arrived on a connection."""
+        self._unused.discard(channel)
+
+    def closed(self, channel: HTTPChannel) -> None:
+        """Note the end of a connection."""
+        self._open.discard(channel)
+        self._unused.discard(channel)
+        self.changed(len(self._open))
+        if not self._open:
+            self._waiters.release()
+
+    def leave(self) -> None:
+        """Close the connections that wait for another request; each of the others closes after its answer.
+
+        A connection without any request yet is left open: whoever opened it this moment is about to send one, and
+        would take its end for a failure. `close_unused` ends these, too.
+        """
+        self.leaving = True
+        for channel in list(self._open):
+            if channel.requests:
+                channel.persistent = False
+            elif channel not in self._unused:
+                channel.loseConnection()
+
+    def close_unused(self) -> None:
+        """Close the connections on which no request has begun."""
+        for channel in list(self._unused):
+            if not channel.requests:
+                channel.loseConnection()
+
+    def abort(self) -> None:
+        """Cut all connections."""
+        for channel in list(self._open):
+            ITCPTransport(channel.transport).abortConnection()
+
+    def gone(self) -> Deferred[None]:
+        """Wait until no connection is open."""
+        return self._waiters.add() if self._open else succeed(None)

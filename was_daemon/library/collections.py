@@ -1,0 +1,93 @@
+"""Which collections there are, and where each one lives (contract, section 4)."""
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from was_daemon.model.errors import BadName, UnknownCollection
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IThumbnails
+from was_daemon.model.keys import AssetKey, Kind, check_directory, check_name
+
+
+@attrs.frozen
+class Place:
+    """A collection's directory in a store, and the store of its thumbnails.
+
+    `name` is what the configuration calls the store.
+    """
+
+    directory: str
+    store: IAssetStore
+    thumbnails: IAssetStore
+    name: str = ""
+
+    @property
+    def makes_thumbnails(self) -> bool:
+        """Whether thumbnails are the store's own business."""
+        return self.thumbnails is self.store and bool(IThumbnails.providedBy(self.store))
+
+
+class Collections:
+    """The collections of this server.
+
+    `named` maps the names that clients send to places. Without `named`, `default` is the place of everything; with
+    `auto`, every acceptable name is a directory of its own in it.
+    """
+
+    def __init__(self, default: Place, named: Mapping[str, Place] | None = None, auto: bool = False) -> None:
+        self.default = default
+        self._named = named
+        self._auto = auto
+        self._by_directory = {place.directory: place for place in (named or {}).values()}
+
+    def original(self, collection: str | None, name: str) -> AssetKey:
+        """The key of an original, from what a client calls it; raises `BadName` or `UnknownCollection`."""
+        return AssetKey(self._directory(collection), Kind.ORIGINAL, name)
+
+    def _directory(self, collection: str | None) -> str:
+        if self._named is None and not self._auto:
+            return ""
+        if not collection:
+            raise UnknownCollection("the collection is missing")
+        if self._named is None:
+            try:
+                return check_directory(check_name(collection))
+            except BadName:
+                raise UnknownCollection("no such collection") from None
+        if collection not in self._named:
+            raise UnknownCollection("no such collection")
+        return self._named[collection].directory
+
+    def local_thumbnails(self) -> list[ILocalFiles]:
+        """The stores that hold thumbnails on this machine's disks."""
+        stores = dict.fromkeys(place.thumbnails for place in (self.default, *self._by_directory.values()))
+        return [ILocalFiles(store) for store in stores if ILocalFiles.providedBy(store)]
+
+    def directories(self, store: IAssetStore | ILocalFiles) -> Iterator[str]:
+        """Yield the directories of the collections that have originals or thumbnails in a store.
+
+        Blocks, so it is to be called and used in a thread of the store's. With `auto`, where nobody names them, these
+        are the directories in it that are no links.
+        """
+        if self._auto:
+            if ILocalFiles.providedBy(store):
+                yield from ILocalFiles(store).collections()
+            return
+        for place in [self.default] if self._named is None else self._by_directory.values():
+            if store in (place.store, place.thumbnails):
+                yield place.directory
+
+    def place_in(self, directory: str) -> Place:
+        """Where the collection in that directory lives; raises `UnknownCollection`."""
+        return self.place(AssetKey(directory, Kind.ORIGINAL, "any"))
+
+    def place(self, key: AssetKey) -> Place:
+        """Where `key` lives; raises `UnknownCollection`."""
+        if self._named is None:
+            if bool(key.collection) != self._auto:
+                raise UnknownCollection("no such collection")
+            return self.default
+        try:
+            return self._by_directory[key.collection]
+        except KeyError:
+            raise UnknownCollection("no such collection") from None

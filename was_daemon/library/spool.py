@@ -1,0 +1,212 @@
+"""Local files for work that needs files: copies of remote originals, uploads on their way, what workers write."""
+
+import hashlib
+import os
+import re
+import stat
+from collections import OrderedDict
+from contextlib import aclosing, suppress
+from io import FileIO
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+
+from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.concurrency.locks import KeyLocks
+from was_daemon.config.share import Share
+from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.model.keys import AssetKey
+from was_daemon.stores.local.directories import Entry, entries_of, opened_below
+from was_daemon.stores.local.disk import open_regular
+from was_daemon.stores.local.staging import StagingFile, remove_stale, stage
+from was_daemon.telemetry.metrics import Metrics
+
+_COPIES = "copies"
+_COPY = re.compile(r"was-[0-9a-f]{64}\.copy")
+"""What copies are called, and nothing else that may lie in the directory."""
+
+_MOST_COPIES = 4_000
+"""How many copies are kept, however small they are: what is known of them is in memory."""
+
+
+class Spool:
+    """A private directory; it keeps the copies that were used last, some thousands of them within `max_size` bytes.
+
+    Each process has its own copies in it, as its `share` says: nobody knows when others use theirs.
+    """
+
+    _log = Logger()
+
+    def __init__(self, root: Path, max_size: int, metrics: Metrics | None = None, share: Share | None = None) -> None:
+        self._opens = (metrics or Metrics()).spool_opens
+        self._root = root
+        self._share = share or Share()
+        self._kept_in = _COPIES if self._share.is_first else f"{_COPIES}-{self._share.number}"
+        self.max_size = max_size
+        self._threads = DiskThreads(f"spool {root}", place="spool")
+        self._locks: KeyLocks[AssetKey] = KeyLocks()
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._publishing = DeferredLock()
+
+    async def start(self) -> int:
+        """Take stock of the copies, and remove what a killed process left; fires with the number of such files."""
+        copies = await self._threads.run(self._copies)
+        # Copies made meanwhile are newer.
+        self._sizes = OrderedDict({**copies, **self._sizes})
+        return await self._threads.run(remove_stale, self._root)
+
+    def _copies(self) -> dict[str, int]:
+        """The sizes of the copies, the least recently used first."""
+        if self._share.is_first:
+            self._remove_those_of_nobody()
+        copies = _copies_in(self._root, self._kept_in)
+        return {name: status.st_size for name, status in sorted(copies.items(), key=lambda copy: copy[1].st_atime)}
+
+    def _remove_those_of_nobody(self) -> None:
+        """Remove the copies of processes that there are no more, because the settings ask for fewer."""
+        for directory in self._root.glob(f"{_COPIES}-*"):
+            number = directory.name.removeprefix(f"{_COPIES}-")
+            if number.isdecimal() and int(number) > self._share.of:
+                for name in _copies_in(self._root, directory.name):
+                    _remove_copy(self._root, directory.name, name)
+                with suppress(OSError):
+                    directory.rmdir()
+
+    @property
+    def size(self) -> int:
+        """The bytes of the copies."""
+        return sum(self._sizes.values())
+
+    async def stage(self) -> IStagingFile:
+        """Open a temporary file; the caller discards it."""
+        return await self._staged(is_to_last=False)
+
+    async def _staged(self, is_to_last: bool) -> StagingFile:
+        return await self._threads.acquire(StagingFile.discard, self._stage, is_to_last)
+
+    async def directory(self, name: str) -> Path:
+        """Fire with a directory `name` in the spool, for files that only this user may write."""
+        await self._threads.run(self._make_root)
+        return self._root / name
+
+    def _stage(self, is_to_last: bool) -> StagingFile:
+        self._make_root()
+        return stage(self._threads, self._root, is_to_last)
+
+    def _make_root(self) -> None:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = self._root.lstat()
+        # The default lies in a directory that all users share: somebody may have been there first.
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise StoreUnavailable("the spool directory belongs to somebody else")
+
+    async def open(self, store: IAssetStore, key: AssetKey, etag: str) -> FileIO:
+        """A file with the bytes of `key`, which the caller closes; raises `AssetNotFound`.
+
+        It is the version `etag`, or a later one if that was replaced meanwhile. Each version is fetched once. What is
+        open stays readable when its copy is removed.
+        """
+        if ILocalFiles.providedBy(store):
+            return await ILocalFiles(store).in_thread(key, _open_original, ILocalFiles(store), key)
+        async with self._locks.holding(key):
+            copy = await self._kept(_copy_name(store, key, etag))
+            self._opens.labels("kept" if copy else "fetched").inc()
+            copy = copy or await self._fetch_current(store, key)
+        self._evict()
+        return copy
+
+    async def _kept(self, name: str) -> FileIO | None:
+        if name not in self._sizes:
+            return None
+        self._sizes.move_to_end(name)
+        try:
+            return await self._threads.acquire(FileIO.close, open_regular, self._root / self._kept_in / name)
+        except AssetNotFound:
+            # Whoever cleans up temporary files took it.
+            return None
+
+    async def _fetch_current(self, store: IAssetStore, key: AssetKey) -> FileIO:
+        try:
+            return await self._fetch(store, key)
+        except VersionGone:
+            return await self._fetch(store, key)
+
+    async def _fetch(self, store: IAssetStore, key: AssetKey) -> FileIO:
+        """Copy the current version of `key`, and open the copy."""
+        staged = await self._staged(is_to_last=True)
+        try:
+            reader = await store.open(key)
+            try:
+                async with aclosing(reader.read()) as chunks:
+                    async for chunk in chunks:
+                        await staged.write([chunk])
+            finally:
+                await reader.close()
+            name = _copy_name(store, key, reader.stat.etag)
+            # Before it has its name: another daemon with this spool may be about to remove an older copy of that name.
+            copy = await self._threads.acquire(FileIO.close, staged.reopen)
+            try:
+                async with self._publishing:
+                    await self._threads.run(self._publish, staged, name)
+                    self._sizes[name] = reader.stat.size
+            except BaseException:
+                copy.close()
+                raise
+            return copy
+        finally:
+            staged.discard()
+
+    def _publish(self, staged: StagingFile, name: str) -> None:
+        with opened_below(self._root, [self._kept_in], create=True) as directory:
+            staged.publish(directory, name)
+
+    def _evict(self) -> None:
+        excess = self.size - self.max_size
+        for name in list(self._sizes):
+            if excess <= 0 and len(self._sizes) <= _MOST_COPIES:
+                return
+            excess -= self._sizes.pop(name)
+            Deferred.fromCoroutine(self._remove(name))
+
+    async def _remove(self, name: str) -> None:
+        try:
+            async with self._publishing:
+                # It may have been fetched again while this waited.
+                if name not in self._sizes:
+                    await self._threads.run(_remove_copy, self._root, self._kept_in, name)
+        except AssetError as error:
+            self._log.error("Could not remove a copy: {error}", error=error)
+
+    async def close(self) -> None:
+        """End the threads."""
+        await self._threads.close()
+
+
+def _open_original(files: ILocalFiles, key: AssetKey) -> FileIO:
+    with files.directory(key) as directory:
+        return open_regular(key.name, directory)
+
+
+def _copies_in(root: Path, directory: str) -> dict[str, os.stat_result]:
+    """Return the status of each copy in a directory of the spool, by name; blocks."""
+    found: dict[str, os.stat_result] = {}
+    with suppress(FileNotFoundError, NotADirectoryError), opened_below(root, [directory]) as opened:
+        for entry in entries_of(opened):
+            # Another daemon may be about to remove it.
+            with suppress(FileNotFoundError):
+                if _COPY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    found[entry.name] = entry.stat(follow_symlinks=False)
+    return found
+
+
+def _remove_copy(root: Path, directory: str, name: str) -> None:
+    """Remove a copy, if it is there; blocks."""
+    with suppress(FileNotFoundError, NotADirectoryError), opened_below(root, [directory]) as opened:
+        Entry(opened, name).unlink()
+
+
+def _copy_name(store: IAssetStore, key: AssetKey, etag: str) -> str:
+    version = "\0".join([str(store), key.collection, key.name, etag])
+    return f"was-{hashlib.sha256(version.encode()).hexdigest()}.copy"

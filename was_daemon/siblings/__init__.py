@@ -1,1 +1,0 @@
-"""Several processes that are one daemon: `[server] workers`."""

@@ -1,0 +1,4 @@
+"""A client for servers that speak HTTP.
+
+Requests with streams as bodies, authentication, readers of ranges.
+"""

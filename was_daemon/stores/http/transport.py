@@ -1,0 +1,133 @@
+"""treq, set up for stores: its pool of connections, and what of it is switched off."""
+
+import re
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import attrs
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.logger import Logger, LogPublisher
+from twisted.web._newclient import STATUS, HTTP11ClientProtocol, Request
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
+from zope.interface import implementer
+
+from was_daemon.stores.http.body import Upload
+
+_CONNECTIONS = 16
+"""Idle connections kept to one server."""
+
+_IDLE = 4
+"""Seconds an idle connection is kept: less than the five after which Apache, as shipped, closes it."""
+
+_BUFFER = 1 << 18
+"""Bytes read from or written to a connection at a time: more than Twisted's 64 and 128 KiB, for fewer turns."""
+
+_SILENT = Logger(observer=LogPublisher())
+
+
+def connection_pool(persistent: bool) -> HTTPConnectionPool:
+    """Connections to one server, kept for the next request if `persistent`."""
+    from twisted.internet import reactor
+
+    pool: HTTPConnectionPool = _Pool(reactor, persistent)
+    pool.maxPersistentPerHost = _CONNECTIONS
+    pool.cachedConnectionTimeout = _IDLE
+    # Twisted would repeat a DELETE without telling; `HTTPRemote` repeats more, and tells.
+    pool.retryAutomatically = False
+    return pool
+
+
+def client(policy: IPolicyForHTTPS | None, timeout: float, pool: HTTPConnectionPool) -> HTTPClient:
+    """treq over `pool`, without cookies and compression; `timeout` in seconds is for making a connection."""
+    from twisted.internet import reactor
+
+    agent = Agent(reactor, policy or BrowserLikePolicyForHTTPS(), connectTimeout=timeout, pool=pool)
+    return HTTPClient(_Uncompressed(agent), IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[])))
+
+
+def trusted_only(pem: bytes) -> IPolicyForHTTPS:
+    """Trust servers whose certificates these certificates vouch for; ValueError when `pem` holds none."""
+    blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", pem, re.DOTALL)
+    if not blocks:
+        raise ValueError("no certificate in PEM format")
+    return BrowserLikePolicyForHTTPS(trustRootFromCertificates([Certificate.loadPEM(block) for block in blocks]))
+
+
+@implementer(IAgent)
+@attrs.frozen
+class _Uncompressed:
+    """Takes back the offer of gzip that treq adds to every request."""
+
+    _agent: Agent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,  # noqa: N803 - Twisted's name
+    ) -> Deferred[IResponse]:
+        headers = headers.copy() if headers else Headers()
+        headers.setRawHeaders("Accept-Encoding", ["identity"])
+        return self._agent.request(method, uri, headers, bodyProducer)
+
+
+class _Connection(HTTP11ClientProtocol):
+    """A connection on which a server may answer before it has the whole upload, and ask for it.
+
+    Twisted goes on sending to a server that has long said no, and when that server then closes the connection, its
+    answer is lost. Of "100 Continue" it says only, and always, that it is ignored.
+    """
+
+    transport: Any
+    _latest: Request | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.transport.bufferSize = self.transport.SEND_LIMIT = _BUFFER
+
+    def request(self, request: Request) -> Deferred[IResponse]:
+        self._latest = request
+        finished = super().request(request)
+        if isinstance(request.bodyProducer, Upload) and self._parser and self._responseDeferred:
+            self._parser._log = _SILENT
+            self._responseDeferred.addCallback(self._answered, request)
+        return finished
+
+    def dataReceived(self, data: bytes) -> None:
+        asked = self._latest
+        super().dataReceived(data)
+        # Something came that was no answer. At worst it is half of one's first line, and the body goes out too early.
+        unanswered = asked is self._latest and self._parser and self._parser.state == STATUS
+        if unanswered and asked and isinstance(asked.bodyProducer, Upload):
+            asked.bodyProducer.invite()
+
+    def _answered(self, response: IResponse, request: Request) -> IResponse:
+        # Whoever waited for the answer may have sent the next request already.
+        if self._latest is request and self.state.startswith("TRANSMITTING"):
+            request.bodyProducer.answer = response
+            self.transport.abortConnection()
+        return response
+
+    def abort(self) -> Any:
+        # A server that hangs would never take part in the TLS goodbye that Twisted waits for.
+        closed = super().abort()
+        self.transport.abortConnection()
+        return closed
+
+
+class _Factory(_HTTP11ClientFactory):
+    noisy = False
+
+    def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:
+        return _Connection(self._quiescentCallback)
+
+
+class _Pool(HTTPConnectionPool):
+    _factory = _Factory

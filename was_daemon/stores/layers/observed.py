@@ -1,0 +1,126 @@
+"""Stores whose operations are timed, and whose errors are counted."""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
+
+from zope.interface import directlyProvides, implementer, providedBy
+
+from was_daemon.model import errors
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ICreates, ILocalFiles, IStagingFile
+from was_daemon.model.keys import AssetKey
+from was_daemon.stores.held import HeldReader
+from was_daemon.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+_NAMES: dict[type[Exception], str] = {
+    errors.StoreUnavailable: "unavailable",
+    errors.StoreFailed: "failed",
+    errors.StoreTimeout: "timeout",
+    errors.NoSpace: "no_space",
+}
+_ERRORS = tuple(_NAMES)
+"""The store's errors. What a client did wrong, or withdrew, is none of them."""
+
+
+class _Operations:
+    """The operations of one store, as its metrics see them."""
+
+    def __init__(self, metrics: Metrics, store: str) -> None:
+        self._errors = metrics.store_errors
+        self._store = store
+        names = ("stat", "open", "write", "delete", "check", "stage", "adopt", "create")
+        self._seconds = {name: metrics.store_seconds.labels(store, name) for name in names}
+
+    async def timed(self, operation: str, result: Awaitable[T]) -> T:
+        """Await `result`, and note how long it took, and how it failed."""
+        begin = time.perf_counter()
+        try:
+            return await result
+        except _ERRORS as error:
+            self.failed(operation, error)
+            raise
+        finally:
+            self._seconds[operation].observe(time.perf_counter() - begin)
+
+    def failed(self, operation: str, error: Exception) -> None:
+        """Count an error."""
+        kind = next(name for kind, name in _NAMES.items() if isinstance(error, kind))
+        self._errors.labels(self._store, operation, kind).inc()
+
+
+@implementer(IAssetReader)
+class _ObservedReader:
+    """A reader whose errors are counted."""
+
+    def __init__(self, reader: IAssetReader, operations: _Operations) -> None:
+        self.stat: AssetStat = reader.stat
+        self.close = reader.close
+        self._reader = reader
+        self._operations = operations
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """See `IAssetReader`."""
+        async with aclosing(self._reader.read(start, stop)) as chunks:
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except _ERRORS as error:
+                self._operations.failed("read", error)
+                raise
+
+
+def observed(store: IAssetStore, metrics: Metrics, name: str) -> IAssetStore:
+    """A store that provides what `store` provides, and differs in nothing but that `metrics` sees it, as `name`."""
+    watched = _ObservedStore(store, _Operations(metrics, name))
+    directlyProvides(watched, providedBy(store))
+    return cast(IAssetStore, watched)
+
+
+class _ObservedStore:
+    def __init__(self, store: IAssetStore, operations: _Operations) -> None:
+        self._store = store
+        self._operations = operations
+
+    def __getattr__(self, name: str) -> Any:
+        # What further interfaces promise, plugins' own among them.
+        return getattr(self._store, name)
+
+    def __str__(self) -> str:
+        return str(self._store)
+
+    async def stat(self, key: AssetKey) -> AssetStat:
+        """See `IAssetStore`."""
+        return await self._operations.timed("stat", self._store.stat(key))
+
+    async def open(self, key: AssetKey) -> IAssetReader:
+        """See `IAssetStore`."""
+        reader = await self._operations.timed("open", self._store.open(key))
+        # What is in memory already cannot fail.
+        return reader if isinstance(reader, HeldReader) else _ObservedReader(reader, self._operations)
+
+    async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
+        """See `IAssetStore`."""
+        return await self._operations.timed("write", self._store.write(key, chunks, size))
+
+    async def delete(self, key: AssetKey) -> None:
+        """See `IAssetStore`."""
+        await self._operations.timed("delete", self._store.delete(key))
+
+    async def check(self) -> None:
+        """See `IAssetStore`."""
+        await self._operations.timed("check", self._store.check())
+
+    async def stage(self, near: AssetKey | None) -> IStagingFile:
+        """See `ILocalFiles`."""
+        return await self._operations.timed("stage", ILocalFiles(self._store).stage(near))
+
+    async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
+        """See `ILocalFiles`."""
+        return await self._operations.timed("adopt", ILocalFiles(self._store).adopt(staged, key))
+
+    async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
+        """See `ICreates`."""
+        return await self._operations.timed("create", ICreates(self._store).create(staged, key))

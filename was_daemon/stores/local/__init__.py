@@ -1,0 +1,4 @@
+"""Assets as files on a disk of this machine.
+
+Directories walked without following links, staging files, locks, readers.
+"""

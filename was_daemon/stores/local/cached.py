@@ -1,0 +1,166 @@
+"""Files that the kernel has in memory, opened and read without waiting for a disk.
+
+The reactor must never wait for a disk, and a visit to a thread costs more than a small file. Linux opens what needs no
+disk when it is asked to (openat2 with RESOLVE_CACHED) and reads what is in memory (preadv2 with RWF_NOWAIT). Whatever
+these do not do at once is left to a thread: files that are not in memory, file systems that may have to ask another
+machine, symbolic links, kernels and sandboxes that do not know these calls.
+"""
+
+import ctypes
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.model.errors import AssetError, AssetNotFound
+
+_SECONDS = 1.0
+"""How long a directory is held, and taken for the one that its path leads to."""
+
+_FRESH_SECONDS = 0.5
+"""After this, one that is in use is looked for anew, so that its requests need not queue for threads every second."""
+
+_MOST_DIRECTORIES = 256
+_OPENAT2 = 437
+_RESOLVE = 0x01 | 0x04 | 0x08 | 0x20
+"""NO_XDEV, NO_SYMLINKS, BENEATH and CACHED: the file lies on the directory's own file system, and is in memory."""
+
+_LOCAL = frozenset({0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x2FC12FC1, 0xF2F52010})
+"""ext4, XFS, Btrfs, tmpfs, overlayfs, ZFS and F2FS (statfs(2)): these never ask another machine."""
+
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _How(ctypes.Structure):
+    """`struct open_how` (openat2(2))."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_FOR_READING = _How(os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0, _RESOLVE)
+_FOR_STATUS = _How(os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW, 0, _RESOLVE)
+
+
+@attrs.frozen
+class _Directory:
+    """A directory that is held until `expiry`; from `due` on (monotonic seconds) it is to be looked for anew."""
+
+    fd: int
+    expiry: IDelayedCall
+    due: float
+
+
+class CachedFiles:
+    """The files below some directories, as far as they are in memory.
+
+    `verify` is asked in a thread whether a directory may be used, and raises when it may not.
+    """
+
+    def __init__(self, verify: Callable[[Path], None]) -> None:
+        self._verify = verify
+        self._directories: dict[str, _Directory] = {}
+        self._learning: set[str] = set()
+        self._closed = False
+
+    def open(self, threads: Callable[[], DiskThreads], directory: str, path: str) -> int | None:
+        """A descriptor of the file at `path` below `directory`; None when a thread has to open it.
+
+        Raises `AssetNotFound` when there is none. `threads` gives those of the directory's disk.
+        """
+        return self._open(threads, directory, path, _FOR_READING)
+
+    def status(self, threads: Callable[[], DiskThreads], directory: str, path: str) -> os.stat_result | None:
+        """The status of a file, under the same conditions."""
+        fd = self._open(threads, directory, path, _FOR_STATUS)
+        if fd is None:
+            return None
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def _open(self, threads: Callable[[], DiskThreads], directory: str, path: str, how: _How) -> int | None:
+        known = self._directories.get(directory)
+        if known is None or time.monotonic() >= known.due:
+            self._learn(threads, directory)
+        if known is None:
+            return None
+        fd: int = _libc.syscall(_OPENAT2, known.fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        if fd >= 0:
+            return fd
+        if ctypes.get_errno() in _ABSENT:
+            raise AssetNotFound("no such asset")
+        return None
+
+    def _learn(self, threads: Callable[[], DiskThreads], directory: str) -> None:
+        """Have a thread look where `directory` is now; meanwhile others do what is to be done there."""
+        is_new = directory not in self._directories
+        if directory in self._learning or (is_new and len(self._directories) >= _MOST_DIRECTORIES):
+            return
+        self._learning.add(directory)
+        looking = threads().run(self._look, directory)
+        looking.addCallback(lambda fd: self._remember(directory, fd))
+        looking.addErrback(lambda failure: failure.trap(AssetError))
+        looking.addBoth(lambda _: self._learning.discard(directory))
+
+    def _look(self, directory: str) -> int | None:
+        fd = _open_local(directory)
+        if fd is not None:
+            try:
+                self._verify(Path(directory))
+            except BaseException:
+                os.close(fd)
+                raise
+        return fd
+
+    def _remember(self, directory: str, fd: int | None) -> None:
+        from twisted.internet import reactor
+
+        if directory in self._directories:
+            self._forget(directory)
+        if fd is None:
+            return
+        if self._closed:
+            os.close(fd)
+            return
+        # Not longer: a disk of which a directory is open cannot be unmounted.
+        expiry = IReactorTime(reactor).callLater(_SECONDS, self._forget, directory)
+        self._directories[directory] = _Directory(fd, expiry, time.monotonic() + _FRESH_SECONDS)
+
+    def _forget(self, directory: str) -> None:
+        known = self._directories.pop(directory)
+        os.close(known.fd)
+        if known.expiry.active():
+            known.expiry.cancel()
+
+    def close(self) -> None:
+        """Let go of the directories."""
+        self._closed = True
+        for directory in list(self._directories):
+            self._forget(directory)
+
+
+def read_cached(fd: int, size: int, offset: int) -> bytes | None:
+    """`size` bytes of a file from `offset` on; None when they are not all in memory, or not there."""
+    buffer = bytearray(size)
+    try:
+        return bytes(buffer) if os.preadv(fd, [buffer], offset, os.RWF_NOWAIT) == size else None
+    except OSError:
+        # Not in memory, or on a file system that cannot tell.
+        return None
+
+
+def _open_local(directory: str) -> int | None:
+    """A descriptor of `directory`, if it is on a file system of this machine; blocks."""
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    status = (ctypes.c_long * 32)()
+    if not _libc.fstatfs(fd, ctypes.byref(status)) and status[0] & 0xFFFFFFFF in _LOCAL:
+        return fd
+    os.close(fd)
+    return None

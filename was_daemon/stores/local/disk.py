@@ -1,0 +1,34 @@
+"""Files on a disk, opened, and the space that is free there. Everything here blocks."""
+
+import errno
+import os
+import stat
+import sys
+from io import FileIO
+from pathlib import Path
+
+_BEGINNING = 1 << 16
+
+
+def open_regular(path: str | Path, directory: int | None = None) -> FileIO:
+    """Open a file and look at its beginning, so that a mount that hangs holds up this call and not a worker; blocks.
+
+    `directory` is the descriptor of the directory that `path` is relative to. Raises OSError, as for a missing file
+    when it is none of the regular ones. A link is not followed.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = FileIO(os.open(path, flags, dir_fd=directory), closefd=True)
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "not a file")
+        os.pread(file.fileno(), _BEGINNING, 0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def free_bytes(where: Path | int) -> int:
+    """The bytes that are free around a path or an open file; `sys.maxsize` where nobody can tell. Blocks."""
+    status = os.statvfs(where)
+    return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize

@@ -1,0 +1,109 @@
+"""Assets that are files: what is told of a version, and how it is read."""
+
+import os
+import stat
+import time
+from collections.abc import AsyncGenerator, Callable
+from threading import Lock
+
+from zope.interface import implementer
+
+from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.model.errors import AssetNotFound, StoreFailed
+from was_daemon.model.interfaces import AssetStat, IAssetReader
+from was_daemon.stores.held import HeldReader
+from was_daemon.stores.local.cached import read_cached
+
+_READ_AT_ONCE = 1 << 16
+"""Files up to this size are read when they are opened: thumbnails need one visit to a thread at most, not two."""
+
+_LITTLE, _MUCH = 1 << 17, 1 << 19
+"""Bytes taken from a file at a time: few for who may be slow, as each of a thousand such clients holds as many."""
+
+_QUICK_SECONDS = 0.01
+_PROVEN = 16 << 20
+"""Whoever has taken so many bytes, and always wanted more within that time, is quick. Sockets alone take a few."""
+
+
+def file_stat(status: os.stat_result) -> AssetStat:
+    """The version that a file is; raises `AssetNotFound` when it is none of the regular ones."""
+    if not stat.S_ISREG(status.st_mode):
+        raise AssetNotFound("no such asset")
+    # The inode tells apart two versions of one size that were written within the clock's resolution.
+    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+    return AssetStat(status.st_size, status.st_mtime_ns / 1e9, etag)
+
+
+@implementer(IAssetReader)
+class FileReader:
+    """An open file; deleting or replacing it leaves this version readable. `threads` read what is not in memory."""
+
+    def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat) -> None:
+        self.stat = asset
+        self._threads = threads
+        self._fd = fd
+        self._lock = Lock()
+        self._open = True
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """See `IAssetReader`."""
+        stop = self.stat.size if stop is None else min(stop, self.stat.size)
+        quickly = 0
+        while start < stop:
+            chunk = await self._chunk(start, min(_MUCH if quickly >= _PROVEN else _LITTLE, stop - start))
+            if not chunk:
+                raise StoreFailed("the file became shorter while it was read")
+            given = time.monotonic()
+            yield chunk
+            start += len(chunk)
+            quickly = quickly + len(chunk) if time.monotonic() - given < _QUICK_SECONDS else 0
+
+    async def _chunk(self, offset: int, size: int) -> bytes:
+        cached = read_cached(self._fd, size, offset) if self._open else None
+        return await self._threads().run(self._read_at, offset, size) if cached is None else cached
+
+    def _read_at(self, offset: int, size: int) -> bytes:
+        with self._lock:
+            return os.pread(self._fd, size, offset) if self._open else b""
+
+    async def close(self) -> None:
+        """See `IAssetReader`."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the file, at once or as soon as a read under way ends."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            self._close()
+        else:
+            # A read that nobody waits for any more is under way; the reactor must not wait for it either.
+            self._threads().run(self._close)
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self._fd)
+
+
+def file_reader(
+    threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]
+) -> FileReader | HeldReader:
+    """The reader of an open file, whose bytes `read` reads when they are few; raises `AssetNotFound`."""
+    try:
+        asset = file_stat(os.fstat(fd))
+        content = read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None
+        # A file that is being cut short has fewer bytes than it said: that shows when it is read to its end.
+        if content is None or len(content) != asset.size:
+            return FileReader(threads, fd, asset)
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return HeldReader(content, asset)
+
+
+def release(reader: FileReader | HeldReader) -> None:
+    """Close a reader that nobody wants any more; of one in memory there is nothing to close."""
+    if isinstance(reader, FileReader):
+        reader.release()

@@ -1,0 +1,161 @@
+"""A bucket: its addresses, and requests that are signed, and repeated where that may help."""
+
+import random
+from base64 import b64encode
+from collections.abc import Collection, Mapping
+from urllib.parse import quote, urlencode, urlsplit
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.web.iweb import IPolicyForHTTPS
+
+from was_daemon.stores.http.auth import FixedLogin
+from was_daemon.stores.http.body import Upload
+from was_daemon.stores.http.client import Answer, GarbledError, HTTPRemote, UnansweredError
+from was_daemon.stores.s3.credentials import AccessKey, Keys
+from was_daemon.stores.s3.errors import Problem, problem_of
+from was_daemon.stores.s3.integrity import Payload
+
+ATTEMPTS = 4
+"""How often a request is sent that fails for a reason that passes."""
+
+_SHORTEST, _LONGEST = 0.2, 3.0
+"""Seconds: the limits between which the pause before the next attempt doubles. Each is shortened by chance."""
+
+_OLD = 60
+"""Seconds after which a key that is refused without a reason is looked for anew."""
+
+NOTHING = Payload.now(b"")
+
+Query = Mapping[str, str]
+
+
+@attrs.frozen
+class Addresses:
+    """Where the objects of a bucket are: below a path of its endpoint, or on a host of their own."""
+
+    _endpoint: str
+    _bucket: str
+    _virtual: bool
+
+    def of(self, name: str, query: Query | None = None) -> str:
+        """The URL of an object, or of the bucket when `name` is empty. What is encoded here, nobody encodes again."""
+        parts = urlsplit(self._endpoint)
+        host, path = parts.netloc, parts.path.rstrip("/")
+        if self._virtual:
+            host = f"{self._bucket}.{host}"
+        else:
+            path += f"/{self._bucket}"
+        path += "/" + quote(name, safe="/~") if name or self._virtual else ""
+        asked = "?" + urlencode(query, quote_via=quote, safe="~") if query else ""
+        return f"{parts.scheme}://{host}{path}{asked}"
+
+
+async def pause(clock: IReactorTime, attempt: int) -> None:
+    """Wait after attempt number `attempt`, which counts from 0; chance keeps apart those who failed together."""
+    await deferLater(clock, random.uniform(0.5, 1) * min(_SHORTEST * 2**attempt, _LONGEST))  # noqa: S311 - no secret
+
+
+class Bucket:
+    """The bucket at some addresses. Errors are the store's; what an operator should know goes to the log."""
+
+    _log = Logger()
+
+    def __init__(
+        self, addresses: Addresses, region: str, keys: Keys, timeout: float, policy: IPolicyForHTTPS | None
+    ) -> None:
+        """`timeout` is in seconds without progress."""
+        from twisted.internet import reactor
+
+        # Here, as botocore is there only where somebody wants an S3 store.
+        from was_daemon.stores.s3.signing import Signer
+
+        self.clock = IReactorTime(reactor)
+        self._addresses = addresses
+        self._keys = keys
+        self._signer = Signer(region)
+        self._remote = HTTPRemote(FixedLogin(None), timeout, policy)
+
+    async def request(
+        self,
+        method: str,
+        name: str,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        payload: Payload = NOTHING,
+        accept: Collection[int] = (200,),
+    ) -> Answer:
+        """The answer about the object `name`, or about the bucket when that is empty; its body is still to be read.
+
+        Every request may be sent more than once: whoever deletes or completes something has to expect that it is done.
+        Raises `StoreUnavailable`, `StoreFailed`, `StoreTimeout` or `NoSpace` for a status that is none of `accept`.
+        """
+        url = self._addresses.of(name, query)
+        for attempt in range(ATTEMPTS):
+            key = await self._keys.current()
+            try:
+                answer = await self._send(key, method, url, headers or {}, payload)
+            except (UnansweredError, GarbledError):
+                if attempt + 1 == ATTEMPTS:
+                    raise
+            else:
+                answer.repeated = answer.repeated or attempt > 0
+                if answer.code in accept:
+                    return answer
+                problem = await self._problem(method, url, answer)
+                if attempt == 0 and self._lapsed(key, problem):
+                    continue
+                if not problem.passing or attempt + 1 == ATTEMPTS:
+                    raise problem.error
+            await pause(self.clock, attempt)
+        raise AssertionError("unreachable")
+
+    async def call(
+        self,
+        method: str,
+        name: str,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        payload: Payload = NOTHING,
+        accept: Collection[int] = (200,),
+    ) -> Answer:
+        """`request`, for answers of which only status and headers matter."""
+        return await (await self.request(method, name, query, headers, payload, accept)).drain()
+
+    async def _send(
+        self, key: AccessKey, method: str, url: str, headers: Mapping[str, str], payload: Payload
+    ) -> Answer:
+        if payload.content:
+            headers = {**headers, "Content-MD5": b64encode(payload.md5).decode()}
+        signed = self._signer.headers(key, method, url, headers, payload.sha256)
+        body = Upload(payload.content) if method in ("PUT", "POST") else None
+        return await self._remote.request(method, url, signed, body)
+
+    def _lapsed(self, key: AccessKey, problem: Problem) -> bool:
+        """Whether another key may help."""
+        if problem.lapsed:
+            return self._keys.forget(key)
+        return problem.unexplained and self._keys.forget(key, _OLD)
+
+    async def _problem(self, method: str, url: str, answer: Answer) -> Problem:
+        problem = await problem_of(answer)
+        self._log.warn(
+            "{method} {url} was answered with {status}: {code} {details}",
+            method=method,
+            url=url.partition("?")[0],
+            status=answer.code,
+            code=problem.code,
+            details=problem.details,
+        )
+        return problem
+
+    async def address(self, public: Addresses, name: str, query: Query, seconds: int) -> str:
+        """A signed address of an object, below those that clients reach, good for so many seconds."""
+        key = await self._keys.current(lasting=seconds)
+        return self._signer.address(key, public.of(name, query), seconds)
+
+    async def close(self) -> None:
+        """Close the idle connections."""
+        await self._remote.close()

@@ -1,0 +1,114 @@
+"""What S3 servers say when they say no: codes into the store's errors."""
+
+import re
+
+import attrs
+from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # it ships no annotations
+from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
+
+from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreUnavailable
+from was_daemon.stores.http.client import Answer, refusal
+
+_LONGEST = 1 << 16
+
+
+class Denied(StoreUnavailable):
+    """The credentials are right, and do not allow this."""
+
+
+_OVERLOADED = StoreUnavailable("the store is overloaded")
+_EXPIRED = StoreUnavailable("the credentials for the store have expired")
+_DAMAGED = StoreFailed("the upload arrived damaged in the store")
+_ELSEWHERE = StoreUnavailable("the bucket is in another region than the settings say")
+_FULL = NoSpace("no space left in the store")
+
+_ERRORS: dict[str, AssetError] = {
+    "AccessDenied": Denied("the store denied permission"),
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "BadDigest": _DAMAGED,
+    "EntityTooLarge": NoSpace("the store takes no file of this size"),
+    "ExpiredToken": _EXPIRED,
+    "InsufficientCapacity": _FULL,
+    "InternalError": StoreFailed("the store answered with an error"),
+    "InvalidAccessKeyId": StoreUnavailable("the store does not know the access key"),
+    "InvalidDigest": _DAMAGED,
+    "InvalidObjectState": StoreUnavailable("the asset is in an archive of the store's, and has to be restored first"),
+    "InvalidToken": _EXPIRED,
+    "NoSuchBucket": StoreUnavailable("the bucket does not exist"),
+    "OperationAborted": StoreUnavailable("the asset was changed by somebody else at the same time"),
+    "PermanentRedirect": _ELSEWHERE,
+    "QuotaExceeded": _FULL,
+    "RequestTimeTooSkewed": StoreUnavailable("the clocks of this machine and of the store differ too much"),
+    "RequestTimeout": StoreUnavailable("the store gave up on the request"),
+    "SignatureDoesNotMatch": StoreUnavailable("the store refused the login: the secret key is wrong"),
+    "SlowDown": _OVERLOADED,
+    "TemporaryRedirect": StoreUnavailable("the bucket is not to be found at this endpoint yet"),
+    "TooManyRequests": _OVERLOADED,
+    "XAmzContentChecksumMismatch": _DAMAGED,
+    "XAmzContentSHA256Mismatch": _DAMAGED,
+    "XMinioStorageFull": _FULL,
+}
+
+_PASSING = frozenset(
+    {"BadDigest", "OperationAborted", "RequestTimeout", "SlowDown", "TooManyRequests"}
+    | {"XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+)
+"""Codes after which the same request may succeed; statuses of 500 and more, and 429, are of that kind too."""
+
+_LAPSED = frozenset({"ExpiredToken", "InvalidAccessKeyId", "InvalidToken"})
+"""Codes that new credentials help against."""
+
+
+@attrs.frozen
+class Problem:
+    """An answer that is no success."""
+
+    code: str
+    """As S3 calls it, or the status."""
+    details: str
+    """For the log."""
+    error: AssetError
+    passing: bool
+    """Whether the same request, repeated, may succeed."""
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether the credentials are not, or no longer, valid."""
+        return self.code in _LAPSED
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether that may be so: the answer to a HEAD does not tell."""
+        return self.code in ("400", "401", "403")
+
+
+async def problem_of(answer: Answer) -> Problem:
+    """What is wrong; reads the answer's body."""
+    try:
+        body = await answer.content(_LONGEST)
+    except AssetError:
+        body = b""
+    return problem_in(body, answer)
+
+
+def problem_in(body: bytes, answer: Answer) -> Problem:
+    """What the document `body` says is wrong; the status decides where it is none. The answer to a HEAD has no body."""
+    code, details, region = "", "", answer.header("x-amz-bucket-region") or ""
+    try:
+        document = fromstring(body, forbid_dtd=True)
+        code = document.findtext("{*}Code") or ""
+        details = document.findtext("{*}Message") or ""
+        region = document.findtext("{*}Region") or region
+    except (ParseError, DefusedXmlException, ValueError):
+        pass
+    status = answer.code
+    known = _ERRORS.get(code)
+    error: AssetError = type(known)(*known.args) if known else refusal(status)
+    if known is None and status == 403:
+        error = Denied("the store denied permission")
+    if (known is _ELSEWHERE or status == 301) and re.fullmatch(r"[a-z0-9-]{1,40}", region):
+        error = StoreUnavailable(f"the bucket is in the region {region}, the settings say another one")
+    passing = code in _PASSING or status >= 500 or status == 429 or (known is not None and code == "InternalError")
+    if passing and isinstance(error, NoSpace):
+        passing = False
+    return Problem(code or str(status), " ".join(details.split())[:300], error, passing)

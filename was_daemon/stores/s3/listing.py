@@ -1,0 +1,66 @@
+"""Listings of a bucket, page by page."""
+
+from collections.abc import AsyncGenerator, Iterator
+from urllib.parse import unquote_plus
+from xml.etree.ElementTree import Element
+
+import attrs
+from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # it ships no annotations
+from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
+
+from was_daemon.model.errors import StoreFailed
+from was_daemon.stores.http.client import Answer
+from was_daemon.stores.s3.bucket import Bucket
+
+_PAGE = 1 << 23
+"""Bytes of the longest page: a thousand names of 1,024 bytes, percent-encoded, and what is told of each."""
+
+
+@attrs.frozen
+class Listed:
+    """An object, and its size in bytes."""
+
+    name: str
+    size: int
+    modified: str
+    """When it was written, as ISO 8601 writes it."""
+    told: str | None
+    """When the server said so, as HTTP writes it."""
+
+
+async def document(answer: Answer) -> Element:
+    """What an answer says in XML; `StoreFailed` when it is none. Entities and document types are refused unread."""
+    try:
+        root: Element = fromstring(await answer.content(_PAGE), forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise StoreFailed("the store sent a document that cannot be read") from error
+    return root
+
+
+async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[Listed, None]:
+    """The objects whose names begin with `prefix`; if `flat`, those without a slash after it."""
+    query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"} | ({"delimiter": "/"} if flat else {})
+    while True:
+        answer = await bucket.request("GET", "", query)
+        page, told = await document(answer), answer.header("Date")
+        for entry, name in zip(page.findall("{*}Contents"), _names(page, "Contents"), strict=True):
+            size = entry.findtext("{*}Size") or ""
+            if not size.isdecimal():
+                raise StoreFailed("the store sent a listing without sizes")
+            yield Listed(name, int(size), entry.findtext("{*}LastModified") or "", told)
+        following = page.findtext("{*}NextContinuationToken")
+        if page.findtext("{*}IsTruncated") != "true":
+            return
+        if not following or following == query.get("continuation-token"):
+            raise StoreFailed("the store sent a listing that does not end")
+        query["continuation-token"] = following
+
+
+def _names(page: Element, kind: str) -> Iterator[str]:
+    for entry in page.findall(f"{{*}}{kind}"):
+        yield _decoded(page, entry.findtext("{*}Key") or "")
+
+
+def _decoded(page: Element, name: str) -> str:
+    """A name as the page spells it; not every server encodes them when it is asked to."""
+    return unquote_plus(name) if page.findtext("{*}EncodingType") == "url" else name

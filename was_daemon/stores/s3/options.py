@@ -1,0 +1,115 @@
+"""The settings of an S3 store."""
+
+import os
+from collections.abc import Mapping
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+
+from was_daemon.config.secret_files import SecretFile
+from was_daemon.config.structure import Size
+from was_daemon.model.keys import Layout
+from was_daemon.stores.s3.credentials import Source, fixed, from_file, usual_sources
+
+_LEAST_PART = 5 << 20
+"""Bytes: the smallest part that S3 takes, but for the last one of an upload."""
+
+
+class Addressing(Enum):
+    """Where a bucket's name is in the addresses of its objects; the value is the config's word."""
+
+    PATH = "path"
+    VIRTUAL = "virtual"
+
+
+def _check_endpoint(_options: object, attribute: "attrs.Attribute[str | None]", value: str | None) -> None:
+    parts = urlsplit(value or "https://localhost")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{attribute.name}: an http or https address without ? and # is needed")
+    if "@" in parts.netloc:
+        raise ValueError(f"{attribute.name}: the credentials have settings of their own")
+
+
+def _check_prefix(_options: object, _attribute: object, value: str) -> None:
+    if value and any(segment in ("", ".", "..") for segment in value.strip("/").split("/")):
+        raise ValueError("prefix: names with single slashes between them are needed")
+
+
+@attrs.frozen
+class S3Options:
+    """`[stores.NAME]` with `plugin = "s3"`; ValueError when the settings contradict each other.
+
+    `ca_file` holds the certificates, in PEM format, to trust instead of the system's. `timeout` is in seconds without
+    progress, `part_size` in bytes. Without credentials they are looked for where Amazon's tools do.
+    """
+
+    bucket: str = attrs.field(validator=attrs.validators.matches_re(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]"))
+    endpoint: str | None = attrs.field(default=None, validator=_check_endpoint)
+    public_endpoint: str | None = attrs.field(default=None, validator=_check_endpoint)
+    region: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.matches_re("[A-Za-z0-9_-]+"))
+    )
+    addressing: Addressing | None = None
+    prefix: str = attrs.field(default="", validator=_check_prefix)
+    layout: Layout = Layout.FLAT
+    access_key_id: str | None = None
+    secret_access_key: str | None = attrs.field(default=None, repr=False)
+    secret_access_key_file: SecretFile | None = None
+    session_token: str | None = attrs.field(default=None, repr=False)
+    profile: str | None = None
+    credentials_file: SecretFile | None = None
+    ca_file: Path | None = None
+    checksums: bool | None = None
+    part_size: Size = attrs.field(default=Size(_LEAST_PART), validator=attrs.validators.ge(Size(_LEAST_PART)))
+    timeout: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
+
+    def __attrs_post_init__(self) -> None:
+        if find_spec("botocore") is None:
+            raise ValueError('botocore is missing, which signs the requests: pip install "was-daemon[s3]"')
+        secrets = (self.secret_access_key is not None) + (self.secret_access_key_file is not None)
+        if secrets > 1 or (self.access_key_id is not None) != (secrets == 1):
+            raise ValueError("access_key_id goes with either secret_access_key or secret_access_key_file")
+        if self.session_token is not None and self.access_key_id is None:
+            raise ValueError("session_token goes with access_key_id")
+        if self.access_key_id is not None and (self.profile is not None or self.credentials_file is not None):
+            raise ValueError("access_key_id goes without profile and credentials_file")
+        if self.virtual and "." in self.bucket and urlsplit(self.address).scheme == "https":
+            raise ValueError('bucket: with dots in its name no certificate fits, take addressing = "path"')
+
+    @property
+    def address(self) -> str:
+        """The endpoint's."""
+        return self.endpoint or f"https://s3.{self.region_name()}.amazonaws.com"
+
+    @property
+    def virtual(self) -> bool:
+        """Whether the bucket is a part of the host's name."""
+        if self.addressing is not None:
+            return self.addressing is Addressing.VIRTUAL
+        return self.endpoint is None and "." not in self.bucket
+
+    @property
+    def folder(self) -> str:
+        """What all names of objects begin with, a slash at its end."""
+        return self.prefix.strip("/") + "/" if self.prefix.strip("/") else ""
+
+    @property
+    def keeps_checksums(self) -> bool:
+        """Whether the server knows SHA-256 checksums. Amazon's do."""
+        return self.endpoint is None if self.checksums is None else self.checksums
+
+    def region_name(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The region to sign for."""
+        return self.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+    def sources(self, environ: Mapping[str, str] = os.environ) -> list[Source]:
+        """Where to look for the key."""
+        if self.access_key_id is not None:
+            secret = self.secret_access_key_file or self.secret_access_key or ""
+            return [fixed(self.access_key_id, secret, self.session_token)]
+        if self.profile is not None or self.credentials_file is not None:
+            return [from_file(environ, self.credentials_file, self.profile)]
+        return usual_sources(environ)

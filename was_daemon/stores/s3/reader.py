@@ -1,0 +1,105 @@
+"""Objects that are read: what comes is checked, and a connection that breaks is not the end."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from was_daemon.model.errors import StoreFailed, StoreUnavailable
+from was_daemon.model.interfaces import AssetStat, IAssetReader
+from was_daemon.stores.http.client import Answer
+from was_daemon.stores.http.reader import HTTPReader
+from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, pause
+from was_daemon.stores.s3.integrity import Checker
+
+
+@implementer(IAssetReader)
+class S3Reader:
+    """One version of an object."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        name: str,
+        stat: AssetStat,
+        checksums: bool,
+        turn: Callable[[str], AbstractAsyncContextManager[None]],
+    ) -> None:
+        """`name` is the object's, and waits for its `turn`.
+
+        `checksums` asks the server for the SHA-256 checksum that it may keep.
+        """
+        self.stat = stat
+        self._bucket = bucket
+        self._name = name
+        self._checksums = checksums
+        self._turn = turn
+        self._reading: set[HTTPReader] = set()
+        self._closed = False
+
+    async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """See `IAssetReader`. The last bytes of a whole object come when all of them are known to be right."""
+        checker: Checker | None = None
+        held = b""
+
+        async def get(headers: dict[str, str]) -> Answer:
+            nonlocal checker
+            answer = await self._get(headers)
+            if answer.code == 200 and "Range" not in headers:
+                checker = Checker.of(answer)
+            return answer
+
+        reader = HTTPReader(get, self.stat)
+        self._reading.add(reader)
+        try:
+            async with aclosing(self._resumed(reader, start, self.stat.size if stop is None else stop)) as chunks:
+                async for chunk in chunks:
+                    if checker:
+                        await checker.take(chunk)
+                    if held:
+                        yield held
+                    held = chunk
+            if checker:
+                await checker.verify()
+            if held:
+                yield held
+        finally:
+            self._reading.discard(reader)
+            await reader.close()
+
+    async def _get(self, headers: dict[str, str]) -> Answer:
+        asked = headers | {"If-Match": f'"{self.stat.etag}"'}
+        if self._checksums and "Range" not in headers:
+            asked["x-amz-checksum-mode"] = "ENABLED"
+        async with self._turn(self._name):
+            return await self._bucket.request("GET", self._name, headers=asked, accept=(200, 206, 404, 412, 416))
+
+    async def _resumed(self, reader: HTTPReader, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` on; when the connection breaks half-way, the rest is asked for."""
+        position, failures = start, 0
+        while True:
+            begin = position
+            try:
+                async with aclosing(reader.read(position, stop)) as chunks:
+                    async for chunk in chunks:
+                        position += len(chunk)
+                        yield chunk
+                return
+            except StoreUnavailable as error:
+                failures = 1 if position > begin else failures + 1
+                # Before the first byte the request was repeated already.
+                if position == start or failures == ATTEMPTS:
+                    raise
+                self._log.info("{name} is read on from byte {at}: {error}", name=self._name, at=position, error=error)
+            await pause(self._bucket.clock, failures - 1)
+            if self._closed:
+                raise StoreFailed("the read was given up")
+
+    async def close(self) -> None:
+        """See `IAssetReader`."""
+        self._closed = True
+        for reader in list(self._reading):
+            await reader.close()

@@ -1,0 +1,4 @@
+"""Parts of the SFTP store.
+
+The SSH connection, the SFTP client, unfinished uploads.
+"""

@@ -1,0 +1,53 @@
+"""Replacing a file on an SFTP server, whatever its rename does.
+
+OpenSSH's `posix-rename` replaces at once. Where it is missing, and the plain rename refuses to replace, the old version
+steps aside first, to a name that tells whose it is: after a crash in between it is put back. Whoever looks for the
+file meanwhile must be kept waiting.
+"""
+
+import posixpath
+from contextlib import suppress
+from hashlib import sha256
+
+from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed
+from was_daemon.stores.sftp.client import SFTPClient
+
+
+def replaces(client: SFTPClient) -> bool:
+    """Whether the server replaces at once."""
+    return b"posix-rename@openssh.com" in client.extensions
+
+
+async def replace(client: SFTPClient, new: bytes, path: bytes) -> None:
+    """Move the file `new` to `path`; when this fails, what was there is there."""
+    if replaces(client):
+        await client.replace(new, path)
+        return
+    try:
+        await client.rename(new, path)
+        return
+    except StoreFailed:
+        await forget(client, path)
+    await client.rename(path, _aside(path))
+    try:
+        await client.rename(new, path)
+    except AssetError:
+        await put_back(client, path)
+        raise
+    await forget(client, path)
+
+
+async def put_back(client: SFTPClient, path: bytes) -> None:
+    """Put back what stepped aside from `path`; `AssetNotFound` when nothing did."""
+    await client.rename(_aside(path), path)
+
+
+async def forget(client: SFTPClient, path: bytes) -> None:
+    """Remove what stepped aside from `path`, for there is, or will be, nothing to put it back for."""
+    if not replaces(client):
+        with suppress(AssetNotFound):
+            await client.remove(_aside(path))
+
+
+def _aside(path: bytes) -> bytes:
+    return posixpath.join(posixpath.dirname(path), b".was-" + sha256(path).hexdigest()[:32].encode())

@@ -1,1 +1,0 @@
-"""Thumbnails and metadata: rendered in worker processes, kept in a store."""

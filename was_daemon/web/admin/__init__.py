@@ -1,0 +1,1 @@
+"""The routes of monitoring, on endpoints of their own that the public does not reach."""

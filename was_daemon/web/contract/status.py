@@ -1,0 +1,87 @@
+"""The page at `/` for people with a browser: whether all is well, in numbers that anybody may see."""
+
+from was_daemon import __version__
+from was_daemon.health.overview import Overview
+
+CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""Nothing but the page's own style is loaded or run."""
+
+_STYLE = """
+:root { color-scheme: light dark; --back: #f4f5f2; --card: #fff; --text: #1d2420; --soft: #5b665f; --line: #dfe3dc;
+  --good: #1d7a46; --bad: #b3261e; --warn: #8a5a00 }
+@media (prefers-color-scheme: dark) { :root { --back: #121614; --card: #1c211e; --text: #e6ebe7; --soft: #9aa69f;
+  --line: #2d3530; --good: #5cc98a; --bad: #ff8a80; --warn: #f2b84b } }
+* { box-sizing: border-box }
+body { margin: 0; background: var(--back); color: var(--text); font: 1rem/1.5 system-ui, sans-serif }
+main { max-width: 44rem; margin: 0 auto; padding: clamp(1rem, 5vw, 4rem) 1rem }
+h1 { display: flex; align-items: center; gap: .7rem; margin: 0; font-size: clamp(1.6rem, 6vw, 2.3rem) }
+h1::before { content: ""; flex: none; width: .7em; height: .7em; border-radius: 50%; background: var(--good) }
+.failing h1::before { background: var(--bad) }
+.soft, dt { color: var(--soft) }
+dl { display: grid; grid-template-columns: 1fr 1fr; gap: .75rem; margin: 2rem 0 }
+@media (min-width: 36rem) { dl { grid-template-columns: 1fr 1fr 1fr } }
+dl div { padding: .9rem 1rem; background: var(--card); border: 1px solid var(--line); border-radius: .6rem }
+dt { font-size: .9rem }
+dd { margin: 0; font-size: 1.35rem; font-weight: 600 }
+dd small { display: block; font-size: .85rem; font-weight: 400; color: var(--soft) }
+.good { color: var(--good) } .warn { color: var(--warn) } .bad { color: var(--bad) }
+a { color: inherit }
+"""
+
+
+def status_page(overview: Overview) -> str:
+    """An HTML document that needs nothing else, and looks for news by itself."""
+    heading = "It works!" if overview.is_well else "Something is wrong"
+    cards = "\n".join(f"<div><dt>{what}</dt>{_value(*value)}</div>" for what, value in _cards(overview).items())
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<meta http-equiv="refresh" content="30">
+<title>{heading} – Asset server</title>
+<style>{_STYLE}</style>
+<main class="{"well" if overview.is_well else "failing"}">
+<h1>{heading}</h1>
+<p class="soft">Asset server for Specify, was_daemon {__version__}, running for {_duration(overview.uptime)}.</p>
+<dl>
+{cards}
+</dl>
+<p>Enter the address of <a href="web_asset_store.xml">web_asset_store.xml</a> in Specify.</p>
+<p class="soft">What is wrong, if anything, is in the server's log.</p>
+</main>
+</html>
+"""
+
+
+def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
+    """What the page tells about: each with a word or number, what it means, and how good it is."""
+    failing, errors, failed = overview.stores_failing, overview.errors, overview.failed_requests
+    return {
+        "Stores": ("failing", f"{failing} out of order", "bad")
+        if failing
+        else ("ok", f"{_count(overview.stores, 'store')} checked", "good"),
+        "Disk space": ("low", "uploads are refused", "bad") if overview.is_space_low else ("ok", "enough left", "good"),
+        "Thumbnails": ("failing", "workers cannot run", "bad")
+        if overview.are_workers_failing
+        else ("ok", f"{overview.running} being made", "good"),
+        "Queue": (str(overview.waiting), f"waiting, {overview.background} in the background", ""),
+        "Failed requests": (str(failed), "in the last hour", "warn" if failed else ""),
+        "Errors": (str(errors), "in the log in the last hour", "warn" if errors else ""),
+    }
+
+
+def _value(value: str, meaning: str, kind: str) -> str:
+    return f'<dd class="{kind}">{value}<small>{meaning}</small></dd>'
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _duration(seconds: float) -> str:
+    """The time in its largest unit."""
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return _count(int(seconds // length), unit)
+    return "less than a minute"
