@@ -8,9 +8,9 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory
 
-from tests.client import Client
-from tests.daemon import KEY, Daemon, Document
-from tests.scripted import Listen
+from tests.support.client import Client
+from tests.support.daemon import KEY, Daemon, Document
+from tests.support.scripted import Listen
 
 RunDaemon = Callable[..., Daemon]
 

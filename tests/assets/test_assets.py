@@ -20,8 +20,8 @@ from twisted.protocols import amp
 from zope.interface import implementer
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.images import TAKEN, encode, jpeg, photograph
-from tests.processes import eventually, paused, worker_pids
+from tests.support.images import TAKEN, encode, jpeg, photograph
+from tests.support.processes import eventually, paused, worker_pids
 from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Thumbnails

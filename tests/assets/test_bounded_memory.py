@@ -14,11 +14,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests import images
-from tests.blocking import BlockingClient, finished
-from tests.client import Answer
-from tests.daemon import KEY, Daemon, eventually
-from tests.http_contract import get
+from tests.support import images
+from tests.support.blocking import BlockingClient, finished
+from tests.support.client import Answer
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.http_contract import get
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.refusals import Refusals
 from was_daemon.derivatives.versions import Versions

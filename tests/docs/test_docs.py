@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import BIN
-from tests.paths import ROOT
+from tests.support.daemon import BIN
+from tests.support.paths import ROOT
 
 
 def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:

@@ -23,10 +23,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.client import Connection, Form, file_part, text_part
-from tests.http_contract import get
-from tests.images import photograph
-from tests.processes import eventually
+from tests.support.client import Connection, Form, file_part, text_part
+from tests.support.http_contract import get
+from tests.support.images import photograph
+from tests.support.processes import eventually
 from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Thumbnails

@@ -11,7 +11,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.peaks import Measured, measured, numbered_config
+from tests.support.peaks import Measured, measured, numbered_config
 from was_daemon.derivatives import eviction
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of

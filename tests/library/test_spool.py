@@ -9,8 +9,8 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.processes import eventually
-from tests.staging import leave_stale
+from tests.support.processes import eventually
+from tests.support.staging import leave_stale
 from was_daemon.library import spool as spools
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable, VersionGone

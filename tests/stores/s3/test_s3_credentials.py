@@ -9,7 +9,7 @@ import pytest_twisted
 from twisted.internet.task import Clock
 from twisted.web.server import Request
 
-from tests.scripted import Listen, Script, site
+from tests.support.scripted import Listen, Script, site
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.stores.s3.credentials import (
     AccessKey,

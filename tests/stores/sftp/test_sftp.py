@@ -19,8 +19,8 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
-from tests.ports import free_port
-from tests.sshd import SSHD, USER, Avatar, ConchServer, Files, make_key, public, require
+from tests.support.ports import free_port
+from tests.support.sshd import SSHD, USER, Avatar, ConchServer, Files, make_key, public, require
 from was_daemon.config.plugins import find_plugins
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin

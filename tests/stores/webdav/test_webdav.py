@@ -11,16 +11,16 @@ from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from storage_plugins.webdav import WebDAVOptions, webdav
-from tests import davservers
-from tests.davservers import KEY, LARGE, PASSWORD, SMALL, USER, DavServer, MakeStore, Serve, message
-from tests.tls import self_signed
+from tests.support import davservers
+from tests.support.davservers import KEY, LARGE, PASSWORD, SMALL, USER, DavServer, MakeStore, Serve, message
+from tests.support.tls import self_signed
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.testing.contract import StoreContract
 from was_daemon.testing.streams import chunked, collect, deferred, read_asset
 
-pytest_plugins = ["tests.davstores"]
+pytest_plugins = ["tests.support.davstores"]
 
 
 def stored_below(root: Path) -> list[str]:

@@ -23,8 +23,8 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet import reactor
 from zope.interface import implementer
 
-from tests.needs import require
-from tests.ports import free_port
+from tests.support.needs import require
+from tests.support.ports import free_port
 
 SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
 SFTP_SERVERS = [
