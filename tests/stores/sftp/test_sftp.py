@@ -15,7 +15,6 @@ from twisted.conch.ssh.filetransfer import FX_FAILURE, SFTPError
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
@@ -86,15 +85,6 @@ async def create() -> AsyncIterator[Callable[[SFTPOptions], SFTPStore]]:
 def hidden_files(root: Path) -> list[str]:
     """What uploads have left."""
     return [path.name for path in root.rglob(".*") if path.is_file()] + [path.name for path in root.rglob(".staging/*")]
-
-
-@pytest.fixture
-def logged() -> Iterator[Callable[[], str]]:
-    """Everything that is logged during the test."""
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield lambda: "\n".join(formatEvent(event) for event in events)
-    globalLogPublisher.removeObserver(events.append)
 
 
 # -- the contract, kept by every kind of server ------------------------------------------------------------------------
