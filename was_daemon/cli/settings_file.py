@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from was_daemon.redaction import without_secrets
+from was_daemon.telemetry.redaction import without_secrets
 
 _ENVIRON_GET = frozenset({"environ.get", "os.environ.get", "getenv", "os.getenv"})
 _JOIN = frozenset({"join", "path.join", "os.path.join"})

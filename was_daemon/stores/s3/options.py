@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from was_daemon.model.keys import Layout
 from was_daemon.config.secret_files import SecretFile
-from was_daemon.stores.s3.credentials import Search, in_settings, in_usual_places
 from was_daemon.config.structure import Size
+from was_daemon.model.keys import Layout
+from was_daemon.stores.s3.credentials import Search, in_settings, in_usual_places
 
 _LEAST_PART = 5 << 20
 """Bytes: the smallest part that S3 takes, but for the last one of an upload."""
