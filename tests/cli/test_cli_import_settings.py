@@ -368,6 +368,12 @@ def test_a_key_that_cannot_be_read_is_not_made_up_and_opens_nothing() -> None:
         assert "WARNING: There is no KEY: set key_file, or $ATTACHMENT_KEY." in finished.stderr
 
 
+def test_a_warning_is_printable() -> None:
+    finished = run(f"{SAMPLE}\nREQUIRE_KEY_FOR_GET = load('\x1b[2J')\n")
+    assert "(line 26: REQUIRE_KEY_FOR_GET = load(' [2J'))" in finished.stderr
+    assert "\x1b" not in finished.output
+
+
 def test_known_access_is_no_warning() -> None:
     finished = run(SAMPLE + "IPADDR = os.environ.get('A')", "--env", "A=0.0.0.0")
     assert finished.exit_code == 0

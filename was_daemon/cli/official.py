@@ -52,8 +52,7 @@ def translate(found: SettingsFile, path: Path, environ: Mapping[str, str], key_f
 
     With `key_file` the configuration names that file instead of the key.
     """
-    translator = _Translator(found, path.resolve(), environ)
-    return translator.translation(key_file)
+    return _Translator(found, path.resolve(), environ).translation(key_file)
 
 
 class _Translator:
@@ -82,8 +81,7 @@ class _Translator:
         self._lines += lines
 
     def _remark(self, text: str) -> None:
-        printable = "".join(character if character.isprintable() else " " for character in text)
-        self._add(f"# {printable}")
+        self._add(f"# {_printable(text)}")
 
     def _ask(self, name: str, text: str) -> None:
         """Add a remark on a setting that an administrator has to look at."""
@@ -95,7 +93,7 @@ class _Translator:
     def _warn(self, name: str, text: str) -> None:
         """Add a remark on a setting that decides who has access; it is printed, too."""
         self._ask(name, text)
-        self._access_unknown.append(text)
+        self._access_unknown.append(_printable(text))
 
     # -- looking up ----------------------------------------------------------------------------------------------------
 
@@ -159,10 +157,10 @@ class _Translator:
         self._add(f"token_window = {0 if window is None else int(window)}")
         needs_key = bool(self._access("REQUIRE_KEY_FOR_GET", False, True, _is_flag, "True or False"))
         is_static = bool(self._access("ALLOW_STATIC_FILE_ACCESS", True, False, _is_flag, "True or False"))
-        self._add(f"require_token_for_get = {_flag(needs_key)}")
+        self._add(f"require_token_for_get = {str(needs_key).lower()}")
         if needs_key and is_static:
             self._remark("Below /static/ anybody can read, here as there.")
-        self._add(f"static_access = {_flag(is_static)}")
+        self._add(f"static_access = {str(is_static).lower()}")
         return key
 
     def _listen(self, public_url: str | None) -> None:
@@ -272,8 +270,9 @@ class _Translator:
         return None
 
 
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
+def _printable(text: str) -> str:
+    """Return `text` without what would end a comment or control a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _is_flag(value: Any) -> bool:

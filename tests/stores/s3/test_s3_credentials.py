@@ -15,6 +15,7 @@ from twisted.web.server import Request
 
 from tests.support.scripted import Listen, Script, site
 from was_daemon.model.errors import StoreUnavailable
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.stores.s3.credentials import AccessKey, Keys, Search, Source, in_settings, in_usual_places
 from was_daemon.stores.s3.options import S3Options
 
@@ -267,9 +268,9 @@ async def test_without_any_key_the_store_says_so(logged: Callable[[], str]) -> N
 @pytest_twisted.ensureDeferred
 async def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("sesame\n")
-    assert await found(in_settings("id", tmp_path / "secret", None)) == AccessKey("id", "sesame")
+    assert await found(in_settings("id", SecretFile(tmp_path / "secret"), None)) == AccessKey("id", "sesame")
     with pytest.raises(StoreUnavailable):
-        await found(in_settings("id", tmp_path / "missing", None))
+        await found(in_settings("id", SecretFile(tmp_path / "missing"), None))
 
 
 @pytest_twisted.ensureDeferred

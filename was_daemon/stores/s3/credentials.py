@@ -10,10 +10,10 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from was_daemon.concurrency.threads import Threads
-from was_daemon.config.secret_files import check_permissions
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.telemetry.redaction import without_secrets
+from was_daemon.config.secret_files import SecretFile, check_permissions
+from was_daemon.concurrency.threads import Threads
 
 _INTERVAL = 60
 """Seconds from one look at the key to the next: botocore renews one that has less than 15 minutes left then."""
@@ -111,11 +111,11 @@ class Keys:
         return key
 
 
-def in_settings(key_id: str, secret: str | Path, token: str | None) -> Search:
-    """Return a search for the key in the store's settings; `secret` may be the path of a file that holds it."""
+def in_settings(key_id: str, secret: str | SecretFile, token: str | None) -> Search:
+    """Return a search for the key in the store's settings; `secret` may be in a file."""
 
     def search() -> Source:
-        text = secret.read_text("utf-8").rstrip("\r\n") if isinstance(secret, Path) else secret
+        text = secret.text() if isinstance(secret, SecretFile) else secret
         key = AccessKey(key_id, text, token)
         return lambda: key
 
