@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from was_daemon.cli.options import epilog, json_option
-from was_daemon.secret_files import SecretFile
+from was_daemon.config.secret_files import SecretFile
 
 if TYPE_CHECKING:
     from was_daemon.conformance.outcomes import Outcome

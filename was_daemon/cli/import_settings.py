@@ -96,7 +96,7 @@ def _tell(translation: "Translation") -> None:
 
 def _write_key(path: Path, key: str) -> None:
     from was_daemon.cli.files import write_key
-    from was_daemon.secret_files import SecretFile
+    from was_daemon.config.secret_files import SecretFile
 
     if path.exists() and SecretFile(path).text().strip() == key:
         return

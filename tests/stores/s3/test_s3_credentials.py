@@ -14,8 +14,8 @@ from twisted.internet.task import Clock, deferLater
 from twisted.web.server import Request
 
 from tests.support.scripted import Listen, Script, site
-from was_daemon.model.errors import StoreUnavailable
 from was_daemon.config.secret_files import SecretFile
+from was_daemon.model.errors import StoreUnavailable
 from was_daemon.stores.s3.credentials import AccessKey, Keys, Search, Source, in_settings, in_usual_places
 from was_daemon.stores.s3.options import S3Options
 

@@ -16,9 +16,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 from tests.support.davservers import KEY, message
 from tests.support.s3servers import MakeS3Store
 from tests.support.scripted import Listen, Script, site
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.keys import Kind
-from was_daemon.config.secret_files import SecretFile
 from was_daemon.stores import s3_bucket
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset
 

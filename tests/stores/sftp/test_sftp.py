@@ -20,11 +20,11 @@ from zope.interface.verify import verifyObject
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
 from tests.support.ports import free_port
 from tests.support.sshd import SSHD, USER, Avatar, ConchServer, Files, make_key, public, require
+from was_daemon.config.plugins import find_plugins
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import Kind, Layout
-from was_daemon.config.secret_files import SecretFile
-from was_daemon.config.plugins import find_plugins
 from was_daemon.testing.contract import StoreContract, everyone, original
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 

@@ -14,10 +14,10 @@ from storage_plugins.webdav import WebDAVOptions, webdav
 from tests import davservers
 from tests.support.davservers import KEY, LARGE, PASSWORD, SMALL, USER, DavServer, MakeStore, Serve, message
 from tests.support.tls import self_signed
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import AssetKey, Kind, Layout
-from was_daemon.config.secret_files import SecretFile
 from was_daemon.testing.contract import StoreContract
 from was_daemon.testing.streams import chunked, collect, deferred, read_asset
 

@@ -10,10 +10,10 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from was_daemon.concurrency.threads import Threads
+from was_daemon.config.secret_files import SecretFile, check_permissions
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.telemetry.redaction import without_secrets
-from was_daemon.config.secret_files import SecretFile, check_permissions
-from was_daemon.concurrency.threads import Threads
 
 _INTERVAL = 60
 """Seconds from one look at the key to the next: botocore renews one that has less than 15 minutes left then."""

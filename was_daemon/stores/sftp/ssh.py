@@ -32,8 +32,8 @@ from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 
-from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.config.secret_files import SecretFile
+from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.stores.sftp.ssh_gcm import GCMClientTransport
 
 log = Logger()
