@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from twisted.protocols import amp
 
-from was_daemon.imaging.failures import BrokenImage, DiskFull, NotAnImage
+from was_daemon.model.errors import BrokenImage, NoSpace, NoThumbnail
 
 COMMANDS, FILES = 3, 4
 """The descriptors of a worker's sockets."""
 
-_FAILURE: dict[type[Exception], bytes] = {DiskFull: b"DISK_FULL", Exception: b"FAILED"}
+_FAILURE: dict[type[Exception], bytes] = {NoSpace: b"NO_SPACE", Exception: b"FAILED"}
 """After an error that a command does not declare, AMP closes the connection: the next job would find no worker."""
 
 _SIZE: list[tuple[bytes, amp.Argument]] = [
@@ -40,7 +40,7 @@ class Render(amp.Command):
         *_SIZE,
     ]
     response: ClassVar = _SIZE
-    errors: ClassVar = {NotAnImage: b"NOT_AN_IMAGE", BrokenImage: b"BROKEN_IMAGE", **_FAILURE}
+    errors: ClassVar = {NoThumbnail: b"NO_THUMBNAIL", BrokenImage: b"BROKEN_IMAGE", **_FAILURE}
 
 
 class ReadMetadata(amp.Command):

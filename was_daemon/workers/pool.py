@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from was_daemon.imaging import failures
 from was_daemon.model.errors import AssetError, BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreUnavailable
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import ReadMetadata, Render
@@ -281,12 +280,6 @@ class WorkerPool:
 
     def _explained(self, error: Exception) -> AssetError:
         """The daemon's error for what a worker or its process said."""
-        if isinstance(error, failures.NotAnImage):
-            return NoThumbnail(str(error))
-        if isinstance(error, failures.BrokenImage):
-            return BrokenImage(str(error))
-        if isinstance(error, failures.DiskFull):
-            return NoSpace("no space left for the thumbnail")
         if isinstance(error, WorkerTookTooLong):
             return BrokenImage(f"reading the file takes more time than the limit of {self._timeout:g} s")
         if isinstance(error, WorkerDied):

@@ -25,10 +25,10 @@ from twisted.logger import (
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from was_daemon.imaging.failures import DiskFull
 from was_daemon.imaging.metadata import read_metadata
 from was_daemon.imaging.render import Output, render
 from was_daemon.imaging.writers import overwrite
+from was_daemon.model.errors import NoSpace
 from was_daemon.workers.commands import COMMANDS, FILES, ReadMetadata, Ready, Render
 from was_daemon.workers.sandbox import confine
 
@@ -85,7 +85,7 @@ def _noticing_full_disks() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull from error
+            raise NoSpace("no space left for the thumbnail") from error
         raise
 
 
