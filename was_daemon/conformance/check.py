@@ -11,7 +11,7 @@ from was_daemon.conformance.server import Server
 class Check:
     """One line of the report.
 
-    `attempt` raises `Fails` or `Skips`, returns how the server differs harmlessly, or None when all is as it should be.
+    `attempt` raises `CheckFailed` or `CheckSkipped`, returns how the server differs harmlessly, or None when all is as it should be.
     The check is skipped unless the check with the id `needs`, an earlier one, went well.
     """
 

@@ -10,7 +10,7 @@ from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 
 from was_daemon.conformance.check import Check
 from was_daemon.conformance.http import Answer
-from was_daemon.conformance.outcomes import Fails, Skips, differences, expect
+from was_daemon.conformance.results import CheckFailed, CheckSkipped, differences, expect
 from was_daemon.conformance.server import Server
 
 _TYPES = ("read", "write", "delete", "getmetadata", "testkey")
@@ -21,7 +21,7 @@ _OLD = 3600
 
 
 def refusal(answer: Answer, ideal: int, to: str) -> str | None:
-    """How a refusal differs from the contract's; raises `Fails` when it is none."""
+    """How a refusal differs from the contract's; raises `CheckFailed` when it is none."""
     expect(answer.status >= 400, f"{ideal} to {to}", answer)
     return None if answer.status == ideal else f"{answer.status} instead of {ideal} to {to}"
 
@@ -31,7 +31,7 @@ def _discovery(server: Server) -> str | None:
     try:
         root = fromstring(answer.body)
     except (ParseError, DefusedXmlException) as error:
-        raise Fails("well-formed XML", f"{answer}: {error}") from None
+        raise CheckFailed("well-formed XML", f"{answer}: {error}") from None
     found = {str(url.get("type")): (url.text or "").strip() for url in root.iter("url")}
     missing = [kind for kind in _TYPES if not found.get(kind)]
     expect(not missing, "url elements of the types " + ", ".join(_TYPES), f"none for {', '.join(missing)}")
@@ -115,7 +115,7 @@ def _timestamps(server: Server) -> str | None:
     hosts = {urlsplit(url).netloc for url in (server.url, *server.endpoints.values())}
     answers = [each for each in server.answers if each.method != "OPTIONS" and urlsplit(each.url).netloc in hosts]
     if not answers:
-        raise Skips("there were no answers")
+        raise CheckSkipped("there were no answers")
     without = [each for each in answers if not str(each.headers.get("X-Timestamp", "")).isdigit()]
     kinds = sorted({f"{each.method} {urlsplit(each.url).path} {each.status}" for each in without})
     expect(not without, "X-Timestamp with every answer", f"none with {', '.join(kinds[:5])}")

@@ -16,7 +16,7 @@ import attrs
 
 from was_daemon import __version__
 from was_daemon.conformance.hasty import HastyHandler
-from was_daemon.conformance.outcomes import Fails
+from was_daemon.conformance.results import CheckFailed
 from was_daemon.telemetry.redaction import without_tokens
 
 if TYPE_CHECKING:
@@ -68,20 +68,20 @@ class Answer:
         return None if value is None else str(value)
 
     def expect(self, *statuses: int, to: str) -> "Answer":
-        """This answer, if its status is one of these; raises `Fails`. `to` says what the answer is to."""
+        """This answer, if its status is one of these; raises `CheckFailed`. `to` says what the answer is to."""
         if self.status not in statuses:
-            raise Fails(f"{' or '.join(map(str, statuses))} to {to}", self)
+            raise CheckFailed(f"{' or '.join(map(str, statuses))} to {to}", self)
         return self
 
     def image(self) -> "Image":
-        """The body as a picture, decoded to its end; raises `Fails`."""
+        """The body as a picture, decoded to its end; raises `CheckFailed`."""
         from PIL import Image
 
         try:
             image = Image.open(io.BytesIO(self.body))
             image.load()
         except Exception as error:  # Pillow's decoders raise what they like
-            raise Fails("a whole picture", f"{self} that cannot be read: {error}") from None
+            raise CheckFailed("a whole picture", f"{self} that cannot be read: {error}") from None
         return image
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 from was_daemon.conformance import pictures
 from was_daemon.conformance.check import Check
 from was_daemon.conformance.discovery import refusal
-from was_daemon.conformance.outcomes import Skips, differences, expect
+from was_daemon.conformance.results import CheckSkipped, differences, expect
 from was_daemon.conformance.server import Server
 
 _CONTENT = b"content"
@@ -99,7 +99,7 @@ def _siblings(server: Server) -> str | None:
 def _thumbnail_address(server: Server, name: str) -> str | None:
     try:
         return server.reference(name, type="T", scale="123").text.strip()
-    except Skips:
+    except CheckSkipped:
         return None
 
 

@@ -10,9 +10,14 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
-from was_daemon.conformance.outcomes import Outcome, State
+from was_daemon.conformance.results import CheckResult, CheckState
 
-_STYLES = {State.PASSED: "green", State.DIFFERS: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
+_STYLES = {
+    CheckState.PASSED: "green",
+    CheckState.DIFFERS: "yellow",
+    CheckState.FAILED: "bold red",
+    CheckState.SKIPPED: "dim",
+}
 _WIDTH = 9
 _TOLD_ONE_BY_ONE = 3
 
@@ -25,84 +30,84 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._skipped: list[Outcome] = []
+        self._skipped: list[CheckResult] = []
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, result: CheckResult) -> None:
         """One more."""
-        if not self._skipped or outcome.remark != self._skipped[0].remark:
+        if not self._skipped or result.remark != self._skipped[0].remark:
             self.end()
-        if outcome.state is State.SKIPPED:
-            self._skipped.append(outcome)
+        if result.state is CheckState.SKIPPED:
+            self._skipped.append(result)
         else:
-            self._print(outcome)
+            self._print(result)
 
     def end(self) -> None:
         """These were all."""
         skipped, self._skipped = self._skipped, []
         if len(skipped) > _TOLD_ONE_BY_ONE:
             skipped = [attrs.evolve(skipped[0], title=f"{len(skipped)} checks")]
-        for outcome in skipped:
-            self._print(outcome)
+        for result in skipped:
+            self._print(result)
 
-    def _print(self, outcome: Outcome) -> None:
-        state = outcome.state.value
-        word = state.upper() if outcome.state is State.FAILED else state
-        line = Text.assemble((f"{word:<{_WIDTH}}", _STYLES[outcome.state]), outcome.title)
-        if outcome.remark:
-            line.append(f": {_printable(outcome.remark)}")
-        if outcome.state is State.FAILED:
+    def _print(self, result: CheckResult) -> None:
+        state = result.state.value
+        word = state.upper() if result.state is CheckState.FAILED else state
+        line = Text.assemble((f"{word:<{_WIDTH}}", _STYLES[result.state]), result.title)
+        if result.remark:
+            line.append(f": {_printable(result.remark)}")
+        if result.state is CheckState.FAILED:
             margin = " " * _WIDTH
-            line.append(f"\n{margin}expected {outcome.expected}\n{margin}got      {_printable(outcome.got)}")
+            line.append(f"\n{margin}expected {result.expected}\n{margin}got      {_printable(result.got)}")
         self._console.print(line, soft_wrap=True)
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
+def summary(results: Sequence[CheckResult]) -> str:
     """How many went how."""
-    counts = Counter(outcome.state for outcome in outcomes)
+    counts = Counter(result.state for result in results)
     words = {
-        State.PASSED: "passed",
-        State.DIFFERS: "differ harmlessly",
-        State.FAILED: "failed",
-        State.SKIPPED: "skipped",
+        CheckState.PASSED: "passed",
+        CheckState.DIFFERS: "differ harmlessly",
+        CheckState.FAILED: "failed",
+        CheckState.SKIPPED: "skipped",
     }
     return ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
 
 
-def as_json(url: str, outcomes: Sequence[Outcome]) -> str:
+def as_json(url: str, results: Sequence[CheckResult]) -> str:
     """The report as one JSON object."""
-    checks = [attrs.asdict(outcome) | {"state": outcome.state.value} for outcome in outcomes]
-    report = {"url": url, "failed": any(outcome.state is State.FAILED for outcome in outcomes), "checks": checks}
+    checks = [attrs.asdict(result) | {"state": result.state.value} for result in results]
+    report = {"url": url, "failed": any(result.state is CheckState.FAILED for result in results), "checks": checks}
     return json.dumps(report, ensure_ascii=False, indent=2)
 
 
-def write_junit(path: Path, url: str, outcomes: Sequence[Outcome]) -> None:
+def write_junit(path: Path, url: str, results: Sequence[CheckResult]) -> None:
     """Write the report as JUnit does; raises OSError. Harmless differences are the output of a test that passed."""
-    counts = Counter(outcome.state for outcome in outcomes)
+    counts = Counter(result.state for result in results)
     suite = ElementTree.Element(
         "testsuite",
         name=f"was-daemon check {url}",
-        tests=str(len(outcomes)),
-        failures=str(counts[State.FAILED]),
-        skipped=str(counts[State.SKIPPED]),
+        tests=str(len(results)),
+        failures=str(counts[CheckState.FAILED]),
+        skipped=str(counts[CheckState.SKIPPED]),
         errors="0",
-        time=f"{sum(outcome.seconds for outcome in outcomes):.3f}",
+        time=f"{sum(result.seconds for result in results):.3f}",
     )
-    for outcome in outcomes:
-        suite.append(_test_case(outcome))
+    for result in results:
+        suite.append(_test_case(result))
     ElementTree.ElementTree(suite).write(path, "utf-8", xml_declaration=True)
 
 
-def _test_case(outcome: Outcome) -> ElementTree.Element:
+def _test_case(result: CheckResult) -> ElementTree.Element:
     case = ElementTree.Element(
-        "testcase", classname=f"was-daemon.check.{outcome.id}", name=outcome.title, time=f"{outcome.seconds:.3f}"
+        "testcase", classname=f"was-daemon.check.{result.id}", name=result.title, time=f"{result.seconds:.3f}"
     )
-    if outcome.state is State.FAILED:
-        text = _printable(f"expected {outcome.expected}, got {outcome.got}")
+    if result.state is CheckState.FAILED:
+        text = _printable(f"expected {result.expected}, got {result.got}")
         ElementTree.SubElement(case, "failure", message=text).text = text
-    elif outcome.state is State.SKIPPED:
-        ElementTree.SubElement(case, "skipped", message=_printable(outcome.remark))
-    elif outcome.remark:
-        ElementTree.SubElement(case, "system-out").text = _printable(outcome.remark)
+    elif result.state is CheckState.SKIPPED:
+        ElementTree.SubElement(case, "skipped", message=_printable(result.remark))
+    elif result.remark:
+        ElementTree.SubElement(case, "system-out").text = _printable(result.remark)
     return case
 
 

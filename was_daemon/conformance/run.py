@@ -8,7 +8,7 @@ import attrs
 from was_daemon.conformance import discovery, downloads, names, thumbnails, uploads
 from was_daemon.conformance.check import Check
 from was_daemon.conformance.http import Unanswered
-from was_daemon.conformance.outcomes import Fails, Outcome, Skips, State
+from was_daemon.conformance.results import CheckFailed, CheckResult, CheckSkipped, CheckState
 from was_daemon.conformance.server import Server
 
 CHECKS = (
@@ -21,23 +21,23 @@ CHECKS = (
 _CLEAN_UP = ("clean-up", "nothing is left behind")
 
 
-def run(server: Server, collections: Mapping[str, str | None] | None = None) -> Iterator[Outcome]:
+def run(server: Server, collections: Mapping[str, str | None] | None = None) -> Iterator[CheckResult]:
     """Make the checks, those of uploads in each of the further `collections` too, which are given with their keys.
 
     Who stops early, or is interrupted, has `server.clean_up` remove the rest.
     """
     bad: dict[str, str] = {}
     for each, view in _planned(server, collections or {}):
-        outcome = attempt(each, view, bad)
+        result = attempt(each, view, bad)
         server.clean_up()
-        reason = outcome.title if outcome.state is State.FAILED else bad.get(each.needs or "")
+        reason = result.title if result.state is CheckState.FAILED else bad.get(each.needs or "")
         if reason:
             bad[each.id] = reason
-        yield outcome
+        yield result
     if server.left:
-        yield Outcome(*_CLEAN_UP, State.FAILED, "all uploads to be removed", ", ".join(server.left))
+        yield CheckResult(*_CLEAN_UP, CheckState.FAILED, "all uploads to be removed", ", ".join(server.left))
     else:
-        yield Outcome(*_CLEAN_UP, State.PASSED)
+        yield CheckResult(*_CLEAN_UP, CheckState.PASSED)
 
 
 def _planned(server: Server, collections: Mapping[str, str | None]) -> Iterator[tuple[Check, Server]]:
@@ -50,23 +50,23 @@ def _planned(server: Server, collections: Mapping[str, str | None]) -> Iterator[
     yield from ((each, server) for each in discovery.LAST)
 
 
-def attempt(check: Check, server: Server, bad: Mapping[str, str]) -> Outcome:
+def attempt(check: Check, server: Server, bad: Mapping[str, str]) -> CheckResult:
     """Make one check; `bad` tells, for the ids of checks that did not go well, what was wrong."""
     reason = bad.get(check.needs or "")
     if reason:
-        return Outcome(check.id, check.title, State.SKIPPED, remark=f"as this failed: {reason}")
+        return CheckResult(check.id, check.title, CheckState.SKIPPED, remark=f"as this failed: {reason}")
     start = time.monotonic()
     state, expected, got, remark = _result(check, server)
-    return Outcome(check.id, check.title, state, expected, got, remark, time.monotonic() - start)
+    return CheckResult(check.id, check.title, state, expected, got, remark, time.monotonic() - start)
 
 
-def _result(check: Check, server: Server) -> tuple[State, str, str, str]:
+def _result(check: Check, server: Server) -> tuple[CheckState, str, str, str]:
     try:
         difference = check.attempt(server)
-    except Fails as error:
-        return State.FAILED, error.expected, error.got, ""
+    except CheckFailed as error:
+        return CheckState.FAILED, error.expected, error.got, ""
     except Unanswered as error:
-        return State.FAILED, "an answer", str(error), ""
-    except Skips as error:
-        return State.SKIPPED, "", "", str(error)
-    return (State.DIFFERS, "", "", difference) if difference else (State.PASSED, "", "", "")
+        return CheckState.FAILED, "an answer", str(error), ""
+    except CheckSkipped as error:
+        return CheckState.SKIPPED, "", "", str(error)
+    return (CheckState.DIFFERS, "", "", difference) if difference else (CheckState.PASSED, "", "", "")

@@ -10,7 +10,7 @@ import attrs
 
 from was_daemon.conformance.forms import Form, specify6_form, specify7_form
 from was_daemon.conformance.http import Answer, Http, Unanswered
-from was_daemon.conformance.outcomes import Fails, Skips
+from was_daemon.conformance.results import CheckFailed, CheckSkipped
 from was_daemon.model import tokens
 
 ORIGIN = "https://specify.example.org"
@@ -53,9 +53,9 @@ class Server:
         return tokens.sign(self.key, name, int(time.time()) + self.offset - age)
 
     def require_key(self) -> str:
-        """The key; raises `Skips` when there is none."""
+        """The key; raises `CheckSkipped` when there is none."""
         if self.key is None:
-            raise Skips("no key was given, so the server cannot tell who may do what")
+            raise CheckSkipped("no key was given, so the server cannot tell who may do what")
         return self.key
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -94,11 +94,11 @@ class Server:
         return self.get("getmetadata", fields)
 
     def reference(self, name: str, **more: str) -> Answer:
-        """GET the address below /static/, as older web portals do; raises `Skips` when the server has none."""
+        """GET the address below /static/, as older web portals do; raises `CheckSkipped` when the server has none."""
         url = urljoin(self.endpoints["read"], "getfileref")
         answer = self.request("GET", self._address(url, {"filename": name, "coll": self.collection, **more}))
         if answer.status in (404, 403, 405, 501):
-            raise Skips(f"the server has no getfileref ({answer.status}), which only older web portals use")
+            raise CheckSkipped(f"the server has no getfileref ({answer.status}), which only older web portals use")
         return answer
 
     def preflight(self, url: str) -> Answer:
@@ -131,10 +131,10 @@ class Server:
         return self.request("POST", self.endpoints["write"], headers, form.body)
 
     def store(self, name: str, content: bytes) -> str:
-        """Upload, and return the name; raises `Fails`."""
+        """Upload, and return the name; raises `CheckFailed`."""
         answer = self.upload(name, content)
         if answer.status != 200:
-            raise Fails("200 to an upload", answer)
+            raise CheckFailed("200 to an upload", answer)
         return name
 
     def delete(self, name: str, token: str | None = None) -> Answer:

@@ -8,7 +8,7 @@ from was_daemon.conformance import pictures
 from was_daemon.conformance.check import Check
 from was_daemon.conformance.discovery import refusal
 from was_daemon.conformance.http import Answer, Unanswered
-from was_daemon.conformance.outcomes import differences, expect
+from was_daemon.conformance.results import differences, expect
 from was_daemon.conformance.server import Server
 
 _SIMULTANEOUS = 16

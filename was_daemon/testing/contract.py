@@ -591,8 +591,8 @@ class StoreContract:
     @promise
     async def test_the_check_of_a_store_in_use_finds_nothing_and_leaves_nothing(self, store: IAssetStore) -> None:
         await store.write(original("mine.jpg"), chunked(b"mine"))
-        outcomes = await collect(check_live(store, ""))
-        assert [outcome for outcome in outcomes if outcome.problem is not None or not outcome.tried] == []
+        results = await collect(check_live(store, ""))
+        assert [result for result in results if result.problem is not None or not result.tried] == []
         assert await _names(store) == ["mine.jpg"]
 
     # -- servers that go away ------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ class _Interrupted(Exception):
 
 
 @attrs.frozen
-class Outcome:
+class PromiseResult:
     """What came of one promise, which is a sentence. `problem` is None when it is kept, or was not tried."""
 
     promise: str
@@ -30,7 +30,7 @@ class Outcome:
     tried: bool = True
 
 
-async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[Outcome, None]:
+async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[PromiseResult, None]:
     """Try the store's promises on one asset of a new, unguessable name in `collection`.
 
     No other asset is read, written or deleted. The asset is removed at the end, also when the caller closes the
@@ -40,14 +40,14 @@ async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[Outc
     trial = _Trial(store, AssetKey(collection, Kind.ORIGINAL, name))
     (first, usable), *others = trial.promises()
     problem = await _problem(usable)
-    yield Outcome(first, problem)
+    yield PromiseResult(first, problem)
     if problem is not None:
         for sentence, _attempt in others:
-            yield Outcome(sentence, None, tried=False)
+            yield PromiseResult(sentence, None, tried=False)
         return
     try:
         for sentence, attempt in others:
-            yield Outcome(sentence, await _problem(attempt))
+            yield PromiseResult(sentence, await _problem(attempt))
     finally:
         # What is wrong with deleting was told already.
         with suppress(Exception):

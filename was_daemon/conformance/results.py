@@ -5,7 +5,7 @@ import enum
 import attrs
 
 
-class State(enum.Enum):
+class CheckState(enum.Enum):
     """What came of a check. A server that differs, differs in a way that no client of Specify's suffers from."""
 
     PASSED = "passed"
@@ -14,7 +14,7 @@ class State(enum.Enum):
     SKIPPED = "skipped"
 
 
-class Fails(Exception):
+class CheckFailed(Exception):
     """The server does not do what Specify's clients need."""
 
     def __init__(self, expected: str, got: object) -> None:
@@ -23,17 +23,17 @@ class Fails(Exception):
         self.got = str(got)
 
 
-class Skips(Exception):
+class CheckSkipped(Exception):
     """The check cannot be made, or makes no sense with this server; the message says why."""
 
 
 @attrs.frozen
-class Outcome:
+class CheckResult:
     """What came of one check; `expected` and `got` say what is wrong, `remark` what differs or why it was skipped."""
 
     id: str
     title: str
-    state: State
+    state: CheckState
     expected: str = ""
     got: str = ""
     remark: str = ""
@@ -41,9 +41,9 @@ class Outcome:
 
 
 def expect(holds: bool, expected: str, got: object) -> None:
-    """Raise `Fails` unless `holds`."""
+    """Raise `CheckFailed` unless `holds`."""
     if not holds:
-        raise Fails(expected, got)
+        raise CheckFailed(expected, got)
 
 
 def differences(*remarks: str | None) -> str | None:
