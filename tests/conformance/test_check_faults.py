@@ -13,15 +13,15 @@ from PIL import Image
 
 from tests.model_server import KEY, Answering, ModelServer, Reply, Request
 from was_daemon.conformance import discovery, pictures
-from was_daemon.conformance.http import Http
+from was_daemon.conformance.client import HttpClient
 from was_daemon.conformance.results import CheckFailed, CheckState
-from was_daemon.conformance.run import CHECKS, attempt
 from was_daemon.conformance.server import Server
+from was_daemon.conformance.suite import CHECKS, run_check
 
 Tamper = Callable[[Request, Answering], Reply]
 When = Callable[[Request], bool]
 
-BY_ID = {check.id: check for check in (*CHECKS, *discovery.LAST)}
+BY_ID = {check.id: check for check in (*CHECKS, *discovery.FINAL_CHECKS)}
 FAILED, DIFFERS, SKIPPED = CheckState.FAILED, CheckState.DIFFERS, CheckState.SKIPPED
 
 
@@ -341,15 +341,15 @@ BROKEN: list[tuple[str, CheckState, type[ModelServer]]] = [
 def made(id_: str, model: ModelServer, collection: str | None = None, timeout: float = 30) -> CheckState:
     """What comes of one check on this server."""
     with model.running():
-        server = Server(f"{model.url}/web_asset_store.xml", KEY, collection, Http(timeout))
+        server = Server(f"{model.url}/web_asset_store.xml", KEY, collection, HttpClient(timeout))
         if id_ != "discovery":
             urls = {kind: f"{model.url}/{path}" for kind, path in PATHS.items()}
             server.endpoints.update(urls)
         if id_ == "endpoints":
-            attempt(BY_ID["discovery"], server, {})
+            run_check(BY_ID["discovery"], server, {})
         if id_ == "timestamps":
-            attempt(BY_ID["download-missing"], server, {})
-        return attempt(BY_ID[id_], server, {}).state
+            run_check(BY_ID["download-missing"], server, {})
+        return run_check(BY_ID[id_], server, {}).state
 
 
 PATHS = {
@@ -374,7 +374,7 @@ def test_a_broken_server_is_noticed(id_: str, state: CheckState, model: type[Mod
     assert made(id_, model()) is state
 
 
-@pytest.mark.parametrize("id_", [check.id for check in (*CHECKS, *discovery.LAST)])
+@pytest.mark.parametrize("id_", [check.id for check in (*CHECKS, *discovery.FINAL_CHECKS)])
 def test_a_server_without_a_fault_passes(id_: str) -> None:
     model = ModelServer()
     model.collections = {"KUFish"}
@@ -386,7 +386,7 @@ def test_collections_that_are_not_told_apart_differ() -> None:
 
 
 def test_a_document_that_came_by_https_has_no_http_addresses() -> None:
-    server = Server("https://museum.org/web_asset_store.xml", KEY, None, Http(30))
+    server = Server("https://museum.org/web_asset_store.xml", KEY, None, HttpClient(30))
     server.endpoints.update({kind: f"http://museum.org/{path}" for kind, path in PATHS.items()})
     with pytest.raises(CheckFailed, match="https addresses"):
         BY_ID["endpoints"].attempt(server)

@@ -60,7 +60,7 @@ def check(
     not as the contract says, but no client of Specify's suffers. What is uploaded has new, unguessable names, and is
     deleted again.
     """
-    from was_daemon.conformance.http import Http
+    from was_daemon.conformance.client import HttpClient
     from was_daemon.conformance.server import Server
 
     own = {name: _content(path) for name, path in key_files}
@@ -69,7 +69,7 @@ def check(
     keys = {name: own.get(name, general) for name in names}
     collection = next(iter(keys), None)
     key = general if collection is None else keys.pop(collection)
-    server = Server(_discovery_url(url), key, collection, Http(timeout, str(ca_file) if ca_file else None))
+    server = Server(_discovery_url(url), key, collection, HttpClient(timeout, str(ca_file) if ca_file else None))
     results = _run(server, keys, quiet=as_json)
     _report(server.url, results, junit, as_json)
 
@@ -107,25 +107,25 @@ def _discovery_url(url: str) -> str:
 def _run(server: "Server", collections: Mapping[str, str | None], quiet: bool) -> "list[CheckResult]":
     from rich.console import Console
 
-    from was_daemon.conformance.report import Lines
-    from was_daemon.conformance.run import run
+    from was_daemon.conformance.report import CheckPrinter
+    from was_daemon.conformance.suite import run_checks
 
     # A pipeline that is cancelled cleans up like a person who interrupts.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    lines = Lines(Console(quiet=quiet, highlight=False))
+    printer = CheckPrinter(Console(quiet=quiet, highlight=False))
     results = []
     try:
-        for result in run(server, collections):
+        for result in run_checks(server, collections):
             results.append(result)
-            lines.add(result)
+            printer.add(result)
     except KeyboardInterrupt:
         click.echo("Interrupted; what was uploaded is removed.", err=True)
         raise SystemExit(1) from None
     finally:
-        lines.end()
+        printer.flush()
         server.clean_up()
-        if server.left:
-            click.echo(f"Left on the server: {', '.join(server.left)}", err=True)
+        if server.not_deleted:
+            click.echo(f"Left on the server: {', '.join(server.not_deleted)}", err=True)
     return results
 
 

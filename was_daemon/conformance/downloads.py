@@ -1,13 +1,12 @@
-"""Originals, metadata, and `/static/`."""
+"""Checks of downloads: originals, metadata, and files below `/static/`."""
 
 import json
 from typing import Any
 from urllib.parse import unquote
 
 from was_daemon.conformance import pictures
-from was_daemon.conformance.check import Check
-from was_daemon.conformance.discovery import refusal
-from was_daemon.conformance.http import Answer
+from was_daemon.conformance.check import Check, refusal
+from was_daemon.conformance.client import Answer
 from was_daemon.conformance.results import CheckFailed, CheckSkipped, differences, expect
 from was_daemon.conformance.server import ORIGIN, Server
 

@@ -1,4 +1,4 @@
-"""What came of the checks: for people, for scripts, for pipelines."""
+"""Reports of checks: lines on a terminal, JSON, JUnit."""
 
 import json
 from collections import Counter
@@ -19,13 +19,14 @@ _STYLES = {
     CheckState.SKIPPED: "dim",
 }
 _WIDTH = 9
-_TOLD_ONE_BY_ONE = 3
+_MAX_SKIPPED_LINES = 3
+"""Checks skipped in a row for one reason that get a line each."""
 
 
-class Lines:
-    """Prints one check after another, a line each; what failed is told on two more.
+class CheckPrinter:
+    """Printer of results: one line each, and two more for a failure.
 
-    Of many in a row that are skipped for the same reason, it is told only how many they are.
+    Many checks in a row that are skipped for the same reason are printed as their number.
     """
 
     def __init__(self, console: Console) -> None:
@@ -33,18 +34,18 @@ class Lines:
         self._skipped: list[CheckResult] = []
 
     def add(self, result: CheckResult) -> None:
-        """One more."""
+        """Print `result`, now or together with others that are skipped for the same reason."""
         if not self._skipped or result.remark != self._skipped[0].remark:
-            self.end()
+            self.flush()
         if result.state is CheckState.SKIPPED:
             self._skipped.append(result)
         else:
             self._print(result)
 
-    def end(self) -> None:
-        """These were all."""
+    def flush(self) -> None:
+        """Print the results that are held back."""
         skipped, self._skipped = self._skipped, []
-        if len(skipped) > _TOLD_ONE_BY_ONE:
+        if len(skipped) > _MAX_SKIPPED_LINES:
             skipped = [attrs.evolve(skipped[0], title=f"{len(skipped)} checks")]
         for result in skipped:
             self._print(result)
@@ -62,7 +63,7 @@ class Lines:
 
 
 def summary(results: Sequence[CheckResult]) -> str:
-    """How many went how."""
+    """Return the number of checks in each state, in words."""
     counts = Counter(result.state for result in results)
     words = {
         CheckState.PASSED: "passed",
@@ -74,14 +75,14 @@ def summary(results: Sequence[CheckResult]) -> str:
 
 
 def as_json(url: str, results: Sequence[CheckResult]) -> str:
-    """The report as one JSON object."""
+    """Return the report as one JSON object."""
     checks = [attrs.asdict(result) | {"state": result.state.value} for result in results]
     report = {"url": url, "failed": any(result.state is CheckState.FAILED for result in results), "checks": checks}
     return json.dumps(report, ensure_ascii=False, indent=2)
 
 
 def write_junit(path: Path, url: str, results: Sequence[CheckResult]) -> None:
-    """Write the report as JUnit does; raises OSError. Harmless differences are the output of a test that passed."""
+    """Write a report in JUnit's format; raise OSError. Harmless differences are the output of a passed test."""
     counts = Counter(result.state for result in results)
     suite = ElementTree.Element(
         "testsuite",
@@ -112,5 +113,5 @@ def _test_case(result: CheckResult) -> ElementTree.Element:
 
 
 def _printable(text: str) -> str:
-    """XML has no place for control characters, and a server shall not steer the operator's terminal."""
+    """Replace control characters: XML forbids them, and a server must not control the operator's terminal."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,4 +1,4 @@
-"""What comes of a check."""
+"""Results of checks, and the errors by which a check tells its result."""
 
 import enum
 
@@ -6,7 +6,7 @@ import attrs
 
 
 class CheckState(enum.Enum):
-    """What came of a check. A server that differs, differs in a way that no client of Specify's suffers from."""
+    """State of a check that was made; DIFFERS is a difference from the contract that harms no client of Specify's."""
 
     PASSED = "passed"
     DIFFERS = "differs"
@@ -15,7 +15,7 @@ class CheckState(enum.Enum):
 
 
 class CheckFailed(Exception):
-    """The server does not do what Specify's clients need."""
+    """The server does not do what Specify's clients need: it sent `got` instead of `expected`."""
 
     def __init__(self, expected: str, got: object) -> None:
         super().__init__(f"expected {expected}, got {got}")
@@ -24,12 +24,12 @@ class CheckFailed(Exception):
 
 
 class CheckSkipped(Exception):
-    """The check cannot be made, or makes no sense with this server; the message says why."""
+    """The check cannot be made with this server; the message says why."""
 
 
 @attrs.frozen
 class CheckResult:
-    """What came of one check; `expected` and `got` say what is wrong, `remark` what differs or why it was skipped."""
+    """Result of one check; `expected` and `got` explain a failure, `remark` a difference or why it was skipped."""
 
     id: str
     title: str
@@ -47,5 +47,5 @@ def expect(holds: bool, expected: str, got: object) -> None:
 
 
 def differences(*remarks: str | None) -> str | None:
-    """One remark out of several; None when there are none."""
+    """Join several remarks to one; return None when all are None."""
     return "; ".join(remark for remark in remarks if remark) or None

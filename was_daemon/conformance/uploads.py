@@ -1,12 +1,11 @@
-"""Uploads, the ways of both clients."""
+"""Checks of uploads by Specify 6 and Specify 7."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from was_daemon.conformance import pictures
-from was_daemon.conformance.check import Check
-from was_daemon.conformance.discovery import refusal
-from was_daemon.conformance.http import Answer
+from was_daemon.conformance.check import Check, refusal
+from was_daemon.conformance.client import Answer
 from was_daemon.conformance.results import CheckFailed, CheckSkipped, differences, expect
 from was_daemon.conformance.server import ORIGIN, Server
 

@@ -1,13 +1,13 @@
-"""All checks, one after the other; what each uploads is removed before the next."""
+"""The suite of all checks; the uploads of each are removed before the next."""
 
 import time
 from collections.abc import Iterator, Mapping
 
 import attrs
 
-from was_daemon.conformance import discovery, downloads, names, thumbnails, uploads
+from was_daemon.conformance import deletions, discovery, downloads, names, thumbnails, uploads
 from was_daemon.conformance.check import Check
-from was_daemon.conformance.http import Unanswered
+from was_daemon.conformance.client import Unanswered
 from was_daemon.conformance.results import CheckFailed, CheckResult, CheckSkipped, CheckState
 from was_daemon.conformance.server import Server
 
@@ -17,25 +17,26 @@ CHECKS = (
     *downloads.CHECKS,
     *thumbnails.CHECKS,
     *names.CHECKS,
+    *deletions.CHECKS,
 )
 _CLEAN_UP = ("clean-up", "nothing is left behind")
 
 
-def run(server: Server, collections: Mapping[str, str | None] | None = None) -> Iterator[CheckResult]:
-    """Make the checks, those of uploads in each of the further `collections` too, which are given with their keys.
+def run_checks(server: Server, collections: Mapping[str, str | None] | None = None) -> Iterator[CheckResult]:
+    """Run all checks and yield their results; the checks of uploads also run in `collections`, given with their keys.
 
-    Who stops early, or is interrupted, has `server.clean_up` remove the rest.
+    A caller that stops early, or is interrupted, calls `server.clean_up` to remove the remaining uploads.
     """
-    bad: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for each, view in _planned(server, collections or {}):
-        result = attempt(each, view, bad)
+        result = run_check(each, view, failures)
         server.clean_up()
-        reason = result.title if result.state is CheckState.FAILED else bad.get(each.needs or "")
+        reason = result.title if result.state is CheckState.FAILED else failures.get(each.needs or "")
         if reason:
-            bad[each.id] = reason
+            failures[each.id] = reason
         yield result
-    if server.left:
-        yield CheckResult(*_CLEAN_UP, CheckState.FAILED, "all uploads to be removed", ", ".join(server.left))
+    if server.not_deleted:
+        yield CheckResult(*_CLEAN_UP, CheckState.FAILED, "all uploads to be removed", ", ".join(server.not_deleted))
     else:
         yield CheckResult(*_CLEAN_UP, CheckState.PASSED)
 
@@ -47,12 +48,12 @@ def _planned(server: Server, collections: Mapping[str, str | None]) -> Iterator[
         for each in uploads.CHECKS:
             if each.id in ("upload-specify7", "upload-specify6"):
                 yield attrs.evolve(each, id=f"{each.id}-in-{name}", title=f"{each.title}, in {name}"), view
-    yield from ((each, server) for each in discovery.LAST)
+    yield from ((each, server) for each in discovery.FINAL_CHECKS)
 
 
-def attempt(check: Check, server: Server, bad: Mapping[str, str]) -> CheckResult:
-    """Make one check; `bad` tells, for the ids of checks that did not go well, what was wrong."""
-    reason = bad.get(check.needs or "")
+def run_check(check: Check, server: Server, failures: Mapping[str, str]) -> CheckResult:
+    """Run one check, or skip it; `failures` maps ids of checks that failed or were skipped to the failed check's title."""
+    reason = failures.get(check.needs or "")
     if reason:
         return CheckResult(check.id, check.title, CheckState.SKIPPED, remark=f"as this failed: {reason}")
     start = time.monotonic()
