@@ -37,7 +37,8 @@ from was_daemon.stores.local.disk import open_regular
 from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
-from was_daemon.workers.pool import IsOpen, Job, WorkerPool
+from was_daemon.workers.fair_queue import Job, OpenFile
+from was_daemon.workers.pool import WorkerPool
 
 RED, GREEN, BLUE = (200, 30, 40), (30, 180, 60), (40, 60, 200)
 Colour = tuple[int, int, int]
@@ -55,7 +56,7 @@ class WatchedPool:
         self,
         command: type[amp.Command],
         client: str,
-        files: Sequence[IsOpen],
+        files: Sequence[OpenFile],
         background: bool = False,
         **arguments: Any,
     ) -> Job:

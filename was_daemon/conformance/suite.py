@@ -52,7 +52,7 @@ def _planned(server: Server, collections: Mapping[str, str | None]) -> Iterator[
 
 
 def run_check(check: Check, server: Server, failures: Mapping[str, str]) -> CheckResult:
-    """Run one check, or skip it; `failures` maps ids of checks that failed or were skipped to the failed check's title."""
+    """Run one check, or skip it; `failures` holds the titles of failed checks, by the ids that depend on them."""
     reason = failures.get(check.needs or "")
     if reason:
         return CheckResult(check.id, check.title, CheckState.SKIPPED, remark=f"as this failed: {reason}")
