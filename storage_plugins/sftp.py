@@ -412,11 +412,11 @@ class SFTPOptions:
     timeout: float = 30.0
 
     def login(self) -> SSHLogin:
-        """Reads the password's file; raises `StoreUnavailable`."""
+        """Return the login, its password read from the file; raises `StoreUnavailable`."""
         password = self.password
         if self.password_file is not None:
             try:
-                password = self.password_file.expanduser().read_text().rstrip("\r\n")
+                password = self.password_file.text()
             except (OSError, UnicodeDecodeError) as error:
                 log.error("the password file {file} cannot be read: {error}", file=str(self.password_file), error=error)
                 raise StoreUnavailable("the password for the store cannot be read") from error

@@ -11,7 +11,7 @@ import attrs
 import pytest
 from PIL import Image
 
-from tests.model_server import KEY, Answering, ModelServer, Reply, Request
+from tests.support.model_server import KEY, Answering, ModelServer, Reply, Request
 from was_daemon.conformance import discovery, pictures
 from was_daemon.conformance.client import HttpClient
 from was_daemon.conformance.results import CheckFailed, CheckState

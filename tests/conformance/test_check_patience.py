@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import run
-from tests.model_server import KEY, Answering, ModelServer, Reply, Request
+from tests.support.cli import run
+from tests.support.model_server import KEY, Answering, ModelServer, Reply, Request
 from was_daemon.conformance import client
 from was_daemon.conformance.client import Unanswered
 

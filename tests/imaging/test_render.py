@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
-from tests import images, profiles, tiffs
+from tests.support import images, profiles, tiffs
 from was_daemon.derivatives.stored import in_memory
 from was_daemon.imaging.formats import output_format, png_owner
 from was_daemon.imaging.picture import fit

@@ -20,9 +20,9 @@ from PIL import Image
 from twisted.internet.defer import CancelledError
 from twisted.internet.process import Process
 
-from tests.daemon import descriptors
-from tests.images import jpeg, photograph, png_file
-from tests.processes import eventually, paused, worker_pids
+from tests.support.daemon import descriptors
+from tests.support.images import jpeg, photograph, png_file
+from tests.support.processes import eventually, paused, worker_pids
 from was_daemon.model.errors import BrokenImage, NoThumbnail, Overloaded, StoreUnavailable
 from was_daemon.workers.commands import ReadMetadata, Render
 from was_daemon.workers.fair_queue import Job

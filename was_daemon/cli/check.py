@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from was_daemon.cli.options import epilog, json_option
+from was_daemon.config.secret_files import SecretFile
 
 if TYPE_CHECKING:
     from was_daemon.conformance.results import CheckResult
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 _DOCUMENT = "web_asset_store.xml"
 
 _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+_key_file = click.Path(path_type=SecretFile, exists=True, dir_okay=False)
 
 
 @click.command(epilog=epilog("was-daemon check https://assets.example.org --key-file /etc/was-daemon/key"))
 @click.argument("url")
-@click.option("--key-file", type=_existing_file, help="The file with the key that Specify signs with.")
+@click.option("--key-file", type=_key_file, help="The file with the key that Specify signs with.")
 @click.option("--key-stdin", is_flag=True, help="Read the key from the standard input.")
 @click.option("--no-key", is_flag=True, help="The server has no key: anybody may write and delete.")
 @click.option("--coll", "collections", multiple=True, metavar="NAME", help="A collection to try; may be repeated.")
@@ -31,7 +33,7 @@ _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
     "--coll-key",
     "key_files",
     multiple=True,
-    type=(str, _existing_file),
+    type=(str, _key_file),
     metavar="NAME FILE",
     help="The file with the key of a collection that has its own.",
 )
@@ -41,11 +43,11 @@ _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @json_option
 def check(
     url: str,
-    key_file: Path | None,
+    key_file: SecretFile | None,
     key_stdin: bool,
     no_key: bool,
     collections: tuple[str, ...],
-    key_files: tuple[tuple[str, Path], ...],
+    key_files: tuple[tuple[str, SecretFile], ...],
     timeout: float,
     ca_file: Path | None,
     junit: Path | None,
@@ -74,7 +76,7 @@ def check(
     _report(server.url, results, junit, as_json)
 
 
-def _key(key_file: Path | None, key_stdin: bool, no_key: bool) -> str | None:
+def _key(key_file: SecretFile | None, key_stdin: bool, no_key: bool) -> str | None:
     if (key_file is not None) + key_stdin + no_key > 1:
         raise click.UsageError("--key-file, --key-stdin and --no-key exclude each other")
     if no_key:
@@ -85,10 +87,10 @@ def _key(key_file: Path | None, key_stdin: bool, no_key: bool) -> str | None:
     return key
 
 
-def _content(key_file: Path | None) -> str:
+def _content(key_file: SecretFile | None) -> str:
     """The key in a file, or else in the standard input."""
     try:
-        return (key_file.read_text("utf-8") if key_file else sys.stdin.read()).strip()
+        return (key_file.text() if key_file else sys.stdin.read()).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"the key cannot be read: {error}") from None
 

@@ -19,16 +19,16 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from storage_plugins.s3 import S3Store, s3
-from tests import images, s3servers
-from tests.client import Client
-from tests.daemon import KEY as ATTACHMENT_KEY
-from tests.daemon import Daemon
-from tests.davservers import DavServer
-from tests.http_contract import HTTPContract
-from tests.ports import free_port
-from tests.remotes import Relay
-from tests.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
-from tests.tls import self_signed
+from tests.support import images, s3servers
+from tests.support.client import Client
+from tests.support.daemon import KEY as ATTACHMENT_KEY
+from tests.support.daemon import Daemon
+from tests.support.davservers import DavServer
+from tests.support.http_contract import HTTPContract
+from tests.support.ports import free_port
+from tests.support.remotes import Relay
+from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
+from tests.support.tls import self_signed
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -43,7 +43,7 @@ from was_daemon.stores.s3.options import Addressing, S3Options
 from was_daemon.testing.contract import LEGAL_NAMES, StoreContract, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
-pytest_plugins = ["tests.s3stores"]
+pytest_plugins = ["tests.support.s3stores"]
 
 PREFIX = "attachments/"
 KEY = original("asset.jpg")

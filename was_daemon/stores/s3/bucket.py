@@ -153,7 +153,7 @@ class Bucket:
 
     async def address(self, public: Addresses, name: str, query: Query, seconds: int) -> str:
         """A signed address of an object, below those that clients reach, good for so many seconds."""
-        key = await self._keys.current(lasting=seconds)
+        key = await self._keys.current()
         return self._signer.address(key, public.of(name, query), seconds)
 
     async def close(self) -> None:

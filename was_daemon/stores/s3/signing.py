@@ -1,4 +1,4 @@
-"""Signatures of Amazon's version 4, made by botocore. All that is used of botocore is here."""
+"""Signatures of Amazon's version 4, made by botocore."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -32,6 +32,7 @@ from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.stores.sftp.ssh_gcm import GCMClientTransport
 
@@ -62,7 +63,7 @@ class SSHLogin:
     host: str
     user: str
     port: int
-    identity_file: Path | None
+    identity_file: SecretFile | None
     password: str | None = attrs.field(repr=False)
     agent: bool
     known_hosts: Path
@@ -114,12 +115,12 @@ class SSHLogin:
         raise StoreUnavailable(f"the host key of the store {what}")
 
     def keys(self) -> list[Key]:
-        """The private keys to try. Raises `StoreUnavailable`."""
+        """Return the private keys to try; raises `StoreUnavailable`."""
         if self.identity_file is None:
             return []
         try:
-            return [Key.fromFile(str(self.identity_file.expanduser()))]
-        except (OSError, BadKeyError, EncryptedKeyError) as error:
+            return [Key.fromString(self.identity_file.text())]
+        except (OSError, UnicodeDecodeError, BadKeyError, EncryptedKeyError) as error:
             # What conch says about a bad key may quote it.
             reason = error.strerror if isinstance(error, OSError) else "it is no private key, or has a passphrase"
             log.error("the identity file {file} is no use: {reason}", file=str(self.identity_file), reason=reason)

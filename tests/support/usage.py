@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.daemon import Daemon, descriptors, eventually
+from tests.support.daemon import Daemon, descriptors, eventually
 
 _CLOSE_WAIT = "08"
 """The state in /proc/net/tcp of a connection that the other side has ended and this one has not."""

@@ -18,8 +18,8 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from tests.needs import lacking
-from tests.ports import await_free, free_port
+from tests.support.needs import lacking
+from tests.support.ports import await_free, free_port
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.testing.contract import original

@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
-from tests import davservers
-from tests.client import Connection
-from tests.needs import lacking
-from tests.sshd import SSHD, USER, make_key
+from tests.support import davservers
+from tests.support.client import Connection
+from tests.support.needs import lacking
+from tests.support.sshd import SSHD, USER, make_key
 
 KINDS = ("sftp", "webdav")
 

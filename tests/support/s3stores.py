@@ -1,11 +1,11 @@
-"""Fixtures for the tests of the S3 store: `pytest_plugins = ["tests.s3stores"]`."""
+"""Fixtures for the tests of the S3 store: `pytest_plugins = ["tests.support.s3stores"]`."""
 
 from collections.abc import AsyncIterator
 
 import pytest_twisted
 
 from storage_plugins.s3 import S3Store, s3
-from tests.s3servers import MakeS3Store, options
+from tests.support.s3servers import MakeS3Store, options
 
 
 @pytest_twisted.async_yield_fixture

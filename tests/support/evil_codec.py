@@ -17,7 +17,7 @@ from was_daemon.workers import landlock, worker
 _REFUSALS = {errno.EPERM, errno.EACCES, errno.ENOSYS}
 _PRELUDE = """if True:
     import ctypes, fcntl, mmap, os, resource, signal, socket, struct, subprocess, sys, termios, threading, time
-    from tests.evil_codec import call, message, system_call
+    from tests.support.evil_codec import call, message, system_call
 """
 _NUMBERS = {
     "x86_64": {

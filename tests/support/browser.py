@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.needs import require
+from tests.support.needs import require
 
 _CHROMIUM = shutil.which("chromium")
 

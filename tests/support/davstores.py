@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the WebDAV store: `pytest_plugins = ["tests.davstores"]`."""
+"""Fixtures for the tests of the WebDAV store: `pytest_plugins = ["tests.support.davstores"]`."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,7 +6,7 @@ import pytest
 import pytest_twisted
 
 from storage_plugins.webdav import WebDAVOptions, webdav
-from tests.davservers import DavServer, MakeStore, Serve
+from tests.support.davservers import DavServer, MakeStore, Serve
 from was_daemon.model.interfaces import IAssetStore
 
 

@@ -23,8 +23,9 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet import reactor
 from zope.interface import implementer
 
-from tests.needs import require
-from tests.ports import free_port
+from tests.support.needs import require
+from tests.support.ports import free_port
+from was_daemon.config.secret_files import SecretFile
 
 SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
 SFTP_SERVERS = [
@@ -62,7 +63,7 @@ class SSHD:
         directory.mkdir()
         self.port = free_port()
         self.host_key = make_key(directory / "host_key")
-        self.user_key = make_key(directory / "user_key")
+        self.user_key = SecretFile(make_key(directory / "user_key"))
         self.authorized_keys = directory / "authorized_keys"
         self.authorized_keys.write_text(public(self.user_key) + "\n")
         self.known_hosts = directory / "known_hosts"
@@ -178,7 +179,7 @@ class ConchServer:
     def __init__(self, directory: Path, home: Path, avatar: type[Avatar] = Avatar) -> None:
         directory.mkdir()
         self.host_key = make_key(directory / "host_key")
-        self.user_key = make_key(directory / "user_key")
+        self.user_key = SecretFile(make_key(directory / "user_key"))
         host_key = Key.fromFile(str(self.host_key))
         factory = SSHFactory()
         factory.publicKeys = factory.privateKeys = {host_key.sshType(): host_key}

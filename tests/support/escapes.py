@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import attrs
 
-from tests.client import Client
-from tests.daemon import KEY, Daemon, eventually
-from tests.http_contract import photograph
+from tests.support.client import Client
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.http_contract import photograph
 from was_daemon.model.keys import AssetKey, Kind, Layout
 
 CANARY = b"nobody outside may ever see this: " + uuid4().bytes.hex().encode()

@@ -24,8 +24,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from tests import images
-from tests.client import Answer, Client, Form, chunk, file_part, latin1_part, text_part
+from tests.support import images
+from tests.support.client import Answer, Client, Form, chunk, file_part, latin1_part, text_part
 
 MAX_UPLOAD = 8 << 20
 RED, BLUE = (200, 30, 30), (30, 30, 200)

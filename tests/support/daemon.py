@@ -15,8 +15,8 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.ports import free_port
-from tests.prepared import Prepared, can_run
+from tests.support.ports import free_port
+from tests.support.prepared import Prepared, can_run
 
 BIN = Path(sys.prefix) / "bin"
 KEY = "a key for tests: ü"

@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from tests.daemon import eventually
-from tests.sshd import require
+from tests.support.daemon import eventually
+from tests.support.paths import ROOT
+from tests.support.sshd import require
 
 SYSTEMD = Path("/lib/systemd/systemd")
 
@@ -94,7 +95,7 @@ class Machine:
             "DIRECTORY": str(directory),
             "ROOT": str(directory / "root"),
             "CGROUP": str(self._cgroup),
-            "ETC": str(Path(__file__).parent.parent / "etc"),
+            "ETC": str(ROOT / "etc"),
             "PYTHON": sys.base_prefix,
             "VENV": sys.prefix,
         }

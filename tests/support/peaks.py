@@ -7,8 +7,9 @@ from pathlib import Path
 
 import attrs
 
-from tests.cli import write_config
-from tests.daemon import clean_environment
+from tests.support.cli import write_config
+from tests.support.daemon import clean_environment
+from tests.support.paths import ROOT
 
 _MEASURED = """
 import re, sys
@@ -29,7 +30,7 @@ def numbered_config(directory: Path, count: int) -> Path:
         directory,
         {name: {"plugin": "numbered", "count": number} for name, number in counts.items()},
         collections={"store": "main"},
-        plugins={"path": [Path(__file__).parent]},
+        plugins={"path": [ROOT / "tests"]},
         checksums={"path": directory / "checksums.sqlite"},
     )
 

@@ -5,7 +5,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from tests.client import TIMEOUT, Answer, Client
+from tests.support.client import TIMEOUT, Answer, Client
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from posixpath import splitext
 
 from PIL import Image
 
-from tests.model_server import ModelServer, Refused, Reply, Request
+from tests.support.model_server import ModelServer, Refused, Reply, Request
 
 _PATIENCE = 0.3
 """Seconds at most that something is left half done until somebody reads it."""

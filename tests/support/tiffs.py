@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.images import CHART_SIZE, TAKEN, chart, encode
+from tests.support.images import CHART_SIZE, TAKEN, chart, encode
 
 Entries = list[tuple[int, str, Any]]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from tests.daemon import BIN, KEY, clean_environment, to_toml
-from tests.prepared import Prepared, written
+from tests.support.daemon import BIN, KEY, clean_environment, to_toml
+from tests.support.prepared import Prepared, written
 
 
 @attrs.frozen

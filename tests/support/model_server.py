@@ -1,6 +1,6 @@
 """A small asset server in memory, which keeps the contract as far as `was-daemon check` looks at it.
 
-Tests break it: see `tests/official.py` and `tests/conformance/test_check_faults.py`.
+Tests break it: see `tests/support/official.py` and `tests/conformance/test_check_faults.py`.
 """
 
 import hashlib

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from tests import images, tiffs
-from tests.images import encode, png_file
+from tests.support import images, tiffs
+from tests.support.images import encode, png_file
 
 _SIDE = 20_000
 """Pixels per side of a picture that is within the limit of 500 megapixels and beyond all memory."""

@@ -15,8 +15,8 @@ import attrs
 import pytest
 
 from storage_plugins.s3 import S3Store, s3
-from tests.davservers import DavServer, require
-from tests.ports import free_port
+from tests.support.davservers import DavServer, require
+from tests.support.ports import free_port
 from was_daemon.stores.s3.options import S3Options
 
 ACCESS_KEY = SECRET_KEY = "S3RVER"

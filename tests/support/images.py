@@ -6,11 +6,12 @@ All show `chart()`: the colours of its corners tell which way up it is.
 import io
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageCms, ImageDraw
 from PIL.PngImagePlugin import PngInfo
+
+from tests.support.paths import ROOT
 
 CHART_SIZE = (240, 160)
 CORNERS = {
@@ -122,7 +123,7 @@ def noisy_photograph(size: tuple[int, int]) -> bytes:
 
 def detailed_photograph(size: tuple[int, int]) -> bytes:
     """A real photograph enlarged, with noise in each colour: fine detail in all parts of a thumbnail."""
-    with Image.open(Path(__file__).parent.parent / "docs" / "tour" / "felis-catus.jpg") as photo:
+    with Image.open(ROOT / "docs" / "tour" / "felis-catus.jpg") as photo:
         image = photo.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     noise = Image.merge("RGB", [Image.effect_noise(size, 60) for _ in range(3)])
     return encode(Image.blend(image, noise, 0.05), "JPEG", quality=92)

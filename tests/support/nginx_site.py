@@ -8,11 +8,12 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.daemon import Daemon, eventually
-from tests.davservers import NGINX, require
-from tests.ports import free_port
+from tests.support.daemon import Daemon, eventually
+from tests.support.davservers import NGINX, require
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
-ETC = Path(__file__).parent.parent / "etc" / "nginx"
+ETC = ROOT / "etc" / "nginx"
 _SITE = "/etc/nginx/snippets/was-thumbnails.conf"
 _MARKER = "/run/was-daemon/nginx-may-answer"
 _FILES = "/etc/nginx/snippets/was-files.conf"
