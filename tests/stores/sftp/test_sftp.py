@@ -25,6 +25,7 @@ from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import Kind, Layout
+from was_daemon.stores import sweeping
 from was_daemon.testing.contract import StoreContract, gather_all, original
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 
