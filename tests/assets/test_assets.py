@@ -36,10 +36,11 @@ from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
 from was_daemon.stores.held import HeldReader
 from was_daemon.stores.local.disk import open_regular
-from was_daemon.testing.contract import everyone
+from was_daemon.testing.contract import gather_all
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
-from was_daemon.workers.pool import IsOpen, Job, WorkerPool
+from was_daemon.workers.fair_queue import Job, OpenFile
+from was_daemon.workers.pool import WorkerPool
 
 RED, GREEN, BLUE = (200, 30, 40), (30, 180, 60), (40, 60, 200)
 Colour = tuple[int, int, int]
@@ -57,7 +58,7 @@ class WatchedPool:
         self,
         command: type[amp.Command],
         client: str,
-        files: Sequence[IsOpen],
+        files: Sequence[OpenFile],
         background: bool = False,
         **arguments: Any,
     ) -> Job:
@@ -342,7 +343,7 @@ async def test_thumbnails_that_share_a_name_are_not_made_of_one_another(museum: 
 @pytest_twisted.ensureDeferred
 async def test_a_hundred_who_ask_at_once_share_one_job(museum: Museum) -> None:
     await museum.put("a.jpg", jpeg((300, 200)))
-    answers = await everyone([museum.ask("a.jpg", client=f"client {number % 7}") for number in range(100)])
+    answers = await gather_all([museum.ask("a.jpg", client=f"client {number % 7}") for number in range(100)])
     assert len(museum.pool.jobs) == 1
     assert len(set(answers)) == 1
     assert answers[0] == await museum.thumbnail("a.jpg")

@@ -19,7 +19,7 @@ from tests.support.model_server import KEY as MODEL_KEY
 from tests.support.model_server import Answering, ModelServer, Reply, Request
 from tests.support.official import OfficialServer
 from tests.support.ports import free_port
-from was_daemon.conformance.run import CHECKS
+from was_daemon.conformance.suite import CHECKS
 
 Completed = subprocess.CompletedProcess[str]
 

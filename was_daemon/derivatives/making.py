@@ -10,7 +10,7 @@ from was_daemon.concurrency.frames import release_frames
 from was_daemon.derivatives.kinds import Recipe
 from was_daemon.model.errors import AssetError
 from was_daemon.stores.held import HeldReader
-from was_daemon.workers.pool import Job
+from was_daemon.workers.fair_queue import Job
 
 Made: TypeAlias = dict[Recipe, HeldReader]
 """Published derivatives by recipe, without those that are too large to be kept in memory."""

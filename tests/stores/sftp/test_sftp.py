@@ -26,7 +26,7 @@ from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreTi
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import Kind, Layout
 from was_daemon.stores import sweeping
-from was_daemon.testing.contract import StoreContract, everyone, original
+from was_daemon.testing.contract import StoreContract, gather_all, original
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 
 ensure = pytest_twisted.ensureDeferred
@@ -506,7 +506,7 @@ async def test_a_file_that_becomes_shorter_is_an_error(server, root, create) -> 
 @ensure
 async def test_everybody_shares_one_connection(server, root, create) -> None:
     store = create(options(server, root))
-    await everyone([deferred(store.write(original(f"{number}"), chunked(b"x"))) for number in range(16)])
+    await gather_all([deferred(store.write(original(f"{number}"), chunked(b"x"))) for number in range(16)])
     assert (server.directory / "log").read_text().count("Accepted publickey") == 1
 
 

@@ -1,7 +1,7 @@
-"""Requests as Specify's clients send them.
+"""HTTP client that sends requests exactly as Specify's clients do.
 
-urllib, because the checks depend on what is sent to the last byte: parts of a form with charsets of their own, in an
-order of their own, and names with dots and slashes that better clients would tidy up.
+Uses urllib, because the checks depend on every byte that is sent: parts of a form with their own charsets, in a given
+order, and names with dots and slashes that other clients would normalise.
 """
 
 import io
@@ -15,30 +15,32 @@ from urllib.request import HTTPErrorProcessor, HTTPRedirectHandler, Request, bui
 import attrs
 
 from was_daemon import __version__
-from was_daemon.conformance.hasty import HastyHandler
-from was_daemon.conformance.outcomes import Fails
+from was_daemon.conformance.deadline import DeadlineHandler
+from was_daemon.conformance.results import CheckFailed
 from was_daemon.telemetry.redaction import without_tokens
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SHOWN = 80
-_MOST = 16 << 20
-"""Bytes of an answer: four times the largest file that is ever asked for."""
+"""Bytes of an answer that messages quote."""
 
-_PATIENCE = 10
-"""How many times the time without progress an answer may take."""
+_MAX_BODY = 16 << 20
+"""Largest answer in bytes: four times the largest file that a check uploads."""
+
+_ANSWER_TIMEOUTS = 10
+"""Time for a whole answer, in multiples of the time without progress."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class Unanswered(Exception):
-    """There was no answer, or no whole one; the message says why."""
+    """The server gave no answer, or an incomplete one; the message says why."""
 
 
 @attrs.frozen(str=False)
 class Answer:
-    """The answer to a request; `url` is where it came from in the end."""
+    """Answer to a request; `url` is the address after redirections."""
 
     method: str
     url: str
@@ -53,40 +55,40 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as text."""
+        """Body as text."""
         return self.body.decode("utf-8", "replace")
 
     @property
     def media_type(self) -> str:
-        """What the answer says that it is, without parameters."""
+        """Content-Type without parameters, in lower case; "" without one."""
         return str(self.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
     @property
     def allowed_origin(self) -> str | None:
-        """The origin whose pages may read the answer; None when none may."""
+        """Access-Control-Allow-Origin; None without one."""
         value = self.headers.get("Access-Control-Allow-Origin")
         return None if value is None else str(value)
 
     def expect(self, *statuses: int, to: str) -> "Answer":
-        """This answer, if its status is one of these; raises `Fails`. `to` says what the answer is to."""
+        """Return this answer; raise `CheckFailed` unless its status is one of `statuses`. `to` names the request."""
         if self.status not in statuses:
-            raise Fails(f"{' or '.join(map(str, statuses))} to {to}", self)
+            raise CheckFailed(f"{' or '.join(map(str, statuses))} to {to}", self)
         return self
 
     def image(self) -> "Image":
-        """The body as a picture, decoded to its end; raises `Fails`."""
+        """Return the body as a fully decoded picture; raise `CheckFailed` when it is none."""
         from PIL import Image
 
         try:
             image = Image.open(io.BytesIO(self.body))
             image.load()
         except Exception as error:  # Pillow's decoders raise what they like
-            raise Fails("a whole picture", f"{self} that cannot be read: {error}") from None
+            raise CheckFailed("a whole picture", f"{self} that cannot be read: {error}") from None
         return image
 
 
-class _Everything(HTTPErrorProcessor):
-    """Hands on answers of every status; only redirections are followed."""
+class _AnyStatus(HTTPErrorProcessor):
+    """Processor that returns answers of every status; only redirections are followed."""
 
     def http_response(self, request: Request, response: Any) -> Any:
         return super().http_response(request, response) if response.status in _REDIRECTS else response
@@ -94,8 +96,8 @@ class _Everything(HTTPErrorProcessor):
     https_response = http_response
 
 
-class _Alike(HTTPRedirectHandler):
-    """Follows HEAD with HEAD: urllib's own way is GET, which an address may be good for when it is not for HEAD."""
+class _SameMethod(HTTPRedirectHandler):
+    """Redirect handler that follows HEAD with HEAD; urllib would send GET, which an address may answer differently."""
 
     def redirect_request(self, request: Request, *details: Any) -> Request | None:
         followed = super().redirect_request(request, *details)
@@ -104,19 +106,19 @@ class _Alike(HTTPRedirectHandler):
         return followed
 
 
-class Http:
-    """Sends requests; `timeout` is in seconds without progress. An answer as a whole may take ten times that."""
+class HttpClient:
+    """HTTP client; `timeout` is in seconds without progress. A whole answer may take ten times that."""
 
     def __init__(self, timeout: float, ca_file: str | None = None) -> None:
         self._timeout = timeout
-        handler = HastyHandler(_PATIENCE * timeout, ssl.create_default_context(cafile=ca_file))
-        self._opener = build_opener(_Everything, _Alike, handler)
+        handler = DeadlineHandler(_ANSWER_TIMEOUTS * timeout, ssl.create_default_context(cafile=ca_file))
+        self._opener = build_opener(_AnyStatus, _SameMethod, handler)
         self._opener.addheaders = [("User-Agent", f"was-daemon-check/{__version__}")]
 
     def request(
         self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """The answer to one request; raises `Unanswered`."""
+        """Send a request and return its answer; raise `Unanswered`."""
         try:
             request = Request(url, body, headers or {}, method=method)  # noqa: S310  # the callers want http or https
             with self._opener.open(request, timeout=self._timeout) as response:
@@ -133,12 +135,12 @@ class Http:
 
 
 def _body(response: Any) -> bytes:
-    """The whole body; raises `ValueError` when there is no end to it."""
+    """Return the whole body; raise `ValueError` when it is too large or breaks off."""
     if response.length is None:
-        body: bytes = response.read(_MOST + 1)
+        body: bytes = response.read(_MAX_BODY + 1)
     else:
-        # Without a size, a body that breaks off is told.
-        body = response.read() if response.length <= _MOST else b""
-    if max(len(body), response.length or 0) > _MOST:
-        raise ValueError(f"it is larger than the {_MOST >> 20} MiB that any of these could have")
+        # Read without a size, http.client raises an error for a body that breaks off.
+        body = response.read() if response.length <= _MAX_BODY else b""
+    if max(len(body), response.length or 0) > _MAX_BODY:
+        raise ValueError(f"it is larger than the {_MAX_BODY >> 20} MiB that any of these could have")
     return body

@@ -1,7 +1,4 @@
-"""Connections for urllib that do not wait for ever, however little a server sends at a time.
-
-A timeout of a socket begins anew with every byte.
-"""
+"""A deadline for a whole answer, for urllib: a socket's timeout begins anew with every byte that a server sends."""
 
 import io
 import socket
@@ -12,8 +9,8 @@ from typing import Any, cast
 from urllib.request import HTTPHandler, HTTPSHandler, Request
 
 
-class _HastyFile(io.RawIOBase):
-    """What a socket receives, until `deadline` by the monotonic clock."""
+class _DeadlineFile(io.RawIOBase):
+    """Reader of a socket that raises TimeoutError after `deadline` by the monotonic clock."""
 
     def __init__(self, file: io.RawIOBase, deadline: float) -> None:
         super().__init__()
@@ -33,8 +30,8 @@ class _HastyFile(io.RawIOBase):
         super().close()
 
 
-class _HastySocket:
-    """A connected socket as http.client uses it."""
+class _DeadlineSocket:
+    """Connected socket, as http.client uses it, whose answer is read within `seconds`."""
 
     def __init__(self, connected: socket.socket, seconds: float) -> None:
         self._socket = connected
@@ -43,11 +40,11 @@ class _HastySocket:
         self.close = connected.close
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_HastyFile(self._socket.makefile("rb", buffering=0), self._deadline))
+        return io.BufferedReader(_DeadlineFile(self._socket.makefile("rb", buffering=0), self._deadline))
 
 
-class HastyHandler(HTTPHandler, HTTPSHandler):
-    """Has each connection, of HTTP or HTTPS, end after so many seconds."""
+class DeadlineHandler(HTTPHandler, HTTPSHandler):
+    """Handler for HTTP and HTTPS that allows each connection `seconds` in all."""
 
     def __init__(self, seconds: float, context: ssl.SSLContext) -> None:
         HTTPHandler.__init__(self)
@@ -57,22 +54,22 @@ class HastyHandler(HTTPHandler, HTTPSHandler):
 
     def http_open(self, request: Request) -> HTTPResponse:
         """See `HTTPHandler`."""
-        return self.do_open(self._hasty(HTTPConnection), request)
+        return self.do_open(self._connection_with_deadline(HTTPConnection), request)
 
     def https_open(self, request: Request) -> HTTPResponse:
         """See `HTTPSHandler`."""
-        return self.do_open(self._hasty(HTTPSConnection), request, context=self._tls)
+        return self.do_open(self._connection_with_deadline(HTTPSConnection), request, context=self._tls)
 
-    def _hasty(self, kind: type[HTTPConnection]) -> Any:
+    def _connection_with_deadline(self, kind: type[HTTPConnection]) -> Any:
         def connection(*args: Any, **options: Any) -> HTTPConnection:
-            made = kind(*args, **options)
-            connect = made.connect
+            new = kind(*args, **options)
+            connect = new.connect
 
-            def connect_hastily() -> None:
+            def connect_with_deadline() -> None:
                 connect()
-                made.sock = cast(socket.socket, _HastySocket(made.sock, self._seconds))
+                new.sock = cast(socket.socket, _DeadlineSocket(new.sock, self._seconds))
 
-            made.connect = connect_hastily  # type: ignore[method-assign]  # urllib wants no class
-            return made
+            new.connect = connect_with_deadline  # type: ignore[method-assign]  # urllib wants no class
+            return new
 
         return connection
