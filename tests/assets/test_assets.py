@@ -24,10 +24,12 @@ from tests.support.images import TAKEN, encode, jpeg, photograph
 from tests.support.processes import eventually, paused, worker_pids
 from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.derivatives.cache import Thumbnails
+from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.kinds import Recipe
 from was_daemon.derivatives.marks import MARK_SIZE
+from was_daemon.derivatives.thumbnails import ThumbnailKind
 from was_daemon.library import spool
-from was_daemon.library.collections import Collections, Place
+from was_daemon.library.collections import Collections, Original, Place
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetExists, AssetNotFound, BadName, BrokenImage, NoThumbnail, Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
@@ -63,14 +65,14 @@ class WatchedPool:
         return self.jobs[-1]
 
 
-class WatchedThumbnails(Thumbnails):
+class WatchedDerivatives(Derivatives):
     """Counts those who wait, or waited, for a thumbnail."""
 
     waited = 0
 
-    async def make(self, key: AssetKey, original: AssetStat, scale: int, client: str) -> None:
+    async def make(self, original: Original, recipe: Recipe, client: str) -> None:
         self.waited += 1
-        await super().make(key, original, scale, client)
+        await super().make(original, recipe, client)
 
 
 class Museum:
@@ -92,7 +94,8 @@ class Museum:
         self.locks: KeyLocks[AssetKey] = KeyLocks()
         self._spool = Spool(spool, 1 << 30)
         collections = Collections(Place("", originals, thumbnails))
-        self.cache = WatchedThumbnails(collections, self.locks, self._spool, self.pool, 500_000_000, max_scale)
+        kinds = [ThumbnailKind(500_000_000, max_scale)]
+        self.cache = WatchedDerivatives(collections, self.locks, self._spool, self.pool, kinds)
         self.assets = Assets(collections, self.cache, self.locks, self._spool, self.pool, overwrite, warm)
 
     async def put(self, name: str, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which thumbnails this process has made last, from which smaller ones can be made."""
+"""Memory of the thumbnails that this process made last, of which smaller ones can be made."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -8,30 +8,32 @@ import attrs
 from was_daemon.model.keys import AssetKey
 
 _ORIGINALS = 1_000
-"""How many are remembered, of 1 KB each: a curator who looks at one in two sizes does so within minutes."""
+"""The number of originals that are remembered, of 1 KB each: a second size is asked for within minutes."""
 
 _SCALES = 16
+"""The number of scales that are remembered of each original, the largest ones."""
+
 _TIMES_LARGER = 2
-"""From a thumbnail this many times larger, a smaller one comes out as it does from the original."""
+"""The factor from which on a thumbnail made of a larger one looks as if made of the original."""
 
 _SHORTEST = 16
-"""Pixels of the shorter side below which it does not: what JPEG did to the larger one is seen in so few."""
+"""The pixels of the shorter side below which it does not: in so few the artefacts of JPEG are visible."""
 
 
 @attrs.frozen
 class _Version:
-    """One version of an original: its width and height, upright, and the scales of thumbnails that were made of it."""
+    """One version of an original: its width and height, upright, and the scales of the thumbnails made of it."""
 
     etag: str
     size: dict[str, int]
     scales: frozenset[int] = frozenset()
 
 
-class Versions:
-    """The scales of the thumbnails made last, of so many originals and so many each, and the version they show.
+class LargerThumbnails:
+    """The scales of the thumbnails made last, and the version of the original that they show.
 
-    Others may have removed or replaced them since: whoever uses one looks at what it shows. Of those that were made of
-    a thumbnail themselves nothing is to be told here: with each step there is more of a difference to the original.
+    The thumbnails may be removed or replaced by others: the caller checks the mark of one before using it. Thumbnails
+    that were made of a thumbnail are not to be added: each step adds to the difference from the original.
     """
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class Versions:
             self._made.popitem(last=False)
 
     def larger(self, key: AssetKey, scale: int, etag: str) -> tuple[int, dict[str, int]] | None:
-        """Of which scale of that version a thumbnail of `scale` is best made, and the original's size; None if none."""
+        """Return the scale of the thumbnail to make one of `scale` from, and the original's size; None if none fits."""
         version = self._made.get(key)
         if not version or version.etag != etag:
             return None
