@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from was_daemon.concurrency.disk_threads import DiskThreads
@@ -41,6 +42,7 @@ from was_daemon.stores.local.file_reader import FileReader, file_reader, file_st
 from was_daemon.stores.local.ground import Ground
 from was_daemon.stores.local.neighbours import DIRECTORY as NEIGHBOURS
 from was_daemon.stores.local.neighbours import Presence
+from was_daemon.stores.local.staging import DIRECTORY as STAGING
 from was_daemon.stores.local.staging import StagingFile, remove_stale, stage
 from was_daemon.stores.plugin import StorePlugin
 
@@ -55,6 +57,8 @@ _SHARDED_BY = 4
 """How many characters of a name say in which directory it is."""
 
 _SHARD_SIZE = 2
+_log = Logger()
+
 _IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.ELOOP})
 
 
@@ -235,6 +239,9 @@ class FilesystemStore:
         self._ground.verify_all()
         # Nothing of it is left, wherever an operator has a look.
         TemporaryFile(dir=self._root).close()
+        staging = self._root / STAGING
+        if os.path.lexists(staging) and (staging.is_symlink() or not staging.is_dir()):
+            raise StoreUnavailable(f"{STAGING} in the store's directory is no directory: uploads need it")
 
     def _has_mark(self, is_same_inode: bool) -> bool:
         """Whether what is in the place of the root is the root, under other numbers."""
@@ -290,6 +297,7 @@ class FilesystemStore:
             return stage(threads, base)
         except OSError as error:
             if error.errno in _IN_THE_WAY:
+                _log.error("{path} is no directory, but a link or a file: uploads need it", path=base / STAGING)
                 raise StoreUnavailable("a link or a file in the store is in the way of uploads") from error
             raise
 

@@ -26,7 +26,7 @@ from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.kinds import DerivativeKind, Recipe
-from was_daemon.derivatives.marks import MARK_SIZE
+from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnails import ThumbnailKind
 from was_daemon.library import spool
 from was_daemon.library.collections import Collections, Original, Place
@@ -607,14 +607,35 @@ async def test_an_original_is_looked_up_no_more_often_than_it_may_have_changed(o
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_new_name_finds_no_thumbnails_that_a_server_has_left_of_it(files: Museum) -> None:
-    await files.thumbnails.write(original("left.jpg").thumbnail(77), chunked(b"left over"))
+async def test_a_new_name_finds_no_thumbnails_that_a_daemon_has_left_of_it(files: Museum) -> None:
+    marked = plain(RED) + mark_of(AssetStat(1, 1.0, "before"))
+    await files.thumbnails.write(original("left.jpg").thumbnail(77), chunked(marked))
     await files.cache.start()
     await files.put("other.jpg", plain(RED))
     assert shows(await files.thumbnail("other.jpg", 50), RED)
-    await files.thumbnails.write(original("left.jpg").thumbnail(50), chunked(b"left over"))
+    await files.thumbnails.write(original("left.jpg").thumbnail(50), chunked(marked))
     await files.put("left.jpg", plain(BLUE))
     assert await files.stored() == ["other_50.jpg"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_name_leaves_what_is_only_called_like_its_thumbnail(files: Museum) -> None:
+    theirs = ["IMG_2024.jpg", "IMG_50.jpg", "IMG_20240101.jpg"]
+    for name in theirs:
+        await files.thumbnails.write(AssetKey("", Kind.THUMBNAIL, name), chunked(b"somebody's"))
+    await files.cache.start()
+    await files.put("IMG.jpg", plain(BLUE))
+    assert await files.stored() == sorted(theirs)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_delete_without_an_original_leaves_what_no_server_would_have_made(museum: Museum) -> None:
+    for name, content in {"DOC_7.jpg": b"left over", "DOC_20240101.jpg": b"somebody's"}.items():
+        await museum.thumbnails.write(AssetKey("", Kind.THUMBNAIL, name), chunked(content))
+    await museum.cache.start()
+    with pytest.raises(AssetNotFound):
+        await museum.assets.delete(original("DOC.jpg"))
+    assert await museum.stored() == ["DOC_20240101.jpg"]
 
 
 @pytest_twisted.ensureDeferred

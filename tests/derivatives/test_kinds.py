@@ -41,7 +41,7 @@ class FieldsKind(DerivativeKind[Fields]):
     def orders(self, original: Original, recipes: Sequence[Fields]) -> Iterator[Order[Fields]]:
         yield Order({})
 
-    async def forget(self, store: IAssetStore, original: AssetKey) -> None:
+    async def forget(self, store: IAssetStore, original: AssetKey, exists: bool) -> None:
         await self.remove(store, Fields().key(original), original)
 
 

@@ -9,7 +9,7 @@ import attrs
 from was_daemon.config.secret_files import SecretFile, SecretFiles
 from was_daemon.config.settings import CollectionSettings, CollectionsSettings, ServerSettings
 from was_daemon.config.structure import Mistakes
-from was_daemon.config.weak_keys import advice, weakness
+from was_daemon.config.weak_keys import GOOD_KEY_COMMAND, advice, weakness
 
 _KEYS = frozenset({"key", "key_file"})
 
@@ -50,7 +50,10 @@ class KeyReader:
             return None, "not set: anybody may write and delete"
         if collections.map and all(self._has_key("collections", "map", name) for name in collections.map):
             return None, "each collection's own"
-        self._mistakes.add("server.key", "is missing or empty: set key, key_file or $ATTACHMENT_KEY")
+        self._mistakes.add(
+            "server.key",
+            f"is missing or empty: set key, key_file or $ATTACHMENT_KEY; `{GOOD_KEY_COMMAND}` prints a good one",
+        )
         return None, source
 
     def _has_key(self, *names: str) -> bool:

@@ -11,8 +11,11 @@ class SecretFile(PosixPath):
     """Path of a file that holds a secret. Permissions are checked when a configuration with the path is read."""
 
     def text(self) -> str:
-        """Return the secret, without the line break at its end; raises OSError, or UnicodeDecodeError."""
-        return self.expanduser().read_text("utf-8").rstrip("\r\n")
+        """Return the secret, without the line break at its end; raises OSError, or UnicodeDecodeError.
+
+        A byte order mark, as Windows' editors write one, is no part of it.
+        """
+        return self.expanduser().read_text("utf-8-sig").rstrip("\r\n")
 
 
 class SecretFiles:

@@ -3,6 +3,8 @@
 One token is enough to try keys against without asking the server, as fast as a machine computes HMAC-MD5.
 """
 
+import unicodedata
+
 LEAST_CHARACTERS = 8
 
 GOOD_KEY_COMMAND = "openssl rand -hex 32"
@@ -27,7 +29,7 @@ _EXAMPLES = frozenset(
 
 def weakness(key: str) -> str | None:
     """Return what makes `key` easy to guess, in words that follow "the key"; None when nothing does."""
-    visible = "".join(key.split())
+    visible = "".join(character for character in key if not _is_invisible(character))
     if not visible:
         return "is nothing but white space"
     if len(visible) < LEAST_CHARACTERS:
@@ -35,6 +37,11 @@ def weakness(key: str) -> str | None:
     if "".join(filter(str.isalnum, key.casefold())) in _EXAMPLES:
         return "is an example in public documentation"
     return None
+
+
+def _is_invisible(character: str) -> bool:
+    """Return whether a character is white space, a control character, or one without a glyph, as U+200B."""
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
 
 
 def advice(what: str, weakness: str) -> str:

@@ -222,9 +222,12 @@ class Derivatives:
         """Remove the derivatives of an original before it changes; a `Participant`."""
         place = change.place
         if not place.makes_thumbnails:
-            is_new = change.staged is not None and await change.previous() is None
+            exists = await change.previous() is not None
             for kind in self._kinds.values():
-                await (kind.forget_remains if is_new else kind.forget)(place.thumbnails, change.key)
+                if exists or change.staged is None:
+                    await kind.forget(place.thumbnails, change.key, exists)
+                else:
+                    await kind.forget_remains(place.thumbnails, change.key)
         yield
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from was_daemon.derivatives.marks import MARK_SIZE, is_mark
+from was_daemon.derivatives.marks import has_mark
 from was_daemon.library.collections import Collections
 from was_daemon.model.errors import AssetError, BadName
 from was_daemon.model.interfaces import ILocalFiles
@@ -196,19 +196,11 @@ def _remove_marked(store: ILocalFiles, derivatives: Iterable[AssetKey]) -> list[
     for key in derivatives:
         with suppress(FileNotFoundError, NotADirectoryError), store.directory(key) as directory:
             entry = Entry(directory, key.name)
-            if _is_marked(entry):
+            if has_mark(entry):
                 entry.unlink()
             else:
                 unmarked.append(key)
     return unmarked
-
-
-def _is_marked(entry: Entry) -> bool:
-    fd = entry.open(os.O_RDONLY)
-    try:
-        return is_mark(os.pread(fd, MARK_SIZE, max(0, os.fstat(fd).st_size - MARK_SIZE)))
-    finally:
-        os.close(fd)
 
 
 def _remove_all(store: ILocalFiles, derivatives: Iterable[AssetKey]) -> None:

@@ -53,12 +53,15 @@ class DerivativeKind(ABC, Generic[R]):
         """Yield orders for these derivatives, the best first; the last one reads the original itself."""
 
     @abstractmethod
-    async def forget(self, store: IAssetStore, original: AssetKey) -> None:
-        """Remove all derivatives of this kind of an original, of every version, and nothing else."""
+    async def forget(self, store: IAssetStore, original: AssetKey, exists: bool) -> None:
+        """Remove all derivatives of this kind of an original, of every version, and nothing else.
+
+        Without an original (`exists`), a file that carries no mark may be somebody else's.
+        """
 
     async def forget_remains(self, store: IAssetStore, original: AssetKey) -> None:
         """Remove derivatives that are left over from an earlier original of a name that is new now."""
-        await self.forget(store, original)
+        await self.forget(store, original, exists=False)
 
     async def start(self, collections: Collections, before: "DerivativeKind[R] | None") -> None:
         """Look through what is stored, if `forget` has to know; `before` is this kind under the last configuration."""

@@ -6,11 +6,13 @@ form of a box that ISO media files may end with (ISO/IEC 14496-12, section 8.1.2
 look behind the content. Thumbnails of other servers have no mark.
 """
 
+import os
 from contextlib import aclosing
 from hashlib import sha256
 
 from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.stores.held import HeldReader
+from was_daemon.stores.local.directories import Entry
 
 _PART = 16
 """The size of a digest in bytes."""
@@ -51,10 +53,19 @@ async def shows(reader: IAssetReader, original: AssetStat) -> bool:
 
 async def is_marked(reader: IAssetReader) -> bool:
     """Fire with whether a stored file ends with a mark, so that it is known to be a derivative made by a daemon."""
-    return is_mark(await _end_of(reader))
+    return _is_mark(await _end_of(reader))
 
 
-def is_mark(end: bytes) -> bool:
+def has_mark(entry: Entry) -> bool:
+    """Return whether a file on a disk ends with a mark; blocks, raises OSError."""
+    fd = entry.open(os.O_RDONLY)
+    try:
+        return _is_mark(os.pread(fd, MARK_SIZE, max(0, os.fstat(fd).st_size - MARK_SIZE)))
+    finally:
+        os.close(fd)
+
+
+def _is_mark(end: bytes) -> bool:
     """Return whether `end`, the last `MARK_SIZE` bytes of a file, is a mark."""
     return len(end) == MARK_SIZE and end.startswith(_HEAD)
 

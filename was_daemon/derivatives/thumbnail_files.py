@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 
+from was_daemon.derivatives.marks import has_mark
 from was_daemon.derivatives.stored import open_stored, read_beginning
 from was_daemon.imaging.formats import png_owner
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, ILocalFiles
@@ -15,10 +16,10 @@ _OWNER_BYTES = 1024
 """Bytes at the beginning of a PNG in which its owner is recorded."""
 
 
-def is_thumbnail_of(thumbnail: AssetKey, prefix: str, original: AssetKey) -> bool:
-    """Return whether a name consists of `prefix`, a scale, and the extension of thumbnails of `original`."""
+def is_thumbnail_of(thumbnail: AssetKey, prefix: str, original: AssetKey, most: int | None = None) -> bool:
+    """Return whether a name is `prefix`, a scale of at most `most`, and the extension of thumbnails of `original`."""
     scale = thumbnail.name.removeprefix(prefix).removesuffix(original.thumbnail_extension)
-    is_scale = scale.isascii() and scale.isdigit()
+    is_scale = scale.isascii() and scale.isdigit() and len(scale) <= MAX_DIGITS and (not most or int(scale) <= most)
     return is_scale and thumbnail.name == f"{prefix}{scale}{original.thumbnail_extension}"
 
 
@@ -48,8 +49,11 @@ def beginning(original: AssetKey, digits: int) -> str:
     return original.thumbnail(scale).name.removesuffix(f"{scale}{original.thumbnail_extension}")
 
 
-def remove_files(files: ILocalFiles, original: AssetKey, scales: Iterable[int]) -> None:
-    """Remove the thumbnails of an original of these scales, but no links and directories of such names; blocks."""
+def remove_files(files: ILocalFiles, original: AssetKey, scales: Iterable[int], only_marked: bool = False) -> None:
+    """Remove the thumbnails of an original of these scales, but no links and directories of such names; blocks.
+
+    With `only_marked`, where no original tells that they are thumbnails, only files that carry a mark.
+    """
     beginnings = [beginning(original, digits) for digits in range(1, MAX_DIGITS + 1)]
     by_directory: dict[str, list[str]] = {}
     for scale in scales:
@@ -61,23 +65,24 @@ def remove_files(files: ILocalFiles, original: AssetKey, scales: Iterable[int]) 
         any_of_them = AssetKey(original.collection, Kind.THUMBNAIL, names[0])
         with suppress(FileNotFoundError, NotADirectoryError), files.directory(any_of_them) as directory:
             for name in names:
-                _remove_file(Entry(directory, name), original)
+                _remove_file(Entry(directory, name), original, only_marked)
 
 
-def _remove_file(entry: Entry, original: AssetKey) -> None:
+def _remove_file(entry: Entry, original: AssetKey, only_marked: bool) -> None:
     try:
         is_file = stat.S_ISREG(entry.lstat().st_mode)
     except FileNotFoundError:
         # Nearly always: all scales are tried, as that costs the same however many thumbnails there are.
         return
     with suppress(FileNotFoundError):
-        if is_file and (original.thumbnail_extension != ".png" or _file_owner(entry) in (None, original.name)):
+        is_own = is_file and (original.thumbnail_extension != ".png" or _file_owner(entry) in (None, original.name))
+        if is_own and (not only_marked or has_mark(entry)):
             entry.unlink()
 
 
 def remove_remains(files: ILocalFiles, original: AssetKey, in_use: Iterable[int], scales: Iterable[int]) -> None:
-    """Remove thumbnails of the scales `in_use`, or of all `scales` if some file has the original's name; blocks."""
-    remove_files(files, original, scales if os.path.lexists(files.path(original)) else in_use)
+    """Remove marked thumbnails of the scales `in_use`, or of all `scales` if a file has the original's name; blocks."""
+    remove_files(files, original, scales if os.path.lexists(files.path(original)) else in_use, only_marked=True)
 
 
 def scales_in(files: ILocalFiles, collection: str) -> set[int]:

@@ -116,15 +116,21 @@ class ThumbnailKind(DerivativeKind[Thumbnail]):
         if large:
             self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
 
-    async def forget(self, store: IAssetStore, original: AssetKey) -> None:
-        """See `DerivativeKind`."""
+    async def forget(self, store: IAssetStore, original: AssetKey, exists: bool) -> None:
+        """See `DerivativeKind`.
+
+        Left-over thumbnails of the official server carry no mark. Up to the largest scale that clients ask for they go
+        without an original, too, as whoever holds a token for that name wants (contract, section 3).
+        """
         if ILocalFiles.providedBy(store):
             files = ILocalFiles(store)
-            await files.in_thread(original, remove_files, files, original, self._all_scales(files))
+            await files.in_thread(original, remove_files, files, original, range(1, self._max_scale + 1))
+            await files.in_thread(original, remove_files, files, original, self._larger_scales(files), not exists)
             return
         for prefix in {beginning(original, digits) for digits in range(1, MAX_DIGITS + 1)}:
             async with aclosing(store.list(original.collection, Kind.THUMBNAIL, prefix)) as found:
-                thumbnails = [key async for key in found if is_thumbnail_of(key, prefix, original)]
+                most = None if exists else self._max_scale
+                thumbnails = [key async for key in found if is_thumbnail_of(key, prefix, original, most)]
             for thumbnail in thumbnails:
                 await self.remove(store, thumbnail, original)
 
@@ -144,8 +150,10 @@ class ThumbnailKind(DerivativeKind[Thumbnail]):
 
     def _all_scales(self, files: ILocalFiles) -> Iterable[int]:
         # Trying every scale costs the same however many thumbnails there are; listing them would not.
-        larger = [scale for scale in self._stored_scales(files) if scale > self._max_scale]
-        return chain(range(1, self._max_scale + 1), larger)
+        return chain(range(1, self._max_scale + 1), self._larger_scales(files))
+
+    def _larger_scales(self, files: ILocalFiles) -> list[int]:
+        return [scale for scale in self._stored_scales(files) if scale > self._max_scale]
 
     def _stored_scales(self, files: ILocalFiles) -> set[int]:
         return set().union(*self._scales.get(files, {}).values())

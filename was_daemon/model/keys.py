@@ -124,7 +124,7 @@ class ThumbnailAddress:
         check_directory(collection)
         _size_of_segment(name)
         match = THUMBNAIL_NAME.fullmatch(name)
-        if not match:
+        if not match or _thumbnail_extension(match["extension"]) != match["extension"]:
             raise AssetNotFound("no such asset")
         return cls(collection, check_name(match["root"]), int(match["scale"]), match["extension"])
 

@@ -480,6 +480,8 @@ async def test_nothing_is_staged_or_removed_through_a_link(root: Path, tmp_path:
     for directory in (root, root / "originals"):
         directory.mkdir()
         (directory / ".staging").symlink_to(theirs.parent)
+    with pytest.raises(StoreUnavailable, match="staging"):
+        await store.check()
     assert await store.clean([""]) == 0
     for near in (None, original("a.jpg")):
         with pytest.raises(StoreUnavailable):
