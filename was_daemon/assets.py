@@ -153,21 +153,21 @@ class Assets:
         staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
         return self._recorder.watch(staged)
 
-    async def make_room(self, key: AssetKey, size: int) -> Reservation | None:
+    async def reserve(self, key: AssetKey, size: int) -> Reservation | None:
         """Reserve room in the collection's quota for an upload of at least `size` bytes; None without a quota.
 
         The caller passes the reservation to `put`, and releases it. Raises `QuotaExceeded`.
         """
         return await self._quotas.room(self._collections.place(key).store, key, size)
 
-    async def put(self, key: AssetKey, staged: IStagingFile, room: Reservation | None = None) -> AssetStat:
+    async def put(self, key: AssetKey, staged: IStagingFile, reservation: Reservation | None = None) -> AssetStat:
         """Make `staged` the original `key`, durably, and remove the derivatives of the version it replaces.
 
-        `room` is the reservation of `make_room`. The thumbnails of the scales `warm` are made in the background. Raises
+        `reservation` comes from `reserve`. The thumbnails of the scales `warm` are made in the background. Raises
         `AssetExists` where replacing is forbidden, `QuotaExceeded` and `NoSpace`; the store is unchanged then.
         """
         place = self._collections.place(key)
-        stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged), staged, room))
+        stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged), staged, reservation))
         if self._warm and not place.makes_thumbnails:
             self._begin_warming(Original(place, key, stored))
         return stored
@@ -197,9 +197,9 @@ class Assets:
         for task in list(self._warming):
             task.cancel()
 
-    async def _put(self, change: Change, staged: IStagingFile, room: Reservation | None) -> AssetStat:
+    async def _put(self, change: Change, staged: IStagingFile, reservation: Reservation | None) -> AssetStat:
         await self._check_replaceable(change.key)
-        async with self._participating(change, room):
+        async with self._participating(change, reservation):
             change.stored = stored = await self._store(change, staged)
         return stored
 
@@ -229,9 +229,9 @@ class Assets:
             await change.place.store.delete(change.key)
 
     @asynccontextmanager
-    async def _participating(self, change: Change, room: Reservation | None = None) -> AsyncIterator[None]:
+    async def _participating(self, change: Change, reservation: Reservation | None = None) -> AsyncIterator[None]:
         """Have every participant take part in a change, in order, around the store's own step."""
-        quota: Participant = partial(self._quotas.changing, room=room)
+        quota: Participant = partial(self._quotas.changing, room=reservation)
         async with AsyncExitStack() as stack:
             for participant in (quota, *self._participants):
                 await stack.enter_async_context(participant(change))
