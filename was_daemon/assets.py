@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from was_daemon.derivatives.owners import possible_owners
 from was_daemon.derivatives.refusals import Refusals
 from was_daemon.derivatives.stored import content_of
 from was_daemon.derivatives.thumbnails import Thumbnail
-from was_daemon.library.changes import Change, Participant
+from was_daemon.library.changes import Change, Participant, participating
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas import Quotas, Reservation
 from was_daemon.library.redirects import Redirects
@@ -74,8 +74,6 @@ class Assets:
         self._overwrite = overwrite
         self._warm = warm
         self._recorder = recorder or Recorder()
-        # The quota comes before these. Derivatives go before the original, so that a kill in between leaves no orphans.
-        self._participants: tuple[Participant, ...] = (derivatives.changing, self._recording)
         self._warming: set[Deferred[None]] = set()
 
     async def open(self, key: AssetKey) -> IAssetReader:
@@ -199,7 +197,7 @@ class Assets:
 
     async def _put(self, change: Change, staged: IStagingFile, reservation: Reservation | None) -> AssetStat:
         await self._check_replaceable(change.key)
-        async with self._participating(change, reservation):
+        async with participating(change, self._participants(reservation)):
             change.stored = stored = await self._store(change, staged)
         return stored
 
@@ -225,17 +223,14 @@ class Assets:
         await self._locks.run(key, lambda: self._delete(change))
 
     async def _delete(self, change: Change) -> None:
-        async with self._participating(change):
+        async with participating(change, self._participants()):
             await change.place.store.delete(change.key)
 
-    @asynccontextmanager
-    async def _participating(self, change: Change, reservation: Reservation | None = None) -> AsyncIterator[None]:
-        """Have every participant take part in a change, in order, around the store's own step."""
-        quota: Participant = partial(self._quotas.changing, room=reservation)
-        async with AsyncExitStack() as stack:
-            for participant in (quota, *self._participants):
-                await stack.enter_async_context(participant(change))
-            yield
+    def _participants(self, reservation: Reservation | None = None) -> list[Participant]:
+        # The quota may refuse the change before anything is done. Derivatives go before the original does, so that a
+        # daemon that is killed in between leaves none without an original.
+        quota = partial(self._quotas.changing, room=reservation)
+        return [quota, self._derivatives.changing, self._recording]
 
     @asynccontextmanager
     async def _recording(self, change: Change) -> AsyncIterator[None]:
