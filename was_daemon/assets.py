@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from was_daemon.derivatives.owners import possible_owners
 from was_daemon.derivatives.refusals import Refusals
 from was_daemon.derivatives.stored import content_of
 from was_daemon.derivatives.thumbnails import Thumbnail
-from was_daemon.library.changes import Change, Participant
+from was_daemon.library.changes import Change, Participant, participating
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas import Quotas, Reservation
 from was_daemon.library.redirects import Redirects
@@ -74,8 +74,6 @@ class Assets:
         self._overwrite = overwrite
         self._warm = warm
         self._recorder = recorder or Recorder()
-        # The quota comes before these. Derivatives go before the original, so that a kill in between leaves no orphans.
-        self._participants: tuple[Participant, ...] = (derivatives.changing, self._recording)
         self._warming: set[Deferred[None]] = set()
 
     async def open(self, key: AssetKey) -> IAssetReader:
@@ -153,21 +151,21 @@ class Assets:
         staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
         return self._recorder.watch(staged)
 
-    async def make_room(self, key: AssetKey, size: int) -> Reservation | None:
+    async def reserve(self, key: AssetKey, size: int) -> Reservation | None:
         """Reserve room in the collection's quota for an upload of at least `size` bytes; None without a quota.
 
         The caller passes the reservation to `put`, and releases it. Raises `QuotaExceeded`.
         """
         return await self._quotas.room(self._collections.place(key).store, key, size)
 
-    async def put(self, key: AssetKey, staged: IStagingFile, room: Reservation | None = None) -> AssetStat:
+    async def put(self, key: AssetKey, staged: IStagingFile, reservation: Reservation | None = None) -> AssetStat:
         """Make `staged` the original `key`, durably, and remove the derivatives of the version it replaces.
 
-        `room` is the reservation of `make_room`. The thumbnails of the scales `warm` are made in the background. Raises
+        `reservation` comes from `reserve`. The thumbnails of the scales `warm` are made in the background. Raises
         `AssetExists` where replacing is forbidden, `QuotaExceeded` and `NoSpace`; the store is unchanged then.
         """
         place = self._collections.place(key)
-        stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged), staged, room))
+        stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged), staged, reservation))
         if self._warm and not place.makes_thumbnails:
             self._begin_warming(Original(place, key, stored))
         return stored
@@ -197,9 +195,9 @@ class Assets:
         for task in list(self._warming):
             task.cancel()
 
-    async def _put(self, change: Change, staged: IStagingFile, room: Reservation | None) -> AssetStat:
+    async def _put(self, change: Change, staged: IStagingFile, reservation: Reservation | None) -> AssetStat:
         await self._check_replaceable(change.key)
-        async with self._participating(change, room):
+        async with participating(change, self._participants(reservation)):
             change.stored = stored = await self._store(change, staged)
         return stored
 
@@ -225,17 +223,14 @@ class Assets:
         await self._locks.run(key, lambda: self._delete(change))
 
     async def _delete(self, change: Change) -> None:
-        async with self._participating(change):
+        async with participating(change, self._participants()):
             await change.place.store.delete(change.key)
 
-    @asynccontextmanager
-    async def _participating(self, change: Change, room: Reservation | None = None) -> AsyncIterator[None]:
-        """Have every participant take part in a change, in order, around the store's own step."""
-        quota: Participant = partial(self._quotas.changing, room=room)
-        async with AsyncExitStack() as stack:
-            for participant in (quota, *self._participants):
-                await stack.enter_async_context(participant(change))
-            yield
+    def _participants(self, reservation: Reservation | None = None) -> list[Participant]:
+        # The quota may refuse the change before anything is done. Derivatives go before the original does, so that a
+        # daemon that is killed in between leaves none without an original.
+        quota = partial(self._quotas.changing, room=reservation)
+        return [quota, self._derivatives.changing, self._recording]
 
     @asynccontextmanager
     async def _recording(self, change: Change) -> AsyncIterator[None]:

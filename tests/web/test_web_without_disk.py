@@ -102,10 +102,10 @@ class MemoryAssets:
         self.staged.append(MemoryStaging())
         return self.staged[-1]
 
-    async def make_room(self, key: AssetKey, size: int) -> None:
+    async def reserve(self, key: AssetKey, size: int) -> None:
         return None
 
-    async def put(self, key: AssetKey, staged: MemoryStaging, room: None) -> AssetStat:
+    async def put(self, key: AssetKey, staged: MemoryStaging, reservation: None) -> AssetStat:
         if self.trouble:
             raise self.trouble
         return await self.store.write(key, staged.read())

@@ -1,7 +1,7 @@
 """Changes of originals, and what takes part in them."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypeAlias
 
 import attrs
@@ -39,8 +39,16 @@ class Change:
 
 
 Participant: TypeAlias = Callable[[Change], AbstractAsyncContextManager[None]]
-"""One concern of a change: a context around the store's own step.
+"""One concern of a change: a context around the store's own step, which may refuse the change by raising on entry."""
 
-Participants are entered in order and left in reverse. Raising on entry refuses the change; the participants entered
-before are told by the exception, and the store is not touched.
-"""
+
+@asynccontextmanager
+async def participating(change: Change, participants: Iterable[Participant]) -> AsyncIterator[None]:
+    """Enter the participants of a change in order, for the store's own step, and leave them in reverse.
+
+    What the step or a participant raises is raised in all participants that were entered before.
+    """
+    async with AsyncExitStack() as entered:
+        for participant in participants:
+            await entered.enter_async_context(participant(change))
+        yield

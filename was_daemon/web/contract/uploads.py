@@ -243,7 +243,7 @@ class Upload:
         if not self._is_decided:
             self._permit = self._admission.enter(self._access.client(request), request.give_up)
         if key:
-            self._room = await self._assets.make_room(key, max(0, declared - _FIELDS_BYTES))
+            self._room = await self._assets.reserve(key, max(0, declared - _FIELDS_BYTES))
         self._staged = await self._assets.stage(key)
         await self._check_space(declared)
 
