@@ -31,7 +31,7 @@ class Pruner:
     owners: Owners = attrs.field(init=False, default=attrs.Factory(lambda self: Owners(self.collections), True))
 
     async def thumbnails(self) -> AsyncGenerator[AssetKey, None]:
-        """Yield stored thumbnails, except of collections without originals and of stores that make thumbnails themselves."""
+        """Yield stored thumbnails, except in collections without originals and in stores that make thumbnails."""
         for directory in self.directories:
             place = self.collections.place_in(directory)
             if place.makes_thumbnails:
