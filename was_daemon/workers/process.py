@@ -75,7 +75,7 @@ class WorkerProcess(ProcessProtocol):
     async def call(
         self, command: type[amp.Command], files: Sequence[int], timeout: float, **arguments: Any
     ) -> dict[str, Any]:
-        """Do a job with these open files and return its answer.
+        """Call the worker with these open files and return its answer.
 
         The job may take `timeout` seconds, and the start of the process as many. Raises the errors that `command`
         declares, `WorkerDied`, `WorkerTookTooLong` and `WorkerCannotStart`.
