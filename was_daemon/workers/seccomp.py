@@ -44,7 +44,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "llistxattr": (195, 12), "flistxattr": (196, 13), "listxattrat": (465, 465), "file_getattr": (468, 468),
     "file_setattr": (469, 469), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
     "cachestat": (451, 451), "sync": (162, 81), "syncfs": (306, 267),
-    # A lock on an open file that the daemon shares would block others who want to make or replace the file.
+    # The daemon shares a worker's open files: a worker could take or release the daemon's locks on them.
     "flock": (73, 32),
     # System V and POSIX IPC
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "msgget": (68, 186), "msgsnd": (69, 189),
