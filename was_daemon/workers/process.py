@@ -146,9 +146,9 @@ class WorkerProcess(ProcessProtocol):
         """Log what image libraries print about broken files."""
         lines = data.decode("utf-8", "replace").splitlines()
         for line in lines[:_MAX_LOGGED_LINES]:
-            self._log.info("A worker says: {line}", line=line)
+            self._log.info("Worker output: {line}", line=line)
         if len(lines) > _MAX_LOGGED_LINES:
-            self._log.info("... and {more} lines more", more=len(lines) - _MAX_LOGGED_LINES)
+            self._log.info("Worker output: {more} more lines are not logged", more=len(lines) - _MAX_LOGGED_LINES)
 
     errReceived = outReceived
 
