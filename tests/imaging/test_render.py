@@ -13,8 +13,9 @@ from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from tests.support import images, profiles, tiffs
 from was_daemon.derivatives.stored import in_memory
-from was_daemon.imaging.formats import output_format, png_owner
+from was_daemon.imaging.formats import output_format
 from was_daemon.imaging.picture import fit
+from was_daemon.imaging.png_owner import png_owner
 from was_daemon.imaging.render import Output, render
 from was_daemon.model.errors import BrokenImage, NoThumbnail
 

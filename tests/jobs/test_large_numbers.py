@@ -17,7 +17,7 @@ from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnail_files import scales_in
 from was_daemon.derivatives.thumbnails import EvictableThumbnails
-from was_daemon.jobs.work import count as counted
+from was_daemon.jobs.traverse import count_items
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -101,7 +101,7 @@ async def test_a_directory_is_gone_through_without_holding_its_names(full: Files
     names = FILES * 60
     assert await peak(lambda: full.clean([""])) < names
     assert await peak(lambda: full.in_thread(None, scales_in, full, "")) < names
-    assert await peak(lambda: counted(full.list("", Kind.ORIGINAL))) < names
+    assert await peak(lambda: count_items(full.list("", Kind.ORIGINAL))) < names
     assert await peak(lambda: evictor_of(full, 1 << 30).start()) < names
 
 

@@ -12,8 +12,8 @@ from was_daemon.cli.places import check_store_name, collection_option, create_st
 if TYPE_CHECKING:
     from was_daemon.cli.report import Report
     from was_daemon.config.settings import Settings
-    from was_daemon.jobs.copying.copier import Copier
-    from was_daemon.jobs.copying.thumbnails import CurrentThumbnails
+    from was_daemon.jobs.copy.copier import Copier
+    from was_daemon.jobs.copy.thumbnails import CurrentThumbnails
     from was_daemon.model.interfaces import IAssetStore
     from was_daemon.model.keys import AssetKey
 
@@ -65,14 +65,14 @@ def copy(
 
     async def work() -> int:
         from was_daemon.cli.report import Report
-        from was_daemon.jobs.copying.copier import Copier
-        from was_daemon.jobs.copying.journal import Journal
+        from was_daemon.jobs.copy.copier import Copier
+        from was_daemon.jobs.copy.journal import CopyJournal
 
         report = Report(as_json)
         # A dry run leaves no file behind.
         path = journal if journal.exists() or not dry_run else None
         copier = Copier(
-            stores[source], stores[target], Journal(path, stores[source], stores[target]), overwrite, dry_run
+            stores[source], stores[target], CopyJournal(path, stores[source], stores[target]), overwrite, dry_run
         )
         try:
             await _copy(settings, copier, places, thumbnails, parallel, report)
@@ -95,8 +95,8 @@ async def _copy(
     report: "Report",
 ) -> None:
     from was_daemon.cli.progress import go_through
-    from was_daemon.jobs.copying.thumbnails import CurrentThumbnails
-    from was_daemon.jobs.work import listing
+    from was_daemon.jobs.copy.thumbnails import CurrentThumbnails
+    from was_daemon.jobs.traverse import list_assets
     from was_daemon.model.keys import Kind
 
     await require_directory(copier.source)
@@ -107,7 +107,7 @@ async def _copy(
         await _copy_one(copier, key, report)
 
     # First, so that no thumbnail looks older than its original.
-    await go_through("Originals", lambda: listing(copier.source, places, Kind.ORIGINAL), parallel, copy_original)
+    await go_through("Originals", lambda: list_assets(copier.source, places, Kind.ORIGINAL), parallel, copy_original)
     if not thumbnails:
         return
     current = CurrentThumbnails(settings, copier, places)
@@ -115,7 +115,7 @@ async def _copy(
     async def copy_thumbnail(key: "AssetKey") -> None:
         await _copy_one(copier, key, report, current)
 
-    await go_through("Thumbnails", lambda: listing(copier.source, places, Kind.THUMBNAIL), parallel, copy_thumbnail)
+    await go_through("Thumbnails", lambda: list_assets(copier.source, places, Kind.THUMBNAIL), parallel, copy_thumbnail)
 
 
 async def _prepare(settings: "Settings", target: "IAssetStore", directories: Sequence[str]) -> None:
@@ -137,21 +137,21 @@ async def _prepare(settings: "Settings", target: "IAssetStore", directories: Seq
 async def _copy_one(
     copier: "Copier", key: "AssetKey", report: "Report", current: "CurrentThumbnails | None" = None
 ) -> None:
-    from was_daemon.jobs.copying.copier import CopyFailed, CopyOutcome
+    from was_daemon.jobs.copy.copier import CopyFailed, CopyOutcome
     from was_daemon.model.errors import AssetError
     from was_daemon.model.keys import Layout
 
     try:
-        shown = await current.shown(key) if current else None
+        shown = await current.original_of(key) if current else None
         if current and not shown:
             report.count("skipped")
             return
         outcome = await copier.copy(key, shown)
     except (AssetError, CopyFailed) as error:
-        report.tell("failed", Layout.FLAT.path(key), str(error))
+        report.describe("failed", Layout.FLAT.path(key), str(error))
         return
     if outcome in (CopyOutcome.DIFFERS, CopyOutcome.REPLACED):
-        report.tell(outcome.value, Layout.FLAT.path(key), "")
+        report.describe(outcome.value, Layout.FLAT.path(key), "")
     else:
         report.count(outcome.value)
 

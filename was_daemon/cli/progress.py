@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from twisted.internet.defer import CancelledError, Deferred
 
-from was_daemon.jobs.work import count, for_each
+from was_daemon.jobs.traverse import count_items, for_each
 from was_daemon.model.errors import AssetError
 
 T = TypeVar("T")
@@ -79,4 +79,4 @@ async def _set_total(shown: Bar, items: Callable[[], AsyncGenerator[T, None]]) -
     """How many there are is counted while the work goes on already: the time left is worth that to whoever looks."""
     if shown.is_seen:
         with suppress(AssetError, CancelledError):
-            shown.set_total(await count(items()))
+            shown.set_total(await count_items(items()))

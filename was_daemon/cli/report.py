@@ -5,7 +5,7 @@ from collections import Counter
 
 import click
 
-from was_daemon.jobs.work import JobReport
+from was_daemon.jobs.report import JobReport
 from was_daemon.library.usage import readable
 
 
@@ -17,21 +17,21 @@ class Report(JobReport):
         self._listed = 0
         self.counts: Counter[str] = Counter()
 
-    def count(self, word: str, number: int = 1) -> None:
+    def count(self, state: str, number: int = 1) -> None:
         """See `JobReport`."""
-        self.counts[word] += number
+        self.counts[state] += number
 
-    def tell(self, word: str, what: str, reason: str) -> None:
+    def describe(self, state: str, path: str, reason: str) -> None:
         """See `JobReport`."""
-        self.count(word)
+        self.count(state)
         if not self._as_json:
-            line = f"{word:<9} {what}" + (f": {reason}" if reason else "")
+            line = f"{state:<9} {path}" + (f": {reason}" if reason else "")
             click.echo("".join(each if each.isprintable() else "\ufffd" for each in line))
             return
         # As it comes: there may be a million of them.
         click.echo('{"files": [' if not self._listed else ",")
         self._listed += 1
-        click.echo(json.dumps({"state": word, "file": what, "reason": reason}, ensure_ascii=False), nl=False)
+        click.echo(json.dumps({"state": state, "file": path, "reason": reason}, ensure_ascii=False), nl=False)
 
     def end(self, words: dict[str, str], **sizes: int) -> None:
         """Print the counts: `words` are all states, with what a sentence calls them; `sizes` are bytes."""

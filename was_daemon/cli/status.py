@@ -84,7 +84,7 @@ async def _look_without_making(store: "IAssetStore") -> int | None:
 
 async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:
     """How many originals and thumbnails there are, by the names of the collections."""
-    from was_daemon.jobs.work import count
+    from was_daemon.jobs.traverse import count_items
     from was_daemon.model.errors import AssetError
     from was_daemon.model.keys import Kind
 
@@ -99,7 +99,7 @@ async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> di
         numbers[name] = {}
         for kind, place in ((Kind.ORIGINAL, store), (Kind.THUMBNAIL, settings.thumbnails.store or store)):
             try:
-                numbers[name][kind.value] = await count(stores[place].list(directory, kind))
+                numbers[name][kind.value] = await count_items(stores[place].list(directory, kind))
             except AssetError as error:
                 click.echo(f"{place}: {error}", err=True)
     return numbers

@@ -66,13 +66,13 @@ def warm(
 
     async def work(graph: "Graph", report: "Report") -> None:
         from was_daemon.cli.progress import go_through
-        from was_daemon.jobs.warming import Pace, Warmer
+        from was_daemon.jobs.warm import RateLimit, Warmer
 
         for directory in places:
             await require_directory(graph.collections.place_in(directory).store)
         if graph.evictor:
             await graph.evictor.start()
-        warmer = Warmer(graph.collections, graph.derivatives, places, sorted(set(scales)), Pace(throttle), report)
+        warmer = Warmer(graph.collections, graph.derivatives, places, sorted(set(scales)), RateLimit(throttle), report)
         # While one is made, the next is looked at.
         await go_through("Warming", warmer.originals, workers + 1, warmer.warm)
 
@@ -110,7 +110,7 @@ def prune(
 
     async def work(graph: "Graph", report: "Report") -> None:
         from was_daemon.cli.progress import go_through
-        from was_daemon.jobs.pruning import Pruner
+        from was_daemon.jobs.prune import Pruner
 
         # Collections whose originals are missing are told one by one.
         for directory in places:

@@ -10,7 +10,7 @@ from was_daemon.cli.options import config_option, epilog, json_option, load_sett
 from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories, require_directory
 
 if TYPE_CHECKING:
-    from was_daemon.jobs.verifying import Verifier
+    from was_daemon.jobs.verify import Verifier
 
 _WORDS = {
     "ok": "as recorded",
@@ -51,7 +51,7 @@ def verify(
     async def work() -> int:
         from was_daemon.catalogue.checksums import Checksums
         from was_daemon.cli.report import Report
-        from was_daemon.jobs.verifying import Verifier
+        from was_daemon.jobs.verify import Verifier
 
         report = Report(as_json)
         checksums = Checksums(path)
@@ -71,7 +71,7 @@ async def _verify(verifier: "Verifier", places: Sequence[str], parallel: int, re
 
     await require_directory(verifier.store)
     # A store that is down has lost nothing.
-    await verifier.begin()
+    await verifier.require_store()
     await go_through("Recorded", lambda: verifier.recorded(places), parallel, verifier.compare)
     step = verifier.record_if_new if record else verifier.count_if_new
     await go_through("Not recorded", lambda: verifier.stored(places), parallel, step)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from was_daemon.derivatives.marks import has_mark
 from was_daemon.derivatives.stored import open_stored, read_beginning
-from was_daemon.imaging.formats import png_owner
+from was_daemon.imaging.png_owner import png_owner
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, ILocalFiles
 from was_daemon.model.keys import MAX_DIGITS, THUMBNAIL_NAME, AssetKey, Kind
 from was_daemon.stores.local.directories import Entry

@@ -1,11 +1,11 @@
-"""When a photograph was taken, by its metadata."""
+"""Capture date of a photograph, from its metadata."""
 
 from datetime import datetime
 from typing import Any
 
 
 def capture_date(metadata: list[dict[str, Any]]) -> str | None:
-    """EXIF DateTimeOriginal out of what `read_metadata` gave: `YYYY:MM:DD HH:MM:SS`, or None without a real date."""
+    """Return EXIF DateTimeOriginal (`YYYY:MM:DD HH:MM:SS`) from what `read_metadata` returned; None without a date."""
     for group in metadata:
         if group["Name"] == "EXIF":
             value = str(group["Fields"].get("DateTimeOriginal", "")).strip()

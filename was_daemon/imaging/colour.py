@@ -1,4 +1,4 @@
-"""Colours end in sRGB."""
+"""Conversion of colours to sRGB."""
 
 from io import BytesIO
 
@@ -8,19 +8,19 @@ _CONVERTIBLE = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """`image` (L, LA, RGB, RGBA, CMYK or LAB) with its ICC profile as L, LA, RGB or RGBA in sRGB.
+    """Convert `image` (L, LA, RGB, RGBA, CMYK or LAB) with an ICC profile to L, LA, RGB or RGBA in sRGB.
 
-    A profile that is damaged or made for another kind of colour is ignored.
+    A profile that is damaged, or made for another colour space, is ignored.
     """
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     colours = image.convert(image.mode[:-1]) if alpha else image
-    colours = _apply(colours, profile)
+    colours = _apply_profile(colours, profile)
     if alpha:
         colours.putalpha(alpha)
     return colours
 
 
-def _apply(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _apply_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         from PIL import ImageCms
 

@@ -1,4 +1,4 @@
-"""EXIF as Specify wants it (contract, section 3). Runs in a worker process."""
+"""EXIF metadata in the shape that Specify expects (contract, section 3)."""
 
 import importlib
 import logging
@@ -8,32 +8,32 @@ from typing import Any, BinaryIO
 import exifread
 from exifread.core.ifd_tag import IfdTag
 
-from was_daemon.imaging.bounded import BoundedFile
-from was_daemon.imaging.kinds import HEAD_SIZE, Kind, kind_of
+from was_daemon.imaging.bounded_file import BoundedFile
+from was_daemon.imaging.file_types import HEAD_SIZE, FileType, detect_file_type
 
 logging.getLogger("exifread").setLevel(logging.CRITICAL + 1)
 
 _CONTAINERS = {
-    Kind.WEBP: ("PIL.WebPImagePlugin", "WebPImageFile"),
-    Kind.AVIF: ("PIL.AvifImagePlugin", "AvifImageFile"),
-    Kind.HEIF: ("pillow_heif", "HeifImageFile"),
+    FileType.WEBP: ("PIL.WebPImagePlugin", "WebPImageFile"),
+    FileType.AVIF: ("PIL.AvifImagePlugin", "AvifImageFile"),
+    FileType.HEIF: ("pillow_heif", "HeifImageFile"),
 }
-"""Kinds whose EXIF is found by the library that opens them; ExifRead expects it at one place only."""
+"""File types whose EXIF block Pillow finds wherever it is; ExifRead looks in one place only."""
 
-_MAX_BYTES = 1000
-_MAX_BYTES_TOGETHER = 1_000_000
+_MAX_VALUE_BYTES = 1000
+_MAX_TOTAL_BYTES = 1_000_000
 _MAX_NUMBERS = 16
-"""A list of more numbers than this, that no one interprets, is binary data."""
+"""Length above which a list of numbers that ExifRead does not interpret counts as binary data."""
 
 
 def read_metadata(source: BinaryIO) -> list[dict[str, Any]]:
-    """The EXIF of the file `source` as `[{"Name": group, "Fields": {tag: value, ...}}, ...]`, [] when there is none.
+    """Return the EXIF of the file `source` as `[{"Name": group, "Fields": {tag: value, ...}}, ...]`, [] without any.
 
-    The values are strings of printable characters, at most 1000 bytes of UTF-8 each and a megabyte together. Of damaged
-    EXIF there is what can be read.
+    Values are strings of printable characters, at most 1000 bytes of UTF-8 each and 1 MB in all. Damaged EXIF yields
+    the tags that can be read.
     """
     groups: dict[str, dict[str, str]] = {}
-    left = _MAX_BYTES_TOGETHER
+    left = _MAX_TOTAL_BYTES
     for tag, value in _tags(source).items():
         group, _, field = tag.partition(" ")
         if field and not _is_binary(value) and left > 0:
@@ -43,7 +43,7 @@ def read_metadata(source: BinaryIO) -> list[dict[str, Any]]:
 
 
 def _tags(source: BinaryIO) -> dict[str, Any]:
-    """ExifRead's tags; without those of the maker note when that is what cannot be read."""
+    """Return ExifRead's tags; when reading fails, try again without the maker note."""
     for details in (True, False):
         try:
             exif: Any = BoundedFile(_exif(source))
@@ -54,12 +54,12 @@ def _tags(source: BinaryIO) -> dict[str, Any]:
 
 
 def _exif(file: BinaryIO) -> BinaryIO:
-    """What ExifRead is to read: `file`, or the EXIF block in it as the small TIFF file that it is."""
+    """Return the file that ExifRead is to read: `file` itself, or its EXIF block, which is a TIFF file."""
     file.seek(0)
-    kind = kind_of(file.read(HEAD_SIZE))
-    if kind not in _CONTAINERS:
+    file_type = detect_file_type(file.read(HEAD_SIZE))
+    if file_type not in _CONTAINERS:
         return file
-    module, name = _CONTAINERS[kind]
+    module, name = _CONTAINERS[file_type]
     file.seek(0)
     image = getattr(importlib.import_module(module), name)(file)
     return BytesIO(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
@@ -72,10 +72,10 @@ def _is_binary(value: Any) -> bool:
 
 
 def _text(value: IfdTag) -> str:
-    """ExifRead's words for `value`; it leaves text that is not UTF-8 as bytes."""
+    """Return ExifRead's text for `value`; text that is not UTF-8, which it leaves as bytes, is decoded as Latin-1."""
     return value.values.decode("latin-1") if isinstance(value.values, bytes) else str(value)
 
 
 def _printable(value: str) -> str:
     text = "".join(character if character.isprintable() else " " for character in value).strip()
-    return text.encode(errors="replace")[:_MAX_BYTES].decode(errors="ignore")
+    return text.encode(errors="replace")[:_MAX_VALUE_BYTES].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""What readers hand on: a decoded picture that is not yet turned, coloured or scaled."""
+"""Decoded picture, before it is rotated, converted to sRGB and scaled; limits and sizes of pictures."""
 
 import attrs
 from PIL import Image
@@ -6,20 +6,20 @@ from PIL import Image
 from was_daemon.model.errors import BrokenImage
 
 OVERSAMPLING = 2
-"""Readers that can decode at reduced size keep this many times the pixels per side that the thumbnail will have.
+"""Pixels per side that readers keep when they decode at reduced size, in multiples of the thumbnail's.
 
-Twice leaves the final Lanczos filter all that it can show.
+With two the final Lanczos filter loses no visible detail.
 """
 
 
 @attrs.frozen
 class Picture:
-    """A decoded image, at least `OVERSAMPLING` times as large as needed or of its full size.
+    """Decoded picture, at least `OVERSAMPLING` times as large as needed or of its full size.
 
     `image` is L, LA, RGB, RGBA, CMYK or LAB; `profile` is its ICC profile; `orientation` is the EXIF value, 1 to 8.
-    `size` is that of the whole picture; None where a reader takes another picture of the file for another size of
-    thumbnails. `extent` is how much of `image` shows the picture: one
-    that is decoded at reduced size may end within the last column and row. None is all of it.
+    `size` is the size of the whole picture in pixels; None when the reader may choose another picture in the file for
+    thumbnails of another size. `extent` is the part of `image` that shows the picture, in pixels: a picture decoded at
+    reduced size may end within the last column and row. None is all of `image`.
     """
 
     image: Image.Image
@@ -30,32 +30,31 @@ class Picture:
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Raise `BrokenImage` when an image of `size` is beyond the limit; called before anything is decoded."""
+    """Raise `BrokenImage` when a picture has no pixels or more than `max_pixels`. Call this before decoding."""
     width, height = size
     if width < 1 or height < 1:
         raise BrokenImage("the picture has no pixels")
     if width * height > max_pixels:
-        raise BrokenImage(
-            f"the picture has {_mega(width * height)} megapixels, more than the limit of {_mega(max_pixels)}"
-        )
+        found, limit = _megapixels(width * height), _megapixels(max_pixels)
+        raise BrokenImage(f"the picture has {found} megapixels, more than the limit of {limit}")
 
 
 def fit(size: tuple[int, int], box: int) -> tuple[int, int]:
-    """The largest size of the aspect of `size` within `box` x `box` pixels, not larger than `size`, at least 1 x 1."""
+    """Return the largest size with the aspect of `size` within `box` x `box`, not enlarged, at least 1 x 1 pixel."""
     factor = min(1.0, box / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def reduction(size: tuple[int, int], box: int) -> float:
-    """How many times smaller than `size` a picture may be decoded, per side, for thumbnails of up to `box` pixels."""
+    """Return the factor per side by which a picture of `size` may be reduced for thumbnails of up to `box` pixels."""
     width, height = fit(size, box)
     return min(size[0] / width, size[1] / height) / OVERSAMPLING
 
 
 def black_and_white(low: float, high: float) -> tuple[float, float]:
-    """What becomes black and white of measurements that run from `low` to `high`.
+    """Return the numbers shown as black and as white, for measurements between `low` and `high`.
 
-    Numbers that look like 0 to 1 or 0 to 255 are taken so; of all others the lowest and the highest.
+    These are 0 and 1, or 0 and 255, when the measurements seem to have that range; otherwise `low` and `high`.
     """
     for white in (1, 255):
         if low >= 0 and white / 2 < high <= white:
@@ -63,5 +62,5 @@ def black_and_white(low: float, high: float) -> tuple[float, float]:
     return low, (high if high > low else low + 1)
 
 
-def _mega(pixels: int) -> str:
+def _megapixels(pixels: int) -> str:
     return f"{pixels / 1_000_000:,.4g}" if pixels < 10_000_000 else f"{round(pixels / 1_000_000):,}"

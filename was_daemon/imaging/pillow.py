@@ -1,4 +1,4 @@
-"""Everything that Pillow, or a plugin of it, reads."""
+"""Decoding by Pillow and its plugins."""
 
 import importlib
 from contextlib import suppress
@@ -6,75 +6,77 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
-from was_daemon.imaging.kinds import Kind
+from was_daemon.imaging.file_types import FileType
 from was_daemon.imaging.picture import Picture, check_pixels, reduction
 
 Image.MAX_IMAGE_PIXELS = None  # check_pixels is the limit
 
 _PLUGINS = {
-    Kind.JPEG: "Jpeg",
-    Kind.PNG: "Png",
-    Kind.GIF: "Gif",
-    Kind.WEBP: "WebP",
-    Kind.BMP: "Bmp",
-    Kind.AVIF: "Avif",
-    Kind.JPEG2000: "Jpeg2K",
-    Kind.PSD: "Psd",
-    Kind.TIFF: "Tiff",
+    FileType.JPEG: "Jpeg",
+    FileType.PNG: "Png",
+    FileType.GIF: "Gif",
+    FileType.WEBP: "WebP",
+    FileType.BMP: "Bmp",
+    FileType.AVIF: "Avif",
+    FileType.JPEG2000: "Jpeg2K",
+    FileType.PSD: "Psd",
+    FileType.TIFF: "Tiff",
 }
-_LARGE = 50_000_000
-"""Pixels of a PNG above which it is streamed: Pillow would hold 200 MB of it."""
+_MAX_PNG_PIXELS = 50_000_000
+"""Pixels of a PNG above which libvips streams it: Pillow would need 200 MB."""
 
-_LEVELS = 5
-"""Reductions by two that a JPEG 2000 file usually holds; asking for more than there are is an error."""
+_JPEG2000_REDUCTIONS = 5
+"""Reductions by two that a JPEG 2000 file usually has; asking for more than it has is an error."""
 
 _ORIENTATION = 0x0112
 _PHOTOMETRIC = 262
 _ICC_METHODS = (2, 3)
 
 
-def decode(source: BinaryIO, kind: Kind, box: int, max_pixels: int, tolerant: bool) -> Picture:
-    """By Pillow; what is missing is grey or black when `tolerant`.
+def decode(source: BinaryIO, file_type: FileType, box: int, max_pixels: int, tolerant: bool) -> Picture:
+    """Decode a file with Pillow; with `tolerant`, missing parts are grey or black.
 
-    Raises `BrokenImage` for too many pixels, MemoryError, and anything else for a damaged file.
+    Raises `BrokenImage` for too many pixels, MemoryError, and any other exception for a damaged file.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
-    with _open(source, kind) as image:
+    with _open(source, file_type) as image:
         size = image.size
         check_pixels(size, max_pixels)
-        if kind is Kind.PNG and image.width * image.height > _LARGE:
-            from was_daemon.imaging.large import read_png
+        if file_type is FileType.PNG and image.width * image.height > _MAX_PNG_PIXELS:
+            from was_daemon.imaging.vips import read_png
 
             return read_png(source, box, max_pixels, tolerant)
         factor = reduction(size, box)
         if "progressive" in image.info:
-            _demand_coefficients(image)
+            _require_progressive_memory(image)
         wanted = (max(1, int(size[0] / factor)), max(1, int(size[1] / factor)))
-        drafted = image.draft(None, wanted) if kind is Kind.JPEG else None
+        drafted = image.draft(None, wanted) if file_type is FileType.JPEG else None
         extent = drafted[1][2:] if drafted else None
-        is_reduced = kind is Kind.JPEG2000 and factor >= 2 and not tolerant
+        is_reduced = file_type is FileType.JPEG2000 and factor >= 2 and not tolerant
         if is_reduced:
-            setattr(image, "reduce", min(int(factor).bit_length() - 1, _LEVELS))  # noqa: B010 - of its plugin only
+            setattr(image, "reduce", min(int(factor).bit_length() - 1, _JPEG2000_REDUCTIONS))  # noqa: B010 - of its plugin only
         image.load()
-        # Only now: Pillow turns a TIFF itself while it loads it, and says no more that it is to be turned.
+        # Read after loading: Pillow rotates a TIFF while it loads it, and then removes the orientation.
         orientation = _orientation(image)
-        return Picture(_plain(image), _profile(image, source), orientation, None if is_reduced else size, extent)
+        return Picture(
+            _to_picture_mode(image), _profile(image, source), orientation, None if is_reduced else size, extent
+        )
 
 
-def _open(source: BinaryIO, kind: Kind) -> Image.Image:
-    if kind is Kind.HEIF:
+def _open(source: BinaryIO, file_type: FileType) -> Image.Image:
+    if file_type is FileType.HEIF:
         from pillow_heif import HeifImageFile
 
         source.seek(0)
         return HeifImageFile(source)
-    if kind is Kind.WEBP:
-        _demand_canvases(source)
-    importlib.import_module(f"PIL.{_PLUGINS[kind]}ImagePlugin")
-    return Image.open(source, formats=[kind.name])
+    if file_type is FileType.WEBP:
+        _require_webp_memory(source)
+    importlib.import_module(f"PIL.{_PLUGINS[file_type]}ImagePlugin")
+    return Image.open(source, formats=[file_type.name])
 
 
-def _demand_canvases(source: BinaryIO) -> None:
-    """MemoryError when there is no room for the two canvases that libwebp wants at once: Pillow cannot tell why not."""
+def _require_webp_memory(source: BinaryIO) -> None:
+    """Raise MemoryError without room for libwebp's two canvases; Pillow's error would not say that memory is short."""
     source.seek(0)
     head = source.read(30)
     if head[12:16] == b"VP8X" and len(head) == 30:
@@ -87,8 +89,8 @@ def _demand_canvases(source: BinaryIO) -> None:
     bytes(2 * 4 * width * height)
 
 
-def _demand_coefficients(image: Image.Image) -> None:
-    """MemoryError when there is no room for a progressive JPEG: its decoder would call the file broken."""
+def _require_progressive_memory(image: Image.Image) -> None:
+    """Raise MemoryError without room for a progressive JPEG; its decoder would report a broken file."""
     components = [(across, down) for _, across, down, _ in getattr(image, "layer")]  # noqa: B009 - of its plugin only
     most = max(across for across, _ in components) * max(down for _, down in components)
     samples = sum(across * down for across, down in components)
@@ -103,7 +105,7 @@ def _profile(image: Image.Image, source: BinaryIO) -> bytes | None:
 
 
 def _jp2_profile(file: BinaryIO) -> bytes | None:
-    """The ICC profile in the header of a JPEG 2000 file (ISO/IEC 15444-1, annex I.5.3.3; 15444-2, annex M)."""
+    """Return the ICC profile in the header of a JPEG 2000 file (ISO/IEC 15444-1, annex I.5.3.3; 15444-2, annex M)."""
     from PIL.Jpeg2KImagePlugin import BoxReader
 
     file.seek(0)
@@ -126,8 +128,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """`image` in a mode that `Picture` allows."""
+def _to_picture_mode(image: Image.Image) -> Image.Image:
+    """Convert `image` to a mode that `Picture` allows."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _eight_bits(image)
     if "transparency" in image.info:
@@ -142,8 +144,8 @@ def _plain(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;"):
         return image.convert("I").convert("F").point(lambda value: value * (1 / 257) + 0.5).convert("L")
-    from was_daemon.imaging.large import grey
     from was_daemon.imaging.tiff import no_data
+    from was_daemon.imaging.vips import grey_from_numbers
 
     entries = getattr(image, "tag_v2", {})
-    return grey(image, entries.get(_PHOTOMETRIC) == 0, no_data(entries))
+    return grey_from_numbers(image, entries.get(_PHOTOMETRIC) == 0, no_data(entries))

@@ -1,4 +1,4 @@
-"""A file becomes a picture, by the library that reads its kind of content."""
+"""Choice of the library that reads a file, by the file's content."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,45 +8,52 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from was_daemon.imaging.kinds import HEAD_SIZE, RAW_EXTENSIONS, Kind, claims_image, kind_of, unsupported
+from was_daemon.imaging.file_types import (
+    HEAD_SIZE,
+    RAW_EXTENSIONS,
+    FileType,
+    detect_file_type,
+    has_image_extension,
+    unsupported_reason,
+)
 from was_daemon.imaging.picture import Picture
 from was_daemon.imaging.pillow import decode
 from was_daemon.model.errors import BrokenImage, NoThumbnail
 
 _Reader = Callable[..., Picture]
-"""Called with `tolerant`; raises `BrokenImage` for what no other reader should try, and whatever else it likes."""
+"""Reader, called with the keyword `tolerant`. Its `BrokenImage` is final; after other exceptions the next one tries."""
 
 
-def read(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
-    """The picture in the file `source`, for thumbnails of up to `box` pixels.
+def read_picture(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
+    """Read the picture in the file `source`, for thumbnails of up to `box` pixels.
 
-    Raises `NoThumbnail`, `BrokenImage`, MemoryError.
+    `name` is the asset's name, whose extension may claim an image. Raises `NoThumbnail`, `BrokenImage`, MemoryError.
     """
     source.seek(0)
     head = source.read(HEAD_SIZE)
-    kind = kind_of(head)
-    if kind and (reason := unsupported(kind, source)):
+    file_type = detect_file_type(head)
+    if file_type and (reason := unsupported_reason(file_type, source)):
         raise BrokenImage(reason)
-    if kind is None:
-        if not claims_image(name):
+    if file_type is None:
+        if not has_image_extension(name):
             raise NoThumbnail("there are no thumbnails for this kind of file")
         raise BrokenImage("the file is empty" if not head else "the content is not that of an image")
-    if kind is Kind.PDF:
-        from was_daemon.imaging.documents import read_pdf
+    if file_type is FileType.PDF:
+        from was_daemon.imaging.pdf import read_pdf
 
         return read_pdf(source, box)
-    if kind is Kind.RAW:
+    if file_type is FileType.RAW:
         from was_daemon.imaging.raw import read_raw
 
         return read_raw(source, box, max_pixels)
-    if kind is Kind.TIFF:
+    if file_type is FileType.TIFF:
         return _read_tiff(source, name, box, max_pixels)
-    return _first_success(kind, [partial(decode, source, kind, box, max_pixels)])
+    return _first_success(file_type, [partial(decode, source, file_type, box, max_pixels)])
 
 
 def _read_tiff(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
-    """libvips needs the least memory; Pillow reads some compressions that it does not."""
-    from was_daemon.imaging import large, tiff
+    """Read a TIFF with libvips, which needs little memory, or with Pillow, which knows other compressions."""
+    from was_daemon.imaging import tiff, vips
     from was_daemon.imaging.raw import read_raw
 
     directories = tiff.directories(source)
@@ -55,17 +62,17 @@ def _read_tiff(source: BinaryIO, name: str, box: int, max_pixels: int) -> Pictur
     if splitext(name)[1].lower() in RAW_EXTENSIONS:
         with suppress(BrokenImage):
             return read_raw(source, box, max_pixels)
-    if reason := tiff.unsupported(directories):
+    if reason := tiff.unsupported_reason(directories):
         raise BrokenImage(reason)
     readers: list[_Reader] = [
-        partial(large.read_tiff, source, box, max_pixels, page=tiff.first_page(directories)),
-        partial(decode, source, Kind.TIFF, box, max_pixels),
+        partial(vips.read_tiff, source, box, max_pixels, page=tiff.first_page(directories)),
+        partial(decode, source, FileType.TIFF, box, max_pixels),
     ]
-    return _first_success(Kind.TIFF, readers)
+    return _first_success(FileType.TIFF, readers)
 
 
-def _first_success(kind: Kind, readers: list[_Reader]) -> Picture:
-    """What the first of `readers` makes of a whole file, else the first that sees something in a damaged one."""
+def _first_success(file_type: FileType, readers: list[_Reader]) -> Picture:
+    """Return the picture of the first reader that reads the whole file, or else of the first that shows part of it."""
     short_of_memory = False
     for tolerant in (False, True):
         for reader in readers:
@@ -76,14 +83,14 @@ def _first_success(kind: Kind, readers: list[_Reader]) -> Picture:
             except MemoryError:
                 short_of_memory = True
                 continue
-            except Exception as error:  # damaged files make decoders raise anything, and there is another way
+            except Exception as error:  # damaged files make decoders raise anything; the next reader tries
                 short_of_memory = short_of_memory or "memory" in str(error).lower()
                 continue
             if not tolerant or not _is_blank(picture.image):
                 return picture
     if short_of_memory:
         raise MemoryError
-    raise BrokenImage(f"the {kind.value} data is damaged or ends too early to show anything")
+    raise BrokenImage(f"the {file_type.value} data is damaged or ends too early to show anything")
 
 
 def _is_blank(image: Image.Image) -> bool:

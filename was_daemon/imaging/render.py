@@ -1,4 +1,4 @@
-"""Thumbnails: a pure function of a file. It runs in a worker process that may be killed at any moment."""
+"""Rendering of thumbnails, as a pure function of a file, in a worker process that may be killed at any moment."""
 
 import resource
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from PIL import Image
 
 from was_daemon.imaging.colour import to_srgb
 from was_daemon.imaging.picture import Picture, fit
-from was_daemon.imaging.readers import read
-from was_daemon.imaging.writers import write
+from was_daemon.imaging.readers import read_picture
+from was_daemon.imaging.writers import write_thumbnail
 from was_daemon.model.errors import BrokenImage
 
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -23,19 +23,19 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_NOISY = frozenset({"WEBP", "AVIF"})
-"""Formats of which a thumbnail made of a thumbnail is more than 3 levels from one made of the original."""
+_UNSUITED_AS_SOURCE = frozenset({"WEBP", "AVIF"})
+"""Formats whose thumbnails are no source of smaller ones: these would be more than 3 levels off."""
 
-_LYING = (5, 6, 7, 8)
-"""Orientations of which width and height change places."""
+_ROTATED = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 
 
 @attrs.frozen
 class Output:
-    """One thumbnail to make.
+    """Order for one thumbnail.
 
-    `scale` is the side of the box in pixels; `format` is what `output_format` says for the thumbnail's name; `target`
-    is a file that is overwritten; `owner` is the original's name, which a PNG records (see `png_owner`).
+    `scale` is the side of the box in pixels; `format` is the `output_format` of the thumbnail's name; `target` is the
+    file to overwrite; `owner` is the original's name, which a PNG records (see `png_owner`).
     """
 
     scale: int
@@ -47,41 +47,41 @@ class Output:
 def render(
     source: BinaryIO, name: str, outputs: Sequence[Output], max_pixels: int, size: tuple[int, int] | None = None
 ) -> tuple[int, int] | None:
-    """Make `outputs` of the file `source`, decoding it once; `name` says what it claims to be.
+    """Render `outputs` from the file `source`, whose asset is called `name`; decode it once.
 
-    `size` is that of the original, upright, where the source is a thumbnail of it. What a call with the original
-    returns is that size; None when no other thumbnails are to be made of these.
+    When the source is itself a thumbnail, `size` is the upright size of its original. Returns the upright size of the
+    original, or None when the outputs are no good source of smaller thumbnails.
 
     Raises `NoThumbnail` or `BrokenImage`, also for a picture of more than `max_pixels` and for one that does not fit
-    into the memory this process may use. The outputs' files are then of no use.
+    into the memory this process may use. The outputs' files are useless then.
     """
     try:
-        picture = read(source, name, max(output.scale for output in outputs), max_pixels)
+        picture = read_picture(source, name, max(output.scale for output in outputs), max_pixels)
         if size:
             picture = attrs.evolve(picture, size=size)
         for output in outputs:
-            write(_finish(picture, output.scale), output.target, output.format, output.owner)
-        return None if any(output.format in _NOISY for output in outputs) else _upright(picture)
+            write_thumbnail(_finish(picture, output.scale), output.target, output.format, output.owner)
+        return None if any(output.format in _UNSUITED_AS_SOURCE for output in outputs) else _upright_size(picture)
     except MemoryError:
         raise BrokenImage(f"the picture needs more memory than {_memory_limit()}") from None
 
 
 def _finish(picture: Picture, scale: int) -> Image.Image:
-    """Scale first: turning and colouring then cost next to nothing."""
+    """Scale, convert to sRGB, and rotate; scaling first makes the other steps cheap."""
     image = picture.image
-    # A picture that was decoded smaller has other proportions, by a part of a pixel.
+    # By the full size: a picture decoded at reduced size has slightly other proportions.
     size = fit(picture.size or image.size, scale)
     if size != image.size:
         shown = (0, 0, *(picture.extent or image.size))
         image = image.resize(size, Image.Resampling.LANCZOS, shown, reducing_gap=3.0)
     image = to_srgb(image, picture.profile)
-    turn = _TURNS.get(picture.orientation)
-    return image.copy() if turn is None else image.transpose(turn)
+    transposition = _TRANSPOSITIONS.get(picture.orientation)
+    return image.copy() if transposition is None else image.transpose(transposition)
 
 
-def _upright(picture: Picture) -> tuple[int, int] | None:
-    """The whole picture's size as it is seen."""
-    if picture.size and picture.orientation in _LYING:
+def _upright_size(picture: Picture) -> tuple[int, int] | None:
+    """Return the size of the whole picture after rotation."""
+    if picture.size and picture.orientation in _ROTATED:
         return picture.size[1], picture.size[0]
     return picture.size
 

@@ -1,4 +1,4 @@
-"""What a TIFF file holds besides its first page: reduced versions of it, or a camera's RAW data."""
+"""Structure of a TIFF file: its first page, reduced versions of it, or a camera's RAW data."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,11 +29,11 @@ _UNSUPPORTED = {
 
 @attrs.frozen
 class Page:
-    """What libvips does not find out about the first page by itself.
+    """Properties of the first page that libvips does not report.
 
-    `levels` are the options (page, subifd) that load what the file says are reduced versions of it; `extra` is what
-    the samples after the colours are (0: unspecified, None: not said); `negative` is whether the lowest is white;
-    `no_data` is the number that stands for no measurement.
+    `levels` are libvips' options (page, subifd) that load the reduced versions of the page; `extra` is the meaning of
+    the samples after the colours (0: unspecified, None: not stated); `negative` is True when the lowest number is
+    white; `no_data` is the number that stands for no measurement.
     """
 
     levels: list[dict[str, int]]
@@ -42,12 +42,12 @@ class Page:
     no_data: float | None
 
     def is_opaque(self, bands: int) -> bool:
-        """Whether the last of four bands is no alpha."""
+        """Return whether the last of four bands is not alpha."""
         return bands == 4 and self.extra == 0
 
 
 def directories(source: BinaryIO) -> list[ImageFileDirectory_v2]:
-    """The directories of the TIFF file `source`, the first page's first, as far as they can be read."""
+    """Return the directories of the TIFF file `source`, the first page's first, as far as they can be read."""
     found: list[ImageFileDirectory_v2] = []
     with suppress(Exception):  # damaged directories raise anything
         source.seek(0)
@@ -55,21 +55,21 @@ def directories(source: BinaryIO) -> list[ImageFileDirectory_v2]:
         header += source.read(8) if 43 in header[2:4] else b""  # BigTIFF
         directory = ImageFileDirectory_v2(header)
         while directory.next and len(found) < _MAX_DIRECTORIES:
-            directory = _load(source, header, directory.next)
+            directory = _load_directory(source, header, directory.next)
             found.append(directory)
     return found
 
 
 def is_raw(directories: list[ImageFileDirectory_v2]) -> bool:
-    """Whether these are the directories of a DNG, or of a RAW file: a tiny picture first, the real ones below it."""
+    """Return whether these are the directories of a DNG or RAW file: a reduced picture first, with others below it."""
     if not directories:
         return False
     first = directories[0]
     return _DNG_VERSION in first or (_is_reduced(first) and _SUB_IFDS in first)
 
 
-def unsupported(directories: list[ImageFileDirectory_v2]) -> str | None:
-    """Why no reader can read the first page, when that is known beforehand."""
+def unsupported_reason(directories: list[ImageFileDirectory_v2]) -> str | None:
+    """Return why no reader can read the first page, or None when its tags do not rule that out."""
     if not directories:
         return None
     compression, bits = _number(directories[0], _COMPRESSION), _number(directories[0], _BITS)
@@ -81,7 +81,7 @@ def unsupported(directories: list[ImageFileDirectory_v2]) -> str | None:
 
 
 def first_page(directories: list[ImageFileDirectory_v2]) -> Page:
-    """What the first of `directories` says."""
+    """Return the properties of the first page."""
     if not directories:
         return Page([], None, False, None)
     first = directories[0]
@@ -90,14 +90,14 @@ def first_page(directories: list[ImageFileDirectory_v2]) -> Page:
 
 
 def no_data(directory: Mapping[int, Any]) -> float | None:
-    """What GDAL wrote as the number that stands for no measurement."""
+    """Return GDAL's number for no measurement, or None."""
     with suppress(TypeError, ValueError):
         return float(str(directory.get(_GDAL_NODATA)).strip(" \0"))
     return None
 
 
 def _number(directory: ImageFileDirectory_v2, tag: int) -> int | None:
-    """The first number of an entry."""
+    """Return the first number of an entry, or None."""
     value = directory.get(tag)
     number = value[0] if isinstance(value, tuple) and value else value
     return number if isinstance(number, int) else None
@@ -108,7 +108,7 @@ def _levels(directories: list[ImageFileDirectory_v2]) -> list[dict[str, int]]:
     return pages + [{"subifd": number} for number in range(len(directories[0].get(_SUB_IFDS, ())))]
 
 
-def _load(file: BinaryIO, header: bytes, offset: int) -> ImageFileDirectory_v2:
+def _load_directory(file: BinaryIO, header: bytes, offset: int) -> ImageFileDirectory_v2:
     directory = ImageFileDirectory_v2(header)
     file.seek(offset)
     directory.load(file)

@@ -1,4 +1,4 @@
-"""A finished picture becomes the bytes of a thumbnail."""
+"""Encoding of thumbnails."""
 
 import importlib
 from io import BytesIO
@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from was_daemon.imaging.formats import OWNER_CHUNK
+from was_daemon.imaging.png_owner import OWNER_CHUNK
 
 _PLUGINS = {"WEBP": "PIL.WebPImagePlugin", "AVIF": "PIL.AvifImagePlugin"}
 # fmt: off
@@ -21,10 +21,10 @@ _QUALITY_82 = (
     26, 33, 34, 35, 40, 36, 37, 36,
 )
 # fmt: on
-"""The quantisation of lightness at libjpeg's quality 82 (ITU T.81, table K.1, times 0.36)."""
+"""Quantisation table of lightness at libjpeg's quality 82 (ITU T.81, table K.1, times 0.36)."""
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    # Colour as fine as lightness, else a detailed thumbnail is more than 3 levels from the original.
+    # Colour is as fine as lightness; otherwise a detailed thumbnail is more than 3 levels from the original.
     "JPEG": {"qtables": [_QUALITY_82], "subsampling": 0, "optimize": True, "progressive": False},
     "WEBP": {"quality": 82},
     "AVIF": {"quality": 70, "max_threads": 1},
@@ -32,8 +32,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _OPAQUE = frozenset({"JPEG", "BMP"})
 
 
-def write(image: Image.Image, target: BinaryIO, format: str, owner: str) -> None:  # noqa: A002 - Pillow's word
-    """Fill the file `target` with `image`, which is L, LA, RGB or RGBA; nothing in `image.info` is written."""
+def write_thumbnail(image: Image.Image, target: BinaryIO, format: str, owner: str) -> None:  # noqa: A002 - Pillow's word
+    """Encode `image` (L, LA, RGB or RGBA) into the file `target`, without its metadata; a PNG records `owner`."""
     image.info.clear()
     options = dict(_OPTIONS.get(format, {}))
     if format in _OPAQUE:
@@ -42,14 +42,14 @@ def write(image: Image.Image, target: BinaryIO, format: str, owner: str) -> None
         options["pnginfo"] = _owner_note(owner)
     if format in _PLUGINS:
         importlib.import_module(_PLUGINS[format])
-    # Of a full disk Pillow's encoders do not tell; writing a file does.
+    # Encoded in memory first: Pillow's encoders do not report a full disk, writing the file does.
     encoded = BytesIO()
     image.save(encoded, format, **options)
     overwrite(target, encoded.getbuffer())
 
 
 def overwrite(target: BinaryIO, content: bytes | memoryview) -> None:
-    """Let `target` hold `content` and nothing else: a worker that died may have begun to fill it."""
+    """Replace all content of `target`: a worker that died may have written part of it."""
     target.seek(0)
     target.truncate()
     target.write(content)
@@ -65,7 +65,7 @@ def _owner_note(owner: str) -> Any:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """`image` on white, without alpha."""
+    """Return `image` on white, without alpha."""
     if image.mode not in ("LA", "RGBA"):
         return image
     white = Image.new(image.mode, image.size, "white")

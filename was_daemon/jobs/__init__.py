@@ -1,5 +1,5 @@
-"""Long work over many assets, without a terminal.
+"""Long jobs over many assets, without a terminal: verify, copy, warm, prune.
 
-Verifying, copying, warming, pruning; a command, or the daemon, starts it and shows what it reports. Imports `assets`,
-`derivatives`, `library`, and the rooms below them.
+A command, or the daemon, starts a job and shows its report. Imports `assets`, `derivatives`, `library`, and the rooms
+below them.
 """

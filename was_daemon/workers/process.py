@@ -75,7 +75,7 @@ class WorkerProcess(ProcessProtocol):
     async def call(
         self, command: type[amp.Command], files: Sequence[int], timeout: float, **arguments: Any
     ) -> dict[str, Any]:
-        """Do a job with these open files and return its answer.
+        """Call the worker with these open files and return its answer.
 
         The job may take `timeout` seconds, and the start of the process as many. Raises the errors that `command`
         declares, `WorkerDied`, `WorkerTookTooLong` and `WorkerCannotStart`.
@@ -146,9 +146,9 @@ class WorkerProcess(ProcessProtocol):
         """Log what image libraries print about broken files."""
         lines = data.decode("utf-8", "replace").splitlines()
         for line in lines[:_MAX_LOGGED_LINES]:
-            self._log.info("A worker says: {line}", line=line)
+            self._log.info("Worker output: {line}", line=line)
         if len(lines) > _MAX_LOGGED_LINES:
-            self._log.info("... and {more} lines more", more=len(lines) - _MAX_LOGGED_LINES)
+            self._log.info("Worker output: {more} more lines are not logged", more=len(lines) - _MAX_LOGGED_LINES)
 
     errReceived = outReceived
 

@@ -15,7 +15,7 @@ _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 # fmt: off
 _DENIED: dict[str, tuple[int | None, int | None]] = {
-    # other programs and other processes
+    # programs and processes
     "execve": (59, 221), "execveat": (322, 281), "fork": (57, None), "vfork": (58, None), "kill": (62, 129),
     "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438), "ptrace": (101, 117),
@@ -24,14 +24,14 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "ioprio_set": (251, 30), "sched_setaffinity": (203, 122), "sched_setattr": (314, 274), "sched_setparam": (142, 118),
     "sched_setscheduler": (144, 119), "migrate_pages": (256, 238), "move_pages": (279, 239), "setsid": (112, 157),
     "setpgid": (109, 154), "personality": (135, 92), "seccomp": (317, 277), "lsm_set_self_attr": (460, 460),
-    # the network, what else takes bytes and open files to others, and what would get around this filter
+    # network, other ways to send bytes and open files to processes, and io_uring, which would bypass this filter
     "socket": (41, 198), "socketpair": (53, 199), "sendmsg": (46, 211), "sendmmsg": (307, 269), "setsockopt": (54, 208),
     "splice": (275, 76), "tee": (276, 77), "vmsplice": (278, 75), "connect": (42, 203), "bind": (49, 200),
     "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242), "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "io_setup": (206, 0), "io_submit": (209, 2),
-    # memory that the limit of the address space does not count
+    # memory that RLIMIT_AS does not count
     "memfd_create": (319, 279), "memfd_secret": (447, 447),
-    # files by their names, and what a file has beside its content
+    # paths, and attributes of files
     "creat": (85, None), "truncate": (76, 45), "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276),
     "link": (86, None), "linkat": (265, 37), "symlink": (88, None), "symlinkat": (266, 36), "unlink": (87, None),
     "unlinkat": (263, 35), "mkdir": (83, None), "mkdirat": (258, 34), "rmdir": (84, None), "mknod": (133, None),
@@ -44,13 +44,13 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "llistxattr": (195, 12), "flistxattr": (196, 13), "listxattrat": (465, 465), "file_getattr": (468, 468),
     "file_setattr": (469, 469), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
     "cachestat": (451, 451), "sync": (162, 81), "syncfs": (306, 267),
-    # An open file's lock is the daemon's, too: it keeps others away from a file that is being made or replaced.
+    # The daemon shares a worker's open files: a worker could take or release the daemon's locks on them.
     "flock": (73, 32),
-    # what processes of one user share
+    # System V and POSIX IPC
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "msgget": (68, 186), "msgsnd": (69, 189),
     "msgrcv": (70, 188), "msgctl": (71, 187), "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191),
     "semtimedop": (220, 192), "mq_open": (240, 180), "mq_unlink": (241, 181),
-    # the machine
+    # administration of the machine
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "setns": (308, 268),
     "unshare": (272, 97), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
     "open_tree": (428, 428), "move_mount": (429, 429), "mount_setattr": (442, 442), "open_tree_attr": (467, 467),
@@ -113,9 +113,9 @@ _CONDITIONAL: dict[str, tuple[tuple[int | None, int | None], bpf.Conditions]] = 
     "open": ((2, None), bpf.without_bits(1, _WRITING)),
     "openat": ((257, 56), bpf.without_bits(2, _WRITING)),
     "clone": ((56, 220), [*bpf.with_bits(0, _CLONE_THREAD), *bpf.without_bits(0, _CLONE_NAMESPACES)]),
-    # of other processes
+    # limits of this process only
     "prlimit64": ((302, 261), bpf.without_bits(0)),
-    # to an address; send() has none
+    # send() uses it without an address
     "sendto": ((44, 206), bpf.null_pointer(4)),
     "ioctl": ((16, 29), bpf.one_of(1, *_IOCTLS.values())),
     "fcntl": (

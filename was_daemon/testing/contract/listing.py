@@ -88,7 +88,7 @@ class Listing(ContractBase):
     @promise
     async def test_the_sizes_are_those_of_a_collections_originals(self, store: IAssetStore) -> None:
         if not ISizes.providedBy(store):
-            # What has not been promised cannot be broken.
+            # The store does not promise sizes.
             return
         assert sum(await collect(ISizes(store).sizes("Fish"))) == 0
         for name, size in (("a.jpg", 1000), ("b.jpg", 1), ("empty", 0)):

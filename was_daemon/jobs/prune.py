@@ -1,4 +1,4 @@
-"""Removing the thumbnails that are of no use."""
+"""Removal of useless thumbnails."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
@@ -7,7 +7,7 @@ import attrs
 
 from was_daemon.derivatives.marks import is_marked
 from was_daemon.derivatives.owners import Owners
-from was_daemon.jobs.work import JobReport
+from was_daemon.jobs.report import JobReport
 from was_daemon.library.collections import Collections
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import IAssetStore
@@ -16,10 +16,10 @@ from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
 
 @attrs.frozen
 class Pruner:
-    """Removes thumbnails without an original, and of other scales than `kept`, if there are any; and reports.
+    """Removal of thumbnails that have no original or, unless `kept` is empty, have another scale than those in `kept`.
 
-    A file without an original that carries no mark is only removed with `unmarked`: it may be anything that is called
-    like a thumbnail.
+    A file that has neither an original nor a mark is removed only when `unmarked` is True: it may be any file with a
+    name like a thumbnail's.
     """
 
     collections: Collections
@@ -31,7 +31,7 @@ class Pruner:
     owners: Owners = attrs.field(init=False, default=attrs.Factory(lambda self: Owners(self.collections), True))
 
     async def thumbnails(self) -> AsyncGenerator[AssetKey, None]:
-        """What there is in the stores of thumbnails."""
+        """Yield stored thumbnails, except in collections without originals and in stores that make thumbnails."""
         for directory in self.directories:
             place = self.collections.place_in(directory)
             if place.makes_thumbnails:
@@ -39,31 +39,33 @@ class Pruner:
             if await _is_empty(place.thumbnails, directory, Kind.THUMBNAIL):
                 continue
             if await _is_empty(place.store, directory, Kind.ORIGINAL):
-                # More likely than a collection without originals is a disk that is not mounted.
-                self.report.tell("failed", directory or "the store", "has no originals at all; its thumbnails are kept")
+                # A disk that is not mounted is more likely than a collection without originals.
+                self.report.describe(
+                    "failed", directory or "the store", "has no originals at all; its thumbnails are kept"
+                )
                 continue
             async with aclosing(place.thumbnails.list(directory, Kind.THUMBNAIL)) as keys:
                 async for key in keys:
                     yield key
 
     async def prune(self, thumbnail: AssetKey) -> None:
-        """Remove one thumbnail, if it is of no use."""
+        """Remove one thumbnail if it is useless, and report its state."""
         try:
-            word = await self._judge(thumbnail)
-            if word in ("orphan", "scale") and not self.dry_run:
+            state = await self._state_of(thumbnail)
+            if state in ("orphan", "scale") and not self.dry_run:
                 await self.collections.place(thumbnail).thumbnails.delete(thumbnail)
         except AssetNotFound:
-            # The daemon was faster.
+            # The daemon has removed the thumbnail meanwhile.
             return
         except AssetError as error:
-            self.report.tell("failed", Layout.FLAT.path(thumbnail), str(error))
+            self.report.describe("failed", Layout.FLAT.path(thumbnail), str(error))
             return
-        if word in ("orphan", "scale", "unmarked"):
-            self.report.tell(word, Layout.FLAT.path(thumbnail), "")
+        if state in ("orphan", "scale", "unmarked"):
+            self.report.describe(state, Layout.FLAT.path(thumbnail), "")
         else:
-            self.report.count(word)
+            self.report.count(state)
 
-    async def _judge(self, thumbnail: AssetKey) -> str:
+    async def _state_of(self, thumbnail: AssetKey) -> str:
         try:
             address = ThumbnailAddress.parse(Layout.FLAT.path(thumbnail))
         except AssetNotFound:
@@ -80,7 +82,7 @@ class Pruner:
             await reader.close()
 
     async def _exists(self, keys: Iterable[AssetKey]) -> bool:
-        """Whether one of these originals is stored."""
+        """Return whether one of these originals is stored."""
         for key in keys:
             try:
                 await self.collections.place(key).store.stat(key)

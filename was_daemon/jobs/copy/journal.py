@@ -1,4 +1,4 @@
-"""What was copied and verified before, so that nobody reads it again."""
+"""Journal of verified copies, which need not be read again."""
 
 import os
 import sqlite3
@@ -18,17 +18,17 @@ CREATE TABLE IF NOT EXISTS same (
 """
 
 
-class Journal:
-    """Which versions of a file in two stores are the same, bit for bit, as somebody found who read both.
+class CopyJournal:
+    """Journal of pairs of versions, in two stores, that were read and found to have the same bytes.
 
-    It is in the file `path`, or in a temporary one without it, and survives that the process is killed at any moment. A
-    file that was replaced since has another version, and what is said here of it no longer counts.
+    A SQLite database in the file `path`, or a temporary one when that is None. The process may be killed at any moment.
+    An entry holds for the recorded versions only: a file that was replaced since is compared again.
     """
 
     def __init__(self, path: Path | None, source: IAssetStore, target: IAssetStore) -> None:
         if path:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # It names files.
+            # The database names assets, so only its owner may read it.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._database = sqlite3.connect(path or "", timeout=_WAIT_SECONDS, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -37,7 +37,7 @@ class Journal:
         self._stores = (str(source), str(target))
 
     def are_same(self, key: AssetKey, source: AssetStat, target: AssetStat) -> bool:
-        """Whether these versions are known to be the same."""
+        """Return whether these versions are recorded as the same."""
         found = self._database.execute(
             "SELECT source_etag, target_etag FROM same "
             "WHERE source = ? AND target = ? AND collection = ? AND kind = ? AND name = ?",
@@ -46,12 +46,12 @@ class Journal:
         return bool(found == (source.etag, target.etag))
 
     def add(self, key: AssetKey, source: AssetStat, target: AssetStat) -> None:
-        """These versions are the same."""
+        """Record that these versions are the same."""
         self._database.execute(
             "INSERT OR REPLACE INTO same VALUES (?, ?, ?, ?, ?, ?, ?)",
             (*self._stores, key.collection, key.kind.value, key.name, source.etag, target.etag),
         )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         self._database.close()

@@ -1,4 +1,4 @@
-"""What a file is, judged by its first bytes; names only say what a file claims to be."""
+"""File types, detected by the first bytes of a file, and extensions of image files."""
 
 import enum
 import struct
@@ -6,11 +6,11 @@ from posixpath import splitext
 from typing import IO
 
 HEAD_SIZE = 1024
-"""How many of a file's first bytes `kind_of` wants: a PDF may start anywhere in them."""
+"""Number of first bytes that `detect_file_type` needs: a PDF may start anywhere in them."""
 
 
-class Kind(enum.Enum):
-    """A kind of content; the value is its name in messages."""
+class FileType(enum.Enum):
+    """Type of a file's content; the value is its name in messages."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -32,31 +32,31 @@ RAW_EXTENSIONS = frozenset(
         *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw", ".x3f"),
     }
 )
-_CLAIMS = RAW_EXTENSIONS | {
+_IMAGE_EXTENSIONS = RAW_EXTENSIONS | {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".avif", ".heic", ".heif", ".hif"),
     *(".jp2", ".j2k", ".jpx", ".j2c", ".jpc", ".psd", ".tif", ".tiff", ".btf", ".pdf"),
 }
 
-_STARTS: tuple[tuple[bytes, Kind], ...] = (
-    (b"\xff\xd8\xff", Kind.JPEG),
-    (b"\x89PNG\r\n\x1a\n", Kind.PNG),
-    (b"GIF87a", Kind.GIF),
-    (b"GIF89a", Kind.GIF),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", Kind.JPEG2000),
-    (b"\xff\x4f\xff\x51", Kind.JPEG2000),
-    (b"8BPS\0\x01", Kind.PSD),
-    (b"II*\0", Kind.TIFF),
-    (b"MM\0*", Kind.TIFF),
-    (b"II+\0\x08\0\0\0", Kind.TIFF),
-    (b"MM\0+\0\x08\0\0", Kind.TIFF),
-    (b"FUJIFILMCCD-RAW", Kind.RAW),
-    (b"IIU\0", Kind.RAW),  # Panasonic
-    (b"IIRO", Kind.RAW),  # Olympus
-    (b"IIRS", Kind.RAW),
-    (b"MMOR", Kind.RAW),
-    (b"\0MRM", Kind.RAW),  # Minolta
-    (b"FOVb", Kind.RAW),  # Sigma
-    (b"II\x1a\0\0\0HEAPCCDR", Kind.RAW),  # Canon CRW
+_SIGNATURES: tuple[tuple[bytes, FileType], ...] = (
+    (b"\xff\xd8\xff", FileType.JPEG),
+    (b"\x89PNG\r\n\x1a\n", FileType.PNG),
+    (b"GIF87a", FileType.GIF),
+    (b"GIF89a", FileType.GIF),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", FileType.JPEG2000),
+    (b"\xff\x4f\xff\x51", FileType.JPEG2000),
+    (b"8BPS\0\x01", FileType.PSD),
+    (b"II*\0", FileType.TIFF),
+    (b"MM\0*", FileType.TIFF),
+    (b"II+\0\x08\0\0\0", FileType.TIFF),
+    (b"MM\0+\0\x08\0\0", FileType.TIFF),
+    (b"FUJIFILMCCD-RAW", FileType.RAW),
+    (b"IIU\0", FileType.RAW),  # Panasonic
+    (b"IIRO", FileType.RAW),  # Olympus
+    (b"IIRS", FileType.RAW),
+    (b"MMOR", FileType.RAW),
+    (b"\0MRM", FileType.RAW),  # Minolta
+    (b"FOVb", FileType.RAW),  # Sigma
+    (b"II\x1a\0\0\0HEAPCCDR", FileType.RAW),  # Canon CRW
 )
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -64,40 +64,40 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _LOSSLESS_FRAMES = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _LS_FRAME = 0xF7
 _FRAMES = frozenset({*range(0xC0, 0xD0), _LS_FRAME}) - {0xC4, 0xC8, 0xCC}
-"""JPEG markers with which the description of the picture starts (ITU T.81, table B.1; T.87)."""
+"""JPEG markers that start the description of a frame (ITU T.81, table B.1; T.87)."""
 
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
-def claims_image(name: str) -> bool:
-    """Whether the extension of `name` is that of a raster image or of a PDF."""
-    return splitext(name)[1].lower() in _CLAIMS
+def has_image_extension(name: str) -> bool:
+    """Return whether the extension of `name` is that of a raster image or a PDF."""
+    return splitext(name)[1].lower() in _IMAGE_EXTENSIONS
 
 
-def kind_of(head: bytes) -> Kind | None:
-    """The kind of a file that starts with `head` (`HEAD_SIZE` bytes, fewer only when the file is shorter).
+def detect_file_type(head: bytes) -> FileType | None:
+    """Return the type of a file that starts with `head` (`HEAD_SIZE` bytes, or the whole file), or None.
 
-    RAW files whose first bytes are those of any TIFF are TIFF here.
+    RAW files that start like any TIFF count as TIFF.
     """
     if head[8:10] == b"CR" and head[:4] in (b"II*\0", b"MM\0*"):
-        return Kind.RAW
-    for start, kind in _STARTS:
+        return FileType.RAW
+    for start, file_type in _SIGNATURES:
         if head.startswith(start):
-            return kind
+            return file_type
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return Kind.WEBP
+        return FileType.WEBP
     if head[4:8] == b"ftyp":
-        return _kind_of_brands(head)
+        return _detect_brand(head)
     if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES:
-        return Kind.BMP
-    return Kind.PDF if b"%PDF-" in head else None
+        return FileType.BMP
+    return FileType.PDF if b"%PDF-" in head else None
 
 
-def unsupported(kind: Kind, file: IO[bytes]) -> str | None:
-    """Why no reader can read `file`, which is of that kind, when its header tells."""
-    if kind is Kind.JPEG:
+def unsupported_reason(file_type: FileType, file: IO[bytes]) -> str | None:
+    """Return why no reader can read `file`, which has this type, or None when its header does not rule that out."""
+    if file_type is FileType.JPEG:
         return _unsupported_jpeg(file)
-    if kind is Kind.PSD:
+    if file_type is FileType.PSD:
         file.seek(22)
         bits = int.from_bytes(file.read(2), "big")
         return f"{bits}-bit Photoshop files are not supported" if bits in (16, 32) else None
@@ -118,12 +118,12 @@ def _unsupported_jpeg(file: IO[bytes]) -> str | None:
     return None
 
 
-def _kind_of_brands(head: bytes) -> Kind | None:
-    """The kind of an ISO base media file (ISO/IEC 14496-12, section 4.3) by the brands in its first box."""
+def _detect_brand(head: bytes) -> FileType | None:
+    """Return the type of an ISO base media file (ISO/IEC 14496-12, section 4.3) by the brands in its first box."""
     end = min(struct.unpack_from(">I", head)[0], len(head))
     brands = {head[at : at + 4] for at in (8, *range(16, end - 3, 4))}
     if b"crx " in brands:
-        return Kind.RAW
+        return FileType.RAW
     if brands & _AVIF_BRANDS:
-        return Kind.AVIF
-    return Kind.HEIF if brands & _HEIF_BRANDS else None
+        return FileType.AVIF
+    return FileType.HEIF if brands & _HEIF_BRANDS else None

@@ -1,4 +1,4 @@
-"""Copying one file after another, and believing only what was read back."""
+"""Copy of single assets, each verified by reading the copy."""
 
 import enum
 from contextlib import aclosing, suppress
@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 import attrs
 
 from was_daemon.derivatives.marks import mark_of, picture_size
-from was_daemon.jobs.copying.journal import Journal
+from was_daemon.jobs.copy.journal import CopyJournal
 from was_daemon.model.digests import Flow, digest_of
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
@@ -14,41 +14,46 @@ from was_daemon.model.keys import AssetKey, Kind
 
 
 class CopyOutcome(enum.Enum):
-    """What came of a file; the value is the word for it in reports."""
+    """Outcome of copying one asset; the value is its state in reports."""
 
     COPIED = "copied"
     REPLACED = "replaced"
-    """Copied in the place of another."""
+    """Copied over another asset of the same name."""
 
     THERE = "there"
+    """Already at the target, with the same bytes."""
+
     DIFFERS = "differs"
+    """Left alone: the target has other bytes under this name."""
+
     GONE = "gone"
-    """Deleted from the source while its turn came."""
+    """Deleted from the source before it was copied."""
 
 
 class CopyFailed(Exception):
-    """What was read back from the target is not what was sent."""
+    """The bytes read back from the target are not the bytes written."""
 
 
 @attrs.define
 class Copier:
-    """Copies single assets from one store to another.
+    """Copy of single assets from one store to another.
 
-    With `overwrite`, files that differ at the target are replaced. With `dry_run` nothing is written anywhere, and
-    `CopyOutcome.COPIED` and `REPLACED` are what would be done. `copied_bytes` counts.
+    With `overwrite`, assets that differ at the target are replaced. With `dry_run` nothing is written, and
+    `CopyOutcome.COPIED` and `REPLACED` say what would be done. `copied_bytes` is the total size of the copies.
     """
 
     source: IAssetStore
     target: IAssetStore
-    journal: Journal
+    journal: CopyJournal
     overwrite: bool = False
     dry_run: bool = False
     copied_bytes: int = 0
 
     async def copy(self, key: AssetKey, shown: AssetKey | None = None) -> CopyOutcome:
-        """Have `key` at the target as it is at the source; a thumbnail is marked as one of the original `shown` there.
+        """Copy `key` unless the target has the same bytes; return the outcome.
 
-        Raises `CopyFailed`, and what the stores raise; nothing half-written is left.
+        A thumbnail is marked as one of the target's original `shown`. Raises `CopyFailed` and the stores' errors; an
+        incomplete copy is removed.
         """
         try:
             return await self._copy(key, shown)
@@ -71,7 +76,7 @@ class Copier:
         return CopyOutcome.REPLACED if existing else CopyOutcome.COPIED
 
     async def is_known_copy(self, key: AssetKey) -> bool:
-        """Whether both stores have the same of `key` now, as `copy` has found before."""
+        """Return whether the journal holds that both stores have the same bytes of `key` in their current versions."""
         source, target = await _find(self.source, key), await _find(self.target, key)
         return bool(source and target and self.journal.are_same(key, source, target))
 
@@ -81,7 +86,7 @@ class Copier:
         is_thumbnail = key.kind is Kind.THUMBNAIL
         if original.size != existing.size and not is_thumbnail:
             return False
-        # The marks of thumbnails differ as the versions of their originals do.
+        # Thumbnails end in a mark, which differs with the version of the original: only the pictures are compared.
         end = picture_size if is_thumbnail else None
         original, wanted = await digest_of(self.source, key, end)
         existing, found = await digest_of(self.target, key, end)

@@ -1,4 +1,4 @@
-"""Which thumbnails of a store are worth a copy."""
+"""Selection of the thumbnails that are worth a copy."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,7 +8,7 @@ from was_daemon.config.settings import Settings
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.owners import Owners
 from was_daemon.derivatives.thumbnails import Thumbnail, ThumbnailKind
-from was_daemon.jobs.copying.copier import Copier
+from was_daemon.jobs.copy.copier import Copier
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound
@@ -18,10 +18,10 @@ from was_daemon.workers.pool import WorkerPool
 
 
 class CurrentThumbnails:
-    """Tells the thumbnails of what was copied from those that are old, or have lost their original.
+    """Selection of thumbnails that show the current version of a copied original.
 
-    A copy is new: nobody could tell any more that it is older than its original, or that the other store has another
-    original of that name.
+    A copy of an outdated thumbnail would look newer than its original, and no one could tell that it shows another
+    version.
     """
 
     def __init__(self, settings: Settings, copier: Copier, directories: Sequence[str]) -> None:
@@ -30,7 +30,7 @@ class CurrentThumbnails:
         self._collections = Collections(_place("", copier.source), places)
         self._owners = Owners(self._collections)
         limits = settings.thumbnails
-        # Nothing is made: neither the spool nor the pool is ever used.
+        # Only used to find thumbnails, which needs neither the spool nor the pool.
         self._derivatives = Derivatives(
             self._collections,
             KeyLocks(),
@@ -39,16 +39,16 @@ class CurrentThumbnails:
             [ThumbnailKind(limits.max_pixels)],
         )
 
-    async def shown(self, thumbnail: AssetKey) -> AssetKey | None:
-        """The original that it shows as it is now, if both stores have that."""
+    async def original_of(self, thumbnail: AssetKey) -> AssetKey | None:
+        """Return the original whose current version `thumbnail` shows, if both stores have that version; else None."""
         with suppress(AssetNotFound):
             address = ThumbnailAddress.parse(Layout.FLAT.path(thumbnail))
             for key in await self._owners.of(address):
-                if await self._copier.is_known_copy(key) and await self._is_new(key, address.scale):
+                if await self._copier.is_known_copy(key) and await self._is_current(key, address.scale):
                     return key
         return None
 
-    async def _is_new(self, key: AssetKey, scale: int) -> bool:
+    async def _is_current(self, key: AssetKey, scale: int) -> bool:
         reader = await self._derivatives.find(await self._collections.find(key), Thumbnail(scale))
         if reader:
             await reader.close()

@@ -1,4 +1,4 @@
-"""Comparing stored originals with what was recorded of them."""
+"""Verification of stored originals against their recorded checksums."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -6,82 +6,83 @@ from contextlib import aclosing
 import attrs
 
 from was_daemon.catalogue.checksums import Checksums
-from was_daemon.jobs.work import JobReport, listing
+from was_daemon.jobs.report import JobReport
+from was_daemon.jobs.traverse import list_assets
 from was_daemon.model.digests import Digest, digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 
-_NO_SUCH_NAME = AssetKey("", Kind.ORIGINAL, "was-daemon-verify")
+_ABSENT_KEY = AssetKey("", Kind.ORIGINAL, "was-daemon-verify")
 
 
 @attrs.frozen
 class Verifier:
-    """Compares the originals in the store called `name`, and reports."""
+    """Comparison of the originals in the store called `name` with their recorded sizes and checksums."""
 
     name: str
     store: IAssetStore
     checksums: Checksums
     report: JobReport
 
-    async def begin(self) -> None:
-        """See that the store answers; raises what it raises."""
+    async def require_store(self) -> None:
+        """Ask the store for an asset; raise the store's error when it cannot be used."""
         try:
-            await self.store.stat(_NO_SUCH_NAME)
+            await self.store.stat(_ABSENT_KEY)
         except AssetNotFound:
             return
 
     async def recorded(self, directories: Sequence[str]) -> AsyncGenerator[tuple[AssetKey, Digest], None]:
-        """What is recorded of these collections."""
+        """Yield what is recorded of the originals in these collections."""
         for directory in directories:
             async with aclosing(self.checksums.each(self.name, directory)) as records:
                 async for each in records:
                     yield each
 
     def stored(self, directories: Sequence[str]) -> AsyncGenerator[AssetKey, None]:
-        """The originals that are stored of these collections."""
-        return listing(self.store, directories, Kind.ORIGINAL)
+        """Yield the keys of the stored originals in these collections."""
+        return list_assets(self.store, directories, Kind.ORIGINAL)
 
     async def compare(self, record: tuple[AssetKey, Digest]) -> None:
-        """Read what is stored, and report how it compares with what is recorded."""
+        """Read one original, and report whether it is as recorded."""
         key, wanted = record
         try:
             _, found = await digest_of(self.store, key)
         except AssetNotFound:
             found = None
         except AssetError as error:
-            self.report.tell("failed", Layout.FLAT.path(key), str(error))
+            self.report.describe("failed", Layout.FLAT.path(key), str(error))
             return
         if found == wanted:
             self.report.count("ok")
         elif await self.checksums.find(self.name, key) != wanted:
-            # It was replaced or deleted by the daemon meanwhile.
+            # The daemon has replaced or deleted the original meanwhile.
             self.report.count("ok")
         elif found is None:
-            self.report.tell("missing", Layout.FLAT.path(key), "")
+            self.report.describe("missing", Layout.FLAT.path(key), "")
         else:
-            self.report.tell("changed", Layout.FLAT.path(key), _difference(wanted, found))
+            self.report.describe("changed", Layout.FLAT.path(key), _difference(wanted, found))
 
     async def count_if_new(self, key: AssetKey) -> None:
-        """Count an original of which nothing is recorded."""
+        """Count an original of which nothing is recorded as unrecorded."""
         if not await self.checksums.find(self.name, key):
             self.report.count("unrecorded")
 
     async def record_if_new(self, key: AssetKey) -> None:
-        """Record an original, as it is, of which nothing is recorded."""
+        """Record size and checksum of an original of which nothing is recorded."""
         if await self.checksums.find(self.name, key):
             return
         try:
             read, found = await digest_of(self.store, key)
             await self.checksums.record_new(self.name, key, found)
-            await self._check_unchanged(key, read, found)
+            await self._forget_if_changed(key, read, found)
         except AssetError as error:
-            self.report.tell("failed", Layout.FLAT.path(key), str(error))
+            self.report.describe("failed", Layout.FLAT.path(key), str(error))
             return
         self.report.count("recorded")
 
-    async def _check_unchanged(self, key: AssetKey, read: AssetStat, recorded: Digest) -> None:
-        """Forget what was recorded of a file that the daemon has replaced or deleted meanwhile."""
+    async def _forget_if_changed(self, key: AssetKey, read: AssetStat, recorded: Digest) -> None:
+        """Remove the record of an original that the daemon has replaced or deleted while it was read."""
         try:
             if await self.store.stat(key) == read:
                 return

@@ -1,4 +1,4 @@
-"""TIFF, and PNG too large to hold: libvips streams them through a few rows of memory."""
+"""Decoding by libvips, which streams TIFF and very large PNG through a few rows of memory."""
 
 import math
 import os
@@ -13,21 +13,21 @@ os.environ.setdefault("VIPS_CONCURRENCY", "1")  # read when the library is loade
 
 import pyvips
 
-pyvips.cache_set_max(0)  # it would answer for a path with what an earlier file there held
+pyvips.cache_set_max(0)  # the cache would answer for a path with the picture of an earlier file
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _LAB = ("lab", "labs", "labq")
-_TURNED = ("uchar", "ushort", "uint")
-"""Formats of which libvips itself makes the lowest number white when the file says so."""
+_INVERTED_BY_VIPS = ("uchar", "ushort", "uint")
+"""Formats that libvips inverts itself when the file declares the lowest number to be white."""
 
-_ABSURD = 1e30
-"""Measurements beyond it stand for "no data", as -3.4e38 does in maps; they become black."""
+_MAX_MEASUREMENT = 1e30
+"""Magnitude from which a number stands for "no data", as -3.4e38 does in maps; such pixels become black."""
 
 
 def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page: Page) -> Picture:
-    """The first page of a TIFF, which is `page`.
+    """Read the first page of a TIFF, whose properties are `page`; with `tolerant`, missing parts are black.
 
-    What is missing is black when `tolerant`. Raises OSError when libvips cannot read it, MemoryError, `BrokenImage`.
+    Raises OSError when libvips cannot read the file, MemoryError, and `BrokenImage`.
     """
     options = _options(tolerant)
     try:
@@ -39,38 +39,41 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
             if _is_level(whole, smaller, box) and smaller.width < image.width:
                 image = smaller
         image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
-        negative = page.negative and image.format not in _TURNED
-        return _read(_without(image, page.no_data), whole, box, negative)
+        negative = page.negative and image.format not in _INVERTED_BY_VIPS
+        return _to_picture(_mask_no_data(image, page.no_data), whole, box, negative)
     except pyvips.Error as error:
-        raise _translated(error) from None
+        raise _to_builtin_error(error) from None
 
 
 def read_png(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
-    """A PNG; interlaced ones are held in memory whole. Raises what `read_tiff` does."""
+    """Read a PNG; an interlaced one is held in memory whole. Raises the errors of `read_tiff`."""
     try:
         image = _load("pngload_source", source, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
-        return _read(image, image, box)
+        return _to_picture(image, image, box)
     except pyvips.Error as error:
-        raise _translated(error) from None
+        raise _to_builtin_error(error) from None
 
 
-def grey(image: Image.Image, negative: bool, no_data: float | None) -> Image.Image:
-    """`image` of mode I or F as one of mode L, as `read_tiff` makes it of such numbers."""
+def grey_from_numbers(image: Image.Image, negative: bool, no_data: float | None) -> Image.Image:
+    """Convert an image of mode I or F to mode L, in the same way as `read_tiff` shows such numbers."""
     numbers = "float" if image.mode == "F" else "int"
     measurements = pyvips.Image.new_from_memory(image.tobytes(), *image.size, 1, numbers)
-    return _to_pillow(_without(measurements, no_data), negative)
+    return _to_pillow(_mask_no_data(measurements, no_data), negative)
 
 
 def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
-    """The picture in `source`. The pictures of one file share the position in it, which does no harm as long as one of
-    them is read at a time: libtiff seeks before it reads."""
+    """Open a picture in `source`.
+
+    All pictures of one file share its position. That is harmless while only one is read at a time: libtiff seeks
+    before it reads.
+    """
     source.seek(0)
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 
 
-def _without(image: Any, no_data: float | None) -> Any:
-    """Measurements with NaN for `no_data`, before a filter mixes it with its neighbours."""
+def _mask_no_data(image: Any, no_data: float | None) -> Any:
+    """Replace `no_data` by NaN, so that no filter mixes it with neighbouring measurements."""
     if no_data is None or image.format in ("uchar", "ushort"):
         return image
     return (image == no_data).ifthenelse(math.nan, image.cast("float"))
@@ -80,23 +83,23 @@ def _options(tolerant: bool) -> dict[str, str]:
     return {"access": "sequential", "fail_on": "none" if tolerant else "error"}
 
 
-def _translated(error: pyvips.Error) -> Exception:
-    """libvips' messages name files and functions; only what kind of trouble it is goes on from here.
+def _to_builtin_error(error: pyvips.Error) -> Exception:
+    """Return MemoryError or OSError for an error of libvips, without its text, which names files and functions.
 
-    `error.message` is no help: it says "unable to write to memory" whatever the trouble was.
+    The cause is in `error.detail`; `error.message` always says "unable to write to memory".
     """
     return MemoryError() if "memory" in error.detail.lower() else OSError("libvips cannot read it")
 
 
 def _is_level(whole: Any, smaller: Any, box: int) -> bool:
-    """Whether `smaller` shows `whole` and is large enough for thumbnails of up to `box` pixels."""
+    """Return whether `smaller` shows `whole` and is large enough for thumbnails of up to `box` pixels."""
     factor = whole.width / smaller.width
     same = abs(smaller.height * factor - whole.height) <= 2 * factor and smaller.bands == whole.bands
     return bool(same and factor <= reduction((whole.width, whole.height), box))
 
 
-def _read(image: Any, whole: Any, box: int, negative: bool = False) -> Picture:
-    """The pixels of `image`, no more than needed, with what the file says about `whole`."""
+def _to_picture(image: Any, whole: Any, box: int, negative: bool = False) -> Picture:
+    """Return `image`, reduced as far as thumbnails allow, with the orientation, profile and size of `whole`."""
     orientation = _property(whole, "orientation") or 1
     size = (whole.width, whole.height)
     factor = reduction(size, box) * image.width / whole.width
@@ -109,7 +112,7 @@ def _property(image: Any, name: str) -> Any:
 
 
 def _shrink(image: Any, factor: float) -> Any:
-    """`image` made `factor` times smaller per side, if that is smaller at all."""
+    """Reduce `image` by `factor` per side, unless that would enlarge it."""
     if factor <= 1:
         return image
     # Lanczos overshoots, and the extremes of measurements become black and white.
@@ -129,14 +132,14 @@ def _to_pillow(image: Any, negative: bool) -> Image.Image:
 
 
 def _eight_bits(image: Any, negative: bool) -> Any:
-    """`image` in bytes; the lowest number becomes white when it is `negative` and of more than 16 bits or signed."""
+    """Convert `image` to bytes; with `negative`, the lowest of 32-bit, signed or real numbers becomes white."""
     if image.format == "uchar":
         return image
     if image.format == "ushort":
         return (image / 257).rint().cast("uchar")
     image = image.copy_memory()
-    measured = image.abs() < _ABSURD  # false of what is not a number
-    low, high = measured.ifthenelse(image, _ABSURD).min(), measured.ifthenelse(image, -_ABSURD).max()
+    measured = image.abs() < _MAX_MEASUREMENT  # false of what is not a number
+    low, high = measured.ifthenelse(image, _MAX_MEASUREMENT).min(), measured.ifthenelse(image, -_MAX_MEASUREMENT).max()
     black, white = black_and_white(min(low, high), high)
     if negative:
         black, white = white, black
