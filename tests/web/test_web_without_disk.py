@@ -20,7 +20,7 @@ from zope.interface import implementer
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.httpd.protocol import AssetSite
 from was_daemon.library.collections import Collections, Place
-from was_daemon.library.redirects import Redirects
+from was_daemon.library.redirects import OpenAsset, Recipient
 from was_daemon.model import tokens
 from was_daemon.model.errors import (
     AssetError,
@@ -77,12 +77,16 @@ class MemoryAssets:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.redirects = Redirects(Collections(Place("", self.store, self.store)))
         self.staged: list[MemoryStaging] = []
         self.trouble: AssetError | None = None
 
     async def open(self, key: AssetKey) -> IAssetReader:
         return await self.store.open(key)
+
+    async def deliver(self, key: AssetKey, recipient: Recipient, scale: int | None = None) -> OpenAsset:
+        if scale is None:
+            return OpenAsset(await self.open(key), "image/jpeg")
+        return OpenAsset(*await self.thumbnail(key, scale, recipient.address))
 
     async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
         if self.trouble:

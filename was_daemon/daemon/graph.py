@@ -27,7 +27,7 @@ from was_daemon.library.collections import Collections, Place
 from was_daemon.library.counts import Counts, Home
 from was_daemon.library.ledger import Account, Ledger
 from was_daemon.library.quotas import Quotas
-from was_daemon.library.redirects import Redirects, Way
+from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, INeighbours, IRooted, IUnfinished
@@ -292,12 +292,12 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
 
 
 def _redirects(settings: Settings, collections: Collections, stores: Mapping[str, IAssetStore]) -> Redirects:
-    ways = {
-        stores[name]: Way(name, each.redirect, each.redirect if each.redirect_thumbnails else None)
+    redirects = {
+        stores[name]: StoreRedirects(name, each.redirect, each.redirect if each.redirect_thumbnails else None)
         for name, each in settings.stores.items()
         if each.redirect
     }
-    return Redirects(collections, ways, settings.server.nginx_location)
+    return Redirects(collections, redirects, settings.server.nginx_location)
 
 
 def _keyring(settings: Settings) -> Keyring:

@@ -11,6 +11,7 @@ from was_daemon.httpd.origin import client_of, is_from_proxy
 from was_daemon.httpd.protocol import AssetRequest
 from was_daemon.httpd.target import is_authority
 from was_daemon.library.collections import Collections
+from was_daemon.library.redirects import Recipient
 from was_daemon.model import tokens
 from was_daemon.model.errors import BadRequest, Forbidden
 from was_daemon.model.keys import AssetKey
@@ -80,9 +81,16 @@ class Access:
             raise BadRequest("the request came by a malformed address")
         return f"{scheme}://{host}"
 
-    def is_from_nginx(self, request: AssetRequest) -> bool:
-        """Whether the request came through a trusted proxy that says that it sends files itself."""
-        return request.getHeader("X-Accel-Redirect") == "on" and is_from_proxy(request, self.trusted_proxies)
+    def recipient(self, request: AssetRequest, download_name: str | None) -> Recipient:
+        """Return the client of a download, with what its answer may be instead of the bytes."""
+        return Recipient(
+            self.client(request),
+            # A store's address may be signed for GET alone.
+            can_be_redirected=request.method == b"GET",
+            is_behind_nginx=request.getHeader("X-Accel-Redirect") == "on"
+            and is_from_proxy(request, self.trusted_proxies),
+            download_name=download_name,
+        )
 
     def client(self, request: AssetRequest) -> str:
         """Whoever sent the request: an address, the one a trusted proxy tells if it came through one."""

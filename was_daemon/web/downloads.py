@@ -20,9 +20,11 @@ from was_daemon.httpd.ranges import (
     parse_range,
     range_applies,
 )
+from was_daemon.library.redirects import AssetUrl, OpenAsset
 from was_daemon.model.errors import OtherVersion, VersionGone
 from was_daemon.model.interfaces import IAssetReader
 from was_daemon.model.media import content_disposition, runs_scripts
+from was_daemon.web.answers import text_answer
 
 P = ParamSpec("P")
 Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]
@@ -56,20 +58,27 @@ def anew_when_replaced(route: Route[P]) -> Route[P]:
     return sent
 
 
-async def send_asset(
-    request: AssetRequest,
-    reader: IAssetReader,
-    media_type: str,
-    download_name: str | None,
-    nginx_path: str | None = None,
-) -> bytes:
-    """Answer with the asset that `reader` has open, and close it. What is returned ends the body.
+async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name: str | None = None) -> bytes:
+    """Answer with an asset, or with the URL to fetch it from; fires with the end of the body."""
+    if isinstance(asset, AssetUrl):
+        return _redirect(request, asset.url)
+    return await _send_open(request, asset, download_name)
 
-    With `nginx_path`, the bytes of a whole asset are left to nginx, which finds them there.
-    """
+
+def _redirect(request: AssetRequest, url: str) -> bytes:
+    request.setResponseCode(302)
+    request.setHeader("Location", url)
+    # The URL is for this client, and for now.
+    request.setHeader("Cache-Control", "no-store")
+    return text_answer(request, "elsewhere")
+
+
+async def _send_open(request: AssetRequest, asset: OpenAsset, download_name: str | None) -> bytes:
+    """Answer with an open asset, and close it; the bytes of a whole file are left to nginx where it has the file."""
+    reader, nginx_path = asset.reader, asset.nginx_path
     try:
         try:
-            span = _set_headers(request, reader, media_type, download_name)
+            span = _set_headers(request, reader, asset.media_type, download_name)
         except Unsatisfiable:
             return _refuse_range(request, reader.stat.size)
         if not span or request.method == b"HEAD":

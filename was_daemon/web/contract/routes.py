@@ -15,14 +15,16 @@ from was_daemon.assets import Assets
 from was_daemon.health.overview import Look, nothing_known
 from was_daemon.httpd.protocol import AssetRequest
 from was_daemon.imaging.capture_date import capture_date
+from was_daemon.library.redirects import OpenAsset
 from was_daemon.model.errors import AssetNotFound, BadName, BadRequest
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress, check_name
-from was_daemon.model.media import media_type, runs_scripts
+from was_daemon.model.media import media_type
 from was_daemon.web.access import Access
+from was_daemon.web.answers import text_answer
 from was_daemon.web.contract.admission import Admission, UploadLimits
 from was_daemon.web.contract.status import CONTENT_POLICY, status_page
 from was_daemon.web.contract.uploads import Upload, parse_fields, read_form
-from was_daemon.web.downloads import anew_when_replaced, send_asset
+from was_daemon.web.downloads import anew_when_replaced, send
 from was_daemon.web.errors import answer_error, without_client
 from was_daemon.web.requests import Requests
 
@@ -110,8 +112,8 @@ class AssetServer:
         if "text/html" in (request.getHeader("Accept") or ""):
             request.setHeader("Cache-Control", "no-store")
             request.setHeader("Content-Security-Policy", CONTENT_POLICY)
-            return _answer(request, status_page(await self._look()), "text/html; charset=utf-8")
-        return _answer(request, "It works!")
+            return text_answer(request, status_page(await self._look()), "text/html; charset=utf-8")
+        return text_answer(request, "It works!")
 
     @app.route("/web_asset_store.xml", methods=["GET"])
     async def discovery(self, request: AssetRequest) -> bytes:
@@ -119,7 +121,7 @@ class AssetServer:
         base = self._base_url(request)
         urls = [f'<url type="{kind}">{escape(f"{base}/{path}")}</url>\n' for kind, path in _ENDPOINTS.items()]
         document = f'<?xml version="1.0" encoding="UTF-8"?>\n<urls>\n{"".join(urls)}</urls>\n'
-        return _answer(request, document, "text/xml; charset=utf-8")
+        return text_answer(request, document, "text/xml; charset=utf-8")
 
     @app.route("/testkey", methods=["GET"])
     async def testkey(self, request: AssetRequest) -> bytes:
@@ -129,7 +131,7 @@ class AssetServer:
             raise BadRequest("the field random is missing")
         # Specify 7 asks at its start, of no collection.
         self._access.require_some_token(fields["random"], fields.get("token"))
-        return _answer(request, "Ok.")
+        return text_answer(request, "Ok.")
 
     @app.route("/fileupload", methods=["POST"])
     async def fileupload(self, request: AssetRequest) -> bytes:
@@ -140,7 +142,7 @@ class AssetServer:
             stored = await upload.store()
         finally:
             upload.discard()
-        return _answer(request, "Ok." if stored else "Ignoring thumbnail upload!")
+        return text_answer(request, "Ok." if stored else "Ignoring thumbnail upload!")
 
     @app.route("/fileget", methods=["GET"])
     @anew_when_replaced
@@ -148,34 +150,9 @@ class AssetServer:
         """Send an original or a thumbnail."""
         fields = _query(request)
         key = self._key_to_read(fields)
-        download_name = fields.get("downloadname")
-        if fields.get("type") != "T":
-            return await self._send_original(request, key, download_name)
-        scale = self._scale(fields)
-        thumbnail = self._assets.redirects.thumbnail(key, scale)
-        is_elsewhere = thumbnail is not None and self._is_elsewhere(request, thumbnail)
-        reader, kind = await self._assets.thumbnail(key, scale, self._access.client(request), fetch=not is_elsewhere)
-        if thumbnail and is_elsewhere:
-            await reader.close()
-            return _redirect(request, await self._assets.redirects.url(thumbnail, kind, download_name))
-        nginx_path = self._nginx_path(request, thumbnail) if thumbnail else None
-        return await send_asset(request, reader, kind, download_name, nginx_path)
-
-    async def _send_original(self, request: AssetRequest, key: AssetKey, download_name: str | None) -> bytes:
-        kind = media_type(key.name)
-        if self._is_elsewhere(request, key):
-            return _redirect(request, await self._assets.redirects.url(key, kind, download_name))
-        reader = await self._assets.open(key)
-        return await send_asset(request, reader, kind, download_name, self._nginx_path(request, key))
-
-    def _is_elsewhere(self, request: AssetRequest, key: AssetKey) -> bool:
-        # An address may be signed for GET alone, and a store would send a page without the policy that it needs.
-        is_for_others = request.method == b"GET" and not runs_scripts(media_type(key.name))
-        return is_for_others and self._assets.redirects.has_url(key)
-
-    def _nginx_path(self, request: AssetRequest, key: AssetKey) -> str | None:
-        path = self._assets.redirects.nginx_path(key)
-        return path if path and self._access.is_from_nginx(request) else None
+        scale = self._scale(fields) if fields.get("type") == "T" else None
+        recipient = self._access.recipient(request, fields.get("downloadname"))
+        return await send(request, await self._assets.deliver(key, recipient, scale), recipient.download_name)
 
     @app.route("/filedelete", methods=["POST"])
     async def filedelete(self, request: AssetRequest) -> bytes:
@@ -184,7 +161,7 @@ class AssetServer:
         name = _name(fields)
         self._access.require_token(fields.get("coll"), name, fields.get("token"))
         await self._assets.delete(self._access.original(fields.get("coll"), name))
-        return _answer(request, "Ok.")
+        return text_answer(request, "Ok.")
 
     @app.route("/getmetadata", methods=["GET"])
     async def getmetadata(self, request: AssetRequest) -> bytes:
@@ -193,11 +170,11 @@ class AssetServer:
         key = self._key_to_read(fields)
         metadata = await self._assets.metadata(key, self._access.client(request))
         if fields.get("dt") != "date":
-            return _answer(request, json.dumps(metadata), "application/json")
+            return text_answer(request, json.dumps(metadata), "application/json")
         date = capture_date(metadata)
         if not date:
             raise AssetNotFound("the file does not say when it was made")
-        return _answer(request, date)
+        return text_answer(request, date)
 
     @app.route("/getfileref", methods=["GET"])
     async def getfileref(self, request: AssetRequest) -> bytes:
@@ -213,7 +190,7 @@ class AssetServer:
             reader = await self._assets.open(key)
             path = Layout.FLAT.path(key)
         await reader.close()
-        return _answer(request, f"{self._base_url(request)}/static/{quote(path)}")
+        return text_answer(request, f"{self._base_url(request)}/static/{quote(path)}")
 
     @app.route("/static/<path:path>", methods=["GET"])
     @anew_when_replaced
@@ -222,8 +199,8 @@ class AssetServer:
         self._check_static()
         key = _static_asset(_static_path(request.path))
         if isinstance(key, ThumbnailAddress):
-            return await send_asset(request, *await self._assets.existing_thumbnail(key), None)
-        return await send_asset(request, await self._assets.open(key), media_type(key.name), None)
+            return await send(request, OpenAsset(*await self._assets.existing_thumbnail(key)))
+        return await send(request, OpenAsset(await self._assets.open(key), media_type(key.name)))
 
     @app.route("/fileupload", methods=["OPTIONS"])
     @app.route("/fileget", methods=["OPTIONS"])
@@ -258,21 +235,6 @@ class AssetServer:
     def _check_static(self) -> None:
         if not self._static_access:
             raise AssetNotFound("static access is off")
-
-
-def _answer(request: AssetRequest, text: str, media_type: str = "text/plain; charset=utf-8") -> bytes:
-    body = text.encode()
-    request.setHeader("Content-Type", media_type)
-    request.setHeader("Content-Length", str(len(body)))
-    return body
-
-
-def _redirect(request: AssetRequest, location: str) -> bytes:
-    request.setResponseCode(302)
-    request.setHeader("Location", location)
-    # The address is for this client, and for now.
-    request.setHeader("Cache-Control", "no-store")
-    return _answer(request, "elsewhere")
 
 
 def _query(request: AssetRequest) -> dict[str, str]:
