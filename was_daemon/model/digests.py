@@ -36,7 +36,7 @@ class Hasher:
         return Digest(self._size, self._hash.hexdigest())
 
 
-class Flow:
+class HashedStream:
     """The bytes of a reader up to `stop`, then those of `end`, and the digest of those that have flowed by."""
 
     def __init__(self, reader: IAssetReader, stop: int | None = None, end: bytes = b"") -> None:
@@ -67,10 +67,10 @@ async def digest_of(
     """Read a stored file from its beginning to its end, or to where `end` says; raises `AssetNotFound`."""
     reader = await store.open(key)
     try:
-        flow = Flow(reader, await end(reader) if end else None)
-        async with aclosing(flow.chunks()) as chunks:
+        stream = HashedStream(reader, await end(reader) if end else None)
+        async with aclosing(stream.chunks()) as chunks:
             async for _ in chunks:
                 pass
-        return reader.stat, flow.digest
+        return reader.stat, stream.digest
     finally:
         await reader.close()
