@@ -18,7 +18,7 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from was_daemon.httpd.limits import ConnectionLimits
-from was_daemon.httpd.protocol import AssetSite
+from was_daemon.httpd.site import AssetSite
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.redirects import OpenAsset, Recipient
 from was_daemon.model import tokens
@@ -37,8 +37,9 @@ from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.testing.contract import everyone
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, deferred, payload, read_asset
-from was_daemon.web.access import Access
-from was_daemon.web.contract.admission import UploadLimits
+from was_daemon.web.access import AccessRules
+from was_daemon.web.addresses import Addresses
+from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.keyring import Keyring
 
@@ -177,17 +178,15 @@ def assets() -> MemoryAssets:
 
 @pytest_twisted.async_yield_fixture
 async def client(assets: MemoryAssets) -> AsyncIterator[Client]:
-    access = Access(
+    access = AccessRules(
         collections=Collections(Place("", assets.store, assets.store)),
         keyring=Keyring(KEY),
         token_window=150,
         require_token_for_get=False,
-        public_url=None,
-        trusted_proxies=[],
     )
     uploads = UploadLimits(MAX_UPLOAD, pending=128, pending_size=128 * MAX_UPLOAD, min_free=0)
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
-    server = AssetServer(assets, access, uploads, max_scale=4096)
+    server = AssetServer(assets, access, Addresses(None, []), uploads, max_scale=4096)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
     pool = HTTPConnectionPool(reactor)
     yield Client(port.getHost().port, pool)

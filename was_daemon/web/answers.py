@@ -1,6 +1,6 @@
 """Short answers that are written in one go."""
 
-from was_daemon.httpd.protocol import AssetRequest
+from was_daemon.httpd.request import AssetRequest
 
 
 def text_answer(request: AssetRequest, text: str, media_type: str = "text/plain; charset=utf-8") -> bytes:
