@@ -4,7 +4,10 @@ import enum
 
 
 class Redirect(enum.Enum):
-    """A sender other than the daemon: the store from a URL of its own, or nginx; the value is the config's word."""
+    """A sender of assets other than the daemon: their store, from a URL of its own, or nginx.
+
+    The value is the word in the configuration.
+    """
 
     PRESIGNED = "presigned"
     NGINX = "nginx"
