@@ -1,7 +1,7 @@
 """The sender of an asset's bytes: this daemon, the store from a URL of its own, or nginx from the disk.
 
-`RULES` says, for all stores alike, what each value of a store's `redirect` needs of the store and of the request.
-`redirect` is about the originals that a store holds, and with `redirect_thumbnails` about the thumbnails in it, too.
+`RULES` has, for all stores alike, the conditions on the store and on the request for each value of `redirect`. The
+setting applies to the originals that a store holds, and with `redirect_thumbnails` to the thumbnails in it, too.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,8 +54,8 @@ class AssetUrl:
 class Rule:
     """The conditions of one kind of redirect.
 
-    `needs` is the interface that a store provides for it, `lacking` names what a store without that interface lacks.
-    `applies` says of a recipient and a media type whether the asset goes that way; otherwise the daemon sends it.
+    `needs` is the interface that a store provides for it, `lacking` names the ability that a store without it lacks.
+    `applies` tells for a recipient and a media type whether the asset goes that way; otherwise the daemon sends it.
     """
 
     needs: type[Interface]
@@ -80,7 +80,7 @@ RULES: Mapping[Redirect, Rule] = {
 class StoreRedirects:
     """The redirects of one store: of its originals, and of the thumbnails in it; None where the daemon sends.
 
-    `name` is what the configuration calls the store.
+    `name` is that of the store in the configuration.
     """
 
     name: str

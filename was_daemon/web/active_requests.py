@@ -1,4 +1,4 @@
-"""A count of the requests under way, so that what they use is closed after the last of them."""
+"""A count of the requests under way, so that the stores they use are closed after the last of them."""
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.web.iweb import IRequest

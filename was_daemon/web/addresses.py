@@ -41,7 +41,7 @@ class Addresses:
         return client_of(request, self.trusted_proxies)
 
     def recipient(self, request: AssetRequest, download_name: str | None) -> Recipient:
-        """Return the client of a download, with what its answer may be instead of the bytes."""
+        """Return the client of a download, and whether it may be answered with something other than the bytes."""
         return Recipient(
             self.client(request),
             # A store's URL may be signed for GET alone.

@@ -1,7 +1,7 @@
 """The authorisation of each route: a decorator that checks the request before its handler is called.
 
-A form of authorisation checks the token and returns what the request is about, which is handed to the handler. All
-forms raise `BadRequest`, and `BadName`, `Forbidden`, `UnknownCollection` or `AssetNotFound` where they apply.
+A form of authorisation checks the token and returns the arguments of the handler, such as the original's key. All forms
+raise `BadRequest`, and `BadName`, `Forbidden`, `UnknownCollection` or `AssetNotFound` where they apply.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +29,7 @@ class Guarded(Protocol):
 def authorised(
     form: Form[*Ts],
 ) -> Callable[[Callable[[Any, AssetRequest, *Ts], Awaitable[bytes]]], Callable[..., Awaitable[bytes]]]:
-    """Decorate the handler of a route: it is called with what `form` returns, unless that raises."""
+    """Decorate the handler of a route: it is called with the values of `form`, unless that raises."""
 
     def decorate(handler: Callable[[Any, AssetRequest, *Ts], Awaitable[bytes]]) -> Callable[..., Awaitable[bytes]]:
         @wraps(handler)

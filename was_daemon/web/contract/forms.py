@@ -85,7 +85,7 @@ class FormFields:
     def feed(self, event: FormEvent) -> None:
         """Take the parser's next event; raises `BadRequest`."""
         if isinstance(event, MultipartSegment):
-            # Specify 6 names the field after the file; what has a file name is the file.
+            # Specify 6 names the field after the file; a part with a file name is the file.
             self.in_file = event.filename is not None or event.name == "file"
             self._segment = event
             self._data = b""

@@ -45,7 +45,7 @@ def static_asset(path: bytes) -> AssetKey | ThumbnailAddress:
 
 
 def _static_path(path: bytes) -> str:
-    """Return what follows `/static/`, decoded."""
+    """Return the part of a path that follows `/static/`, decoded."""
     segments = [unquote_to_bytes(segment) for segment in path.lstrip(b"/").split(b"/")[1:]]
     if any(b"/" in segment for segment in segments):
         raise BadName("the name contains a path separator")

@@ -38,7 +38,7 @@ class AssetResource(KleinResource):
 
 
 class Router(Klein):
-    """A router whose clients may leave before the answer: Klein would log what fails then as an error of the server."""
+    """A router whose clients may leave before the answer: Klein would log failures then as errors of the server."""
 
     def execute_endpoint(self, endpoint: str, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a route."""

@@ -32,7 +32,7 @@ a { color: inherit }
 def status_page(overview: Overview) -> str:
     """Return the HTML document, which loads nothing else and refreshes itself."""
     heading = "It works!" if overview.is_well else "Something is wrong"
-    cards = "\n".join(f"<div><dt>{what}</dt>{_value(*value)}</div>" for what, value in _cards(overview).items())
+    cards = "\n".join(f"<div><dt>{title}</dt>{_value(*value)}</div>" for title, value in _cards(overview).items())
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -75,8 +75,8 @@ def _value(value: str, meaning: str, kind: str) -> str:
     return f'<dd class="{kind}">{value}<small>{meaning}</small></dd>'
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _duration(seconds: float) -> str:

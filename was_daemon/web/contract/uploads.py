@@ -82,7 +82,7 @@ class Upload:
         return True
 
     def discard(self) -> None:
-        """Remove what was received and not stored."""
+        """Remove the bytes that were received and not stored, and give back the place and the reservation."""
         self._stop_pending()
         if self._reservation:
             self._reservation.release()
