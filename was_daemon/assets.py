@@ -20,7 +20,7 @@ from was_daemon.derivatives.thumbnails import Thumbnail
 from was_daemon.library.changes import Change, Participant, participating
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas import Quotas, Reservation
-from was_daemon.library.redirects import Redirects
+from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirects
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
 from was_daemon.model.interfaces import (
@@ -33,6 +33,7 @@ from was_daemon.model.interfaces import (
 )
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
 from was_daemon.model.media import media_type, type_of_extension
+from was_daemon.model.redirect import Redirect
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import ReadMetadata
 from was_daemon.workers.pool import WorkerPool
@@ -64,7 +65,7 @@ class Assets:
         delivered = metrics.thumbnails
         self._delivered = {source: delivered.labels(source) for source in ("store", "kept", "made")}
         self._quotas = quotas or Quotas.alone(metrics)
-        self.redirects = redirects or Redirects(collections)
+        self._redirects = redirects or Redirects(collections)
         self._collections = collections
         self._derivatives = derivatives
         self._locks = locks
@@ -79,6 +80,32 @@ class Assets:
     async def open(self, key: AssetKey) -> IAssetReader:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
         return await self._collections.place(key).store.open(key)
+
+    async def deliver(self, key: AssetKey, recipient: Recipient, scale: int | None = None) -> OpenAsset | AssetUrl:
+        """Fire with an original, or with its thumbnail of `scale`, opened here or at the URL that its store has for it.
+
+        Raises what `open` and `thumbnail` raise.
+        """
+        if scale is None:
+            return await self._deliver_original(key, recipient)
+        return await self._deliver_thumbnail(key, recipient, scale)
+
+    async def _deliver_original(self, key: AssetKey, recipient: Recipient) -> OpenAsset | AssetUrl:
+        redirect, kind = self._redirects.original(key, recipient), media_type(key.name)
+        if redirect is Redirect.PRESIGNED:
+            return await self._redirects.url(key, kind, recipient.download_name)
+        nginx_path = self._redirects.nginx_path(key) if redirect is Redirect.NGINX else None
+        return OpenAsset(await self.open(key), kind, nginx_path)
+
+    async def _deliver_thumbnail(self, key: AssetKey, recipient: Recipient, scale: int) -> OpenAsset | AssetUrl:
+        redirect = self._redirects.thumbnail(key, scale, recipient)
+        is_elsewhere = redirect is Redirect.PRESIGNED
+        reader, kind = await self.thumbnail(key, scale, recipient.address, fetch=not is_elsewhere)
+        if is_elsewhere:
+            await reader.close()
+            return await self._redirects.url(key.thumbnail(scale), kind, recipient.download_name)
+        nginx_path = self._redirects.nginx_path(key.thumbnail(scale)) if redirect is Redirect.NGINX else None
+        return OpenAsset(reader, kind, nginx_path)
 
     async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
         """Open the thumbnail of an original, made first if there is none; the caller closes it.

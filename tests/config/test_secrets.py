@@ -20,7 +20,7 @@ from was_daemon.config.load import ConfigError, load
 from was_daemon.daemon.graph import create_stores
 from was_daemon.library.collections import Collections
 from was_daemon.telemetry.redaction import without_secrets, without_tokens
-from was_daemon.web.access import Access
+from was_daemon.web.access import AccessRules
 from was_daemon.web.keyring import Keyring
 
 KEY = "KEY5d1f0c7a9be24386"
@@ -313,7 +313,7 @@ def test_no_representation_of_a_setting_or_login_has_its_secret(tmp_path: Path) 
     }
     config.write_text(to_toml({"server": {"key": KEY}, "stores": stores}))
     settings = load(config, {})
-    access = Access(Collections(attrs.NOTHING), Keyring(KEY, {"Fish": KEY}), 150, False, None, [])  # type: ignore[arg-type]  # not looked at
+    access = AccessRules(Collections(attrs.NOTHING), Keyring(KEY, {"Fish": KEY}), 150, False)  # type: ignore[arg-type]  # not looked at
     logins = [store.options.login() for store in settings.stores.values()]
     made = create_stores(settings)
     for value in (settings, access, *settings.stores.values(), *logins, *made.values()):

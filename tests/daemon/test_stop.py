@@ -21,7 +21,7 @@ from tests.support.gated import CLOSED, Gate
 from tests.support.images import photograph
 from tests.support.processes import paused
 from was_daemon.httpd.limits import ConnectionLimits
-from was_daemon.httpd.protocol import AssetSite
+from was_daemon.httpd.site import AssetSite
 
 SIZE = 8 << 20
 """Bytes of a download: more than what the sockets between daemon and client hold."""
@@ -147,7 +147,7 @@ def test_who_has_just_connected_is_still_answered() -> None:
     for channel, transport in zip(channels, (new, unused), strict=True):
         channel.makeConnection(transport)
     try:
-        site.open_connections.leave()
+        site.open_connections.drain()
         assert not new.disconnecting
         channels[0].dataReceived(b"GET / HTTP/1.1\r\nHost: was\r\n\r\n")
         assert b"Connection: close\r\n" in new.value()

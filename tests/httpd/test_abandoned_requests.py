@@ -32,7 +32,7 @@ from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.thumbnails import ThumbnailKind
 from was_daemon.httpd.limits import ConnectionLimits
-from was_daemon.httpd.protocol import AssetSite
+from was_daemon.httpd.site import AssetSite
 from was_daemon.httpd.traffic import Traffic
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.spool import Spool
@@ -46,8 +46,9 @@ from was_daemon.stores.local.file_reader import FileReader
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, payload
-from was_daemon.web.access import Access
-from was_daemon.web.contract.admission import UploadLimits
+from was_daemon.web.access import AccessRules
+from was_daemon.web.addresses import Addresses
+from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.keyring import Keyring
 from was_daemon.workers.pool import WorkerPool
@@ -167,7 +168,7 @@ class Server:
 
     async def gone(self) -> None:
         """Wait until the server has noticed that nobody is there any more."""
-        await self.site.open_connections.gone()
+        await self.site.open_connections.drained()
         # Its requests are told next.
         await deferLater(reactor, 0)
 
@@ -212,22 +213,20 @@ async def serving(directory: Path, pool: WorkerPool, store: IAssetStore) -> Asyn
     spool = Spool(directory / "spool", 1 << 30)
     derivatives = Derivatives(collections, locks, spool, pool, [ThumbnailKind(500_000_000)])
     assets = Assets(collections, derivatives, locks, spool, pool, metrics=metrics)
-    access = Access(
+    access = AccessRules(
         collections=collections,
         keyring=Keyring(KEY),
         token_window=0,
         require_token_for_get=False,
-        public_url=None,
-        trusted_proxies=[],
     )
     uploads = UploadLimits(1 << 30, pending=128, pending_size=1 << 30, min_free=0)
-    resource = AssetServer(assets, access, uploads, max_scale=4096).resource()
+    resource = AssetServer(assets, access, Addresses(None, []), uploads, max_scale=4096).resource()
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
     site = AssetSite(resource, limits, traffic=Traffic(metrics))
     port = reactor.listenTCP(0, site, interface="127.0.0.1")
 
     async def settle() -> None:
-        await resource.requests.over()
+        await resource.active_requests.finished()
         await derivatives.settled()
         await locks.settled()
 

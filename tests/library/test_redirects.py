@@ -1,4 +1,4 @@
-"""Who sends what instead of the daemon, and under which address."""
+"""The ways of originals and thumbnails to clients, and the addresses they have there."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from storage_plugins.filesystem import FilesystemStore
 from was_daemon.library.collections import Collections, Place
-from was_daemon.library.redirects import Redirects, StoreRedirects
+from was_daemon.library.redirects import Recipient, Redirects, StoreRedirects
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.redirect import Redirect
@@ -18,21 +18,23 @@ FILES, SHARDED = (
 )
 REMOTE = MemoryStore()
 PHOTOGRAPH = AssetKey("Fish/Types", Kind.ORIGINAL, "a %3F?#ä.jpg")
+PAGE = AssetKey("Fish/Types", Kind.ORIGINAL, "a.html")
+PLAIN = Recipient("198.51.100.1")
+ANY = Recipient("198.51.100.1", can_be_redirected=True, is_behind_nginx=True)
+PRESIGNED, NGINX = Redirect.PRESIGNED, Redirect.NGINX
 
 
 def redirects(originals: IAssetStore, thumbnails: IAssetStore, **of_stores: StoreRedirects) -> Redirects:
     stores = {"files": FILES, "sharded": SHARDED, "remote": REMOTE}
     place = Place("Fish/Types", originals, thumbnails)
-    return Redirects(
-        Collections(place, {"Fish": place}), {stores[name]: each for name, each in of_stores.items()}, "/was"
-    )
+    by_store = {stores[name]: each for name, each in of_stores.items()}
+    return Redirects(Collections(place, {"Fish": place}), by_store, "/was")
 
 
-def test_without_redirects_the_daemon_sends_everything() -> None:
+def test_without_a_redirect_the_daemon_sends_everything() -> None:
     plain = redirects(FILES, FILES)
-    assert not plain.has_url(PHOTOGRAPH)
-    assert plain.nginx_path(PHOTOGRAPH) is None
-    assert plain.thumbnail(PHOTOGRAPH, 60) is None
+    assert plain.original(PHOTOGRAPH, ANY) is None
+    assert plain.thumbnail(PHOTOGRAPH, 60, ANY) is None
 
 
 @pytest.mark.parametrize(
@@ -43,28 +45,45 @@ def test_without_redirects_the_daemon_sends_everything() -> None:
     ],
 )
 def test_nginx_finds_a_file_below_the_name_of_its_store(store: FilesystemStore, name: str, path: str) -> None:
-    sent = redirects(store, store, **{name: StoreRedirects("two words/", Redirect.NGINX, None)})
+    sent = redirects(store, store, **{name: StoreRedirects("two words/", NGINX, None)})
+    assert sent.original(PHOTOGRAPH, ANY) is NGINX
     assert sent.nginx_path(PHOTOGRAPH) == path
-    assert not sent.has_url(PHOTOGRAPH)
-    assert sent.thumbnail(PHOTOGRAPH, 60) is None
+    assert sent.thumbnail(PHOTOGRAPH, 60, ANY) is None
 
 
 def test_the_store_that_holds_a_thumbnail_says_who_sends_it() -> None:
-    originals = StoreRedirects("remote", Redirect.PRESIGNED, Redirect.PRESIGNED)
-    thumbnails = StoreRedirects("files", Redirect.NGINX, Redirect.NGINX)
+    originals = StoreRedirects("remote", PRESIGNED, PRESIGNED)
+    thumbnails = StoreRedirects("files", NGINX, NGINX)
     sent = redirects(REMOTE, FILES, remote=originals, files=thumbnails)
-    assert sent.has_url(PHOTOGRAPH)
-    thumbnail = sent.thumbnail(PHOTOGRAPH, 60)
-    assert thumbnail == PHOTOGRAPH.thumbnail(60)
-    assert not sent.has_url(thumbnail)
-    assert sent.nginx_path(thumbnail) == "/was/files/Fish/Types/thumbnails/a%20%253F%3F%23%C3%A4_60.jpg"
-    assert redirects(REMOTE, FILES, remote=originals).thumbnail(PHOTOGRAPH, 60) is None
+    assert sent.original(PHOTOGRAPH, ANY) is PRESIGNED
+    assert sent.thumbnail(PHOTOGRAPH, 60, ANY) is NGINX
+    path = sent.nginx_path(PHOTOGRAPH.thumbnail(60))
+    assert path == "/was/files/Fish/Types/thumbnails/a%20%253F%3F%23%C3%A4_60.jpg"
+    assert redirects(REMOTE, FILES, remote=originals).thumbnail(PHOTOGRAPH, 60, ANY) is None
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pdf", "a.PNG", "a"])
 def test_thumbnails_that_originals_may_share_are_sent_from_here(name: str) -> None:
-    sent = redirects(FILES, FILES, files=StoreRedirects("files", Redirect.NGINX, Redirect.NGINX))
+    sent = redirects(FILES, FILES, files=StoreRedirects("files", NGINX, NGINX))
     key = AssetKey("Fish/Types", Kind.ORIGINAL, name)
     is_shared = key.thumbnail_extension == ".png"
-    assert (sent.thumbnail(key, 60) is None) == is_shared
-    assert sent.nginx_path(key)
+    assert (sent.thumbnail(key, 60, ANY) is None) == is_shared
+    assert sent.original(key, ANY) is NGINX
+
+
+def test_only_a_client_that_can_be_redirected_is_sent_to_the_store() -> None:
+    sent = redirects(REMOTE, REMOTE, remote=StoreRedirects("remote", PRESIGNED, PRESIGNED))
+    assert sent.original(PHOTOGRAPH, PLAIN) is None
+    assert sent.thumbnail(PHOTOGRAPH, 60, PLAIN) is None
+    assert sent.thumbnail(PHOTOGRAPH, 60, ANY) is PRESIGNED
+
+
+def test_a_store_sends_no_page_that_runs_scripts() -> None:
+    assert redirects(REMOTE, REMOTE, remote=StoreRedirects("remote", PRESIGNED, None)).original(PAGE, ANY) is None
+    assert redirects(FILES, FILES, files=StoreRedirects("files", NGINX, None)).original(PAGE, ANY) is NGINX
+
+
+def test_only_a_request_that_came_through_nginx_is_left_to_it() -> None:
+    sent = redirects(FILES, FILES, files=StoreRedirects("files", NGINX, NGINX))
+    assert sent.original(PHOTOGRAPH, PLAIN) is None
+    assert sent.thumbnail(PHOTOGRAPH, 60, PLAIN) is None

@@ -18,9 +18,9 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from was_daemon.httpd.limits import ConnectionLimits
-from was_daemon.httpd.protocol import AssetSite
+from was_daemon.httpd.site import AssetSite
 from was_daemon.library.collections import Collections, Place
-from was_daemon.library.redirects import Redirects
+from was_daemon.library.redirects import OpenAsset, Recipient
 from was_daemon.model import tokens
 from was_daemon.model.errors import (
     AssetError,
@@ -37,8 +37,9 @@ from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.testing.contract import gather_all
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, deferred, payload, read_asset
-from was_daemon.web.access import Access
-from was_daemon.web.contract.admission import UploadLimits
+from was_daemon.web.access import AccessRules
+from was_daemon.web.addresses import Addresses
+from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.keyring import Keyring
 
@@ -77,12 +78,16 @@ class MemoryAssets:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.redirects = Redirects(Collections(Place("", self.store, self.store)))
         self.staged: list[MemoryStaging] = []
         self.trouble: AssetError | None = None
 
     async def open(self, key: AssetKey) -> IAssetReader:
         return await self.store.open(key)
+
+    async def deliver(self, key: AssetKey, recipient: Recipient, scale: int | None = None) -> OpenAsset:
+        if scale is None:
+            return OpenAsset(await self.open(key), "image/jpeg")
+        return OpenAsset(*await self.thumbnail(key, scale, recipient.address))
 
     async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
         if self.trouble:
@@ -173,17 +178,15 @@ def assets() -> MemoryAssets:
 
 @pytest_twisted.async_yield_fixture
 async def client(assets: MemoryAssets) -> AsyncIterator[Client]:
-    access = Access(
+    access = AccessRules(
         collections=Collections(Place("", assets.store, assets.store)),
         keyring=Keyring(KEY),
         token_window=150,
         require_token_for_get=False,
-        public_url=None,
-        trusted_proxies=[],
     )
     uploads = UploadLimits(MAX_UPLOAD, pending=128, pending_size=128 * MAX_UPLOAD, min_free=0)
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
-    server = AssetServer(assets, access, uploads, max_scale=4096)
+    server = AssetServer(assets, access, Addresses(None, []), uploads, max_scale=4096)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
     pool = HTTPConnectionPool(reactor)
     yield Client(port.getHost().port, pool)

@@ -1,4 +1,4 @@
-"""What a configuration says of who sends the bytes instead of the daemon."""
+"""The settings `redirect` and `redirect_thumbnails` of a store's table."""
 
 import re
 from collections.abc import Mapping
@@ -9,32 +9,32 @@ from was_daemon.config.structure import Mistakes
 from was_daemon.model.redirect import Redirect
 
 REDIRECT_KEYS = frozenset({"redirect", "redirect_thumbnails"})
-"""The keys of a store's table that are about it, whatever its plugin is."""
+"""The keys that a store's table may have whatever its plugin is."""
 
 _LOCATION = re.compile(r"(/[\w.~-]+)+", re.ASCII)
-_WAYS: Mapping[bool | str, Redirect | None] = {
+_VALUES: Mapping[bool | str, Redirect | None] = {
     False: None,
     # Not every store's addresses need a signature.
     True: Redirect.PRESIGNED,
-    **{way.value: way for way in Redirect},
+    **{redirect.value: redirect for redirect in Redirect},
 }
 
 
 def read_redirects(key: str, table: Mapping[str, Any], mistakes: Mistakes) -> tuple[Redirect | None, bool]:
-    """Who sends what a store holds, by its table, which is called `key`; and whether that includes thumbnails."""
+    """Return the redirect in a store's table, which is called `key`, and whether thumbnails are redirected, too."""
     given, thumbnails = table.get("redirect", False), table.get("redirect_thumbnails", False)
-    if not isinstance(given, bool | str) or given not in _WAYS:
+    if not isinstance(given, bool | str) or given not in _VALUES:
         mistakes.add(f"{key}.redirect", 'expected "presigned", "nginx" or false')
         return None, False
     if not isinstance(thumbnails, bool):
         mistakes.add(f"{key}.redirect_thumbnails", "expected true or false")
     elif thumbnails and not given:
         mistakes.add(f"{key}.redirect_thumbnails", "is of no use without redirect")
-    return _WAYS[given], thumbnails is True
+    return _VALUES[given], thumbnails is True
 
 
 def check_nginx(server: ServerSettings, stores: Mapping[str, StoreSettings], mistakes: Mistakes) -> None:
-    """Whether nginx can be the one who sends files."""
+    """Add a mistake where nginx cannot send the files that `redirect = "nginx"` leaves to it."""
     location = server.nginx_location
     if not _LOCATION.fullmatch(location):
         mistakes.add("server.nginx_location", f'expected a path such as "/was-files", got "{location}"')

@@ -9,16 +9,10 @@ import attrs
 
 from was_daemon.config.load import ConfigError
 from was_daemon.config.settings import Settings, StoreSettings
-from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IRedirects
-from was_daemon.model.redirect import Redirect
+from was_daemon.library.redirects import RULES
+from was_daemon.model.interfaces import IAssetStore
 from was_daemon.stores.layers.observed import observed
 from was_daemon.telemetry.metrics import Metrics
-
-_NEEDED = {
-    Redirect.PRESIGNED: (IRedirects, "addresses to send clients to"),
-    Redirect.NGINX: (ILocalFiles, "files that nginx could send"),
-}
-"""What a store has to provide for each kind of redirect, and what it lacks otherwise."""
 
 
 @attrs.frozen
@@ -40,10 +34,10 @@ def build_stores(settings: Settings, before: Mapping[str, BuiltStore], metrics: 
     }
     mistakes: list[str] = []
     for name, each in built.items():
-        way = settings.stores[name].redirect
-        if way and not _NEEDED[way][0].providedBy(each.store):
+        redirect = settings.stores[name].redirect
+        if redirect and not RULES[redirect].needs.providedBy(each.store):
             plugin = settings.stores[name].plugin.name
-            mistakes.append(f'stores.{name}.redirect: the plugin "{plugin}" has no {_NEEDED[way][1]}')
+            mistakes.append(f'stores.{name}.redirect: the plugin "{plugin}" has no {RULES[redirect].lacking}')
     if mistakes:
         raise ConfigError(mistakes)
     return built

@@ -22,7 +22,7 @@ from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.thumbnails import EvictableThumbnails, ThumbnailKind
 from was_daemon.health.checks import Health
-from was_daemon.health.overview import Look, look_at
+from was_daemon.health.overview import OverviewSource, overview_source
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.counts import Counts, Home
@@ -35,9 +35,11 @@ from was_daemon.model.interfaces import IAssetStore, ILocalFiles, INeighbours, I
 from was_daemon.model.keys import AssetKey
 from was_daemon.telemetry.metrics import Metrics, show
 from was_daemon.telemetry.recent import RecentTrouble
-from was_daemon.web.access import Access
-from was_daemon.web.contract.admission import UploadLimits
-from was_daemon.web.contract.routes import AssetResource, AssetServer
+from was_daemon.web.access import AccessRules
+from was_daemon.web.addresses import Addresses
+from was_daemon.web.contract.pending_uploads import UploadLimits
+from was_daemon.web.contract.resource import AssetResource
+from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.keyring import Keyring
 from was_daemon.workers.pool import WorkerPool
 
@@ -63,7 +65,7 @@ class Lasting:
     quotas: Quotas
     share: Share
     exclusion: Exclusion | None
-    look: Callable[[Look], Look]
+    overview: Callable[[OverviewSource], OverviewSource]
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
     @classmethod
@@ -71,10 +73,10 @@ class Lasting:
         cls,
         share: Share | None = None,
         exclusion: Exclusion | None = None,
-        look: Callable[[Look], Look] = lambda own: own,
+        overview: Callable[[OverviewSource], OverviewSource] = lambda own: own,
         account: Callable[[Callable[[], Ledger]], Account] = lambda open_: open_(),
     ) -> "Lasting":
-        """For a process that begins; of several it has its `share`, and `look` makes the overview of all.
+        """For a process that begins; of several it has its `share`, and `overview` makes the overview of all.
 
         `account` gives that with the process which counts collections, of what opens one with this process.
         """
@@ -82,7 +84,7 @@ class Lasting:
         counts = Counts(metrics)
         quotas = Quotas(account(counts.ledger), counts if share.is_first else None, exclusion)
         health = Health(metrics, quotas)
-        return cls(metrics, health, RecentTrouble(metrics), quotas, share, exclusion, look)
+        return cls(metrics, health, RecentTrouble(metrics), quotas, share, exclusion, overview)
 
 
 @attrs.frozen(eq=False)
@@ -236,8 +238,8 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
         quotas=lasting.quotas,
         redirects=_redirects(settings, collections, stores),
     )
-    look = lasting.look(look_at(lasting.health, lasting.recent, pool))
-    resource = _server(settings, assets, collections, share, look).resource()
+    overview = lasting.overview(overview_source(lasting.health, lasting.recent, pool))
+    resource = _server(settings, assets, collections, share, overview).resource()
     return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, derivatives, assets, resource)
 
 
@@ -306,23 +308,25 @@ def _keyring(settings: Settings) -> Keyring:
     return Keyring(server.key, own, is_open=server.key is None and server.insecure_no_key)
 
 
-def _server(settings: Settings, assets: Assets, collections: Collections, share: Share, look: Look) -> AssetServer:
+def _server(
+    settings: Settings, assets: Assets, collections: Collections, share: Share, overview: OverviewSource
+) -> AssetServer:
     server = settings.server
-    access = Access(
+    access = AccessRules(
         collections=collections,
         keyring=_keyring(settings),
         token_window=server.token_window,
         require_token_for_get=server.require_token_for_get,
-        public_url=server.public_url,
-        trusted_proxies=server.trusted_proxies,
+        static_access=server.static_access,
     )
+    addresses = Addresses(server.public_url, server.trusted_proxies)
     limits = settings.limits
     pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // share.of
     return AssetServer(
         assets,
         access,
+        addresses,
         UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
         max_scale=settings.thumbnails.max_scale,
-        static_access=server.static_access,
-        look=look,
+        overview=overview,
     )

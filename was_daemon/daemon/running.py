@@ -23,8 +23,8 @@ from was_daemon.daemon.nginx_marker import set_marker
 from was_daemon.daemon.siblings.alone import Alone
 from was_daemon.daemon.systemd import Notifier
 from was_daemon.daemon.unwise import warn
-from was_daemon.httpd.log import RequestLog
-from was_daemon.httpd.protocol import AssetSite
+from was_daemon.httpd.access_log import AccessLog
+from was_daemon.httpd.site import AssetSite
 from was_daemon.httpd.traffic import Traffic
 from was_daemon.telemetry.logs import DaemonLog
 from was_daemon.web.admin.routes import AdminServer, AdminSite
@@ -68,7 +68,7 @@ class Running(Service):
             graph.resource,
             graph.connection_limits,
             graph.settings.server.trusted_proxies,
-            Traffic(self._lasting.metrics, RequestLog(log), self._lasting.recent.note_failed_request),
+            Traffic(self._lasting.metrics, AccessLog(log), self._lasting.recent.note_failed_request),
         )
         self._lasting.metrics.connections.set_function(lambda: len(self._site.open_connections))
         self._site.open_connections.changed = self._family.changed
@@ -158,7 +158,7 @@ class Running(Service):
         graph.start(before)
         self._follow_log(graph)
         self._tell_nginx(graph.settings, before.settings)
-        self._site.follow(graph.resource, graph.connection_limits, graph.settings.server.trusted_proxies)
+        self._site.reconfigure(graph.resource, graph.connection_limits, graph.settings.server.trusted_proxies)
         Deferred.fromCoroutine(self._retire(before)).addErrback(
             lambda failure: _log.failure("What the old configuration used could not be closed", failure)
         )
@@ -178,7 +178,7 @@ class Running(Service):
 
     async def _retire(self, graph: Graph) -> None:
         """Close what only `graph` has, after the last request that began with it."""
-        await graph.resource.requests.over()
+        await graph.resource.active_requests.finished()
         await graph.assets.settled()
         await self._lasting.locks.settled()
         if self._stopping is not None:
@@ -242,9 +242,9 @@ class Running(Service):
         try:
             self._tell_nginx(None, self._graph.settings)
             # First of all, so that no answer given after the signal leaves its connection open for another request.
-            connections.leave()
+            connections.drain()
             await self._ports.stopService()
-            await self._within(grace, connections.gone(), "requests were cut off")
+            await self._within(grace, connections.drained(), "requests were cut off")
         finally:
             if unused.active():
                 unused.cancel()

@@ -1,4 +1,4 @@
-"""How the daemon is, in numbers that anybody may see."""
+"""The state of the daemon, in numbers that anybody may see."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -34,7 +34,7 @@ class Overview:
         return not (self.stores_failing or self.is_space_low or self.are_workers_failing)
 
     def with_others(self, others: Iterable["Overview"]) -> "Overview":
-        """That of a daemon of which this is one process; all look at the same stores."""
+        """Return the overview of a daemon of which this is one process; all of its processes use the same stores."""
         all_ = [self, *others]
 
         def sum_of(name: str) -> Any:
@@ -49,13 +49,14 @@ class Overview:
         )
 
 
-Look = Callable[[], Awaitable[Overview]]
+OverviewSource = Callable[[], Awaitable[Overview]]
+"""A function that fires with the present overview."""
 
 
-def look_at(health: Health, recent: RecentTrouble, pool: WorkerPool) -> Look:
-    """What gives the overview of these, whenever it is called."""
+def overview_source(health: Health, recent: RecentTrouble, pool: WorkerPool) -> OverviewSource:
+    """Return a function that makes the overview from these whenever it is called."""
 
-    async def look() -> Overview:
+    async def overview() -> Overview:
         report = await health.report()
         places = [*report.stores.values(), report.spool]
         return Overview(
@@ -71,9 +72,9 @@ def look_at(health: Health, recent: RecentTrouble, pool: WorkerPool) -> Look:
             uptime=time.monotonic() - _BEGIN,
         )
 
-    return look
+    return overview
 
 
-async def nothing_known() -> Overview:
-    """The overview of a server that looks after nothing."""
+async def empty_overview() -> Overview:
+    """Fire with the overview of a server without stores and jobs."""
     return Overview()

@@ -10,13 +10,13 @@ from twisted.web.http import HTTPChannel
 from was_daemon.httpd.limits import ConnectionLimits
 
 _BUFFERED = 1 << 18
-"""Bytes of a body that are held before its sender is made to wait."""
+"""Bytes of a body that are held before its client is paused."""
 
 
 class Body:
-    """The body of one request, as it arrives; the sender waits for whoever reads.
+    """The body of one request, as it arrives; the client is paused while nobody reads.
 
-    A sender who is slower than `limits` allow is cut off, however steadily the bytes drip in.
+    A client that sends more slowly than `limits` allow is disconnected, however steadily its bytes arrive.
     """
 
     def __init__(self, channel: HTTPChannel, limits: ConnectionLimits) -> None:
@@ -32,7 +32,7 @@ class Body:
         self._reader: Deferred[None] | None = None
 
     async def read(self) -> bytes:
-        """What has arrived and was not read yet, at least one byte; empty at the end."""
+        """Fire with the bytes that have arrived and were not read yet, at least one; empty at the end."""
         if not self._chunks and not self.complete:
             self._reader = Deferred()
             await self._reader
@@ -56,7 +56,7 @@ class Body:
         if self._size >= _BUFFERED and self._paused is None:
             self._paused = time.monotonic()
             self._network().pauseProducing()
-            # It is not the client who is slow now.
+            # The time until the body is read on is not the client's.
             self._channel.setTimeout(None)
 
     def end(self) -> None:
@@ -65,13 +65,13 @@ class Body:
         self._wake()
 
     def discard(self) -> None:
-        """Drop what has arrived and what will."""
+        """Drop the bytes that have arrived, and all that follow."""
         self._discarding = True
         self._chunks.clear()
         self._resume()
 
-    def leave(self) -> None:
-        """Let go of the connection, and of what has arrived: nobody reads on."""
+    def detach(self) -> None:
+        """Drop the reference to the connection and the bytes that have arrived: nobody reads on."""
         self._chunks.clear()
         self._paused = None
         del self._channel

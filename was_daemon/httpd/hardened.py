@@ -5,10 +5,10 @@ from twisted.web.server import Request
 
 
 class HardenedRequest(Request):
-    """A request whose host is nothing that routes depend on."""
+    """A request whose Host header cannot fail."""
 
     def getRequestHostname(self) -> bytes:
-        """Return a fixed name: Klein asks for the host, and chokes on hosts that are no domain names."""
+        """Return a fixed name: Klein asks for the host, and fails on hosts that are no domain names."""
         return b"localhost"
 
 
@@ -16,7 +16,7 @@ class HardenedChannel(HTTPChannel):
     """A connection on which a length may have any number of digits."""
 
     def headerReceived(self, line: bytes) -> bool:
-        """Take a header; False when the request is refused for it."""
+        """Take a header; return False when the request is refused for it."""
         try:
             return bool(super().headerReceived(line))
         except ValueError:

@@ -20,11 +20,11 @@ _CLOCKS_DIFFER = 0.1
 
 
 class Unsatisfiable(ValueError):
-    """The range lies outside the asset."""
+    """A range that lies outside the asset."""
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """The range [start, stop) of an asset of `size` bytes that `header` asks for.
+    """Return the range [start, stop) of an asset of `size` bytes that `header` asks for.
 
     None when the header is not a single range of bytes and is to be ignored; raises `Unsatisfiable`.
     """
@@ -46,7 +46,7 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 def format_date(modified: float) -> str:
-    """An HTTP date, for Unix seconds."""
+    """Return the HTTP date of Unix seconds."""
     return _format_seconds(int(modified))
 
 
@@ -57,7 +57,7 @@ def _format_seconds(seconds: int) -> str:
 
 def parse_date(header: str) -> int | None:
     """Return Unix seconds for a date in one of the formats of RFC 9110, section 5.6.7; None for anything else."""
-    # What reads dates of e-mail also takes signs, underscores and time zones.
+    # The parser of e-mail dates also takes signs, underscores and time zones.
     if not _DATE.fullmatch(header):
         return None
     try:
@@ -89,7 +89,7 @@ def is_unchanged(
     if if_none_match is not None:
         return if_none_match.strip() == "*" or etag in _tags(if_none_match, True)
     since = parse_date(if_modified_since) if if_modified_since else None
-    # What a client has seen in the future it has seen by another clock.
+    # A date in the future comes from another clock.
     return since is not None and _distinct_from(modified) <= since <= now
 
 

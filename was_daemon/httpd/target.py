@@ -1,4 +1,4 @@
-"""What a request is sent to: its target and its host (RFC 9112, section 3.2). Pure functions."""
+"""The target and the host of a request (RFC 9112, section 3.2): pure functions."""
 
 import re
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ _LAST_PORT = 65535
 
 
 class BadTarget(ValueError):
-    """The request does not say what it is for, or says it twice."""
+    """A request without a target or host that can be read, or with two hosts."""
 
 
 def is_authority(text: str) -> bool:
     """Return whether `text` is a host with or without a port, as in a Host header and in a URL without a login.
 
-    RFC 3986 allows more characters in a name. None that has an address in DNS or in a hosts file uses them, and what is
-    accepted here is repeated in answers.
+    RFC 3986 allows more characters in a name. No name in DNS or in a hosts file has them, and an accepted host is
+    repeated in answers.
     """
     match = _AUTHORITY.fullmatch(text)
     if not match or int(match["port"] or 0) > _LAST_PORT:

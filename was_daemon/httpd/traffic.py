@@ -1,4 +1,4 @@
-"""Requests on their way in and out: counted, timed, and told to the log."""
+"""Counts and times of requests, and the report of each to the access log."""
 
 import time
 from collections.abc import Callable
@@ -17,14 +17,14 @@ _ENDPOINTS = {
 }
 _FAILED = 500
 _NO_ENDPOINT = "none"
-"""Where what cannot be read as a request is counted, and connections that are one too many."""
+"""The endpoint under which refused connections are counted, and input that is no request."""
 
 _ABORTED = "aborted"
-"""In place of a status: the client was gone before it had its answer."""
+"""The status of a request whose client was gone before it had its answer."""
 
 
 class Exchange(Protocol):
-    """A request, as far as it is of interest here."""
+    """The parts of a request that are counted."""
 
     method: bytes
     path: bytes
@@ -33,8 +33,8 @@ class Exchange(Protocol):
 
 
 @attrs.frozen
-class Answered:
-    """What the log is told about a request. `seconds` is the time from its head to the end of its answer."""
+class FinishedRequest:
+    """A request that is over, for the log; `seconds` is the time from its head to the end of its answer."""
 
     request: Any
     status: int
@@ -43,12 +43,12 @@ class Answered:
 
 
 class Traffic:
-    """The requests of the whole process; `log` is told of each that is over, `failed` of those with a status of 5xx."""
+    """Metrics of all requests of the process; `log` is called with each at its end, `failed` for a status of 5xx."""
 
     def __init__(
         self,
         metrics: Metrics | None = None,
-        log: Callable[[Answered], None] = lambda _: None,
+        log: Callable[[FinishedRequest], None] = lambda _: None,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
         metrics = metrics or Metrics()
@@ -59,27 +59,27 @@ class Traffic:
         self._known: dict[tuple[str, int | str], tuple[Counter, Histogram]] = {}
         self.received = metrics.received.inc
         self.sent = metrics.sent.inc
-        self.under_way = 0
-        metrics.requests_under_way.set_function(lambda: self.under_way)
+        self.active = 0
+        metrics.requests_under_way.set_function(lambda: self.active)
 
     def begin(self) -> float:
-        """A request's head has arrived; returns the moment, for `end`."""
-        self.under_way += 1
+        """Count a request whose head has arrived; return the time, for `end`."""
+        self.active += 1
         return time.perf_counter()
 
     def end(self, request: Exchange, begun: float, status: int, is_whole: bool) -> None:
-        """The answer has been written, or cannot be any more."""
-        self.under_way -= 1
+        """Count a request whose answer has been written, or cannot be written any more."""
+        self.active -= 1
         seconds = time.perf_counter() - begun
         count, duration = self._metrics(_endpoint(request.path), status if is_whole else _ABORTED)
         count.inc()
         duration.observe(seconds)
         if is_whole and status >= _FAILED:
             self._failed()
-        self._log(Answered(request, status, is_whole, seconds))
+        self._log(FinishedRequest(request, status, is_whole, seconds))
 
     def refused(self, status: int) -> None:
-        """A connection was answered before it had a request."""
+        """Count a connection that was refused before it had a request."""
         self._requests.labels(_NO_ENDPOINT, status).inc()
 
     def _metrics(self, endpoint: str, status: int | str) -> tuple[Counter, Histogram]:
@@ -91,5 +91,5 @@ class Traffic:
 
 
 def _endpoint(path: bytes) -> str:
-    """What a path is counted as: one of few, whatever clients think of."""
+    """Return the endpoint under which a path is counted: one of a few, whatever clients ask for."""
     return _ENDPOINTS.get(path) or ("static" if path.startswith(b"/static/") else "other")

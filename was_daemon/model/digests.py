@@ -1,4 +1,4 @@
-"""Digests of what flows by, and of what is stored."""
+"""Digests of streams and of stored files."""
 
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,32 +12,32 @@ from was_daemon.model.keys import AssetKey
 
 @attrs.frozen
 class Digest:
-    """The size in bytes and the SHA-256, in hexadecimal, of some bytes."""
+    """The size in bytes of a sequence of bytes, and its SHA-256 in hexadecimal."""
 
     size: int
     sha256: str
 
 
 class Hasher:
-    """The digest of bytes that come one after the other."""
+    """The digest of bytes that arrive in pieces."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self._size = 0
 
     def update(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self._hash.update(data)
         self._size += len(data)
 
     @property
     def digest(self) -> Digest:
-        """Of what has come."""
+        """The digest of the bytes so far."""
         return Digest(self._size, self._hash.hexdigest())
 
 
-class Flow:
-    """The bytes of a reader up to `stop`, then those of `end`, and the digest of those that have flowed by."""
+class HashedStream:
+    """The bytes of a reader up to `stop`, followed by `end`, hashed while they are read."""
 
     def __init__(self, reader: IAssetReader, stop: int | None = None, end: bytes = b"") -> None:
         self._reader = reader
@@ -46,7 +46,7 @@ class Flow:
         self._hasher = Hasher()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The bytes, in chunks; only once."""
+        """Yield the bytes in chunks; to be called once."""
         async with aclosing(self._reader.read(0, self._stop)) as chunks:
             async for chunk in chunks:
                 self._hasher.update(chunk)
@@ -57,20 +57,23 @@ class Flow:
 
     @property
     def digest(self) -> Digest:
-        """Of what has flowed by."""
+        """The digest of the bytes yielded so far."""
         return self._hasher.digest
 
 
 async def digest_of(
     store: IAssetStore, key: AssetKey, end: Callable[[IAssetReader], Awaitable[int]] | None = None
 ) -> tuple[AssetStat, Digest]:
-    """Read a stored file from its beginning to its end, or to where `end` says; raises `AssetNotFound`."""
+    """Fire with the version and the digest of a stored file; raises `AssetNotFound`.
+
+    The file is read to its end, or up to the offset that `end` fires with for its reader.
+    """
     reader = await store.open(key)
     try:
-        flow = Flow(reader, await end(reader) if end else None)
-        async with aclosing(flow.chunks()) as chunks:
+        stream = HashedStream(reader, await end(reader) if end else None)
+        async with aclosing(stream.chunks()) as chunks:
             async for _ in chunks:
                 pass
-        return reader.stat, flow.digest
+        return reader.stat, stream.digest
     finally:
         await reader.close()

@@ -1,16 +1,16 @@
-"""What can go wrong, in the field's words.
+"""Errors of the domain.
 
 `assets` and the stores raise these; `web.errors` turns each into the contract's status (section 3). The message of an
-error reaches the client: one line, no path, no key. What only an operator may know goes to the log.
+error reaches the client: one line, no path, no key. Details for operators go to the log.
 """
 
 
 class AssetError(Exception):
-    """Base of everything the daemon says no with."""
+    """Base of all errors that a request may be answered with."""
 
 
 class BadRequest(AssetError):
-    """A field is missing or malformed."""
+    """A request with a missing or malformed field."""
 
 
 class BadName(BadRequest):
@@ -18,35 +18,35 @@ class BadName(BadRequest):
 
 
 class Forbidden(AssetError):
-    """The token is missing, wrong or too old."""
+    """A token that is missing, wrong or too old."""
 
 
 class AssetNotFound(AssetError):
-    """The store holds no such asset."""
+    """An asset that its store does not hold."""
 
 
 class UnknownCollection(AssetError):
-    """The collection is missing or not configured."""
+    """A collection that is not named or not configured."""
 
 
 class AssetExists(AssetError):
-    """The name is taken and the settings forbid replacing."""
+    """A name that is taken, where the settings forbid replacing."""
 
 
 class OtherVersion(AssetError):
-    """The client asks for a version of the asset that is not the current one."""
+    """A request for a version of an asset that is not the current one."""
 
 
 class UploadTooLarge(AssetError):
-    """The upload is larger than `max_upload`."""
+    """An upload larger than `max_upload`."""
 
 
 class UploadWithdrawn(AssetError):
-    """The client of an upload has left before it was stored: nobody's fault, and no store's."""
+    """An upload whose client left before it was stored, which is no failure of the store."""
 
 
 class NoThumbnail(AssetError):
-    """No thumbnails can be made of this kind of file."""
+    """A kind of file of which no thumbnails can be made."""
 
 
 class BrokenImage(AssetError):
@@ -54,28 +54,28 @@ class BrokenImage(AssetError):
 
 
 class Overloaded(AssetError):
-    """Too much work is waiting; try again later."""
+    """A queue that is full; a later attempt may succeed."""
 
 
 class StoreUnavailable(AssetError):
-    """The store cannot be reached or used at the moment."""
+    """A store that cannot be reached or used at the moment."""
 
 
 class StoreFailed(AssetError):
-    """The remote store answered with something that is no use."""
+    """An answer of a remote store that cannot be used."""
 
 
 class VersionGone(StoreFailed):
-    """What was opened was replaced or deleted before its bytes came: there may be another to open."""
+    """An opened version that was replaced or deleted before its bytes were read; opening again may succeed."""
 
 
 class StoreTimeout(AssetError):
-    """The remote store made no progress in time."""
+    """A remote store that made no progress in time."""
 
 
 class NoSpace(AssetError):
-    """The store, or the spool, is full."""
+    """A store or a spool that is full."""
 
 
 class QuotaExceeded(NoSpace):
-    """The collection has as much as it may have."""
+    """A collection that has reached its quota."""

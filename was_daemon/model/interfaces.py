@@ -1,6 +1,6 @@
-"""The seam between the daemon and whatever holds the files.
+"""The interfaces between the daemon and stores.
 
-A store provides `IAssetStore`. What else it can do it says by providing one of the further interfaces; callers ask
+Every store provides `IAssetStore`. The further interfaces are optional abilities; callers ask
 `ILocalFiles.providedBy(store)`, never for a class. `was_daemon.testing.StoreContract` tests every promise made here.
 """
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class AssetStat:
-    """One version of an asset.
+    """The size, time and identity of one version of an asset.
 
     `size` is in bytes; `modified` is in Unix seconds, 0 when the store does not know; `etag` is an opaque string,
     different for every version, without quotes.
@@ -38,103 +38,108 @@ class AssetStat:
 
 
 class IAssetReader(Interface):
-    """One version of an asset, held open: what is read is never mixed with a later version."""
+    """One version of an asset, held open; its bytes are never mixed with those of a later version."""
 
     stat: AssetStat = Attribute("The `AssetStat` of this version.")
 
     def read(start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The bytes [start, stop) in non-empty chunks of at most 1 MiB; `stop=None` is the end.
+        """Yield the bytes [start, stop) in non-empty chunks of at most 1 MiB; `stop=None` is the end.
 
-        May be called more than once; who stops early closes the generator. Raises `StoreUnavailable`, `StoreFailed` or
-        `StoreTimeout`, also half-way, and when the version is gone and its bytes with it.
+        May be called more than once; a caller that stops early closes the generator. Raises `StoreUnavailable`,
+        `StoreFailed` or `StoreTimeout`, also half-way, and when the version and its bytes are gone.
         """
 
     def close() -> Awaitable[None]:
-        """Release everything, also in the middle of a read; a second call does nothing."""
+        """Release all resources, also in the middle of a read; a second call does nothing."""
 
 
 class IAssetStore(Interface):
-    """Bytes under keys.
+    """A store of assets: bytes under keys.
 
     Every method may raise `StoreUnavailable` (down, refused, read-only), `StoreFailed` (it answered nonsense) and
     `StoreTimeout` (no progress); an operation that raised has changed nothing. Methods may be called concurrently and
-    their Deferreds cancelled, which frees what they hold. `str(store)` tells an operator where the files are, without
-    a secret.
+    their Deferreds cancelled, which releases their resources. `str(store)` tells an operator where the files are,
+    without a secret.
     """
 
     def stat(key: AssetKey) -> Awaitable[AssetStat]:
-        """What is stored under `key` now; `AssetNotFound`."""
+        """Fire with the current version of the asset; raises `AssetNotFound`."""
 
     def open(key: AssetKey) -> Awaitable[IAssetReader]:
-        """Open the current version for reading; `AssetNotFound`. The caller closes it."""
+        """Open the current version for reading; the caller closes it. Raises `AssetNotFound`."""
 
     def write(key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> Awaitable[AssetStat]:
-        """All of `chunks` become the asset, at once and durably, or - when `chunks` raises - nothing changes.
+        """Store all of `chunks` as the asset, atomically and durably, or change nothing when `chunks` raises.
 
-        `size` is how many bytes they have together, for servers that want to know beforehand; the daemon always says.
-        An asset of that name is replaced: readers see the old version or the new one. What `chunks` raises is raised
-        here; whoever made it closes it. A cancellation may come too late to keep the old version. `NoSpace`.
+        `size` is the number of bytes in all, for servers that need it beforehand; the daemon always passes it. An asset
+        of that name is replaced: readers see the old version or the new one. An error of `chunks` is raised here; the
+        caller closes the iterator. A cancellation may come too late to keep the old version. Raises `NoSpace`.
         """
 
     def delete(key: AssetKey) -> Awaitable[None]:
-        """Remove the asset, durably; `AssetNotFound` when there is none."""
+        """Remove the asset, durably; raises `AssetNotFound` when there is none."""
 
     def list(collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
-        """The keys of a collection's assets whose names start with `prefix`, in any order, none for a new collection.
+        """Yield the keys of a collection's assets whose names start with `prefix`, none for a new collection.
 
-        Assets written or deleted meanwhile may be listed or not.
+        The order is any. Assets written or deleted meanwhile may be listed or not.
         """
 
     def check() -> Awaitable[None]:
-        """Reachable, readable, writable - or `StoreUnavailable` or `StoreTimeout` with what an operator must know."""
+        """Check that the store can be reached, read and written.
+
+        Raises `StoreUnavailable` or `StoreTimeout`, with a message for the operator.
+        """
 
     def close() -> Awaitable[None]:
         """Release connections and threads; the store is not used afterwards."""
 
 
 class IStagingFile(Interface):
-    """A file being written that is no asset yet; it vanishes unless it is adopted."""
+    """A file being written that is no asset yet; it is removed unless a store adopts it."""
 
     def write(chunks: list[bytes]) -> Awaitable[None]:
-        """Append `chunks`; fires when the operating system has them. `NoSpace`, `StoreUnavailable`."""
+        """Append `chunks`; fires when the operating system has them. Raises `NoSpace` or `StoreUnavailable`."""
 
     def read() -> AsyncGenerator[bytes, None]:
-        """Everything written, from the beginning. `UploadWithdrawn` after `discard`."""
+        """Yield all bytes written, from the beginning; raises `UploadWithdrawn` after `discard`."""
 
     def size() -> Awaitable[int]:
-        """How many bytes that is."""
+        """Fire with the number of bytes written."""
 
     def free() -> Awaitable[int]:
-        """The bytes that are free on the file's file system; one that does not tell has no end."""
+        """Fire with the free bytes of the file's file system; with a very large number where that is unknown."""
 
     def fileno() -> int:
-        """Its descriptor, by which another process may fill it. `UploadWithdrawn` after `publish` and `discard`."""
+        """Return the descriptor, by which another process may write to the file.
+
+        Raises `UploadWithdrawn` after `publish` and `discard`.
+        """
 
     def publish(directory: int, name: str, replace: bool = True) -> os.stat_result:
-        """Make this file, durably, the one called `name` in an open directory; blocks.
+        """Give this file its final name in an open directory, durably; blocks.
 
-        `directory` is its descriptor. Raises OSError, and has changed nothing then. The file's time is later than that
-        of the file it replaces. Without `replace`, FileExistsError when there is one.
+        `directory` is a descriptor. Raises OSError, and has changed nothing then; FileExistsError when `replace` is
+        False and the name is taken. The time of the file is later than that of a file it replaces.
         """
 
     def discard() -> None:
-        """Remove the file, at once or as soon as a write under way ends; after adoption this does nothing."""
+        """Remove the file, at once or as soon as a write under way ends; do nothing after adoption."""
 
 
 class ILocalFiles(Interface):
-    """A store whose assets are files of this machine: nothing needs to be copied.
+    """A store whose assets are files of this machine, so that they are read without a copy.
 
-    All disk work happens in threads that only one collection of the store uses, so that a mount that hangs holds up
-    nobody else.
+    Each collection has threads of its own for its disk work, so that a mount that hangs blocks no other collection.
     """
 
-    root: Path = Attribute("The directory that all of them are below.")
+    root: Path = Attribute("The directory that holds all files.")
 
     def path(key: AssetKey) -> Path:
-        """The file of `key`, whether or not it exists."""
+        """Return the path of the file of `key`, whether or not it exists."""
 
     def directory(key: AssetKey) -> AbstractContextManager[int]:
-        """Open the directory that holds the file of `key`; yields its descriptor. Blocks, so it is used `in_thread`.
+        """Open the directory that holds the file of `key`, and yield its descriptor; blocks, so use it `in_thread`.
 
         Below `originals` and `thumbnails` no links are followed. Raises FileNotFoundError and NotADirectoryError.
         """
@@ -143,114 +148,114 @@ class ILocalFiles(Interface):
         """Open a staging file on the file system of `near`, or of the store's root when the key is not known yet."""
 
     def adopt(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
-        """The staging file becomes the asset, as `IAssetStore.write` promises."""
+        """Store the staging file as the asset, with the promises of `IAssetStore.write`."""
 
     def collections() -> Iterator[str]:
-        """The collections that lie right below the root, and are no links; blocks, so it is used `in_thread`."""
+        """Yield the collections that lie right below the root and are no links; blocks, so use it `in_thread`."""
 
     def files(collection: str, kind: Kind) -> "Iterator[os.DirEntry[str]]":
-        """Every file of that kind in a collection, each to be looked at before the next.
+        """Yield every file of that kind in a collection; an entry is valid until the next is asked for.
 
-        Blocks, so it is to be called and used `in_thread`.
+        Blocks, so call and use it `in_thread`.
         """
 
     def clean(collections: Iterable[str]) -> Awaitable[int]:
-        """Remove the staging files in these collections that no process holds any more; fires with their number.
+        """Remove the staging files in `collections` that no process holds any more; fires with their number.
 
-        `collections` is gone through in a thread.
+        `collections` is iterated in a thread.
         """
 
     def in_thread(near: AssetKey | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        """Call a blocking `function` in a thread of the collection of `near`, or of none when it is about all of them.
+        """Call a blocking `function` in a thread of the collection of `near`; None for all collections together.
 
-        OSErrors are raised as the store's errors.
+        Fires with its result. OSErrors are raised as the store's errors.
         """
 
 
 class ICreates(Interface):
-    """A store that tells a new name from one that exists, also when several daemons want it at the same moment."""
+    """A store that creates an asset atomically, also when several daemons create the same name at the same time."""
 
     def create(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
-        """The staging file becomes the asset, as `IAssetStore.write` promises; `AssetExists` when there is one."""
+        """Store the staging file as a new asset, with the promises of `IAssetStore.write`; raises `AssetExists`."""
 
 
 class IRooted(Interface):
-    """A store in a directory that can be missing, or become another one without anybody having wished so.
+    """A store in a root directory that may be missing, or be replaced by accident, as by an unmounted disk.
 
-    While it is not the one that the store began with, all operations raise `StoreUnavailable`. `IAssetStore.check` and
-    the first upload make it when it is missing, but only if it was never there before.
+    While the directory is not the one that the store began with, all operations raise `StoreUnavailable`.
+    `IAssetStore.check` and the first upload create a missing directory, but only if it never existed before.
     """
 
     def exists() -> Awaitable[bool]:
-        """Whether the directory is there; makes nothing."""
+        """Fire with whether the directory exists; creates nothing."""
 
     def accept(collections: Iterable[str]) -> Awaitable[bool]:
-        """Go on with the directory that is there now, if there is one; whether it is another than before.
+        """Use the directory that exists now, if there is one; fires with whether it is another than before.
 
-        `collections`, gone through in a thread, are those in it that may lie on other disks.
+        `collections`, iterated in a thread, are the collections in it that may lie on other disks.
         """
 
 
 class INeighbours(Interface):
-    """A store that can tell which daemons use it."""
+    """A store that knows which other daemons use it."""
 
     def neighbours() -> Awaitable[Sequence[str]]:
-        """Tell the others, until `IAssetStore.close`, that this process uses the store; fires with who they are.
+        """Announce until `IAssetStore.close` that this process uses the store; fires with the names of the others.
 
-        Each is named as an operator may find it: "process 12 on assets.example.org".
+        A name lets an operator find the process: "process 12 on assets.example.org".
         """
 
 
 class IUnfinished(Interface):
-    """A store elsewhere whose unfinished uploads tell which process began them, as nobody can lock them there."""
+    """A remote store that marks unfinished uploads with the process that began them, as they cannot be locked."""
 
     def settle(directory: Path) -> Awaitable[None]:
-        """Have later processes of this machine know, by a locked file below `directory`, when this one has ended.
+        """Hold a locked file below `directory`, by which later processes of this machine see that this one has ended.
 
-        To be called once, before the first upload. Without it what a killed process leaves goes when it is a day old.
+        To be called once, before the first upload. Without it, uploads of a killed process are removed after a day.
         """
 
     def clean() -> Awaitable[int]:
-        """Remove what processes that settled in the same directory and have ended left; fires with the number."""
+        """Remove unfinished uploads of ended processes that settled in the same directory; fires with their number."""
 
 
 class ISizes(Interface):
-    """A store that tells how much a collection takes up without being asked for each asset."""
+    """A store that lists the sizes of a collection's originals without a request for each."""
 
     def sizes(collection: str) -> AsyncGenerator[int, None]:
-        """The sizes of a collection's originals in bytes, in any order, some added up; none for a new collection.
+        """Yield the sizes of a collection's originals in bytes, in any order, some added up; none for a new collection.
 
         Assets written or deleted meanwhile may be counted or not.
         """
 
 
 class IRedirects(Interface):
-    """A store whose assets have addresses that clients may be sent to, where `redirect = "presigned"` asks for it."""
+    """A store whose assets have URLs that clients are redirected to with `redirect = "presigned"`."""
 
     def url(key: AssetKey, media_type: str, download_name: str | None) -> Awaitable[str]:
-        """An absolute URL from which anybody who is told it gets the asset by GET, at least for the next minute.
+        """Fire with an absolute URL from which anybody gets the asset by GET, at least for the next minute.
 
-        It may be a thumbnail where `redirect_thumbnails = true` asks for that.
-
-        Where the store can decide, its answer says `media_type`, and names the file `download_name`. `AssetNotFound`.
+        `key` may be that of a thumbnail with `redirect_thumbnails = true`. Where the store can set them, its answer has
+        `media_type` as its type and `download_name` as the name of the file. Raises `AssetNotFound`.
         """
 
 
 class IThumbnails(Interface):
-    """A store that makes thumbnails itself. The daemon then neither makes nor keeps any."""
+    """A store that makes thumbnails itself, so that the daemon neither makes nor keeps any."""
 
     def thumbnail(key: AssetKey, scale: int) -> Awaitable[tuple[IAssetReader, str]]:
-        """Open a picture of the original `key` that fits a box of `scale` x `scale` pixels; also its media type.
+        """Open a picture of the original `key` that fits a box of `scale` x `scale` pixels.
 
-        `AssetNotFound` without such an original, `NoThumbnail` and `BrokenImage`.
+        Fires with the reader and the media type. Raises `AssetNotFound` (no such original), `NoThumbnail` and
+        `BrokenImage`.
         """
 
 
 class IAssetStorePlugin(IPlugin):
-    """What a module in a `storage_plugins` directory holds: it makes stores from the config's tables."""
+    """A factory of stores from tables of the configuration; a module in a `storage_plugins` directory holds one."""
 
-    name: str = Attribute("What `plugin = ...` in `[stores.NAME]` says.")
+    name: str = Attribute("The value of `plugin` in `[stores.NAME]`.")
     options: type = Attribute("An attrs class; its fields are the keys the table may have, besides `plugin`.")
 
     def create(options: Any) -> IAssetStore:
-        """The store that `options`, an instance of the attrs class, describes; touches no file or network yet."""
+        """Return the store for `options`, an instance of the attrs class; touches no file or network yet."""

@@ -1,7 +1,7 @@
-"""Where an asset is: pure values, no I/O.
+"""The keys of assets, and the paths and names made from them: pure values, no I/O.
 
-A name that came from outside becomes an `AssetKey` once, at the door; whoever holds an `AssetKey` may rely on its
-parts being safe path segments (contract, section 4).
+A name from outside becomes an `AssetKey` once, when the request is parsed; the parts of an `AssetKey` are safe path
+segments (contract, section 4).
 """
 
 import enum
@@ -21,16 +21,16 @@ _DISPLAYABLE = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".we
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _SHORTENED = re.compile(r"~[0-9a-f]{16}\Z")
-"""The end of a shortened root; one that looks like it by itself is shortened too, so that nobody can forge it."""
+"""The end of a shortened root; a root that ends like this by itself is shortened too, so that it cannot be forged."""
 
 
 THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extension>\.[^.]+)", re.DOTALL)
 MAX_DIGITS = 9
-"""How many digits a scale has at most in the name of a thumbnail."""
+"""Most digits of a scale in the name of a thumbnail."""
 
 
 class Kind(enum.Enum):
-    """What an asset is; the value is the directory that holds it in the official layout."""
+    """The kind of an asset; the value is the directory that holds it in the official layout."""
 
     ORIGINAL = "originals"
     THUMBNAIL = "thumbnails"
@@ -76,7 +76,7 @@ def check_directory(directory: str) -> str:
 
 @attrs.frozen
 class AssetKey:
-    """One asset in a store.
+    """The key of one asset in a store.
 
     `collection` is the collection's directory, "" when the store holds a single collection; `name` is one path
     segment. Raises `BadName` for anything else.
@@ -92,13 +92,13 @@ class AssetKey:
         return _thumbnail_extension(splitext(self.name)[1])
 
     def thumbnail(self, scale: int) -> "AssetKey":
-        """The key of this original's thumbnail that fits a box of `scale` x `scale` pixels."""
+        """Return the key of this original's thumbnail that fits a box of `scale` x `scale` pixels."""
         return ThumbnailAddress.of(self, scale).key
 
 
 @attrs.frozen
 class ThumbnailAddress:
-    """A thumbnail as clients name it: by the root of its original's name, the scale, and its extension.
+    """The address of a thumbnail for clients: the root of its original's name, the scale, and its extension.
 
     A file's name has 255 bytes at most, so that a thumbnail of an original with a long name is stored under a shortened
     name (`key`). An address has no such limit: it always names the original.
@@ -116,7 +116,7 @@ class ThumbnailAddress:
 
     @classmethod
     def parse(cls, path: str) -> "ThumbnailAddress":
-        """Return the address whose `path` this is; raises `AssetNotFound` when none has it, `BadName` when none may."""
+        """Return the address with this path; raises `AssetNotFound` when no address has it, `BadName` when none may."""
         directory, _, name = path.rpartition("/")
         collection, _, kind = directory.rpartition("/")
         if kind != Kind.THUMBNAIL.value:
@@ -147,13 +147,13 @@ def _thumbnail_extension(extension: str) -> str:
 
 
 class Layout(enum.Enum):
-    """How a store that thinks in paths arranges its assets (contract, section 4); the value is the config's word."""
+    """The arrangement of assets in paths (contract, section 4); the value is the word in the configuration."""
 
     FLAT = "flat"
     SHARDED = "sharded"
 
     def path(self, key: AssetKey) -> str:
-        """The path of `key` relative to the store's root, with forward slashes."""
+        """Return the path of `key` relative to the store's root, with forward slashes."""
         segments = [key.collection] if key.collection else []
         return "/".join([*segments, key.kind.value, *self.directories(key.name), key.name])
 
@@ -162,7 +162,7 @@ class Layout(enum.Enum):
         return [_shard(name[0:2]), _shard(name[2:4])] if self is Layout.SHARDED else []
 
     def parse(self, path: str) -> AssetKey:
-        """The key whose path is `path`; raises `AssetNotFound` when none has it and `BadName` when none may."""
+        """Return the key whose path is `path`; raises `AssetNotFound` when no key has it, `BadName` when none may."""
         depth = 2 if self is Layout.FLAT else 4
         segments = path.split("/")
         if len(segments) < depth or segments[-depth] not in _KINDS:
@@ -174,12 +174,12 @@ class Layout(enum.Enum):
 
 
 def _shard(part: str) -> str:
-    """The directory for two characters of a name; what is shorter, or would lead upwards, becomes a legal name."""
+    """Return the directory for two characters of a name; fewer, or two dots, are replaced by a legal name."""
     return "__" if part == ".." else part.ljust(2, "_")
 
 
 def _shorten(root: str, size: int) -> str:
-    """Fit `root` into `size` bytes; what is cut off is replaced by a hash, so that roots stay distinct."""
+    """Return `root` cut to `size` bytes; the end is replaced by a hash, so that roots stay distinct."""
     encoded = root.encode()
     if len(encoded) <= size and not _SHORTENED.search(root):
         return root
@@ -188,5 +188,5 @@ def _shorten(root: str, size: int) -> str:
 
 
 def is_shortened(root: str) -> bool:
-    """Whether the stored name of a thumbnail has this root because that of its original was too long."""
+    """Return whether a root in the stored name of a thumbnail is the shortened root of its original."""
     return bool(_SHORTENED.search(root))

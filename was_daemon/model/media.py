@@ -1,11 +1,11 @@
-"""How assets are announced to whoever gets them: their media types, by their names, and the names of downloads."""
+"""Media types of assets by their names, and the names of downloads."""
 
 import mimetypes
 from posixpath import basename, splitext
 from urllib.parse import quote
 
 _TYPES = mimetypes.MimeTypes(filenames=())
-"""The types that Python knows, not those of this machine: the same name has the same type everywhere."""
+"""The types in Python's own table, not in this machine's: the same name has the same type everywhere."""
 
 for _extension, _type in {
     ".avif": "image/avif",
@@ -33,25 +33,25 @@ for _extension, _type in {
     _TYPES.add_type(_type, _extension)
 
 _UNKNOWN = "application/octet-stream"
-_ACTIVE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
+_SCRIPTABLE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 
 
 def media_type(name: str) -> str:
-    """The media type for an asset's name, by its extension."""
+    """Return the media type of an asset, by the extension of its name."""
     return type_of_extension(splitext(name)[1])
 
 
 def type_of_extension(extension: str) -> str:
-    """The same, by the extension alone; it starts with a dot, or is empty."""
+    """Return the media type of an extension, which starts with a dot or is empty."""
     known = _TYPES.types_map[True]
     return known.get(extension) or known.get(extension.lower()) or _UNKNOWN
 
 
 def runs_scripts(media_type: str) -> bool:
-    """Whether a browser would run somebody's script from such a file, in the name of the server that it came from."""
-    return media_type in _ACTIVE or media_type.endswith("+xml")
+    """Return whether a browser runs scripts in such a file, with the rights of pages of this server."""
+    return media_type in _SCRIPTABLE or media_type.endswith("+xml")
 
 
 def content_disposition(name: str) -> str:
-    """The header that names a download (RFC 6266, RFC 8187), whatever `name` contains."""
+    """Return the Content-Disposition that names a download (RFC 6266, RFC 8187); `name` may contain any character."""
     return "inline; filename*=utf-8''" + quote(basename(name.replace("\\", "/")), safe="")

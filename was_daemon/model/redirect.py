@@ -1,10 +1,13 @@
-"""Who sends the bytes of an asset instead of the daemon."""
+"""The ways by which clients get an asset without its bytes passing through the daemon."""
 
 import enum
 
 
 class Redirect(enum.Enum):
-    """Who sends them; the value is the config's word."""
+    """A sender of assets other than the daemon: their store, from a URL of its own, or nginx.
+
+    The value is the word in the configuration.
+    """
 
     PRESIGNED = "presigned"
     NGINX = "nginx"

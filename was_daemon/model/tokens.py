@@ -1,4 +1,4 @@
-"""Tokens: who holds the key may write (contract, section 2)."""
+"""Tokens: signatures of a file name and a time, made with the server's key (contract, section 2)."""
 
 import hashlib
 import hmac
@@ -8,19 +8,19 @@ _TOKEN = re.compile(r"(?P<mac>[0-9a-fA-F]{32}):(?P<timestamp>[0-9]{1,15})", re.A
 
 
 MISMATCH = "the token does not match"
-"""What `verify` says of a token for another name, or signed with another key."""
+"""The answer of `verify` to a token for another name, or signed with another key."""
 
 
 def sign(key: str, filename: str, timestamp: int) -> str:
-    """The token for `filename` at `timestamp`, integer Unix seconds."""
+    """Return the token for `filename` at `timestamp`, integer Unix seconds."""
     mac = hmac.new(key.encode(), f"{timestamp}{filename}".encode(), hashlib.md5)
     return f"{mac.hexdigest()}:{timestamp}"
 
 
 def verify(key: str, filename: str, token: str, now: int, window: int) -> str | None:
-    """Say why `token` does not allow `filename`, or None when it does.
+    """Return why `token` does not allow `filename`, None when it does.
 
-    `now` is in Unix seconds; `window` is how many seconds a token's time may differ from it, 0 for any.
+    `now` is in Unix seconds; `window` is the number of seconds by which a token's time may differ from it, 0 for any.
     """
     match = _TOKEN.fullmatch(token)
     if not match:

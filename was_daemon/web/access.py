@@ -1,58 +1,41 @@
-"""Who may do what, and under which address the server is known."""
+"""The rules of who may read and write assets (contract, section 2)."""
 
 import time
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network
 
 import attrs
 
-from was_daemon.httpd.limits import host_of
-from was_daemon.httpd.origin import client_of, is_from_proxy
-from was_daemon.httpd.protocol import AssetRequest
-from was_daemon.httpd.target import is_authority
 from was_daemon.library.collections import Collections
 from was_daemon.model import tokens
-from was_daemon.model.errors import BadRequest, Forbidden
+from was_daemon.model.errors import Forbidden
 from was_daemon.model.keys import AssetKey
 from was_daemon.web.keyring import Keyring
 
-_DECIDING = frozenset({"store", "token"})
+_DECIDING_FIELDS = frozenset({"store", "token"})
 
 
 @attrs.frozen
-class Access:
-    """The rules of this server."""
+class AccessRules:
+    """The rules of one configuration; `token_window` is in seconds, 0 accepts a token of any time."""
 
     collections: Collections
     keyring: Keyring
     token_window: int
     require_token_for_get: bool
-    public_url: str | None
-    trusted_proxies: Sequence[IPv4Network | IPv6Network]
+    static_access: bool = True
 
     @property
     def deciding_fields(self) -> frozenset[str]:
         """The fields of an upload that tell together whether it is allowed."""
-        return _DECIDING if self.keyring.is_one else _DECIDING | {"coll"}
+        return _DECIDING_FIELDS if self.keyring.has_single_key else _DECIDING_FIELDS | {"coll"}
 
     def require_token(self, collection: str | None, filename: str, token: str | None) -> None:
         """Raise `Forbidden` unless `token` allows `filename` of a collection, known or not."""
-        self._require(self.keyring.of(collection), filename, token)
+        self._require(self.keyring.keys_of(collection), filename, token)
 
-    def require_some_token(self, filename: str, token: str | None) -> None:
+    def require_token_of_any_key(self, filename: str, token: str | None) -> None:
         """Raise `Forbidden` unless `token` allows `filename`, whatever its collection is."""
-        self._require(self.keyring.all(), filename, token)
-
-    def _require(self, keys: Sequence[str], filename: str, token: str | None) -> None:
-        if not keys:
-            return
-        if not token:
-            raise Forbidden("the token is missing")
-        now = int(time.time())
-        # Every key is tried, so that the time tells nothing of them.
-        problems = [tokens.verify(key, filename, token, now, self.token_window) for key in keys]
-        if all(problems):
-            raise Forbidden(next((each for each in problems if each and each != tokens.MISMATCH), tokens.MISMATCH))
+        self._require(self.keyring.all_keys(), filename, token)
 
     def require_token_to_read(self, collection: str | None, filename: str, token: str | None) -> None:
         """Raise `Forbidden` unless `filename` may be read with `token`."""
@@ -60,43 +43,16 @@ class Access:
             self.require_token(collection, filename, token)
 
     def original(self, collection: str | None, name: str) -> AssetKey:
-        """The key of an original; raises `BadName` or `UnknownCollection`."""
+        """Return the key of an original; raises `BadName` or `UnknownCollection`."""
         return self.collections.original(collection, name)
 
-    @property
-    def is_told_by_requests(self) -> bool:
-        """Whether `base_url` is whatever host the client names."""
-        return not self.public_url
-
-    def base_url(self, request: AssetRequest) -> str:
-        """The address clients use for this server, without a slash at its end; raises `BadRequest`."""
-        if self.public_url:
-            return self.public_url
-        scheme, host = "https" if request.isSecure() else "http", request.authority or _own_address(request)
-        if is_from_proxy(request, self.trusted_proxies):
-            scheme = _first(request.getHeader("X-Forwarded-Proto")) or scheme
-            host = _first(request.getHeader("X-Forwarded-Host")) or host
-        if scheme not in ("http", "https") or not is_authority(host):
-            raise BadRequest("the request came by a malformed address")
-        return f"{scheme}://{host}"
-
-    def is_from_nginx(self, request: AssetRequest) -> bool:
-        """Whether the request came through a trusted proxy that says that it sends files itself."""
-        return request.getHeader("X-Accel-Redirect") == "on" and is_from_proxy(request, self.trusted_proxies)
-
-    def client(self, request: AssetRequest) -> str:
-        """Whoever sent the request: an address, the one a trusted proxy tells if it came through one."""
-        return client_of(request, self.trusted_proxies)
-
-
-def _own_address(request: AssetRequest) -> str:
-    """The address that the request was sent to, for a client that names no host."""
-    address = request.getHost()
-    host = host_of(address)
-    if host is None:
-        return "localhost"
-    return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
-
-
-def _first(header: str | None) -> str | None:
-    return header.partition(",")[0].strip() if header else None
+    def _require(self, keys: Sequence[str], filename: str, token: str | None) -> None:
+        if not keys:
+            return
+        if not token:
+            raise Forbidden("the token is missing")
+        now = int(time.time())
+        # Every key is tried, so that the time taken says nothing about them.
+        problems = [tokens.verify(key, filename, token, now, self.token_window) for key in keys]
+        if all(problems):
+            raise Forbidden(next((each for each in problems if each and each != tokens.MISMATCH), tokens.MISMATCH))

@@ -1,4 +1,4 @@
-"""Answers that are an asset: headers, conditions, ranges, and bytes at the speed of the client."""
+"""Answers with an asset: headers, conditions, ranges, and bytes at the speed of the client."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from was_daemon.httpd.protocol import AssetRequest
 from was_daemon.httpd.ranges import (
     Unsatisfiable,
     format_date,
@@ -20,23 +19,26 @@ from was_daemon.httpd.ranges import (
     parse_range,
     range_applies,
 )
+from was_daemon.httpd.request import AssetRequest
+from was_daemon.library.redirects import AssetUrl, OpenAsset
 from was_daemon.model.errors import OtherVersion, VersionGone
 from was_daemon.model.interfaces import IAssetReader
 from was_daemon.model.media import content_disposition, runs_scripts
+from was_daemon.web.answers import text_answer
 
 P = ParamSpec("P")
 Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]
 
 _ATTEMPTS = 3
 _SMALL = 1 << 16
-"""Bytes that are sent in one go: the connection takes them in any case."""
+"""Bytes of an asset up to which it is sent in one go: the connection takes them in any case."""
 
-_JUDGED_HERE = ("Range", "If-Match", "If-Unmodified-Since")
-"""Headers that nginx would judge by the file it finds, which may be a later version."""
+_CONDITIONS = ("Range", "If-Match", "If-Unmodified-Since")
+"""Headers that nginx would check against the file it finds, which may be a later version."""
 
 
-def anew_when_replaced(route: Route[P]) -> Route[P]:
-    """Decorate a route that sends an asset: when that is replaced before its first byte was sent, the new one is.
+def retry_when_replaced(route: Route[P]) -> Route[P]:
+    """Decorate a route that sends an asset: when the asset is replaced before its first byte, the new one is sent.
 
     A store behind HTTP opens a version with one request and reads it with the next.
     """
@@ -56,25 +58,32 @@ def anew_when_replaced(route: Route[P]) -> Route[P]:
     return sent
 
 
-async def send_asset(
-    request: AssetRequest,
-    reader: IAssetReader,
-    media_type: str,
-    download_name: str | None,
-    nginx_path: str | None = None,
-) -> bytes:
-    """Answer with the asset that `reader` has open, and close it. What is returned ends the body.
+async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name: str | None = None) -> bytes:
+    """Answer with an asset, or with the URL to fetch it from; fires with the end of the body."""
+    if isinstance(asset, AssetUrl):
+        return _redirect(request, asset.url)
+    return await _send_open(request, asset, download_name)
 
-    With `nginx_path`, the bytes of a whole asset are left to nginx, which finds them there.
-    """
+
+def _redirect(request: AssetRequest, url: str) -> bytes:
+    request.setResponseCode(302)
+    request.setHeader("Location", url)
+    # The URL is for this client, and for now.
+    request.setHeader("Cache-Control", "no-store")
+    return text_answer(request, "elsewhere")
+
+
+async def _send_open(request: AssetRequest, asset: OpenAsset, download_name: str | None) -> bytes:
+    """Answer with an open asset, and close it; the bytes of a whole file are left to nginx where it has the file."""
+    reader, nginx_path = asset.reader, asset.nginx_path
     try:
         try:
-            span = _set_headers(request, reader, media_type, download_name)
+            span = _set_headers(request, reader, asset.media_type, download_name)
         except Unsatisfiable:
             return _refuse_range(request, reader.stat.size)
         if not span or request.method == b"HEAD":
             return b""
-        if nginx_path and not any(map(request.getHeader, _JUDGED_HERE)):
+        if nginx_path and not any(map(request.getHeader, _CONDITIONS)):
             return _leave_to_nginx(request, nginx_path)
         if span[1] - span[0] <= _SMALL:
             async with aclosing(reader.read(*span)) as chunks:
@@ -149,8 +158,8 @@ def _requested_range(request: AssetRequest, reader: IAssetReader, now: float) ->
 
 
 async def _stream(request: AssetRequest, reader: IAssetReader, start: int, stop: int) -> None:
-    pace = _Pace(request)
-    request.registerProducer(pace, True)
+    backpressure = _Backpressure(request)
+    request.registerProducer(backpressure, True)
     try:
         async with aclosing(reader.read(start, stop)) as chunks:
             async for chunk in chunks:
@@ -158,14 +167,17 @@ async def _stream(request: AssetRequest, reader: IAssetReader, start: int, stop:
                 size = len(chunk)
                 # A client that leaves now leaves this function to the collector, and a thousand of them would be much.
                 del chunk
-                await pace.ready(size)
+                await backpressure.ready(size)
     finally:
         request.unregisterProducer()
 
 
 @implementer(IPushProducer)
-class _Pace:
-    """Makes a coroutine wait while the connection has enough to send, and cuts off who takes too little of it."""
+class _Backpressure:
+    """The pause of a coroutine that sends, while the connection has enough to send.
+
+    A client that receives more slowly than the limits allow is disconnected.
+    """
 
     def __init__(self, request: AssetRequest) -> None:
         self._request = request
@@ -195,4 +207,4 @@ class _Pace:
             paused.callback(None)
 
     def stopProducing(self) -> None:
-        """See `IPushProducer`. The request, which is told next, cancels what waits."""
+        """See `IPushProducer`. The request is told next, and cancels the coroutine that waits."""

@@ -1,4 +1,4 @@
-"""Every error becomes its answer here (contract, section 3)."""
+"""Answers to errors: the status, headers and text of each (contract, section 3)."""
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -6,7 +6,7 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from was_daemon.concurrency.frames import release_frames
-from was_daemon.httpd.protocol import AssetRequest
+from was_daemon.httpd.request import AssetRequest
 from was_daemon.model import errors
 from was_daemon.telemetry.redaction import without_secrets
 
@@ -39,7 +39,7 @@ _HEADERS_OF_ASSETS = (
     b"ETag",
     b"Last-Modified",
 )
-"""What a download may have set before its store failed: no cache shall keep the error as a version of the asset."""
+"""Headers that a download may have set before its store failed: no cache shall keep the error as the asset."""
 
 _RETRY_SECONDS = b"5"
 
@@ -95,5 +95,5 @@ def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
 
 
 def _report(failure: Failure) -> None:
-    # What others' code has to say about an error may quote addresses and logins.
+    # The messages of other libraries' errors may quote addresses and logins.
     _log.error("A request could not be processed:\n{details}", details=without_secrets(failure.getTraceback()))

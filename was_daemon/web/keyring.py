@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-_NOBODYS = secrets.token_urlsafe()
-"""A key that nobody signs with: a collection that is not there refuses tokens like one that is, in the same time."""
+_UNKNOWN_KEY = secrets.token_urlsafe()
+"""A key that no client has: an unknown collection refuses a token like a known one, and takes the same time."""
 
 
 @attrs.frozen
 class Keyring:
     """The keys of one configuration.
 
-    `server` is the server's, None without one; `collections` are those of the collections that have their own, by the
-    names that clients send. With `is_open`, what has no key asks for no token.
+    `server` is the server's key, None without one; `collections` are the keys of collections that have their own, by
+    the names that clients send. With `is_open`, no token is needed where there is no key.
     """
 
     server: str | None = attrs.field(default=None, repr=False)
@@ -22,17 +22,17 @@ class Keyring:
     is_open: bool = False
 
     @property
-    def is_one(self) -> bool:
-        """Whether one key is for everything, so that a token can be looked at before its collection is known."""
+    def has_single_key(self) -> bool:
+        """Whether one key signs everything, so that a token can be checked before its collection is known."""
         return not self.collections
 
-    def of(self, collection: str | None) -> Sequence[str]:
-        """The keys of which one signs what concerns a collection, known or not; without any, nobody has to sign."""
+    def keys_of(self, collection: str | None) -> Sequence[str]:
+        """Return the keys that may sign a request about a collection, known or not; no token is needed without any."""
         own = self.collections.get(collection) if collection else None
         return [own] if own else self._server_keys()
 
-    def all(self) -> Sequence[str]:
-        """The keys of which one signs what concerns no collection; without any, nobody has to sign."""
+    def all_keys(self) -> Sequence[str]:
+        """Return the keys that may sign a request about no collection; no token is needed without any."""
         if self.is_open:
             return []
         return list(dict.fromkeys([*self._server_keys(), *self.collections.values()]))
@@ -40,4 +40,4 @@ class Keyring:
     def _server_keys(self) -> Sequence[str]:
         if self.server is not None:
             return [self.server]
-        return [] if self.is_open else [_NOBODYS]
+        return [] if self.is_open else [_UNKNOWN_KEY]

@@ -14,7 +14,7 @@ from was_daemon.daemon.graph import Lasting
 from was_daemon.daemon.listening import Listening
 from was_daemon.health.checks import Health
 from was_daemon.health.figures import Figures
-from was_daemon.health.overview import Look
+from was_daemon.health.overview import OverviewSource
 from was_daemon.library.ledger import Account, Ledger
 from was_daemon.telemetry.logs import DaemonLog
 from was_daemon.telemetry.metrics import Metrics
@@ -28,7 +28,7 @@ class Alone:
     signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     """What this process heeds."""
 
-    def look(self, own: Look) -> Look:
+    def overview(self, own: OverviewSource) -> OverviewSource:
         """What gives the overview of the daemon, if `own` gives that of this process."""
         return own
 
@@ -38,7 +38,7 @@ class Alone:
 
     def lasting(self) -> Lasting:
         """What outlives every graph of this process."""
-        return Lasting.new(self.share, self.exclusion, self.look, self.account)
+        return Lasting.new(self.share, self.exclusion, self.overview, self.account)
 
     def figures(self, health: Health, metrics: Metrics) -> Figures:
         """What monitoring is told, if these are of this process."""

@@ -24,7 +24,7 @@ from was_daemon.daemon.siblings.configuration import to_tell
 from was_daemon.daemon.siblings.process import Birth, OtherProcess
 from was_daemon.health.checks import Health, Report
 from was_daemon.health.figures import Figures, together
-from was_daemon.health.overview import Look, Overview, nothing_known
+from was_daemon.health.overview import Overview, OverviewSource, empty_overview
 from was_daemon.library.ledger import Account, Ledger
 from was_daemon.telemetry.logs import DaemonLog
 from was_daemon.telemetry.metrics import Metrics
@@ -46,7 +46,7 @@ class First(Alone):
         self._shared = Board.create(of)
         self._board = Board(self._shared, self.share)
         self.exclusion = Exclusion(self._shared)
-        self._own: Look = nothing_known
+        self._own: OverviewSource = empty_overview
         self._ports: list[tuple[str, socket.socket]] = []
         self._source: Source
         self._log_file: DaemonLog | None = None
@@ -170,7 +170,7 @@ class First(Alone):
         asked = {other.number: Deferred.fromCoroutine(other.ask(what)) for other in self._others}
         return {number: await answer for number, answer in asked.items()}
 
-    def look(self, own: Look) -> Look:
+    def overview(self, own: OverviewSource) -> OverviewSource:
         """See `Alone`."""
         self._own = own
         return self._look

@@ -29,7 +29,7 @@ from was_daemon.daemon.siblings.line import Line, hear
 from was_daemon.daemon.siblings.process import FIRST_PORT, LINE, SHARED
 from was_daemon.health.checks import Health
 from was_daemon.health.figures import Figures
-from was_daemon.health.overview import Look, Overview, nothing_known
+from was_daemon.health.overview import Overview, OverviewSource, empty_overview
 from was_daemon.library.ledger import Account, Ledger
 from was_daemon.model.errors import Overloaded, QuotaExceeded
 from was_daemon.telemetry.logs import DaemonLog
@@ -61,7 +61,7 @@ class Other(Alone):
         self._end = end
         self._stopping = False
         self._is_over = False
-        self._own: Look = nothing_known
+        self._own: OverviewSource = empty_overview
         self._figures: Figures
         self._line = Line(
             {
@@ -113,7 +113,7 @@ class Other(Alone):
         if not self._is_over:
             os._exit(1)
 
-    def look(self, own: Look) -> Look:
+    def overview(self, own: OverviewSource) -> OverviewSource:
         """See `Alone`."""
         self._own = own
         return self._look

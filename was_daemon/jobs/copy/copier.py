@@ -7,7 +7,7 @@ import attrs
 
 from was_daemon.derivatives.marks import mark_of, picture_size
 from was_daemon.jobs.copy.journal import CopyJournal
-from was_daemon.model.digests import Flow, digest_of
+from was_daemon.model.digests import HashedStream, digest_of
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
@@ -101,8 +101,8 @@ class Copier:
             size, mark = reader.stat.size, b""
             if shown:
                 size, mark = await picture_size(reader), mark_of(await self.target.stat(shown))
-            flow = Flow(reader, size, mark)
-            async with aclosing(flow.chunks()) as chunks:
+            stream = HashedStream(reader, size, mark)
+            async with aclosing(stream.chunks()) as chunks:
                 await self.target.write(key, chunks, size + len(mark))
         finally:
             await reader.close()
@@ -110,7 +110,7 @@ class Copier:
             stored, found = await digest_of(self.target, key)
         except AssetNotFound:
             raise CopyFailed("it is not there after it was written") from None
-        if found != flow.digest or found.size != size + len(mark):
+        if found != stream.digest or found.size != size + len(mark):
             with suppress(AssetNotFound):
                 await self.target.delete(key)
             raise CopyFailed("what was read back is not what was written; it is removed again")

@@ -3,8 +3,8 @@
 import pytest
 
 from was_daemon.model.errors import Overloaded
-from was_daemon.web.contract import admission
-from was_daemon.web.contract.admission import Admission, Permit, UploadLimits
+from was_daemon.web.contract import pending_uploads
+from was_daemon.web.contract.pending_uploads import PendingUpload, PendingUploads, UploadLimits
 
 
 class Clock:
@@ -17,7 +17,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(admission, "time", clock)
+    monkeypatch.setattr(pending_uploads, "time", clock)
     return clock
 
 
@@ -25,11 +25,11 @@ class Uploads:
     """Four places, and who was told to give one up."""
 
     def __init__(self) -> None:
-        self.admission = Admission(UploadLimits(max_size=1000, pending=4, pending_size=1000, min_free=0))
+        self.pending = PendingUploads(UploadLimits(max_size=1000, pending=4, pending_size=1000, min_free=0))
         self.given_up: list[str] = []
 
-    def enter(self, client: str, name: str = "") -> Permit:
-        return self.admission.enter(client, lambda: self.given_up.append(name))
+    def enter(self, client: str, name: str = "") -> PendingUpload:
+        return self.pending.add(client, lambda: self.given_up.append(name))
 
 
 def test_nobody_gives_way_at_once(clock: Clock) -> None:
@@ -45,14 +45,14 @@ def test_nobody_gives_way_at_once(clock: Clock) -> None:
 
 def test_the_slowest_gives_way_to_whoever_comes(clock: Clock) -> None:
     uploads = Uploads()
-    permits = {name: uploads.enter(name[0], name) for name in ("a1", "a2", "b1", "b2")}
-    for size, permit in enumerate(permits.values(), start=1):
-        permit.grow(size * 100 if permit.client == "a" else 50 * size)
+    places = {name: uploads.enter(name[0], name) for name in ("a1", "a2", "b1", "b2")}
+    for size, place in enumerate(places.values(), start=1):
+        place.grow(size * 100 if place.client == "a" else 50 * size)
     clock.now = 11
     uploads.enter("c", "c1")
     assert uploads.given_up == ["a1"]
     with pytest.raises(Overloaded):
-        permits["a1"].grow(1)
+        places["a1"].grow(1)
 
 
 def test_a_client_with_half_of_the_places_makes_room_among_its_own(clock: Clock) -> None:

@@ -1,10 +1,10 @@
-"""The page at `/` for people with a browser: whether all is well, in numbers that anybody may see."""
+"""The status page at `/` for people with a browser, with numbers that anybody may see."""
 
 from was_daemon import __version__
 from was_daemon.health.overview import Overview
 
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""Nothing but the page's own style is loaded or run."""
+"""The Content-Security-Policy of the page: nothing but its own style is loaded or run."""
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #f4f5f2; --card: #fff; --text: #1d2420; --soft: #5b665f; --line: #dfe3dc;
@@ -30,9 +30,9 @@ a { color: inherit }
 
 
 def status_page(overview: Overview) -> str:
-    """An HTML document that needs nothing else, and looks for news by itself."""
+    """Return the HTML document, which loads nothing else and refreshes itself."""
     heading = "It works!" if overview.is_well else "Something is wrong"
-    cards = "\n".join(f"<div><dt>{what}</dt>{_value(*value)}</div>" for what, value in _cards(overview).items())
+    cards = "\n".join(f"<div><dt>{title}</dt>{_value(*value)}</div>" for title, value in _cards(overview).items())
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -55,7 +55,7 @@ def status_page(overview: Overview) -> str:
 
 
 def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
-    """What the page tells about: each with a word or number, what it means, and how good it is."""
+    """Return the cards of the page by title: each with a word or number, its meaning, and a CSS class."""
     failing, errors, failed = overview.stores_failing, overview.errors, overview.failed_requests
     return {
         "Stores": ("failing", f"{failing} out of order", "bad")
@@ -75,12 +75,12 @@ def _value(value: str, meaning: str, kind: str) -> str:
     return f'<dd class="{kind}">{value}<small>{meaning}</small></dd>'
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _duration(seconds: float) -> str:
-    """The time in its largest unit."""
+    """Return a number of seconds in words, in its largest unit."""
     for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
             return _count(int(seconds // length), unit)

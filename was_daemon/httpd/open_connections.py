@@ -1,4 +1,4 @@
-"""Taking leave of clients when the daemon stops."""
+"""The open connections of a site, and their end when the daemon stops."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from was_daemon.concurrency.waiting import Waiters
 
 
 class OpenConnections:
-    """The open connections of one site; `changed` is told whenever their number is another."""
+    """The open connections of one site; `changed` is called with their number when it changes."""
 
     def __init__(self) -> None:
-        self.leaving = False
+        self.draining = False
         self.changed: Callable[[int], None] = lambda _: None
         self._open: set[HTTPChannel] = set()
         self._unused: set[HTTPChannel] = set()
@@ -40,13 +40,13 @@ class OpenConnections:
         if not self._open:
             self._waiters.release()
 
-    def leave(self) -> None:
+    def drain(self) -> None:
         """Close the connections that wait for another request; each of the others closes after its answer.
 
-        A connection without any request yet is left open: whoever opened it this moment is about to send one, and
-        would take its end for a failure. `close_unused` ends these, too.
+        A connection without any request yet is left open: a client that has just opened it is about to send one, and
+        would take its end for a failure. `close_unused` closes these, too.
         """
-        self.leaving = True
+        self.draining = True
         for channel in list(self._open):
             if channel.requests:
                 channel.persistent = False
@@ -60,10 +60,10 @@ class OpenConnections:
                 channel.loseConnection()
 
     def abort(self) -> None:
-        """Cut all connections."""
+        """Abort all connections."""
         for channel in list(self._open):
             ITCPTransport(channel.transport).abortConnection()
 
-    def gone(self) -> Deferred[None]:
-        """Wait until no connection is open."""
+    def drained(self) -> Deferred[None]:
+        """Fire when no connection is open."""
         return self._waiters.add() if self._open else succeed(None)

@@ -5,37 +5,37 @@ import time
 
 from twisted.logger import Logger
 
-from was_daemon.httpd.origin import client_of
-from was_daemon.httpd.protocol import AssetRequest
-from was_daemon.httpd.traffic import Answered
+from was_daemon.httpd.clients import client_of
+from was_daemon.httpd.request import AssetRequest
+from was_daemon.httpd.traffic import FinishedRequest
 from was_daemon.telemetry.logs import DaemonLog, precise
 from was_daemon.telemetry.redaction import without_tokens
 
 _log = Logger()
 
 
-class RequestLog:
-    """Tells `log` of each request; Twisted's log when there is none."""
+class AccessLog:
+    """The access log, written to `log`, or to Twisted's log without one."""
 
     def __init__(self, log: DaemonLog | None) -> None:
         self._log = log
 
-    def __call__(self, answered: Answered) -> None:
-        """Write a line."""
+    def __call__(self, finished: FinishedRequest) -> None:
+        """Write the line of one request."""
         log = self._log
         if log is None:
-            _log.info("{line}", line=text_line(answered))
+            _log.info("{line}", line=text_line(finished))
         elif log.as_json:
-            log.write(json_line(answered, precise(time.time())))
+            log.write(json_line(finished, precise(time.time())))
         else:
-            log.write(f"{log.timestamp()} [-] {text_line(answered)}")
+            log.write(f"{log.timestamp()} [-] {text_line(finished)}")
 
 
-def text_line(answered: Answered) -> str:
-    """Client, request, status, bytes, milliseconds, name of the request, user agent."""
-    request = answered.request
-    status = str(answered.status) if answered.is_whole else "aborted"
-    milliseconds = f"{answered.seconds * 1000:.1f}ms"
+def text_line(finished: FinishedRequest) -> str:
+    """Return a line of text: client, request, status, bytes, milliseconds, the request's id, user agent."""
+    request = finished.request
+    status = str(finished.status) if finished.is_whole else "aborted"
+    milliseconds = f"{finished.seconds * 1000:.1f}ms"
     client = _quotable(client_of(request, request.proxies))
     return (
         f'{client} "{_quotable(_method(request))} {_quotable(_target(request))}" '
@@ -43,18 +43,18 @@ def text_line(answered: Answered) -> str:
     )
 
 
-def json_line(answered: Answered, moment: str) -> str:
-    """The same as a JSON object; `moment` is the time it carries."""
-    request = answered.request
+def json_line(finished: FinishedRequest, moment: str) -> str:
+    """Return a JSON object in a line; `moment` is the time in it."""
+    request = finished.request
     document = {
         "time": moment,
         "level": "info",
         "logger": "request",
         "method": _method(request),
         "path": _target(request),
-        "status": answered.status if answered.is_whole else None,
+        "status": finished.status if finished.is_whole else None,
         "bytes": request.sentLength,
-        "milliseconds": round(answered.seconds * 1000, 1),
+        "milliseconds": round(finished.seconds * 1000, 1),
         "client": client_of(request, request.proxies),
         "agent": _agent(request),
         "request_id": request.id.decode(),
@@ -75,7 +75,7 @@ def _agent(request: AssetRequest) -> str:
 
 
 def _quotable(text: str) -> str:
-    """`text` in printable ASCII, without the quotation marks that it will stand in."""
+    """Return `text` in printable ASCII, without the quotation marks that are put around it."""
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return text.encode("unicode_escape").decode().replace('"', "'")

@@ -1,0 +1,22 @@
+"""The form of authorisation of every route."""
+
+from was_daemon.web.contract import authorisation
+from was_daemon.web.contract.routes import AssetServer
+
+FORMS = {
+    "index": authorisation.public,
+    "discovery": authorisation.public,
+    "preflight": authorisation.public,
+    "testkey": authorisation.token_for_random,
+    "fileget": authorisation.token_to_read,
+    "getmetadata": authorisation.token_to_read,
+    "fileupload": authorisation.token_in_upload,
+    "filedelete": authorisation.token_to_delete,
+    "getfileref": authorisation.static_original,
+    "static": authorisation.static_path,
+}
+
+
+def test_every_route_has_the_authorisation_of_the_contract() -> None:
+    found = {name: getattr(route, "authorisation", None) for name, route in AssetServer.app.endpoints.items()}
+    assert found == FORMS
