@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from was_daemon.concurrency.turns import Turns
+from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -60,7 +60,7 @@ class S3Store:
         self._small = DeferredSemaphore(_SMALL_AT_ONCE)
         self._large = DeferredSemaphore(_LARGE_AT_ONCE)
         # Small servers, such as s3rver, write over the old version while somebody reads it.
-        self._turns = Turns[str]()
+        self._locks = KeyLocks[str]()
         self._seen = -float(_RECENT)
         """When the bucket was last known to exist."""
 
@@ -79,10 +79,10 @@ class S3Store:
         """See `IAssetStore`."""
         name = self._name(key)
         stat = await self._look(name)
-        return S3Reader(self._bucket(), name, stat, self._options.keeps_checksums, self._turns.look)
+        return S3Reader(self._bucket(), name, stat, self._options.keeps_checksums, self._locks.shared)
 
     async def _look(self, name: str) -> AssetStat:
-        async with self._turns.look(name):
+        async with self._locks.shared(name):
             return await self._look_now(name)
 
     async def _look_now(self, name: str) -> AssetStat:
@@ -170,7 +170,7 @@ class S3Store:
     async def _send(
         self, name: str, headers: dict[str, str], part_size: int, parts: AsyncGenerator[Part, None], size: int | None
     ) -> Uploaded:
-        begun, turn = [await anext(parts)], self._turns.replace(name)
+        begun, turn = [await anext(parts)], self._locks.exclusive(name)
         if not begun[0].last:
             return await self._multipart.send(name, headers, part_size, _preceded(begun, parts), size, turn)
         payload = await Payload.of(begun[0].content)
@@ -194,7 +194,7 @@ class S3Store:
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""
         name = self._name(key)
-        async with self._turns.replace(name):
+        async with self._locks.exclusive(name):
             # S3 deletes what is not there, too.
             await self._look_now(name)
             await self._bucket().call("DELETE", name, accept=(200, 204, 404))

@@ -122,7 +122,7 @@ class SFTPStore:
         self._layout = options.layout
         self._timeout = options.timeout
         self._connections = Reconnector(self._clock, self._connect, lambda client: bool(client.connected))
-        self._locks: KeyLocks[bytes] = KeyLocks()
+        self._locks = KeyLocks[bytes]()
         self._deleted: dict[bytes, tuple[int, float]] = {}
         self._staging = SFTPStaging(self._connections.get, self._path, Instance(str(self)))
         self._root_seen = -_ROOT_TRUST
@@ -226,7 +226,7 @@ class SFTPStore:
         try:
             if replaces(client):
                 return await attempt()
-            async with self._locks.holding(path):
+            async with self._locks.exclusive(path):
                 try:
                     return await attempt()
                 except AssetNotFound:
@@ -330,7 +330,7 @@ class SFTPStore:
         """See `IAssetStore`. SFTP has no means to wait until a deletion is on disk."""
         modified = (await self.stat(key)).modified
         client, path = await self._connections.get(), self._path(self._layout.path(key))
-        async with self._locks.holding(path):
+        async with self._locks.exclusive(path):
             await forget(client, path)
             await client.remove(path)
             now = self._clock.seconds()

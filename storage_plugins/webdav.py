@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
-from was_daemon.concurrency.turns import Turns
+from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
@@ -122,7 +122,7 @@ class WebDAVStore:
         self._moves: Moves | None = None
         self._probing = DeferredLock()
         # Some servers delete the old version before they move the new one in, or send a new one as the old.
-        self._turns = Turns[AssetKey]()
+        self._locks = KeyLocks[AssetKey]()
         # Apache answers 403 to one of two that make the same directory at once.
         self._making = DeferredLock()
         self._recent: dict[tuple[AssetKey, int], float] = {}
@@ -137,7 +137,7 @@ class WebDAVStore:
 
     async def stat(self, key: AssetKey) -> AssetStat:
         """See `IAssetStore`."""
-        async with self._turns.look(key):
+        async with self._locks.shared(key):
             return await self._look(self._url(self._layout.path(key)))
 
     async def open(self, key: AssetKey) -> IAssetReader:
@@ -145,7 +145,7 @@ class WebDAVStore:
         url = self._url(self._layout.path(key))
 
         async def get(headers: dict[str, str]) -> Answer:
-            async with self._turns.look(key):
+            async with self._locks.shared(key):
                 return await self._remote().request("GET", url, headers)
 
         return HTTPReader(get, await self.stat(key))
@@ -262,7 +262,7 @@ class WebDAVStore:
         temporary = await self._staging.path(f"{key.collection}/{key.kind.value}".lstrip("/"))
         try:
             await self._put(temporary, upload)
-            async with self._turns.replace(key):
+            async with self._locks.exclusive(key):
                 await self._move(self._url(temporary), self._url(path))
                 # Not before: wsgidav fails to list a directory that a file is moved out of meanwhile.
                 self._staging.tidy(temporary)
@@ -274,7 +274,7 @@ class WebDAVStore:
     async def _write_in_place(self, key: AssetKey, upload: Upload) -> AssetStat:
         path = self._layout.path(key)
         url = self._url(path)
-        async with self._turns.replace(key):
+        async with self._locks.exclusive(key):
             answer = await self._remote().call("HEAD", url)
             tag = answer.header("ETag") or ""
             headers = {"If-None-Match": "*"} if answer.code == 404 else {}
@@ -366,7 +366,7 @@ class WebDAVStore:
 
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""
-        async with self._turns.replace(key):
+        async with self._locks.exclusive(key):
             answer = await self._remote().call("DELETE", self._url(self._layout.path(key)))
         if answer.code == 404:
             if answer.repeated:

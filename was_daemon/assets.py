@@ -6,11 +6,11 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from was_daemon.catalogue.checksums import Recorder
+from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Thumbnails
 from was_daemon.derivatives.owners import possible_owners
@@ -73,7 +73,7 @@ class Assets:
         self._overwrite = overwrite
         self._warm = warm
         self._recorder = recorder or Recorder()
-        self._warming: set[Deferred[None]] = set()
+        self._warming = BackgroundTasks()
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
@@ -165,33 +165,26 @@ class Assets:
         """
         stored = await self._locks.run(key, lambda: self._put(key, staged, room))
         if self._warm and not self._collections.place(key).makes_thumbnails:
-            self._begin_warming(key)
+            self._warming.start(self._make_warm(key))
         return stored
 
-    def _begin_warming(self, key: AssetKey) -> None:
-        task = Deferred.fromCoroutine(self._thumbnails.warm(key, self._warm))
-        self._warming.add(task)
-
-        def end(outcome: Failure | None) -> None:
-            self._warming.discard(task)
-            if isinstance(outcome, Failure) and not outcome.check(CancelledError):
-                self._log.failure("Could not warm {key}", outcome, key=key)
-
-        task.addBoth(end)
+    async def _make_warm(self, key: AssetKey) -> None:
+        try:
+            await self._thumbnails.warm(key, self._warm)
+        except CancelledError:
+            raise
+        except Exception:
+            self._log.failure("Could not warm {key}", key=key)
 
     async def settled(self) -> None:
         """Wait until nothing goes on that no request waits for."""
-        for task in list(self._warming):
-            ended: Deferred[None] = Deferred()
-            task.chainDeferred(ended)
-            await ended
+        await self._warming.settled()
         await self._thumbnails.settled()
 
     def withdraw(self) -> None:
         """Give up what is done for no request; what a worker is at already is let finish."""
         self._quotas.stop()
-        for task in list(self._warming):
-            task.cancel()
+        self._warming.cancel()
 
     async def _put(self, key: AssetKey, staged: IStagingFile, room: Reservation | None) -> AssetStat:
         place = self._collections.place(key)

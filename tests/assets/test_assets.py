@@ -664,7 +664,7 @@ class Gate:
         self._task = Deferred.fromCoroutine(self._hold(museum, name))
 
     async def _hold(self, museum: Museum, name: str) -> None:
-        async with museum.locks.holding(original(name)):
+        async with museum.locks.exclusive(original(name)):
             await self._opened
 
     async def open(self) -> None:

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from was_daemon.concurrency.threads import Threads
+from was_daemon.concurrency.waiting import shield
 from was_daemon.model.errors import AssetError, AssetNotFound, NoSpace, StoreUnavailable
 
 P = ParamSpec("P")
@@ -65,16 +66,10 @@ class DiskThreads(Threads):
         self, release: Callable[[T], object], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[T]:
         """`run` a function whose result has to be released: by `release`, if the Deferred was cancelled meanwhile."""
-        acquired: Deferred[T] = Deferred()
-
-        def deliver(outcome: T | Failure) -> None:
-            if not acquired.called:
-                acquired.callback(outcome)
-            elif not isinstance(outcome, Failure):
-                release(outcome)
-
-        self.run(function, *args, **kwargs).addBoth(deliver)
-        return acquired
+        return shield(
+            self.run(function, *args, **kwargs),
+            lambda result: None if isinstance(result, Failure) else release(result),
+        )
 
     def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from was_daemon.concurrency.background import Background
+from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.model.errors import AssetError
 from was_daemon.stores.instances import Instance
 
@@ -24,7 +24,7 @@ class Sweeper:
         """`sweep` removes from a place what is over, and fires with how many uploads that was."""
         self._instance = instance
         self._sweep = sweep
-        self._sweeping = Background()
+        self._sweeping = BackgroundTasks()
         self._swept: dict[str, float] = {}
 
     async def settle(self, directory: Path) -> None:

@@ -11,7 +11,7 @@ from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import
 from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
-from was_daemon.concurrency.background import Background
+from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.model.errors import AssetError, StoreFailed, StoreUnavailable
 from was_daemon.stores.http.client import Answer
 from was_daemon.stores.instances import Instance
@@ -86,7 +86,7 @@ class Multipart:
         """`checksums` has the server keep SHA-256 checksums; `folder` is what the names of all objects begin with."""
         self._bucket = bucket
         self._checksums = checksums
-        self._ending = Background()
+        self._ending = BackgroundTasks()
         self.marks = Marks(bucket, folder, instance, self._abort)
 
     async def send(
@@ -170,7 +170,7 @@ class _Parts:
 
     async def send(self, parts: AsyncGenerator[Part, None]) -> None:
         """Send each part as soon as it is there, a few at a time; raises what the first one that failed did."""
-        places, under_way = DeferredSemaphore(_AT_ONCE), Background()
+        places, under_way = DeferredSemaphore(_AT_ONCE), BackgroundTasks()
         try:
             number = 0
             async for part in parts:

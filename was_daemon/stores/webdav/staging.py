@@ -10,7 +10,7 @@ from posixpath import basename, dirname
 
 from twisted.logger import Logger
 
-from was_daemon.concurrency.background import Background
+from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.model.errors import AssetError
 from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote, http_time
@@ -38,7 +38,7 @@ class DavStaging:
         self._remote = remote
         self._url = url
         self._instance = instance
-        self._removing = Background()
+        self._removing = BackgroundTasks()
         self.sweeper = Sweeper(instance, self._sweep)
         self._left: set[str] = set()
 
