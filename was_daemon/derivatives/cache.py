@@ -35,7 +35,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import MAX_DIGITS, AssetKey, Kind
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.commands import Render
 from was_daemon.workers.pool import WorkerPool
 
@@ -243,7 +243,7 @@ class Thumbnails:
             content = await content_of(file)
             stored = await self._store(place.thumbnails, file, key.thumbnail(scale))
             if content is not None:
-                made[scale] = HeldReader(content, stored)
+                made[scale] = MemoryReader(content, stored)
         if await self._is_current(key, original):
             return made
         # Another daemon has replaced or deleted it meanwhile. Nobody would serve these, but they would stay.

@@ -8,10 +8,10 @@ from twisted.python.failure import Failure
 
 from was_daemon.concurrency.frames import release_frames
 from was_daemon.model.errors import AssetError
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.pool import Job
 
-Made = dict[int, HeldReader]
+Made = dict[int, MemoryReader]
 """What was made and is published, by scale, but for what is too large to be handed around in memory."""
 
 

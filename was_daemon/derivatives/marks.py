@@ -10,7 +10,7 @@ from contextlib import aclosing
 from hashlib import sha256
 
 from was_daemon.model.interfaces import AssetStat, IAssetReader
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 
 _PART = 16
 """Bytes of a digest."""
@@ -66,7 +66,7 @@ async def picture_size(reader: IAssetReader) -> int:
 
 async def _end_of(reader: IAssetReader) -> bytes:
     """As many of a thumbnail's last bytes as a mark has."""
-    if isinstance(reader, HeldReader):
+    if isinstance(reader, MemoryReader):
         # Nearly all are, and this is done for each request.
         return reader.content[-MARK_SIZE:]
     size = reader.stat.size

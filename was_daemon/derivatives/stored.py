@@ -10,8 +10,8 @@ from was_daemon.imaging.formats import png_owner
 from was_daemon.model.errors import AssetNotFound, StoreFailed
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import MAX_DIGITS, THUMBNAIL_NAME, AssetKey, Kind
-from was_daemon.stores.held import HeldReader
 from was_daemon.stores.local.directories import Entry
+from was_daemon.stores.memory_reader import MemoryReader
 
 _OWNER_BYTES = 1024
 _HELD_BYTES = 4 << 20
@@ -27,7 +27,7 @@ async def open_thumbnail(store: IAssetStore, thumbnail: AssetKey) -> IAssetReade
     if ILocalFiles.providedBy(store) or reader.stat.size > _HELD_BYTES:
         return reader
     try:
-        return HeldReader(await read_all(reader), reader.stat)
+        return MemoryReader(await read_all(reader), reader.stat)
     except StoreFailed:
         raise AssetNotFound("the thumbnail was replaced") from None
     finally:

@@ -191,13 +191,13 @@ class IRooted(Interface):
         """
 
 
-class INeighbours(Interface):
-    """A store that can tell which daemons use it."""
+class IPresence(Interface):
+    """A store that knows the other daemons that use it."""
 
-    def neighbours() -> Awaitable[Sequence[str]]:
-        """Tell the others, until `IAssetStore.close`, that this process uses the store; fires with who they are.
+    def announce() -> Awaitable[Sequence[str]]:
+        """Announce to others, until `IAssetStore.close`, that this process uses the store; fire with their names.
 
-        Each is named as an operator may find it: "process 12 on assets.example.org".
+        Each is named so that an operator finds it: "process 12 on assets.example.org".
         """
 
 

@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from was_daemon.model.errors import StoreFailed, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader
-from was_daemon.stores.http.client import Answer, http_time
+from was_daemon.stores.http.answer import Answer, http_time
 
 
 def asset_stat(answer: Answer, size: int) -> AssetStat:

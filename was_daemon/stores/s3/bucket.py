@@ -11,9 +11,11 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.iweb import IPolicyForHTTPS
 
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.auth import FixedLogin
 from was_daemon.stores.http.body import Upload
-from was_daemon.stores.http.client import Answer, GarbledError, HTTPRemote, UnansweredError
+from was_daemon.stores.http.client import HTTPRemote
+from was_daemon.stores.http.errors import GarbledError, UnansweredError
 from was_daemon.stores.s3.credentials import AccessKey, Keys
 from was_daemon.stores.s3.errors import Problem, problem_of
 from was_daemon.stores.s3.integrity import Payload

@@ -15,8 +15,9 @@ from twisted.logger import Logger
 
 from was_daemon.config.secret_files import check_permissions
 from was_daemon.model.errors import AssetError, StoreUnavailable
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.auth import FixedLogin
-from was_daemon.stores.http.client import Answer, HTTPRemote
+from was_daemon.stores.http.client import HTTPRemote
 
 _EARLY = 300
 """Seconds before its end at which a temporary key is exchanged for the next one."""

@@ -7,7 +7,8 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 
 from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreUnavailable
-from was_daemon.stores.http.client import Answer, refusal
+from was_daemon.stores.http.answer import Answer
+from was_daemon.stores.http.errors import refusal
 
 _LONGEST = 1 << 16
 

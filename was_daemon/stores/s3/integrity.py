@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.http.client import Answer
+from was_daemon.stores.http.answer import Answer
 
 PART_SIZE = "x-amz-meta-part-size"
 """The header that says how long each part but the last is: the checksum of an object in parts is made of theirs."""

@@ -9,7 +9,7 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.http.client import Answer
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import Bucket
 
 _PAGE = 1 << 23

@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from was_daemon.model.errors import StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader
-from was_daemon.stores.http.client import Answer
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.reader import HTTPReader
 from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, pause
 from was_daemon.stores.s3.integrity import Checker

@@ -10,7 +10,7 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyped]
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.http.client import http_time
+from was_daemon.stores.http.answer import http_time
 
 
 @attrs.frozen
