@@ -9,11 +9,16 @@ from typing import NoReturn
 import attrs
 from zope.interface import implementer
 
-from was_daemon.model.errors import AssetNotFound, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetStore
-from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.stores.memory_reader import MemoryReader
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import (
+    AssetKey,
+    AssetNotFound,
+    AssetStat,
+    IAssetStore,
+    Kind,
+    MemoryReader,
+    StorePlugin,
+    StoreUnavailable,
+)
 
 _MODIFIED = 1_700_000_000.5
 

@@ -86,7 +86,7 @@ class Threads:
                     return
 
     async def drain(self, patience: float) -> int:
-        """Wait until all calls have returned, or for `patience` seconds; fire with the number of calls that have not."""
+        """Wait until all calls have returned, or for `patience` seconds; fire with the number of the others."""
         from twisted.internet import reactor
 
         if self._under_way:

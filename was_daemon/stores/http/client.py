@@ -67,7 +67,7 @@ class HTTPRemote:
                 extra |= {"Expect": "100-continue"} if upload.patience else {}
             try:
                 # The second time on a new connection: those that are kept may all have been lost.
-                at_once = upload and not upload.held and not upload.patience
+                at_once = upload and not upload.is_in_memory and not upload.patience
                 connections = self._fresh if lost or at_once else self._kept
                 answer = await self._send(connections, method, url, (headers or {}) | extra, upload)
             except (UnansweredError, GarbledError):
@@ -93,7 +93,7 @@ class HTTPRemote:
         return await (await self.request(method, url, headers, upload)).drain()
 
     def _patience_for(self, upload: Upload) -> float | None:
-        if upload.held or upload.length is UNKNOWN_LENGTH or not self._invites:
+        if upload.is_in_memory or upload.length is UNKNOWN_LENGTH or not self._invites:
             return None
         return min(_INVITATION_SECONDS, self._timeout / 2)
 

@@ -62,7 +62,7 @@ class DavTree:
         directory = dirname(path)
         now = self._clock.seconds()
         self._written = {each: time for each, time in self._written.items() if time + _WRITTEN_SECONDS > now}
-        if not upload.held and (directory not in self._written or self.remote().may_be_challenged):
+        if not upload.is_in_memory and (directory not in self._written or self.remote().may_be_challenged):
             # It cannot be sent again after a 401 or a missing parent: an empty file meets these first.
             ahead = await self.staging.new_path_beside(path)
             await self.put(ahead, Upload(b""))
