@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class BackgroundTasks:
-    """A set of coroutines under way."""
+    """Set of coroutines under way."""
 
     def __init__(self) -> None:
         self._tasks: set[Deferred[Any]] = set()

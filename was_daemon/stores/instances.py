@@ -92,7 +92,7 @@ class StoreInstance:
         directory.mkdir(parents=True, exist_ok=True)
         self._waiting += _ended(directory)
         self._over |= {ended.path.name for ended in self._waiting}
-        # Locked before it has its name: nobody can take this process for one that has ended.
+        # Locked before it has its name, so that this process is never taken for one that has ended.
         with opened_directory(directory) as opened:
             name, fd = create_locked(opened, lambda: f"{uuid4().hex}.new")
         new = directory / name

@@ -176,7 +176,7 @@ class Download(Protocol):
         self._end: Failure | None = None
 
     async def chunks(self, watchdog: Watchdog) -> AsyncGenerator[bytes, None]:
-        """Yield the body in chunks of at most 1 MiB. Raises the error that broke the connection, also that of `close`."""
+        """Yield the body in chunks of at most 1 MiB. Raises the error that broke the connection, or of `close`."""
         while True:
             if not self._chunks:
                 if self._end:

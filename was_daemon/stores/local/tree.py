@@ -24,7 +24,7 @@ _IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.ELOOP}
 
 
 class OtherDeviceError(Exception):
-    """The staging file is on another file system than its target."""
+    """Attempt to rename a staging file to another file system."""
 
 
 class FileTree:

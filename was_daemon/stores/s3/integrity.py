@@ -80,7 +80,7 @@ class Checker:
     """Check of the bytes of a download against the checksum in the answer."""
 
     def __init__(self, make: Callable[[], "hashlib._Hash"], expected: str, part_size: int | None, base64: bool) -> None:
-        """Make a check for `expected`, as the store writes it, which is of the parts' digests if there is a `part_size`."""
+        """Make a check for `expected`, as the store writes it; with a `part_size` it is the parts' digest."""
         self._make = make
         self._expected = expected
         self._part_size = part_size

@@ -14,7 +14,7 @@ C = TypeVar("C")
 
 
 class Reconnector(Generic[C]):
-    """A connection that is made anew when it was lost.
+    """Connection that is made anew when it was lost.
 
     After a failed attempt `get` raises its error at once, until `shortest` seconds later the next attempt is made; with
     every failure this time doubles, up to `longest`.
@@ -42,7 +42,7 @@ class Reconnector(Generic[C]):
 
     @property
     def connection(self) -> C | None:
-        """The latest connection, if it is alive."""
+        """Latest connection, if it is alive."""
         latest = None if isinstance(self._result, Failure) else self._result
         return latest if latest is not None and self._is_alive(latest) else None
 
