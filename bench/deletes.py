@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 from bench import started
 from bench.report import Figure
-from tests.daemon import KEY, Daemon
+from tests.support.daemon import KEY, Daemon
 from was_daemon.model import tokens
 
 FEW, MANY = 1_000, 100_000

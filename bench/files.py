@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from bench import started
 from bench.report import Figure
-from tests.daemon import KEY, Daemon, eventually
-from tests.ports import free_port
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.ports import free_port
 from was_daemon.model import tokens
 
 LARGE = 1_000_000_000

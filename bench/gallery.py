@@ -13,7 +13,7 @@ from urllib.request import urlopen
 from bench import started
 from bench.photographs import make_photographs
 from bench.report import Figure
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 COUNT = 64
 AT_A_TIME = 32

@@ -11,11 +11,11 @@ from statistics import median
 
 from bench import started
 from bench.report import Figure
-from tests.blocking import BlockingClient, finished
-from tests.cli import write_config
-from tests.daemon import KEY, Daemon
-from tests.peaks import measured, numbered_config
-from tests.versions import picture
+from tests.support.blocking import BlockingClient, finished
+from tests.support.cli import write_config
+from tests.support.daemon import KEY, Daemon
+from tests.support.peaks import measured, numbered_config
+from tests.support.versions import picture
 from was_daemon.model.keys import AssetKey, Kind, Layout
 
 COUNTS = (10, 10_000, 1_000_000)

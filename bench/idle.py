@@ -9,7 +9,7 @@ from statistics import median
 from bench import started
 from bench.report import Figure
 from bench.walls import BareKlein
-from tests.daemon import BIN
+from tests.support.daemon import BIN
 
 REPETITIONS = 9
 

@@ -9,7 +9,7 @@ from PIL import Image
 from bench import started
 from bench.report import Figure
 from bench.walls import REPETITIONS, SCALE, requests_per_second
-from tests.nginx_site import NginxSite
+from tests.support.nginx_site import NginxSite
 
 _PATH = f"/fileget?filename=picture.jpg&coll=Bench&type=T&scale={SCALE}"
 

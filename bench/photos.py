@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageStat
 from bench import started
 from bench.photographs import make_photographs
 from bench.report import Figure
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 COUNT = 12
 LARGE, SMALL = 512, 123

@@ -15,7 +15,7 @@ from PIL import Image
 from bench import started
 from bench.report import Figure
 from bench.walls import PATH, fetch, requests_per_second
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 CONNECTIONS = 64
 SECONDS = 2

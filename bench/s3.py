@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.report import Figure
 from bench.transfers import Rival, compare
 from storage_plugins.s3 import S3Store
-from tests.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, make_bucket, options
+from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, make_bucket, options
 
 _UNSIGNED = "x-amz-content-sha256: UNSIGNED-PAYLOAD"
 _LOGIN = ("--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{ACCESS_KEY}:{SECRET_KEY}", "--header", _UNSIGNED)

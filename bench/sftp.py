@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThread
 from bench.report import Figure
 from bench.transfers import Rival, compare
 from storage_plugins.sftp import SFTPOptions, SFTPStore
-from tests.sshd import SSHD, USER
+from tests.support.sshd import SSHD, USER
 
 DELAY = 0.01
 """Seconds in each direction."""

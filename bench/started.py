@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.daemon import Daemon
+from tests.support.daemon import Daemon
 
 
 def daemon(directory: Path, config: Mapping[str, Mapping[str, Any]] | None = None) -> Daemon:

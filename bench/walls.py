@@ -14,8 +14,8 @@ from PIL import Image
 
 from bench import started
 from bench.report import Figure
-from tests.daemon import eventually
-from tests.ports import free_port
+from tests.support.daemon import eventually
+from tests.support.ports import free_port
 
 CONNECTIONS = 16
 SECONDS = 3

@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.report import Figure
 from bench.transfers import Rival, compare
 from storage_plugins.webdav import WebDAVOptions, WebDAVStore
-from tests import davservers
-from tests.davservers import DavServer
+from tests.support import davservers
+from tests.support.davservers import DavServer
 
 
 async def webdav(directory: Path) -> list[Figure]:

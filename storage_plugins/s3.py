@@ -249,7 +249,7 @@ class S3Store:
                 self._log.error("{path} is no use: {error}", path=options.ca_file, error=error)
                 raise StoreUnavailable("the store's certificate file cannot be read") from error
             addresses = Addresses(options.address, options.bucket, options.virtual)
-            keys = Keys(self._clock, options.sources())
+            keys = Keys(self._clock, options.search(), options.timeout)
             self._connected = Bucket(addresses, options.region_name(), keys, options.timeout, policy)
         return self._connected
 

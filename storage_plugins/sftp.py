@@ -71,7 +71,7 @@ class SFTPOptions:
         password = self.password
         if self.password_file is not None:
             try:
-                password = self.password_file.expanduser().read_text().rstrip("\r\n")
+                password = self.password_file.text()
             except (OSError, UnicodeDecodeError) as error:
                 _log.error(
                     "the password file {file} cannot be read: {error}", file=str(self.password_file), error=error

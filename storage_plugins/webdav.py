@@ -67,13 +67,13 @@ class WebDAVOptions:
             raise ValueError("url: a login over plain http needs allow_http = true")
 
     def login(self) -> Login:
-        """Return the login, its secrets read from their files. Raises OSError."""
+        """Return the login, its secrets read from their files; raises what `SecretFile.text` does."""
         if self.token_file:
-            return FixedLogin(f"Bearer {self.token_file.read_text().strip()}")
+            return FixedLogin(f"Bearer {self.token_file.text().strip()}")
         if self.user is None:
             return FixedLogin(None)
         if self.password_file:
-            return PasswordLogin(self.user, self.password_file.read_text().rstrip("\r\n"))
+            return PasswordLogin(self.user, self.password_file.text())
         return PasswordLogin(self.user, self.password or "")
 
 

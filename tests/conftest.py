@@ -7,10 +7,11 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from tests.client import Client
-from tests.daemon import KEY, Daemon, Document
-from tests.scripted import Listen
+from tests.support.client import Client
+from tests.support.daemon import KEY, Daemon, Document
+from tests.support.scripted import Listen
 
 RunDaemon = Callable[..., Daemon]
 
@@ -42,6 +43,15 @@ def filesystem_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daem
 def filesystem_client(filesystem_daemon: Daemon) -> Client:
     """A client of `filesystem_daemon`."""
     return Client(filesystem_daemon.url, KEY)
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[[], str]]:
+    """Everything that is logged during the test."""
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    yield lambda: "\n".join(formatEvent(event) for event in events)
+    globalLogPublisher.removeObserver(events.append)
 
 
 @pytest_twisted.async_yield_fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prepared import Prepared, can_run, run
+from tests.support.prepared import Prepared, can_run, run
 
 TELLING = """import os, sys, tempfile
 print(__name__, sys.argv[1:], os.getcwd(), sorted(os.environ.items()), tempfile.gettempdir(), end=" ")

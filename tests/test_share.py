@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, ServerFactory
 
-from tests.daemon import clean_environment
-from tests.processes import eventually
+from tests.support.daemon import clean_environment
+from tests.support.processes import eventually
 from was_daemon.concurrency.exclusion import Exclusion
 from was_daemon.config.load import ConfigError, load
 from was_daemon.config.settings import Settings

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client, Connection
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, descriptors, eventually
-from tests.daemon.test_reload import DONE, hang_up, reload
-from tests.daemon.test_stop import PATIENT, accepts, answers, content, get, put
-from tests.images import photograph
-from tests.ports import free_port
-from tests.tls import self_signed
+from tests.support.client import Client, Connection
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment, descriptors, eventually
+from tests.support.daemon.test_reload import DONE, hang_up, reload
+from tests.support.daemon.test_stop import PATIENT, accepts, answers, content, get, put
+from tests.support.images import photograph
+from tests.support.ports import free_port
+from tests.support.tls import self_signed
 from tests.web.test_admin import Watched
 
 TWO = {"server": {"workers": 2}}

@@ -1,8 +1,8 @@
-"""The use cases: what can be done with an asset, without a word of HTTP."""
+"""The use cases: everything that can be done with an asset, independent of HTTP."""
 
 import json
-from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,13 @@ from twisted.logger import Logger
 from was_daemon.catalogue.checksums import Recorder
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.derivatives.cache import Thumbnails
+from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.owners import possible_owners
 from was_daemon.derivatives.refusals import Refusals
 from was_daemon.derivatives.stored import content_of
-from was_daemon.library.collections import Collections
+from was_daemon.derivatives.thumbnails import Thumbnail
+from was_daemon.library.changes import Change, Participant
+from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas import Quotas, Reservation
 from was_daemon.library.redirects import Redirects
 from was_daemon.library.spool import Spool
@@ -24,7 +26,6 @@ from was_daemon.model.errors import AssetExists, AssetNotFound, BrokenImage, Ove
 from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
-    IAssetStore,
     ICreates,
     ILocalFiles,
     IStagingFile,
@@ -37,7 +38,7 @@ from was_daemon.workers.commands import ReadMetadata
 from was_daemon.workers.pool import WorkerPool
 
 _ATTEMPTS = 5
-"""How often a thumbnail is made anew for one request, because its original changed meanwhile."""
+"""Attempts at one thumbnail for one request, each after a change of the original."""
 
 
 class Assets:
@@ -48,7 +49,7 @@ class Assets:
     def __init__(
         self,
         collections: Collections,
-        thumbnails: Thumbnails,
+        derivatives: Derivatives,
         locks: KeyLocks[AssetKey],
         spool: Spool,
         pool: WorkerPool,
@@ -65,7 +66,7 @@ class Assets:
         self._quotas = quotas or Quotas.alone(metrics)
         self.redirects = redirects or Redirects(collections)
         self._collections = collections
-        self._thumbnails = thumbnails
+        self._derivatives = derivatives
         self._locks = locks
         self._spool = spool
         self._pool = pool
@@ -73,6 +74,8 @@ class Assets:
         self._overwrite = overwrite
         self._warm = warm
         self._recorder = recorder or Recorder()
+        # The quota comes before these. Derivatives go before the original, so that a kill in between leaves no orphans.
+        self._participants: tuple[Participant, ...] = (derivatives.changing, self._recording)
         self._warming = BackgroundTasks()
 
     async def open(self, key: AssetKey) -> IAssetReader:
@@ -80,49 +83,49 @@ class Assets:
         return await self._collections.place(key).store.open(key)
 
     async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
-        """Open the thumbnail of an original, which is made first when there is none; the caller closes it.
+        """Open the thumbnail of an original, made first if there is none; the caller closes it.
 
-        Fires with the media type, too. `client` takes turns with others when there is much to do. Of a stored
-        one only the mark is read without `fetch`, for who does not want its bytes. Raises `AssetNotFound` (no such
-        original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
+        Fires with the reader and the media type. `client` takes turns with other clients when many thumbnails are to be
+        made. Without `fetch`, for callers that need no bytes, only the mark of a stored thumbnail is read. Raises
+        `AssetNotFound` (no such original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
         """
         place = self._collections.place(key)
-        store = place.store
         if place.makes_thumbnails:
-            opened = await IThumbnails(store).thumbnail(key, scale)
+            opened = await IThumbnails(place.store).thumbnail(key, scale)
             self._delivered["store"].inc()
             return opened
+        recipe = Thumbnail(scale)
         for _ in range(_ATTEMPTS):
-            original = await store.stat(key)
-            reader, source = await self._thumbnails.find(key, original, scale, fetch), "kept"
+            original = Original(place, key, await place.store.stat(key))
+            reader, source = await self._derivatives.find(original, recipe, fetch), "kept"
             if not reader:
-                reader, source = await self._thumbnails.make(key, original, scale, client), "made"
+                reader, source = await self._derivatives.make(original, recipe, client), "made"
             if reader:
                 self._delivered[source].inc()
                 return reader, type_of_extension(key.thumbnail_extension)
         raise Overloaded("the original keeps changing")
 
     async def existing_thumbnail(self, address: ThumbnailAddress) -> tuple[IAssetReader, str]:
-        """Open a stored thumbnail, if it is one of an original's current version; the caller closes it.
+        """Open a stored thumbnail that shows the current version of an original; the caller closes it.
 
-        Fires with the media type, too. Raises `AssetNotFound`.
+        Fires with the reader and the media type. Raises `AssetNotFound`.
         """
         place = self._collections.place(address.key)
         for key in await possible_owners(self._collections, address):
             with suppress(AssetNotFound):
                 if place.makes_thumbnails:
                     return await IThumbnails(place.store).thumbnail(key, address.scale)
-                reader = await self._thumbnails.find(key, await place.store.stat(key), address.scale)
+                original = Original(place, key, await place.store.stat(key))
+                reader = await self._derivatives.find(original, Thumbnail(address.scale))
                 if reader:
                     return reader, media_type(address.key.name)
         raise AssetNotFound("no such asset")
 
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
-        """The metadata of an original, as the contract's section 3 describes it; raises `AssetNotFound`."""
-        store = self._collections.place(key).store
-        original = await store.stat(key)
-        self._unreadable.check(key, original)
-        with await self._spool.open(store, key, original.etag) as source:
+        """Fire with the metadata of an original (contract, section 3); raises `AssetNotFound`, `BrokenImage`."""
+        original = await self._collections.find(key)
+        self._unreadable.check(original)
+        with await self._spool.open(original) as source:
             answer = await self._spool.stage()
             try:
                 await self._pool.submit(ReadMetadata, client, [source, answer]).done
@@ -131,8 +134,8 @@ class Assets:
                     raise BrokenImage("the metadata is too long")
             except BrokenImage as refusal:
                 # A file that was deleted meanwhile cannot be read either: then this raises `AssetNotFound`.
-                if (await store.stat(key)).etag == original.etag:
-                    self._unreadable.add(key, original, refusal)
+                if not await original.is_replaced():
+                    self._unreadable.add(original, refusal)
                 raise
             finally:
                 answer.discard()
@@ -140,65 +143,61 @@ class Assets:
         return fields
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
-        """Open a file for an upload; its caller gives it to `put` or discards it.
+        """Open a file for an upload; the caller passes it to `put` or discards it.
 
-        `near` is the key it will have, or None when that is not known yet. Raises `AssetExists`, if it shows already.
+        `near` is the key of the upload, None when that is not known yet. Raises `AssetExists` if `put` would.
         """
-        if near and not self._overwrite:
-            self._check_replaceable(await self._exists(near))
+        if near:
+            await self._check_replaceable(near)
         store = (self._collections.place(near) if near else self._collections.default).store
         staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
         return self._recorder.watch(staged)
 
     async def make_room(self, key: AssetKey, size: int) -> Reservation | None:
-        """Keep room in the collection's quota for an upload of at least `size` bytes; None when it has none.
+        """Reserve room in the collection's quota for an upload of at least `size` bytes; None without a quota.
 
-        Its caller gives it to `put`, and releases it. Raises `QuotaExceeded`.
+        The caller passes the reservation to `put`, and releases it. Raises `QuotaExceeded`.
         """
         return await self._quotas.room(self._collections.place(key).store, key, size)
 
     async def put(self, key: AssetKey, staged: IStagingFile, room: Reservation | None = None) -> AssetStat:
-        """Make `staged` the original `key`, safely stored, and forget the thumbnails of the one it replaces.
+        """Make `staged` the original `key`, durably, and remove the derivatives of the version it replaces.
 
-        `room` is what `make_room` kept for it. The thumbnails of the scales `warm` are made in the background. Raises
-        `AssetExists` where replacing is forbidden, and `NoSpace`; the store is unchanged then.
+        `room` is the reservation of `make_room`. The thumbnails of the scales `warm` are made in the background. Raises
+        `AssetExists` where replacing is forbidden, `QuotaExceeded` and `NoSpace`; the store is unchanged then.
         """
-        stored = await self._locks.run(key, lambda: self._put(key, staged, room))
-        if self._warm and not self._collections.place(key).makes_thumbnails:
-            self._warming.start(self._make_warm(key))
+        place = self._collections.place(key)
+        stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged), staged, room))
+        if self._warm and not place.makes_thumbnails:
+            self._warming.start(self._make_warm(Original(place, key, stored)))
         return stored
 
-    async def _make_warm(self, key: AssetKey) -> None:
+    async def _make_warm(self, original: Original) -> None:
         try:
-            await self._thumbnails.warm(key, self._warm)
+            await self._derivatives.warm(original, [Thumbnail(scale) for scale in self._warm])
         except CancelledError:
             raise
         except Exception:
-            self._log.failure("Could not warm {key}", key=key)
+            self._log.failure("Could not warm {key}", key=original.key)
 
     async def settled(self) -> None:
-        """Wait until nothing goes on that no request waits for."""
+        """Wait until all work that no request waits for is done."""
         await self._warming.settled()
-        await self._thumbnails.settled()
+        await self._derivatives.settled()
 
     def withdraw(self) -> None:
-        """Give up what is done for no request; what a worker is at already is let finish."""
+        """Cancel the work that no request waits for; a job that a worker has begun is finished."""
         self._quotas.stop()
         self._warming.cancel()
 
-    async def _put(self, key: AssetKey, staged: IStagingFile, room: Reservation | None) -> AssetStat:
-        place = self._collections.place(key)
-        exists = await self._exists(key)
-        self._check_replaceable(exists)
-        async with self._quotas.changing(place.store, key, staged, room):
-            # First, so that none outlives its original should the daemon be killed in between.
-            await self._forget_thumbnails(key, is_new=not exists)
-            async with self._recorder.changing(place.name, key, staged):
-                stored = await self._store(place.store, key, staged)
-        await self._recorder.confirm(place.name, key, stored, partial(place.store.stat, key))
+    async def _put(self, change: Change, staged: IStagingFile, room: Reservation | None) -> AssetStat:
+        await self._check_replaceable(change.key)
+        async with self._participating(change, room):
+            change.stored = stored = await self._store(change, staged)
         return stored
 
-    async def _store(self, store: IAssetStore, key: AssetKey, staged: IStagingFile) -> AssetStat:
+    async def _store(self, change: Change, staged: IStagingFile) -> AssetStat:
+        store, key = change.place.store, change.key
         if not self._overwrite and ICreates.providedBy(store):
             return await ICreates(store).create(staged, key)
         if ILocalFiles.providedBy(store):
@@ -206,27 +205,35 @@ class Assets:
         async with aclosing(staged.read()) as chunks:
             return await store.write(key, chunks, await staged.size())
 
-    def _check_replaceable(self, exists: bool) -> None:
-        if exists and not self._overwrite:
+    async def _check_replaceable(self, key: AssetKey) -> None:
+        if self._overwrite:
+            return
+        with suppress(AssetNotFound):
+            await self._collections.find(key)
             raise AssetExists("an asset of this name exists")
 
-    async def _exists(self, key: AssetKey) -> bool:
-        try:
-            await self._collections.place(key).store.stat(key)
-        except AssetNotFound:
-            return False
-        return True
-
     async def delete(self, key: AssetKey) -> None:
-        """Remove an original and all of its thumbnails, left-over ones too; raises `AssetNotFound`."""
-        await self._locks.run(key, lambda: self._delete(key))
+        """Remove an original and all of its derivatives, left-over ones too; raises `AssetNotFound`."""
+        change = Change(self._collections.place(key), key)
+        await self._locks.run(key, lambda: self._delete(change))
 
-    async def _delete(self, key: AssetKey) -> None:
-        await self._forget_thumbnails(key)
-        place = self._collections.place(key)
-        async with self._quotas.changing(place.store, key), self._recorder.changing(place.name, key):
-            await place.store.delete(key)
+    async def _delete(self, change: Change) -> None:
+        async with self._participating(change):
+            await change.place.store.delete(change.key)
 
-    async def _forget_thumbnails(self, key: AssetKey, is_new: bool = False) -> None:
-        if not self._collections.place(key).makes_thumbnails:
-            await (self._thumbnails.forget_remains(key) if is_new else self._thumbnails.forget(key))
+    @asynccontextmanager
+    async def _participating(self, change: Change, room: Reservation | None = None) -> AsyncIterator[None]:
+        """Have every participant take part in a change, in order, around the store's own step."""
+        async with AsyncExitStack() as stack:
+            for participant in (partial(self._quotas.changing, room=room), *self._participants):
+                await stack.enter_async_context(participant(change))
+            yield
+
+    @asynccontextmanager
+    async def _recording(self, change: Change) -> AsyncIterator[None]:
+        """Keep the recorded checksum true; the participant `checksums`."""
+        place, key = change.place, change.key
+        async with self._recorder.changing(place.name, key, change.staged):
+            yield
+        if change.stored:
+            await self._recorder.confirm(place.name, key, change.stored, partial(place.store.stat, key))

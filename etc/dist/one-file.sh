@@ -2,7 +2,8 @@
 # one-file.sh WHEEL FILE PYTHON...: pack a wheel with everything it needs into one executable FILE, for each of these Pythons.
 #
 # Of each dependency it has the version and one of the hashes that constraints.txt gives.
-# The S3 store is in it, and of botocore what signs requests: not what describes all of Amazon's services.
+# The S3 store is in it, and of botocore what signs requests and finds credentials: the descriptions of those services of
+# Amazon's that hand out credentials, and not of the 400 others.
 # Modules in C are called after the Python they are for, so those for several lie side by side.
 set -eu
 
@@ -24,7 +25,8 @@ for python in "$@"; do
     # From these files and no others, whatever pip's configuration names besides.
     PIP_CONFIG_FILE=/dev/null "$build/pip/bin/python" -m pip --isolated install --quiet --no-compile \
         --no-warn-conflicts --no-index --find-links "$build/wheels" --target "$build/one" 'was-daemon[s3]'
-    rm -rf "$build/one/botocore/data"
+    find "$build/one/botocore/data" -mindepth 1 -maxdepth 1 -type d \
+        ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
     # Compiled here, as workers compile nothing for good; unchecked, as unpacking changes the files' times.
     "$python" -m compileall -q --invalidation-mode unchecked-hash "$build/one"
     cp -Rn "$build/one/." "$build/all"

@@ -20,24 +20,27 @@ from twisted.protocols import amp
 from zope.interface import implementer
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.images import TAKEN, encode, jpeg, photograph
-from tests.processes import eventually, paused, worker_pids
+from tests.support.images import TAKEN, encode, jpeg, photograph
+from tests.support.processes import eventually, paused, worker_pids
 from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.derivatives.cache import Thumbnails
+from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.kinds import Recipe
 from was_daemon.derivatives.marks import MARK_SIZE
+from was_daemon.derivatives.thumbnails import ThumbnailKind
 from was_daemon.library import spool
-from was_daemon.library.collections import Collections, Place
+from was_daemon.library.collections import Collections, Original, Place
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetExists, AssetNotFound, BadName, BrokenImage, NoThumbnail, Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
 from was_daemon.stores.local.disk import open_regular
 from was_daemon.stores.memory_reader import MemoryReader
-from was_daemon.testing.contract import everyone
+from was_daemon.testing.contract import gather_all
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
-from was_daemon.workers.pool import IsOpen, Job, WorkerPool
+from was_daemon.workers.fair_queue import Job, OpenFile
+from was_daemon.workers.pool import WorkerPool
 
 RED, GREEN, BLUE = (200, 30, 40), (30, 180, 60), (40, 60, 200)
 Colour = tuple[int, int, int]
@@ -55,7 +58,7 @@ class WatchedPool:
         self,
         command: type[amp.Command],
         client: str,
-        files: Sequence[IsOpen],
+        files: Sequence[OpenFile],
         background: bool = False,
         **arguments: Any,
     ) -> Job:
@@ -63,14 +66,14 @@ class WatchedPool:
         return self.jobs[-1]
 
 
-class WatchedThumbnails(Thumbnails):
+class WatchedDerivatives(Derivatives):
     """Counts those who wait, or waited, for a thumbnail."""
 
     waited = 0
 
-    async def make(self, key: AssetKey, original: AssetStat, scale: int, client: str) -> None:
+    async def make(self, original: Original, recipe: Recipe, client: str) -> None:
         self.waited += 1
-        await super().make(key, original, scale, client)
+        await super().make(original, recipe, client)
 
 
 class Museum:
@@ -92,7 +95,8 @@ class Museum:
         self.locks: KeyLocks[AssetKey] = KeyLocks()
         self._spool = Spool(spool, 1 << 30)
         collections = Collections(Place("", originals, thumbnails))
-        self.cache = WatchedThumbnails(collections, self.locks, self._spool, self.pool, 500_000_000, max_scale)
+        kinds = [ThumbnailKind(500_000_000, max_scale)]
+        self.cache = WatchedDerivatives(collections, self.locks, self._spool, self.pool, kinds)
         self.assets = Assets(collections, self.cache, self.locks, self._spool, self.pool, overwrite, warm)
 
     async def put(self, name: str, content: bytes) -> None:
@@ -339,7 +343,7 @@ async def test_thumbnails_that_share_a_name_are_not_made_of_one_another(museum: 
 @pytest_twisted.ensureDeferred
 async def test_a_hundred_who_ask_at_once_share_one_job(museum: Museum) -> None:
     await museum.put("a.jpg", jpeg((300, 200)))
-    answers = await everyone([museum.ask("a.jpg", client=f"client {number % 7}") for number in range(100)])
+    answers = await gather_all([museum.ask("a.jpg", client=f"client {number % 7}") for number in range(100)])
     assert len(museum.pool.jobs) == 1
     assert len(set(answers)) == 1
     assert answers[0] == await museum.thumbnail("a.jpg")

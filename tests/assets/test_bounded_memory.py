@@ -14,20 +14,23 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests import images
-from tests.blocking import BlockingClient, finished
-from tests.client import Answer
-from tests.daemon import KEY, Daemon, eventually
-from tests.http_contract import get
+from tests.support import images
+from tests.support.blocking import BlockingClient, finished
+from tests.support.client import Answer
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.http_contract import get
 from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.larger_thumbnails import LargerThumbnails
 from was_daemon.derivatives.refusals import Refusals
-from was_daemon.derivatives.versions import Versions
+from was_daemon.derivatives.thumbnails import EvictableThumbnails
 from was_daemon.httpd.traffic import Traffic
+from was_daemon.library.collections import Collections, Original, Place
 from was_daemon.model.errors import BrokenImage
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.telemetry.recent import RecentTrouble
+from was_daemon.testing.memory import MemoryStore
 
 FEW, MANY = 10_000, 100_000
 """Operations after which the memory is measured."""
@@ -189,17 +192,21 @@ def resident(pid: int) -> int:
 
 
 def remember_versions() -> Callable[[AssetKey, str], None]:
-    versions = Versions()
-    return lambda key, etag: versions.add(key, etag, {"width": 3000 + len(etag), "height": 2000}, [60, 120])
+    larger = LargerThumbnails()
+    return lambda key, etag: larger.add(key, etag, {"width": 3000 + len(etag), "height": 2000}, [60, 120])
 
 
 def remember_refusals() -> Callable[[AssetKey, str], None]:
     refusals = Refusals()
-    return lambda key, etag: refusals.add(key, AssetStat(1, 1.0, etag), BrokenImage(f"{len(etag)} is no image"))
+    return lambda key, etag: refusals.add(version(key, etag), BrokenImage(f"{len(etag)} is no image"))
+
+
+def version(key: AssetKey, etag: str) -> Original:
+    return Original(Place("", MemoryStore(), MemoryStore()), key, AssetStat(1, 1.0, etag))
 
 
 def remember_uses() -> Callable[[AssetKey, str], None]:
-    evictor = Evictor([], 1)
+    evictor = Evictor(Collections(Place("", MemoryStore(), MemoryStore())), 1, EvictableThumbnails())
     return lambda key, _: evictor.used(key.thumbnail(60))
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests import prepared
-from tests.daemon import BIN, clean_environment, to_toml
-from tests.paths import ROOT
+from tests.support import prepared
+from tests.support.daemon import BIN, clean_environment, to_toml
+from tests.support.paths import ROOT
 from was_daemon.cli.main import main
 from was_daemon.model.tokens import verify
 

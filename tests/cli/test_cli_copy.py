@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli import end, run, started, write_config
-from tests.daemon import eventually
-from tests.images import jpeg
-from tests.remotes import KINDS, FarEnd, make_far_end
+from tests.support.cli import end, run, started, write_config
+from tests.support.daemon import eventually
+from tests.support.images import jpeg
+from tests.support.remotes import KINDS, FarEnd, make_far_end
 from was_daemon.derivatives.marks import mark_of
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.testing.streams import payload

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import BIN, Daemon, clean_environment
-from tests.paths import ROOT
+from tests.support.daemon import BIN, Daemon, clean_environment
+from tests.support.paths import ROOT
 from was_daemon.cli.main import main
 
 GUIDE = (ROOT / "docs" / "commands.md").read_text("utf-8")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.daemon import BIN, Daemon, clean_environment, eventually
-from tests.davservers import NGINX, require
-from tests.ports import free_port
-from tests.tls import self_signed
+from tests.support.daemon import BIN, Daemon, clean_environment, eventually
+from tests.support.davservers import NGINX, require
+from tests.support.ports import free_port
+from tests.support.tls import self_signed
 from was_daemon.cli.main import main
 from was_daemon.config.load import load
 from was_daemon.config.settings import Settings

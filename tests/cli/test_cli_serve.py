@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest_twisted
 
-from tests.client import Client
-from tests.daemon import BIN, KEY, Daemon, clean_environment
+from tests.support.client import Client
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment
 
 _SERVE = (BIN / "was-daemon", "serve")
 

@@ -6,12 +6,12 @@ from threading import Thread
 
 import pytest_twisted
 
-from tests.cli import Ran, run, write_config
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, eventually
-from tests.images import jpeg
-from tests.ports import free_port
+from tests.support.cli import Ran, run, write_config
+from tests.support.client import Client
+from tests.support.daemon import KEY, eventually
+from tests.support.images import jpeg
+from tests.support.ports import free_port
 from was_daemon import __version__
 from was_daemon.cli.answering import addresses
 from was_daemon.config.settings import ServerSettings

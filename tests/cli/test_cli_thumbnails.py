@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from tests.cli import Ran, end, run, started, write_config
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, eventually
-from tests.images import jpeg, pdf, photograph
-from tests.remotes import make_far_end
+from tests.support.cli import Ran, end, run, started, write_config
+from tests.support.client import Client
+from tests.support.daemon import KEY, eventually
+from tests.support.images import jpeg, pdf, photograph
+from tests.support.remotes import make_far_end
 from was_daemon.derivatives.marks import mark_of
 from was_daemon.model.interfaces import AssetStat
 

@@ -11,11 +11,11 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from tests.cli import Ran, run
-from tests.client import Client
-from tests.daemon import KEY, Daemon, eventually
-from tests.gated import CLOSED, Gate
-from tests.remotes import make_far_end
+from tests.support.cli import Ran, run
+from tests.support.client import Client
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.gated import CLOSED, Gate
+from tests.support.remotes import make_far_end
 from was_daemon.testing.streams import payload
 
 RunDaemon = Callable[..., Daemon]

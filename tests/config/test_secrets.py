@@ -11,11 +11,11 @@ from urllib.parse import quote, unquote
 import attrs
 import pytest
 
-from tests import prepared
-from tests.client import Client
-from tests.daemon import BIN, Daemon, clean_environment, eventually, to_toml
-from tests.http_contract import photograph
-from tests.remotes import KINDS, FarEnd, make_far_end
+from tests.support import prepared
+from tests.support.client import Client
+from tests.support.daemon import BIN, Daemon, clean_environment, eventually, to_toml
+from tests.support.http_contract import photograph
+from tests.support.remotes import KINDS, FarEnd, make_far_end
 from was_daemon.config.load import ConfigError, load
 from was_daemon.daemon.graph import create_stores
 from was_daemon.library.collections import Collections

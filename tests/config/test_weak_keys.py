@@ -10,13 +10,13 @@ import pytest
 import pytest_twisted
 from click.testing import CliRunner, Result
 
-from tests.cli import run
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import Daemon, to_toml
-from tests.daemon.test_reload import reload
-from tests.paths import ROOT
-from tests.ports import free_port
+from tests.support.cli import run
+from tests.support.client import Client
+from tests.support.daemon import Daemon, to_toml
+from tests.support.daemon.test_reload import reload
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from was_daemon.cli.main import main
 from was_daemon.config.load import ConfigError, load
 from was_daemon.config.weak_keys import GOOD_KEY_COMMAND, weakness

@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests import prepared
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
-from tests.model_server import KEY as MODEL_KEY
-from tests.model_server import Answering, ModelServer, Reply, Request
-from tests.official import OfficialServer
-from tests.ports import free_port
-from was_daemon.conformance.run import CHECKS
+from tests.support import prepared
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.support.model_server import KEY as MODEL_KEY
+from tests.support.model_server import Answering, ModelServer, Reply, Request
+from tests.support.official import OfficialServer
+from tests.support.ports import free_port
+from was_daemon.conformance.suite import CHECKS
 
 Completed = subprocess.CompletedProcess[str]
 

@@ -11,18 +11,18 @@ import attrs
 import pytest
 from PIL import Image
 
-from tests.model_server import KEY, Answering, ModelServer, Reply, Request
+from tests.support.model_server import KEY, Answering, ModelServer, Reply, Request
 from was_daemon.conformance import discovery, pictures
-from was_daemon.conformance.http import Http
-from was_daemon.conformance.outcomes import Fails, State
-from was_daemon.conformance.run import CHECKS, attempt
+from was_daemon.conformance.client import HttpClient
+from was_daemon.conformance.results import CheckFailed, CheckState
 from was_daemon.conformance.server import Server
+from was_daemon.conformance.suite import CHECKS, run_check
 
 Tamper = Callable[[Request, Answering], Reply]
 When = Callable[[Request], bool]
 
-BY_ID = {check.id: check for check in (*CHECKS, *discovery.LAST)}
-FAILED, DIFFERS, SKIPPED = State.FAILED, State.DIFFERS, State.SKIPPED
+BY_ID = {check.id: check for check in (*CHECKS, *discovery.FINAL_CHECKS)}
+FAILED, DIFFERS, SKIPPED = CheckState.FAILED, CheckState.DIFFERS, CheckState.SKIPPED
 
 
 def at(path: str, method: str | None = None, **fields: str) -> When:
@@ -109,7 +109,7 @@ def send_to_an_address_for_get(request: Request, answer: Answering) -> Reply:
     return Reply(302, headers={"Location": f"{request.path}?{urlencode(request.fields | {'signature': 'GET'})}"})
 
 
-TAMPERED: list[tuple[str, str, State, Tamper]] = [
+TAMPERED: list[tuple[str, str, CheckState, Tamper]] = [
     ("discovery", "missing", FAILED, reply(DISCOVERY, 404)),
     ("discovery", "no XML", FAILED, reply(DISCOVERY, 200, b"<html><br></html>")),
     ("discovery", "entities", FAILED, reply(DISCOVERY, 200, b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')),
@@ -325,7 +325,7 @@ class DeletesByPrefix(ModelServer):
         return done
 
 
-BROKEN: list[tuple[str, State, type[ModelServer]]] = [
+BROKEN: list[tuple[str, CheckState, type[ModelServer]]] = [
     ("key-wrong", FAILED, NoTokens),
     ("upload-token", FAILED, NoTokens),
     ("delete-token", FAILED, NoTokens),
@@ -338,18 +338,18 @@ BROKEN: list[tuple[str, State, type[ModelServer]]] = [
 ]
 
 
-def made(id_: str, model: ModelServer, collection: str | None = None, timeout: float = 30) -> State:
+def made(id_: str, model: ModelServer, collection: str | None = None, timeout: float = 30) -> CheckState:
     """What comes of one check on this server."""
     with model.running():
-        server = Server(f"{model.url}/web_asset_store.xml", KEY, collection, Http(timeout))
+        server = Server(f"{model.url}/web_asset_store.xml", KEY, collection, HttpClient(timeout))
         if id_ != "discovery":
             urls = {kind: f"{model.url}/{path}" for kind, path in PATHS.items()}
             server.endpoints.update(urls)
         if id_ == "endpoints":
-            attempt(BY_ID["discovery"], server, {})
+            run_check(BY_ID["discovery"], server, {})
         if id_ == "timestamps":
-            attempt(BY_ID["download-missing"], server, {})
-        return attempt(BY_ID[id_], server, {}).state
+            run_check(BY_ID["download-missing"], server, {})
+        return run_check(BY_ID[id_], server, {}).state
 
 
 PATHS = {
@@ -365,20 +365,20 @@ PATHS = {
     ("id_", "state", "tamper"),
     [pytest.param(id_, state, tamper, id=f"{id_}: {what}") for id_, what, state, tamper in TAMPERED],
 )
-def test_a_broken_answer_is_noticed(id_: str, state: State, tamper: Tamper) -> None:
+def test_a_broken_answer_is_noticed(id_: str, state: CheckState, tamper: Tamper) -> None:
     assert made(id_, ModelServer(tamper)) is state
 
 
 @pytest.mark.parametrize(("id_", "state", "model"), BROKEN)
-def test_a_broken_server_is_noticed(id_: str, state: State, model: type[ModelServer]) -> None:
+def test_a_broken_server_is_noticed(id_: str, state: CheckState, model: type[ModelServer]) -> None:
     assert made(id_, model()) is state
 
 
-@pytest.mark.parametrize("id_", [check.id for check in (*CHECKS, *discovery.LAST)])
+@pytest.mark.parametrize("id_", [check.id for check in (*CHECKS, *discovery.FINAL_CHECKS)])
 def test_a_server_without_a_fault_passes(id_: str) -> None:
     model = ModelServer()
     model.collections = {"KUFish"}
-    assert made(id_, model, "KUFish") is State.PASSED
+    assert made(id_, model, "KUFish") is CheckState.PASSED
 
 
 def test_collections_that_are_not_told_apart_differ() -> None:
@@ -386,9 +386,9 @@ def test_collections_that_are_not_told_apart_differ() -> None:
 
 
 def test_a_document_that_came_by_https_has_no_http_addresses() -> None:
-    server = Server("https://museum.org/web_asset_store.xml", KEY, None, Http(30))
+    server = Server("https://museum.org/web_asset_store.xml", KEY, None, HttpClient(30))
     server.endpoints.update({kind: f"http://museum.org/{path}" for kind, path in PATHS.items()})
-    with pytest.raises(Fails, match="https addresses"):
+    with pytest.raises(CheckFailed, match="https addresses"):
         BY_ID["endpoints"].attempt(server)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import run
-from tests.model_server import KEY, Answering, ModelServer, Reply, Request
-from was_daemon.conformance import http
-from was_daemon.conformance.http import Unanswered
+from tests.support.cli import run
+from tests.support.model_server import KEY, Answering, ModelServer, Reply, Request
+from was_daemon.conformance import client
+from was_daemon.conformance.client import Unanswered
 
 Talk = Callable[[socket.socket], None]
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n"
@@ -65,7 +65,7 @@ _CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
 )
 def test_an_answer_without_an_end_is_not_read_to_it(talk: Talk) -> None:
     with talking(talk) as url, pytest.raises(Unanswered, match="larger than the 16 MiB"):
-        http.Http(30).request("GET", url)
+        client.HttpClient(30).request("GET", url)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_an_answer_without_an_end_is_not_read_to_it(talk: Talk) -> None:
     ids=["without a size", "with a size", "head"],
 )
 def test_a_server_that_drips_is_given_up_on(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_PATIENCE", 0.01)
+    monkeypatch.setattr(client, "_ANSWER_TIMEOUTS", 0.01)
     with talking(talk) as url, pytest.raises(Unanswered, match="takes too long"):
-        http.Http(30).request("GET", url)
+        client.HttpClient(30).request("GET", url)
 
 
 def test_over_tls_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,13 +91,13 @@ def test_over_tls_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with talking(lambda connection: connection.sendall(_HEAD + b"Content-Length: 2\r\n\r\nOk"), context) as url:
-        assert http.Http(30, str(certificate)).request("GET", url).body == b"Ok"
-    monkeypatch.setattr(http, "_PATIENCE", 0.01)
+        assert client.HttpClient(30, str(certificate)).request("GET", url).body == b"Ok"
+    monkeypatch.setattr(client, "_ANSWER_TIMEOUTS", 0.01)
     with (
         talking(for_ever(_HEAD + b"\r\n", b"a", 0.1), context) as url,
         pytest.raises(Unanswered, match="takes too long"),
     ):
-        http.Http(30, str(certificate)).request("GET", url)
+        client.HttpClient(30, str(certificate)).request("GET", url)
 
 
 def test_an_answer_that_breaks_off_is_no_answer() -> None:
@@ -105,7 +105,7 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
         connection.sendall(_HEAD + b"Content-Length: 10\r\n\r\nhalf")
 
     with talking(talk) as url, pytest.raises(Unanswered, match="no whole answer"):
-        http.Http(30).request("GET", url)
+        client.HttpClient(30).request("GET", url)
 
 
 def test_without_a_discovery_document_the_rest_is_a_line_and_no_token_is_shown(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.blocking import BlockingClient, NoAnswerError, finished
-from tests.client import Answer
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually
-from tests.remotes import KINDS, make_far_end
-from tests.staging import leave_stale
-from tests.versions import Version, colour_of, is_colour, no_picture, picture
+from tests.support.blocking import BlockingClient, NoAnswerError, finished
+from tests.support.client import Answer
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.remotes import KINDS, make_far_end
+from tests.support.staging import leave_stale
+from tests.support.versions import Version, colour_of, is_colour, no_picture, picture
 
 EDITORS = 4
 SCALES = (1, 40, 100)

@@ -13,10 +13,10 @@ from urllib.request import urlopen
 import pytest
 import pytest_twisted
 
-from tests.client import Answer, Client, Connection
-from tests.daemon import KEY, Daemon, eventually
-from tests.daemon.test_reload import reload
-from tests.http_contract import (
+from tests.support.client import Answer, Client, Connection
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.daemon.test_reload import reload
+from tests.support.http_contract import (
     BLUE,
     RED,
     ClientsContract,
@@ -33,8 +33,8 @@ from tests.http_contract import (
     plain_picture,
     shows,
 )
-from tests.nginx_site import NginxSite
-from tests.tls import self_signed
+from tests.support.nginx_site import NginxSite
+from tests.support.tls import self_signed
 
 _CONFIG = {
     "server": {"max_upload": "8 MiB", "trusted_proxies": ["127.0.0.1"]},

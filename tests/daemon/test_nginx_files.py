@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from tests.client import Answer, Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon
-from tests.daemon.test_nginx import age
-from tests.http_contract import RED, check_refused, new_name, plain_picture, shows
-from tests.nginx_site import NginxSite
+from tests.support.client import Answer, Client
+from tests.support.daemon import KEY, Daemon
+from tests.support.daemon.test_nginx import age
+from tests.support.http_contract import RED, check_refused, new_name, plain_picture, shows
+from tests.support.nginx_site import NginxSite
 
 
 def config(store: Path, **server: object) -> dict[str, dict[str, object]]:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from tests.client import Client, Connection
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, descriptors, eventually
-from tests.daemon.test_stop import SIZE, accepts, content, download, get, put, upload
-from tests.gated import CLOSED, Gate
-from tests.images import photograph
-from tests.ports import free_port
-from tests.sshd import SSHD, USER
+from tests.support.client import Client, Connection
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment, descriptors, eventually
+from tests.support.daemon.test_stop import SIZE, accepts, content, download, get, put, upload
+from tests.support.gated import CLOSED, Gate
+from tests.support.images import photograph
+from tests.support.ports import free_port
+from tests.support.sshd import SSHD, USER
 
 DONE = "The configuration was read again"
 OTHER_KEY = "another key"

@@ -14,11 +14,11 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.blocking import BlockingClient, NoAnswerError, finished
-from tests.client import Answer
-from tests.daemon import KEY, Daemon, eventually
-from tests.remotes import KINDS, make_far_end
-from tests.versions import Version, colour_of, is_colour, no_picture, picture
+from tests.support.blocking import BlockingClient, NoAnswerError, finished
+from tests.support.client import Answer
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.remotes import KINDS, make_far_end
+from tests.support.versions import Version, colour_of, is_colour, no_picture, picture
 
 DAEMONS = 3
 EDITORS = 3

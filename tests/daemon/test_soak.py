@@ -12,13 +12,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests import images
-from tests.blocking import BlockingClient, finished
-from tests.client import Answer, Form
-from tests.daemon import KEY, Daemon, eventually
-from tests.http_contract import get
-from tests.usage import Meter, Usage
-from tests.versions import colour_of, is_colour, picture
+from tests.support import images
+from tests.support.blocking import BlockingClient, finished
+from tests.support.client import Answer, Form
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.http_contract import get
+from tests.support.usage import Meter, Usage
+from tests.support.versions import colour_of, is_colour, picture
 
 VISITORS, FEW_VISITORS = 6, 2
 WORKERS = 2

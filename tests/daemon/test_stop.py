@@ -14,12 +14,12 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from tests.client import Client, Connection
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually
-from tests.gated import CLOSED, Gate
-from tests.images import photograph
-from tests.processes import paused
+from tests.support.client import Client, Connection
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.gated import CLOSED, Gate
+from tests.support.images import photograph
+from tests.support.processes import paused
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.httpd.protocol import AssetSite
 

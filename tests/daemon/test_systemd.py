@@ -16,12 +16,12 @@ from uuid import uuid4
 
 import pytest
 
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
-from tests.daemon.test_stop import accepts, content, download, get, put
-from tests.paths import ROOT
-from tests.sshd import require
+from tests.support.client import Client
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.support.daemon.test_stop import accepts, content, download, get, put
+from tests.support.paths import ROOT
+from tests.support.sshd import require
 
 ETC = ROOT / "etc"
 UNITS = ETC / "was-daemon.service", ETC / "was-daemon.socket"

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from storage_plugins.filesystem import FilesystemStore
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
+from was_daemon.derivatives.thumbnails import EvictableThumbnails
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -51,7 +52,7 @@ def left(store: FilesystemStore) -> list[int]:
 
 
 def evictor_of(store: FilesystemStore, max_size: int) -> Evictor:
-    return Evictor(Collections(Place("", store, store), auto=True), max_size)
+    return Evictor(Collections(Place("", store, store), auto=True), max_size, EvictableThumbnails())
 
 
 @async_test

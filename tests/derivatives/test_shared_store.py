@@ -18,11 +18,12 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.assets.test_assets import BLUE, GREEN, RED, Museum, new_pool, original, plain, shows
-from tests.images import chart, encode
-from tests.processes import eventually
+from tests.support.images import chart, encode
+from tests.support.processes import eventually
 from was_daemon.catalogue.checksums import Checksums, Recorder
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
+from was_daemon.derivatives.thumbnails import EvictableThumbnails
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.spool import Spool
 from was_daemon.model.digests import Digest
@@ -266,7 +267,7 @@ async def test_of_what_another_daemon_has_replaced_no_checksum_is_left(here: Mus
 @async_test
 async def test_what_another_daemon_adds_to_the_thumbnails_counts(root: Path) -> None:
     store = FilesystemStore(root, Layout.FLAT)
-    evictor = Evictor(Collections(Place("", store, store)), 1000)
+    evictor = Evictor(Collections(Place("", store, store)), 1000, EvictableThumbnails())
     await evictor.start()
     for number in range(15):
         await store.write(AssetKey("", Kind.THUMBNAIL, f"theirs-{number}_1.jpg"), chunked(b"x" * 100))

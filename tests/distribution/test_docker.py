@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from tests.daemon import BIN, clean_environment
 from tests.distribution.test_constraints import pinned
-from tests.needs import lacking
-from tests.paths import ROOT
+from tests.support.daemon import BIN, clean_environment
+from tests.support.needs import lacking
+from tests.support.paths import ROOT
 
 DOCKER = ROOT / "etc" / "docker"
 ROOT = DOCKER.parent.parent

@@ -17,11 +17,11 @@ import pytest_twisted
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-from tests import images
-from tests.client import Client
-from tests.daemon import BIN, KEY, Daemon
 from tests.distribution.test_constraints import pinned
-from tests.paths import ROOT
+from tests.support import images
+from tests.support.client import Client
+from tests.support.daemon import BIN, KEY, Daemon
+from tests.support.paths import ROOT
 from was_daemon import __version__
 
 _DIST = ROOT / "etc" / "dist"

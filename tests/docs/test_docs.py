@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import BIN
-from tests.paths import ROOT
+from tests.support.daemon import BIN
+from tests.support.paths import ROOT
 
 
 def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_is_there(site: Path) -> None:
-    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "changelog"}
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "changelog", "contributing"}
     assert pages <= {path.stem for path in site.glob("*.html")}
 
 
@@ -56,7 +56,7 @@ def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
     targets = ("nowhere.md", "#nowhere", "install.md#nowhere")
     for name in ("docs", "etc", "tests", "was_daemon", "storage_plugins"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("mkdocs.yml", "README.md", "CHANGELOG.md", "LICENSE"):
+    for name in ("mkdocs.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / name)
     with (tmp_path / "docs" / "security.md").open("a") as page:
         page.writelines(f"\n[nowhere]({target})\n" for target in targets)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest_twisted
 
-from tests.client import Client
-from tests.daemon import BIN, KEY, Daemon, clean_environment
-from tests.http_contract import BLUE, RED, plain_picture, shows
-from tests.paths import ROOT
+from tests.support.client import Client
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment
+from tests.support.http_contract import BLUE, RED, plain_picture, shows
+from tests.support.paths import ROOT
 
 _SETTINGS = """
 KEY = {key!r}
@@ -27,7 +27,7 @@ REQUIRE_KEY_FOR_GET = False
 def tried_blocks(guide: str) -> list[str]:
     """The blocks of commands that the guide says are tried."""
     text = (ROOT / "docs" / guide).read_text("utf-8")
-    return re.findall(r"<!-- tried: tests/test_guides\.py .*?```sh\n(.*?)```", text, re.DOTALL)
+    return re.findall(r"<!-- tried: tests/docs/test_guides\.py .*?```sh\n(.*?)```", text, re.DOTALL)
 
 
 def run(commands: str, root: Path, credentials: Path | None = None) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.daemon import Daemon, clean_environment
-from tests.paths import ROOT
+from tests.support.daemon import Daemon, clean_environment
+from tests.support.paths import ROOT
 
 
 def tour() -> str:

@@ -23,13 +23,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.client import Connection, Form, file_part, text_part
-from tests.http_contract import get
-from tests.images import photograph
-from tests.processes import eventually
+from tests.support.client import Connection, Form, file_part, text_part
+from tests.support.http_contract import get
+from tests.support.images import photograph
+from tests.support.processes import eventually
 from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.derivatives.cache import Thumbnails
+from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.thumbnails import ThumbnailKind
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.httpd.protocol import AssetSite
 from was_daemon.httpd.traffic import Traffic
@@ -209,8 +210,8 @@ async def serving(directory: Path, pool: WorkerPool, store: IAssetStore) -> Asyn
     collections = Collections(Place("", store, store))
     locks: KeyLocks[AssetKey] = KeyLocks()
     spool = Spool(directory / "spool", 1 << 30)
-    thumbnails = Thumbnails(collections, locks, spool, pool, 500_000_000)
-    assets = Assets(collections, thumbnails, locks, spool, pool, metrics=metrics)
+    derivatives = Derivatives(collections, locks, spool, pool, [ThumbnailKind(500_000_000)])
+    assets = Assets(collections, derivatives, locks, spool, pool, metrics=metrics)
     access = Access(
         collections=collections,
         keyring=Keyring(KEY),
@@ -227,7 +228,7 @@ async def serving(directory: Path, pool: WorkerPool, store: IAssetStore) -> Asyn
 
     async def settle() -> None:
         await resource.requests.over()
-        await thumbnails.settled()
+        await derivatives.settled()
         await locks.settled()
 
     yield Server(port.getHost().port, site, metrics, lambda: Deferred.fromCoroutine(settle()))

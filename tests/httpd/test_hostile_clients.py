@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from tests.client import Client, Connection, chunk
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, descriptors, eventually
-from tests.daemon.test_stop import put
-from tests.http_contract import new_name
+from tests.support.client import Client, Connection, chunk
+from tests.support.daemon import KEY, Daemon, descriptors, eventually
+from tests.support.daemon.test_stop import put
+from tests.support.http_contract import new_name
 
 SLOW = 1000
 LARGE = bytes(8 << 20)

@@ -3,8 +3,8 @@
 import pytest
 import pytest_twisted
 
-from tests.client import Client
-from tests.http_contract import check_refused, new_name
+from tests.support.client import Client
+from tests.support.http_contract import check_refused, new_name
 
 
 @pytest.fixture

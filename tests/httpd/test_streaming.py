@@ -13,11 +13,11 @@ from PIL import Image
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from tests import images
-from tests.client import Answer, Client, Connection, Form, chunk
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually
-from tests.http_contract import (
+from tests.support import images
+from tests.support.client import Answer, Client, Connection, Form, chunk
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.http_contract import (
     BLUE,
     RED,
     check_allowed_everywhere,
@@ -29,8 +29,8 @@ from tests.http_contract import (
     plain_picture,
     shows,
 )
-from tests.needs import lacking
-from tests.processes import paused
+from tests.support.needs import lacking
+from tests.support.processes import paused
 
 BLOCK = os.urandom(1 << 20)
 SIZES = pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.bombs import BOMBS
-from tests.client import Answer, Client
-from tests.daemon import KEY, Daemon
-from tests.images import jpeg
-from tests.mutations import is_thumbnail
-from tests.processes import paused
+from tests.support.bombs import BOMBS
+from tests.support.client import Answer, Client
+from tests.support.daemon import KEY, Daemon
+from tests.support.images import jpeg
+from tests.support.mutations import is_thumbnail
+from tests.support.processes import paused
 
 _BOX = 90
 _TIMEOUT = 4

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests import images, tiffs
+from tests.support import images, tiffs
 from was_daemon.imaging.capture_date import capture_date
 from was_daemon.imaging.metadata import read_metadata
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.client import Answer, Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually
-from tests.mutations import SEEDS, is_thumbnail, mutations
+from tests.support.client import Answer, Client
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.mutations import SEEDS, is_thumbnail, mutations
 
 _BOX = 90
 _TIMEOUT = 10

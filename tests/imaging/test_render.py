@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
-from tests import images, profiles, tiffs
+from tests.support import images, profiles, tiffs
 from was_daemon.derivatives.stored import in_memory
 from was_daemon.imaging.formats import output_format, png_owner
 from was_daemon.imaging.picture import fit
-from was_daemon.imaging.render import BrokenImage, NotAnImage, Output, render
+from was_daemon.imaging.render import Output, render
+from was_daemon.model.errors import BrokenImage, NoThumbnail
 
 MAX_PIXELS = 500_000_000
 Render = Callable[..., Image.Image]
@@ -514,7 +515,7 @@ def test_a_name_that_claims_an_image_makes_other_content_broken(content: bytes, 
         with pytest.raises(BrokenImage):
             thumbnail(content, name)
     for name in ("a.txt", "a", "a.mp3", "a.docx", "a.svg"):
-        with pytest.raises(NotAnImage):
+        with pytest.raises(NoThumbnail):
             thumbnail(content, name)
 
 
@@ -522,7 +523,8 @@ def limited(source: Path, name: str, mebibytes: int) -> str:
     """Render within so much address space: the reason why not, or "" when the thumbnail is there."""
     script = """if True:
         import resource, sys
-        from was_daemon.imaging.render import BrokenImage, Output, render
+        from was_daemon.imaging.render import Output, render
+        from was_daemon.model.errors import BrokenImage
         resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]) << 20,) * 2)
         try:
             with open(sys.argv[1], "rb") as original, open(sys.argv[1] + ".out", "wb") as target:
@@ -552,13 +554,13 @@ def test_a_picture_that_does_not_fit_into_memory_is_broken(tmp_path: Path) -> No
 
 
 def test_svg_has_no_thumbnails(thumbnail: Render) -> None:
-    with pytest.raises(NotAnImage):
+    with pytest.raises(NoThumbnail):
         thumbnail(b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>', "a.svg")
 
 
 def test_camera_raw_needs_its_extra(thumbnail: Render, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rawpy", None)
-    with pytest.raises(NotAnImage, match='the optional extra "raw"'):
+    with pytest.raises(NoThumbnail, match='the optional extra "raw"'):
         thumbnail(tiffs.dng(CHART), "a.dng")
 
 

@@ -11,11 +11,12 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.peaks import Measured, measured, numbered_config
+from tests.support.peaks import Measured, measured, numbered_config
 from was_daemon.derivatives import eviction
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
-from was_daemon.derivatives.stored import scales_in
+from was_daemon.derivatives.thumbnail_files import scales_in
+from was_daemon.derivatives.thumbnails import EvictableThumbnails
 from was_daemon.jobs.work import count as counted
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.interfaces import AssetStat
@@ -78,7 +79,7 @@ def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FilesystemS
 
 
 def evictor_of(store: FilesystemStore, max_size: int) -> Evictor:
-    return Evictor(Collections(Place("", store, store)), max_size)
+    return Evictor(Collections(Place("", store, store)), max_size, EvictableThumbnails())
 
 
 async def peak(work: Callable[[], Awaitable[object]]) -> int:
@@ -106,13 +107,13 @@ async def test_a_directory_is_gone_through_without_holding_its_names(full: Files
 
 @pytest_twisted.ensureDeferred
 async def test_thumbnails_are_evicted_some_at_a_time(full: FilesystemStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eviction, "_AT_ONCE", 100)
+    monkeypatch.setattr(eviction, "_MOST_CHOSEN", 100)
     thumbnails = [path for path in (full.root / "thumbnails").rglob("*") if path.is_file()]
     for number, path in enumerate(thumbnails):
         path.write_bytes(mark_of(AssetStat(1, 1.0, "any")))
         os.utime(path, (number, number))
     evictor = evictor_of(full, FILES * MARK_SIZE // 10)
-    assert next(used for used, _, _ in evictor._oldest(full, eviction.Uses(), set(), FILES * MARK_SIZE)) == -99
+    assert next(used for used, _, _ in evictor._oldest(full, eviction.LastUses(), set(), FILES * MARK_SIZE)) == -99
     await evictor.start()
     left = [path.stat().st_atime for path in thumbnails if path.exists()]
     assert (len(left), min(left)) == (FILES * 9 // 100, FILES * 91 // 100)

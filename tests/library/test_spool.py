@@ -9,11 +9,13 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.processes import eventually
-from tests.staging import leave_stale
+from tests.support.processes import eventually
+from tests.support.staging import leave_stale
 from was_daemon.library import spool as spools
+from was_daemon.library.collections import Original, Place
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable, VersionGone
+from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.testing.memory import MemoryStore
@@ -89,8 +91,12 @@ async def put(store: MemoryStore, name: str, content: bytes) -> str:
 async def spooled(spool: Spool, store: MemoryStore, name: str) -> bytes:
     """What the spool says the current version of `name` contains."""
     stat = await store.stat(original(name))
-    with await spool.open(store, original(name), stat.etag) as copy:
+    with await spool.open(version(store, name, stat.etag)) as copy:
         return copy.read()
+
+
+def version(store: IAssetStore, name: str, etag: str) -> Original:
+    return Original(Place("", store, store), original(name), AssetStat(0, 0.0, etag))
 
 
 def copies(tmp_path: Path) -> list[Path]:
@@ -124,7 +130,7 @@ async def test_a_new_version_is_fetched_anew(spool: Spool, store: CountingStore)
 async def test_a_version_that_is_gone_gives_the_one_that_took_its_place(spool: Spool, store: CountingStore) -> None:
     old = await put(store, "a", b"old")
     await put(store, "a", b"new")
-    with await spool.open(store, original("a"), old) as copy:
+    with await spool.open(version(store, "a", old)) as copy:
         assert copy.read() == b"new"
     assert await spooled(spool, store, "a") == b"new"
     assert store.opened == ["a"]
@@ -148,7 +154,7 @@ async def test_the_copies_used_last_are_kept(spool: Spool, store: CountingStore,
 async def test_a_copy_in_use_stays_readable(spool: Spool, store: CountingStore, tmp_path: Path) -> None:
     etag = await put(store, "large", b"x" * 5000)
     await put(store, "other", b"y" * 900)
-    with await spool.open(store, original("large"), etag) as copy:
+    with await spool.open(version(store, "large", etag)) as copy:
         await spooled(spool, store, "other")
         await eventually(lambda: len(copies(tmp_path)) == 1)
         assert copy.read() == b"x" * 5000
@@ -157,7 +163,7 @@ async def test_a_copy_in_use_stays_readable(spool: Spool, store: CountingStore, 
 @async_test
 async def test_a_missing_original_leaves_nothing(spool: Spool, store: CountingStore, tmp_path: Path) -> None:
     with pytest.raises(AssetNotFound):
-        await spool.open(store, original("missing"), "any")
+        await spool.open(version(store, "missing", "any"))
     assert not (tmp_path / "spool" / "copies").exists()
 
 
@@ -197,7 +203,7 @@ async def test_local_files_are_not_copied(spool: Spool, tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path / "store", Layout.FLAT)
     stat = await store.write(original("a"), chunked(b"abc"))
     inode = store.path(original("a")).stat().st_ino
-    with await spool.open(store, original("a"), stat.etag) as file:
+    with await spool.open(version(store, "a", stat.etag)) as file:
         assert os.fstat(file.fileno()).st_ino == inode
     await store.close()
 
@@ -210,7 +216,7 @@ async def test_a_pipe_or_a_link_in_place_of_a_local_file_is_no_asset(spool: Spoo
     store.path(original("link")).symlink_to("/etc/hostname")
     for name in ("pipe", "link"):
         with pytest.raises(AssetNotFound):
-            await spool.open(store, original(name), "any")
+            await spool.open(version(store, name, "any"))
     await store.close()
 
 

@@ -22,14 +22,14 @@ from twisted.protocols.portforward import ProxyFactory
 from zope.interface.verify import verifyObject
 
 import storage_plugins
-from tests import images
-from tests.client import Answer, Client
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
-from tests.http_contract import HTTPContract
-from tests.paths import ROOT
-from tests.ports import free_port
-from tests.remotes import files_below
+from tests.support import images
+from tests.support.client import Answer, Client
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.support.http_contract import HTTPContract
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.remotes import files_below
 from was_daemon.config.plugins import find_plugins
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin, IRedirects, IThumbnails

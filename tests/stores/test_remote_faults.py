@@ -13,10 +13,10 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from tests import davservers
-from tests.client import Answer, Client
-from tests.daemon import KEY, Daemon, descriptors, eventually
-from tests.http_contract import (
+from tests.support import davservers
+from tests.support.client import Answer, Client
+from tests.support.daemon import KEY, Daemon, descriptors, eventually
+from tests.support.http_contract import (
     RED,
     check_allowed_everywhere,
     check_refused,
@@ -27,8 +27,8 @@ from tests.http_contract import (
     plain_picture,
     shows,
 )
-from tests.remotes import KINDS, FarEnd, make_far_end, small_disk, what_arrives
-from tests.sshd import USER
+from tests.support.remotes import KINDS, FarEnd, make_far_end, small_disk, what_arrives
+from tests.support.sshd import USER
 
 MEGABYTE = 1_000_000
 TIMEOUT = 1.5

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from tests import images
-from tests.client import Client, Connection
-from tests.daemon import KEY, Daemon, eventually
-from tests.http_contract import BLUE, RED, HTTPContract, gather, get, new_name, photograph, plain_picture, shows
-from tests.remotes import KINDS, FarEnd, files_below, make_far_end, small_disk
+from tests.support import images
+from tests.support.client import Client, Connection
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.http_contract import BLUE, RED, HTTPContract, gather, get, new_name, photograph, plain_picture, shows
+from tests.support.remotes import KINDS, FarEnd, files_below, make_far_end, small_disk
 
 MEGABYTE = 1_000_000
 SPOOL = 4 << 20

@@ -12,13 +12,13 @@ import attrs
 import boto3
 import pytest
 
-from tests import davservers, s3servers
-from tests.blocking import BlockingClient, NoAnswerError, finished
-from tests.client import Answer
-from tests.daemon import KEY, Daemon, eventually
-from tests.remotes import Relay
-from tests.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY
-from tests.sshd import SSHD, USER
+from tests.support import davservers, s3servers
+from tests.support.blocking import BlockingClient, NoAnswerError, finished
+from tests.support.client import Answer
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.remotes import Relay
+from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY
+from tests.support.sshd import SSHD, USER
 
 LARGE = os.urandom(7_000_000)
 """More than one part for a bucket, and more than an SFTP store has under way at a time."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, Daemon, clean_environment, eventually
+from tests.support.daemon import BIN, Daemon, clean_environment, eventually
 
 LINE = re.compile(
     r'\S+ \[-\] (?P<client>\S+) "(?P<request>[^"]*)" (?P<status>\w+) (?P<bytes>\d+) (?P<ms>[\d.]+)ms '

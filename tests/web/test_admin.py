@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually
-from tests.images import jpeg
-from tests.ports import free_port
+from tests.support.client import Client
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.images import jpeg
+from tests.support.ports import free_port
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.client import Answer
-from tests.daemon import KEY, Daemon, eventually
-from tests.escapes import CANARY, LINK, REAL, Site, legal, spellings
-from tests.http_contract import check_refused, photograph
-from tests.remotes import KINDS, FarEnd, files_below, make_far_end
+from tests.support.client import Answer
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.escapes import CANARY, LINK, REAL, Site, legal, spellings
+from tests.support.http_contract import check_refused, photograph
+from tests.support.remotes import KINDS, FarEnd, files_below, make_far_end
 from was_daemon.model.keys import Kind, Layout
 
 BOUNDARY = "----a-boundary"

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 import pytest
 import pytest_twisted
 
-from tests.client import Client, Connection, Form, file_part, text_part
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually
-from tests.http_contract import check_allowed_everywhere, check_refused, new_name
+from tests.support.client import Client, Connection, Form, file_part, text_part
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.http_contract import check_allowed_everywhere, check_refused, new_name
 
 ELSEWHERE = "127.0.0.2"
 """Another address to come from."""

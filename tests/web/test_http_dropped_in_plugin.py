@@ -10,9 +10,9 @@ from textwrap import dedent
 import pytest
 import pytest_twisted
 
-from tests.client import Client
-from tests.daemon import KEY, Daemon
-from tests.http_contract import HTTPContract, check_allowed_everywhere, check_refused
+from tests.support.client import Client
+from tests.support.daemon import KEY, Daemon
+from tests.support.http_contract import HTTPContract, check_allowed_everywhere, check_refused
 
 _MEMORY = """
 import itertools, time, attrs

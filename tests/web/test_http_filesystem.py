@@ -17,11 +17,11 @@ import pytest_twisted
 from PIL import Image
 from twisted.internet.utils import getProcessOutput
 
-from tests import images, prepared
-from tests.client import Answer, Client, Connection, Form, file_part, text_part
 from tests.conftest import RunDaemon
-from tests.daemon import BIN, KEY, Daemon, clean_environment, eventually
-from tests.http_contract import (
+from tests.support import images, prepared
+from tests.support.client import Answer, Client, Connection, Form, file_part, text_part
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.support.http_contract import (
     BLUE,
     RED,
     HTTPContract,
@@ -34,8 +34,8 @@ from tests.http_contract import (
     plain_picture,
     shows,
 )
-from tests.ports import free_port
-from tests.staging import leave_stale
+from tests.support.ports import free_port
+from tests.support.staging import leave_stale
 
 GREEN = (30, 200, 30)
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.blocking import BlockingClient, finished
-from tests.client import Answer, Form
-from tests.daemon import KEY, Daemon, eventually
-from tests.versions import SIZE, Version, colour_of, is_colour, no_picture, picture
+from tests.support.blocking import BlockingClient, finished
+from tests.support.client import Answer, Form
+from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.versions import SIZE, Version, colour_of, is_colour, no_picture, picture
 from was_daemon.model.keys import AssetKey, Kind, Layout
 
 FAMILIES = (

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.browser import screenshot
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, Daemon, eventually
+from tests.support.browser import screenshot
+from tests.support.client import Client
+from tests.support.daemon import KEY, Daemon, eventually
 from was_daemon import __version__
 
 GOOD, BAD = (0x1D, 0x7A, 0x46), (0xB3, 0x26, 0x1E)

@@ -34,7 +34,7 @@ from was_daemon.model.errors import (
 )
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.testing.contract import everyone
+from was_daemon.testing.contract import gather_all
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, deferred, payload, read_asset
 from was_daemon.web.access import Access
@@ -333,9 +333,9 @@ async def test_what_goes_wrong_below_has_its_status(
 @pytest_twisted.ensureDeferred
 async def test_many_are_served_at_once(client: Client, assets: MemoryAssets) -> None:
     contents = {f"{number}.bin": payload(100_000, seed=number) for number in range(20)}
-    answers = await everyone([deferred(client.upload(name, content)) for name, content in contents.items()])
+    answers = await gather_all([deferred(client.upload(name, content)) for name, content in contents.items()])
     assert {response.code for response, _ in answers} == {200}
-    answers = await everyone([deferred(client.get("fileget", filename=name, type="O")) for name in contents])
+    answers = await gather_all([deferred(client.get("fileget", filename=name, type="O")) for name in contents])
     assert [body for _, body in answers] == list(contents.values())
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from was_daemon.workers.commands import ReadMetadata
-from was_daemon.workers.pool import FairQueue, Job
+from was_daemon.workers.fair_queue import FairQueue, Job
 
 arrivals = st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=30)
 

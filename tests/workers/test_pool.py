@@ -20,12 +20,13 @@ from PIL import Image
 from twisted.internet.defer import CancelledError
 from twisted.internet.process import Process
 
-from tests.daemon import descriptors
-from tests.images import jpeg, photograph, png_file
-from tests.processes import eventually, paused, worker_pids
+from tests.support.daemon import descriptors
+from tests.support.images import jpeg, photograph, png_file
+from tests.support.processes import eventually, paused, worker_pids
 from was_daemon.model.errors import BrokenImage, NoThumbnail, Overloaded, StoreUnavailable
 from was_daemon.workers.commands import ReadMetadata, Render
-from was_daemon.workers.pool import Job, WorkerPool
+from was_daemon.workers.fair_queue import Job
+from was_daemon.workers.pool import WorkerPool
 
 SECRET = "correct horse battery staple"
 MEMORY = 1 << 30
@@ -263,8 +264,8 @@ async def test_a_worker_that_cannot_be_killed_is_given_up_and_replaced_to_a_poin
 ) -> None:
     # As if each read from a mount that hangs: SIGKILL comes when the mount answers.
     monkeypatch.setattr(Process, "signalProcess", lambda *_: None)
-    monkeypatch.setattr("was_daemon.workers.process._DEATH_SECONDS", 0.1)
-    monkeypatch.setattr("was_daemon.workers.pool._MOST_LOST", 2)
+    monkeypatch.setattr("was_daemon.workers.process._KILL_SECONDS", 0.1)
+    monkeypatch.setattr("was_daemon.workers.pool._MAX_UNKILLABLE", 2)
     stuck: set[int] = set()
     for number in range(2):
         await desk.submit(f"before {number}").done

@@ -18,13 +18,13 @@ import pytest_twisted
 from PIL import Image
 from twisted.internet.defer import Deferred
 
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, descriptors, eventually
-from tests.forbidden import BY_SECCOMP, READING
-from tests.images import chart, encode, heic, jpeg, pdf
-from tests.needs import lacking
-from tests.tiffs import dng
+from tests.support.client import Client
+from tests.support.daemon import KEY, descriptors, eventually
+from tests.support.forbidden import BY_SECCOMP, READING
+from tests.support.images import chart, encode, heic, jpeg, pdf
+from tests.support.needs import lacking
+from tests.support.tiffs import dng
 from was_daemon.workers import landlock, process, sandbox, seccomp
 from was_daemon.workers.commands import Render
 
@@ -117,7 +117,7 @@ async def misbehave(version: int, scene: Scene) -> dict[str, str]:
     """Give a worker of a kernel with that version of Landlock a file that tries every act; returns what it reports."""
     evil, report = scene.directory / "evil", scene.directory / "report"
     evil.write_text(json.dumps({"acts": {**READING, **BY_SECCOMP}, "names": scene.names()}))
-    takeover = f"from tests.evil_codec import take_over; take_over({version}); "
+    takeover = f"from tests.support.evil_codec import take_over; take_over({version}); "
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "_BOOTSTRAP", takeover + process._BOOTSTRAP)
         worker = process.WorkerProcess(_MEMORY, lambda _: None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import require
+from tests.support.needs import require
 from was_daemon.workers import seccomp
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

@@ -11,19 +11,21 @@ from urllib.parse import urlsplit
 import click
 
 from was_daemon.cli.options import epilog, json_option
+from was_daemon.config.secret_files import SecretFile
 
 if TYPE_CHECKING:
-    from was_daemon.conformance.outcomes import Outcome
+    from was_daemon.conformance.results import CheckResult
     from was_daemon.conformance.server import Server
 
 _DOCUMENT = "web_asset_store.xml"
 
 _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+_key_file = click.Path(path_type=SecretFile, exists=True, dir_okay=False)
 
 
 @click.command(epilog=epilog("was-daemon check https://assets.example.org --key-file /etc/was-daemon/key"))
 @click.argument("url")
-@click.option("--key-file", type=_existing_file, help="The file with the key that Specify signs with.")
+@click.option("--key-file", type=_key_file, help="The file with the key that Specify signs with.")
 @click.option("--key-stdin", is_flag=True, help="Read the key from the standard input.")
 @click.option("--no-key", is_flag=True, help="The server has no key: anybody may write and delete.")
 @click.option("--coll", "collections", multiple=True, metavar="NAME", help="A collection to try; may be repeated.")
@@ -31,7 +33,7 @@ _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
     "--coll-key",
     "key_files",
     multiple=True,
-    type=(str, _existing_file),
+    type=(str, _key_file),
     metavar="NAME FILE",
     help="The file with the key of a collection that has its own.",
 )
@@ -41,11 +43,11 @@ _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @json_option
 def check(
     url: str,
-    key_file: Path | None,
+    key_file: SecretFile | None,
     key_stdin: bool,
     no_key: bool,
     collections: tuple[str, ...],
-    key_files: tuple[tuple[str, Path], ...],
+    key_files: tuple[tuple[str, SecretFile], ...],
     timeout: float,
     ca_file: Path | None,
     junit: Path | None,
@@ -60,7 +62,7 @@ def check(
     not as the contract says, but no client of Specify's suffers. What is uploaded has new, unguessable names, and is
     deleted again.
     """
-    from was_daemon.conformance.http import Http
+    from was_daemon.conformance.client import HttpClient
     from was_daemon.conformance.server import Server
 
     own = {name: _content(path) for name, path in key_files}
@@ -69,12 +71,12 @@ def check(
     keys = {name: own.get(name, general) for name in names}
     collection = next(iter(keys), None)
     key = general if collection is None else keys.pop(collection)
-    server = Server(_discovery_url(url), key, collection, Http(timeout, str(ca_file) if ca_file else None))
-    outcomes = _run(server, keys, quiet=as_json)
-    _report(server.url, outcomes, junit, as_json)
+    server = Server(_discovery_url(url), key, collection, HttpClient(timeout, str(ca_file) if ca_file else None))
+    results = _run(server, keys, quiet=as_json)
+    _report(server.url, results, junit, as_json)
 
 
-def _key(key_file: Path | None, key_stdin: bool, no_key: bool) -> str | None:
+def _key(key_file: SecretFile | None, key_stdin: bool, no_key: bool) -> str | None:
     if (key_file is not None) + key_stdin + no_key > 1:
         raise click.UsageError("--key-file, --key-stdin and --no-key exclude each other")
     if no_key:
@@ -85,10 +87,10 @@ def _key(key_file: Path | None, key_stdin: bool, no_key: bool) -> str | None:
     return key
 
 
-def _content(key_file: Path | None) -> str:
+def _content(key_file: SecretFile | None) -> str:
     """The key in a file, or else in the standard input."""
     try:
-        return (key_file.read_text("utf-8") if key_file else sys.stdin.read()).strip()
+        return (key_file.text() if key_file else sys.stdin.read()).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"the key cannot be read: {error}") from None
 
@@ -104,40 +106,40 @@ def _discovery_url(url: str) -> str:
     return url if parts.path.endswith(".xml") else f"{url.rstrip('/')}/{_DOCUMENT}"
 
 
-def _run(server: "Server", collections: Mapping[str, str | None], quiet: bool) -> "list[Outcome]":
+def _run(server: "Server", collections: Mapping[str, str | None], quiet: bool) -> "list[CheckResult]":
     from rich.console import Console
 
-    from was_daemon.conformance.report import Lines
-    from was_daemon.conformance.run import run
+    from was_daemon.conformance.report import CheckPrinter
+    from was_daemon.conformance.suite import run_checks
 
     # A pipeline that is cancelled cleans up like a person who interrupts.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    lines = Lines(Console(quiet=quiet, highlight=False))
-    outcomes = []
+    printer = CheckPrinter(Console(quiet=quiet, highlight=False))
+    results = []
     try:
-        for outcome in run(server, collections):
-            outcomes.append(outcome)
-            lines.add(outcome)
+        for result in run_checks(server, collections):
+            results.append(result)
+            printer.add(result)
     except KeyboardInterrupt:
         click.echo("Interrupted; what was uploaded is removed.", err=True)
         raise SystemExit(1) from None
     finally:
-        lines.end()
+        printer.flush()
         server.clean_up()
-        if server.left:
-            click.echo(f"Left on the server: {', '.join(server.left)}", err=True)
-    return outcomes
+        if server.not_deleted:
+            click.echo(f"Left on the server: {', '.join(server.not_deleted)}", err=True)
+    return results
 
 
-def _report(url: str, outcomes: "list[Outcome]", junit: Path | None, as_json: bool) -> None:
+def _report(url: str, results: "list[CheckResult]", junit: Path | None, as_json: bool) -> None:
     from was_daemon.conformance import report
-    from was_daemon.conformance.outcomes import State
+    from was_daemon.conformance.results import CheckState
 
-    click.echo(report.as_json(url, outcomes) if as_json else report.summary(outcomes))
+    click.echo(report.as_json(url, results) if as_json else report.summary(results))
     if junit:
         try:
-            report.write_junit(junit, url, outcomes)
+            report.write_junit(junit, url, results)
         except OSError as error:
             raise click.ClickException(f"the report cannot be written: {error}") from None
-    if any(outcome.state is State.FAILED for outcome in outcomes):
+    if any(result.state is CheckState.FAILED for result in results):
         raise SystemExit(1)

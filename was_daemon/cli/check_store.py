@@ -11,7 +11,7 @@ from was_daemon.cli.places import check_store_name, create_stores
 
 if TYPE_CHECKING:
     from was_daemon.model.interfaces import IAssetStore
-    from was_daemon.testing.live import Outcome
+    from was_daemon.testing.live import PromiseResult
 
 
 @click.command("check-store", epilog=epilog("was-daemon check-store main --config was.toml"))
@@ -40,17 +40,17 @@ async def _check_store(store: "IAssetStore", collection: str) -> None:
     log_warnings()
     kept = True
     try:
-        async with aclosing(check_live(store, collection)) as outcomes:
-            async for outcome in outcomes:
-                kept = kept and outcome.problem is None
-                click.echo(_line(outcome))
+        async with aclosing(check_live(store, collection)) as results:
+            async for result in results:
+                kept = kept and result.problem is None
+                click.echo(_line(result))
     finally:
         await store.close()
     if not kept:
         raise SystemExit(1)
 
 
-def _line(outcome: "Outcome") -> str:
-    if outcome.problem is not None:
-        return f"FAILED  {outcome.promise}: {outcome.problem}"
-    return f"ok      {outcome.promise}" if outcome.tried else f"skipped {outcome.promise}"
+def _line(result: "PromiseResult") -> str:
+    if result.problem is not None:
+        return f"FAILED  {result.promise}: {result.problem}"
+    return f"ok      {result.promise}" if result.tried else f"skipped {result.promise}"

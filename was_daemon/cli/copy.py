@@ -137,7 +137,7 @@ async def _prepare(settings: "Settings", target: "IAssetStore", directories: Seq
 async def _copy_one(
     copier: "Copier", key: "AssetKey", report: "Report", current: "CurrentThumbnails | None" = None
 ) -> None:
-    from was_daemon.jobs.copying.copier import CopyFailed, Outcome
+    from was_daemon.jobs.copying.copier import CopyFailed, CopyOutcome
     from was_daemon.model.errors import AssetError
     from was_daemon.model.keys import Layout
 
@@ -150,7 +150,7 @@ async def _copy_one(
     except (AssetError, CopyFailed) as error:
         report.tell("failed", Layout.FLAT.path(key), str(error))
         return
-    if outcome in (Outcome.DIFFERS, Outcome.REPLACED):
+    if outcome in (CopyOutcome.DIFFERS, CopyOutcome.REPLACED):
         report.tell(outcome.value, Layout.FLAT.path(key), "")
     else:
         report.count(outcome.value)

@@ -1,4 +1,4 @@
-"""`was-daemon import-settings`: the official server's settings as a configuration of ours."""
+"""`was-daemon import-settings`: a configuration made of the official server's settings."""
 
 import sys
 from pathlib import Path
@@ -38,8 +38,9 @@ def import_settings(
 ) -> None:
     """Print a configuration that does what the official server's SETTINGS, its file settings.py, do.
 
-    The file is read, not executed. What could not be carried over is said in comments. Where the settings ask for a
-    variable of the environment, --env tells its value in the official server's container.
+    The file is read, not executed: literals, names, environ.get and join. Comments name every other setting and its
+    line. Where the settings ask for a variable of the environment, --env tells its value in the official server's
+    container. Status 1 means that something is missing, or that it could not be read who has access.
     """
     from was_daemon.cli.files import faults_of_files
     from was_daemon.cli.official import translate
@@ -78,9 +79,13 @@ def _write(translation: "Translation", key_file: Path | None, output: Path | Non
     _tell(translation)
     if not translation.is_whole:
         raise click.ClickException("collections are missing; clients that name them get 404")
+    if translation.access_unknown:
+        raise click.ClickException("access is closed where the settings that decide about it could not be read")
 
 
 def _tell(translation: "Translation") -> None:
+    for warning in translation.access_unknown:
+        click.echo(f"WARNING: {warning}", err=True)
     number = translation.attention
     if number:
         settings = "1 setting needs" if number == 1 else f"{number} settings need"
@@ -91,7 +96,8 @@ def _tell(translation: "Translation") -> None:
 
 def _write_key(path: Path, key: str) -> None:
     from was_daemon.cli.files import write_key
+    from was_daemon.config.secret_files import SecretFile
 
-    if path.exists() and path.read_text("utf-8").strip() == key:
+    if path.exists() and SecretFile(path).text().strip() == key:
         return
     write_key(path, key)

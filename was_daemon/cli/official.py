@@ -1,4 +1,4 @@
-"""From the official server's settings to our configuration."""
+"""Translation of the official server's settings into a configuration of the daemon."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,29 +33,30 @@ _NEEDLESS = {
 
 @attrs.frozen
 class Translation:
-    """Our configuration; `key` is the attachment key, None when the settings have none.
+    """Configuration made of the official server's settings.
 
-    `attention` is how many settings somebody has to look at, `is_whole` whether nothing was lost without which the
-    daemon would serve something else.
+    `key` is the attachment key, None without one that could be read. `attention` is how many settings an administrator
+    has to look at, `access_unknown` has a warning for each of them that decides who has access, and `is_whole` says
+    whether every collection was carried over.
     """
 
     text: str
     key: str | None
     attention: int
+    access_unknown: list[str]
     is_whole: bool
 
 
 def translate(found: SettingsFile, path: Path, environ: Mapping[str, str], key_file: Path | None) -> Translation:
-    """The configuration that does what the settings in the file at `path` do; raises `UnicodeEncodeError`.
+    """Return the configuration that does what the settings in the file at `path` do; raises `UnicodeEncodeError`.
 
     With `key_file` the configuration names that file instead of the key.
     """
-    translator = _Translator(found, path.resolve(), environ)
-    return translator.translation(key_file)
+    return _Translator(found, path.resolve(), environ).translation(key_file)
 
 
 class _Translator:
-    """One translation. A method for each table returns its lines; what does not fit becomes a comment in its place."""
+    """State of one translation. Each table has a method, which adds its lines, and a comment for what does not fit."""
 
     def __init__(self, found: SettingsFile, path: Path, environ: Mapping[str, str]) -> None:
         self._found = found
@@ -64,65 +65,78 @@ class _Translator:
         self._lines: list[str] = []
         self._attention: set[str] = set()
         self._asked: set[str] = set()
+        self._access_unknown: list[str] = []
         self._is_whole = True
 
     def translation(self, key_file: Path | None) -> Translation:
-        key = self._text_value("KEY")
         self._add(f"# The configuration of was_daemon, made of {toml.text(str(self._path))}.")
         self._left_out()
-        self._server(key, key_file)
+        key = self._server(key_file)
         self._store()
         self._collections()
-        return Translation("\n".join(self._lines) + "\n", key, len(self._attention), self._is_whole)
+        text = "\n".join(self._lines) + "\n"
+        return Translation(text, key, len(self._attention), self._access_unknown, self._is_whole)
 
     def _add(self, *lines: str) -> None:
         self._lines += lines
 
     def _remark(self, text: str) -> None:
-        printable = "".join(character if character.isprintable() else " " for character in text)
-        self._add(f"# {printable}")
+        self._add(f"# {_printable(text)}")
 
     def _ask(self, name: str, text: str) -> None:
-        """A remark on a setting that somebody has to look at."""
+        """Add a remark on a setting that an administrator has to look at."""
         self._attention.add(name)
         if text not in self._asked:
             self._asked.add(text)
             self._remark(text)
 
+    def _warn(self, name: str, text: str) -> None:
+        """Add a remark on a setting that decides who has access; it is printed, too."""
+        self._ask(name, text)
+        self._access_unknown.append(_printable(text))
+
     # -- looking up ----------------------------------------------------------------------------------------------------
 
     def _value(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
-        """The value of a setting; the default, and a comment, when it is not what it should be."""
-        if name in self._found.unread:
-            self._ask(name, f"{name} cannot be told: {self._found.unread[name]}. Set this yourself.")
-            return default
-        value = self._found.values.get(name, default)
-        if value == default or fits(value):
-            return value
-        self._ask(name, f"{name} is not {expected}. Set this yourself.")
+        """Return a setting; the default, with a remark, when it cannot be read or is not what is expected."""
+        fault = self._fault(name, default, fits, expected)
+        if fault is None:
+            return self._found.values.get(name, default)
+        self._ask(name, f"{name} {fault}. Set this yourself.")
         return default
 
+    def _access(self, name: str, default: Any, closed: Any, fits: Callable[[Any], bool], expected: str) -> Any:
+        """Return a setting that decides who has access; `closed`, with a warning, when it is not certain."""
+        fault = self._fault(name, default, fits, expected)
+        if fault is None and self._found.assumed.get(name):
+            fault = f"depends on ${', $'.join(self._found.assumed[name])} of that server (see --env)"
+        if fault is None:
+            return self._found.values.get(name, default)
+        self._warn(name, f"{name} {fault}. It decides who has access: set this yourself.")
+        return closed
+
+    def _fault(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> str | None:
+        line, value = self._found.unread_line(name), self._found.values.get(name, default)
+        if line is not None:
+            return f"cannot be read ({line})"
+        return None if value == default or fits(value) else f"is not {expected}"
+
     def _text_value(self, name: str) -> str | None:
-        value = self._found.values.get(name)
-        return value if isinstance(value, str) else None
+        value: str | None = self._value(name, None, _is_text, "a text")
+        return value
 
     def _port(self, *names: str) -> int:
         for name in names:
-            value = self._found.values.get(name)
-            text = str(value).strip()
-            if text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST_PORT:
-                return int(text)
-            if name in self._found.unread:
-                self._ask(name, f"{name} cannot be told: {self._found.unread[name]}. Set this yourself.")
-            elif value is not None:
-                self._ask(name, f"{name} is not the number of a port. Set this yourself.")
+            value = self._value(name, None, _is_port, "the number of a port")
+            if value is not None:
+                return int(value)
         return _PORT
 
     # -- tables --------------------------------------------------------------------------------------------------------
 
     def _left_out(self) -> None:
-        """What concerns no key of ours."""
-        for name in self._found.defaults:
+        """Add remarks on settings and environment variables without a counterpart in the configuration."""
+        for name in dict.fromkeys(name for names in self._found.assumed.values() for name in names):
             self._remark(f"The settings ask for the variable {name} of the environment: taken as not set (see --env).")
         names = dict.fromkeys((*self._found.values, *self._found.unread))
         for name in names:
@@ -131,25 +145,27 @@ class _Translator:
             elif name.isupper() and name not in _USED:
                 self._remark(f"{name} is not known to was_daemon, and left out.")
 
-    def _server(self, key: str | None, key_file: Path | None) -> None:
+    def _server(self, key_file: Path | None) -> str | None:
+        """Add the table `[server]`, and return the key; None when there is none."""
         self._add("", "[server]")
         public_url = self._public_url()
         self._listen(public_url)
         if public_url:
             self._add(f"public_url = {toml.text(public_url)}")
-        self._key(key, key_file)
+        key = self._key(key_file)
         window = self._value("TIME_TOLERANCE", 150, _is_window, "a number of seconds")
         self._add(f"token_window = {0 if window is None else int(window)}")
-        needs_key = bool(self._value("REQUIRE_KEY_FOR_GET", False, _is_flag, "True or False"))
-        is_static = bool(self._value("ALLOW_STATIC_FILE_ACCESS", True, _is_flag, "True or False"))
-        self._add(f"require_token_for_get = {_flag(needs_key)}")
+        needs_key = bool(self._access("REQUIRE_KEY_FOR_GET", False, True, _is_flag, "True or False"))
+        is_static = bool(self._access("ALLOW_STATIC_FILE_ACCESS", True, False, _is_flag, "True or False"))
+        self._add(f"require_token_for_get = {str(needs_key).lower()}")
         if needs_key and is_static:
             self._remark("Below /static/ anybody can read, here as there.")
-        self._add(f"static_access = {_flag(is_static)}")
+        self._add(f"static_access = {str(is_static).lower()}")
+        return key
 
     def _listen(self, public_url: str | None) -> None:
         port = self._port("DEVELOPMENT_PORT", "PORT")
-        address = self._text_value("IPADDR") or ""
+        address: str = self._access("IPADDR", None, _LOCAL, _is_text, "a text") or ""
         if address in _ANY_ADDRESS:
             address = ""
         is_https = bool(public_url and public_url.startswith("https:"))
@@ -164,7 +180,7 @@ class _Translator:
             self._add(f"trusted_proxies = {toml.texts([address])}")
 
     def _behind_a_proxy(self, port: int) -> int:
-        """Where to listen when clients use https, which the daemon does not speak on such a port."""
+        """Return the port to listen on when clients use https, which the proxy in front of the daemon speaks."""
         self._remark("Clients use https: this is for the proxy on this machine only, which says for whom it asks.")
         self._remark("With a proxy on another machine, listen there, and name its address in trusted_proxies.")
         if port >= _PRIVILEGED:
@@ -173,9 +189,6 @@ class _Translator:
         return _PORT
 
     def _public_url(self) -> str | None:
-        for name in ("SERVER_NAME", "HOST"):
-            if name in self._found.unread:
-                self._ask(name, f"{name} cannot be told: {self._found.unread[name]}.")
         host = self._text_value("SERVER_NAME") or self._text_value("HOST")
         if not host:
             self._remark(
@@ -194,26 +207,24 @@ class _Translator:
             self._remark("Only programs on the same machine find it there.")
         return f"{scheme}://{rest}{ending}"
 
-    def _key(self, key: str | None, key_file: Path | None) -> None:
-        if "KEY" in self._found.unread or "KEY" not in self._found.values:
-            self._ask("KEY", f"KEY cannot be told: {self._reason('KEY')}. Set key_file, or $ATTACHMENT_KEY.")
-        elif self._found.values["KEY"] is None:
+    def _key(self, key_file: Path | None) -> str | None:
+        """Add the key, or the file that is to hold it, and return the key."""
+        key: str | None = self._access("KEY", "", "", _is_text_or_none, "a text")
+        if key is None:
             self._ask("KEY", "KEY is None: anybody may write and delete. With a key_file, only Specify may.")
             self._add("insecure_no_key = true")
-        elif key is None:
-            self._ask("KEY", "KEY is not a text. Set key_file, or $ATTACHMENT_KEY.")
+            return None
+        if not key:
+            self._warn("KEY", "There is no KEY: set key_file, or $ATTACHMENT_KEY.")
+            return None
+        if found := weakness(key):
+            self._ask("KEY", f"{advice('The key', found)}.")
+        if key_file:
+            self._add(f"key_file = {toml.text(key_file)}")
         else:
-            if found := weakness(key):
-                self._ask("KEY", f"{advice('The key', found)}.")
-            if key_file:
-                self._add(f"key_file = {toml.text(key_file)}")
-            else:
-                self._remark("Others must not read this file. --key-file puts the key into a file of its own.")
-                self._add(f"key = {toml.text(key)}")
-
-    def _reason(self, name: str) -> str:
-        """Why a setting has no value."""
-        return self._found.unread.get(name, "the file does not assign it")
+            self._remark("Others must not read this file. --key-file puts the key into a file of its own.")
+            self._add(f"key = {toml.text(key)}")
+        return key
 
     def _store(self) -> None:
         self._add("", "[stores.main]", 'plugin = "filesystem"')
@@ -224,10 +235,8 @@ class _Translator:
         if base:
             self._add(f"path = {toml.text(self._path.parent / base)}")
         else:
-            # None is made up: the daemon would serve another directory, or none.
-            is_told = "BASE_DIR" in self._found.values
-            reason = "is not a text" if is_told else f"cannot be told: {self._reason('BASE_DIR')}"
-            self._ask("BASE_DIR", f'BASE_DIR {reason}. Set this yourself: path = "..."')
+            # No directory is made up: the daemon would serve another one, or none.
+            self._ask("BASE_DIR", 'BASE_DIR names no directory. Set this yourself: path = "..."')
         for name, ours in (("ORIG_DIR", "originals"), ("THUMB_DIR", "thumbnails")):
             theirs = self._value(name, ours, _is_text, "a text")
             if str(theirs).strip("/") != ours:
@@ -261,8 +270,9 @@ class _Translator:
         return None
 
 
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
+def _printable(text: str) -> str:
+    """Return `text` without what would end a comment or control a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _is_flag(value: Any) -> bool:
@@ -270,7 +280,16 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return isinstance(value, str) or value is None
+
+
+def _is_port(value: Any) -> bool:
+    text = str(value).strip()
+    return text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST_PORT
 
 
 def _is_window(value: Any) -> bool:

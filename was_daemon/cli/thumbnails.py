@@ -72,7 +72,7 @@ def warm(
             await require_directory(graph.collections.place_in(directory).store)
         if graph.evictor:
             await graph.evictor.start()
-        warmer = Warmer(graph.collections, graph.thumbnails, places, sorted(set(scales)), Pace(throttle), report)
+        warmer = Warmer(graph.collections, graph.derivatives, places, sorted(set(scales)), Pace(throttle), report)
         # While one is made, the next is looked at.
         await go_through("Warming", warmer.originals, workers + 1, warmer.warm)
 

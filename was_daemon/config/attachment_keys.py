@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 
-from was_daemon.config.secret_files import SecretFiles
+from was_daemon.config.secret_files import SecretFile, SecretFiles
 from was_daemon.config.settings import CollectionSettings, CollectionsSettings, ServerSettings
 from was_daemon.config.structure import Mistakes
 from was_daemon.config.weak_keys import advice, weakness
@@ -82,7 +81,7 @@ class KeyReader:
         if found:
             self._mistakes.weak_keys.append(f"{setting}: {advice(what, found)}")
 
-    def _read(self, table: str, path: Path) -> str | None:
+    def _read(self, table: str, path: SecretFile) -> str | None:
         try:
             return self._files.read(path).strip()
         except OSError as error:

@@ -8,7 +8,11 @@ from pathlib import Path, PosixPath
 
 
 class SecretFile(PosixPath):
-    """A path in the configuration whose file holds a secret. Its permissions are checked when it is read there."""
+    """Path of a file that holds a secret. Permissions are checked when a configuration with the path is read."""
+
+    def text(self) -> str:
+        """Return the secret, without the line break at its end; raises OSError, or UnicodeDecodeError."""
+        return self.expanduser().read_text("utf-8").rstrip("\r\n")
 
 
 class SecretFiles:
@@ -21,10 +25,10 @@ class SecretFiles:
         self.texts = dict(texts or {})
         self._were_checked = texts is not None
 
-    def read(self, path: Path) -> str:
-        """The text of the file at `path`; raises OSError, or UnicodeDecodeError."""
+    def read(self, path: SecretFile) -> str:
+        """Return the text of the file at `path`; raises what `SecretFile.text` does."""
         if str(path) not in self.texts:
-            self.texts[str(path)] = path.read_text("utf-8")
+            self.texts[str(path)] = path.text()
         return self.texts[str(path)]
 
     def check(self, path: Path) -> str | None:

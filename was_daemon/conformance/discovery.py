@@ -1,4 +1,4 @@
-"""How a client finds the server, its clock, and whether it has the right key."""
+"""Checks of the discovery document, the server's clock, and its key."""
 
 import time
 from urllib.parse import urlsplit
@@ -8,22 +8,16 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # it ships no annotations
 from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 
-from was_daemon.conformance.check import Check
-from was_daemon.conformance.http import Answer
-from was_daemon.conformance.outcomes import Fails, Skips, differences, expect
+from was_daemon.conformance.check import Check, refusal
+from was_daemon.conformance.results import CheckFailed, CheckSkipped, differences, expect
 from was_daemon.conformance.server import Server
 
-_TYPES = ("read", "write", "delete", "getmetadata", "testkey")
-_CLOSE = 150
+_ENDPOINT_TYPES = ("read", "write", "delete", "getmetadata", "testkey")
+_CLOCK_TOLERANCE = 150
 """Seconds that a token's time may differ from the official server's clock."""
 
-_OLD = 3600
-
-
-def refusal(answer: Answer, ideal: int, to: str) -> str | None:
-    """How a refusal differs from the contract's; raises `Fails` when it is none."""
-    expect(answer.status >= 400, f"{ideal} to {to}", answer)
-    return None if answer.status == ideal else f"{answer.status} instead of {ideal} to {to}"
+_EXPIRED_AGE = 3600
+"""Age of an expired token, in seconds."""
 
 
 def _discovery(server: Server) -> str | None:
@@ -31,11 +25,11 @@ def _discovery(server: Server) -> str | None:
     try:
         root = fromstring(answer.body)
     except (ParseError, DefusedXmlException) as error:
-        raise Fails("well-formed XML", f"{answer}: {error}") from None
+        raise CheckFailed("well-formed XML", f"{answer}: {error}") from None
     found = {str(url.get("type")): (url.text or "").strip() for url in root.iter("url")}
-    missing = [kind for kind in _TYPES if not found.get(kind)]
-    expect(not missing, "url elements of the types " + ", ".join(_TYPES), f"none for {', '.join(missing)}")
-    relative = [url for kind, url in found.items() if kind in _TYPES and not _is_absolute(url)]
+    missing = [kind for kind in _ENDPOINT_TYPES if not found.get(kind)]
+    expect(not missing, "url elements of the types " + ", ".join(_ENDPOINT_TYPES), f"none for {', '.join(missing)}")
+    relative = [url for kind, url in found.items() if kind in _ENDPOINT_TYPES and not _is_absolute(url)]
     expect(not relative, "absolute addresses", ", ".join(relative))
     server.endpoints.update(found)
     kinds = ("text/xml", "application/xml")
@@ -52,8 +46,8 @@ def _clock(server: Server) -> str | None:
     stamp = str(answer.headers.get("X-Timestamp", "none"))
     expect(stamp.isascii() and stamp.isdigit(), "a header X-Timestamp with whole seconds", stamp)
     ahead = int(stamp) - int(time.time())
-    server.offset = ahead
-    if abs(ahead) <= _CLOSE:
+    server.clock_offset = ahead
+    if abs(ahead) <= _CLOCK_TOLERANCE:
         return None
     return (
         f"the server's clock is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} this one; clients allow for it"
@@ -62,7 +56,7 @@ def _clock(server: Server) -> str | None:
 
 def _endpoints(server: Server) -> str | None:
     document = urlsplit(server.url)
-    urls = {kind: urlsplit(server.endpoints[kind]) for kind in _TYPES}
+    urls = {kind: urlsplit(server.endpoints[kind]) for kind in _ENDPOINT_TYPES}
     insecure = [kind for kind, url in urls.items() if document.scheme == "https" and url.scheme == "http"]
     expect(not insecure, "https addresses in a document that came by https", f"http for {', '.join(insecure)}")
     elsewhere = sorted({url.netloc for url in urls.values()} - {document.netloc})
@@ -88,7 +82,7 @@ def _wrong_key(server: Server) -> str | None:
     )
 
 
-def _malformed(server: Server) -> str | None:
+def _malformed_token(server: Server) -> str | None:
     server.require_key()
     return differences(
         refusal(server.get("testkey", {"random": "a", "token": "a:b:c"}), 403, "the token a:b:c"),
@@ -96,9 +90,9 @@ def _malformed(server: Server) -> str | None:
     )
 
 
-def _old(server: Server) -> str | None:
+def _expired_token(server: Server) -> str | None:
     server.require_key()
-    answer = server.get("testkey", {"random": "a", "token": server.token("a", age=_OLD)})
+    answer = server.get("testkey", {"random": "a", "token": server.token("a", age=_EXPIRED_AGE)})
     return "tokens are good for ever" if answer.status == 200 else refusal(answer, 403, "an hour-old token")
 
 
@@ -111,26 +105,26 @@ def _non_ascii(server: Server) -> str | None:
 
 
 def _timestamps(server: Server) -> str | None:
-    """Looks back at all answers: Specify 6 sets its clock by whichever it gets, errors too."""
+    """Check all answers received so far: Specify 6 sets its clock by any of them, errors too."""
     hosts = {urlsplit(url).netloc for url in (server.url, *server.endpoints.values())}
     answers = [each for each in server.answers if each.method != "OPTIONS" and urlsplit(each.url).netloc in hosts]
     if not answers:
-        raise Skips("there were no answers")
+        raise CheckSkipped("there were no answers")
     without = [each for each in answers if not str(each.headers.get("X-Timestamp", "")).isdigit()]
     kinds = sorted({f"{each.method} {urlsplit(each.url).path} {each.status}" for each in without})
     expect(not without, "X-Timestamp with every answer", f"none with {', '.join(kinds[:5])}")
     return None
 
 
-DISCOVERY = "discovery"
+_DISCOVERY = "discovery"
 CHECKS = (
-    Check(DISCOVERY, "the discovery document names the five endpoints", _discovery, needs=None),
-    Check("clock", "the server tells its time", _clock, DISCOVERY),
-    Check("endpoints", "the endpoints are where a browser may use them", _endpoints, DISCOVERY),
-    Check("key", "the key is the server's", _key, DISCOVERY),
+    Check(_DISCOVERY, "the discovery document names the five endpoints", _discovery, needs=None),
+    Check("clock", "the server tells its time", _clock, _DISCOVERY),
+    Check("endpoints", "the endpoints are where a browser may use them", _endpoints, _DISCOVERY),
+    Check("key", "the key is the server's", _key, _DISCOVERY),
     Check("key-wrong", "a wrong token is refused", _wrong_key, "key"),
-    Check("key-malformed", "a malformed question about the key is refused", _malformed, "key"),
-    Check("key-old", "an old token is refused", _old, "key"),
+    Check("key-malformed", "a malformed question about the key is refused", _malformed_token, "key"),
+    Check("key-old", "an old token is refused", _expired_token, "key"),
     Check("key-letters", "tokens may be for names with any letters", _non_ascii, "key"),
 )
-LAST = (Check("timestamps", "every answer tells the time, errors too", _timestamps, DISCOVERY),)
+FINAL_CHECKS = (Check("timestamps", "every answer tells the time, errors too", _timestamps, _DISCOVERY),)

@@ -1,14 +1,13 @@
-"""Originals, metadata, and `/static/`."""
+"""Checks of downloads: originals, metadata, and files below `/static/`."""
 
 import json
 from typing import Any
 from urllib.parse import unquote
 
 from was_daemon.conformance import pictures
-from was_daemon.conformance.check import Check
-from was_daemon.conformance.discovery import refusal
-from was_daemon.conformance.http import Answer
-from was_daemon.conformance.outcomes import Fails, Skips, differences, expect
+from was_daemon.conformance.check import Check, refusal
+from was_daemon.conformance.client import Answer
+from was_daemon.conformance.results import CheckFailed, CheckSkipped, differences, expect
 from was_daemon.conformance.server import ORIGIN, Server
 
 _CONTENT = bytes(range(256)) * 40
@@ -118,7 +117,7 @@ def _parsed(answer: Answer) -> Any:
     try:
         return json.loads(answer.body)
     except ValueError:
-        raise Fails("JSON", answer) from None
+        raise CheckFailed("JSON", answer) from None
 
 
 def _date(server: Server) -> str | None:
@@ -155,13 +154,13 @@ def _static(server: Server) -> str | None:
 def _url(reference: Answer) -> str:
     url = reference.text.strip()
     if not url.startswith(("http://", "https://")):
-        raise Fails("an absolute address", reference)
+        raise CheckFailed("an absolute address", reference)
     return url
 
 
 def _unknown_collection(server: Server) -> str | None:
     if server.collection is None:
-        raise Skips("no collection was named with --coll")
+        raise CheckSkipped("no collection was named with --coll")
     name = server.store(server.new_name(), _CONTENT)
     fields = {"filename": name, "type": "O", "token": server.token(name) or None}
     answer = server.get("read", {**fields, "coll": server.new_name("")})

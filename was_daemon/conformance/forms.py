@@ -1,4 +1,4 @@
-"""The forms in which Specify's clients upload (contract, section 1)."""
+"""Multipart forms as Specify's clients upload them (contract, section 1)."""
 
 from collections.abc import Mapping
 from uuid import uuid4
@@ -8,21 +8,21 @@ import attrs
 
 @attrs.frozen
 class Form:
-    """A multipart form, ready to be sent."""
+    """Multipart form, ready to be sent."""
 
     content_type: str
     body: bytes
 
 
 def specify7_form(name: str, content: bytes | None, fields: Mapping[str, str]) -> Form:
-    """The form of Specify 7's browser: the file, unless `content` is None, comes before the fields."""
+    """Return the form of Specify 7's browser: the file, unless `content` is None, then the fields."""
     file = [] if content is None else [_file("file", name, content)]
     texts = [(f'Content-Disposition: form-data; name="{field}"', value.encode()) for field, value in fields.items()]
     return _form([*file, *texts])
 
 
 def specify6_form(name: str, content: bytes, fields: Mapping[str, str]) -> Form:
-    """The form of Specify 6: the fields in Latin-1, then the file in a field of its own name."""
+    """Return the form of Specify 6: the fields in Latin-1, then the file in a field called `name`."""
     texts = [
         (
             f'Content-Disposition: form-data; name="{field}"\r\n'

@@ -1,4 +1,4 @@
-"""The files that the checks upload, made for the purpose."""
+"""Pictures that the checks upload, and tests of pictures that they download."""
 
 import io
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 TAKEN = "2012:02:02 13:48:41"
-"""When `photograph` was taken, as its EXIF data say."""
+"""Capture date in the EXIF data of `photograph`."""
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 
@@ -15,7 +15,7 @@ _EXIF_DIRECTORY = 0x8769
 
 
 def photograph(size: tuple[int, int] = (600, 400), orientation: int = 1) -> bytes:
-    """A camera's JPEG of these pixels, with time, position and orientation."""
+    """Return a JPEG of `size` pixels with the EXIF data of a camera: time, position and orientation."""
     exif = Image.Exif()
     exif[_ORIENTATION] = orientation
     exif.get_ifd(_EXIF_DIRECTORY)[_TIME_TAKEN] = TAKEN
@@ -25,23 +25,23 @@ def photograph(size: tuple[int, int] = (600, 400), orientation: int = 1) -> byte
 
 
 def plain(colour: tuple[int, int, int], size: tuple[int, int] = (300, 200), kind: str = "JPEG") -> bytes:
-    """A picture of one colour."""
+    """Return a picture of one colour."""
     return _encoded(Image.new("RGB", size, colour), kind)
 
 
 def pages() -> bytes:
-    """A TIFF of three pages, the first one red."""
+    """Return a TIFF of three pages, the first one red."""
     rest = [Image.new("RGB", (300, 200), BLUE)] * 2
     return _encoded(Image.new("RGB", (300, 200), RED), "TIFF", save_all=True, append_images=rest)
 
 
 def has_position(image: Image.Image) -> bool:
-    """Whether a picture tells where it was taken."""
+    """Return whether the EXIF data of `image` tell where it was taken."""
     return bool(image.getexif().get_ifd(_POSITION))
 
 
 def shows(image: Image.Image, colour: tuple[int, int, int]) -> bool:
-    """Whether the middle of a picture has about this colour."""
+    """Return whether the middle of `image` has about this colour."""
     pixel = image.convert("RGB").getpixel((image.width // 2, image.height // 2))
     return isinstance(pixel, tuple) and all(abs(is_ - should) < 40 for is_, should in zip(pixel, colour, strict=True))
 

@@ -1,4 +1,4 @@
-"""What came of the checks: for people, for scripts, for pipelines."""
+"""Reports of checks: lines on a terminal, JSON, JUnit."""
 
 import json
 from collections import Counter
@@ -10,102 +10,108 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
-from was_daemon.conformance.outcomes import Outcome, State
+from was_daemon.conformance.results import CheckResult, CheckState
 
-_STYLES = {State.PASSED: "green", State.DIFFERS: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
+_STYLES = {
+    CheckState.PASSED: "green",
+    CheckState.DIFFERS: "yellow",
+    CheckState.FAILED: "bold red",
+    CheckState.SKIPPED: "dim",
+}
 _WIDTH = 9
-_TOLD_ONE_BY_ONE = 3
+_MAX_SKIPPED_LINES = 3
+"""Checks skipped in a row for one reason that get a line each."""
 
 
-class Lines:
-    """Prints one check after another, a line each; what failed is told on two more.
+class CheckPrinter:
+    """Printer of results: one line each, and two more for a failure.
 
-    Of many in a row that are skipped for the same reason, it is told only how many they are.
+    Many checks in a row that are skipped for the same reason are printed as their number.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._skipped: list[Outcome] = []
+        self._skipped: list[CheckResult] = []
 
-    def add(self, outcome: Outcome) -> None:
-        """One more."""
-        if not self._skipped or outcome.remark != self._skipped[0].remark:
-            self.end()
-        if outcome.state is State.SKIPPED:
-            self._skipped.append(outcome)
+    def add(self, result: CheckResult) -> None:
+        """Print `result`, now or together with others that are skipped for the same reason."""
+        if not self._skipped or result.remark != self._skipped[0].remark:
+            self.flush()
+        if result.state is CheckState.SKIPPED:
+            self._skipped.append(result)
         else:
-            self._print(outcome)
+            self._print(result)
 
-    def end(self) -> None:
-        """These were all."""
+    def flush(self) -> None:
+        """Print the results that are held back."""
         skipped, self._skipped = self._skipped, []
-        if len(skipped) > _TOLD_ONE_BY_ONE:
+        if len(skipped) > _MAX_SKIPPED_LINES:
             skipped = [attrs.evolve(skipped[0], title=f"{len(skipped)} checks")]
-        for outcome in skipped:
-            self._print(outcome)
+        for result in skipped:
+            self._print(result)
 
-    def _print(self, outcome: Outcome) -> None:
-        state = outcome.state.value
-        word = state.upper() if outcome.state is State.FAILED else state
-        line = Text.assemble((f"{word:<{_WIDTH}}", _STYLES[outcome.state]), outcome.title)
-        if outcome.remark:
-            line.append(f": {_printable(outcome.remark)}")
-        if outcome.state is State.FAILED:
+    def _print(self, result: CheckResult) -> None:
+        state = result.state.value
+        word = state.upper() if result.state is CheckState.FAILED else state
+        line = Text.assemble((f"{word:<{_WIDTH}}", _STYLES[result.state]), result.title)
+        if result.remark:
+            line.append(f": {_printable(result.remark)}")
+        if result.state is CheckState.FAILED:
             margin = " " * _WIDTH
-            line.append(f"\n{margin}expected {outcome.expected}\n{margin}got      {_printable(outcome.got)}")
+            line.append(f"\n{margin}expected {result.expected}\n{margin}got      {_printable(result.got)}")
         self._console.print(line, soft_wrap=True)
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """How many went how."""
-    counts = Counter(outcome.state for outcome in outcomes)
+def summary(results: Sequence[CheckResult]) -> str:
+    """Return the number of checks in each state, in words."""
+    counts = Counter(result.state for result in results)
     words = {
-        State.PASSED: "passed",
-        State.DIFFERS: "differ harmlessly",
-        State.FAILED: "failed",
-        State.SKIPPED: "skipped",
+        CheckState.PASSED: "passed",
+        CheckState.DIFFERS: "differ harmlessly",
+        CheckState.FAILED: "failed",
+        CheckState.SKIPPED: "skipped",
     }
     return ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
 
 
-def as_json(url: str, outcomes: Sequence[Outcome]) -> str:
-    """The report as one JSON object."""
-    checks = [attrs.asdict(outcome) | {"state": outcome.state.value} for outcome in outcomes]
-    report = {"url": url, "failed": any(outcome.state is State.FAILED for outcome in outcomes), "checks": checks}
+def as_json(url: str, results: Sequence[CheckResult]) -> str:
+    """Return the report as one JSON object."""
+    checks = [attrs.asdict(result) | {"state": result.state.value} for result in results]
+    report = {"url": url, "failed": any(result.state is CheckState.FAILED for result in results), "checks": checks}
     return json.dumps(report, ensure_ascii=False, indent=2)
 
 
-def write_junit(path: Path, url: str, outcomes: Sequence[Outcome]) -> None:
-    """Write the report as JUnit does; raises OSError. Harmless differences are the output of a test that passed."""
-    counts = Counter(outcome.state for outcome in outcomes)
+def write_junit(path: Path, url: str, results: Sequence[CheckResult]) -> None:
+    """Write a report in JUnit's format; raise OSError. Harmless differences are the output of a passed test."""
+    counts = Counter(result.state for result in results)
     suite = ElementTree.Element(
         "testsuite",
         name=f"was-daemon check {url}",
-        tests=str(len(outcomes)),
-        failures=str(counts[State.FAILED]),
-        skipped=str(counts[State.SKIPPED]),
+        tests=str(len(results)),
+        failures=str(counts[CheckState.FAILED]),
+        skipped=str(counts[CheckState.SKIPPED]),
         errors="0",
-        time=f"{sum(outcome.seconds for outcome in outcomes):.3f}",
+        time=f"{sum(result.seconds for result in results):.3f}",
     )
-    for outcome in outcomes:
-        suite.append(_test_case(outcome))
+    for result in results:
+        suite.append(_test_case(result))
     ElementTree.ElementTree(suite).write(path, "utf-8", xml_declaration=True)
 
 
-def _test_case(outcome: Outcome) -> ElementTree.Element:
+def _test_case(result: CheckResult) -> ElementTree.Element:
     case = ElementTree.Element(
-        "testcase", classname=f"was-daemon.check.{outcome.id}", name=outcome.title, time=f"{outcome.seconds:.3f}"
+        "testcase", classname=f"was-daemon.check.{result.id}", name=result.title, time=f"{result.seconds:.3f}"
     )
-    if outcome.state is State.FAILED:
-        text = _printable(f"expected {outcome.expected}, got {outcome.got}")
+    if result.state is CheckState.FAILED:
+        text = _printable(f"expected {result.expected}, got {result.got}")
         ElementTree.SubElement(case, "failure", message=text).text = text
-    elif outcome.state is State.SKIPPED:
-        ElementTree.SubElement(case, "skipped", message=_printable(outcome.remark))
-    elif outcome.remark:
-        ElementTree.SubElement(case, "system-out").text = _printable(outcome.remark)
+    elif result.state is CheckState.SKIPPED:
+        ElementTree.SubElement(case, "skipped", message=_printable(result.remark))
+    elif result.remark:
+        ElementTree.SubElement(case, "system-out").text = _printable(result.remark)
     return case
 
 
 def _printable(text: str) -> str:
-    """XML has no place for control characters, and a server shall not steer the operator's terminal."""
+    """Replace control characters: XML forbids them, and a server must not control the operator's terminal."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,4 +1,4 @@
-"""The server that is checked, as a client of Specify's sees it."""
+"""The asset server under test, as a client of Specify's sees it."""
 
 import time
 from collections.abc import Mapping
@@ -8,54 +8,54 @@ from uuid import uuid4
 
 import attrs
 
+from was_daemon.conformance.client import Answer, HttpClient, Unanswered
 from was_daemon.conformance.forms import Form, specify6_form, specify7_form
-from was_daemon.conformance.http import Answer, Http, Unanswered
-from was_daemon.conformance.outcomes import Fails, Skips
+from was_daemon.conformance.results import CheckFailed, CheckSkipped
 from was_daemon.model import tokens
 
 ORIGIN = "https://specify.example.org"
-"""Where the browser's page is from that the checks imitate."""
+"""Origin of the page in the browser that the checks imitate."""
 
 _ORIGIN_HEADER = {"Origin": ORIGIN}
 
 
 @attrs.define
 class Server:
-    """The server whose discovery document is at `url`.
+    """Asset server whose discovery document is at `url`.
 
     `key` is None for a server that has none; without a `collection` that field is left out. `endpoints` is the content
-    of the discovery document, by type; `offset` is how many seconds the server's clock is ahead of this one. `answers`
-    are all that were received, without their bodies, `left` the names that were uploaded and could not be deleted.
+    of the discovery document, by type; `clock_offset` is how many seconds the server's clock is ahead of this one.
+    `answers` are all answers received, without their bodies. `not_deleted` are names whose deletion failed.
     """
 
     url: str
     key: str | None
     collection: str | None
-    http: Http
+    http: HttpClient
     endpoints: dict[str, str] = attrs.field(factory=dict)
-    offset: int = 0
+    clock_offset: int = 0
     answers: list[Answer] = attrs.field(factory=list)
-    left: list[str] = attrs.field(factory=list)
+    not_deleted: list[str] = attrs.field(factory=list)
     _created: set[tuple[str, str | None, str | None]] = attrs.field(factory=set)
 
     def new_name(self, ending: str = ".jpg") -> str:
-        """A name that nobody used, as Specify 7 makes them."""
+        """Return an unused name, as Specify 7 makes them."""
         return f"{uuid4()}{ending}"
 
     def new_specify6_name(self) -> str:
-        """A name that nobody used, as Specify 6 makes them."""
+        """Return an unused name, as Specify 6 makes them."""
         return f"sp6{randbelow(10**18):018}.att.jpg"
 
     def token(self, name: str, age: int = 0) -> str:
-        """The token for `name`, signed `age` seconds ago by the server's clock; empty without a key."""
+        """Return the token for `name`, signed `age` seconds ago by the server's clock; empty without a key."""
         if self.key is None:
             return ""
-        return tokens.sign(self.key, name, int(time.time()) + self.offset - age)
+        return tokens.sign(self.key, name, int(time.time()) + self.clock_offset - age)
 
     def require_key(self) -> str:
-        """The key; raises `Skips` when there is none."""
+        """Return the key; raise `CheckSkipped` when there is none."""
         if self.key is None:
-            raise Skips("no key was given, so the server cannot tell who may do what")
+            raise CheckSkipped("no key was given, so the server cannot tell who may do what")
         return self.key
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ class Server:
     def request(
         self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """The answer to a request; raises `Unanswered`."""
+        """Send a request and return its answer; raise `Unanswered`."""
         answer = self.http.request(method, url, headers, body)
         self.answers.append(attrs.evolve(answer, body=b""))
         return answer
@@ -71,7 +71,7 @@ class Server:
     def get(
         self, kind: str, fields: Mapping[str, str | None], *, method: str = "GET", headers: dict[str, str] | None = None
     ) -> Answer:
-        """The answer to GET of an endpoint; fields that are None are left out."""
+        """Send GET to an endpoint and return the answer; fields that are None are left out."""
         return self.request(method, self._address(self.endpoints[kind], fields), headers)
 
     def _address(self, url: str, fields: Mapping[str, str | None]) -> str:
@@ -89,20 +89,20 @@ class Server:
         return self.get("read", {**fields, "token": self.token(name) or None})
 
     def metadata(self, name: str, dt: str) -> Answer:
-        """GET what the camera wrote."""
+        """GET the metadata of an asset; `dt` is "json" or "date"."""
         fields = {"filename": name, "coll": self.collection, "dt": dt, "token": self.token(name) or None}
         return self.get("getmetadata", fields)
 
     def reference(self, name: str, **more: str) -> Answer:
-        """GET the address below /static/, as older web portals do; raises `Skips` when the server has none."""
+        """GET the address below /static/, as older web portals do; raise `CheckSkipped` when the server has none."""
         url = urljoin(self.endpoints["read"], "getfileref")
         answer = self.request("GET", self._address(url, {"filename": name, "coll": self.collection, **more}))
         if answer.status in (404, 403, 405, 501):
-            raise Skips(f"the server has no getfileref ({answer.status}), which only older web portals use")
+            raise CheckSkipped(f"the server has no getfileref ({answer.status}), which only older web portals use")
         return answer
 
     def preflight(self, url: str) -> Answer:
-        """The question a browser asks before it uploads."""
+        """Send the OPTIONS request with which a browser asks whether it may upload."""
         return self.request("OPTIONS", url, {**_ORIGIN_HEADER, "Access-Control-Request-Method": "POST"})
 
     def upload(self, name: str, content: bytes | None, token: str | None = None, **changes: str | None) -> Answer:
@@ -125,16 +125,16 @@ class Server:
         return self._send(name, specify6_form(name, content, fields))
 
     def _send(self, name: str, form: Form) -> Answer:
-        # Also what is refused, or interrupted, is removed: nobody knows what the server made of it.
+        # Refused and interrupted uploads are deleted too: the server may have stored them.
         self._created.add((name, self.collection, self.key))
         headers = {**_ORIGIN_HEADER, "Content-Type": form.content_type}
         return self.request("POST", self.endpoints["write"], headers, form.body)
 
     def store(self, name: str, content: bytes) -> str:
-        """Upload, and return the name; raises `Fails`."""
+        """Upload, and return the name; raise `CheckFailed` when the server refuses."""
         answer = self.upload(name, content)
         if answer.status != 200:
-            raise Fails("200 to an upload", answer)
+            raise CheckFailed("200 to an upload", answer)
         return name
 
     def delete(self, name: str, token: str | None = None) -> Answer:
@@ -147,11 +147,11 @@ class Server:
     # -- afterwards ----------------------------------------------------------------------------------------------------
 
     def clean_up(self) -> None:
-        """Delete what was uploaded; `left` are the names of what the server still has, or may have."""
+        """Delete all uploads; add to `not_deleted` the names of assets that the server may still have."""
         for each in tuple(self._created):
             name, collection, key = each
             if not attrs.evolve(self, collection=collection, key=key)._is_gone(name):
-                self.left.append(name)
+                self.not_deleted.append(name)
             self._created.remove(each)
 
     def _is_gone(self, name: str) -> bool:

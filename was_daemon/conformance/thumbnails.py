@@ -1,14 +1,13 @@
-"""Thumbnails."""
+"""Checks of thumbnails."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from was_daemon.conformance import pictures
-from was_daemon.conformance.check import Check
-from was_daemon.conformance.discovery import refusal
-from was_daemon.conformance.http import Answer, Unanswered
-from was_daemon.conformance.outcomes import differences, expect
+from was_daemon.conformance.check import Check, refusal
+from was_daemon.conformance.client import Answer, Unanswered
+from was_daemon.conformance.results import differences, expect
 from was_daemon.conformance.server import Server
 
 _SIMULTANEOUS = 16
@@ -32,10 +31,10 @@ def _not_enlarged(server: Server) -> str | None:
     return None if size <= (60, 40) else f"a small picture is enlarged to {size[0]} x {size[1]}"
 
 
-def _turned(server: Server) -> str | None:
+def _upright(server: Server) -> str | None:
     name = server.store(server.new_name(), pictures.photograph((600, 400), orientation=6))
     image = server.thumbnail(name).expect(200, to="a thumbnail").image()
-    # A browser turns what says that it is to be turned.
+    # A browser turns a picture by the orientation in its EXIF data.
     is_upright = image.height > image.width or image.getexif().get(0x0112) == 6
     return differences(
         None if is_upright else "a photograph taken upright is shown on its side",
@@ -90,7 +89,7 @@ def _bad_scale(server: Server) -> str | None:
     return differences(*remarks)
 
 
-def _no_picture(server: Server) -> str | None:
+def _broken_image(server: Server) -> str | None:
     name = server.store(server.new_name(), b"This is no JPEG.")
     answer = server.thumbnail(name)
     if answer.status == 200:
@@ -99,7 +98,7 @@ def _no_picture(server: Server) -> str | None:
     return refusal(answer, 422, "a thumbnail of a JPEG that is none")
 
 
-def _no_kind(server: Server) -> str | None:
+def _not_an_image(server: Server) -> str | None:
     name = server.store(server.new_name(".txt"), b"This is a text.")
     answer = server.thumbnail(name)
     if answer.status == 200:
@@ -111,13 +110,13 @@ def _no_kind(server: Server) -> str | None:
 CHECKS = (
     Check("thumbnail", "a thumbnail is a picture that fits its box", _fits),
     Check("thumbnail-small", "a small picture is not enlarged", _not_enlarged),
-    Check("thumbnail-upright", "thumbnails are upright, and do not tell where", _turned),
+    Check("thumbnail-upright", "thumbnails are upright, and do not tell where", _upright),
     Check("thumbnail-png", "PNG has thumbnails", _of_kind(".png", lambda: pictures.plain(pictures.RED, kind="PNG"))),
     Check("thumbnail-tiff", "TIFF has thumbnails", _of_kind(".tif", lambda: pictures.plain(pictures.RED, kind="TIFF"))),
     Check("thumbnail-pages", "TIFF of several pages has thumbnails", _of_kind(".tif", pictures.pages)),
     Check("thumbnail-pdf", "PDF has thumbnails", _of_kind(".pdf", lambda: pictures.plain(pictures.RED, kind="PDF"))),
     Check("thumbnail-simultaneous", "a thumbnail that many ask for at once is whole", _simultaneous),
     Check("thumbnail-scale", "a thumbnail without a proper scale is refused", _bad_scale),
-    Check("thumbnail-broken", "what is no picture has no thumbnail", _no_picture),
-    Check("thumbnail-text", "a text has no thumbnail", _no_kind),
+    Check("thumbnail-broken", "what is no picture has no thumbnail", _broken_image),
+    Check("thumbnail-text", "a text has no thumbnail", _not_an_image),
 )

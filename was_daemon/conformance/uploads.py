@@ -1,13 +1,12 @@
-"""Uploads, the ways of both clients."""
+"""Checks of uploads by Specify 6 and Specify 7."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from was_daemon.conformance import pictures
-from was_daemon.conformance.check import Check
-from was_daemon.conformance.discovery import refusal
-from was_daemon.conformance.http import Answer
-from was_daemon.conformance.outcomes import Fails, Skips, differences, expect
+from was_daemon.conformance.check import Check, refusal
+from was_daemon.conformance.client import Answer
+from was_daemon.conformance.results import CheckFailed, CheckSkipped, differences, expect
 from was_daemon.conformance.server import ORIGIN, Server
 
 _LARGE = 4 << 20
@@ -17,7 +16,7 @@ _READERS = 4
 
 def _stored(server: Server, answer: Answer, name: str, content: bytes) -> str | None:
     if answer.status == 404 and server.collection is None:
-        raise Fails("200 to an upload", f"{answer}; does the server want a collection? Name one with --coll")
+        raise CheckFailed("200 to an upload", f"{answer}; does the server want a collection? Name one with --coll")
     answer.expect(200, to="an upload")
     back = server.original(name).expect(200, to="fileget of what was uploaded")
     expect(back.body == content, f"the {len(content)} bytes that were uploaded", back)
@@ -110,7 +109,7 @@ def _being_replaced(server: Server) -> str | None:
                 return
             answer = server.upload(name, versions[version % 2])
             if answer.status == 409:
-                raise Skips("the server does not let an upload replace an asset")
+                raise CheckSkipped("the server does not let an upload replace an asset")
             answer.expect(200, to="an upload over an existing name")
 
     with ThreadPoolExecutor(_READERS + 1) as threads:

@@ -18,8 +18,9 @@ from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.config.settings import Settings
 from was_daemon.config.share import Share
 from was_daemon.daemon.built_stores import BuiltStore, build_stores
-from was_daemon.derivatives.cache import Thumbnails
+from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.thumbnails import EvictableThumbnails, ThumbnailKind
 from was_daemon.health.checks import Health
 from was_daemon.health.overview import Look, look_at
 from was_daemon.httpd.limits import ConnectionLimits
@@ -27,7 +28,7 @@ from was_daemon.library.collections import Collections, Place
 from was_daemon.library.counts import Counts, Home
 from was_daemon.library.ledger import Account, Ledger
 from was_daemon.library.quotas import Quotas
-from was_daemon.library.redirects import Redirects, Way
+from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IPresence, IRooted, IUnfinished
@@ -96,7 +97,7 @@ class Graph:
     pool: WorkerPool
     evictor: Evictor | None
     checksums: Checksums | None
-    thumbnails: Thumbnails
+    derivatives: Derivatives
     assets: Assets
     resource: AssetResource
 
@@ -126,7 +127,7 @@ class Graph:
                 _begin(f"Store {name}", partial(_accept, built.store, self.collections, self.lasting.share))
         if not before or self.spool is not before.spool:
             _begin("The spool", self.spool.start)
-        Deferred.fromCoroutine(self.thumbnails.start(before.thumbnails if before else None))
+        Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.lasting.quotas.follow(self._homes(), self.settings.collections.recount)
 
     def _homes(self) -> dict[str, Home]:
@@ -219,13 +220,12 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
     spool, pool = _spool(settings, lasting, before), _pool(settings, metrics, before)
     evictor = _evictor(settings, collections, before)
     limits = settings.thumbnails
-    thumbnails = Thumbnails(
-        collections, locks, spool, pool, limits.max_pixels, limits.max_scale, evictor, lasting.exclusion
-    )
+    kinds = [ThumbnailKind(limits.max_pixels, limits.max_scale, evictor)]
+    derivatives = Derivatives(collections, locks, spool, pool, kinds, lasting.exclusion)
     checksums = _checksums(settings, before)
     assets = Assets(
         collections,
-        thumbnails,
+        derivatives,
         locks,
         spool,
         pool,
@@ -238,7 +238,7 @@ def build(settings: Settings, lasting: Lasting, before: Graph | None = None) -> 
     )
     look = lasting.look(look_at(lasting.health, lasting.recent, pool))
     resource = _server(settings, assets, collections, share, look).resource()
-    return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, thumbnails, assets, resource)
+    return Graph(settings, lasting, built, collections, spool, pool, evictor, checksums, derivatives, assets, resource)
 
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
@@ -270,7 +270,7 @@ def _evictor(settings: Settings, collections: Collections, before: Graph | None)
         return None
     if before and before.evictor and before.evictor.follow(collections, max_size):
         return before.evictor
-    return Evictor(collections, max_size)
+    return Evictor(collections, max_size, EvictableThumbnails())
 
 
 def _checksums(settings: Settings, before: Graph | None) -> Checksums | None:
@@ -292,12 +292,12 @@ def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Colle
 
 
 def _redirects(settings: Settings, collections: Collections, stores: Mapping[str, IAssetStore]) -> Redirects:
-    ways = {
-        stores[name]: Way(name, each.redirect, each.redirect if each.redirect_thumbnails else None)
+    redirects = {
+        stores[name]: StoreRedirects(name, each.redirect, each.redirect if each.redirect_thumbnails else None)
         for name, each in settings.stores.items()
         if each.redirect
     }
-    return Redirects(collections, ways, settings.server.nginx_location)
+    return Redirects(collections, redirects, settings.server.nginx_location)
 
 
 def _keyring(settings: Settings) -> Keyring:

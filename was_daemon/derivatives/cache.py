@@ -1,9 +1,8 @@
-"""Thumbnails that exist: found, made once, published whole, forgotten with their originals."""
+"""Derivatives of originals: found, made once, published whole, and removed with their originals."""
 
-from collections.abc import Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from io import FileIO
-from itertools import chain
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -11,40 +10,23 @@ from twisted.logger import Logger
 
 from was_daemon.concurrency.exclusion import Exclusion
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.kinds import DerivativeKind, Order, Recipe
 from was_daemon.derivatives.making import Made, Making
 from was_daemon.derivatives.marks import mark_of, shows
 from was_daemon.derivatives.refusals import Refusals
-from was_daemon.derivatives.stored import (
-    beginning,
-    belongs_to,
-    content_of,
-    in_memory,
-    is_thumbnail_of,
-    open_thumbnail,
-    read_all,
-    remove,
-    remove_files,
-    remove_remains,
-    scales_in,
-)
-from was_daemon.derivatives.versions import Versions
-from was_daemon.imaging.formats import output_format
-from was_daemon.library.collections import Collections
+from was_daemon.derivatives.stored import content_of, in_memory, open_stored, read_all
+from was_daemon.library.changes import Change
+from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
-from was_daemon.model.keys import MAX_DIGITS, AssetKey, Kind
+from was_daemon.model.keys import AssetKey
 from was_daemon.stores.memory_reader import MemoryReader
-from was_daemon.workers.commands import Render
 from was_daemon.workers.pool import WorkerPool
 
-_LARGEST_OFFICIAL = 4096
-"""Up to this scale thumbnails of the official server are looked for when their original goes."""
 
-
-class Thumbnails:
-    """The thumbnails of all collections."""
+class Derivatives:
+    """The derivatives of all collections, of several kinds."""
 
     _log = Logger()
 
@@ -54,261 +36,197 @@ class Thumbnails:
         locks: KeyLocks[AssetKey],
         spool: Spool,
         pool: WorkerPool,
-        max_pixels: int,
-        max_scale: int = _LARGEST_OFFICIAL,
-        evictor: Evictor | None = None,
+        kinds: Sequence[DerivativeKind[Any]],
         exclusion: Exclusion | None = None,
     ) -> None:
         self._collections = collections
         self._locks = locks
         self._spool = spool
         self._pool = pool
-        self._max_pixels = max_pixels
-        self._max_scale = max(max_scale, _LARGEST_OFFICIAL)
-        self._evictor = evictor
+        self._kinds = {kind.recipe: kind for kind in kinds}
         self._exclusion = exclusion
-        self._making: dict[tuple[AssetKey, int, str], Making] = {}
-        self._versions = Versions()
-        # Of which scales there are thumbnails, by the stores and the collections' directories in them.
-        self._scales: dict[ILocalFiles, dict[str, set[int]]] = {}
-        self._made_scales: set[int] = set()
+        self._making: dict[tuple[AssetKey, Recipe, str], Making] = {}
         self._refusals = Refusals()
 
-    async def start(self, before: "Thumbnails | None" = None) -> None:
-        """Look through what there is: for the scales of thumbnails, also of such as are not made here, so that they are
-        found when their original goes, and for more than may be kept. What `before` knows already is taken from it."""
-        if before:
-            self._scales.update(before._scales)
-            self._made_scales |= before._made_scales
-        for files in self._collections.local_thumbnails():
-            try:
-                await files.in_thread(None, self._look_for_scales, files, self._scales.get(files, {}))
-            except AssetError as error:
-                self._log.error("Could not look through the thumbnails: {error}", error=error)
-        if self._evictor and not (before and before._evictor is self._evictor):
-            await self._evictor.start()
-
-    def _look_for_scales(self, files: ILocalFiles, known: dict[str, set[int]]) -> None:
-        directories = list(self._collections.directories(files))
-        new = {directory: scales_in(files, directory) for directory in directories if directory not in known}
-        self._scales[files] = known | new
-        large = sorted({scale for scales in new.values() for scale in scales if scale > self._max_scale})
-        if large:
-            self._log.info("{files} have thumbnails of the scales {large}", files=files, large=large)
+    async def start(self, before: "Derivatives | None" = None) -> None:
+        """Look through the stored derivatives, and evict what is too much; `before` is of the last configuration."""
+        for recipe, kind in self._kinds.items():
+            known = before._kinds.get(recipe) if before else None
+            await kind.start(self._collections, known)
+            if kind.evictor and not (known and known.evictor is kind.evictor):
+                await kind.evictor.start()
 
     async def settled(self) -> None:
-        """Wait until all thumbnails that are being made are made."""
+        """Wait until all derivatives that are being made are made."""
         for making in set(self._making.values()):
             with suppress(AssetError, CancelledError):
                 await making.join()
 
-    async def find(self, key: AssetKey, original: AssetStat, scale: int, fetch: bool = True) -> IAssetReader | None:
-        """Open the thumbnail of this version of `key` if there is one; the caller closes it.
+    async def find(self, original: Original, recipe: Recipe, fetch: bool = True) -> IAssetReader | None:
+        """Open the stored derivative of this version, if there is one; the caller closes it.
 
-        Without `fetch`, for who does not want its bytes, only the mark is read.
+        Without `fetch`, for callers that need no bytes, only the mark is read.
         """
-        thumbnail, store = key.thumbnail(scale), self._collections.place(key).thumbnails
+        kind, derivative = self._kinds[type(recipe)], recipe.key(original.key)
+        store = original.place.thumbnails
         try:
-            reader = await (open_thumbnail(store, thumbnail) if fetch else store.open(thumbnail))
+            reader = await (open_stored(store, derivative) if fetch else store.open(derivative))
         except AssetNotFound:
             return None
-        if await shows(reader, original) and await belongs_to(reader, thumbnail, key):
-            if self._evictor:
-                self._evictor.used(thumbnail)
+        if await shows(reader, original.stat) and await kind.belongs_to(reader, derivative, original.key):
+            if kind.evictor:
+                kind.evictor.used(derivative)
             return reader
         await reader.close()
         return None
 
-    async def make(self, key: AssetKey, original: AssetStat, scale: int, client: str) -> IAssetReader | None:
-        """Make the thumbnail of this version of `key`; whoever asks for it meanwhile shares the work.
+    async def make(self, original: Original, recipe: Recipe, client: str) -> IAssetReader | None:
+        """Make a derivative of this version; requests for the same one share the work. The caller closes it.
 
-        None when it was published but has to be looked up, and when the original has changed meanwhile. Raises
-        `NoThumbnail`, `BrokenImage`, `Overloaded`, and what the stores raise.
+        Fires with None when it was published but has to be looked up, and when the original has changed meanwhile.
+        Raises `NoThumbnail`, `BrokenImage`, `Overloaded`, and what the stores raise.
         """
-        self._refusals.check(key, original)
-        making = self._making.get((key, scale, original.etag))
+        self._refusals.check(original)
+        making = self._making.get(_shared(original, recipe))
         if making is None:
-            making = self._start(Making(client, background=False), key, original, [scale])
+            making = self._start(Making(client, background=False), original, [recipe])
         elif making.background:
             making.client, making.background = client, False
             if making.job:
                 self._pool.promote(making.job, client)
-        return (await making.join()).get(scale)
+        return (await making.join()).get(recipe)
 
-    async def warm(self, key: AssetKey, scales: Iterable[int]) -> None:
-        """`make_missing`, for which nobody waits."""
+    async def warm(self, original: Original, recipes: Sequence[Recipe]) -> None:
+        """Make missing derivatives when no request waits for them; errors are logged."""
         try:
-            await self.make_missing(key, scales)
+            await self.make_missing(original, recipes)
         except AssetError as error:
-            self._log.info("Could not warm {key}: {error}", key=key, error=error)
+            self._log.info("Could not warm {key}: {error}", key=original.key, error=error)
 
-    async def make_missing(self, key: AssetKey, scales: Iterable[int]) -> int:
-        """Make those thumbnails of `key` that are missing, from one decoding, when nobody waits for anything else.
+    async def make_missing(self, original: Original, recipes: Sequence[Recipe]) -> int:
+        """Make the missing ones of some derivatives of one kind by one job, when no request waits for a worker.
 
-        Fires with their number. Raises `AssetNotFound`, and what `make` raises.
+        Fires with their number. Raises what `make` raises.
         """
-        original = await self._collections.place(key).store.stat(key)
         missing = []
-        for scale in scales:
-            reader = await self.find(key, original, scale)
+        for recipe in recipes:
+            reader = await self.find(original, recipe)
             if reader:
                 await reader.close()
             else:
-                missing.append(scale)
-        # Somebody may have asked for one meanwhile.
-        missing = [scale for scale in missing if (key, scale, original.etag) not in self._making]
+                missing.append(recipe)
+        # A request may have begun to make one meanwhile.
+        missing = [recipe for recipe in missing if _shared(original, recipe) not in self._making]
         if missing:
-            await self._start(Making("", background=True), key, original, missing).join()
+            await self._start(Making("", background=True), original, missing).join()
         return len(missing)
 
-    def _start(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Making:
-        shared = [(key, scale, original.etag) for scale in scales]
+    def _start(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Making:
+        shared = [_shared(original, recipe) for recipe in recipes]
         self._making.update(dict.fromkeys(shared, making))
 
         def forget() -> None:
             for each in shared:
                 del self._making[each]
 
-        making.start(self._make_once(making, key, original, scales), forget)
+        making.start(self._make_once(making, original, recipes), forget)
         return making
 
-    async def _make_once(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Made:
-        """Make them, unless another process of the daemon is at it, and not in the background: then wait for that."""
+    async def _make_once(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Made:
+        """Make derivatives, or wait for another process of the daemon that makes them, unless in the background."""
         if not self._exclusion or making.background:
-            return await self._make(making, key, original, scales)
-        name = "\0".join([key.collection, key.name, str(scales[0]), original.etag])
+            return await self._make(making, original, recipes)
+        derivative = recipes[0].key(original.key)
+        name = "\0".join([derivative.collection, derivative.name, original.key.name, original.stat.etag])
         async with self._exclusion.holding(name) as has_waited:
-            reader = await self.find(key, original, scales[0]) if has_waited else None
+            reader = await self.find(original, recipes[0]) if has_waited else None
             if reader is None:
-                return await self._make(making, key, original, scales)
+                return await self._make(making, original, recipes)
         await reader.close()
         return {}
 
-    async def _make(self, making: Making, key: AssetKey, original: AssetStat, scales: list[int]) -> Made:
-        place = self._collections.place(key)
-        staged: dict[int, IStagingFile] = {}
+    async def _make(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Made:
+        kind = self._kinds[type(recipes[0])]
+        staged: dict[Recipe, IStagingFile] = {}
         try:
-            source, name, size = await self._source(key, original, max(scales))
+            source, order = await self._open_source(original, kind, recipes)
             with source:
-                for scale in scales:
-                    staged[scale] = await self._stage(place.thumbnails, key.thumbnail(scale))
-                making.job = self._pool.submit(
-                    Render,
-                    making.client,
-                    [source, *staged.values()],
-                    making.background,
-                    name=name,
-                    outputs=[_output(key, scale) for scale in staged],
-                    max_pixels=self._max_pixels,
-                    **size,
-                )
-                made_of = await making.job.done
-            if not size and made_of["width"] and made_of["height"]:
-                self._versions.add(key, original.etag, made_of, scales)
-            return await self._locks.run(key, lambda: self._publish(key, original, staged))
+                for recipe in recipes:
+                    staged[recipe] = await self._stage(original.place.thumbnails, recipe.key(original.key))
+                files = [source, *staged.values()]
+                making.job = self._pool.submit(kind.command, making.client, files, making.background, **order.arguments)
+                answer = await making.job.done
+            kind.made(original, recipes, order, answer)
+            return await self._locks.run(original.key, lambda: self._publish(original, kind, staged))
         except (NoThumbnail, BrokenImage) as refusal:
             # Of an original that was replaced or deleted meanwhile this says nothing.
-            if (await place.store.stat(key)).etag == original.etag:
-                self._refusals.add(key, original, refusal)
-                raise
-            return {}
+            if await original.is_replaced():
+                return {}
+            self._refusals.add(original, refusal)
+            raise
         finally:
             for file in staged.values():
                 file.discard()
 
-    async def _source(self, key: AssetKey, original: AssetStat, scale: int) -> tuple[FileIO, str, dict[str, int]]:
-        """What thumbnails up to `scale` are made of, and its name: the original, or a larger one of that version, for
-        which a worker has to know the size of the original, too."""
-        larger = self._versions.larger(key, scale, original.etag)
-        reader = await self.find(key, original, larger[0]) if larger else None
-        if not larger or not reader:
-            return await self._spool.open(self._collections.place(key).store, key, original.etag), key.name, {}
-        try:
-            return in_memory(await read_all(reader)), key.thumbnail(larger[0]).name, larger[1]
-        finally:
-            await reader.close()
+    async def _open_source(
+        self, original: Original, kind: DerivativeKind[Any], recipes: Sequence[Recipe]
+    ) -> tuple[FileIO, Order[Any]]:
+        """Open the file to make derivatives of, by the first order whose source is stored."""
+        for order in kind.orders(original, recipes):
+            if order.source is None:
+                break
+            reader = await self.find(original, order.source)
+            if reader:
+                try:
+                    return in_memory(await read_all(reader)), order
+                finally:
+                    await reader.close()
+        return await self._spool.open(original), order
 
-    async def _stage(self, store: IAssetStore, thumbnail: AssetKey) -> IStagingFile:
-        return await (ILocalFiles(store).stage(thumbnail) if ILocalFiles.providedBy(store) else self._spool.stage())
+    async def _stage(self, store: IAssetStore, derivative: AssetKey) -> IStagingFile:
+        return await (ILocalFiles(store).stage(derivative) if ILocalFiles.providedBy(store) else self._spool.stage())
 
-    async def _publish(self, key: AssetKey, original: AssetStat, staged: dict[int, IStagingFile]) -> Made:
-        """Store thumbnails, by scale, if their original is still the one they were made from."""
-        place = self._collections.place(key)
+    async def _publish(self, original: Original, kind: DerivativeKind[Any], staged: dict[Recipe, IStagingFile]) -> Made:
+        """Store derivatives, if this version of the original is still the current one."""
         made: Made = {}
-        if not await self._is_current(key, original):
+        if not await original.is_current():
             return made
-        self._made_scales.update(staged)
-        for scale, file in staged.items():
-            await file.write([mark_of(original)])
+        store = original.place.thumbnails
+        for recipe, file in staged.items():
+            await file.write([mark_of(original.stat)])
             content = await content_of(file)
-            stored = await self._store(place.thumbnails, file, key.thumbnail(scale))
+            stored = await self._store(store, kind, file, recipe.key(original.key))
             if content is not None:
-                made[scale] = MemoryReader(content, stored)
-        if await self._is_current(key, original):
+                made[recipe] = MemoryReader(content, stored)
+        if await original.is_current():
             return made
         # Another daemon has replaced or deleted it meanwhile. Nobody would serve these, but they would stay.
-        await self._remove(key, staged)
+        for recipe in staged:
+            await kind.remove(store, recipe.key(original.key), original.key)
         return {}
 
-    async def _is_current(self, key: AssetKey, original: AssetStat) -> bool:
-        try:
-            return (await self._collections.place(key).store.stat(key)).etag == original.etag
-        except AssetNotFound:
-            return False
-
-    async def _store(self, store: IAssetStore, staged: IStagingFile, thumbnail: AssetKey) -> AssetStat:
+    async def _store(
+        self, store: IAssetStore, kind: DerivativeKind[Any], staged: IStagingFile, derivative: AssetKey
+    ) -> AssetStat:
         if not ILocalFiles.providedBy(store):
             async with aclosing(staged.read()) as chunks:
-                return await store.write(thumbnail, chunks, await staged.size())
-        stored = await ILocalFiles(store).adopt(staged, thumbnail)
-        if self._evictor:
-            self._evictor.added(ILocalFiles(store), stored.size)
+                return await store.write(derivative, chunks, await staged.size())
+        stored = await ILocalFiles(store).adopt(staged, derivative)
+        if kind.evictor:
+            kind.evictor.added(ILocalFiles(store), stored.size)
         return stored
 
-    async def forget(self, key: AssetKey) -> None:
-        """Remove the thumbnails of `key`, of every version and scale, and no others."""
-        store = self._collections.place(key).thumbnails
-        if ILocalFiles.providedBy(store):
-            await self._remove(key, self._all_scales(ILocalFiles(store)))
-            return
-        for prefix in {beginning(key, digits) for digits in range(1, MAX_DIGITS + 1)}:
-            async with aclosing(store.list(key.collection, Kind.THUMBNAIL, prefix)) as found:
-                thumbnails = [thumbnail async for thumbnail in found if is_thumbnail_of(thumbnail, prefix, key)]
-            for thumbnail in thumbnails:
-                await remove(store, thumbnail, key)
-
-    def _all_scales(self, files: ILocalFiles) -> Iterable[int]:
-        # Trying every scale costs the same however many thumbnails there are; listing them would not.
-        larger = [scale for scale in self._scales_found_in(files) if scale > self._max_scale]
-        return chain(range(1, self._max_scale + 1), larger)
-
-    def _scales_found_in(self, files: ILocalFiles) -> set[int]:
-        return set().union(*self._scales.get(files, {}).values())
-
-    async def forget_remains(self, key: AssetKey) -> None:
-        """Remove thumbnails that a server has left of a `key` that is about to be new, of the scales that are in use.
-
-        None would be served, as they are older than the new original; but nginx, which asks nobody, must not find any.
-        """
-        store = self._collections.place(key).thumbnails
-        if not ILocalFiles.providedBy(store):
-            return
-        files = ILocalFiles(store)
-        scales = self._all_scales(files)
-        in_use = self._scales_found_in(files) | self._made_scales if files in self._scales else scales
-        if in_use:
-            await files.in_thread(key, remove_remains, files, key, in_use, scales)
-
-    async def _remove(self, key: AssetKey, scales: Iterable[int]) -> None:
-        """Remove the thumbnails of `key` of these scales."""
-        store = self._collections.place(key).thumbnails
-        if ILocalFiles.providedBy(store):
-            await ILocalFiles(store).in_thread(key, remove_files, ILocalFiles(store), key, scales)
-            return
-        for scale in scales:
-            await remove(store, key.thumbnail(scale), key)
+    @asynccontextmanager
+    async def changing(self, change: Change) -> AsyncIterator[None]:
+        """Remove the derivatives of an original before it changes; a `Participant`."""
+        place = change.place
+        if not place.makes_thumbnails:
+            is_new = change.staged is not None and await change.previous() is None
+            for kind in self._kinds.values():
+                await (kind.forget_remains if is_new else kind.forget)(place.thumbnails, change.key)
+        yield
 
 
-def _output(key: AssetKey, scale: int) -> dict[str, Any]:
-    """A worker's order for one thumbnail."""
-    return {"scale": scale, "format": output_format(key.thumbnail(scale).name), "owner": key.name}
+def _shared(original: Original, recipe: Recipe) -> tuple[AssetKey, Recipe, str]:
+    """Return what is equal for requests that share the work on a derivative."""
+    return original.key, recipe, original.stat.etag

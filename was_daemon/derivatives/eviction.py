@@ -1,8 +1,8 @@
-"""Keeping thumbnails within a size: the least recently used go first.
+"""Keeping derivatives of one kind within a size: the least recently used are removed first.
 
 The files are the only record. Their sizes are added up once, after the start; a file's last use is its access time,
-or later, as far as this process remembers. Nothing of this happens while a request waits. What lies among thumbnails
-and cannot be told to be one stays.
+or a later one that this process remembers. No request waits for an eviction. Files among the derivatives that cannot be
+recognised as such are not removed.
 """
 
 import heapq
@@ -11,114 +11,128 @@ import time
 from array import array
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from was_daemon.derivatives.marks import MARK_SIZE, is_mark
-from was_daemon.derivatives.owners import has_owner
 from was_daemon.library.collections import Collections
 from was_daemon.model.errors import AssetError, BadName
 from was_daemon.model.interfaces import ILocalFiles
-from was_daemon.model.keys import THUMBNAIL_NAME, AssetKey, Kind
+from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.stores.local.directories import Entry
 
 _KEPT = 0.9
-"""The share of the size that is left after an eviction, so that not every new thumbnail causes one."""
+"""The share of the size that is left after an eviction, so that not every new derivative causes one."""
 
-_LOOKED_AT_AFTER = 0.1
-"""The share of the size after which what there is is measured again: other daemons add to it, too."""
+_MEASURED_AFTER = 0.1
+"""The share of the size that may be added until the store is measured again: other daemons add to it, too."""
 
-_AT_ONCE = 20_000
-"""How many are chosen in one go: what is known of them is in memory, and there may be a million to choose from."""
+_MOST_CHOSEN = 20_000
+"""The most derivatives that are chosen at once: the chosen ones are in memory, and a store may hold a million."""
 
 _Name = tuple[str, str]
-"""A thumbnail's collection and name."""
+"""A derivative's collection and name."""
 
-_Thumbnail = tuple[float, int, _Name]
-"""Its last use in Unix seconds, its size in bytes, and its name."""
+_Found = tuple[float, int, _Name]
+"""A derivative's last use in Unix seconds, its size in bytes, and its name."""
+
+_SLOTS = 1 << 16
 
 
-_PLACES = 1 << 16
-
-
-class Uses:
-    """When thumbnails were used last, in a table of 512 KiB: of two whose names share a place, the later."""
+class LastUses:
+    """The times at which derivatives were used last, in a table of 512 KiB: the later of two that share a slot."""
 
     def __init__(self, table: "array[int] | None" = None) -> None:
-        self._table = table or array("Q", bytes(8 * _PLACES))
+        self._table = table or array("Q", bytes(8 * _SLOTS))
 
     def note(self, name: str) -> None:
-        """Note that a thumbnail is used now."""
-        place, mark = _place(name)
-        self._table[place] = mark << 32 | int(time.time())
+        """Note that a derivative is used now."""
+        slot, mark = _slot(name)
+        self._table[slot] = mark << 32 | int(time.time())
 
     def last(self, name: str) -> int:
-        """The last use in Unix seconds, 0 when it is not remembered."""
-        place, mark = _place(name)
-        found = self._table[place]
+        """Return the last use in Unix seconds, 0 when it is not remembered."""
+        slot, mark = _slot(name)
+        found = self._table[slot]
         return found & 0xFFFFFFFF if found >> 32 == mark else 0
 
-    def copy(self) -> "Uses":
-        """These uses, for another thread."""
-        return Uses(self._table[:])
+    def copy(self) -> "LastUses":
+        """Return a copy, for another thread."""
+        return LastUses(self._table[:])
 
 
-def _place(name: str) -> tuple[int, int]:
-    """The place of a name, and 32 bits that tell it from others there."""
+def _slot(name: str) -> tuple[int, int]:
+    """Return the slot of a name, and 32 bits that tell it from other names in the same slot."""
     number = hash(name)
-    return number % _PLACES, number >> 16 & 0xFFFFFFFF
+    return number % _SLOTS, number >> 16 & 0xFFFFFFFF
+
+
+class Evictable(Protocol):
+    """A kind of derivatives, as an `Evictor` recognises its files."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of asset as which stores keep them."""
+
+    def entries(self, files: ILocalFiles, directory: str) -> "Iterator[os.DirEntry[str]]":
+        """Yield the files of a collection that have the name of such a derivative; blocks, see `ILocalFiles.files`."""
+
+    async def has_original(self, collections: Collections, derivative: AssetKey) -> bool:
+        """Fire with whether an original is stored to which a derivative without a mark may belong."""
 
 
 class Evictor:
-    """Keeps the thumbnails in each store of `collections` on this machine within `max_size` bytes."""
+    """Keeps the derivatives of one kind in each local store of `collections` within `max_size` bytes."""
 
     _log = Logger()
 
-    def __init__(self, collections: Collections, max_size: int) -> None:
+    def __init__(self, collections: Collections, max_size: int, evictable: Evictable) -> None:
+        self._evictable = evictable
         self._collections = collections
         self._max_size = max_size
         self._sizes = dict.fromkeys(collections.local_thumbnails(), 0)
         self._added = dict.fromkeys(self._sizes, 0)
-        self._uses = Uses()
-        self._tended: set[ILocalFiles] = set()
+        self._uses = LastUses()
+        self._at_work: set[ILocalFiles] = set()
 
     def follow(self, collections: Collections, max_size: int) -> bool:
-        """Go on with other collections in the same stores, if the size is the same; return whether that is so."""
+        """Use other `collections` from now on, if stores and size are the same; return whether they are."""
         fits = max_size == self._max_size and set(collections.local_thumbnails()) == self._sizes.keys()
         if fits:
             self._collections = collections
         return fits
 
     async def start(self) -> None:
-        """Measure what there is, and evict what is too much."""
+        """Measure the derivatives in each store, and evict those that are too much."""
         for store in self._sizes:
-            await self._tend(store)
+            await self._keep_within(store)
 
-    def used(self, thumbnail: AssetKey) -> None:
-        """Note that a thumbnail was served."""
-        self._uses.note(thumbnail.name)
+    def used(self, derivative: AssetKey) -> None:
+        """Note that a derivative was served."""
+        self._uses.note(derivative.name)
 
     def added(self, store: ILocalFiles, size: int) -> None:
-        """Note that a thumbnail of `size` bytes was stored; when it is one too many, others are evicted."""
+        """Note that a derivative of `size` bytes was stored; begin an eviction when it is one too many."""
         self._sizes[store] += size
         self._added[store] += size
-        is_time = self._sizes[store] > self._max_size or self._added[store] > self._max_size * _LOOKED_AT_AFTER
-        if is_time and store not in self._tended:
-            Deferred.fromCoroutine(self._tend(store))
+        is_time = self._sizes[store] > self._max_size or self._added[store] > self._max_size * _MEASURED_AFTER
+        if is_time and store not in self._at_work:
+            Deferred.fromCoroutine(self._keep_within(store))
 
-    async def _tend(self, store: ILocalFiles) -> None:
-        self._tended.add(store)
+    async def _keep_within(self, store: ILocalFiles) -> None:
+        self._at_work.add(store)
         self._added[store] = 0
         try:
             self._sizes[store] = await self._evict(store)
         except AssetError as error:
             self._log.error("Could not evict thumbnails: {error}", error=error)
         finally:
-            self._tended.discard(store)
+            self._at_work.discard(store)
 
     async def _evict(self, store: ILocalFiles) -> int:
-        """Remove the least recently used thumbnails of a store that has too many; fire with the bytes left."""
+        """Remove the least recently used derivatives of a store that has too many; fire with the bytes left."""
         uses, foreign = self._uses.copy(), set[_Name]()
         total = await store.in_thread(None, self._measure, store)
         if total <= self._max_size:
@@ -134,52 +148,52 @@ class Evictor:
         return total
 
     def _measure(self, store: ILocalFiles) -> int:
-        return sum(size for _, size, _ in self._thumbnails(store, Uses(), set()))
+        return sum(size for _, size, _ in self._stored(store, LastUses(), set()))
 
-    def _oldest(self, store: ILocalFiles, uses: Uses, foreign: Container[_Name], excess: int) -> list[_Thumbnail]:
-        return _oldest(self._thumbnails(store, uses, foreign), excess)
+    def _oldest(self, store: ILocalFiles, uses: LastUses, foreign: Container[_Name], excess: int) -> list[_Found]:
+        return _oldest(self._stored(store, uses, foreign), excess)
 
     async def _remove(self, store: ILocalFiles, names: Sequence[_Name]) -> set[_Name]:
-        """Remove those of the files that a mark, or their original, tells to be thumbnails; fire with the others."""
+        """Remove files that carry a mark or have an original; fire with the names of the others, which stay."""
         keys = []
         for collection, name in names:
             with suppress(BadName):
-                keys.append(AssetKey(collection, Kind.THUMBNAIL, name))
+                keys.append(AssetKey(collection, self._evictable.kind, name))
         unmarked = await store.in_thread(None, _remove_marked, store, keys)
-        foreign = {key for key in unmarked if not await has_owner(self._collections, key)}
+        foreign = {key for key in unmarked if not await self._evictable.has_original(self._collections, key)}
         await store.in_thread(None, _remove_all, store, [key for key in unmarked if key not in foreign])
         return set(names) - {(key.collection, key.name) for key in keys if key not in foreign}
 
-    def _thumbnails(self, store: ILocalFiles, uses: Uses, foreign: Container[_Name]) -> Iterator[_Thumbnail]:
-        """Yield the last use in Unix seconds, the size in bytes and the name of every thumbnail; blocks.
+    def _stored(self, store: ILocalFiles, uses: LastUses, foreign: Container[_Name]) -> Iterator[_Found]:
+        """Yield the last use in Unix seconds, the size in bytes and the name of every derivative; blocks.
 
-        Files that are not called like a thumbnail, and those known to be `foreign`, are left out.
+        Files without the name of such a derivative, and those known to be `foreign`, are left out.
         """
         for directory in self._collections.directories(store):
-            for entry in store.files(directory, Kind.THUMBNAIL):
-                if THUMBNAIL_NAME.fullmatch(entry.name) and (directory, entry.name) not in foreign:
+            for entry in self._evictable.entries(store, directory):
+                if (directory, entry.name) not in foreign:
                     with suppress(FileNotFoundError):
                         status = entry.stat(follow_symlinks=False)
                         used = max(status.st_atime, uses.last(entry.name))
                         yield used, status.st_size, (directory, entry.name)
 
 
-def _oldest(thumbnails: Iterable[_Thumbnail], excess: int) -> list[_Thumbnail]:
-    """The least recently used of `thumbnails` whose sizes add up to `excess`, or as many as are chosen at once."""
-    newest_first: list[_Thumbnail] = []
+def _oldest(derivatives: Iterable[_Found], excess: int) -> list[_Found]:
+    """Return the least recently used derivatives whose sizes add up to `excess`, or as many as are chosen at once."""
+    newest_first: list[_Found] = []
     size = 0
-    for used, bytes_, name in thumbnails:
+    for used, bytes_, name in derivatives:
         heapq.heappush(newest_first, (-used, bytes_, name))
         size += bytes_
-        while size - newest_first[0][1] >= excess or len(newest_first) > _AT_ONCE:
+        while size - newest_first[0][1] >= excess or len(newest_first) > _MOST_CHOSEN:
             size -= heapq.heappop(newest_first)[1]
     return newest_first
 
 
-def _remove_marked(store: ILocalFiles, thumbnails: Iterable[AssetKey]) -> list[AssetKey]:
-    """Remove those of `thumbnails` that carry a mark; return the others. Blocks."""
+def _remove_marked(store: ILocalFiles, derivatives: Iterable[AssetKey]) -> list[AssetKey]:
+    """Remove the derivatives that carry a mark; return the others. Blocks."""
     unmarked = []
-    for key in thumbnails:
+    for key in derivatives:
         with suppress(FileNotFoundError, NotADirectoryError), store.directory(key) as directory:
             entry = Entry(directory, key.name)
             if _is_marked(entry):
@@ -197,7 +211,7 @@ def _is_marked(entry: Entry) -> bool:
         os.close(fd)
 
 
-def _remove_all(store: ILocalFiles, thumbnails: Iterable[AssetKey]) -> None:
-    for key in thumbnails:
+def _remove_all(store: ILocalFiles, derivatives: Iterable[AssetKey]) -> None:
+    for key in derivatives:
         with suppress(FileNotFoundError, NotADirectoryError), store.directory(key) as directory:
             Entry(directory, key.name).unlink()

@@ -1,22 +1,23 @@
-"""Work that several requests share."""
+"""Making derivatives once for all requests that ask for them at the same time."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from was_daemon.concurrency.frames import release_frames
+from was_daemon.derivatives.kinds import Recipe
 from was_daemon.model.errors import AssetError
 from was_daemon.stores.memory_reader import MemoryReader
-from was_daemon.workers.pool import Job
+from was_daemon.workers.fair_queue import Job
 
-Made = dict[int, MemoryReader]
-"""What was made and is published, by scale, but for what is too large to be handed around in memory."""
+Made: TypeAlias = dict[Recipe, MemoryReader]
+"""Published derivatives by recipe, without those that are too large to be kept in memory."""
 
 
 class Making:
-    """Thumbnails of one original under way, and who waits for them."""
+    """Derivatives of one original that are being made, and the requests that wait for them."""
 
     def __init__(self, client: str, background: bool) -> None:
         self.client = client
@@ -27,7 +28,7 @@ class Making:
         self._outcome: Made | Failure | None = None
 
     def start(self, work: Coroutine[Deferred[Any], Any, Made], forget: Callable[[], None]) -> None:
-        """Begin; when `work` has ended, `forget` is called, and then those who wait are told what came of it."""
+        """Begin `work`; when it has ended, call `forget` and then fire the Deferreds of `join`."""
         self._task = Deferred.fromCoroutine(work)
         self._task.addBoth(self._finish, forget)
 
@@ -41,7 +42,10 @@ class Making:
             self._waiters.pop().callback(outcome)
 
     def join(self) -> Deferred[Made]:
-        """Wait for what `work` returns or raises; cancelling the Deferred leaves."""
+        """Fire with the result of `work`, or fail as it does; cancelling the Deferred only stops waiting.
+
+        When no request waits any more, work that no worker has begun is cancelled.
+        """
         waiter: Deferred[Made] = Deferred(self._leave)
         if self._outcome is not None:
             waiter.callback(self._outcome)

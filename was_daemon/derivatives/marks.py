@@ -1,9 +1,9 @@
-"""Which version of its original a thumbnail shows, written behind the picture.
+"""Marks: the version of the original that a derivative shows, written behind its content.
 
-Several daemons may use one store. One of them may store a thumbnail just after another one has replaced the original it
-was made of, or be killed then: the thumbnail's own time says nothing. So each that is made here carries a mark of the
-version, in the form of a box that ISO media files may end with (ISO/IEC 14496-12, section 8.1.2); readers of the other
-formats do not look behind the picture. Thumbnails of other servers have none.
+Several daemons may use one store. One of them may store a derivative just after another has replaced the original, or
+be killed then: the time of the file proves nothing. Therefore each derivative ends with a mark of the version, in the
+form of a box that ISO media files may end with (ISO/IEC 14496-12, section 8.1.2); readers of the other formats do not
+look behind the content. Thumbnails of other servers have no mark.
 """
 
 from contextlib import aclosing
@@ -13,7 +13,7 @@ from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.stores.memory_reader import MemoryReader
 
 _PART = 16
-"""Bytes of a digest."""
+"""The size of a digest in bytes."""
 
 MARK_SIZE = 12 + 2 * _PART
 _HEAD = MARK_SIZE.to_bytes(4, "big") + b"free" + b"waSr"
@@ -21,14 +21,14 @@ _NOTHING = bytes(_PART)
 
 
 def mark_of(original: AssetStat) -> bytes:
-    """What ends a thumbnail of this version."""
+    """Return the bytes that end a derivative of this version."""
     return _HEAD + _part(original.etag) + _dated(original)
 
 
 def _dated(original: AssetStat) -> bytes:
-    """The version by its size and time: a backup that is put back keeps these, and no inodes as there are in etags.
+    """Return a digest of size and time: a restored backup keeps these, but not the inodes that etags contain.
 
-    A time in whole seconds is not enough: two versions may share it.
+    Return nothing for a time in whole seconds, which two versions may share.
     """
     return _part(f"{original.size} {original.modified!r}") if original.modified % 1 else _NOTHING
 
@@ -38,9 +38,9 @@ def _part(text: str) -> bytes:
 
 
 async def shows(reader: IAssetReader, original: AssetStat) -> bool:
-    """Whether a stored thumbnail is one of this version.
+    """Fire with whether a stored derivative shows this version.
 
-    One without a mark is, when it is not older (contract, section 4).
+    A derivative without a mark does if it is not older than the original (contract, section 4).
     """
     end = await _end_of(reader)
     if not end.startswith(_HEAD):
@@ -50,22 +50,22 @@ async def shows(reader: IAssetReader, original: AssetStat) -> bool:
 
 
 async def is_marked(reader: IAssetReader) -> bool:
-    """Whether a stored file ends with a mark: then it is a thumbnail that a daemon like this one has made."""
+    """Fire with whether a stored file ends with a mark, so that it is known to be a derivative made by a daemon."""
     return is_mark(await _end_of(reader))
 
 
 def is_mark(end: bytes) -> bool:
-    """Whether the last `MARK_SIZE` bytes of a file are a mark."""
+    """Return whether `end`, the last `MARK_SIZE` bytes of a file, is a mark."""
     return len(end) == MARK_SIZE and end.startswith(_HEAD)
 
 
 async def picture_size(reader: IAssetReader) -> int:
-    """How many of a stored thumbnail's bytes are before the mark."""
+    """Fire with the size in bytes of a stored derivative without its mark."""
     return reader.stat.size - (MARK_SIZE if (await _end_of(reader)).startswith(_HEAD) else 0)
 
 
 async def _end_of(reader: IAssetReader) -> bytes:
-    """As many of a thumbnail's last bytes as a mark has."""
+    """Fire with the last `MARK_SIZE` bytes of a derivative."""
     if isinstance(reader, MemoryReader):
         # Nearly all are, and this is done for each request.
         return reader.content[-MARK_SIZE:]

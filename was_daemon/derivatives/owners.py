@@ -1,22 +1,22 @@
-"""Which originals a stored thumbnail may belong to, found with a bounded number of look-ups."""
+"""The originals that a stored thumbnail may belong to, found with a bounded number of look-ups."""
 
 from contextlib import aclosing, suppress
 
 from twisted.internet.defer import DeferredLock
 
-from was_daemon.derivatives.stored import beginning, owner_of
+from was_daemon.derivatives.thumbnail_files import beginning, owner_of
 from was_daemon.library.collections import Collections
 from was_daemon.model.errors import AssetNotFound, BadName
 from was_daemon.model.keys import MAX_DIGITS, AssetKey, Kind, Layout, ThumbnailAddress, is_shortened
 
 _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
-"""Extensions of originals whose thumbnails the official server makes as PNG, without saying whose they are."""
+"""Extensions of originals of which the official server makes PNG thumbnails, without recording the original."""
 
 
 async def possible_owners(collections: Collections, address: ThumbnailAddress) -> list[AssetKey]:
-    """Return the originals that the thumbnail at `address` may belong to, whether or not they exist.
+    """Fire with the originals that the thumbnail at `address` may belong to, whether or not they exist.
 
-    Raises `AssetNotFound` when they can only be told by the stored thumbnail, and there is none.
+    Raises `AssetNotFound` when only the stored thumbnail can tell, and there is none.
     """
     names = [address.root + address.extension]
     if address.extension == ".png":
@@ -33,9 +33,9 @@ async def possible_owners(collections: Collections, address: ThumbnailAddress) -
 
 
 async def has_owner(collections: Collections, thumbnail: AssetKey) -> bool:
-    """Whether one of the originals that a stored thumbnail may belong to exists.
+    """Fire with whether one of the originals that a stored thumbnail may belong to exists.
 
-    False for names that are no thumbnail's, and for shortened ones, which do not tell the original's.
+    Fires with False for names that no thumbnail has, and for shortened names, which do not contain the original's.
     """
     try:
         owners = await possible_owners(collections, ThumbnailAddress.parse(Layout.FLAT.path(thumbnail)))
@@ -43,15 +43,15 @@ async def has_owner(collections: Collections, thumbnail: AssetKey) -> bool:
         return False
     for key in owners:
         with suppress(AssetNotFound):
-            await collections.place(key).store.stat(key)
+            await collections.find(key)
             return True
     return False
 
 
 class Owners:
-    """Finds the originals of stored thumbnails, for commands that go through all of them.
+    """The originals of stored thumbnails, for commands that go through all thumbnails.
 
-    What a shortened name belongs to is found by going through the originals of its collection, once.
+    The originals of shortened names are found by listing the originals of their collection, once.
     """
 
     def __init__(self, collections: Collections) -> None:
@@ -75,7 +75,7 @@ class Owners:
     async def _find_long_names(self, address: ThumbnailAddress) -> dict[tuple[str, str], AssetKey]:
         """Fire with the originals in the collection of `address` whose thumbnails have shortened names.
 
-        They are found by how such a name begins, and its extension.
+        The keys of the dictionary are the beginning and the extension of these names.
         """
         found = {}
         store = self._collections.place(address.key).store

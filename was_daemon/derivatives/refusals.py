@@ -1,35 +1,37 @@
-"""Files that workers could not read are not tried again at once."""
+"""Memory of originals that workers could not read, so that they are not tried again at once."""
 
 import time
 from collections import OrderedDict
 
+from was_daemon.library.collections import Original
 from was_daemon.model.errors import BrokenImage, NoThumbnail
-from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey
 
 _REMEMBERED = 1_000
-"""How many are remembered, of 0.6 KB each. Most take a worker milliseconds, and those that take it long are few."""
+"""The number of refusals that are remembered, of 0.6 KB each. Most cost a worker milliseconds, only few cost more."""
 
 _SECONDS = 600
+"""The time for which a refusal is remembered: a worker may have been killed for the memory that others took."""
 
 
 class Refusals:
-    """What could not be made of which version, for ten minutes: a worker may have been killed for another's greed."""
+    """Refusals of workers by version of the original, for ten minutes."""
 
     def __init__(self) -> None:
         self._refused: OrderedDict[tuple[AssetKey, str], tuple[float, type[NoThumbnail | BrokenImage], str]] = (
             OrderedDict()
         )
 
-    def add(self, key: AssetKey, original: AssetStat, refusal: NoThumbnail | BrokenImage) -> None:
-        """Remember that `refusal` was raised for this version of `key`."""
+    def add(self, original: Original, refusal: NoThumbnail | BrokenImage) -> None:
+        """Remember that `refusal` was raised for this version."""
         # Not the exception: it holds on to the frames it came through, and all that they hold.
-        self._refused[(key, original.etag)] = (time.monotonic() + _SECONDS, type(refusal), str(refusal))
+        refused = (time.monotonic() + _SECONDS, type(refusal), str(refusal))
+        self._refused[(original.key, original.stat.etag)] = refused
         if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
 
-    def check(self, key: AssetKey, original: AssetStat) -> None:
-        """Raise again what was raised for this version of `key` a while ago."""
-        until, refusal, reason = self._refused.get((key, original.etag), (0.0, BrokenImage, ""))
+    def check(self, original: Original) -> None:
+        """Raise the refusal that is remembered for this version, if any."""
+        until, refusal, reason = self._refused.get((original.key, original.stat.etag), (0.0, BrokenImage, ""))
         if time.monotonic() < until:
             raise refusal(reason)

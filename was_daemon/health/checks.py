@@ -120,7 +120,7 @@ class Health:
         report = Report(
             {name: self._judged(await look) for name, look in looks.items()},
             self._judged(await spool),
-            self._pool.trouble() if self._pool else None,
+            self._pool.problem() if self._pool else None,
             self._quotas.named,
             warnings=self._warnings,
         )

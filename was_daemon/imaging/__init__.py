@@ -1,4 +1,4 @@
 """Reading, rendering and writing pictures, and reading metadata, inside a worker process.
 
-Pure functions of open files; no Twisted, no store, no setting. Imports nothing of was_daemon but itself.
+Pure functions of open files; no Twisted, no store, no setting. Imports `model`, for its errors.
 """

@@ -5,8 +5,8 @@ from typing import BinaryIO
 
 import pypdfium2
 
-from was_daemon.imaging.failures import BrokenImage
 from was_daemon.imaging.picture import OVERSAMPLING, Picture
+from was_daemon.model.errors import BrokenImage
 
 _SHARP = 2048
 """Up to this many pixels per side a page is drawn larger than asked for, and scaled down: thin lines stay even."""

@@ -3,7 +3,7 @@
 import attrs
 from PIL import Image
 
-from was_daemon.imaging.failures import BrokenImage
+from was_daemon.model.errors import BrokenImage
 
 OVERSAMPLING = 2
 """Readers that can decode at reduced size keep this many times the pixels per side that the thumbnail will have.

@@ -5,8 +5,8 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from was_daemon.imaging.failures import BrokenImage, NotAnImage
 from was_daemon.imaging.picture import Picture, check_pixels
+from was_daemon.model.errors import BrokenImage, NoThumbnail
 
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """EXIF's number for LibRaw's."""
@@ -15,12 +15,12 @@ _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 def read_raw(source: BinaryIO, box: int, max_pixels: int) -> Picture:
     """The picture in a RAW file, as large as the box wants where the file allows it.
 
-    Raises `BrokenImage`, MemoryError, and `NotAnImage` when rawpy is not installed.
+    Raises `BrokenImage`, MemoryError, and `NoThumbnail` when rawpy is not installed.
     """
     try:
         import rawpy
     except ImportError:
-        raise NotAnImage('camera RAW files need the optional extra "raw"') from None
+        raise NoThumbnail('camera RAW files need the optional extra "raw"') from None
     source.seek(0)
     try:
         with rawpy.imread(source) as raw:

@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from was_daemon.imaging.failures import BrokenImage, NotAnImage
 from was_daemon.imaging.kinds import HEAD_SIZE, RAW_EXTENSIONS, Kind, claims_image, kind_of, unsupported
 from was_daemon.imaging.picture import Picture
 from was_daemon.imaging.pillow import decode
+from was_daemon.model.errors import BrokenImage, NoThumbnail
 
 _Reader = Callable[..., Picture]
 """Called with `tolerant`; raises `BrokenImage` for what no other reader should try, and whatever else it likes."""
@@ -20,7 +20,7 @@ _Reader = Callable[..., Picture]
 def read(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
     """The picture in the file `source`, for thumbnails of up to `box` pixels.
 
-    Raises `NotAnImage`, `BrokenImage`, MemoryError.
+    Raises `NoThumbnail`, `BrokenImage`, MemoryError.
     """
     source.seek(0)
     head = source.read(HEAD_SIZE)
@@ -29,7 +29,7 @@ def read(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
         raise BrokenImage(reason)
     if kind is None:
         if not claims_image(name):
-            raise NotAnImage("there are no thumbnails for this kind of file")
+            raise NoThumbnail("there are no thumbnails for this kind of file")
         raise BrokenImage("the file is empty" if not head else "the content is not that of an image")
     if kind is Kind.PDF:
         from was_daemon.imaging.documents import read_pdf

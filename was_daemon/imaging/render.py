@@ -8,12 +8,10 @@ import attrs
 from PIL import Image
 
 from was_daemon.imaging.colour import to_srgb
-from was_daemon.imaging.failures import BrokenImage, NotAnImage
 from was_daemon.imaging.picture import Picture, fit
 from was_daemon.imaging.readers import read
 from was_daemon.imaging.writers import write
-
-__all__ = ["BrokenImage", "NotAnImage", "Output", "render"]
+from was_daemon.model.errors import BrokenImage
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,7 +52,7 @@ def render(
     `size` is that of the original, upright, where the source is a thumbnail of it. What a call with the original
     returns is that size; None when no other thumbnails are to be made of these.
 
-    Raises `NotAnImage` or `BrokenImage`, also for a picture of more than `max_pixels` and for one that does not fit
+    Raises `NoThumbnail` or `BrokenImage`, also for a picture of more than `max_pixels` and for one that does not fit
     into the memory this process may use. The outputs' files are then of no use.
     """
     try:

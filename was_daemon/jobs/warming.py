@@ -7,7 +7,8 @@ from contextlib import aclosing
 import attrs
 from twisted.internet.task import deferLater
 
-from was_daemon.derivatives.cache import Thumbnails
+from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.thumbnails import Thumbnail
 from was_daemon.jobs.work import JobReport
 from was_daemon.library.collections import Collections
 from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
@@ -36,7 +37,7 @@ class Warmer:
     """Makes thumbnails of `scales` as the daemon does, and reports."""
 
     collections: Collections
-    thumbnails: Thumbnails
+    derivatives: Derivatives
     directories: Sequence[str]
     scales: Sequence[int]
     pace: Pace
@@ -55,7 +56,8 @@ class Warmer:
     async def warm(self, key: AssetKey) -> None:
         """Make the thumbnails of one original."""
         try:
-            made = await self.thumbnails.make_missing(key, self.scales)
+            original = await self.collections.find(key)
+            made = await self.derivatives.make_missing(original, [Thumbnail(scale) for scale in self.scales])
         except AssetNotFound:
             # It was deleted meanwhile.
             return

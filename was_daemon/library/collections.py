@@ -1,19 +1,19 @@
-"""Which collections there are, and where each one lives (contract, section 4)."""
+"""Collections, the places they live in, and the originals found there (contract, section 4)."""
 
 from collections.abc import Iterator, Mapping
 
 import attrs
 
-from was_daemon.model.errors import BadName, UnknownCollection
-from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IThumbnails
+from was_daemon.model.errors import AssetNotFound, BadName, UnknownCollection
+from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IThumbnails
 from was_daemon.model.keys import AssetKey, Kind, check_directory, check_name
 
 
 @attrs.frozen
 class Place:
-    """A collection's directory in a store, and the store of its thumbnails.
+    """A collection's directory in a store, and the store of its derivatives.
 
-    `name` is what the configuration calls the store.
+    `name` is the store's name in the configuration.
     """
 
     directory: str
@@ -23,8 +23,28 @@ class Place:
 
     @property
     def makes_thumbnails(self) -> bool:
-        """Whether thumbnails are the store's own business."""
+        """Whether the store makes the thumbnails itself."""
         return self.thumbnails is self.store and bool(IThumbnails.providedBy(self.store))
+
+
+@attrs.frozen
+class Original:
+    """One version of a stored original: its place, its key, and what the store told of it."""
+
+    place: Place
+    key: AssetKey
+    stat: AssetStat
+
+    async def is_replaced(self) -> bool:
+        """Fire with whether another version is stored by now; raises `AssetNotFound` when none is."""
+        return (await self.place.store.stat(self.key)).etag != self.stat.etag
+
+    async def is_current(self) -> bool:
+        """Fire with whether this version is still the stored one."""
+        try:
+            return not await self.is_replaced()
+        except AssetNotFound:
+            return False
 
 
 class Collections:
@@ -41,7 +61,7 @@ class Collections:
         self._by_directory = {place.directory: place for place in (named or {}).values()}
 
     def original(self, collection: str | None, name: str) -> AssetKey:
-        """The key of an original, from what a client calls it; raises `BadName` or `UnknownCollection`."""
+        """Return the key of an original from the names that a client gives; raises `BadName` or `UnknownCollection`."""
         return AssetKey(self._directory(collection), Kind.ORIGINAL, name)
 
     def _directory(self, collection: str | None) -> str:
@@ -59,15 +79,15 @@ class Collections:
         return self._named[collection].directory
 
     def local_thumbnails(self) -> list[ILocalFiles]:
-        """The stores that hold thumbnails on this machine's disks."""
+        """Return the stores that hold derivatives on this machine's disks."""
         stores = dict.fromkeys(place.thumbnails for place in (self.default, *self._by_directory.values()))
         return [ILocalFiles(store) for store in stores if ILocalFiles.providedBy(store)]
 
     def directories(self, store: IAssetStore | ILocalFiles) -> Iterator[str]:
-        """Yield the directories of the collections that have originals or thumbnails in a store.
+        """Yield the directories of the collections that have originals or derivatives in a store.
 
-        Blocks, so it is to be called and used in a thread of the store's. With `auto`, where nobody names them, these
-        are the directories in it that are no links.
+        Blocks: call and iterate it in a thread of the store. With `auto`, which names no collections, yield the
+        directories in the store that are no links.
         """
         if self._auto:
             if ILocalFiles.providedBy(store):
@@ -78,11 +98,11 @@ class Collections:
                 yield place.directory
 
     def place_in(self, directory: str) -> Place:
-        """Where the collection in that directory lives; raises `UnknownCollection`."""
+        """Return the place of the collection in a directory; raises `UnknownCollection`."""
         return self.place(AssetKey(directory, Kind.ORIGINAL, "any"))
 
     def place(self, key: AssetKey) -> Place:
-        """Where `key` lives; raises `UnknownCollection`."""
+        """Return the place of an asset; raises `UnknownCollection`."""
         if self._named is None:
             if bool(key.collection) != self._auto:
                 raise UnknownCollection("no such collection")
@@ -91,3 +111,8 @@ class Collections:
             return self._by_directory[key.collection]
         except KeyError:
             raise UnknownCollection("no such collection") from None
+
+    async def find(self, key: AssetKey) -> Original:
+        """Look up an original; raises `AssetNotFound`, and what the store raises."""
+        place = self.place(key)
+        return Original(place, key, await place.store.stat(key))

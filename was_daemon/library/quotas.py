@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from itertools import count
 
 from was_daemon.concurrency.exclusion import Exclusion
+from was_daemon.library.changes import Change
 from was_daemon.library.counts import Counts, Home, size_of
 from was_daemon.library.ledger import Account
 from was_daemon.library.usage import Usage
 from was_daemon.model.errors import Overloaded
-from was_daemon.model.interfaces import IAssetStore, IStagingFile
+from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey
 from was_daemon.telemetry.metrics import Metrics
 
@@ -78,21 +79,18 @@ class Quotas:
         return room
 
     @asynccontextmanager
-    async def changing(
-        self, store: IAssetStore, key: AssetKey, staged: IStagingFile | None = None, room: Reservation | None = None
-    ) -> AsyncIterator[None]:
-        """Around the replacement of an original by `staged`, or its removal without; raises `QuotaExceeded` before.
-
-        `room` is what was kept for it.
-        """
-        if (store, key.collection) not in self._places:
+    async def changing(self, original: Change, room: Reservation | None = None) -> AsyncIterator[None]:
+        """Count a change of an original, for which `room` was kept; raises `QuotaExceeded` before it."""
+        key = original.key
+        if (original.place.store, key.collection) not in self._places:
             yield
             return
         name = "\0".join(["quota", key.collection, key.name])
         # What is replaced has to be what was there when it was measured.
         async with self._exclusion.holding(name) if self._exclusion else nullcontext():
-            replaced = await size_of(store, key)
-            size = await staged.size() if staged else 0
+            previous = await original.previous()
+            replaced = previous.size if previous else 0
+            size = await original.staged.size() if original.staged else 0
             change, happened = next(self._numbers), False
             try:
                 await self._account.ask(

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.config.share import Share
+from was_daemon.library.collections import Original
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
@@ -102,16 +103,17 @@ class Spool:
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise StoreUnavailable("the spool directory belongs to somebody else")
 
-    async def open(self, store: IAssetStore, key: AssetKey, etag: str) -> FileIO:
-        """A file with the bytes of `key`, which the caller closes; raises `AssetNotFound`.
+    async def open(self, original: Original) -> FileIO:
+        """Open a local file with the bytes of an original; the caller closes it. Raises `AssetNotFound`.
 
-        It is the version `etag`, or a later one if that was replaced meanwhile. Each version is fetched once. What is
-        open stays readable when its copy is removed.
+        Opens a later version if this one was replaced meanwhile. Each version is fetched once. An open file stays
+        readable when its copy is removed.
         """
+        store, key = original.place.store, original.key
         if ILocalFiles.providedBy(store):
             return await ILocalFiles(store).in_thread(key, _open_original, ILocalFiles(store), key)
         async with self._locks.exclusive(key):
-            copy = await self._kept(_copy_name(store, key, etag))
+            copy = await self._kept(_copy_name(store, key, original.stat.etag))
             self._opens.labels("kept" if copy else "fetched").inc()
             copy = copy or await self._fetch_current(store, key)
         self._evict()

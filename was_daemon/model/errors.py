@@ -50,7 +50,7 @@ class NoThumbnail(AssetError):
 
 
 class BrokenImage(AssetError):
-    """The file claims to be an image and cannot be read as one."""
+    """The file is an image, or its name says so, but it cannot be read or is beyond a limit."""
 
 
 class Overloaded(AssetError):

@@ -1,15 +1,15 @@
-"""Tools for whoever writes a storage plugin.
+"""Tools for authors of storage plugins.
 
 `was_daemon.testing.contract.StoreContract` is the test suite that every store must pass (it needs pytest and
-pytest-twisted), `was_daemon.testing.live.check_live` the harmless part of it for a store in use, and
-`was_daemon.testing.memory.MemoryStore` the shortest complete store.
+pytest-twisted). `was_daemon.testing.live.check_live` makes the harmless checks of it on a store in use.
+`was_daemon.testing.memory.MemoryStore` is the shortest complete store.
 """
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`StoreContract`, only when it is asked for: it needs pytest, and the other tools do not."""
+    """Import `StoreContract` when it is first used: it needs pytest, and the other tools do not."""
     if name == "StoreContract":
         from was_daemon.testing.contract import StoreContract
 

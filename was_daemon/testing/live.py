@@ -1,4 +1,4 @@
-"""The harmless part of the contract, for a store in use: `was-daemon check-store`."""
+"""Checks of a store in use that leave its assets alone: `was-daemon check-store`."""
 
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -13,43 +13,43 @@ from was_daemon.telemetry.redaction import without_secrets
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
 
 
-class _Broken(Exception):
-    """A promise that was not kept; the message says how."""
+class _PromiseBroken(Exception):
+    """The store broke a promise; the message says how."""
 
 
 class _Interrupted(Exception):
-    """What an upload that breaks off raises."""
+    """The upload breaks off on purpose."""
 
 
 @attrs.frozen
-class Outcome:
-    """What came of one promise, which is a sentence. `problem` is None when it is kept, or was not tried."""
+class PromiseResult:
+    """Result of trying one promise, which is a sentence; `problem` is None when it was kept, or not tried."""
 
     promise: str
     problem: str | None
     tried: bool = True
 
 
-async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[Outcome, None]:
-    """Try the store's promises on one asset of a new, unguessable name in `collection`.
+async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[PromiseResult, None]:
+    """Try the store's promises on one asset with a new, unguessable name in `collection`; yield a result for each.
 
-    No other asset is read, written or deleted. The asset is removed at the end, also when the caller closes the
-    iterator early. When the store cannot be used at all, only the first promise is tried.
+    No other asset is read, written or deleted. The asset is deleted at the end, also when the caller closes the
+    generator early. When the store cannot be used at all, only the first promise is tried.
     """
     name = f"was-check-{secrets.token_hex(16)} é%+#.bin"
     trial = _Trial(store, AssetKey(collection, Kind.ORIGINAL, name))
-    (first, usable), *others = trial.promises()
-    problem = await _problem(usable)
-    yield Outcome(first, problem)
+    (first, reachable), *others = trial.promises()
+    problem = await _problem(reachable)
+    yield PromiseResult(first, problem)
     if problem is not None:
         for sentence, _attempt in others:
-            yield Outcome(sentence, None, tried=False)
+            yield PromiseResult(sentence, None, tried=False)
         return
     try:
         for sentence, attempt in others:
-            yield Outcome(sentence, await _problem(attempt))
+            yield PromiseResult(sentence, await _problem(attempt))
     finally:
-        # What is wrong with deleting was told already.
+        # An error of deletion was already reported by the last promise.
         with suppress(Exception):
             await store.delete(trial.key)
 
@@ -57,7 +57,7 @@ async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[Outc
 async def _problem(attempt: Callable[[], Awaitable[None]]) -> str | None:
     try:
         await attempt()
-    except (AssetError, _Broken) as error:
+    except (AssetError, _PromiseBroken) as error:
         return f"{type(error).__name__}: {error}" if isinstance(error, AssetError) else str(error)
     except Exception as error:
         # A store that raises anything else breaks its contract; the operator is told instead of shown a traceback.
@@ -67,7 +67,7 @@ async def _problem(attempt: Callable[[], Awaitable[None]]) -> str | None:
 
 @attrs.define
 class _Trial:
-    """The steps, in order: each relies on what the ones before left."""
+    """Promises on one asset, tried in order: each step relies on the state that the previous one left."""
 
     store: IAssetStore
     key: AssetKey
@@ -95,7 +95,7 @@ class _Trial:
             await self.store.stat(self.key)
         except AssetNotFound:
             return
-        raise _Broken("a name that was never used is there")
+        raise _PromiseBroken("a name that was never used is there")
 
     async def _round_trip(self) -> None:
         await self.store.write(self.key, chunked(self.old, 10_007), len(self.old))
@@ -119,7 +119,7 @@ class _Trial:
 
         with suppress(_Interrupted):
             await self.store.write(self.key, breaks_off())
-            raise _Broken("the broken upload was accepted")
+            raise _PromiseBroken("the broken upload was accepted")
         _expect(await read_asset(self.store, self.key) == self.old, "the broken upload changed the asset")
 
     async def _replace(self) -> None:
@@ -144,4 +144,4 @@ class _Trial:
 
 def _expect(kept: bool, problem: str) -> None:
     if not kept:
-        raise _Broken(problem)
+        raise _PromiseBroken(problem)

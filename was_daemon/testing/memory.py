@@ -1,4 +1,4 @@
-"""The shortest complete store: the assets are a dictionary."""
+"""Store in memory: the shortest complete store."""
 
 import hashlib
 import itertools
@@ -15,7 +15,7 @@ from was_daemon.stores.memory_reader import MemoryReader
 
 @implementer(IAssetStore)
 class MemoryStore:
-    """Keeps everything in memory and loses it with the process: for tests, and to read before writing a plugin."""
+    """Store that keeps its assets in a dictionary: for tests, and as an example for authors of plugins."""
 
     def __init__(self) -> None:
         self._assets: dict[AssetKey, MemoryReader] = {}
@@ -44,7 +44,7 @@ class MemoryStore:
                 yield key
 
     async def check(self) -> None:
-        """Memory is always there."""
+        """Pass: memory is always available."""
 
     async def close(self) -> None:
         self._assets.clear()

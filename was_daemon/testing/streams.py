@@ -1,4 +1,4 @@
-"""Bytes for trying out a store: made, cut into chunks, collected again."""
+"""Helpers of tests that write bytes to stores and read them again."""
 
 import random
 from collections.abc import AsyncGenerator, Awaitable
@@ -14,29 +14,29 @@ T = TypeVar("T")
 
 
 def payload(size: int, seed: int = 0) -> bytes:
-    """`size` bytes in which every place looks different; the same for the same `seed`."""
+    """Return `size` pseudo-random bytes, the same for the same `seed`."""
     return random.Random(seed).randbytes(size)  # noqa: S311 - test data
 
 
 async def chunked(content: bytes, size: int = 65536) -> AsyncGenerator[bytes, None]:
-    """`content` in chunks of `size` bytes; no chunk at all when it is empty."""
+    """Yield `content` in chunks of `size` bytes; no chunk when it is empty."""
     for start in range(0, len(content), size):
         yield content[start : start + size]
 
 
-async def collect(chunks: AsyncGenerator[T, None]) -> list[T]:
-    """Everything `chunks` yields; closes it."""
-    async with aclosing(chunks):
-        return [chunk async for chunk in chunks]
+async def collect(items: AsyncGenerator[T, None]) -> list[T]:
+    """Return all items that `items` yields, and close it."""
+    async with aclosing(items):
+        return [item async for item in items]
 
 
 async def read_reader(reader: IAssetReader, start: int = 0, stop: int | None = None) -> bytes:
-    """The bytes [start, stop) of an open reader, which stays open."""
+    """Return the bytes [start, stop) of an open reader, which stays open."""
     return b"".join(await collect(reader.read(start, stop)))
 
 
 async def read_asset(store: IAssetStore, key: AssetKey, start: int = 0, stop: int | None = None) -> bytes:
-    """The bytes [start, stop) of what is stored under `key` now."""
+    """Return the bytes [start, stop) of the asset `key`."""
     reader = await store.open(key)
     try:
         return await read_reader(reader, start, stop)
@@ -45,7 +45,7 @@ async def read_asset(store: IAssetStore, key: AssetKey, start: int = 0, stop: in
 
 
 def deferred(awaitable: Awaitable[T]) -> Deferred[T]:
-    """A Deferred for what a store's method returned, which may be a coroutine."""
+    """Return a Deferred that fires with the result of a store's method, which may be a coroutine."""
 
     async def wait() -> T:
         return await awaitable

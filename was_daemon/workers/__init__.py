@@ -1,5 +1,4 @@
-"""The pool of sandboxed worker processes.
+"""Pool of sandboxed worker processes, the queue in front of it, and the protocol between daemon and workers.
 
-The queue in front of them, the protocol that they speak, and what they give up before they look at a file. Imports
-`imaging`, `telemetry` and `model`.
+Imports `imaging`, `telemetry` and `model`.
 """

@@ -1,19 +1,19 @@
-"""What the daemon and its worker processes tell each other.
+"""AMP commands between the daemon and its worker processes.
 
-A worker has two sockets: one for AMP, and one that brings the open files of each command, as one message.
+A worker has two sockets: one for AMP, and one on which the open files of each command arrive as one message.
 """
 
 from typing import ClassVar
 
 from twisted.protocols import amp
 
-from was_daemon.imaging.failures import BrokenImage, DiskFull, NotAnImage
+from was_daemon.model.errors import BrokenImage, NoSpace, NoThumbnail
 
 COMMANDS, FILES = 3, 4
-"""The descriptors of a worker's sockets."""
+"""Descriptors of a worker's sockets."""
 
-_FAILURE: dict[type[Exception], bytes] = {DiskFull: b"DISK_FULL", Exception: b"FAILED"}
-"""After an error that a command does not declare, AMP closes the connection: the next job would find no worker."""
+_COMMON_ERRORS: dict[type[Exception], bytes] = {NoSpace: b"NO_SPACE", Exception: b"FAILED"}
+"""Errors of all commands. After an error that a command does not declare, AMP closes the connection."""
 
 _SIZE: list[tuple[bytes, amp.Argument]] = [
     (b"width", amp.Integer(optional=True)),
@@ -22,12 +22,13 @@ _SIZE: list[tuple[bytes, amp.Argument]] = [
 
 
 class Render(amp.Command):
-    """Fill each output with a thumbnail of the source, whose asset is called `name`.
+    """Command to fill each output with a thumbnail of the source, whose asset is called `name`.
 
-    `width` and `height` are those of the original, upright: told to the worker where the source is a thumbnail of it,
-    and by the worker where it is the original itself and smaller thumbnails can be made of these.
+    `width` and `height` are the size of the original, upright. The daemon sends them when the source is itself a
+    thumbnail. The worker answers with them when the source is the original and smaller thumbnails can be made from
+    these outputs.
 
-    Files: the source, then those of the outputs.
+    Files: the source, then the outputs.
     """
 
     arguments: ClassVar = [
@@ -40,23 +41,27 @@ class Render(amp.Command):
         *_SIZE,
     ]
     response: ClassVar = _SIZE
-    errors: ClassVar = {NotAnImage: b"NOT_AN_IMAGE", BrokenImage: b"BROKEN_IMAGE", **_FAILURE}
+    errors: ClassVar = {NoThumbnail: b"NO_THUMBNAIL", BrokenImage: b"BROKEN_IMAGE", **_COMMON_ERRORS}
 
 
 class ReadMetadata(amp.Command):
-    """Write the metadata of the source to the target as JSON: an AMP value holds 64 KiB at most.
+    """Command to write the metadata of the source to the target as JSON; an AMP value would hold 64 KiB at most.
 
     Files: the source, the target.
     """
 
     arguments: ClassVar = []
     response: ClassVar = []
-    errors: ClassVar = _FAILURE
+    errors: ClassVar = _COMMON_ERRORS
 
 
 class Ready(amp.Command):
-    """From a worker: it has given up what it does not need, and waits for commands."""
+    """Message from a worker that is confined to its sandbox and waits for commands."""
 
     arguments: ClassVar = []
     response: ClassVar = []
     requiresAnswer = False
+
+
+METRIC_NAMES: dict[type[amp.Command], str] = {Render: "thumbnail", ReadMetadata: "metadata"}
+"""Names of the commands in the metrics."""

@@ -1,4 +1,4 @@
-"""Starting another process of this program."""
+"""Command and module path for further Python processes of this program."""
 
 import os
 import sys
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def command(bootstrap: str, *arguments: str) -> list[str]:
-    """What runs the Python statements `bootstrap` with the interpreter of this process."""
+    """Return the command that runs the Python statements `bootstrap` with this process's interpreter."""
     return [sys.executable, "-P", "-B", "-c", bootstrap, *arguments]
 
 
 def module_path() -> str:
-    """`PYTHONPATH` for a process that is to find the modules that this one finds, wherever it starts."""
+    """Return a `PYTHONPATH` with which a process finds this process's modules, whatever its working directory."""
     return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)

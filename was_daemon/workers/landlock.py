@@ -1,4 +1,4 @@
-"""Landlock: a process gives up all access to files but what it names.
+"""Landlock: restriction of a process to reading the files below given directories.
 
 Source: Linux, `Documentation/userspace-api/landlock.rst`.
 """
@@ -11,36 +11,36 @@ from contextlib import suppress
 from pathlib import Path
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-"""The numbers of the system calls, the same on every architecture."""
+"""Numbers of the system calls, the same on every architecture."""
 
 _VERSION = 1 << 0
 _PATH_BENEATH = 1
 _READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
 
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}
-"""How many kinds of access to files a version knows: each is a bit, from execution, bit 0, on."""
+"""Number of access rights for files, each a bit from execution (bit 0) on, by the version that introduced them."""
 
 _TCP = 0b11
 _TCP_SINCE = 4
 _SCOPES = 0b11
-"""Abstract Unix sockets, signals."""
+"""Bits for abstract Unix sockets and signals."""
 _SCOPES_SINCE = 6
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def version() -> int:
-    """The version of Landlock's interface that this kernel offers; 0 when it has none, or it is switched off."""
+    """Return the version of the kernel's Landlock interface; 0 when Landlock is missing or switched off."""
     with suppress(OSError):
         return _call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
     return 0
 
 
 def restrict(readable: Iterable[Path]) -> None:
-    """Allow this thread, and all that it starts, to open files below `readable` for reading, and nothing else.
+    """Restrict this thread, and its later threads and children, to opening files below `readable` for reading.
 
-    What is open already stays so. TCP, signals to other processes and abstract Unix sockets are denied as far as the
-    kernel can. Needs `version() > 0` and `no_new_privs`; raises OSError.
+    Files that are open stay open. TCP, signals to other processes and abstract Unix sockets are denied where the
+    kernel's version supports that. Needs `version() > 0` and `no_new_privs`; raises OSError.
     """
     abi = version()
     files = (1 << max(bits for since, bits in _FILE_RIGHTS.items() if since <= abi)) - 1

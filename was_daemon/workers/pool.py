@@ -1,198 +1,130 @@
-"""The worker processes and the queue in front of them.
+"""Pool of worker processes, and the bounded queue in front of them."""
 
-The queue is bounded, takes turns between clients, serves background work last, and a job can be withdrawn from it.
-"""
-
-from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from was_daemon.imaging import failures
 from was_daemon.model.errors import AssetError, BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreUnavailable
 from was_daemon.telemetry.metrics import Metrics
-from was_daemon.workers.commands import ReadMetadata, Render
+from was_daemon.workers.commands import METRIC_NAMES
+from was_daemon.workers.fair_queue import FairQueue, Job, OpenFile
 from was_daemon.workers.process import WorkerCannotStart, WorkerDied, WorkerProcess, WorkerTookTooLong
 
 _IDLE_SECONDS = 60
-_RECYCLE_AFTER = 1000
+"""Time without a job after which a worker is ended."""
+
+_MAX_CALLS = 1000
+"""Jobs after which a worker is replaced."""
+
 _ATTEMPTS = 2
-"""How many workers may die of a file before it is to blame: something else may have killed the first."""
+"""Workers that may die of a file before the file is refused: something else may have killed the first."""
 
-_TROUBLE_SECONDS = 60.0
-"""For how long a worker that could not be started counts as trouble, if none could be started since."""
+_START_FAILURE_SECONDS = 60.0
+"""Time for which a worker that could not be started is reported, unless another was started since."""
 
-_JOBS: dict[type[amp.Command], str] = {Render: "thumbnail", ReadMetadata: "metadata"}
-_OUTCOMES: dict[type[BaseException], str] = {
+_METRIC_OUTCOMES: dict[type[BaseException], str] = {
     NoThumbnail: "no_image",
     BrokenImage: "broken",
     NoSpace: "no_space",
     StoreUnavailable: "unavailable",
 }
-"""What the metrics call jobs, and what became of them."""
+"""Values of the label `outcome` in the metrics of jobs, by the error that a job failed with."""
 
-_MOST_LOST = 4
-"""For each worker, how many that cannot be killed are replaced."""
-
-
-class IsOpen(Protocol):
-    """A file, as `submit` wants it."""
-
-    def fileno(self) -> int:
-        """Its descriptor."""
-
-
-@attrs.define(eq=False)
-class Job:
-    """One call of a worker. `done` fires with its answer, or with what went wrong."""
-
-    command: type[amp.Command]
-    files: Sequence[IsOpen]
-    arguments: dict[str, Any]
-    client: str
-    background: bool
-    done: Deferred[dict[str, Any]] = attrs.field(factory=Deferred)
-    running: bool = False
-
-    @property
-    def name(self) -> str:
-        """What the metrics call it."""
-        return _JOBS.get(self.command, "other")
-
-
-class FairQueue:
-    """Jobs that wait: clients take turns, each with its own jobs in order; background jobs come after all others."""
-
-    def __init__(self) -> None:
-        self._lanes: tuple[dict[str, deque[Job]], dict[str, deque[Job]]] = ({}, {})
-        self._waiting = [0, 0]
-
-    def __len__(self) -> int:
-        return sum(self._waiting)
-
-    def waiting(self, background: bool) -> int:
-        """How many jobs wait, in the background or not."""
-        return self._waiting[background]
-
-    def push(self, job: Job) -> None:
-        """Put `job` behind the others of its client."""
-        self._lanes[job.background].setdefault(job.client, deque()).append(job)
-        self._waiting[job.background] += 1
-
-    def pop(self) -> Job:
-        """Take the job whose turn it is; raises IndexError when there is none."""
-        for lanes in self._lanes:
-            for client in lanes:
-                waiting = lanes.pop(client)
-                job = waiting.popleft()
-                if waiting:
-                    lanes[client] = waiting
-                self._waiting[job.background] -= 1
-                return job
-        raise IndexError("no job is waiting")
-
-    def remove(self, job: Job) -> None:
-        """Take `job` out of its turn; raises ValueError when it does not wait."""
-        lanes = self._lanes[job.background]
-        waiting = lanes.get(job.client, deque())
-        waiting.remove(job)
-        if not waiting:
-            del lanes[job.client]
-        self._waiting[job.background] -= 1
+_MAX_UNKILLABLE = 4
+"""Workers that hang and cannot be killed, in multiples of the number of workers, before no more are started."""
 
 
 class WorkerPool:
-    """Runs jobs in at most `workers` processes.
+    """Pool of at most `workers` processes, and the queue of jobs for them.
 
-    A job is killed after `timeout` seconds of running; a worker has `memory` bytes of address space; `queue` jobs wait
-    at most, and as many in the background.
+    A job is killed after `timeout` seconds of running. Each worker has `memory` bytes of address space. At most `queue`
+    jobs wait, and as many more in the background.
     """
 
     _log = Logger()
 
     def __init__(self, workers: int, timeout: float, memory: int, queue: int, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
-        self._workers = workers
+        self._max_workers = workers
         self._timeout = timeout
         self._memory = memory
-        self._limit = queue
+        self._max_waiting = queue
         self._queue = FairQueue()
         self._running = 0
         self._living: set[WorkerProcess] = set()
         self._idle: dict[WorkerProcess, IDelayedCall] = {}
-        self._lost: set[WorkerProcess] = set()
+        self._unkillable: set[WorkerProcess] = set()
         self._closed = False
-        self._emptied: Deferred[None] = Deferred()
-        self._could_not_start: float | None = None
+        self._all_ended: Deferred[None] = Deferred()
+        self._start_failed_at: float | None = None
 
     @property
     def running(self) -> int:
-        """How many jobs workers are at."""
+        """Number of jobs that run."""
         return self._running
 
     @property
     def idle(self) -> int:
-        """How many workers have nothing to do."""
+        """Number of workers without a job."""
         return len(self._idle)
 
     @property
     def busy(self) -> int:
-        """How many workers have something to do."""
+        """Number of workers with a job."""
         return len(self._living) - len(self._idle)
 
     @property
     def lost(self) -> int:
-        """How many workers hang and cannot be killed."""
-        return len(self._lost)
+        """Number of workers that hang and cannot be killed."""
+        return len(self._unkillable)
 
     def waiting(self, background: bool) -> int:
-        """How many jobs wait, in the background or not."""
+        """Return the number of waiting jobs, of those in the background or of all others."""
         return self._queue.waiting(background)
 
-    def trouble(self) -> str | None:
-        """Why no jobs are done at the moment; None if they are, or would be: workers start when they are needed."""
+    def problem(self) -> str | None:
+        """Return why no jobs can be done at the moment, or None. Workers are only started when they are needed."""
         if self._all_hang():
             return "all hang"
-        failed = self._could_not_start
-        if failed is not None and _clock().seconds() < failed + _TROUBLE_SECONDS:
+        failed = self._start_failed_at
+        if failed is not None and _clock().seconds() < failed + _START_FAILURE_SECONDS:
             return "they cannot be started"
         return None
 
     def _all_hang(self) -> bool:
-        return len(self._lost) >= _MOST_LOST * self._workers
+        return len(self._unkillable) >= _MAX_UNKILLABLE * self._max_workers
 
     def submit(
         self,
         command: type[amp.Command],
         client: str,
-        files: Sequence[IsOpen],
+        files: Sequence[OpenFile],
         background: bool = False,
         **arguments: Any,
     ) -> Job:
-        """Queue a job; raises `Overloaded` when too many wait.
+        """Queue a job and return it; raise `Overloaded` when too many wait.
 
-        `client` is whoever takes turns with others; `files` are those that the command names, and stay open until the
-        job is done. The job's `done` fails with `NoThumbnail`, `BrokenImage` (this includes two workers that died, and
-        one that took too long), `NoSpace` or `StoreUnavailable` (workers cannot be started); cancelling it withdraws
-        the job while it waits.
+        Clients take turns; `client` is the one that this job belongs to. The caller keeps `files`, which the command
+        names, open until the job is done. The job's `done` fails with `NoThumbnail`, `BrokenImage` (also when two
+        workers died of the file, and when one took too long), `NoSpace` or `StoreUnavailable` (no worker can be
+        started). Cancelling `done` withdraws a job that waits; one that runs is not stopped.
         """
-        if self._queue.waiting(background) >= self._limit:
-            self._metrics.jobs.labels(_JOBS.get(command, "other"), "overloaded").inc()
+        if self._queue.waiting(background) >= self._max_waiting:
+            self._metrics.jobs.labels(METRIC_NAMES.get(command, "other"), "overloaded").inc()
             raise Overloaded("too many thumbnails are being made")
         job = Job(command, files, arguments, client, background)
         job.done = Deferred(lambda _: self._withdraw(job))
         self._queue.push(job)
-        self._next()
+        self._start_next()
         return job
 
     def promote(self, job: Job, client: str) -> None:
-        """Let a job that waits in the background take its turn among those of `client`."""
+        """Move a job that waits in the background to the jobs of `client`."""
         if job.background and not job.running:
             self._queue.remove(job)
             job.background, job.client = False, client
@@ -202,8 +134,8 @@ class WorkerPool:
         if not job.running:
             self._queue.remove(job)
 
-    def _next(self) -> None:
-        if self._running >= self._workers or not self._queue:
+    def _start_next(self) -> None:
+        if self._running >= self._max_workers or not self._queue:
             return
         job = self._queue.pop()
         job.running = True
@@ -213,39 +145,39 @@ class WorkerPool:
     def _finish(self, outcome: Any, job: Job) -> None:
         self._running -= 1
         error = outcome.type if isinstance(outcome, Failure) else None
-        self._metrics.jobs.labels(job.name, _OUTCOMES.get(error, "failed") if error else "done").inc()
+        self._metrics.jobs.labels(job.metric_name, _METRIC_OUTCOMES.get(error, "failed") if error else "done").inc()
         if not job.done.called:
             job.done.callback(outcome)
-        # Not at once: a thousand jobs that fail one after another must not pile up on the stack.
-        _clock().callLater(0, self._next)
+        # In a later turn of the reactor: jobs that fail at once would each start the next on a growing stack.
+        _clock().callLater(0, self._start_next)
 
     async def _run(self, job: Job) -> dict[str, Any]:
         try:
             for _ in range(_ATTEMPTS - 1):
                 try:
-                    return await self._work(job)
+                    return await self._attempt(job)
                 except WorkerDied:
                     continue
-            return await self._work(job)
+            return await self._attempt(job)
         except AssetError:
             raise
         except Exception as error:
-            raise self._explained(error) from error
+            raise self._to_asset_error(error) from error
 
-    async def _work(self, job: Job) -> dict[str, Any]:
-        worker = self._take()
+    async def _attempt(self, job: Job) -> dict[str, Any]:
+        worker = self._acquire()
         begin = _clock().seconds()
         try:
             files = [file.fileno() for file in job.files]
             answer = await worker.call(job.command, files, self._timeout, **job.arguments)
-            self._could_not_start = None
+            self._start_failed_at = None
             return answer
         finally:
-            self._metrics.job_seconds.labels(job.name).observe(_clock().seconds() - begin)
-            self._put_back(worker)
+            self._metrics.job_seconds.labels(job.metric_name).observe(_clock().seconds() - begin)
+            self._release(worker)
 
-    def _take(self) -> WorkerProcess:
-        """A worker that has nothing to do: the one that was busy last, so that others retire."""
+    def _acquire(self) -> WorkerProcess:
+        """Return the worker that became idle last, so that others reach the end of their idle time; or start one."""
         if self._closed:
             raise StoreUnavailable("the daemon is about to end")
         if self._idle:
@@ -258,8 +190,8 @@ class WorkerPool:
         self._living.add(worker)
         return worker
 
-    def _put_back(self, worker: WorkerProcess) -> None:
-        if self._closed or worker.calls >= _RECYCLE_AFTER:
+    def _release(self, worker: WorkerProcess) -> None:
+        if self._closed or worker.calls >= _MAX_CALLS:
             worker.end()
         elif worker.is_usable:
             self._idle[worker] = _clock().callLater(_IDLE_SECONDS, self._retire, worker)
@@ -271,40 +203,34 @@ class WorkerPool:
         worker.end()
 
     def _forget(self, worker: WorkerProcess) -> None:
-        """A worker has ended, or cannot be killed and is taken for lost until it has ended."""
+        """Remove `worker`, which has ended; count it as unkillable if it has only been killed."""
         self._living.discard(worker)
-        (self._lost.discard if worker.has_ended else self._lost.add)(worker)
+        (self._unkillable.discard if worker.has_ended else self._unkillable.add)(worker)
         if worker in self._idle:
             self._idle.pop(worker).cancel()
-        if self._closed and not self._living and not self._emptied.called:
-            self._emptied.callback(None)
+        if self._closed and not self._living and not self._all_ended.called:
+            self._all_ended.callback(None)
 
-    def _explained(self, error: Exception) -> AssetError:
-        """The daemon's error for what a worker or its process said."""
-        if isinstance(error, failures.NotAnImage):
-            return NoThumbnail(str(error))
-        if isinstance(error, failures.BrokenImage):
-            return BrokenImage(str(error))
-        if isinstance(error, failures.DiskFull):
-            return NoSpace("no space left for the thumbnail")
+    def _to_asset_error(self, error: Exception) -> AssetError:
+        """Return the error for clients that corresponds to what went wrong with a worker."""
         if isinstance(error, WorkerTookTooLong):
             return BrokenImage(f"reading the file takes more time than the limit of {self._timeout:g} s")
         if isinstance(error, WorkerDied):
             return BrokenImage("reading the file ended the process that tried it")
         if isinstance(error, WorkerCannotStart | OSError):
             self._log.error("A worker process could not be used: {error!r}", error=error)
-            self._could_not_start = _clock().seconds()
+            self._start_failed_at = _clock().seconds()
             return StoreUnavailable("the workers cannot be started")
         self._log.warn("A worker could not read a file: {error}", error=error)
         return BrokenImage("the file cannot be read")
 
     async def close(self) -> None:
-        """End the processes, those at work when their job is done."""
+        """End all workers, busy ones when their job is done; fire when all have ended."""
         self._closed = True
         for worker in list(self._idle):
             self._retire(worker)
         if self._living:
-            await self._emptied
+            await self._all_ended
 
 
 def _clock() -> IReactorTime:

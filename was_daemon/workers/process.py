@@ -1,4 +1,4 @@
-"""One worker process, seen from the daemon: started, given jobs one by one, killed when it takes too long."""
+"""Worker process as the daemon sees it: started, given one job after another, killed when a job takes too long."""
 
 import os
 import socket
@@ -18,102 +18,106 @@ from was_daemon.workers.commands import COMMANDS, FILES, Ready
 from was_daemon.workers.interpreter import command, module_path
 
 _BOOTSTRAP = "from was_daemon.workers.worker import main; main()"
-_LOGGED_LINES = 10
-_MOST_SAID = 1 << 20
-"""Bytes that an answer never needs: a worker that says more has been taken over by a file."""
+_MAX_LOGGED_LINES = 10
+"""Lines of one piece of output that are logged."""
 
-_DEATH_SECONDS = 5.0
+_MAX_ANSWER = 1 << 20
+"""Bytes of an answer. No honest answer is as long: a worker that sends more has been taken over by a file."""
+
+_KILL_SECONDS = 5.0
+"""Time after SIGKILL until a worker counts as one that cannot be killed."""
 
 
 class WorkerDied(Exception):
-    """The process ended, or was made to, before the job was done."""
+    """The process ended, or was killed, before the job was done."""
 
 
 class WorkerTookTooLong(Exception):
-    """The process was killed because the job took more time than it may."""
+    """The process was killed because the job took longer than its time limit."""
 
 
 class WorkerCannotStart(Exception):
-    """The process ended before it could work."""
+    """The process ended before it was ready for its first job."""
 
 
 class WorkerProcess(ProcessProtocol):
-    """A process that does one job at a time, in `memory` bytes of address space.
+    """Worker process that does one job at a time, in `memory` bytes of address space.
 
-    `gone` is called when it has ended, or hangs so that not even killing ends it - as a process does that reads from a
-    mount that hangs. `calls` is how many jobs it was given; `is_usable` tells whether it can be given another.
+    `on_gone` is called when the process has ended, and when it survives SIGKILL, as a process does that reads from a
+    hanging mount. `calls` is the number of jobs it was given; `is_usable` is False once it can be given no more.
     """
 
     _log = Logger()
 
-    def __init__(self, memory: int, gone: Callable[["WorkerProcess"], None]) -> None:
+    def __init__(self, memory: int, on_gone: Callable[["WorkerProcess"], None]) -> None:
         self.calls = 0
         self.is_usable = True
         self.has_ended = False
-        self._gone = gone
+        self._on_gone = on_gone
         self._ready = False
-        self._late = False
+        self._is_overdue = False
         self._is_gone = False
-        self._commands = _Commands(self)
-        self._end: list[Deferred[None]] = []
-        self._patience: IDelayedCall | None = None
-        self._overdue: IDelayedCall | None = None
+        self._connection = _WorkerConnection(self)
+        self._end_waiters: list[Deferred[None]] = []
+        self._kill_timer: IDelayedCall | None = None
+        self._job_timer: IDelayedCall | None = None
         self._timeout = 0.0
         ours, theirs = socket.socketpair()
         self._files, their_files = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        for socket_of_ours in (ours, self._files):
-            socket_of_ours.setblocking(False)
+        for own_socket in (ours, self._files):
+            own_socket.setblocking(False)
         with ours, theirs, their_files:
             self._process = _spawn(self, memory, theirs.fileno(), their_files.fileno())
             _reactor(IReactorSocket).adoptStreamConnection(
-                ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: self._commands)
+                ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: self._connection)
             )
 
     async def call(
         self, command: type[amp.Command], files: Sequence[int], timeout: float, **arguments: Any
     ) -> dict[str, Any]:
-        """Do a job with these open files, in at most `timeout` seconds, and as many for the start of the process.
+        """Do a job with these open files and return its answer.
 
-        Raises what `command` declares, `WorkerDied`, `WorkerTookTooLong` and `WorkerCannotStart`.
+        The job may take `timeout` seconds, and the start of the process as many. Raises the errors that `command`
+        declares, `WorkerDied`, `WorkerTookTooLong` and `WorkerCannotStart`.
         """
         self.calls += 1
-        self._overdue = overdue = _reactor(IReactorTime).callLater(timeout, self._be_late)
+        self._job_timer = job_timer = _reactor(IReactorTime).callLater(timeout, self._time_out)
         self._timeout = timeout
         try:
-            # Sent at once: who opened the files may close them from now on.
+            # Sent before anything is awaited: from then on the caller may close the files.
             socket.send_fds(self._files, [b"\0"], files)
-            answer: dict[str, Any] = await self._commands.ask(command, arguments)
+            answer: dict[str, Any] = await self._connection.ask(command, arguments)
             return answer
         except (ConnectionClosed, OSError):
             await self.end()
-            if self._late:
+            if self._is_overdue:
                 raise WorkerTookTooLong from None
             raise (WorkerDied if self._ready else WorkerCannotStart) from None
         finally:
-            if overdue.active():
-                overdue.cancel()
+            if job_timer.active():
+                job_timer.cancel()
 
     def ready(self) -> None:
-        """The process can work; a job that waits for it begins only now."""
+        """Note that the process is ready; the time limit of a job that waits for it begins now."""
         self._ready = True
-        if self._overdue and self._overdue.active():
-            self._overdue.reset(self._timeout)
+        if self._job_timer and self._job_timer.active():
+            self._job_timer.reset(self._timeout)
 
-    def _be_late(self) -> None:
-        self._late = True
+    def _time_out(self) -> None:
+        self._is_overdue = True
         self.end()
 
     def end(self) -> Deferred[None]:
-        """Kill the process; fires when it is gone, or is not expected to go any more."""
+        """Kill the process; fire when it has ended, or cannot be killed."""
         self.is_usable = False
         if self._is_gone:
             return succeed(None)
         done: Deferred[None] = Deferred()
-        self._end.append(done)
+        self._end_waiters.append(done)
         with suppress(ProcessExitedAlready):
             self._process.signalProcess("KILL")
-        if self._patience is None:
-            self._patience = _reactor(IReactorTime).callLater(_DEATH_SECONDS, self._give_up)
+        if self._kill_timer is None:
+            self._kill_timer = _reactor(IReactorTime).callLater(_KILL_SECONDS, self._give_up)
         return done
 
     def _give_up(self) -> None:
@@ -122,44 +126,44 @@ class WorkerProcess(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         """See `ProcessProtocol`."""
-        if not self._end:
+        if not self._end_waiters:
             self._log.error("A worker ended: {reason}", reason=reason.getErrorMessage())
         self.has_ended = True
         self.is_usable = False
         self._leave()
 
     def _leave(self) -> None:
-        if self._patience and self._patience.active():
-            self._patience.cancel()
+        if self._kill_timer and self._kill_timer.active():
+            self._kill_timer.cancel()
         self._is_gone = True
         self._files.close()
-        self._commands.abort()
-        self._gone(self)
-        while self._end:
-            self._end.pop().callback(None)
+        self._connection.abort()
+        self._on_gone(self)
+        while self._end_waiters:
+            self._end_waiters.pop().callback(None)
 
     def outReceived(self, data: bytes) -> None:
         """Log what image libraries print about broken files."""
         lines = data.decode("utf-8", "replace").splitlines()
-        for line in lines[:_LOGGED_LINES]:
+        for line in lines[:_MAX_LOGGED_LINES]:
             self._log.info("A worker says: {line}", line=line)
-        if len(lines) > _LOGGED_LINES:
-            self._log.info("... and {more} lines more", more=len(lines) - _LOGGED_LINES)
+        if len(lines) > _MAX_LOGGED_LINES:
+            self._log.info("... and {more} lines more", more=len(lines) - _MAX_LOGGED_LINES)
 
     errReceived = outReceived
 
 
-class _Commands(amp.AMP):
-    """The daemon's end of the line to a worker, which is not trusted."""
+class _WorkerConnection(amp.AMP):
+    """Daemon's end of the AMP connection to a worker, which is not trusted."""
 
     def __init__(self, worker: WorkerProcess) -> None:
         super().__init__()
         self._worker = worker
-        self._said = 0
+        self._received = 0
 
     def ask(self, command: type[amp.Command], arguments: dict[str, Any]) -> Deferred[dict[str, Any]]:
-        """The answer to a command; fails with ConnectionClosed when the worker dies."""
-        self._said = 0
+        """Send a command and fire with its answer; fail with ConnectionClosed when the worker dies."""
+        self._received = 0
         if self.transport is None:
             return fail(ConnectionClosed())
         answer: Deferred[dict[str, Any]] = self.callRemote(command, **arguments)
@@ -172,25 +176,25 @@ class _Commands(amp.AMP):
         return {}
 
     def dataReceived(self, data: bytes) -> None:
-        """Listen, to a point."""
-        self._said += len(data)
-        if self._said > _MOST_SAID:
+        """Kill a worker whose answer is too long."""
+        self._received += len(data)
+        if self._received > _MAX_ANSWER:
             self._worker.end()
         else:
             super().dataReceived(data)
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
-        """Take no files from a worker."""
+        """Close a file that a worker sends."""
         os.close(descriptor)
 
     def abort(self) -> None:
-        """Hang up."""
+        """Close the connection at once."""
         if self.transport is not None:
             ITCPTransport(self.transport).abortConnection()
 
 
 def _spawn(protocol: ProcessProtocol, memory: int, commands: int, files: int) -> Any:
-    """Start a process that finds the modules this process finds, and gets nothing else from its environment."""
+    """Start a worker. From the environment it gets nothing but the path of this process's modules."""
     arguments = command(_BOOTSTRAP, str(memory))
     return _reactor(IReactorProcess).spawnProcess(
         protocol,

@@ -1,7 +1,7 @@
-"""What a worker gives up before it looks at a file that anybody may have made.
+"""Sandbox of a worker process, entered before it reads a file of unknown origin.
 
-It keeps the files it is handed, what Python and the image libraries lie in, and its processor time. Every step also
-binds what the process may turn into.
+The process keeps the open files that it receives, read access to Python and the image libraries, and processor time.
+Nothing that runs in the process afterwards can undo any of this.
 """
 
 import ctypes
@@ -23,22 +23,22 @@ _SYSTEM = (
     *("/etc/ld.so.cache", "/dev/urandom"),
     *("/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/zoneinfo", "/etc/localtime"),
 )
-"""Libraries, the fonts that a PDF names but does not hold, and what is needed to tell the time."""
+"""Directories and files of the system that workers may read: libraries, fonts for PDF files, time zones."""
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CAPABILITIES_VERSION_3 = 0x20080522
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _CALLBACK = ctypes.CFUNCTYPE(None)(lambda: None)
-"""A first callback, of whose memory there is enough for the few by which PDFium reads a file.
+"""First ctypes callback, which has libffi allocate a page that also holds the few callbacks of PDFium's reader.
 
-Where no memory may be written and executed (`MemoryDenyWriteExecute=` of systemd, SELinux), libffi takes it from a file
-in memory, and workers can make none.
+Where memory must not be both writable and executable (`MemoryDenyWriteExecute=` of systemd, SELinux), libffi takes the
+page from a file in memory, which a confined worker cannot create.
 """
 
 
 def missing() -> list[str]:
-    """What this machine lacks to confine workers, in words for an operator."""
+    """Return what this machine lacks to confine workers, in words for an operator."""
     lacks = []
     if not landlock.version():
         lacks.append("Landlock, so workers can read what the daemon can read")
@@ -48,12 +48,12 @@ def missing() -> list[str]:
 
 
 def confine(memory: int) -> None:
-    """Keep this process to `memory` bytes of address space, the files it has open, and the program's own files.
+    """Confine this process to `memory` bytes of address space, its open files, and the program's own files.
 
-    To be called while there is one thread; raises OSError when something that this machine has does not work.
+    Call this while the process has one thread. Raises OSError when a mechanism that this machine has fails.
     """
     os.nice(_NICE)
-    # A worker cannot write more than it can hold.
+    # RLIMIT_FSIZE: a worker writes no more than it holds in memory.
     for limit, value in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_FSIZE, memory),
@@ -63,7 +63,7 @@ def confine(memory: int) -> None:
         resource.setrlimit(limit, (value, value))
     end_with_parent()
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    # Even root's worker can do no more than any process of its user.
+    # A worker of root loses root's capabilities, too.
     _check(_libc.capset(struct.pack("=Ii", _CAPABILITIES_VERSION_3, 0), bytes(24)))
     if landlock.version():
         landlock.restrict(_program_files())
@@ -72,14 +72,14 @@ def confine(memory: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this process as soon as the one that started it ends, from now on."""
+    """Have the kernel kill this process when its parent ends, from now on."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
 
 
 def _program_files() -> list[Path]:
-    """Where modules are that have not been imported yet, and what they need.
+    """Return the directories of modules that are imported later, and of their libraries.
 
-    Not all of `sys.path`: the directory of a configuration may be in it.
+    Leaves out other entries of `sys.path`: the directory of a configuration may be among them.
     """
     ours = Path(__file__).parent.parent
     standard = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]

@@ -1,6 +1,6 @@
-"""seccomp: the system calls that a process gives up (Linux, `Documentation/userspace-api/seccomp_filter.rst`).
+"""seccomp: denial of system calls to a process (Linux, `Documentation/userspace-api/seccomp_filter.rst`).
 
-A list of what is denied, not of what is allowed: image libraries and the C library need other calls in every version.
+The lists name denied calls, not allowed ones: each version of the image libraries and the C library needs other calls.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import platform
 from was_daemon.workers import bpf
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-"""The column of the tables below, and the kernel's number of the architecture."""
+"""Column in the tables below, and the kernel's number, of each architecture."""
 
 # fmt: off
 _DENIED: dict[str, tuple[int | None, int | None]] = {
@@ -69,12 +69,12 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
 }
 # fmt: on
 _ABSENT = {"clone3": (435, 435), "openat2": (437, 437)}
-"""Calls whose arguments lie in memory, which a filter cannot see: the C library does with older ones."""
+"""Calls whose arguments lie in memory, which a filter cannot read; without them the C library uses older calls."""
 
 _NEWEST = 470
-"""Calls from this number on are newer than these lists. For a worker they do not exist: C libraries can do without.
+"""First number of calls that are newer than these lists. A worker sees them as missing; C libraries work without them.
 
-On x86-64 older kernels have more from 512 on, which do what those of x32 do.
+This also covers the calls from 512 on that older kernels have on x86-64 for x32.
 """
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -84,47 +84,50 @@ _IOCTLS = {
     "TCGETS": 0x5401, "TCGETS2": 0x802C542A, "TIOCGWINSZ": 0x5413, "FIONREAD": 0x541B, "FIONBIO": 0x5421,
     "FIONCLEX": 0x5450, "FIOCLEX": 0x5451,
 }  # fmt: skip
-"""Whether it is a terminal, how many bytes there are, and Python's ways of what `fcntl` does as well.
+"""Allowed `ioctl` requests: whether a file is a terminal, how many bytes wait, and two that Python uses like `fcntl`.
 
-Others have the kernel send signals, mark files or make them unchangeable, tell about the network, type into terminals.
+Others have the kernel send signals, mark files or make them unchangeable, describe the network, type into terminals.
 """
 
 _FCNTLS = {
     "F_DUPFD": 0, "F_GETFD": 1, "F_SETFD": 2, "F_GETFL": 3, "F_SETFL": 4, "F_DUPFD_CLOEXEC": 1030,
 }  # fmt: skip
-"""Others have the kernel send signals, to any process of the user, or lock, lease and seal files."""
+"""Allowed `fcntl` commands. Others send signals to processes of the user, or lock, lease and seal files."""
 
-_STATUS = os.O_WRONLY | os.O_RDWR | os.O_NONBLOCK | 0o100000 | 0o400000
-"""What may be said of an open file: nothing that sends signals, or changes where the daemon reads and writes in it.
+_SETTABLE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_NONBLOCK | 0o100000 | 0o400000
+"""Flags that F_SETFL may set: none that sends signals, or changes where the daemon reads and writes in the file.
 
-The two numbers are those of O_LARGEFILE, which the kernel adds to what it tells.
+The two numbers are O_LARGEFILE of the two architectures, which the kernel adds to the flags that it returns.
 """
 
 _PRCTLS = {
     "PR_GET_DUMPABLE": 3, "PR_SET_NAME": 15, "PR_GET_NAME": 16, "PR_GET_SECCOMP": 21, "PR_CAPBSET_READ": 23,
     "PR_GET_TIMERSLACK": 30, "PR_GET_NO_NEW_PRIVS": 39, "PR_GET_TAGGED_ADDR_CTRL": 56, "PR_SET_VMA": 0x53564D41,
 }  # fmt: skip
-"""Names for threads and memory, and questions. Others let it outlive the daemon, or share processors and pages."""
+"""Allowed `prctl` operations: names for threads and memory, and queries.
+
+Others would let a worker outlive the daemon, or share processors and pages.
+"""
 
 _CONDITIONAL: dict[str, tuple[tuple[int | None, int | None], bpf.Conditions]] = {
-    "open": ((2, None), bpf.no_bits(1, _WRITING)),
-    "openat": ((257, 56), bpf.no_bits(2, _WRITING)),
-    "clone": ((56, 220), [*bpf.some_bit(0, _CLONE_THREAD), *bpf.no_bits(0, _CLONE_NAMESPACES)]),
+    "open": ((2, None), bpf.without_bits(1, _WRITING)),
+    "openat": ((257, 56), bpf.without_bits(2, _WRITING)),
+    "clone": ((56, 220), [*bpf.with_bits(0, _CLONE_THREAD), *bpf.without_bits(0, _CLONE_NAMESPACES)]),
     # of other processes
-    "prlimit64": ((302, 261), bpf.no_bits(0)),
+    "prlimit64": ((302, 261), bpf.without_bits(0)),
     # to an address; send() has none
-    "sendto": ((44, 206), bpf.no_pointer(4)),
+    "sendto": ((44, 206), bpf.null_pointer(4)),
     "ioctl": ((16, 29), bpf.one_of(1, *_IOCTLS.values())),
     "fcntl": (
         (72, 25),
         [
             *bpf.one_of(1, *_FCNTLS.values()),
-            *bpf.when(1, _FCNTLS["F_SETFL"], bpf.no_bits(2, ~_STATUS & 0xFFFFFFFF)),
+            *bpf.when(1, _FCNTLS["F_SETFL"], bpf.without_bits(2, ~_SETTABLE_FLAGS & 0xFFFFFFFF)),
         ],
     ),
     "prctl": ((157, 167), bpf.one_of(0, *_PRCTLS.values())),
 }
-"""Allowed with some arguments only."""
+"""Calls that are allowed with some arguments only."""
 
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -135,15 +138,18 @@ class _Program(ctypes.Structure):
 
 
 def is_available() -> bool:
-    """Whether this kernel has seccomp, and this module knows the machine's system calls."""
-    # Without a filter to install the kernel complains about that, if it knows of filters at all.
+    """Return whether this kernel has seccomp, and this module knows the machine's system calls."""
+    # A null pointer instead of a filter: a kernel that supports filters answers EFAULT.
     refused = _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, None, 0, 0) == -1
     return refused and ctypes.get_errno() == errno.EFAULT and platform.machine() in _ARCHITECTURES
 
 
 def restrict() -> None:
-    """Deny this thread, and all that it starts, new sockets and processes, writing to files that are not open yet, and
-    whatever else decoding an image does not need. Needs `is_available()` and `no_new_privs`; raises OSError."""
+    """Deny this thread, and its later threads, all calls that decoding an image does not need.
+
+    These include new sockets and processes, and opening files for writing. Needs `is_available()` and `no_new_privs`;
+    raises OSError.
+    """
     filter_ = program(platform.machine())
     arguments = _Program(len(filter_) // 8, filter_)
     if _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(arguments), 0, 0):
@@ -154,7 +160,7 @@ def restrict() -> None:
 def program(machine: str) -> bytes:
     """Return the filter for an architecture, as byte code."""
     column, architecture = _ARCHITECTURES[machine]
-    steps = bpf.beginning(architecture, _NEWEST)
+    steps = bpf.prologue(architecture, _NEWEST)
     for calls, error in ((_DENIED, errno.EPERM), (_ABSENT, errno.ENOSYS)):
         for numbers in calls.values():
             if (number := numbers[column]) is not None:

@@ -9,8 +9,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import RunDaemon
-from tests.paths import ROOT
-from tests.ports import free_port
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from was_daemon.telemetry.metrics import Metrics
 
 ALERTS = yaml.safe_load((ROOT / "etc/prometheus-alerts.yml").read_text("utf-8"))

@@ -10,7 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from tests.needs import lacking
+from tests.support.needs import lacking
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.stores.local import cached

@@ -16,12 +16,20 @@ import attrs
 import pytest
 import pytest_twisted
 
-from tests.client import Answer, Client, Connection
-from tests.daemon import KEY, Daemon, Document, eventually
-from tests.http_contract import RED, check_allowed_everywhere, check_refused, get, new_name, photograph, plain_picture
-from tests.paths import ROOT
-from tests.remotes import small_disk
-from tests.sshd import require
+from tests.support.client import Answer, Client, Connection
+from tests.support.daemon import KEY, Daemon, Document, eventually
+from tests.support.http_contract import (
+    RED,
+    check_allowed_everywhere,
+    check_refused,
+    get,
+    new_name,
+    photograph,
+    plain_picture,
+)
+from tests.support.paths import ROOT
+from tests.support.remotes import small_disk
+from tests.support.sshd import require
 
 MEGABYTE = 1_000_000
 FAULTY = ROOT / "tests" / "faulty"

@@ -18,9 +18,9 @@ import pytest_twisted
 from zope.interface.verify import verifyObject
 
 from storage_plugins.filesystem import FilesystemOptions, FilesystemStore, filesystem
-from tests.needs import lacking
-from tests.processes import eventually
-from tests.staging import leave_stale
+from tests.support.needs import lacking
+from tests.support.processes import eventually
+from tests.support.staging import leave_stale
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreUnavailable
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind, Layout

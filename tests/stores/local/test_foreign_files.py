@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.blocking import BlockingClient, finished
-from tests.cli import run
-from tests.daemon import KEY, Daemon
-from tests.foreign import surround
-from tests.images import photograph
+from tests.support.blocking import BlockingClient, finished
+from tests.support.cli import run
+from tests.support.daemon import KEY, Daemon
+from tests.support.foreign import surround
+from tests.support.images import photograph
 
 DAYS = 7
 

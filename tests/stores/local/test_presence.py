@@ -12,10 +12,10 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, eventually
-from tests.daemon.test_reload import reload
+from tests.support.client import Client
+from tests.support.daemon import KEY, eventually
+from tests.support.daemon.test_reload import reload
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.local.presence import PresenceFile
 from was_daemon.testing.streams import chunked

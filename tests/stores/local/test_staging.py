@@ -19,8 +19,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
-from tests.processes import eventually
-from tests.staging import publish, stale_name
+from tests.support.processes import eventually
+from tests.support.staging import publish, stale_name
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import UploadWithdrawn
 from was_daemon.model.interfaces import IStagingFile

@@ -18,11 +18,11 @@ import pytest
 import pytest_twisted
 
 from storage_plugins.filesystem import FilesystemStore
-from tests.client import Client
 from tests.conftest import RunDaemon
-from tests.daemon import KEY, eventually
-from tests.daemon.test_reload import reload
-from tests.ports import free_port
+from tests.support.client import Client
+from tests.support.daemon import KEY, eventually
+from tests.support.daemon.test_reload import reload
+from tests.support.ports import free_port
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.testing.contract import original

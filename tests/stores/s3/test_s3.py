@@ -19,16 +19,16 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from storage_plugins.s3 import S3Store, s3
-from tests import images, s3servers
-from tests.client import Client
-from tests.daemon import KEY as ATTACHMENT_KEY
-from tests.daemon import Daemon
-from tests.davservers import DavServer
-from tests.http_contract import HTTPContract
-from tests.ports import free_port
-from tests.remotes import Relay
-from tests.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
-from tests.tls import self_signed
+from tests.support import images, s3servers
+from tests.support.client import Client
+from tests.support.daemon import KEY as ATTACHMENT_KEY
+from tests.support.daemon import Daemon
+from tests.support.davservers import DavServer
+from tests.support.http_contract import HTTPContract
+from tests.support.ports import free_port
+from tests.support.remotes import Relay
+from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
+from tests.support.tls import self_signed
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -40,11 +40,10 @@ from was_daemon.stores.s3.bucket import Addresses, Bucket
 from was_daemon.stores.s3.integrity import Payload
 from was_daemon.stores.s3.listing import document, objects
 from was_daemon.stores.s3.options import Addressing, S3Options
-from was_daemon.testing import contract
-from was_daemon.testing.contract import StoreContract, original
+from was_daemon.testing.contract import LEGAL_NAMES, StoreContract, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
-pytest_plugins = ["tests.s3stores"]
+pytest_plugins = ["tests.support.s3stores"]
 
 PREFIX = "attachments/"
 KEY = original("asset.jpg")
@@ -150,11 +149,8 @@ class TestMotoAtLength(MotoContract):
 class TestS3rver(S3Contract):
     many = 200
 
-    @pytest.fixture(autouse=True)
-    def shorter(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """s3rver adds to a name what is a name of a file no more, and dies of it."""
-        names = [name for name in contract.LEGAL_NAMES if len(name.encode()) < 200]
-        monkeypatch.setattr(contract, "LEGAL_NAMES", names)
+    legal_names = tuple(name for name in LEGAL_NAMES if len(name.encode()) < 200)
+    """Shorter names: s3rver appends to a name, and crashes when the file name becomes too long."""
 
     @pytest.fixture(scope="class")
     @classmethod

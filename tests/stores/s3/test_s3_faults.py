@@ -13,15 +13,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.web.server import NOT_DONE_YET, Request
 
-from tests.davservers import KEY, message
-from tests.s3servers import MakeS3Store
-from tests.scripted import Listen, Script, site
+from tests.support.davservers import KEY, message
+from tests.support.s3servers import MakeS3Store
+from tests.support.scripted import Listen, Script, site
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.keys import Kind
-from was_daemon.stores.s3 import bucket as s3_bucket
+from was_daemon.stores import s3_bucket
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset
 
-pytest_plugins = ["tests.s3stores"]
+pytest_plugins = ["tests.support.s3stores"]
 
 PART = 5 << 20
 LARGE = payload(2 * PART + 1000)
@@ -160,7 +161,7 @@ async def test_what_may_pass_is_tried_again_a_few_times(listen: Listen, make_s3_
 async def test_a_key_that_was_exchanged_is_read_anew(
     listen: Listen, make_s3_store: MakeS3Store, tmp_path: Path
 ) -> None:
-    secret = tmp_path / "secret"
+    secret = SecretFile(tmp_path / "secret")
     secret.write_text("old\n")
 
     def expired(request: Request) -> bytes | int:

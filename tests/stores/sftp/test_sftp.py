@@ -15,18 +15,18 @@ from twisted.conch.ssh.filetransfer import FX_FAILURE, SFTPError
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
-from tests.ports import free_port
-from tests.sshd import SSHD, USER, Avatar, ConchServer, Files, make_key, public, require
+from tests.support.ports import free_port
+from tests.support.sshd import SSHD, USER, Avatar, ConchServer, Files, make_key, public, require
 from was_daemon.config.plugins import find_plugins
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import Kind, Layout
 from was_daemon.stores import unfinished
-from was_daemon.testing.contract import StoreContract, everyone, original
+from was_daemon.testing.contract import StoreContract, gather_all, original
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 
 ensure = pytest_twisted.ensureDeferred
@@ -86,15 +86,6 @@ async def create() -> AsyncIterator[Callable[[SFTPOptions], SFTPStore]]:
 def hidden_files(root: Path) -> list[str]:
     """What uploads have left."""
     return [path.name for path in root.rglob(".*") if path.is_file()] + [path.name for path in root.rglob(".staging/*")]
-
-
-@pytest.fixture
-def logged() -> Iterator[Callable[[], str]]:
-    """Everything that is logged during the test."""
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    yield lambda: "\n".join(formatEvent(event) for event in events)
-    globalLogPublisher.removeObserver(events.append)
 
 
 # -- the contract, kept by every kind of server ------------------------------------------------------------------------
@@ -211,7 +202,7 @@ async def test_a_pinned_host_key_needs_no_known_hosts(server, root, create) -> N
 async def test_a_key_the_server_does_not_know_is_refused(server, root, create, logged) -> None:
     stranger = make_key(server.directory / "stranger")
     with pytest.raises(StoreUnavailable, match="refused the login"):
-        await create(options(server, root, identity_file=stranger)).check()
+        await create(options(server, root, identity_file=SecretFile(stranger))).check()
     assert "refused the login" in logged()
 
 
@@ -220,7 +211,7 @@ async def test_rsa_and_ecdsa_keys_log_in(server, root, create) -> None:
     for kind in ("rsa", "ecdsa"):
         key = make_key(server.directory / kind, kind)
         server.authorized_keys.write_text(public(key))
-        await create(options(server, root, identity_file=key)).check()
+        await create(options(server, root, identity_file=SecretFile(key))).check()
 
 
 @pytest.fixture
@@ -261,19 +252,24 @@ async def test_no_agent_is_a_login_refused(server, root, create, monkeypatch, lo
 async def test_passwords_log_in_or_are_refused(conch, create, tmp_path) -> None:
     await create(options(conch, "", identity_file=None, password="secret")).check()
     (tmp_path / "password").write_text("secret\n")
-    await create(options(conch, "", identity_file=None, password_file=tmp_path / "password")).check()
+    await create(options(conch, "", identity_file=None, password_file=SecretFile(tmp_path / "password"))).check()
     with pytest.raises(StoreUnavailable, match="refused the login"):
         await create(options(conch, "", identity_file=None, password="wrong")).check()
 
 
 @ensure
 async def test_files_that_cannot_be_read_are_named_in_the_log_only(server, root, create, logged) -> None:
-    missing = server.directory / "missing"
+    missing = SecretFile(server.directory / "missing")
     for name in ("identity_file", "password_file"):
         with pytest.raises(StoreUnavailable) as caught:
             await create(options(server, root, **{name: missing})).check()
         assert "missing" not in str(caught.value)
     assert str(missing) in logged()
+    binary = SecretFile(server.directory / "binary")
+    binary.write_bytes(b"\xff\x00")
+    for name in ("identity_file", "password_file"):
+        with pytest.raises(StoreUnavailable, match="cannot be read"):
+            await create(options(server, root, **{name: binary})).check()
 
 
 def test_a_password_is_given_once_and_never_shown() -> None:
@@ -510,7 +506,7 @@ async def test_a_file_that_becomes_shorter_is_an_error(server, root, create) -> 
 @ensure
 async def test_everybody_shares_one_connection(server, root, create) -> None:
     store = create(options(server, root))
-    await everyone([deferred(store.write(original(f"{number}"), chunked(b"x"))) for number in range(16)])
+    await gather_all([deferred(store.write(original(f"{number}"), chunked(b"x"))) for number in range(16)])
     assert (server.directory / "log").read_text().count("Accepted publickey") == 1
 
 

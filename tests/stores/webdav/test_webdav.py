@@ -12,15 +12,16 @@ from zope.interface.verify import verifyObject
 
 from storage_plugins.webdav import WebDAVOptions, webdav
 from tests import davservers
-from tests.davservers import KEY, LARGE, PASSWORD, SMALL, USER, DavServer, MakeStore, Serve, message
-from tests.tls import self_signed
+from tests.support.davservers import KEY, LARGE, PASSWORD, SMALL, USER, DavServer, MakeStore, Serve, message
+from tests.support.tls import self_signed
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.testing.contract import StoreContract
 from was_daemon.testing.streams import chunked, collect, deferred, read_asset
 
-pytest_plugins = ["tests.davstores"]
+pytest_plugins = ["tests.support.davstores"]
 
 
 def stored_below(root: Path) -> list[str]:
@@ -166,7 +167,7 @@ def test_settings_do_not_show_the_password() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_missing_password_file_is_an_error_of_the_store(make_store: MakeStore, tmp_path: Path) -> None:
-    store = make_store("https://dav.example.org/", user=USER, password_file=tmp_path / "missing")
+    store = make_store("https://dav.example.org/", user=USER, password_file=SecretFile(tmp_path / "missing"))
     assert "file" in await message(store.stat(KEY), StoreUnavailable)
 
 
@@ -181,7 +182,7 @@ async def test_it_logs_in_the_way_the_server_asks_for(
 ) -> None:
     running = serve(server(login))
     (tmp_path / "password").write_text(PASSWORD + "\n")
-    await exercise(make_store(running.url, user=USER, password_file=tmp_path / "password", allow_http=True))
+    await exercise(make_store(running.url, user=USER, password_file=SecretFile(tmp_path / "password"), allow_http=True))
     wrong = make_store(running.url, user=USER, password="wrong", allow_http=True)
     for call in (wrong.stat(KEY), wrong.write(KEY, chunked(LARGE)), collect(wrong.list("", Kind.ORIGINAL))):
         assert await message(call, StoreUnavailable) == "the store refused the login"
@@ -212,9 +213,9 @@ async def test_a_login_that_only_writing_needs(serve: Serve, make_store: MakeSto
 async def test_a_bearer_token(serve: Serve, make_store: MakeStore, tmp_path: Path) -> None:
     server = serve(davservers.nginx(extra='if ($http_authorization != "Bearer sesame") { return 401; }'))
     (tmp_path / "token").write_text("sesame\n")
-    await exercise(make_store(server.url, token_file=tmp_path / "token", allow_http=True))
+    await exercise(make_store(server.url, token_file=SecretFile(tmp_path / "token"), allow_http=True))
     (tmp_path / "other").write_text("simsim\n")
-    refused = make_store(server.url, token_file=tmp_path / "other", allow_http=True)
+    refused = make_store(server.url, token_file=SecretFile(tmp_path / "other"), allow_http=True)
     assert await message(refused.stat(KEY), StoreUnavailable) == "the store refused the login"
 
 

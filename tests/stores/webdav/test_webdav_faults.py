@@ -16,16 +16,16 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.web.server import NOT_DONE_YET, Request
 
-from tests import davservers
-from tests.davservers import KEY, LARGE, SMALL, MakeStore, Serve, message
-from tests.scripted import Listen, Script, site
+from tests.support import davservers
+from tests.support.davservers import KEY, LARGE, SMALL, MakeStore, Serve, message
+from tests.support.scripted import Listen, Script, site
 from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.keys import Kind
 from was_daemon.stores.webdav.multistatus import Listing
 from was_daemon.testing.contract import GONE
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
-pytest_plugins = ["tests.davstores"]
+pytest_plugins = ["tests.support.davstores"]
 
 HUGE = payload(20_000_000)
 """More than the buffers of both ends and of the system between them."""

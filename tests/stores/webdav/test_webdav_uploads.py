@@ -18,9 +18,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
 from twisted.web.server import Request
 
-from tests import davservers
-from tests.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, message
-from tests.scripted import Listen, Script, site
+from tests.support import davservers
+from tests.support.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, message
+from tests.support.scripted import Listen, Script, site
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.keys import Kind, Layout
 from was_daemon.stores import unfinished
@@ -28,7 +28,7 @@ from was_daemon.stores.http import client as http
 from was_daemon.testing.contract import GONE, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
-pytest_plugins = ["tests.davstores"]
+pytest_plugins = ["tests.support.davstores"]
 
 HUGE = payload(20_000_000)
 SERVERS = pytest.mark.parametrize("make_server", [davservers.apache, davservers.nginx, davservers.wsgidav])

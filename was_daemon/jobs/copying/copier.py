@@ -13,7 +13,7 @@ from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
 
 
-class Outcome(enum.Enum):
+class CopyOutcome(enum.Enum):
     """What came of a file; the value is the word for it in reports."""
 
     COPIED = "copied"
@@ -35,7 +35,7 @@ class Copier:
     """Copies single assets from one store to another.
 
     With `overwrite`, files that differ at the target are replaced. With `dry_run` nothing is written anywhere, and
-    `Outcome.COPIED` and `REPLACED` are what would be done. `copied_bytes` counts.
+    `CopyOutcome.COPIED` and `REPLACED` are what would be done. `copied_bytes` counts.
     """
 
     source: IAssetStore
@@ -45,7 +45,7 @@ class Copier:
     dry_run: bool = False
     copied_bytes: int = 0
 
-    async def copy(self, key: AssetKey, shown: AssetKey | None = None) -> Outcome:
+    async def copy(self, key: AssetKey, shown: AssetKey | None = None) -> CopyOutcome:
         """Have `key` at the target as it is at the source; a thumbnail is marked as one of the original `shown` there.
 
         Raises `CopyFailed`, and what the stores raise; nothing half-written is left.
@@ -55,20 +55,20 @@ class Copier:
         except AssetNotFound:
             if await _find(self.source, key):
                 raise
-            return Outcome.GONE
+            return CopyOutcome.GONE
 
-    async def _copy(self, key: AssetKey, shown: AssetKey | None) -> Outcome:
+    async def _copy(self, key: AssetKey, shown: AssetKey | None) -> CopyOutcome:
         original = await self.source.stat(key)
         existing = await _find(self.target, key)
         if existing and await self._is_same(key, original, existing):
-            return Outcome.THERE
+            return CopyOutcome.THERE
         if existing and not self.overwrite:
-            return Outcome.DIFFERS
+            return CopyOutcome.DIFFERS
         if self.dry_run:
             self.copied_bytes += original.size
         else:
             await self._transfer(key, shown)
-        return Outcome.REPLACED if existing else Outcome.COPIED
+        return CopyOutcome.REPLACED if existing else CopyOutcome.COPIED
 
     async def is_known_copy(self, key: AssetKey) -> bool:
         """Whether both stores have the same of `key` now, as `copy` has found before."""

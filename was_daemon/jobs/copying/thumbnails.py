@@ -5,8 +5,9 @@ from contextlib import suppress
 
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.config.settings import Settings
-from was_daemon.derivatives.cache import Thumbnails
+from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.owners import Owners
+from was_daemon.derivatives.thumbnails import Thumbnail, ThumbnailKind
 from was_daemon.jobs.copying.copier import Copier
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.spool import Spool
@@ -26,16 +27,16 @@ class CurrentThumbnails:
     def __init__(self, settings: Settings, copier: Copier, directories: Sequence[str]) -> None:
         self._copier = copier
         places = {directory: _place(directory, copier.source) for directory in directories}
-        collections = Collections(_place("", copier.source), places)
-        self._owners = Owners(collections)
+        self._collections = Collections(_place("", copier.source), places)
+        self._owners = Owners(self._collections)
         limits = settings.thumbnails
         # Nothing is made: neither the spool nor the pool is ever used.
-        self._thumbnails = Thumbnails(
-            collections,
+        self._derivatives = Derivatives(
+            self._collections,
             KeyLocks(),
             Spool(settings.spool.path, 0),
             WorkerPool(1, limits.timeout, limits.memory, limits.queue),
-            limits.max_pixels,
+            [ThumbnailKind(limits.max_pixels)],
         )
 
     async def shown(self, thumbnail: AssetKey) -> AssetKey | None:
@@ -48,7 +49,7 @@ class CurrentThumbnails:
         return None
 
     async def _is_new(self, key: AssetKey, scale: int) -> bool:
-        reader = await self._thumbnails.find(key, await self._copier.source.stat(key), scale)
+        reader = await self._derivatives.find(await self._collections.find(key), Thumbnail(scale))
         if reader:
             await reader.close()
         return reader is not None

@@ -156,7 +156,7 @@ class Bucket:
 
     async def address(self, public: Addresses, name: str, query: Query, seconds: int) -> str:
         """Return a signed URL of an object, at the `public` address, that is valid for so many seconds."""
-        key = await self._keys.current(lasting=seconds)
+        key = await self._keys.current()
         return self._signer.address(key, public.of(name, query), seconds)
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ import attrs
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
 from was_daemon.model.keys import Layout
-from was_daemon.stores.s3.credentials import Source, fixed, from_file, usual_sources
+from was_daemon.stores.s3.credentials import Search, in_settings, in_usual_places
 
 _LEAST_PART = 5 << 20
 """Bytes: the smallest part that S3 takes, but for the last one of an upload."""
@@ -105,11 +105,9 @@ class S3Options:
         """The region to sign for."""
         return self.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
-    def sources(self, environ: Mapping[str, str] = os.environ) -> list[Source]:
-        """Where to look for the key."""
-        if self.access_key_id is not None:
-            secret = self.secret_access_key_file or self.secret_access_key or ""
-            return [fixed(self.access_key_id, secret, self.session_token)]
-        if self.profile is not None or self.credentials_file is not None:
-            return [from_file(environ, self.credentials_file, self.profile)]
-        return usual_sources(environ)
+    def search(self) -> Search:
+        """Return the search for the key."""
+        if self.access_key_id is None:
+            return in_usual_places(self.region_name(), self.profile, self.credentials_file)
+        secret = self.secret_access_key_file or self.secret_access_key or ""
+        return in_settings(self.access_key_id, secret, self.session_token)

@@ -10,6 +10,7 @@ from twisted.conch.ssh.keys import BadKeyError, EncryptedKeyError, FingerprintFo
 from twisted.logger import Logger
 from twisted.python.filepath import FilePath
 
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import StoreUnavailable
 
 _log = Logger()
@@ -25,7 +26,7 @@ class SSHLogin:
     host: str
     user: str
     port: int
-    identity_file: Path | None
+    identity_file: SecretFile | None
     password: str | None = attrs.field(repr=False)
     agent: bool
     known_hosts: Path
@@ -81,8 +82,8 @@ class SSHLogin:
         if self.identity_file is None:
             return []
         try:
-            return [Key.fromFile(str(self.identity_file.expanduser()))]
-        except (OSError, BadKeyError, EncryptedKeyError) as error:
+            return [Key.fromString(self.identity_file.text())]
+        except (OSError, UnicodeDecodeError, BadKeyError, EncryptedKeyError) as error:
             # conch's message about a bad key may quote the key.
             reason = error.strerror if isinstance(error, OSError) else "it is no private key, or has a passphrase"
             _log.error("the identity file {file} is no use: {reason}", file=str(self.identity_file), reason=reason)

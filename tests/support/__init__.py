@@ -1,0 +1,1 @@
+"""Servers, clients, files and figures that tests of several rooms use."""

@@ -1,0 +1,186 @@
+"""TIFF files for tests, and the camera RAW files that are made like them."""
+
+import struct
+from typing import Any
+
+from PIL import Image
+
+from tests.support.images import CHART_SIZE, TAKEN, chart, encode
+
+Entries = list[tuple[int, str, Any]]
+
+
+def tiff(
+    sample: str = "uchar", factor: float = 1, image: Image.Image | None = None, space: str | None = None, **options: Any
+) -> bytes:
+    """The TIFF that libvips writes of `image`, its samples times `factor` and of that type, in that colour space."""
+    import pyvips
+
+    image = image or chart()
+    spaces = {"L": "b-w", "RGB": "srgb", "CMYK": "cmyk"}
+    deep = {"L": "grey16", "RGB": "rgb16", "CMYK": "cmyk"} if sample == "ushort" else spaces
+    pixels = pyvips.Image.new_from_memory(image.tobytes(), *image.size, len(image.mode), "uchar")
+    pixels = (pixels.copy(interpretation=spaces[image.mode]) * factor).cast(sample)
+    pixels = pixels.copy(interpretation=deep[image.mode])
+    return bytes((pixels.colourspace(space) if space else pixels).tiffsave_buffer(**options))
+
+
+def with_entry(data: bytes, tag: int, value: int) -> bytes:
+    """`data`, a little-endian TIFF, with another value of an entry that is one short number."""
+    at = data.index(struct.pack("<HHI", tag, 3, 1)) + 8
+    return data[:at] + struct.pack("<H", value) + data[at + 2 :]
+
+
+def planar_tiff() -> bytes:
+    """The chart with its red, green and blue apart."""
+    planes = [band.tobytes() for band in chart().split()]
+    entries = _rgb_page(chart(), ["strip 0", "strip 1", "strip 2"], len(planes[0]))
+    return _tiff([[*entries, (284, "H", [2])]], planes)
+
+
+def two_pages(first: Image.Image, second: Image.Image, reduced: bool) -> bytes:
+    """Two pages; the second says whether it is a reduced version of the first."""
+    pages = [
+        _rgb_page(page, [f"strip {number}"], page.width * page.height * 3)
+        for number, page in enumerate((first, second))
+    ]
+    if reduced:
+        pages[1].insert(0, (254, "I", [1]))
+    return _tiff(pages, [first.tobytes(), second.tobytes()], chained=True)
+
+
+def blank(size: tuple[int, int]) -> bytes:
+    """An RGB TIFF in strips of 100 rows without the strips; zeros to be appended are a black picture."""
+    width, height = size
+    count, length = height // 100, width * 300
+    page = _rgb_page(Image.new("RGB", (1, 1)), [], 0)
+    page = [entry for entry in page if entry[0] not in (256, 257, 273, 278, 279)]
+    start = 8 + 6 + 12 * (len(page) + 5) + 6 + 8 * count  # header, directory, bits per sample, the two lists
+    strips = [start + number * length for number in range(count)]
+    page += [
+        (256, "I", [width]),
+        (257, "I", [height]),
+        (273, "I", strips),
+        (278, "I", [100]),
+        (279, "I", [length] * count),
+    ]
+    return _tiff([sorted(page)], [])
+
+
+def photograph() -> bytes:
+    """The chart with a camera's EXIF: `TAKEN` as the time, and a position."""
+    image = chart()
+    page = _rgb_page(image, ["strip 0"], image.width * image.height * 3)
+    page.insert(5, (271, "s", b"Specimen Optics\0"))
+    exif = [(0x9003, "s", TAKEN.encode() + b"\0")]
+    gps = [(1, "s", b"N\0"), (2, "R", [52, 1, 31, 1, 48, 1]), (3, "s", b"E\0"), (4, "R", [13, 1, 22, 1, 47, 1])]
+    page += [(34665, "I", ["directory 1"]), (34853, "I", ["directory 2"])]
+    return _tiff([page, exif, gps], [image.tobytes()])
+
+
+def with_jpeg_thumbnail() -> bytes:
+    """A TIFF whose second directory is a JPEG thumbnail, as that of EXIF is."""
+    image, tiny = chart(), encode(chart((24, 16)), "JPEG")
+    thumbnail = [(259, "H", [6]), (513, "I", ["strip 1"]), (514, "I", [len(tiny)])]
+    pages = [_rgb_page(image, ["strip 0"], image.width * image.height * 3), thumbnail]
+    return _tiff(pages, [image.tobytes(), tiny], chained=True)
+
+
+def _rgb_page(image: Image.Image, strips: list[str], size: int) -> Entries:
+    return [
+        (256, "I", [image.width]), (257, "I", [image.height]), (258, "H", [8, 8, 8]), (259, "H", [1]), (262, "H", [2]),
+        (273, "I", strips), (277, "H", [3]), (278, "I", [image.height]), (279, "I", [size] * len(strips)),
+    ]  # fmt: skip
+
+
+def dng(preview: Image.Image | None = None, orientation: int = 1) -> bytes:
+    """A DNG as cameras write it: a tiny grey picture first, and below it the sensor's data and a JPEG preview.
+
+    The sensor's data show the chart in its own resolution (`CHART_SIZE`); the preview is `preview`, or there is none.
+    """
+    width, height = CHART_SIZE
+    tiny = Image.new("RGB", (24, 16), "grey")
+    strips = [tiny.tobytes(), _bayer(chart())]
+    sensor = [
+        (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]), (259, "H", [1]),
+        (262, "H", [32803]), (273, "I", ["strip 1"]), (277, "H", [1]), (278, "I", [height]),
+        (279, "I", [len(strips[1])]), (33421, "H", [2, 2]), (33422, "B", [0, 1, 1, 2]),
+        (50714, "I", [0]), (50717, "I", [65535]),
+    ]  # fmt: skip
+    directories = [sensor]
+    if preview:
+        strips.append(encode(preview, "JPEG", quality=92))
+        directories.append([
+            (254, "I", [1]), (256, "I", [preview.width]), (257, "I", [preview.height]), (258, "H", [8, 8, 8]),
+            (259, "H", [7]), (262, "H", [6]), (273, "I", ["strip 2"]), (277, "H", [3]), (278, "I", [preview.height]),
+            (279, "I", [len(strips[2])]), (530, "H", [2, 2]),
+        ])  # fmt: skip
+    to_camera = [3.2405, -1.5372, -0.4985, -0.9693, 1.8760, 0.0416, 0.0556, -0.2040, 1.0572]  # from XYZ
+    matrix = [part for value in to_camera for part in (round(value * 10_000), 10_000)]
+    first = [
+        (254, "I", [1]), (256, "I", [24]), (257, "I", [16]), (258, "H", [8, 8, 8]), (259, "H", [1]), (262, "H", [2]),
+        (271, "s", b"Specimen Optics\0"), (272, "s", b"Field 24\0"), (273, "I", ["strip 0"]), (274, "H", [orientation]),
+        (277, "H", [3]), (278, "I", [16]), (279, "I", [len(strips[0])]),
+        (330, "I", [f"directory {number + 1}" for number in range(len(directories))]),
+        (50706, "B", [1, 4, 0, 0]), (50707, "B", [1, 1, 0, 0]), (50708, "s", b"Field 24\0"), (50721, "r", matrix),
+        (50728, "R", [1, 1, 1, 1, 1, 1]), (50778, "H", [21]),
+    ]  # fmt: skip
+    return _tiff([first, *directories], strips)
+
+
+def _bayer(image: Image.Image) -> bytes:
+    """16-bit samples in the pattern red, green / green, blue, linear light."""
+    linear = [round(65535 * (value / 255) ** 2.2) for value in range(256)]
+    pixels = image.load()
+    assert pixels is not None
+    return b"".join(
+        struct.pack("<H", linear[pixels[x, y][(x & 1) + (y & 1)]])  # type: ignore[index]
+        for y in range(image.height)
+        for x in range(image.width)
+    )
+
+
+def _tiff(directories: list[Entries], strips: list[bytes], chained: bool = False) -> bytes:
+    """A TIFF of directories of (tag, type as in struct, values); "strip 1" and "directory 1" stand for their offsets.
+
+    Types: s for text, r for signed and R for unsigned rationals. Only the first directory is a page unless `chained`.
+    """
+    tables = [b"".join(_entry(entry, {})[0] for entry in entries) for entries in directories]
+    extras = [b"".join(_entry(entry, {})[1] for entry in entries) for entries in directories]
+    parts = [len(table) + 6 + len(extra) for table, extra in zip(tables, extras, strict=True)]
+    names = [f"directory {number}" for number in range(len(parts))] + [
+        f"strip {number}" for number in range(len(strips))
+    ]
+    offsets, at = {}, 8
+    for name, size in zip(names, parts + [len(strip) + len(strip) % 2 for strip in strips], strict=True):
+        offsets[name] = at
+        at += size
+    out = struct.pack("<2sHI", b"II", 42, 8)
+    for number, entries in enumerate(directories):
+        at = len(out) + 6 + 12 * len(entries)
+        table, extra = b"", b""
+        for entry in entries:
+            fields, more = _entry(entry, offsets, at + len(extra))
+            table, extra = table + fields, extra + more
+        following = offsets.get(f"directory {number + 1}", 0) if chained else 0
+        out += struct.pack("<H", len(entries)) + table + struct.pack("<I", following) + extra
+    return out + b"".join(strip + bytes(len(strip) % 2) for strip in strips)
+
+
+def _entry(entry: tuple[int, str, Any], offsets: dict[str, int], at: int = 0) -> tuple[bytes, bytes]:
+    """The twelve bytes of an entry, and what of it goes elsewhere, to `at`."""
+    tag, kind, values = entry
+    number, code, size = {
+        "B": (1, "B", 1),
+        "s": (2, "s", 1),
+        "H": (3, "H", 2),
+        "I": (4, "I", 4),
+        "R": (5, "I", 8),
+        "r": (10, "i", 8),
+    }[kind]
+    numbers = [offsets.get(value, 0) if isinstance(value, str) else value for value in values]
+    packed = values if kind == "s" else struct.pack(f"<{len(numbers)}{code}", *numbers)
+    head = struct.pack("<HHI", tag, number, len(packed) // size)
+    if len(packed) <= 4:
+        return head + packed.ljust(4, b"\0"), b""
+    return head + struct.pack("<I", at), packed + bytes(len(packed) % 2)

@@ -1,0 +1,82 @@
+"""The seam between derivatives in general and each kind of them.
+
+A new kind is a recipe, a `DerivativeKind` and a worker command. Finding, making once, publishing, marking, evicting and
+forgetting are the same for all kinds, see `cache`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import attrs
+from twisted.protocols import amp
+
+from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.stored import open_stored
+from was_daemon.library.collections import Collections, Original
+from was_daemon.model.errors import AssetNotFound
+from was_daemon.model.interfaces import IAssetReader, IAssetStore
+from was_daemon.model.keys import AssetKey
+
+
+class Recipe(Protocol):
+    """The parameters of one derivative, as a hashable value: equal recipes give equal files of one original."""
+
+    def key(self, original: AssetKey) -> AssetKey:
+        """Return the key of the derivative of an original."""
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+@attrs.frozen
+class Order(Generic[R]):
+    """Arguments of a kind's worker command, and the stored derivative to read in place of the original, if any."""
+
+    arguments: dict[str, Any]
+    source: R | None = None
+
+
+class DerivativeKind(ABC, Generic[R]):
+    """One kind of derivative: its recipes, the command that makes them, and where its files are.
+
+    `command` takes the source and then a file to write for each recipe. `evictor`, if any, bounds what is stored.
+    """
+
+    recipe: type[R]
+    command: ClassVar[type[amp.Command]]
+    evictor: Evictor | None = None
+
+    @abstractmethod
+    def orders(self, original: Original, recipes: Sequence[R]) -> Iterator[Order[R]]:
+        """Yield orders for these derivatives, the best first; the last one reads the original itself."""
+
+    @abstractmethod
+    async def forget(self, store: IAssetStore, original: AssetKey) -> None:
+        """Remove all derivatives of this kind of an original, of every version, and nothing else."""
+
+    async def forget_remains(self, store: IAssetStore, original: AssetKey) -> None:
+        """Remove derivatives that are left over from an earlier original of a name that is new now."""
+        await self.forget(store, original)
+
+    async def start(self, collections: Collections, before: "DerivativeKind[R] | None") -> None:
+        """Look through what is stored, if `forget` has to know; `before` is this kind under the last configuration."""
+
+    def made(self, original: Original, recipes: Sequence[R], order: Order[R], answer: dict[str, Any]) -> None:
+        """Note that a worker has made derivatives by an order, and what the command answered."""
+
+    async def belongs_to(self, reader: IAssetReader, derivative: AssetKey, original: AssetKey) -> bool:
+        """Fire with whether a stored derivative is of this original, where several share its key."""
+        return True
+
+    async def remove(self, store: IAssetStore, derivative: AssetKey, original: AssetKey) -> None:
+        """Remove a derivative, if it is stored and belongs to this original."""
+        with suppress(AssetNotFound):
+            reader = await open_stored(store, derivative)
+            try:
+                is_own = await self.belongs_to(reader, derivative, original)
+            finally:
+                await reader.close()
+            if is_own:
+                await store.delete(derivative)
