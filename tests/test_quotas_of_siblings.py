@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 import pytest
 import pytest_twisted
 
+from tests.daemon.test_reload import reload
 from tests.library.test_quotas import QUOTA, QUOTED, Hosting, check_full
 from tests.support.client import Answer, Connection
 from tests.support.daemon import eventually
-from tests.support.daemon.test_reload import reload
 from tests.support.http_contract import gather, new_name
 from tests.test_siblings import TWO, conversing, of_each, together
 

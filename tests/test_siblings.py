@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import RunDaemon
+from tests.daemon.test_reload import DONE, hang_up, reload
+from tests.daemon.test_stop import PATIENT, accepts, answers, content, get, put
 from tests.support.client import Client, Connection
 from tests.support.daemon import BIN, KEY, Daemon, clean_environment, descriptors, eventually
-from tests.support.daemon.test_reload import DONE, hang_up, reload
-from tests.support.daemon.test_stop import PATIENT, accepts, answers, content, get, put
 from tests.support.images import photograph
 from tests.support.ports import free_port
 from tests.support.tls import self_signed

@@ -224,8 +224,9 @@ class Assets:
     @asynccontextmanager
     async def _participating(self, change: Change, room: Reservation | None = None) -> AsyncIterator[None]:
         """Have every participant take part in a change, in order, around the store's own step."""
+        quota: Participant = partial(self._quotas.changing, room=room)
         async with AsyncExitStack() as stack:
-            for participant in (partial(self._quotas.changing, room=room), *self._participants):
+            for participant in (quota, *self._participants):
                 await stack.enter_async_context(participant(change))
             yield
 

@@ -5,7 +5,7 @@ import io
 import os
 import signal
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.support.processes import eventually, paused, worker_pids
 from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
-from was_daemon.derivatives.kinds import Recipe
+from was_daemon.derivatives.kinds import DerivativeKind, Recipe
 from was_daemon.derivatives.marks import MARK_SIZE
 from was_daemon.derivatives.thumbnails import ThumbnailKind
 from was_daemon.library import spool
@@ -71,9 +71,9 @@ class WatchedDerivatives(Derivatives):
 
     waited = 0
 
-    async def make(self, original: Original, recipe: Recipe, client: str) -> None:
+    async def make(self, original: Original, recipe: Recipe, client: str) -> IAssetReader | None:
         self.waited += 1
-        await super().make(original, recipe, client)
+        return await super().make(original, recipe, client)
 
 
 class Museum:
@@ -88,6 +88,7 @@ class Museum:
         overwrite: bool = True,
         warm: tuple[int, ...] = (),
         max_scale: int = 4096,
+        kinds: Sequence[DerivativeKind[Any]] = (),
     ) -> None:
         self.originals = originals
         self.thumbnails = thumbnails
@@ -95,7 +96,7 @@ class Museum:
         self.locks: KeyLocks[AssetKey] = KeyLocks()
         self._spool = Spool(spool, 1 << 30)
         collections = Collections(Place("", originals, thumbnails))
-        kinds = [ThumbnailKind(500_000_000, max_scale)]
+        kinds = [ThumbnailKind(500_000_000, max_scale), *kinds]
         self.cache = WatchedDerivatives(collections, self.locks, self._spool, self.pool, kinds)
         self.assets = Assets(collections, self.cache, self.locks, self._spool, self.pool, overwrite, warm)
 
@@ -585,6 +586,24 @@ async def test_whoever_asks_for_a_thumbnail_costs_a_few_look_ups(opened: Open, r
     with pytest.raises((AssetNotFound, BadName)):
         await museum.existing(f"{root}_50{extension}")
     assert store.asked <= 12
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_original_is_looked_up_no_more_often_than_it_may_have_changed(opened: Open) -> None:
+    store = UnlistedStore()
+    museum = opened((store, store))
+
+    async def asked_by(step: Awaitable[object]) -> int:
+        before = store.asked
+        await step
+        return store.asked - before
+
+    # What it replaces; nothing.
+    assert await asked_by(museum.put("a.jpg", plain(RED))) == 1
+    # The original, no thumbnail, the bytes of the original, and the original before and after the thumbnail is stored.
+    assert await asked_by(museum.thumbnail("a.jpg")) == 5
+    # The original and the thumbnail.
+    assert await asked_by(museum.thumbnail("a.jpg")) == 2
 
 
 @pytest_twisted.ensureDeferred

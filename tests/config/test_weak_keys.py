@@ -11,10 +11,10 @@ import pytest_twisted
 from click.testing import CliRunner, Result
 
 from tests.conftest import RunDaemon
+from tests.daemon.test_reload import reload
 from tests.support.cli import run
 from tests.support.client import Client
 from tests.support.daemon import Daemon, to_toml
-from tests.support.daemon.test_reload import reload
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from was_daemon.cli.main import main

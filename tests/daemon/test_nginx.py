@@ -13,9 +13,9 @@ from urllib.request import urlopen
 import pytest
 import pytest_twisted
 
+from tests.daemon.test_reload import reload
 from tests.support.client import Answer, Client, Connection
 from tests.support.daemon import KEY, Daemon, eventually
-from tests.support.daemon.test_reload import reload
 from tests.support.http_contract import (
     BLUE,
     RED,

@@ -8,9 +8,9 @@ import pytest
 import pytest_twisted
 
 from tests.conftest import RunDaemon
+from tests.daemon.test_nginx import age
 from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon
-from tests.support.daemon.test_nginx import age
 from tests.support.http_contract import RED, check_refused, new_name, plain_picture, shows
 from tests.support.nginx_site import NginxSite
 

@@ -11,9 +11,9 @@ import pytest
 import pytest_twisted
 
 from tests.conftest import RunDaemon
+from tests.daemon.test_stop import SIZE, accepts, content, download, get, put, upload
 from tests.support.client import Client, Connection
 from tests.support.daemon import BIN, KEY, Daemon, clean_environment, descriptors, eventually
-from tests.support.daemon.test_stop import SIZE, accepts, content, download, get, put, upload
 from tests.support.gated import CLOSED, Gate
 from tests.support.images import photograph
 from tests.support.ports import free_port

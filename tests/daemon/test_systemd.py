@@ -17,9 +17,9 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import RunDaemon
+from tests.daemon.test_stop import accepts, content, download, get, put
 from tests.support.client import Client
 from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
-from tests.support.daemon.test_stop import accepts, content, download, get, put
 from tests.support.paths import ROOT
 from tests.support.sshd import require
 

@@ -9,9 +9,9 @@ import pytest
 import pytest_twisted
 from PIL import Image
 
+from tests.daemon.test_stop import get
 from tests.support.client import Client
 from tests.support.daemon import KEY, eventually, to_toml
-from tests.support.daemon.test_stop import get
 from tests.support.images import chart, encode, heic, pdf, photograph
 from tests.support.machine import Machine
 from tests.support.ports import free_port

@@ -24,7 +24,7 @@ from was_daemon.catalogue.checksums import Checksums, Recorder
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnails import EvictableThumbnails
-from was_daemon.library.collections import Collections, Place
+from was_daemon.library.collections import Collections, Original, Place
 from was_daemon.library.spool import Spool
 from was_daemon.model.digests import Digest
 from was_daemon.model.errors import AssetExists, AssetNotFound
@@ -231,15 +231,16 @@ async def test_every_version_is_later_than_the_last_whatever_the_clocks_say(
 async def test_daemons_with_one_spool_do_not_take_each_others_copies_away(tmp_path: Path) -> None:
     store = MemoryStore()
     keys = [original(str(number)) for number in range(6)]
-    stats = [await store.write(key, chunked(key.name.encode() * 100)) for key in keys]
+    place = Place("", store, store)
+    originals = [Original(place, key, await store.write(key, chunked(key.name.encode() * 100))) for key in keys]
     # Each copy is one too many for what is kept.
     spools = [Spool(tmp_path / "spool", 50) for _ in range(3)]
 
     async def use(spool: Spool) -> None:
         for _ in range(5):
-            for key, stat in zip(keys, stats, strict=True):
-                with await spool.open(store, key, stat.etag) as copy:
-                    assert copy.read() == key.name.encode() * 100
+            for each in originals:
+                with await spool.open(each) as copy:
+                    assert copy.read() == each.key.name.encode() * 100
 
     outcomes = await DeferredList([Deferred.fromCoroutine(use(spool)) for spool in spools], consumeErrors=True)
     assert [outcome for is_done, outcome in outcomes if not is_done] == []

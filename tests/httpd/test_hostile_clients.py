@@ -11,9 +11,9 @@ import pytest
 import pytest_twisted
 
 from tests.conftest import RunDaemon
+from tests.daemon.test_stop import put
 from tests.support.client import Client, Connection, chunk
 from tests.support.daemon import KEY, Daemon, descriptors, eventually
-from tests.support.daemon.test_stop import put
 from tests.support.http_contract import new_name
 
 SLOW = 1000

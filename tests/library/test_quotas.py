@@ -14,10 +14,10 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from tests.daemon.test_reload import reload
 from tests.support.cli import run
 from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon, eventually
-from tests.support.daemon.test_reload import reload
 from tests.support.http_contract import check_allowed_everywhere, check_refused, gather, new_name
 from tests.support.ports import free_port
 from was_daemon.library.counts import Counts, Home

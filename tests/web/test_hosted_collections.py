@@ -7,9 +7,9 @@ import pytest
 import pytest_twisted
 
 from tests.conftest import RunDaemon
+from tests.daemon.test_reload import reload
 from tests.support.client import Answer, Client, Form, file_part, text_part
 from tests.support.daemon import KEY, Daemon, eventually
-from tests.support.daemon.test_reload import reload
 from tests.support.http_contract import check_allowed_everywhere, check_refused, gather, new_name
 
 FISH_KEY, BIRD_KEY = "the key of the fishes: ü", "the key of the birds"

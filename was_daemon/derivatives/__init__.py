@@ -1,4 +1,4 @@
-"""Files made from originals: found, made once, published, marked, evicted, forgotten.
+"""Files made from originals, such as thumbnails: found, made once, published, marked, evicted, and removed.
 
 Imports `library`, `workers`, and the rooms below them.
 """

@@ -22,6 +22,7 @@ from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoTh
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.memory_reader import MemoryReader
+from was_daemon.workers.fair_queue import OpenFile
 from was_daemon.workers.pool import WorkerPool
 
 
@@ -153,7 +154,7 @@ class Derivatives:
             with source:
                 for recipe in recipes:
                     staged[recipe] = await self._stage(original.place.thumbnails, recipe.key(original.key))
-                files = [source, *staged.values()]
+                files: list[OpenFile] = [source, *staged.values()]
                 making.job = self._pool.submit(kind.command, making.client, files, making.background, **order.arguments)
                 answer = await making.job.done
             kind.made(original, recipes, order, answer)

@@ -1,4 +1,4 @@
-"""Local files for work that needs files: copies of remote originals, uploads on their way, what workers write."""
+"""Local files for work that needs files: copies of remote originals, unfinished uploads, and the output of workers."""
 
 import hashlib
 import os
@@ -26,16 +26,16 @@ from was_daemon.telemetry.metrics import Metrics
 
 _COPIES = "copies"
 _COPY = re.compile(r"was-[0-9a-f]{64}\.copy")
-"""What copies are called, and nothing else that may lie in the directory."""
+"""The names of copies, which no other file in the directory has."""
 
 _MOST_COPIES = 4_000
-"""How many copies are kept, however small they are: what is known of them is in memory."""
+"""The largest number of copies, however small they are: their names and sizes are in memory."""
 
 
 class Spool:
-    """A private directory; it keeps the copies that were used last, some thousands of them within `max_size` bytes.
+    """A private directory of temporary files and of the copies used last, some thousands within `max_size` bytes.
 
-    Each process has its own copies in it, as its `share` says: nobody knows when others use theirs.
+    Each process of a daemon has copies of its own, as no process knows when others use theirs; `share` tells which.
     """
 
     _log = Logger()
@@ -52,14 +52,14 @@ class Spool:
         self._publishing = DeferredLock()
 
     async def start(self) -> int:
-        """Take stock of the copies, and remove what a killed process left; fires with the number of such files."""
+        """Look for copies, and remove the files that a killed process left; fires with the number of removed files."""
         copies = await self._threads.run(self._copies)
         # Copies made meanwhile are newer.
         self._sizes = OrderedDict({**copies, **self._sizes})
         return await self._threads.run(remove_stale, self._root)
 
     def _copies(self) -> dict[str, int]:
-        """The sizes of the copies, the least recently used first."""
+        """Return the sizes of the copies by name, the least recently used first."""
         if self._share.is_first:
             self._remove_those_of_nobody()
         copies = _copies_in(self._root, self._kept_in)
@@ -77,7 +77,7 @@ class Spool:
 
     @property
     def size(self) -> int:
-        """The bytes of the copies."""
+        """The size of all copies in bytes."""
         return sum(self._sizes.values())
 
     async def stage(self) -> IStagingFile:
@@ -126,7 +126,7 @@ class Spool:
         try:
             return await self._threads.acquire(FileIO.close, open_regular, self._root / self._kept_in / name)
         except AssetNotFound:
-            # Whoever cleans up temporary files took it.
+            # Something that cleans up temporary files has removed it.
             return None
 
     async def _fetch_current(self, store: IAssetStore, key: AssetKey) -> FileIO:

@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.conftest import RunDaemon
+from tests.daemon.test_reload import reload
 from tests.support.client import Client
 from tests.support.daemon import KEY, eventually
-from tests.support.daemon.test_reload import reload
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.local.presence import PresenceFile
 from was_daemon.testing.streams import chunked

@@ -19,9 +19,9 @@ import pytest_twisted
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.conftest import RunDaemon
+from tests.daemon.test_reload import reload
 from tests.support.client import Client
 from tests.support.daemon import KEY, eventually
-from tests.support.daemon.test_reload import reload
 from tests.support.ports import free_port
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable
 from was_daemon.model.keys import AssetKey, Kind, Layout
