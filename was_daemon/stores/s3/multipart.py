@@ -113,6 +113,10 @@ class Multipart:
             raise StoreFailed("the store did not begin an upload in parts")
         try:
             await self.marks.write(mark, name, upload)
+        except BaseException:
+            self.marks.uploads.discard(mark, lambda _mark: self._abort(name, upload))
+            raise
+        try:
             sending = _Parts(bucket, name, upload, self._checksums)
             await sending.send(parts)
             if size not in (None, sending.size):
