@@ -13,38 +13,38 @@ from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed
 from was_daemon.stores.sftp.client import SFTPClient
 
 
-def replaces(client: SFTPClient) -> bool:
+def replaces_at_once(client: SFTPClient) -> bool:
     """Return whether the server replaces at once."""
     return b"posix-rename@openssh.com" in client.extensions
 
 
 async def replace(client: SFTPClient, new: bytes, path: bytes) -> None:
     """Move the file `new` to `path`. When this fails, the old version is still there."""
-    if replaces(client):
+    if replaces_at_once(client):
         await client.replace(new, path)
         return
     try:
         await client.rename(new, path)
         return
     except StoreFailed:
-        await forget(client, path)
+        await remove_old_version(client, path)
     await client.rename(path, _aside(path))
     try:
         await client.rename(new, path)
     except AssetError:
-        await put_back(client, path)
+        await restore_old_version(client, path)
         raise
-    await forget(client, path)
+    await remove_old_version(client, path)
 
 
-async def put_back(client: SFTPClient, path: bytes) -> None:
+async def restore_old_version(client: SFTPClient, path: bytes) -> None:
     """Put back the old version that was moved aside from `path`. Raises `AssetNotFound` when there is none."""
     await client.rename(_aside(path), path)
 
 
-async def forget(client: SFTPClient, path: bytes) -> None:
+async def remove_old_version(client: SFTPClient, path: bytes) -> None:
     """Remove the old version that was moved aside from `path`, as it will not be put back."""
-    if not replaces(client):
+    if not replaces_at_once(client):
         with suppress(AssetNotFound):
             await client.remove(_aside(path))
 

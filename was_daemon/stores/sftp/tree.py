@@ -19,7 +19,7 @@ from was_daemon.model.interfaces import AssetStat
 from was_daemon.stores.sftp.client import SFTPClient
 from was_daemon.stores.sftp.reader import asset_stat
 from was_daemon.stores.sftp.reconnect import Reconnector
-from was_daemon.stores.sftp.rename import forget, put_back, replace, replaces
+from was_daemon.stores.sftp.rename import remove_old_version, replace, replaces_at_once, restore_old_version
 from was_daemon.stores.sftp.session import drop
 from was_daemon.stores.sftp.staging import SFTPStaging, StagedFile
 
@@ -62,7 +62,7 @@ class SFTPTree:
         """
         path = self.path(relative)
         try:
-            if replaces(client):
+            if replaces_at_once(client):
                 return await look(client, path)
             async with self._locks.exclusive(relative):
                 try:
@@ -70,7 +70,7 @@ class SFTPTree:
                 except AssetNotFound:
                     # A daemon may have been killed between the steps.
                     with suppress(StoreFailed):
-                        await put_back(client, path)
+                        await restore_old_version(client, path)
                     return await look(client, path)
         except AssetNotFound:
             await self._check_root(client)
@@ -146,7 +146,7 @@ class SFTPTree:
     async def delete(self, client: SFTPClient, relative: str, version: AssetStat) -> None:
         """Remove the file, whose latest version was `version`. Raises `AssetNotFound`."""
         async with self._locks.exclusive(relative):
-            await forget(client, self.path(relative))
+            await remove_old_version(client, self.path(relative))
             await client.remove(self.path(relative))
             now = self._clock.seconds()
             self._deleted = {path: entry for path, entry in self._deleted.items() if entry[1] > now - _DELETED_SECONDS}
