@@ -1,7 +1,8 @@
-"""The S3 store: assets as objects in a bucket of Amazon's, Ceph's, MinIO's or whoever speaks their protocol.
+"""The S3 store: assets as objects in a bucket of Amazon S3, Ceph, MinIO or another server of that protocol.
 
-An object is replaced at once or not at all. Large ones are sent in parts, which nobody sees before the last step. Their
-names are the paths of files, so that a bucket into which a directory was copied can be adopted, and given back.
+An object is replaced at once or not at all. Large objects are sent in parts, which are invisible before the last step.
+The names of objects are the paths of files, so that a bucket into which a directory was copied can be adopted, and
+copied back.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -14,14 +15,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from was_daemon.concurrency.turns import Turns
+from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.media import content_disposition, media_type
 from was_daemon.stores.http.reader import asset_stat
 from was_daemon.stores.http.transport import trusted_only
-from was_daemon.stores.instances import Instance
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.s3.bucket import Addresses, Bucket
 from was_daemon.stores.s3.credentials import Keys
@@ -34,13 +34,13 @@ from was_daemon.stores.s3.reader import S3Reader
 
 _SMALL_AT_ONCE = 16
 _LARGE_AT_ONCE = 4
-"""Uploads on their way together, of one part and of several: each part is in memory until the server has it."""
+"""Uploads at the same time, of one part and of several: each part is in memory until the server has it."""
 
-_RECENT = 60
-"""Seconds for which a bucket that was there is taken to be still there."""
+_BUCKET_SECONDS = 60
+"""Time after which a bucket that existed is looked for again when an object is not found."""
 
-_LINK = 300
-"""Seconds for which a client may use an address that it was sent to."""
+_ADDRESS_SECONDS = 300
+"""Time for which a client may use an address that it was redirected to."""
 
 
 @implementer(IAssetStore, IRedirects, ISizes, IUnfinished)
@@ -56,13 +56,13 @@ class S3Store:
         self._options = options
         self._layout = options.layout
         self._connected: Bucket | None = None
-        self._multipart = Multipart(self._bucket, options.folder, Instance(str(self)), options.keeps_checksums)
+        self._multipart = Multipart(str(self), self._bucket, options.folder, options.keeps_checksums)
         self._small = DeferredSemaphore(_SMALL_AT_ONCE)
         self._large = DeferredSemaphore(_LARGE_AT_ONCE)
-        # Small servers, such as s3rver, write over the old version while somebody reads it.
-        self._turns = Turns[str]()
-        self._seen = -float(_RECENT)
-        """When the bucket was last known to exist."""
+        # Small servers, such as s3rver, write over the old version while it is read.
+        self._locks = KeyLocks[str]()
+        self._seen = -float(_BUCKET_SECONDS)
+        """Time at which the bucket was last known to exist."""
 
     def __str__(self) -> str:
         options = self._options
@@ -79,16 +79,16 @@ class S3Store:
         """See `IAssetStore`."""
         name = self._name(key)
         stat = await self._look(name)
-        return S3Reader(self._bucket(), name, stat, self._options.keeps_checksums, self._turns.look)
+        return S3Reader(self._bucket(), name, stat, self._options.keeps_checksums, self._locks.shared)
 
     async def _look(self, name: str) -> AssetStat:
-        async with self._turns.look(name):
+        async with self._locks.shared(name):
             return await self._look_now(name)
 
     async def _look_now(self, name: str) -> AssetStat:
         answer = await self._bucket().call("HEAD", name, accept=(200, 404))
         if answer.code == 404:
-            await self._look_for_bucket()
+            await self._check_bucket()
             raise AssetNotFound("no such asset")
         self._seen = self._clock.seconds()
         length = answer.header("Content-Length") or ""
@@ -96,11 +96,11 @@ class S3Store:
             raise StoreFailed("the store does not say how long the asset is")
         return asset_stat(answer, int(length))
 
-    async def _look_for_bucket(self) -> None:
-        """Whether there is a bucket at all: the answer to a HEAD does not tell what was not found."""
-        if self._clock.seconds() < self._seen + _RECENT:
+    async def _check_bucket(self) -> None:
+        """Raise `StoreUnavailable` when there is no bucket: the answer to a HEAD does not tell what was not found."""
+        if self._clock.seconds() < self._seen + _BUCKET_SECONDS:
             return
-        # Who must not list a bucket may still use what is in it.
+        # Credentials that do not allow to list a bucket may allow to use its objects.
         answer = await self._bucket().call("HEAD", "", accept=(200, 403, 404))
         if answer.code == 404:
             raise StoreUnavailable("the bucket does not exist")
@@ -129,7 +129,7 @@ class S3Store:
                     yield size
 
     async def _assets(self, path: str) -> AsyncGenerator[tuple[AssetKey, int], None]:
-        """The assets whose paths begin with `path`, each with its size in bytes."""
+        """Yield the assets whose paths begin with `path`, each with its size in bytes."""
         folder, flat = self._options.folder, self._layout is Layout.FLAT
         async with aclosing(objects(self._bucket(), folder + path, flat)) as listed:
             async for each in listed:
@@ -145,7 +145,7 @@ class S3Store:
             query["response-content-disposition"] = content_disposition(download_name)
         options = self._options
         public = Addresses(options.public_endpoint or options.address, options.bucket, options.virtual)
-        return await self._bucket().address(public, name, query, _LINK)
+        return await self._bucket().address(public, name, query, _ADDRESS_SECONDS)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -164,19 +164,19 @@ class S3Store:
                 return stat
         except AssetError as error:
             self._log.warn("{name} was written, and not seen afterwards: {error}", name=name, error=error)
-        # Somebody else has replaced or deleted it by now.
+        # Another client has replaced or deleted it by now.
         return AssetStat(uploaded.size, uploaded.at, uploaded.etag)
 
     async def _send(
         self, name: str, headers: dict[str, str], part_size: int, parts: AsyncGenerator[Part, None], size: int | None
     ) -> Uploaded:
-        begun, turn = [await anext(parts)], self._turns.replace(name)
+        begun, lock = [await anext(parts)], self._locks.exclusive(name)
         if not begun[0].last:
-            return await self._multipart.send(name, headers, part_size, _preceded(begun, parts), size, turn)
+            return await self._multipart.send(name, headers, part_size, _preceded(begun, parts), size, lock)
         payload = await Payload.of(begun[0].content)
         if size not in (None, len(payload.content)):
             raise StoreFailed("the upload is not as long as was said")
-        async with turn:
+        async with lock:
             return await self._put(name, headers, payload)
 
     async def _put(self, name: str, headers: dict[str, str], payload: Payload) -> Uploaded:
@@ -186,7 +186,7 @@ class S3Store:
         try:
             return Uploaded(payload.check(answer), len(payload.content), self._clock.seconds())
         except Damaged:
-            # It has replaced the old version already, and nobody shall take it for the new one.
+            # It has replaced the old version already, and must not be taken for the new one.
             self._log.error("{name} arrived damaged, and is removed", name=name)
             await self._bucket().call("DELETE", name, accept=(200, 204, 404))
             raise
@@ -194,8 +194,8 @@ class S3Store:
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""
         name = self._name(key)
-        async with self._turns.replace(name):
-            # S3 deletes what is not there, too.
+        async with self._locks.exclusive(name):
+            # S3 reports success also when there is nothing to delete.
             await self._look_now(name)
             await self._bucket().call("DELETE", name, accept=(200, 204, 404))
 
@@ -204,7 +204,8 @@ class S3Store:
     async def check(self) -> None:
         """See `IAssetStore`."""
         bucket, folder, marks = self._bucket(), self._options.folder, self._multipart.marks
-        name, payload = await marks.new_name(), Payload.now(b"check")
+        path, payload = await marks.new_object(), Payload.now(b"check")
+        name = marks.name(path)
         try:
             with _needed("s3:ListBucket"):
                 async with aclosing(objects(bucket, f"{folder}{Kind.ORIGINAL.value}/", flat=True)) as names:
@@ -216,7 +217,7 @@ class S3Store:
                     kept = await (await bucket.request("GET", name)).content()
             finally:
                 with _needed("s3:DeleteObject"):
-                    await marks.remove(name)
+                    await marks.delete(path)
             if kept != payload.content:
                 raise StoreFailed("what was written to the store is not there")
             marks.tidy()
@@ -227,15 +228,15 @@ class S3Store:
 
     async def settle(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._multipart.marks.sweeper.settle(directory)
+        await self._multipart.marks.uploads.settle(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""
-        return await self._multipart.marks.sweeper.clean()
+        return await self._multipart.marks.uploads.clean()
 
     async def close(self) -> None:
         """See `IAssetStore`."""
-        await self._multipart.close()
+        await self._multipart.marks.uploads.close()
         if self._connected:
             await self._connected.close()
 
@@ -257,7 +258,7 @@ class S3Store:
 
 
 async def _preceded(begun: list[Part], rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
-    """The part that was looked at already, of which nothing is kept, and those after it."""
+    """Yield the part in `begun`, which is taken out of it, and the parts after it."""
     yield begun.pop()
     async for part in rest:
         yield part
@@ -265,7 +266,7 @@ async def _preceded(begun: list[Part], rest: AsyncGenerator[Part, None]) -> Asyn
 
 @contextmanager
 def _needed(permission: str) -> Iterator[None]:
-    """Tell an operator what the credentials have to allow."""
+    """Name the permission in errors that are raised for want of it."""
     try:
         yield
     except Denied as error:

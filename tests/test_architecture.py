@@ -132,6 +132,14 @@ def test_a_plugin_knows_no_other_plugin_and_nothing_of_the_daemon(plugin: str) -
     assert {name for name in ours(names) if room_of(name) not in PLUGIN_ROOMS} == set()
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs" / "examples" / "storage_plugins").glob("*.py")), ids=lambda path: path.stem
+)
+def test_an_example_of_a_plugin_imports_only_what_is_promised_to_stay(path: Path) -> None:
+    tree = ast.walk(ast.parse(path.read_text("utf-8")))
+    assert ours({str(node.module) for node in tree if isinstance(node, ast.ImportFrom)}) == {"was_daemon.plugins"}
+
+
 def test_only_the_search_for_plugins_imports_them() -> None:
     users = {module for module in SOURCES for name in imports_of(module) if is_in(name, ("storage_plugins",))}
     assert {user for user in users if is_in(user, ("was_daemon",))} <= {"was_daemon.config.plugins"}

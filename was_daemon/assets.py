@@ -6,11 +6,11 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from was_daemon.catalogue.checksums import Recorder
+from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.owners import possible_owners
@@ -75,7 +75,7 @@ class Assets:
         self._overwrite = overwrite
         self._warm = warm
         self._recorder = recorder or Recorder()
-        self._warming: set[Deferred[None]] = set()
+        self._warming = BackgroundTasks()
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
@@ -194,33 +194,26 @@ class Assets:
         place = self._collections.place(key)
         stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged), staged, reservation))
         if self._warm and not place.makes_thumbnails:
-            self._begin_warming(Original(place, key, stored))
+            self._warming.start(self._make_warm(Original(place, key, stored)))
         return stored
 
-    def _begin_warming(self, original: Original) -> None:
-        task = Deferred.fromCoroutine(self._derivatives.warm(original, [Thumbnail(scale) for scale in self._warm]))
-        self._warming.add(task)
-
-        def end(outcome: Failure | None) -> None:
-            self._warming.discard(task)
-            if isinstance(outcome, Failure) and not outcome.check(CancelledError):
-                self._log.failure("Could not warm {key}", outcome, key=original.key)
-
-        task.addBoth(end)
+    async def _make_warm(self, original: Original) -> None:
+        try:
+            await self._derivatives.warm(original, [Thumbnail(scale) for scale in self._warm])
+        except CancelledError:
+            raise
+        except Exception:
+            self._log.failure("Could not warm {key}", key=original.key)
 
     async def settled(self) -> None:
         """Wait until all work that no request waits for is done."""
-        for task in list(self._warming):
-            ended: Deferred[None] = Deferred()
-            task.chainDeferred(ended)
-            await ended
+        await self._warming.settled()
         await self._derivatives.settled()
 
     def withdraw(self) -> None:
         """Cancel the work that no request waits for; a job that a worker has begun is finished."""
         self._quotas.stop()
-        for task in list(self._warming):
-            task.cancel()
+        self._warming.cancel()
 
     async def _put(self, change: Change, staged: IStagingFile, reservation: Reservation | None) -> AssetStat:
         await self._check_replaceable(change.key)

@@ -34,8 +34,8 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetExists, AssetNotFound, BadName, BrokenImage, NoThumbnail, Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
-from was_daemon.stores.held import HeldReader
 from was_daemon.stores.local.disk import open_regular
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.testing.contract import gather_all
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
@@ -502,7 +502,7 @@ async def test_of_thumbnails_that_share_a_name_only_the_deleted_original_s_go(mu
 class Marked:
     """Does not like to be asked for more than the mark."""
 
-    def __init__(self, whole: HeldReader) -> None:
+    def __init__(self, whole: MemoryReader) -> None:
         self.stat = whole.stat
         self.close = whole.close
         self._end = whole.content[-MARK_SIZE:]
@@ -569,7 +569,7 @@ class UnlistedStore(MemoryStore):
         self.asked += 1
         return await super().stat(key)
 
-    async def open(self, key: AssetKey) -> HeldReader:
+    async def open(self, key: AssetKey) -> MemoryReader:
         self.asked += 1
         return await super().open(key)
 
@@ -708,7 +708,7 @@ class Gate:
         self._task = Deferred.fromCoroutine(self._hold(museum, name))
 
     async def _hold(self, museum: Museum, name: str) -> None:
-        async with museum.locks.holding(original(name)):
+        async with museum.locks.exclusive(original(name)):
             await self._opened
 
     async def open(self) -> None:

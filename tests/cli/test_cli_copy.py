@@ -238,7 +238,7 @@ def test_a_target_that_loses_bytes_is_found_out(tmp_path: Path) -> None:
     plugin.parent.mkdir(parents=True)
     plugin.write_text(
         "from storage_plugins.filesystem import FilesystemOptions, FilesystemStore\n"
-        "from was_daemon.stores.plugin import StorePlugin\n"
+        "from was_daemon.plugins import StorePlugin\n"
         "class Lossy(FilesystemStore):\n"
         "    async def write(self, key, chunks, size=None):\n"
         "        async def damaged():\n"

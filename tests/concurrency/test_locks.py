@@ -1,4 +1,4 @@
-"""Locks: one at a time for a key, in order, and nothing kept when nobody needs it."""
+"""Locks: shared or exclusive, by key, in order, and nothing kept when nobody needs it."""
 
 import gc
 import weakref
@@ -24,7 +24,7 @@ class Worker:
         self.done = Deferred.fromCoroutine(self._work(locks, key))
 
     async def _work(self, locks: KeyLocks, key: object) -> None:
-        async with locks.holding(key):
+        async with locks.exclusive(key):
             self._journal.append(f"{self._name} in")
             try:
                 await self.leave
@@ -155,3 +155,53 @@ async def test_work_is_settled_when_what_was_begun_before_is_done_and_what_comes
 @pytest_twisted.ensureDeferred
 async def test_without_work_everything_is_settled(locks: KeyLocks) -> None:
     await locks.settled()
+
+
+def enter(
+    locks: KeyLocks[str], way: str, key: str, journal: list[str], name: str
+) -> tuple[Deferred[None], Deferred[None]]:
+    """Hold a lock until the first Deferred fires; the second is that of the whole."""
+    leave: Deferred[None] = Deferred()
+
+    async def hold() -> None:
+        async with getattr(locks, way)(key):
+            journal.append(f"{name} in")
+            await leave
+            journal.append(f"{name} out")
+
+    return leave, Deferred.fromCoroutine(hold())
+
+
+def test_shared_holders_share_and_an_exclusive_one_waits_for_them_and_goes_before_the_next(
+    locks: KeyLocks, journal: list[str]
+) -> None:
+    first, _ = enter(locks, "shared", "a", journal, "first")
+    second, _ = enter(locks, "shared", "a", journal, "second")
+    exclusive, _ = enter(locks, "exclusive", "a", journal, "exclusive")
+    third, _ = enter(locks, "shared", "a", journal, "third")
+    enter(locks, "exclusive", "b", journal, "other")
+    for leave in (first, second, exclusive, third):
+        leave.callback(None)
+    assert journal == [
+        "first in",
+        "second in",
+        "other in",
+        "first out",
+        "second out",
+        "exclusive in",
+        "exclusive out",
+        "third in",
+        "third out",
+    ]
+
+
+def test_whoever_gives_up_waiting_for_shared_holders_holds_up_nobody(locks: KeyLocks, journal: list[str]) -> None:
+    shared, _ = enter(locks, "shared", "a", journal, "shared")
+    _leave, waiting = enter(locks, "exclusive", "a", journal, "exclusive")
+    _leave, behind = enter(locks, "shared", "a", journal, "behind")
+    for gone in (behind, waiting):
+        gone.addErrback(lambda _failure: None)
+        gone.cancel()
+    enter(locks, "shared", "a", journal, "next")
+    shared.callback(None)
+    assert journal == ["shared in", "next in", "shared out"]

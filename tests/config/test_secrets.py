@@ -32,7 +32,7 @@ CRASHING = f"""
 import attrs
 from zope.interface import implementer
 from was_daemon.model.interfaces import IAssetStore
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import StorePlugin
 
 @attrs.frozen
 class Options:
@@ -382,7 +382,7 @@ SECRET_FILES = {
 LICENSED = """
 import attrs
 from was_daemon.config.secret_files import SecretFile
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import StorePlugin
 
 @attrs.frozen
 class Options:

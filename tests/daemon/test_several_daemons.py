@@ -40,7 +40,7 @@ import random
 import time
 
 from storage_plugins.filesystem import FilesystemOptions, FilesystemStore
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import StorePlugin
 
 
 class SlowStore(FilesystemStore):

@@ -193,7 +193,7 @@ BLOCKING = """
 import time
 
 from storage_plugins.filesystem import FilesystemOptions, FilesystemStore
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import StorePlugin
 
 
 class BlockingStore(FilesystemStore):

@@ -102,7 +102,7 @@ async def test_a_directory_is_gone_through_without_holding_its_names(full: Files
     assert await peak(lambda: full.clean([""])) < names
     assert await peak(lambda: full.in_thread(None, scales_in, full, "")) < names
     assert await peak(lambda: count_items(full.list("", Kind.ORIGINAL))) < names
-    assert await peak(lambda: evictor_of(full, 1 << 30).start()) < names
+    assert await peak(evictor_of(full, 1 << 30).start) < names
 
 
 @pytest_twisted.ensureDeferred
@@ -113,7 +113,7 @@ async def test_thumbnails_are_evicted_some_at_a_time(full: FilesystemStore, monk
         path.write_bytes(mark_of(AssetStat(1, 1.0, "any")))
         os.utime(path, (number, number))
     evictor = evictor_of(full, FILES * MARK_SIZE // 10)
-    assert next(used for used, _, _ in evictor._oldest(full, eviction.LastUses(), set(), FILES * MARK_SIZE)) == -99
+    assert next(used for used, _, _ in evictor._oldest(full, set(), FILES * MARK_SIZE)) == -99
     await evictor.start()
     left = [path.stat().st_atime for path in thumbnails if path.exists()]
     assert (len(left), min(left)) == (FILES * 9 // 100, FILES * 91 // 100)

@@ -17,7 +17,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked
 
@@ -35,7 +35,7 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.opened: list[str] = []
 
-    async def open(self, key: AssetKey) -> HeldReader:
+    async def open(self, key: AssetKey) -> MemoryReader:
         self.opened.append(key.name)
         return await super().open(key)
 
@@ -47,12 +47,12 @@ class ReplacedStore(CountingStore):
         super().__init__()
         self.times = times
 
-    async def open(self, key: AssetKey) -> HeldReader:
+    async def open(self, key: AssetKey) -> MemoryReader:
         reader = await super().open(key)
         if len(self.opened) > self.times:
             return reader
 
-        class Gone(HeldReader):
+        class Gone(MemoryReader):
             async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
                 raise VersionGone("gone")
                 yield b""

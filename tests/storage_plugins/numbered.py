@@ -9,11 +9,16 @@ from typing import NoReturn
 import attrs
 from zope.interface import implementer
 
-from was_daemon.model.errors import AssetNotFound, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetStore
-from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.stores.held import HeldReader
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import (
+    AssetKey,
+    AssetNotFound,
+    AssetStat,
+    IAssetStore,
+    Kind,
+    MemoryReader,
+    StorePlugin,
+    StoreUnavailable,
+)
 
 _MODIFIED = 1_700_000_000.5
 
@@ -38,12 +43,12 @@ class NumberedStore:
     async def stat(self, key: AssetKey) -> AssetStat:
         return (await self.open(key)).stat
 
-    async def open(self, key: AssetKey) -> HeldReader:
+    async def open(self, key: AssetKey) -> MemoryReader:
         number = key.name[len("asset-") :][:7]
         if not number.isdigit() or int(number) >= self._counts[key.kind] or key.name != _name(int(number), key.kind):
             raise AssetNotFound("no such asset")
         content = key.name.encode()
-        return HeldReader(content, AssetStat(len(content), _MODIFIED, number))
+        return MemoryReader(content, AssetStat(len(content), _MODIFIED, number))
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> NoReturn:
         raise StoreUnavailable("numbers cannot be written to")

@@ -13,20 +13,20 @@ import pytest
 import pytest_twisted
 
 from was_daemon.model.errors import StoreUnavailable
-from was_daemon.stores.instances import Instance
+from was_daemon.stores.instances import StoreInstance
 
 DAY = 24 * 3600
 
-MakeInstance = Callable[..., Instance]
+MakeInstance = Callable[..., StoreInstance]
 
 
 @pytest_twisted.async_yield_fixture
 async def make() -> AsyncIterator[MakeInstance]:
     """Makes instances, which end with the test."""
-    made: list[Instance] = []
+    made: list[StoreInstance] = []
 
-    def make(store: str = "store") -> Instance:
-        made.append(Instance(store))
+    def make(store: str = "store") -> StoreInstance:
+        made.append(StoreInstance(store))
         return made[-1]
 
     yield make
@@ -135,13 +135,13 @@ async def test_what_could_not_be_swept_waits_for_the_next_time(make: MakeInstanc
     await after.settle(tmp_path)
     with pytest.raises(StoreUnavailable):
         await after.clean(fail)
-    assert after.is_waited_for
+    assert after.has_ended_ones
     await after.close()
     again = make()
     await again.settle(tmp_path)
     assert await again.clean(places.sweep) == 1
     assert places.swept == ["place"]
-    assert not again.is_waited_for
+    assert not again.has_ended_ones
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "0" * 32, "was-", f"was-{'0' * 32}", f"was-{'0' * 32}-{'g' * 32}"])

@@ -140,7 +140,7 @@ class TestRestDAM(StoreContract):
 
 
 def test_the_example_is_short() -> None:
-    assert len((EXAMPLES / "storage_plugins" / "rest_dam.py").read_text("utf-8").splitlines()) <= 80
+    assert len((EXAMPLES / "storage_plugins" / "rest_dam.py").read_text("utf-8").splitlines()) <= 90
 
 
 @pytest.mark.parametrize(("name", "powers"), [("rest-dam", ()), ("rest-dam-plus", (IRedirects, IThumbnails))])

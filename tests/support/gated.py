@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from storage_plugins.filesystem import FilesystemStore
 from was_daemon.model.keys import Layout
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import StorePlugin
 
 
 class GatedStore(FilesystemStore):

@@ -46,7 +46,7 @@ COUNTED = (
     "DelayedCall",
     "Failure",
     "FileReader",
-    "HeldReader",
+    "MemoryReader",
     "Job",
     "Making",
     "StagingFile",

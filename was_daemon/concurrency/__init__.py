@@ -1,4 +1,5 @@
 """How coroutines and threads wait for each other.
 
-Locks by key, shared and exclusive turns, background tasks, threads for blocking calls. Imports `model` and `telemetry`.
+Shared and exclusive locks by key, waiters that may leave, background tasks, threads for blocking calls. Imports
+`model` and `telemetry`.
 """

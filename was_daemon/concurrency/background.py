@@ -1,34 +1,48 @@
-"""Work that nobody waits for, until the store is closed."""
+"""Work in the background, for which no caller waits."""
 
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from was_daemon.concurrency.waiting import shield
+
+T = TypeVar("T")
 
 
-class Background:
-    """Tasks under way. Each deals with its own errors."""
+class BackgroundTasks:
+    """Set of coroutines under way."""
 
     def __init__(self) -> None:
-        self._running: set[Deferred[object]] = set()
+        self._tasks: set[Deferred[Any]] = set()
 
-    def start(self, step: Coroutine[Deferred[Any], Any, object]) -> None:
-        """Begin `step`, and let it go on."""
-        task = Deferred.fromCoroutine(step)
-        self._running.add(task)
+    def start(self, work: Coroutine[Deferred[Any], Any, object]) -> None:
+        """Begin `work`, which handles its own errors; one that it raises is logged as an unhandled error."""
+        self.add(work).addErrback(lambda failure: failure.trap(CancelledError))
 
-        def ended(result: object) -> object:
-            self._running.discard(task)
+    def add(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+        """Begin `work`; return the Deferred of its result, whose errors the caller handles."""
+        task = Deferred.fromCoroutine(work)
+        self._tasks.add(task)
+
+        def end(result: T | Failure) -> T | Failure:
+            self._tasks.discard(task)
             return result
 
-        task.addBoth(ended).addErrback(lambda failure: failure.trap(CancelledError))
+        return task.addBoth(end)
 
     def cancel(self) -> None:
-        """Give up what is under way."""
-        for task in list(self._running):
+        """Cancel all tasks under way."""
+        for task in list(self._tasks):
             task.cancel()
 
+    async def settled(self) -> None:
+        """Wait until the tasks that are under way now have ended."""
+        for task in list(self._tasks):
+            await shield(task)
+
     async def finish(self) -> None:
-        """Wait until nothing is under way."""
-        while self._running:
-            await self._running.pop()
+        """Wait until no task is under way, also none that was started meanwhile."""
+        while self._tasks:
+            await self.settled()

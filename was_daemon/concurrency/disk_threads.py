@@ -1,7 +1,7 @@
 """Blocking disk work, off the reactor.
 
-Every store on a disk has threads of its own, and every collection in it, which may lie on a mount of its own: one that
-hangs holds up the requests that need it, and no others.
+Every store on a disk has threads of its own, and so has every collection in it, which may lie on a mount of its own: a
+mount that hangs holds up the requests that need it, and no others.
 """
 
 import errno
@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from was_daemon.concurrency.threads import Threads
+from was_daemon.concurrency.waiting import shield
 from was_daemon.model.errors import AssetError, AssetNotFound, NoSpace, StoreUnavailable
 
 P = ParamSpec("P")
@@ -21,13 +22,13 @@ T = TypeVar("T")
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 _PARTING_SECONDS = 5.0
-"""How long the end of the daemon waits for a disk."""
+"""Time for which the end of the daemon waits for a disk."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def translated(error: OSError, place: str = "store") -> AssetError:
-    """The store's error for an operating system's; the path stays out of it. `place` is what clients know it as."""
+    """Return the store's error for an operating system's, without the path; `place` is the name that clients know."""
     if error.errno in _ABSENT:
         return AssetNotFound("no such asset")
     if error.errno in _FULL:
@@ -36,9 +37,9 @@ def translated(error: OSError, place: str = "store") -> AssetError:
 
 
 class DiskThreads(Threads):
-    """Threads for one disk, or for one part of it that may hang by itself, there as long as there is work.
+    """Threads for one disk, or for one part of it that may hang by itself.
 
-    `name` is what the log calls it, `place` what clients know it as; `size` is the most that happens at once.
+    `name` is for the log, `place` for errors that clients see; `size` is the number of calls at a time.
     """
 
     _log = Logger()
@@ -50,31 +51,25 @@ class DiskThreads(Threads):
         self._hung = False
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        """Call `function` in a thread; its OSErrors become the errors of `translated`.
+        """Call `function` in a thread; fire with its result. OSErrors become the errors of `translated`.
 
         Cancelling the Deferred drops the result; the call itself goes on to its end.
         """
         if self._hung:
             return fail(StoreUnavailable(f"the {self._place} does not answer"))
         if self._closed:
-            # What is left to do at the end of the daemon is to remove unfinished files.
+            # At the end of the daemon only unfinished files are left to be removed.
             return maybeDeferred(lambda: self._call(function, *args, **kwargs))
         return self.call(lambda: self._call(function, *args, **kwargs))
 
     def acquire(
         self, release: Callable[[T], object], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[T]:
-        """`run` a function whose result has to be released: by `release`, if the Deferred was cancelled meanwhile."""
-        acquired: Deferred[T] = Deferred()
-
-        def deliver(outcome: T | Failure) -> None:
-            if not acquired.called:
-                acquired.callback(outcome)
-            elif not isinstance(outcome, Failure):
-                release(outcome)
-
-        self.run(function, *args, **kwargs).addBoth(deliver)
-        return acquired
+        """Do as `run`, but call `release` with a result that comes after the Deferred was cancelled."""
+        return shield(
+            self.run(function, *args, **kwargs),
+            lambda result: None if isinstance(result, Failure) else release(result),
+        )
 
     def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -85,7 +80,7 @@ class DiskThreads(Threads):
             raise translated(error, self._place) from error
 
     async def close(self) -> None:
-        """Wait for the calls under way, and give up on those that hang; later calls are made at once, or refused."""
+        """Wait for the calls under way, but not for ones that hang; later calls are made at once, or refused."""
         self._closed = True
         left = await self.drain(_PARTING_SECONDS)
         if left:

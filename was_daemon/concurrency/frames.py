@@ -1,13 +1,13 @@
-"""Errors without the frames that they came through."""
+"""Release of the stack frames that an error refers to."""
 
 from twisted.python.failure import Failure
 
 
 def release_frames(failure: Failure) -> None:
-    """Take the tracebacks from `failure` and from the errors that led to it; to be called when they have been reported.
+    """Remove the tracebacks of `failure` and of the errors that led to it; to be called when they have been reported.
 
-    Frames of Twisted's refer to the failure, and its traceback refers to the frames: whatever was in hand on the way,
-    as a piece of a file, would stay in memory until Python's collector comes by.
+    Twisted's frames refer to the failure, and its traceback refers to the frames: their local variables, such as a
+    piece of a file, would stay in memory until Python's collector runs.
     """
     failure.tb = None
     error: BaseException | None = failure.value

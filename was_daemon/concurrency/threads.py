@@ -1,7 +1,7 @@
-"""Threads that come when there is work and go when there is none.
+"""Threads that start when there is work and end when there is none.
 
-Twisted's pools keep their threads for ever, wait for the slowest of them at the end, and so does Python. A call on a
-mount that hangs never returns: these threads are left behind then.
+Twisted's pools keep their threads for ever, and wait for the slowest of them at the end, as Python does for its own. A
+call on a mount that hangs never returns: these threads are left behind then.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 _IDLE_SECONDS = 5.0
-"""How long a thread waits for more work before it ends."""
+"""Time for which a thread waits for more work before it ends."""
 
 
 class Threads:
-    """At most `size` threads; calls wait for one in the order they came. To be used from the reactor's thread.
+    """Pool of at most `size` threads, used from the reactor's thread. Calls wait in the order in which they came.
 
-    The threads keep this object alive: whoever holds it weakly has it for as long as they are of use.
+    The threads keep this object alive: a weak reference to it lasts as long as there is work.
     """
 
     def __init__(self, name: str, size: int) -> None:
@@ -40,7 +40,7 @@ class Threads:
         self._drained: Deferred[None] | None = None
 
     def call(self, function: Callable[[], T]) -> Deferred[T]:
-        """What `function` returns or raises in a thread. Cancelling drops the result; the call goes on to its end."""
+        """Call `function` in a thread; fire with its result. Cancelling drops the result, and the call goes on."""
         done: Deferred[T] = Deferred()
 
         def call() -> None:
@@ -80,13 +80,13 @@ class Threads:
                 call()
                 continue
             with self._lock:
-                # Work that came in this moment counts on this thread.
+                # `call` may have counted on this thread for work that it has just queued.
                 if self._calls.empty():
                     self._count -= 1
                     return
 
     async def drain(self, patience: float) -> int:
-        """Wait until all calls have returned, but no longer than `patience` seconds; returns how many have not."""
+        """Wait until all calls have returned, or for `patience` seconds; fire with the number of the others."""
         from twisted.internet import reactor
 
         if self._under_way:

@@ -1,21 +1,44 @@
-"""Those who wait for the same thing."""
+"""Waiting for the work of others: a waiter may leave, and the work goes on."""
+
+from collections.abc import Callable
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+def shield(work: Deferred[T], unclaimed: Callable[[T | Failure], object] | None = None) -> Deferred[T]:
+    """Return a Deferred that fires with the result of `work`, and that may be cancelled without cancelling `work`.
+
+    After a cancellation the result goes to `unclaimed`, or is dropped. `work` itself goes on with None.
+    """
+    waiter: Deferred[T] = Deferred()
+
+    def deliver(result: T | Failure) -> None:
+        if not waiter.called:
+            waiter.callback(result)
+        elif unclaimed:
+            unclaimed(result)
+
+    work.addBoth(deliver)
+    return waiter
 
 
 class Waiters:
-    """Deferreds that fire together; whoever cancels one waits no more."""
+    """Deferreds that fire together."""
 
     def __init__(self) -> None:
         self._waiting: list[Deferred[None]] = []
 
     def add(self) -> Deferred[None]:
-        """Wait until `release`."""
+        """Return a Deferred that fires at the next `release`, unless it is cancelled before."""
         waiter: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiter)
         return waiter
 
     def release(self) -> None:
-        """It has come: all who wait go on."""
+        """Fire all Deferreds, those that are added meanwhile, too."""
         while self._waiting:
             self._waiting.pop(0).callback(None)

@@ -31,7 +31,7 @@ from was_daemon.library.quotas import Quotas
 from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError
-from was_daemon.model.interfaces import IAssetStore, ILocalFiles, INeighbours, IRooted, IUnfinished
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IPresence, IRooted, IUnfinished
 from was_daemon.model.keys import AssetKey
 from was_daemon.telemetry.metrics import Metrics, show
 from was_daemon.telemetry.recent import RecentTrouble
@@ -179,8 +179,8 @@ async def _look_at(store: IAssetStore, collections: Collections, share: Share) -
         await IRooted(store).accept(collections.directories(store))
     if not share.is_first:  # what is to be said of the store is said once
         return 0
-    if INeighbours.providedBy(store):
-        others = await INeighbours(store).neighbours()
+    if IPresence.providedBy(store):
+        others = await IPresence(store).announce()
         if others:
             _log.info("{others} uses {store}, too", others=" and ".join(others), store=store)
     if not ILocalFiles.providedBy(store):

@@ -21,7 +21,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.fair_queue import OpenFile
 from was_daemon.workers.pool import WorkerPool
 
@@ -198,7 +198,7 @@ class Derivatives:
             content = await content_of(file)
             stored = await self._store(store, kind, file, recipe.key(original.key))
             if content is not None:
-                made[recipe] = HeldReader(content, stored)
+                made[recipe] = MemoryReader(content, stored)
         if await original.is_current():
             return made
         # Another daemon has replaced or deleted it meanwhile. Nobody would serve these, but they would stay.

@@ -42,10 +42,13 @@ _SLOTS = 1 << 16
 
 
 class LastUses:
-    """The times at which derivatives were used last, in a table of 512 KiB: the later of two that share a slot."""
+    """The times at which derivatives were used last, in a table of 512 KiB: the later of two that share a slot.
 
-    def __init__(self, table: "array[int] | None" = None) -> None:
-        self._table = table or array("Q", bytes(8 * _SLOTS))
+    One thread may note uses while others read: each slot is read and written at once.
+    """
+
+    def __init__(self) -> None:
+        self._table = array("Q", bytes(8 * _SLOTS))
 
     def note(self, name: str) -> None:
         """Note that a derivative is used now."""
@@ -57,10 +60,6 @@ class LastUses:
         slot, mark = _slot(name)
         found = self._table[slot]
         return found & 0xFFFFFFFF if found >> 32 == mark else 0
-
-    def copy(self) -> "LastUses":
-        """Return a copy, for another thread."""
-        return LastUses(self._table[:])
 
 
 def _slot(name: str) -> tuple[int, int]:
@@ -133,13 +132,13 @@ class Evictor:
 
     async def _evict(self, store: ILocalFiles) -> int:
         """Remove the least recently used derivatives of a store that has too many; fire with the bytes left."""
-        uses, foreign = self._uses.copy(), set[_Name]()
+        foreign = set[_Name]()
         total = await store.in_thread(None, self._measure, store)
         if total <= self._max_size:
             return total
         enough = int(self._max_size * _KEPT)
         while total > enough:
-            oldest = await store.in_thread(None, self._oldest, store, uses, foreign, total - enough)
+            oldest = await store.in_thread(None, self._oldest, store, foreign, total - enough)
             if not oldest:
                 # Others have evicted, too.
                 break
@@ -148,10 +147,10 @@ class Evictor:
         return total
 
     def _measure(self, store: ILocalFiles) -> int:
-        return sum(size for _, size, _ in self._stored(store, LastUses(), set()))
+        return sum(size for _, size, _ in self._stored(store, set()))
 
-    def _oldest(self, store: ILocalFiles, uses: LastUses, foreign: Container[_Name], excess: int) -> list[_Found]:
-        return _oldest(self._stored(store, uses, foreign), excess)
+    def _oldest(self, store: ILocalFiles, foreign: Container[_Name], excess: int) -> list[_Found]:
+        return _oldest(self._stored(store, foreign), excess)
 
     async def _remove(self, store: ILocalFiles, names: Sequence[_Name]) -> set[_Name]:
         """Remove files that carry a mark or have an original; fire with the names of the others, which stay."""
@@ -164,7 +163,7 @@ class Evictor:
         await store.in_thread(None, _remove_all, store, [key for key in unmarked if key not in foreign])
         return set(names) - {(key.collection, key.name) for key in keys if key not in foreign}
 
-    def _stored(self, store: ILocalFiles, uses: LastUses, foreign: Container[_Name]) -> Iterator[_Found]:
+    def _stored(self, store: ILocalFiles, foreign: Container[_Name]) -> Iterator[_Found]:
         """Yield the last use in Unix seconds, the size in bytes and the name of every derivative; blocks.
 
         Files without the name of such a derivative, and those known to be `foreign`, are left out.
@@ -174,7 +173,7 @@ class Evictor:
                 if (directory, entry.name) not in foreign:
                     with suppress(FileNotFoundError):
                         status = entry.stat(follow_symlinks=False)
-                        used = max(status.st_atime, uses.last(entry.name))
+                        used = max(status.st_atime, self._uses.last(entry.name))
                         yield used, status.st_size, (directory, entry.name)
 
 

@@ -9,10 +9,10 @@ from twisted.python.failure import Failure
 from was_daemon.concurrency.frames import release_frames
 from was_daemon.derivatives.kinds import Recipe
 from was_daemon.model.errors import AssetError
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.fair_queue import Job
 
-Made: TypeAlias = dict[Recipe, HeldReader]
+Made: TypeAlias = dict[Recipe, MemoryReader]
 """Published derivatives by recipe, without those that are too large to be kept in memory."""
 
 

@@ -11,8 +11,8 @@ from contextlib import aclosing
 from hashlib import sha256
 
 from was_daemon.model.interfaces import AssetStat, IAssetReader
-from was_daemon.stores.held import HeldReader
 from was_daemon.stores.local.directories import Entry
+from was_daemon.stores.memory_reader import MemoryReader
 
 _PART = 16
 """The size of a digest in bytes."""
@@ -77,7 +77,7 @@ async def picture_size(reader: IAssetReader) -> int:
 
 async def _end_of(reader: IAssetReader) -> bytes:
     """Fire with the last `MARK_SIZE` bytes of a derivative."""
-    if isinstance(reader, HeldReader):
+    if isinstance(reader, MemoryReader):
         # Nearly all are, and this is done for each request.
         return reader.content[-MARK_SIZE:]
     size = reader.stat.size

@@ -7,7 +7,7 @@ from io import FileIO
 from was_daemon.model.errors import AssetNotFound, StoreFailed
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 
 _HELD_BYTES = 4 << 20
 """The largest derivative that is kept in memory while it is sent."""
@@ -23,7 +23,7 @@ async def open_stored(store: IAssetStore, derivative: AssetKey) -> IAssetReader:
     if ILocalFiles.providedBy(store) or reader.stat.size > _HELD_BYTES:
         return reader
     try:
-        return HeldReader(await read_all(reader), reader.stat)
+        return MemoryReader(await read_all(reader), reader.stat)
     except StoreFailed:
         raise AssetNotFound("the thumbnail was replaced") from None
     finally:

@@ -112,7 +112,7 @@ class Spool:
         store, key = original.place.store, original.key
         if ILocalFiles.providedBy(store):
             return await ILocalFiles(store).in_thread(key, _open_original, ILocalFiles(store), key)
-        async with self._locks.holding(key):
+        async with self._locks.exclusive(key):
             copy = await self._kept(_copy_name(store, key, original.stat.etag))
             self._opens.labels("kept" if copy else "fetched").inc()
             copy = copy or await self._fetch_current(store, key)

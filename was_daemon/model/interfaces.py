@@ -196,13 +196,13 @@ class IRooted(Interface):
         """
 
 
-class INeighbours(Interface):
-    """A store that knows which other daemons use it."""
+class IPresence(Interface):
+    """A store that knows the other daemons that use it."""
 
-    def neighbours() -> Awaitable[Sequence[str]]:
-        """Announce until `IAssetStore.close` that this process uses the store; fires with the names of the others.
+    def announce() -> Awaitable[Sequence[str]]:
+        """Announce to others, until `IAssetStore.close`, that this process uses the store; fire with their names.
 
-        A name lets an operator find the process: "process 12 on assets.example.org".
+        Each is named so that an operator finds it: "process 12 on assets.example.org".
         """
 
 

@@ -1,9 +1,9 @@
-"""Names in unfinished uploads at a remote store, which tell who began them.
+"""Names of unfinished uploads at a remote store, which tell the process that began them.
 
-At a remote store nobody can lock what is being written. So each store object has a random name, its instance, which
-is in the name of everything that it writes and that is no asset yet. On this machine a file of that name stays locked
-until the process ends, however it ends. A later process that finds the file without its lock knows that what carries
-the name, and nothing else, is nobody's any more, and reads in the file where to look for it.
+Files at a remote store cannot be locked while they are written. So each store object is an instance with a random id,
+which is part of the name of each of its unfinished uploads. On this machine a file with the id as its name stays
+locked until the process ends, however it ends. A later process that finds this file unlocked knows that uploads with
+that id in their names, and no others, are abandoned; the file lists the directories they are in.
 """
 
 import os
@@ -22,7 +22,7 @@ from was_daemon.stores.local.directories import opened_directory
 from was_daemon.stores.local.locking import FileLock, create_locked, try_lock
 
 _STALE_SECONDS = 24 * 3600
-"""After so long without a byte an upload is over, whoever began it: nobody sends a single file for a day."""
+"""Age at which an upload is abandoned, whichever process began it: no single file takes a day to send."""
 
 _HEX = "[0-9a-f]{32}"
 _UPLOAD = f"was-(?P<instance>{_HEX})-{_HEX}"
@@ -32,13 +32,13 @@ _NEW = re.compile(rf"{_HEX}\.new")
 
 @attrs.frozen
 class _Ended:
-    """The file of an instance whose process has ended; open and locked, so that no third process cares for it."""
+    """Open file of an instance whose process has ended, locked so that no third process removes the uploads as well."""
 
     path: Path
     fd: int
 
     def places(self) -> list[str]:
-        """Return where uploads of this instance were begun; blocks."""
+        """Return the directories in which this instance began uploads; blocks."""
         return self.path.read_text("utf-8").splitlines()
 
     def forget(self) -> None:
@@ -47,15 +47,16 @@ class _Ended:
         os.close(self.fd)
 
 
-class Instance:
-    """The mark of one store object on its unfinished uploads, and what it knows of other such marks.
+class StoreInstance:
+    """Id of one store object in the names of its unfinished uploads, and the ids of earlier ones that have ended.
 
-    A place is whatever the store calls the directory of an unfinished upload. Until `settle`, and where the directory
-    given to it knows no locks, no later process recognises this instance: what it leaves goes when it is a day old.
+    A place is the store's name of a directory with unfinished uploads. Before `settle`, and where files in the
+    directory given to it cannot be locked, later processes do not recognise this instance: they remove its uploads
+    when these are a day old.
     """
 
     def __init__(self, store: str) -> None:
-        """`store` tells the store apart from others that use the same directory."""
+        """Make an instance of a store; `store` tells it apart from others that use the same directory."""
         self._id = uuid4().hex
         self._store = sha256(store.encode()).hexdigest()[:32]
         self._threads = DiskThreads("instances", place="spool", size=1)
@@ -65,7 +66,7 @@ class Instance:
         self._waiting: list[_Ended] = []
 
     @property
-    def is_waited_for(self) -> bool:
+    def has_ended_ones(self) -> bool:
         """Whether there are ended instances whose places were not cleaned."""
         return bool(self._waiting)
 
@@ -74,9 +75,9 @@ class Instance:
         return f"was-{self._id}-{uuid4().hex}"
 
     def is_over(self, name: str, age: float | None, ending: str = "") -> bool:
-        """Tell whether `name` is that of an upload which nobody will finish; `age` is in seconds, if it is known.
+        """Return whether `name` is that of an abandoned upload, whose `age` is in seconds, if it is known.
 
-        It is one that `new_name` made, here or elsewhere; `ending` is a pattern of what may have been added to it.
+        Only names that `new_name` made, in any process, are considered. `ending` is a pattern of what may follow them.
         """
         match = re.fullmatch(_UPLOAD + ending, name)
         if match is None:
@@ -91,7 +92,7 @@ class Instance:
         directory.mkdir(parents=True, exist_ok=True)
         self._waiting += _ended(directory)
         self._over |= {ended.path.name for ended in self._waiting}
-        # Locked before it has its name: nobody can take this process for one that has ended.
+        # Locked before it has its name, so that this process is never taken for one that has ended.
         with opened_directory(directory) as opened:
             name, fd = create_locked(opened, lambda: f"{uuid4().hex}.new")
         new = directory / name
@@ -104,10 +105,10 @@ class Instance:
         self._fd = fd
 
     async def begin(self, place: str) -> None:
-        """Note that uploads are begun in `place`, for whoever comes after this process."""
+        """Note for later processes that uploads are begun in `place`."""
         if place not in self._places:
             self._places.add(place)
-            # What cannot be noted is found when it is a day old.
+            # Uploads in a place that cannot be noted are found when they are a day old.
             with suppress(AssetError):
                 await self._threads.run(self._note, place)
 
@@ -116,9 +117,9 @@ class Instance:
             os.write(self._fd, _lines([place]))
 
     async def clean(self, sweep: Callable[[str], Awaitable[int]]) -> int:
-        """Have `sweep` remove what is over from each place of ended instances; fires with the sum of its results.
+        """Call `sweep` with each place of ended instances; fire with the sum of its results.
 
-        When it raises, these instances wait for the next time.
+        When `sweep` raises, these instances are kept for the next call.
         """
         waiting, self._waiting = self._waiting, []
         try:
@@ -132,7 +133,7 @@ class Instance:
         return removed
 
     async def close(self) -> None:
-        """Give up the lock. The file stays: the next process sees whether anything could not be removed."""
+        """Unlock the file, but leave it: the next process looks for uploads that could not be removed."""
         await self._threads.close()
         for fd in [self._fd, *(ended.fd for ended in self._waiting)]:
             if fd is not None:
@@ -145,7 +146,7 @@ def _lines(places: Iterable[str]) -> bytes:
 
 
 def _ended(directory: Path) -> Iterator[_Ended]:
-    """Lock the files of instances whose processes have ended; blocks."""
+    """Find and lock the files of instances whose processes have ended; blocks."""
     for path in directory.iterdir():
         if not (_INSTANCE.fullmatch(path.name) or _NEW.fullmatch(path.name)):
             continue

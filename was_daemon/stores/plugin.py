@@ -1,4 +1,4 @@
-"""What a plugin's module ends with."""
+"""Plugin objects, with which a plugin's module ends."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 @implementer(IAssetStorePlugin)
 @attrs.frozen
 class StorePlugin:
-    """A plugin made of its parts: see `IAssetStorePlugin`."""
+    """Plugin made of its name, the class of its options, and the function that makes a store of them."""
 
     name: str
     options: type

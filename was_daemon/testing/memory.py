@@ -10,7 +10,7 @@ from zope.interface import implementer
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 
 
 @implementer(IAssetStore)
@@ -18,20 +18,20 @@ class MemoryStore:
     """Store that keeps its assets in a dictionary: for tests, and as an example for authors of plugins."""
 
     def __init__(self) -> None:
-        self._assets: dict[AssetKey, HeldReader] = {}
+        self._assets: dict[AssetKey, MemoryReader] = {}
         self._versions = itertools.count(1)
 
     async def stat(self, key: AssetKey) -> AssetStat:
         return self._find(key).stat
 
-    async def open(self, key: AssetKey) -> HeldReader:
+    async def open(self, key: AssetKey) -> MemoryReader:
         return self._find(key)
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         content = b"".join([chunk async for chunk in chunks])
         etag = hashlib.sha256(f"{next(self._versions)} {key}".encode()).hexdigest()[:16]
         stat = AssetStat(size=len(content), modified=time.time(), etag=etag)
-        self._assets[key] = HeldReader(content, stat)
+        self._assets[key] = MemoryReader(content, stat)
         return stat
 
     async def delete(self, key: AssetKey) -> None:
@@ -49,7 +49,7 @@ class MemoryStore:
     async def close(self) -> None:
         self._assets.clear()
 
-    def _find(self, key: AssetKey) -> HeldReader:
+    def _find(self, key: AssetKey) -> MemoryReader:
         try:
             return self._assets[key]
         except KeyError:

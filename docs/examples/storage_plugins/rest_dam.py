@@ -7,14 +7,23 @@ from urllib.parse import quote, urlencode
 import attrs
 from zope.interface import implementer
 
-from was_daemon.model.errors import AssetNotFound, BadName
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
-from was_daemon.model.keys import AssetKey, Kind, Layout
-from was_daemon.stores.http.auth import FixedLogin
-from was_daemon.stores.http.body import Upload
-from was_daemon.stores.http.client import Answer, HTTPRemote
-from was_daemon.stores.http.reader import HTTPReader, asset_stat
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import (
+    Answer,
+    AssetKey,
+    AssetNotFound,
+    AssetStat,
+    BadName,
+    FixedLogin,
+    HTTPReader,
+    HTTPRemote,
+    IAssetReader,
+    IAssetStore,
+    Kind,
+    Layout,
+    StorePlugin,
+    Upload,
+    asset_stat,
+)
 
 
 @attrs.frozen

@@ -5,11 +5,19 @@ from urllib.parse import urlencode
 from storage_plugins.rest_dam import RestDAMOptions, RestDAMStore
 from zope.interface import implementer
 
-from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed
-from was_daemon.model.interfaces import IAssetReader, IRedirects, IThumbnails
-from was_daemon.model.keys import AssetKey
-from was_daemon.stores.http.reader import HTTPReader, asset_stat
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.plugins import (
+    AssetKey,
+    AssetNotFound,
+    BrokenImage,
+    HTTPReader,
+    IAssetReader,
+    IRedirects,
+    IThumbnails,
+    NoThumbnail,
+    StoreFailed,
+    StorePlugin,
+    asset_stat,
+)
 
 
 @implementer(IRedirects, IThumbnails)

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from was_daemon.stores.http import auth as http_auth
 from was_daemon.stores.http.auth import FixedLogin, PasswordLogin, parse_challenges
-from was_daemon.stores.http.client import auth as http_auth
 
 NONCE = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
 CHALLENGE = (

@@ -96,7 +96,7 @@ async def test_a_file_system_that_is_not_of_this_machine_is_left_to_threads(file
     # /proc is none of those that are known to be.
     for _ in range(3):
         assert files.open(threads, "/proc/self", "status") is None
-        while files._learning:
+        while files._refreshing:
             await deferLater(reactor, 0.001)
     assert not files._directories
 
@@ -125,7 +125,7 @@ async def test_after_the_end_nothing_is_held(threads, directory) -> None:
     files = CachedFiles(lambda _: None)
     assert files.open(threads, directory, "a.jpg") is None
     files.close()
-    while files._learning:
+    while files._refreshing:
         await deferLater(reactor, 0.001)
     assert not files._directories
 

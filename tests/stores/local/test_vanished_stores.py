@@ -152,7 +152,7 @@ async def test_the_disk_of_a_collection_that_is_gone_is_the_store_s_trouble(
 async def test_a_directory_with_other_numbers_is_known_by_what_the_daemon_has_left_there(
     store: FilesystemStore, root: Path
 ) -> None:
-    await store.neighbours()
+    await store.announce()
     # As a network mount that comes back, whose files are the same.
     shutil.copytree(root, root.with_name("copy"))
     root.rename(root.with_name("away"))

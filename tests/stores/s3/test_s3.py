@@ -34,7 +34,7 @@ from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin, IRedirec
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.media import content_disposition
 from was_daemon.stores import instances
-from was_daemon.stores.http.client import Answer
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3 import options as s3_options
 from was_daemon.stores.s3.bucket import Addresses, Bucket
 from was_daemon.stores.s3.integrity import Payload
@@ -284,14 +284,16 @@ async def test_unfinished_uploads_with_our_mark_go_after_a_day_and_nothing_else(
     other, store = make_s3_store(url, prefix=prefix), make_s3_store(url, prefix=prefix)
     bucket, staging = store._bucket(), f"{prefix}/.was-staging/"
     uploads = {name: await begin(bucket, name) for name in (f"{prefix}/originals/a.jpg", f"{prefix}/b", f"{prefix}x/c")}
-    ours = [await other._multipart.marks.mark(name, upload) for name, upload in uploads.items()]
-    ours.append(await other._multipart.marks.new_name())
+    marks = other._multipart.marks
+    ours = [marks.name(path) for path in [await marks.new_mark() for _ in uploads] + [await marks.new_object()]]
+    for mark, (name, upload) in zip(ours, uploads.items(), strict=False):
+        await marks.write(mark.removeprefix(f"{prefix}/"), name, upload)
     await bucket.call("PUT", ours[-1], payload=Payload.now(b"check"))
     # Somebody else's, some of them as much alike as can be.
     begun = [await begin(bucket, name) for name in (f"{prefix}/originals/a.jpg", f"{prefix}/originals/theirs.jpg")]
     name = ours[0].removesuffix(".upload")
     foreign = [f"{staging}notes.txt", f"{name}.jpg", f"{name}x.upload", f"{staging}{'0' * 32}", f"{name}/a.upload"]
-    foreign += [f"{prefix}/{name.rpartition('/')[2]}.upload", f"{await other._multipart.marks.new_name()}.upload"]
+    foreign += [f"{prefix}/{name.rpartition('/')[2]}.upload", f"{marks.name(await marks.new_object())}.upload"]
     for each in foreign:
         await bucket.call("PUT", each, payload=Payload.now(b'"nobody\'s"'))
     await store.check()

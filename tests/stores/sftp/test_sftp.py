@@ -25,7 +25,7 @@ from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import Kind, Layout
-from was_daemon.stores import sweeping
+from was_daemon.stores import unfinished
 from was_daemon.testing.contract import StoreContract, gather_all, original
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 
@@ -409,7 +409,7 @@ async def test_a_root_that_goes_away_is_noticed_after_some_seconds(server, root,
     with pytest.raises(AssetNotFound):
         await store.stat(KEY)
     (root / "volume").rmdir()
-    clock = store._clock = Clock()
+    clock = store._tree._clock = Clock()
     clock.advance(reactor.seconds() + 1)
     with pytest.raises(AssetNotFound):
         await store.stat(KEY)
@@ -616,7 +616,7 @@ def marked(digit: str) -> str:
 async def test_what_a_daemon_left_goes_after_a_day_and_nothing_else(
     tmp_path, root, create, monkeypatch, subsystem
 ) -> None:
-    monkeypatch.setattr(sweeping, "_SWEPT_EACH", 0)
+    monkeypatch.setattr(unfinished, "_SWEEP_SECONDS", 0)
     staging, elsewhere = root / "originals" / ".staging", tmp_path / "elsewhere"
     for directory in (staging / marked("d"), staging / "directory", elsewhere):
         directory.mkdir(parents=True)
@@ -654,7 +654,7 @@ async def test_what_a_daemon_left_goes_after_a_day_and_nothing_else(
 
 @ensure
 async def test_nothing_is_removed_by_way_of_a_link(server, root, create, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(sweeping, "_SWEPT_EACH", 0)
+    monkeypatch.setattr(unfinished, "_SWEEP_SECONDS", 0)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (root / "originals").mkdir()

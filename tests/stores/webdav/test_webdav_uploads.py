@@ -23,8 +23,8 @@ from tests.support.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Se
 from tests.support.scripted import Listen, Script, site
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.keys import Kind, Layout
-from was_daemon.stores import sweeping
-from was_daemon.stores.http.client import client as http
+from was_daemon.stores import unfinished
+from was_daemon.stores.http import client as http
 from was_daemon.testing.contract import GONE, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
@@ -92,7 +92,7 @@ async def test_an_upload_of_known_size_is_announced_put_once_moved_and_looked_at
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # However long it takes the server to ask for the body.
-    monkeypatch.setattr(http, "_PATIENCE", 60)
+    monkeypatch.setattr(http, "_INVITATION_SECONDS", 60)
     listeners = Listeners(serve(make_server()).port)
     store = make_store(listen(listeners), timeout=120)
     await store.write(KEY, chunked(LARGE), len(LARGE))
@@ -362,7 +362,7 @@ async def test_what_is_left_of_the_check_goes_too_and_shards_have_one_staging_di
 async def test_what_is_old_only_later_goes_with_a_later_upload(
     serve: Serve, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_SWEPT_EACH", 0)
+    monkeypatch.setattr(unfinished, "_SWEEP_SECONDS", 0)
     server = serve(davservers.nginx())
     store = make_store(server.url)
     for _ in range(2):
@@ -375,7 +375,7 @@ async def test_what_is_old_only_later_goes_with_a_later_upload(
 async def test_what_the_server_will_not_delete_is_not_said_to_be_removed(
     serve: Serve, make_store: MakeStore, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_SWEPT_EACH", 0)
+    monkeypatch.setattr(unfinished, "_SWEEP_SECONDS", 0)
     server = serve(davservers.nginx(methods="PUT MKCOL COPY MOVE"))
     [old] = left_behind(server.root / "originals", marked("a"), age=90_000)
     listeners = Listeners(server.port)

@@ -1,4 +1,4 @@
-"""A client for servers that speak HTTP.
+"""HTTP client for stores.
 
-Requests with streams as bodies, authentication, readers of ranges.
+Requests with streams as bodies, authentication, errors, readers of ranges.
 """

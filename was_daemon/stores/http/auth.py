@@ -1,7 +1,7 @@
-"""How a store proves to an HTTP server who it is: bytes in headers, no I/O.
+"""Authentication at an HTTP server: bytes in headers, no I/O.
 
-A login starts out silent. It takes part in the scheme the server asks for, the strongest one it knows, and keeps to
-it until the server asks for another.
+A login sends no header at first. When the server asks for authentication, it uses the strongest scheme that both know,
+until the server asks for another.
 """
 
 import hashlib
@@ -17,41 +17,41 @@ _HASHES: dict[str, Callable[[bytes], "hashlib._Hash"]] = {
     "SHA-256": hashlib.sha256,
     "MD5": lambda data: hashlib.md5(data, usedforsecurity=False),
 }
-"""The Digest algorithms of RFC 7616, strongest first. SHA-512-256 is in no server's hands."""
+"""The Digest algorithms of RFC 7616, strongest first. No server uses SHA-512-256."""
 
 
 class Login(Protocol):
-    """What an HTTP client asks before and after a request."""
+    """Authentication of requests to one server."""
 
     @property
-    def lasting(self) -> bool:
-        """Whether what a server accepted once it will accept again."""
+    def is_lasting(self) -> bool:
+        """Whether a server that accepted a header will accept it again."""
 
     def authorise(self, method: str, target: str) -> str | None:
-        """The `Authorization` header of a request for `target`, the path as it is sent; None for no header."""
+        """Return the `Authorization` header of a request for `target`, the path as it is sent; None for no header."""
 
     def challenged(self, challenges: Iterable[str], sent: str | None) -> bool:
-        """Take in the `WWW-Authenticate` headers that answered `sent`; True when another try makes sense."""
+        """Note the `WWW-Authenticate` headers in the answer to `sent`; return whether another attempt makes sense."""
 
 
 @attrs.frozen
 class FixedLogin:
-    """The same header every time: a bearer token (RFC 6750), or None for nobody."""
+    """Login with the same header every time, such as a bearer token (RFC 6750), or without one."""
 
     header: str | None = attrs.field(repr=False)
-    lasting = True
+    is_lasting = True
 
     def authorise(self, method: str, target: str) -> str | None:
         """See `Login`."""
         return self.header
 
     def challenged(self, challenges: Iterable[str], sent: str | None) -> bool:
-        """See `Login`; a token that was refused once stays refused."""
+        """See `Login`. A token that was refused stays refused."""
         return False
 
 
 class PasswordLogin:
-    """Digest (RFC 7616) where the server offers it, otherwise Basic (RFC 7617)."""
+    """Login with Digest (RFC 7616) where the server offers it, otherwise with Basic (RFC 7617)."""
 
     def __init__(self, user: str, password: str) -> None:
         self._user = user
@@ -60,7 +60,7 @@ class PasswordLogin:
         self._digest: Digest | None = None
 
     @property
-    def lasting(self) -> bool:
+    def is_lasting(self) -> bool:
         """See `Login`. A nonce does not last."""
         return self._digest is None
 
@@ -73,7 +73,7 @@ class PasswordLogin:
         return None
 
     def challenged(self, challenges: Iterable[str], sent: str | None) -> bool:
-        """See `Login`. A nonce grows old, or is forgotten by a server that was restarted: a new one is a new chance."""
+        """See `Login`. A nonce grows too old, or is forgotten by a restarted server: the next one may be accepted."""
         offers = parse_challenges(challenges)
         digests = [digest for scheme, offer in offers if scheme == "digest" and (digest := Digest.offered(offer))]
         if digests:
@@ -87,19 +87,20 @@ class PasswordLogin:
 
 @attrs.define
 class Digest:
-    """One nonce of a server, and how often it was used."""
+    """Nonce of a server, and the number of its uses."""
 
     algorithm: str
     realm: str
     nonce: str
     opaque: str | None
-    counted: bool
-    _named: bool
+    is_counted: bool
+    """Whether the server wants uses counted (`qop`)."""
+    _names_algorithm: bool
     _uses: int = 0
 
     @classmethod
     def offered(cls, offer: dict[str, str]) -> "Digest | None":
-        """The challenge's parameters, or None when it asks for something we cannot do."""
+        """Return the nonce of a challenge with these parameters; None when it asks for an unknown algorithm."""
         algorithm = offer.get("algorithm", "MD5").upper()
         qualities = [quality.strip().lower() for quality in offer.get("qop", "").split(",") if quality.strip()]
         if algorithm not in _HASHES or "nonce" not in offer or (qualities and "auth" not in qualities):
@@ -109,24 +110,24 @@ class Digest:
             realm=offer.get("realm", ""),
             nonce=offer["nonce"],
             opaque=offer.get("opaque"),
-            counted=bool(qualities),
-            named="algorithm" in offer,
+            is_counted=bool(qualities),
+            names_algorithm="algorithm" in offer,
         )
 
     def header(self, user: str, password: str, method: str, target: str) -> str:
-        """The `Authorization` header of one request (RFC 7616, section 3.4); each call counts as a use."""
+        """Return the `Authorization` header of one request (RFC 7616, section 3.4); each call counts as a use."""
         self._uses += 1
         count, client_nonce = f"{self._uses:08x}", secrets.token_hex(16)
-        between = f"{count}:{client_nonce}:auth:" if self.counted else ""
+        between = f"{count}:{client_nonce}:auth:" if self.is_counted else ""
         secret = self._hash(f"{user}:{self.realm}:{password}")
         response = self._hash(f"{secret}:{self.nonce}:{between}{self._hash(f'{method}:{target}')}")
         quoted = {"username": user, "realm": self.realm, "nonce": self.nonce, "uri": target, "response": response}
         if self.opaque is not None:
             quoted["opaque"] = self.opaque
         fields = [f'{name}="{_escaped(value)}"' for name, value in quoted.items()]
-        if self._named:
+        if self._names_algorithm:
             fields.append(f"algorithm={self.algorithm}")
-        if self.counted:
+        if self.is_counted:
             fields += ["qop=auth", f"nc={count}", f'cnonce="{client_nonce}"']
         return "Digest " + ", ".join(fields)
 
@@ -135,7 +136,7 @@ class Digest:
 
 
 def parse_challenges(headers: Iterable[str]) -> list[tuple[str, dict[str, str]]]:
-    """The schemes, in lower case, and parameters of `WWW-Authenticate` headers, of which one may hold several."""
+    """Return the schemes, in lower case, and parameters of `WWW-Authenticate` headers; one may hold several schemes."""
     offers: list[tuple[str, dict[str, str]]] = []
     for item in (item for header in headers for item in parse_http_list(header)):
         word, _space, rest = item.partition(" ")

@@ -1,4 +1,4 @@
-"""The bodies of HTTP requests and responses as streams of bytes that are pulled, so that memory stays flat."""
+"""Bodies of HTTP requests and responses as streams of bytes that are pulled, so that memory stays flat."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -16,32 +16,32 @@ from was_daemon.model.errors import StoreFailed
 from was_daemon.stores.http.progress import Watchdog
 
 READ_AHEAD = 1 << 20
-"""Bytes of an upload that are collected before it is sent: most are then complete, and can be sent twice."""
+"""Bytes of an upload that are collected before it is sent: most uploads are complete then, and can be sent twice."""
 
 _PIECE = 1 << 19
-"""Bytes written at a time: each piece that leaves is progress, also on a slow line. What staging files give is one."""
+"""Bytes written at a time, as many as staging files yield: each piece that is sent is progress, also on a slow line."""
 
 _HIGH_WATER = 1 << 19
-"""Bytes of a response that wait for their reader before the server has to."""
+"""Bytes of a response that wait for their reader before the server has to wait."""
 
 
 @implementer(IBodyProducer)
 class Upload:
-    """A request's body. Made by `Upload.of`, or of bytes alone."""
+    """Body of a request. Made by `Upload.of`, or of bytes alone."""
 
     def __init__(self, head: bytes, rest: AsyncIterator[bytes] | None = None, length: int | None = None) -> None:
         self.length = len(head) if rest is None else UNKNOWN_LENGTH if length is None else length
         self.size = 0
-        """Bytes produced so far."""
+        """Number of bytes produced so far."""
         self.error: BaseException | None = None
-        """What the source of the bytes raised."""
+        """Error of the source of the bytes."""
         self.answer: IResponse | None = None
-        """What the server said before it had everything."""
+        """Response that came before the server had the whole body."""
         self.watchdog: Watchdog | None = None
         self.patience: float | None = None
-        """Seconds to wait until the server asks for the body (RFC 9110, 10.1.1); None to send it at once."""
+        """Seconds to wait for the server to ask for the body (RFC 9110, 10.1.1); None to send it at once."""
         self.invited = False
-        """Whether the server asked for it."""
+        """Whether the server asked for the body."""
         self._invitation: Deferred[None] = Deferred()
         self._head = head
         self._rest = rest
@@ -51,10 +51,10 @@ class Upload:
 
     @classmethod
     async def of(cls, chunks: AsyncIterator[bytes], size: int | None = None) -> "Upload":
-        """The body that consists of `chunks`, `size` bytes if that is known; raises what they raise.
+        """Return the body that consists of `chunks`, `size` bytes if that is known. Raises what `chunks` raises.
 
-        Whoever made them closes them. A body of unknown size is sent chunked, which not every server understands. One
-        that turns out to be of another size is not sent whole, and the request fails.
+        The caller closes `chunks`. A body of unknown size is sent chunked, which not every server understands. A body
+        of another size than `size` is not sent whole, and the request fails.
         """
         head: list[bytes] = []
         collected = 0
@@ -66,14 +66,14 @@ class Upload:
         return cls(b"".join(head))
 
     @property
-    def held(self) -> bool:
-        """Whether all of the body is here."""
+    def is_in_memory(self) -> bool:
+        """Whether all of the body is in memory."""
         return self._rest is None
 
     @property
     def repeatable(self) -> bool:
-        """Whether the body can be sent once more: it is held, or nothing but what is held was wanted yet."""
-        return self.held or not self._begun
+        """Whether the body can be sent once more: all of it is in memory, or no byte of the rest was taken yet."""
+        return self.is_in_memory or not self._begun
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See `IBodyProducer`."""
@@ -93,7 +93,7 @@ class Upload:
         return done
 
     def invite(self) -> None:
-        """The server asks for the body."""
+        """Note that the server asks for the body."""
         self.invited = True
         self._invite()
 
@@ -107,8 +107,8 @@ class Upload:
         if self._rest is None:
             await self._write(consumer, self._head)
             return
-        # The last bytes leave when it is known that they are the last: a server that has as many as were announced
-        # answers at once, and whoever made the chunks must not find them still being read then.
+        # The last bytes are sent when they are known to be the last: a server that has as many as were announced
+        # answers at once, and by then `chunks` must have been read to the end.
         waiting = self._head
         self._begun = True
         self._rested()
@@ -121,7 +121,7 @@ class Upload:
     async def _expect(self, seconds: float) -> None:
         from twisted.internet import reactor
 
-        # Some servers know nothing of invitations.
+        # Some servers never ask.
         waiting = IReactorTime(reactor).callLater(seconds, self._invite)
         try:
             await self._invitation
@@ -164,7 +164,7 @@ class Upload:
 
 
 class Download(Protocol):
-    """A response's body, on its way."""
+    """Body of a response while it arrives."""
 
     transport: IPushProducer  # type: ignore[assignment]  # what Response.deliverBody hands over
 
@@ -176,7 +176,7 @@ class Download(Protocol):
         self._end: Failure | None = None
 
     async def chunks(self, watchdog: Watchdog) -> AsyncGenerator[bytes, None]:
-        """The body in chunks of at most 1 MiB. Raises what broke the connection, also when it was `close`."""
+        """Yield the body in chunks of at most 1 MiB. Raises the error that broke the connection, or of `close`."""
         while True:
             if not self._chunks:
                 if self._end:
@@ -187,7 +187,7 @@ class Download(Protocol):
             self._chunks.clear()
             self._size = 0
             yield waiting
-        # Without a length the server's goodbye is all there is; whoever knows better counts, or parses.
+        # Without a length only the end of the connection ends the body; callers that know more count, or parse.
         if not self._end.check(ResponseDone, PotentialDataLoss):
             self._end.raiseException()
 
@@ -218,8 +218,8 @@ class Download(Protocol):
             arrival.callback(None)
 
     def close(self) -> None:
-        """Let go of the connection unless the body has ended."""
+        """Close the connection unless the body has ended."""
         if self._end is None:
-            # loseConnection would wait for the TLS goodbye of a server that still has all the rest to send.
+            # loseConnection would wait for the TLS close of a server that still has all the rest to send.
             self.transport.stopProducing()
             self.connectionLost(Failure(StoreFailed("the read was given up")))

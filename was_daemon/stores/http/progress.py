@@ -1,4 +1,4 @@
-"""Noticing that a remote store stands still."""
+"""Time-out for a remote store that makes no progress."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class Watchdog:
-    """Gives up on one operation when nothing has moved for `patience` seconds.
+    """Time-out of one operation, which is cancelled when nothing has moved for `patience` seconds.
 
-    Only waiting for the store counts: whoever waits for anything else calls `rest` before and `progress` after.
+    Only waiting for the store counts: before waiting for anything else `rest` is called, and `progress` after it.
     """
 
     def __init__(self, clock: IReactorTime, patience: float) -> None:
@@ -25,9 +25,9 @@ class Watchdog:
         self._expired = False
 
     async def guard(self, operation: Deferred[T]) -> T:
-        """What `operation` fires with; once nothing moves any more it is cancelled, and `StoreTimeout` raised.
+        """Return the result of `operation`. Raises `StoreTimeout` when the time is over.
 
-        `CancelledError` when somebody else cancels it, whatever the operation then fails with.
+        Raises `CancelledError` when this is cancelled, whatever error the operation then fails with.
         """
         cancelled = False
 
@@ -43,7 +43,7 @@ class Watchdog:
         try:
             return await outcome
         except Exception as error:
-            # What an operation fails with when it is cancelled says little about why.
+            # The error of a cancelled operation says little about the reason.
             if self._expired:
                 raise StoreTimeout("the store made no progress in time") from error
             if cancelled:
@@ -54,13 +54,13 @@ class Watchdog:
             self.rest()
 
     def progress(self) -> None:
-        """Something moved, or the store is being waited for again."""
+        """Start the time-out anew: something moved, or the operation waits for the store again."""
         self.rest()
         if self._cancel:
             self._alarm = self._clock.callLater(self._patience, self._expire, self._cancel)
 
     def rest(self) -> None:
-        """The store is not what is being waited for."""
+        """Stop the time-out: the operation does not wait for the store."""
         if self._alarm:
             self._alarm.cancel()
             self._alarm = None

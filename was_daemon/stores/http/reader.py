@@ -1,4 +1,4 @@
-"""Assets that are read with GET: versions, and ranges from servers good and bad at them."""
+"""Assets that are read with GET: versions, and ranges, also from servers that do not support ranges."""
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -8,13 +8,13 @@ from zope.interface import implementer
 
 from was_daemon.model.errors import StoreFailed, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader
-from was_daemon.stores.http.client import Answer, http_time
+from was_daemon.stores.http.answer import Answer, http_time
 
 
 def asset_stat(answer: Answer, size: int) -> AssetStat:
-    """The version that a response's headers describe; `StoreFailed` when they do not tell versions apart."""
+    """Return the version in a response's headers. Raises `StoreFailed` when they do not tell versions apart."""
     modified = http_time(answer.header("Last-Modified")) or 0.0
-    # Apache calls its tag weak for a second after every change; what it is made of stays the same.
+    # Apache's tag is weak for a second after every change, and is the same otherwise.
     tag = (answer.header("ETag") or "").removeprefix("W/").strip('"')
     if not tag and not modified:
         raise StoreFailed("the store does not tell versions of a file apart")
@@ -23,10 +23,10 @@ def asset_stat(answer: Answer, size: int) -> AssetStat:
 
 @implementer(IAssetReader)
 class HTTPReader:
-    """One version of the asset at a URL. Every read compares what comes with the version that was opened."""
+    """Reader of one version of the asset at a URL. Every response is compared with the version that was opened."""
 
     def __init__(self, get: Callable[[dict[str, str]], Awaitable[Answer]], stat: AssetStat) -> None:
-        """`get` sends the GET request with the headers it is given; `stat` is the version that is read."""
+        """Make a reader of the version `stat`; `get` sends a GET request with the headers in its argument."""
         self.stat = stat
         self._get = get
         self._answers: set[Answer] = set()
@@ -50,7 +50,7 @@ class HTTPReader:
             answer.close()
 
     def _offset(self, answer: Answer) -> int:
-        """Where in the asset the response's body begins; raises when it is of another version."""
+        """Return the offset in the asset of the body's first byte. Raises `VersionGone` for another version."""
         if answer.code in (404, 410, 412, 416):
             raise VersionGone("the asset was replaced or deleted while it was read")
         answer.expect(200, 206)
@@ -71,7 +71,7 @@ class HTTPReader:
 
 
 async def _cut(answer: Answer, skip: int, size: int) -> AsyncGenerator[bytes, None]:
-    """`size` bytes of the body after the first `skip`; `StoreFailed` when there are fewer."""
+    """Yield `size` bytes of the body after the first `skip`. Raises `StoreFailed` when there are fewer."""
     if skip < 0:
         raise StoreFailed("the store sent other bytes than it was asked for")
     async with aclosing(answer.chunks()) as chunks:

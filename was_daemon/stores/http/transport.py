@@ -1,4 +1,4 @@
-"""treq, set up for stores: its pool of connections, and what of it is switched off."""
+"""Setup of treq for stores: its pool of connections, without cookies and compression."""
 
 import re
 from http.cookiejar import DefaultCookiePolicy
@@ -23,7 +23,7 @@ _CONNECTIONS = 16
 """Idle connections kept to one server."""
 
 _IDLE = 4
-"""Seconds an idle connection is kept: less than the five after which Apache, as shipped, closes it."""
+"""Seconds for which an idle connection is kept: less than the five after which Apache, as shipped, closes it."""
 
 _BUFFER = 1 << 18
 """Bytes read from or written to a connection at a time: more than Twisted's 64 and 128 KiB, for fewer turns."""
@@ -32,7 +32,7 @@ _SILENT = Logger(observer=LogPublisher())
 
 
 def connection_pool(persistent: bool) -> HTTPConnectionPool:
-    """Connections to one server, kept for the next request if `persistent`."""
+    """Return a pool of connections to one server, which are kept for the next request if `persistent`."""
     from twisted.internet import reactor
 
     pool: HTTPConnectionPool = _Pool(reactor, persistent)
@@ -44,7 +44,7 @@ def connection_pool(persistent: bool) -> HTTPConnectionPool:
 
 
 def client(policy: IPolicyForHTTPS | None, timeout: float, pool: HTTPConnectionPool) -> HTTPClient:
-    """treq over `pool`, without cookies and compression; `timeout` in seconds is for making a connection."""
+    """Return treq over `pool`, without cookies and compression; `timeout` is the seconds for making a connection."""
     from twisted.internet import reactor
 
     agent = Agent(reactor, policy or BrowserLikePolicyForHTTPS(), connectTimeout=timeout, pool=pool)
@@ -52,7 +52,7 @@ def client(policy: IPolicyForHTTPS | None, timeout: float, pool: HTTPConnectionP
 
 
 def trusted_only(pem: bytes) -> IPolicyForHTTPS:
-    """Trust servers whose certificates these certificates vouch for; ValueError when `pem` holds none."""
+    """Return a policy that trusts only the certificate authorities in `pem`. Raises ValueError when it holds none."""
     blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", pem, re.DOTALL)
     if not blocks:
         raise ValueError("no certificate in PEM format")
@@ -62,7 +62,7 @@ def trusted_only(pem: bytes) -> IPolicyForHTTPS:
 @implementer(IAgent)
 @attrs.frozen
 class _Uncompressed:
-    """Takes back the offer of gzip that treq adds to every request."""
+    """Agent without the offer of gzip that treq adds to every request."""
 
     _agent: Agent
 
@@ -79,10 +79,10 @@ class _Uncompressed:
 
 
 class _Connection(HTTP11ClientProtocol):
-    """A connection on which a server may answer before it has the whole upload, and ask for it.
+    """Connection on which a server may answer before it has the whole upload, and may ask for the upload.
 
-    Twisted goes on sending to a server that has long said no, and when that server then closes the connection, its
-    answer is lost. Of "100 Continue" it says only, and always, that it is ignored.
+    Twisted's own goes on sending to a server that has answered, and when that server then closes the connection, its
+    answer is lost. It ignores "100 Continue", and logs that each time.
     """
 
     transport: Any
@@ -103,20 +103,20 @@ class _Connection(HTTP11ClientProtocol):
     def dataReceived(self, data: bytes) -> None:
         asked = self._latest
         super().dataReceived(data)
-        # Something came that was no answer. At worst it is half of one's first line, and the body goes out too early.
+        # Bytes came that are no answer. At worst they are half of its first line, and the body is sent too early.
         unanswered = asked is self._latest and self._parser and self._parser.state == STATUS
         if unanswered and asked and isinstance(asked.bodyProducer, Upload):
             asked.bodyProducer.invite()
 
     def _answered(self, response: IResponse, request: Request) -> IResponse:
-        # Whoever waited for the answer may have sent the next request already.
+        # The next request may have been sent already.
         if self._latest is request and self.state.startswith("TRANSMITTING"):
             request.bodyProducer.answer = response
             self.transport.abortConnection()
         return response
 
     def abort(self) -> Any:
-        # A server that hangs would never take part in the TLS goodbye that Twisted waits for.
+        # A server that hangs would never take part in the TLS close that Twisted waits for.
         closed = super().abort()
         self.transport.abortConnection()
         return closed

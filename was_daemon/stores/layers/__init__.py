@@ -1,4 +1,4 @@
 """Stores made of other stores.
 
-Each provides what the store below it provides.
+Each provides the same interfaces as the store below it.
 """

@@ -1,4 +1,4 @@
-"""Stores whose operations are timed, and whose errors are counted."""
+"""Metrics of stores: times of their operations, and numbers of their errors."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
@@ -10,7 +10,7 @@ from zope.interface import directlyProvides, implementer, providedBy
 from was_daemon.model import errors
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ICreates, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
-from was_daemon.stores.held import HeldReader
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -22,11 +22,11 @@ _NAMES: dict[type[Exception], str] = {
     errors.NoSpace: "no_space",
 }
 _ERRORS = tuple(_NAMES)
-"""The store's errors. What a client did wrong, or withdrew, is none of them."""
+"""Errors of stores. Errors of clients, and uploads they withdraw, do not count."""
 
 
 class _Operations:
-    """The operations of one store, as its metrics see them."""
+    """Metrics of the operations of one store."""
 
     def __init__(self, metrics: Metrics, store: str) -> None:
         self._errors = metrics.store_errors
@@ -35,7 +35,7 @@ class _Operations:
         self._seconds = {name: metrics.store_seconds.labels(store, name) for name in names}
 
     async def timed(self, operation: str, result: Awaitable[T]) -> T:
-        """Await `result`, and note how long it took, and how it failed."""
+        """Await and return `result`; observe the seconds it took, and its error."""
         begin = time.perf_counter()
         try:
             return await result
@@ -53,7 +53,7 @@ class _Operations:
 
 @implementer(IAssetReader)
 class _ObservedReader:
-    """A reader whose errors are counted."""
+    """Reader whose errors are counted."""
 
     def __init__(self, reader: IAssetReader, operations: _Operations) -> None:
         self.stat: AssetStat = reader.stat
@@ -73,7 +73,7 @@ class _ObservedReader:
 
 
 def observed(store: IAssetStore, metrics: Metrics, name: str) -> IAssetStore:
-    """A store that provides what `store` provides, and differs in nothing but that `metrics` sees it, as `name`."""
+    """Return a store that works like `store`, provides the same interfaces, and is observed by `metrics` as `name`."""
     watched = _ObservedStore(store, _Operations(metrics, name))
     directlyProvides(watched, providedBy(store))
     return cast(IAssetStore, watched)
@@ -85,7 +85,7 @@ class _ObservedStore:
         self._operations = operations
 
     def __getattr__(self, name: str) -> Any:
-        # What further interfaces promise, plugins' own among them.
+        # Methods of further interfaces, also of plugins' own ones.
         return getattr(self._store, name)
 
     def __str__(self) -> str:
@@ -98,8 +98,8 @@ class _ObservedStore:
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""
         reader = await self._operations.timed("open", self._store.open(key))
-        # What is in memory already cannot fail.
-        return reader if isinstance(reader, HeldReader) else _ObservedReader(reader, self._operations)
+        # Reads from memory cannot fail.
+        return reader if isinstance(reader, MemoryReader) else _ObservedReader(reader, self._operations)
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""

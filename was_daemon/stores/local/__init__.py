@@ -1,4 +1,4 @@
-"""Assets as files on a disk of this machine.
+"""Parts of the filesystem store: assets as files on a disk of this machine.
 
-Directories walked without following links, staging files, locks, readers.
+The directory tree, walked without following links; staging files, locks, readers.
 """

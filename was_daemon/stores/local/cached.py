@@ -1,9 +1,9 @@
 """Files that the kernel has in memory, opened and read without waiting for a disk.
 
-The reactor must never wait for a disk, and a visit to a thread costs more than a small file. Linux opens what needs no
-disk when it is asked to (openat2 with RESOLVE_CACHED) and reads what is in memory (preadv2 with RWF_NOWAIT). Whatever
-these do not do at once is left to a thread: files that are not in memory, file systems that may have to ask another
-machine, symbolic links, kernels and sandboxes that do not know these calls.
+The reactor must never wait for a disk, and a visit to a thread costs more than a small file. Linux can open files only
+if that needs no disk (openat2 with RESOLVE_CACHED), and read only bytes in memory (preadv2 with RWF_NOWAIT). All else
+is left to a thread: files that are not in memory, file systems that may have to ask another machine, symbolic links,
+kernels and sandboxes that do not know these calls.
 """
 
 import ctypes
@@ -20,10 +20,10 @@ from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import AssetError, AssetNotFound
 
 _SECONDS = 1.0
-"""How long a directory is held, and taken for the one that its path leads to."""
+"""Time for which a directory is held open, and taken for the one at its path."""
 
 _FRESH_SECONDS = 0.5
-"""After this, one that is in use is looked for anew, so that its requests need not queue for threads every second."""
+"""Time after which a directory in use is opened anew, so that its requests need not wait for threads every second."""
 
 _MOST_DIRECTORIES = 256
 _OPENAT2 = 437
@@ -49,7 +49,7 @@ _FOR_STATUS = _How(os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW, 0, _RESOLVE)
 
 @attrs.frozen
 class _Directory:
-    """A directory that is held until `expiry`; from `due` on (monotonic seconds) it is to be looked for anew."""
+    """Directory that is held open until `expiry`; from `due` on (monotonic seconds) it is to be opened anew."""
 
     fd: int
     expiry: IDelayedCall
@@ -57,26 +57,26 @@ class _Directory:
 
 
 class CachedFiles:
-    """The files below some directories, as far as they are in memory.
+    """Files below some directories, as far as they are in memory.
 
-    `verify` is asked in a thread whether a directory may be used, and raises when it may not.
+    `verify` is called in a thread with each directory, and raises when it may not be used.
     """
 
     def __init__(self, verify: Callable[[Path], None]) -> None:
         self._verify = verify
         self._directories: dict[str, _Directory] = {}
-        self._learning: set[str] = set()
+        self._refreshing: set[str] = set()
         self._closed = False
 
     def open(self, threads: Callable[[], DiskThreads], directory: str, path: str) -> int | None:
-        """A descriptor of the file at `path` below `directory`; None when a thread has to open it.
+        """Return a descriptor of the file at `path` below `directory`; None when a thread has to open it.
 
-        Raises `AssetNotFound` when there is none. `threads` gives those of the directory's disk.
+        Raises `AssetNotFound` when there is none. `threads` returns the threads for the directory's disk.
         """
         return self._open(threads, directory, path, _FOR_READING)
 
     def status(self, threads: Callable[[], DiskThreads], directory: str, path: str) -> os.stat_result | None:
-        """The status of a file, under the same conditions."""
+        """Return the status of a file, under the same conditions as `open`."""
         fd = self._open(threads, directory, path, _FOR_STATUS)
         if fd is None:
             return None
@@ -88,7 +88,7 @@ class CachedFiles:
     def _open(self, threads: Callable[[], DiskThreads], directory: str, path: str, how: _How) -> int | None:
         known = self._directories.get(directory)
         if known is None or time.monotonic() >= known.due:
-            self._learn(threads, directory)
+            self._refresh(threads, directory)
         if known is None:
             return None
         fd: int = _libc.syscall(_OPENAT2, known.fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
@@ -98,18 +98,18 @@ class CachedFiles:
             raise AssetNotFound("no such asset")
         return None
 
-    def _learn(self, threads: Callable[[], DiskThreads], directory: str) -> None:
-        """Have a thread look where `directory` is now; meanwhile others do what is to be done there."""
+    def _refresh(self, threads: Callable[[], DiskThreads], directory: str) -> None:
+        """Begin to open `directory` in a thread; until that is done, files in it are opened in threads."""
         is_new = directory not in self._directories
-        if directory in self._learning or (is_new and len(self._directories) >= _MOST_DIRECTORIES):
+        if directory in self._refreshing or (is_new and len(self._directories) >= _MOST_DIRECTORIES):
             return
-        self._learning.add(directory)
-        looking = threads().run(self._look, directory)
-        looking.addCallback(lambda fd: self._remember(directory, fd))
-        looking.addErrback(lambda failure: failure.trap(AssetError))
-        looking.addBoth(lambda _: self._learning.discard(directory))
+        self._refreshing.add(directory)
+        opening = threads().run(self._open_verified, directory)
+        opening.addCallback(lambda fd: self._remember(directory, fd))
+        opening.addErrback(lambda failure: failure.trap(AssetError))
+        opening.addBoth(lambda _: self._refreshing.discard(directory))
 
-    def _look(self, directory: str) -> int | None:
+    def _open_verified(self, directory: str) -> int | None:
         fd = _open_local(directory)
         if fd is not None:
             try:
@@ -129,7 +129,7 @@ class CachedFiles:
         if self._closed:
             os.close(fd)
             return
-        # Not longer: a disk of which a directory is open cannot be unmounted.
+        # Not longer: a disk with an open directory cannot be unmounted.
         expiry = IReactorTime(reactor).callLater(_SECONDS, self._forget, directory)
         self._directories[directory] = _Directory(fd, expiry, time.monotonic() + _FRESH_SECONDS)
 
@@ -140,14 +140,14 @@ class CachedFiles:
             known.expiry.cancel()
 
     def close(self) -> None:
-        """Let go of the directories."""
+        """Close all directories."""
         self._closed = True
         for directory in list(self._directories):
             self._forget(directory)
 
 
 def read_cached(fd: int, size: int, offset: int) -> bytes | None:
-    """`size` bytes of a file from `offset` on; None when they are not all in memory, or not there."""
+    """Return `size` bytes of a file from `offset` on; None when they are not all in memory, or not there."""
     buffer = bytearray(size)
     try:
         return bytes(buffer) if os.preadv(fd, [buffer], offset, os.RWF_NOWAIT) == size else None
@@ -157,7 +157,7 @@ def read_cached(fd: int, size: int, offset: int) -> bytes | None:
 
 
 def _open_local(directory: str) -> int | None:
-    """A descriptor of `directory`, if it is on a file system of this machine; blocks."""
+    """Return a descriptor of `directory`, if it is on a file system of this machine; blocks."""
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     status = (ctypes.c_long * 32)()
     if not _libc.fstatfs(fd, ctypes.byref(status)) and status[0] & 0xFFFFFFFF in _LOCAL:

@@ -1,8 +1,8 @@
-"""Directories on a disk: made durably, and opened without following links that nobody has set on purpose.
+"""Directories on a disk: made durably, and opened without following links that no administrator has set.
 
-An administrator may let the root of a store, the directory of a collection, and `originals` and `thumbnails` in it be
-links to other disks. Below these the daemon goes from one open directory to the next and follows no link: who can only
-write files into a store cannot make it read, replace or remove anything elsewhere. Everything here blocks.
+An administrator may make the root of a store, the directory of a collection, and `originals` and `thumbnails` in it
+links to other disks. Below these the daemon goes from one open directory to the next and follows no link: a user who
+can only write files into a store cannot make it read, replace or remove files elsewhere. Everything here blocks.
 """
 
 import os
@@ -32,7 +32,7 @@ def opened_directory(path: Path) -> Iterator[int]:
 def opened_below(base: Path, names: Iterable[str] = (), create: bool = False) -> Iterator[int]:
     """Open the directory to which `names` lead, one below the other, from `base`; yield its descriptor.
 
-    Links in `base` are followed. With `create`, those of `names` that are missing are made, durably. Raises
+    Links in `base` are followed. With `create`, missing directories of `names` are made, durably. Raises
     FileNotFoundError, and NotADirectoryError also where one of `names` is a link.
     """
     fd = os.open(base, _DIRECTORY)
@@ -49,7 +49,7 @@ def opened_below(base: Path, names: Iterable[str] = (), create: bool = False) ->
 
 
 def entries_of(directory: int) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in an open directory, which has to stay open as long as the entries are used."""
+    """Yield the entries of an open directory, which has to stay open as long as they are used."""
     with os.scandir(directory) as entries:
         yield from entries
 
@@ -76,25 +76,25 @@ def make_directory(path: Path) -> None:
 
 @attrs.frozen
 class Entry:
-    """A name in an open directory, by whose descriptor it is found wherever the directory is moved to."""
+    """Name in an open directory, which is found by the directory's descriptor even when the directory is moved."""
 
     directory: int
     name: str
 
     def lstat(self) -> os.stat_result:
-        """Return the status of what has the name, of a link the link's own."""
+        """Return the status of the file, of a link the link's own."""
         return os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
 
     def open(self, flags: int) -> int:
-        """Open the file, but no link and without waiting for the writer of a pipe; return its descriptor."""
+        """Open the file and return its descriptor; follow no link, and do not wait for the writer of a pipe."""
         return os.open(self.name, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.directory)
 
     def rename(self, target: "Entry") -> None:
-        """Give the file the name `target`, in the place of what has it."""
+        """Rename the file to `target`, which is replaced."""
         os.rename(self.name, target.name, src_dir_fd=self.directory, dst_dir_fd=target.directory)
 
     def link(self, target: "Entry") -> None:
-        """Give the file the further name `target`; raises FileExistsError when something has it."""
+        """Give the file `target` as a further name. Raises FileExistsError when that exists."""
         os.link(self.name, target.name, src_dir_fd=self.directory, dst_dir_fd=target.directory, follow_symlinks=False)
 
     def unlink(self) -> None:

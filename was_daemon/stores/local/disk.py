@@ -1,4 +1,4 @@
-"""Files on a disk, opened, and the space that is free there. Everything here blocks."""
+"""Regular files of a disk, and its free space. Everything here blocks."""
 
 import errno
 import os
@@ -11,10 +11,10 @@ _BEGINNING = 1 << 16
 
 
 def open_regular(path: str | Path, directory: int | None = None) -> FileIO:
-    """Open a file and look at its beginning, so that a mount that hangs holds up this call and not a worker; blocks.
+    """Open a regular file and read its beginning, so that a mount that hangs holds up this call and not a worker.
 
-    `directory` is the descriptor of the directory that `path` is relative to. Raises OSError, as for a missing file
-    when it is none of the regular ones. A link is not followed.
+    `directory` is the descriptor of the directory that `path` is relative to. A link is not followed. Raises OSError;
+    a file that is not regular counts as missing.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     file = FileIO(os.open(path, flags, dir_fd=directory), closefd=True)
@@ -29,6 +29,6 @@ def open_regular(path: str | Path, directory: int | None = None) -> FileIO:
 
 
 def free_bytes(where: Path | int) -> int:
-    """The bytes that are free around a path or an open file; `sys.maxsize` where nobody can tell. Blocks."""
+    """Return the free bytes of the file system of a path or an open file; `sys.maxsize` where that is unknown."""
     status = os.statvfs(where)
     return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize

@@ -1,4 +1,4 @@
-"""Assets that are files: what is told of a version, and how it is read."""
+"""Versions of assets that are files, and their bytes."""
 
 import os
 import stat
@@ -11,22 +11,22 @@ from zope.interface import implementer
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import AssetNotFound, StoreFailed
 from was_daemon.model.interfaces import AssetStat, IAssetReader
-from was_daemon.stores.held import HeldReader
 from was_daemon.stores.local.cached import read_cached
+from was_daemon.stores.memory_reader import MemoryReader
 
 _READ_AT_ONCE = 1 << 16
 """Files up to this size are read when they are opened: thumbnails need one visit to a thread at most, not two."""
 
 _LITTLE, _MUCH = 1 << 17, 1 << 19
-"""Bytes taken from a file at a time: few for who may be slow, as each of a thousand such clients holds as many."""
+"""Bytes read from a file at a time: few for a client that may be slow, as a thousand such clients hold as many each."""
 
 _QUICK_SECONDS = 0.01
 _PROVEN = 16 << 20
-"""Whoever has taken so many bytes, and always wanted more within that time, is quick. Sockets alone take a few."""
+"""Bytes after which a client that always took more within `_QUICK_SECONDS` is quick. Sockets alone take a few."""
 
 
 def file_stat(status: os.stat_result) -> AssetStat:
-    """The version that a file is; raises `AssetNotFound` when it is none of the regular ones."""
+    """Return the version of a file with this status. Raises `AssetNotFound` when it is not a regular file."""
     if not stat.S_ISREG(status.st_mode):
         raise AssetNotFound("no such asset")
     # The inode tells apart two versions of one size that were written within the clock's resolution.
@@ -36,7 +36,10 @@ def file_stat(status: os.stat_result) -> AssetStat:
 
 @implementer(IAssetReader)
 class FileReader:
-    """An open file; deleting or replacing it leaves this version readable. `threads` read what is not in memory."""
+    """Open file; deleting or replacing it leaves this version readable.
+
+    `threads` returns the threads that read bytes which are not in memory.
+    """
 
     def __init__(self, threads: Callable[[], DiskThreads], fd: int, asset: AssetStat) -> None:
         self.stat = asset
@@ -76,7 +79,7 @@ class FileReader:
             self._lock.release()
             self._close()
         else:
-            # A read that nobody waits for any more is under way; the reactor must not wait for it either.
+            # A read whose caller was cancelled is under way; the reactor must not wait for it.
             self._threads().run(self._close)
 
     def _close(self) -> None:
@@ -88,22 +91,22 @@ class FileReader:
 
 def file_reader(
     threads: Callable[[], DiskThreads], fd: int, read: Callable[[int, int, int], bytes | None]
-) -> FileReader | HeldReader:
-    """The reader of an open file, whose bytes `read` reads when they are few; raises `AssetNotFound`."""
+) -> FileReader | MemoryReader:
+    """Return the reader of an open file, whose bytes `read` reads at once when they are few. Raises `AssetNotFound`."""
     try:
         asset = file_stat(os.fstat(fd))
         content = read(fd, asset.size, 0) if asset.size <= _READ_AT_ONCE else None
-        # A file that is being cut short has fewer bytes than it said: that shows when it is read to its end.
+        # A file that is being truncated has fewer bytes than its status says: that shows when it is read to its end.
         if content is None or len(content) != asset.size:
             return FileReader(threads, fd, asset)
     except BaseException:
         os.close(fd)
         raise
     os.close(fd)
-    return HeldReader(content, asset)
+    return MemoryReader(content, asset)
 
 
-def release(reader: FileReader | HeldReader) -> None:
-    """Close a reader that nobody wants any more; of one in memory there is nothing to close."""
+def release(reader: FileReader | MemoryReader) -> None:
+    """Close a reader at once; a reader in memory needs no closing."""
     if isinstance(reader, FileReader):
         reader.release()

@@ -1,4 +1,4 @@
-"""Files that are locked for as long as a process has them open."""
+"""Locks on files, held for as long as a process has them open."""
 
 import errno
 import fcntl
@@ -8,11 +8,11 @@ from contextlib import suppress
 from enum import Enum
 
 _UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
-"""What file systems without locks say, such as NFS without its lock service."""
+"""Errors of file systems without locks, such as NFS without its lock service."""
 
 
 class FileLock(Enum):
-    """What came of an attempt to lock a file."""
+    """Result of an attempt to lock a file."""
 
     OURS = "ours"
     THEIRS = "theirs"
@@ -20,7 +20,7 @@ class FileLock(Enum):
 
 
 def try_lock(fd: int) -> FileLock:
-    """Lock an open file, if nobody else has locked it; other OSErrors are raised."""
+    """Lock an open file, if no other process has locked it. Raises OSError."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -33,7 +33,7 @@ def try_lock(fd: int) -> FileLock:
 
 
 def unlock(fd: int) -> None:
-    """Give up a lock, also where another process has the file open by the same descriptor."""
+    """Unlock a file, also where another process has it open by the same descriptor."""
     with suppress(OSError):
         fcntl.flock(fd, fcntl.LOCK_UN)
 
@@ -41,8 +41,8 @@ def unlock(fd: int) -> None:
 def create_locked(directory: int, new_name: Callable[[], str]) -> tuple[str, int]:
     """Create a file in an open directory, and lock it where that is possible; return its name and descriptor.
 
-    It is open for reading and writing. `new_name` makes a name that is not taken, anew when somebody who cleans up saw
-    the file before it was locked.
+    It is open for reading and writing. `new_name` returns a name that is not taken; it is called again when another
+    process removed the file before it was locked.
     """
     while True:
         name = new_name()

@@ -1,9 +1,9 @@
-"""A file takes the place of another, also while other processes do the same.
+"""Replacement of a file, also while other processes replace it.
 
-Whoever replaces a file locks it first. A lock that was waited for may be of a file that has been replaced meanwhile;
-then it is the new one's turn. So of two that replace a file at the same moment, the second sees what the first one has
-left, and every version has a later time than the one before, whatever the clocks of their machines say. Where files
-cannot be locked, two that come within the same hundred-thousandth of a second may have the same time.
+A process locks the file that it replaces. When it had to wait for the lock, the file may have been replaced meanwhile;
+then it locks the new one. So of two processes that replace a file at the same moment, the second sees the first one's
+version, and every version has a later time than the one before, whatever the clocks of their machines say. Where files
+cannot be locked, two versions within the same hundred-thousandth of a second may have the same time.
 """
 
 import errno
@@ -17,23 +17,23 @@ from was_daemon.stores.local.directories import Entry
 from was_daemon.stores.local.locking import FileLock, try_lock
 
 _STEPS = (10_000, 10**9, 2 * 10**9)
-"""Nanoseconds that a version is later, at least: what seconds as floating point tell apart, or what the disk does."""
+"""Nanoseconds by which a version is later, at least: as seconds in floating point tell apart, or as the disk does."""
 
-_PATIENCE = 5.0
-"""Seconds to wait for a lock: whoever else has it for longer is no daemon."""
+_LOCK_SECONDS = 5.0
+"""Time to wait for a lock: a process that holds it for longer is no daemon."""
 
-_PAUSE = 0.002
+_PAUSE_SECONDS = 0.002
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ETXTBSY})
-"""What may be said to who opens a file for writing that may be replaced all the same."""
+"""Errors when a file is opened for writing that may be replaced all the same."""
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
-"""What file systems without hard links say."""
+"""Errors of file systems without hard links."""
 
 
 def put_in_place(fd: int, source: Entry, target: Entry, replace: bool = True) -> os.stat_result:
     """Rename the file `source`, open as `fd`, to `target`, with a time of its own; blocks.
 
-    Without `replace`, FileExistsError when there is a file already. Raises OSError, and has changed nothing then.
+    Raises OSError, and has changed nothing then; without `replace` FileExistsError when `target` exists.
     """
     while True:
         with _locked(target) as existing:
@@ -50,7 +50,7 @@ def put_in_place(fd: int, source: Entry, target: Entry, replace: bool = True) ->
 
 
 def _date(fd: int, before: int) -> os.stat_result:
-    """Let an open file be of now, and later than `before`, in nanoseconds."""
+    """Set the time of an open file to now, but later than `before`, in nanoseconds; return its status."""
     for step in _STEPS:
         os.utime(fd, ns=(max(time.time_ns(), before + step),) * 2)
         if os.fstat(fd).st_mtime_ns > before:
@@ -59,11 +59,11 @@ def _date(fd: int, before: int) -> os.stat_result:
 
 
 def _create(fd: int, source: Entry, target: Entry) -> bool:
-    """Rename to a name that nothing has; False when something has it."""
+    """Rename a file to a name that does not exist; return False when it exists."""
     try:
         source.link(target)
     except FileExistsError:
-        # A request that NFS repeats finds what it has done before.
+        # A link request that NFS repeats fails because the first one has succeeded.
         if os.fstat(fd).st_nlink == 1:
             return False
     except OSError as error:
@@ -77,8 +77,8 @@ def _create(fd: int, source: Entry, target: Entry) -> bool:
 
 @contextmanager
 def _locked(target: Entry) -> Iterator[os.stat_result | None]:
-    """What is at `target`, if anything: inside the block nobody who locks it replaces it."""
-    deadline = time.monotonic() + _PATIENCE
+    """Lock `target` against other daemons, and yield its status; None when it does not exist."""
+    deadline = time.monotonic() + _LOCK_SECONDS
     while True:
         try:
             existing = target.lstat()
@@ -112,7 +112,7 @@ def _open(target: Entry) -> int | None:
 
 def _lock(fd: int, deadline: float) -> None:
     while try_lock(fd) is FileLock.THEIRS and time.monotonic() < deadline:
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _is_at(target: Entry, status: os.stat_result) -> bool:

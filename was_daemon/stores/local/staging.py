@@ -1,8 +1,8 @@
 """Files that are being written and are no assets yet.
 
 A staging file lies in a `.staging` directory - a name no asset can have - on the file system it is meant for, and is
-locked by the process that fills it. One that is found there without a lock belongs to nobody any more. The directory
-may be somebody else's, too: files with other names are theirs.
+locked by the process that writes it. A file that is found there without a lock is abandoned. Other programs may use
+the directory, too: files with other names are theirs.
 """
 
 import ctypes
@@ -29,15 +29,15 @@ from was_daemon.stores.local.replacing import put_in_place
 
 DIRECTORY = ".staging"
 _NAME = re.compile(r"was-[0-9a-f]{32}\.part")
-"""What the daemon calls its files there, and nobody else does."""
+"""Names of the daemon's own files there."""
 
 CHUNK = 1 << 19
 """Bytes read or written at a time: large enough that the thread hop costs nothing, small enough for many at once."""
 
 _IOV_MAX = 1024
 
-_BEGUN_AT_ONCE = 1 << 20
-"""Bytes after which the disk is to begin: photographs are on it when their last byte arrives, but for that much."""
+_WRITTEN_BACK_AT_ONCE = 1 << 20
+"""Bytes after which the disk is to begin to write: when the last byte of a file arrives, no more are left to write."""
 
 _WRITE = 2
 """SYNC_FILE_RANGE_WRITE (sync_file_range(2))."""
@@ -51,7 +51,7 @@ _log = Logger()
 
 @implementer(IStagingFile)
 class StagingFile:
-    """A locked, open file in the staging directory of `base`. Made by `stage`."""
+    """Locked, open file in the staging directory of `base`. Made by `stage`."""
 
     def __init__(self, threads: DiskThreads, base: Path, name: str, fd: int, free: int, is_to_last: bool) -> None:
         self._base = base
@@ -60,14 +60,14 @@ class StagingFile:
         self._free_before: int | None = free
         self._threads = threads
         self._fd = fd
-        # The methods run in threads and a cancelled write runs on: whoever closes the file waits for it here.
+        # The methods run in threads and a cancelled write runs on: closing the file waits for it here.
         self._lock = Lock()
         self._open = True
-        self._unbegun = 0
+        self._not_written_back = 0
 
     @property
     def path(self) -> Path:
-        """Where the file lies, for messages."""
+        """Path of the file, for messages."""
         return self._base / DIRECTORY / self._name
 
     async def write(self, chunks: list[bytes]) -> None:
@@ -95,7 +95,7 @@ class StagingFile:
     async def free(self) -> int:
         """See `IStagingFile`."""
         free, self._free_before = self._free_before, None
-        # Who asks as soon as it is made need not wait for a thread again.
+        # The number from its creation serves the first call, which need not wait for a thread then.
         return await self._threads.run(self._free) if free is None else free
 
     def fileno(self) -> int:
@@ -115,7 +115,7 @@ class StagingFile:
             os.fsync(self._fd)
             with opened_below(self._base, [DIRECTORY]) as staging:
                 stat = put_in_place(self._fd, Entry(staging, self._name), Entry(directory, name), replace)
-            # A worker that was handed the file may have it open still: nobody is to wait for that.
+            # A worker may still have the file open: the lock must not last until it closes it.
             unlock(self._fd)
             os.fsync(directory)
             self._close()
@@ -132,7 +132,7 @@ class StagingFile:
             remaining = [memoryview(chunk) for chunk in chunks]
             while remaining:
                 written = os.writev(self._fd, remaining[:_IOV_MAX])
-                self._unbegun += written
+                self._not_written_back += written
                 while remaining and written >= len(remaining[0]):
                     written -= len(remaining.pop(0))
                 if written:
@@ -140,10 +140,10 @@ class StagingFile:
             self._write_back()
 
     def _write_back(self) -> None:
-        """Have the disk begin with what has piled up: `fsync`, at the end, waits for the rest only."""
-        if self._is_to_last and self._unbegun >= _BEGUN_AT_ONCE:
-            self._unbegun = 0
-            # From the first byte to the last. On file systems that cannot, all is left to fsync.
+        """Have the disk begin to write when enough bytes wait for it: `fsync` waits for the rest only."""
+        if self._is_to_last and self._not_written_back >= _WRITTEN_BACK_AT_ONCE:
+            self._not_written_back = 0
+            # From the first byte to the last. On file systems without this call, all is left to fsync.
             _libc.sync_file_range(self._fd, ctypes.c_int64(0), ctypes.c_int64(0), _WRITE)
 
     def _read_at(self, offset: int) -> bytes:
@@ -157,7 +157,7 @@ class StagingFile:
             return os.fstat(self._fd).st_size
 
     def remove(self) -> None:
-        """What `discard` does, in the calling thread; blocks."""
+        """Do the work of `discard` in the calling thread; blocks."""
         with self._lock:
             if self._open:
                 try:
@@ -167,7 +167,7 @@ class StagingFile:
                     ):
                         Entry(directory, self._name).unlink()
                 finally:
-                    # What cannot be removed now is without a lock, and removed at the next start.
+                    # A file that cannot be removed now has no lock any more, and is removed at the next start.
                     self._close()
 
     def _check_open(self) -> None:
@@ -182,7 +182,7 @@ class StagingFile:
 def stage(threads: DiskThreads, base: Path, is_to_last: bool = True) -> StagingFile:
     """Create a staging file in `.staging` in `base`, both of which are created when missing; blocks.
 
-    One that is not to last, but to be read and discarded, need never be on the disk.
+    A file that `is_to_last` is written to the disk while it grows; others are read and discarded.
     """
     make_directory(base)
     with opened_below(base, [DIRECTORY], create=True) as directory:
@@ -192,10 +192,10 @@ def stage(threads: DiskThreads, base: Path, is_to_last: bool = True) -> StagingF
 
 
 def remove_stale(base: Path, directory: str = DIRECTORY, names: re.Pattern[str] = _NAME) -> int:
-    """Remove the files with these names in a directory of `base` that no process has open; return how many. Blocks.
+    """Remove the files with these names in a directory of `base` that no process has locked; return their number.
 
-    Where files cannot be locked, those go that nobody has written to for a day. A directory that is a link is
-    somebody else's, as are links and everything with another name.
+    Where files cannot be locked, files are removed that were last written to more than a day ago. Links, files with
+    other names, and the content of a directory that is a link are left alone. Blocks.
     """
     with suppress(FileNotFoundError, NotADirectoryError), opened_below(base, [directory]) as opened:
         with os.scandir(opened) as entries:

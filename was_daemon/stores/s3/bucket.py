@@ -1,4 +1,4 @@
-"""A bucket: its addresses, and requests that are signed, and repeated where that may help."""
+"""Requests to a bucket, which are signed, and repeated where that may help."""
 
 import random
 from base64 import b64encode
@@ -11,21 +11,23 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.iweb import IPolicyForHTTPS
 
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.auth import FixedLogin
 from was_daemon.stores.http.body import Upload
-from was_daemon.stores.http.client import Answer, GarbledError, HTTPRemote, UnansweredError
+from was_daemon.stores.http.client import HTTPRemote
+from was_daemon.stores.http.errors import GarbledError, UnansweredError
 from was_daemon.stores.s3.credentials import AccessKey, Keys
 from was_daemon.stores.s3.errors import Problem, problem_of
 from was_daemon.stores.s3.integrity import Payload
 
 ATTEMPTS = 4
-"""How often a request is sent that fails for a reason that passes."""
+"""Number of times that a request is sent which fails for a temporary reason."""
 
 _SHORTEST, _LONGEST = 0.2, 3.0
 """Seconds: the limits between which the pause before the next attempt doubles. Each is shortened by chance."""
 
 _OLD = 60
-"""Seconds after which a key that is refused without a reason is looked for anew."""
+"""Age in seconds at which a key that is refused without a reason is looked for anew."""
 
 NOTHING = Payload.now(b"")
 
@@ -34,14 +36,14 @@ Query = Mapping[str, str]
 
 @attrs.frozen
 class Addresses:
-    """Where the objects of a bucket are: below a path of its endpoint, or on a host of their own."""
+    """URLs of the objects of a bucket: below a path of its endpoint, or on a host of their own."""
 
     _endpoint: str
     _bucket: str
     _virtual: bool
 
     def of(self, name: str, query: Query | None = None) -> str:
-        """The URL of an object, or of the bucket when `name` is empty. What is encoded here, nobody encodes again."""
+        """Return the URL of an object, or of the bucket when `name` is empty; it must not be encoded again."""
         parts = urlsplit(self._endpoint)
         host, path = parts.netloc, parts.path.rstrip("/")
         if self._virtual:
@@ -54,22 +56,22 @@ class Addresses:
 
 
 async def pause(clock: IReactorTime, attempt: int) -> None:
-    """Wait after attempt number `attempt`, which counts from 0; chance keeps apart those who failed together."""
+    """Wait after attempt number `attempt`, which counts from 0; chance keeps clients apart that failed together."""
     await deferLater(clock, random.uniform(0.5, 1) * min(_SHORTEST * 2**attempt, _LONGEST))  # noqa: S311 - no secret
 
 
 class Bucket:
-    """The bucket at some addresses. Errors are the store's; what an operator should know goes to the log."""
+    """Client of one bucket. Raises the store's errors; details for the operator go to the log."""
 
     _log = Logger()
 
     def __init__(
         self, addresses: Addresses, region: str, keys: Keys, timeout: float, policy: IPolicyForHTTPS | None
     ) -> None:
-        """`timeout` is in seconds without progress."""
+        """Make a client; `timeout` is in seconds without progress."""
         from twisted.internet import reactor
 
-        # Here, as botocore is there only where somebody wants an S3 store.
+        # Imported here, as botocore is only installed where an S3 store is wanted.
         from was_daemon.stores.s3.signing import Signer
 
         self.clock = IReactorTime(reactor)
@@ -87,10 +89,11 @@ class Bucket:
         payload: Payload = NOTHING,
         accept: Collection[int] = (200,),
     ) -> Answer:
-        """The answer about the object `name`, or about the bucket when that is empty; its body is still to be read.
+        """Send a request about the object `name`, or about the bucket when that is empty; fire with the answer.
 
-        Every request may be sent more than once: whoever deletes or completes something has to expect that it is done.
-        Raises `StoreUnavailable`, `StoreFailed`, `StoreTimeout` or `NoSpace` for a status that is none of `accept`.
+        Its body is still to be read. Every request may be sent more than once: the object may have been deleted, or the
+        upload completed, by an earlier attempt. Raises `StoreUnavailable`, `StoreFailed`, `StoreTimeout` or `NoSpace`
+        for a status that is not in `accept`.
         """
         url = self._addresses.of(name, query)
         for attempt in range(ATTEMPTS):
@@ -121,7 +124,7 @@ class Bucket:
         payload: Payload = NOTHING,
         accept: Collection[int] = (200,),
     ) -> Answer:
-        """`request`, for answers of which only status and headers matter."""
+        """Send a request; fire with the answer, whose body has been read and dropped."""
         return await (await self.request(method, name, query, headers, payload, accept)).drain()
 
     async def _send(
@@ -134,7 +137,7 @@ class Bucket:
         return await self._remote.request(method, url, signed, body)
 
     def _lapsed(self, key: AccessKey, problem: Problem) -> bool:
-        """Whether another key may help."""
+        """Forget the key if another one may help; return whether that is so."""
         if problem.lapsed:
             return self._keys.forget(key)
         return problem.unexplained and self._keys.forget(key, _OLD)
@@ -152,7 +155,7 @@ class Bucket:
         return problem
 
     async def address(self, public: Addresses, name: str, query: Query, seconds: int) -> str:
-        """A signed address of an object, below those that clients reach, good for so many seconds."""
+        """Return a signed URL of an object, at the `public` address, that is valid for so many seconds."""
         key = await self._keys.current()
         return self._signer.address(key, public.of(name, query), seconds)
 

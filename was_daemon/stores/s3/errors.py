@@ -1,4 +1,4 @@
-"""What S3 servers say when they say no: codes into the store's errors."""
+"""Error codes of S3 servers as the store's errors."""
 
 import re
 
@@ -7,13 +7,14 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 
 from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreUnavailable
-from was_daemon.stores.http.client import Answer, refusal
+from was_daemon.stores.http.answer import Answer
+from was_daemon.stores.http.errors import refusal
 
 _LONGEST = 1 << 16
 
 
 class Denied(StoreUnavailable):
-    """The credentials are right, and do not allow this."""
+    """Refusal of a request that the credentials, which are valid, do not allow."""
 
 
 _OVERLOADED = StoreUnavailable("the store is overloaded")
@@ -53,20 +54,20 @@ _PASSING = frozenset(
     {"BadDigest", "OperationAborted", "RequestTimeout", "SlowDown", "TooManyRequests"}
     | {"XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 )
-"""Codes after which the same request may succeed; statuses of 500 and more, and 429, are of that kind too."""
+"""Codes after which the same request may succeed, as after statuses of 500 and more, and 429."""
 
 _LAPSED = frozenset({"ExpiredToken", "InvalidAccessKeyId", "InvalidToken"})
-"""Codes that new credentials help against."""
+"""Codes of requests that may succeed with new credentials."""
 
 
 @attrs.frozen
 class Problem:
-    """An answer that is no success."""
+    """Error in an answer."""
 
     code: str
-    """As S3 calls it, or the status."""
+    """Code of S3, or the status."""
     details: str
-    """For the log."""
+    """Message of the server, for the log."""
     error: AssetError
     passing: bool
     """Whether the same request, repeated, may succeed."""
@@ -78,12 +79,12 @@ class Problem:
 
     @property
     def unexplained(self) -> bool:
-        """Whether that may be so: the answer to a HEAD does not tell."""
+        """Whether the credentials may be the reason: the answer to a HEAD does not tell it."""
         return self.code in ("400", "401", "403")
 
 
 async def problem_of(answer: Answer) -> Problem:
-    """What is wrong; reads the answer's body."""
+    """Read the answer's body; return the problem in it."""
     try:
         body = await answer.content(_LONGEST)
     except AssetError:
@@ -92,7 +93,7 @@ async def problem_of(answer: Answer) -> Problem:
 
 
 def problem_in(body: bytes, answer: Answer) -> Problem:
-    """What the document `body` says is wrong; the status decides where it is none. The answer to a HEAD has no body."""
+    """Return the problem in the document `body`, or that of the status: the answer to a HEAD has no body."""
     code, details, region = "", "", answer.header("x-amz-bucket-region") or ""
     try:
         document = fromstring(body, forbid_dtd=True)

@@ -1,4 +1,4 @@
-"""Checksums of objects: of what is sent, and of what comes back."""
+"""Checksums of objects, of the bytes sent and of the bytes received."""
 
 import hashlib
 from base64 import b64encode
@@ -9,17 +9,17 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.http.client import Answer
+from was_daemon.stores.http.answer import Answer
 
 PART_SIZE = "x-amz-meta-part-size"
-"""The header that says how long each part but the last is: the checksum of an object in parts is made of theirs."""
+"""Header with the size of each part but the last: the checksum of an object in parts is made of the parts' ones."""
 
 _AT_ONCE = 1 << 16
-"""Bytes that are hashed in less time than it takes to ask a thread."""
+"""Bytes that are hashed in less time than a call in a thread takes."""
 
 
 class Damaged(StoreFailed):
-    """The store holds other bytes than it was sent."""
+    """Upload of which the store has other bytes than it was sent."""
 
 
 def _md5(data: bytes = b"") -> "hashlib._Hash":
@@ -28,7 +28,7 @@ def _md5(data: bytes = b"") -> "hashlib._Hash":
 
 @attrs.frozen
 class Payload:
-    """What a request sends, and its digests."""
+    """Body of a request, and its digests."""
 
     content: bytes = attrs.field(repr=False)
     md5: bytes
@@ -36,20 +36,20 @@ class Payload:
 
     @classmethod
     def now(cls, content: bytes) -> "Payload":
-        """Of a few bytes; blocks."""
+        """Return the payload of a few bytes; blocks."""
         return cls(content, _md5(content).digest(), hashlib.sha256(content).digest())
 
     @classmethod
     async def of(cls, content: bytes) -> "Payload":
-        """Of bytes, hashed in a thread when they are many."""
+        """Fire with the payload of any number of bytes, which are hashed in a thread when they are many."""
         return cls.now(content) if len(content) <= _AT_ONCE else await deferToThread(cls.now, content)
 
     def checksum_header(self) -> dict[str, str]:
-        """Has a server check the body, and keep its checksum, if it knows how to."""
+        """Return the header by which a server checks the body and keeps its checksum, if it supports that."""
         return {"x-amz-checksum-sha256": b64encode(self.sha256).decode()}
 
     def check(self, answer: Answer) -> str:
-        """The ETag in the answer to an upload; `Damaged` when it is the MD5 of something else."""
+        """Return the ETag in the answer to an upload. Raises `Damaged` when it is the MD5 of other bytes."""
         tag = etag_of(answer)
         if is_md5(answer, tag) and "-" not in tag and tag != self.md5.hex():
             raise Damaged("the upload arrived damaged in the store")
@@ -57,7 +57,7 @@ class Payload:
 
 
 def etag_of(answer: Answer) -> str:
-    """The ETag of an object, without quotes; `StoreFailed` when there is none."""
+    """Return the ETag of an object, without quotes. Raises `StoreFailed` when there is none."""
     tag = (answer.header("ETag") or "").strip('"')
     if not tag:
         raise StoreFailed("the store does not tell versions of a file apart")
@@ -65,22 +65,22 @@ def etag_of(answer: Answer) -> str:
 
 
 def is_md5(answer: Answer, tag: str) -> bool:
-    """Whether an ETag is the MD5 of the bytes: that of an object encrypted with a key of its owner's is not."""
+    """Return whether an ETag is an MD5; that of an object encrypted with a key of its owner is not."""
     encrypted = (answer.header("x-amz-server-side-encryption") or "AES256") != "AES256"
     encrypted = encrypted or answer.header("x-amz-server-side-encryption-customer-algorithm") is not None
     return not encrypted and len(tag.partition("-")[0]) == 32
 
 
 def composite(digests: list[bytes]) -> str:
-    """The ETag of an object whose parts have these MD5 digests."""
+    """Return the ETag of an object whose parts have these MD5 digests."""
     return f"{_md5(b''.join(digests)).hexdigest()}-{len(digests)}"
 
 
 class Checker:
-    """Compares the bytes of a download with the checksum that the store told."""
+    """Check of the bytes of a download against the checksum in the answer."""
 
     def __init__(self, make: Callable[[], "hashlib._Hash"], expected: str, part_size: int | None, base64: bool) -> None:
-        """`expected` is as the store writes it; with a `part_size` in bytes it is that of the parts' digests."""
+        """Make a check for `expected`, as the store writes it; with a `part_size` it is the parts' digest."""
         self._make = make
         self._expected = expected
         self._part_size = part_size
@@ -92,7 +92,7 @@ class Checker:
 
     @classmethod
     def of(cls, answer: Answer) -> "Checker | None":
-        """What the answer to a GET of a whole object gives to check with; None when that is nothing known."""
+        """Return a check for the answer to a GET of a whole object; None when the answer has no known checksum."""
         told = answer.header(PART_SIZE) or ""
         part_size = int(told) if told.isdecimal() and int(told) else None
         checksum, tag = answer.header("x-amz-checksum-sha256"), etag_of(answer)
@@ -103,7 +103,7 @@ class Checker:
         return None
 
     async def take(self, chunk: bytes) -> None:
-        """The next bytes; many are hashed in a thread while the ones after them arrive."""
+        """Hash the next bytes; many are hashed in a thread while the ones after them arrive."""
         await self._hashing
         if len(chunk) <= _AT_ONCE:
             self._update(chunk)
@@ -127,7 +127,7 @@ class Checker:
         self._hash, self._left = self._make(), size
 
     async def verify(self) -> None:
-        """All bytes have come; `StoreFailed` when they are not those of the checksum."""
+        """Check the checksum when all bytes have come. Raises `StoreFailed` when it is another one."""
         await self._hashing
         count = ""
         if self._part_size is not None:

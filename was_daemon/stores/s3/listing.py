@@ -9,27 +9,27 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.http.client import Answer
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import Bucket
 
 _PAGE = 1 << 23
-"""Bytes of the longest page: a thousand names of 1,024 bytes, percent-encoded, and what is told of each."""
+"""Bytes of the longest page: a thousand names of 1,024 bytes, percent-encoded, with their properties."""
 
 
 @attrs.frozen
 class Listed:
-    """An object, and its size in bytes."""
+    """Object in a listing, with its size in bytes."""
 
     name: str
     size: int
     modified: str
-    """When it was written, as ISO 8601 writes it."""
+    """Time of the last write, as ISO 8601 writes it."""
     told: str | None
-    """When the server said so, as HTTP writes it."""
+    """Time of the listing by the server's clock, as HTTP writes it."""
 
 
 async def document(answer: Answer) -> Element:
-    """What an answer says in XML; `StoreFailed` when it is none. Entities and document types are refused unread."""
+    """Return the XML document in an answer. Raises `StoreFailed` also for one with entities or a document type."""
     try:
         root: Element = fromstring(await answer.content(_PAGE), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
@@ -38,7 +38,7 @@ async def document(answer: Answer) -> Element:
 
 
 async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[Listed, None]:
-    """The objects whose names begin with `prefix`; if `flat`, those without a slash after it."""
+    """Yield the objects whose names begin with `prefix`; if `flat`, only names without a slash after it."""
     query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"} | ({"delimiter": "/"} if flat else {})
     while True:
         answer = await bucket.request("GET", "", query)
@@ -62,5 +62,5 @@ def _names(page: Element, kind: str) -> Iterator[str]:
 
 
 def _decoded(page: Element, name: str) -> str:
-    """A name as the page spells it; not every server encodes them when it is asked to."""
+    """Decode a name of a page; not every server encodes names when it is asked to."""
     return unquote_plus(name) if page.findtext("{*}EncodingType") == "url" else name

@@ -1,9 +1,9 @@
-"""Objects that say which uploads in parts are a daemon's, and what becomes of those that nobody will finish.
+"""Marks: objects that name the uploads in parts which a daemon has begun.
 
-A bucket tells of an upload in parts under which name it was begun, when, and by whose key: nothing in that tells a
-daemon's from those of other programs. So each has an object of ours beside it, with its name and number, from before
-its first part until its end. What no such object names, such as an upload that was killed before it had one, and has
-no part that takes up room, is left alone.
+A bucket tells of an upload in parts under which name it was begun, when, and with whose credentials, but not by which
+program. So each upload of a daemon has a mark with its name and number, from before its first part until its end. An
+upload without a mark, such as one whose daemon was killed before it had one, and which has no part that takes up room,
+is left alone.
 """
 
 import json
@@ -12,18 +12,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 
-from was_daemon.stores.http.client import http_time
-from was_daemon.stores.instances import Instance
+from was_daemon.stores.http.answer import http_time
 from was_daemon.stores.s3.bucket import Bucket
 from was_daemon.stores.s3.integrity import Payload
 from was_daemon.stores.s3.listing import Listed, objects
-from was_daemon.stores.sweeping import Sweeper
+from was_daemon.stores.unfinished import UnfinishedUploads
 
 DIRECTORY = ".was-staging"
-"""A name no asset can have."""
+"""Name that no asset can have."""
 
 _ENDING = ".upload"
-"""What the names of these objects end with; those without it are written by checks of the store."""
+"""Ending of the names of marks; objects without it are written by checks of the store."""
 
 _ENDINGS = f"({re.escape(_ENDING)})?"
 
@@ -32,71 +31,69 @@ _LONGEST = 1 << 16
 
 
 class Marks:
-    """The marks of one store's uploads."""
+    """Marks of one store's uploads, and the objects that its checks write."""
 
     def __init__(
-        self,
-        bucket: Callable[[], Bucket],
-        folder: str,
-        instance: Instance,
-        abort: Callable[[str, str], Awaitable[bool]],
+        self, store: str, bucket: Callable[[], Bucket], folder: str, abort: Callable[[str, str], Awaitable[None]]
     ) -> None:
-        """`folder` is what all names begin with.
+        """Make the marks of `store`, below `folder`, the beginning of all its names.
 
-        `abort` gives up an upload, told by its name and number, and fires with whether it is no more.
+        `abort` gives up an upload, told by its name and number.
         """
         self._bucket = bucket
-        self._root = folder
-        self._folder = f"{folder}{DIRECTORY}/"
-        self._instance = instance
+        self._folder = folder
         self._abort = abort
-        self.sweeper = Sweeper(instance, self._sweep)
+        self.uploads = UnfinishedUploads(store, self._find, self._remove, _ENDINGS)
 
-    async def new_name(self, ending: str = "") -> str:
-        """A new name for an object that is no asset."""
-        await self._instance.begin(DIRECTORY)
-        return f"{self._folder}{self._instance.new_name()}{ending}"
+    async def new_mark(self) -> str:
+        """Return the path of a new mark."""
+        return await self.uploads.new_path(DIRECTORY, _ENDING)
 
-    async def mark(self, name: str, upload: str) -> str:
-        """Have the bucket say that `upload`, of `name`, is ours; fires with the mark's own name."""
-        mark, said = await self.new_name(_ENDING), json.dumps({"name": name, "upload": upload})
-        await self._bucket().call("PUT", mark, payload=Payload.now(said.encode()))
-        return mark
+    async def new_object(self) -> str:
+        """Return the path of a new object that is neither an asset nor a mark."""
+        return await self.uploads.new_path(DIRECTORY)
 
-    async def remove(self, mark: str) -> None:
-        """Remove a mark, or another object that `new_name` named."""
-        await self._bucket().call("DELETE", mark, accept=(200, 204, 404))
+    def name(self, path: str) -> str:
+        """Return the name of the object at a path."""
+        return self._folder + path
+
+    async def write(self, mark: str, name: str, upload: str) -> None:
+        """Write the mark of `upload`, which is of the object `name`."""
+        content = json.dumps({"name": name, "upload": upload}).encode()
+        await self._bucket().call("PUT", self.name(mark), payload=Payload.now(content))
+
+    async def delete(self, path: str) -> None:
+        """Delete a mark or another object, and leave the upload that it names as it is."""
+        await self._bucket().call("DELETE", self.name(path), accept=(200, 204, 404))
 
     def tidy(self) -> None:
-        """The server works: now and then those uploads go that nobody will finish."""
-        self.sweeper.tidy(DIRECTORY)
+        """Begin to remove what is due to be removed; see `UnfinishedUploads`."""
+        self.uploads.tidy(DIRECTORY)
 
-    async def _sweep(self, _place: str) -> int:
-        over = []
-        async with aclosing(objects(self._bucket(), self._folder, flat=True)) as listed:
-            async for each in listed:
-                name = each.name.removeprefix(self._folder)
-                if self._instance.is_over(name, _age(each), _ENDINGS):
-                    over.append(each.name)
-        return [await self._give_up(name) for name in over].count(True)
+    async def _find(self, directory: str) -> list[tuple[str, float | None]]:
+        """Fire with the names and ages of all marks and objects of checks."""
+        folder = self.name(f"{directory}/")
+        async with aclosing(objects(self._bucket(), folder, flat=True)) as listed:
+            return [(each.name.removeprefix(folder), _age(each)) async for each in listed]
 
-    async def _give_up(self, mark: str) -> bool:
-        """Give up the upload that `mark` names, and remove the mark; fires with whether that is done."""
-        if mark.endswith(_ENDING):
-            answer = await self._bucket().request("GET", mark, accept=(200, 404))
-            said = await answer.content(_LONGEST)
+    async def _remove(self, path: str) -> bool:
+        """Give up the upload that a mark names, and delete the mark; fire with whether that is done."""
+        if path.endswith(_ENDING):
+            answer = await self._bucket().request("GET", self.name(path), accept=(200, 404))
+            content = await answer.content(_LONGEST)
             if answer.code == 404:
                 return False
-            upload = _named(said)
-            # Who may write marks only must not have us give up what lies elsewhere in the bucket.
-            if not upload or not upload[0].startswith(self._root) or not await self._abort(*upload):
+            upload = _named_in(content)
+            # A mark may have been written by somebody who may write nothing else: uploads outside of the folder stay.
+            if not upload or not upload[0].startswith(self._folder):
                 return False
-        await self.remove(mark)
+            await self._abort(*upload)
+        await self.delete(path)
         return True
 
 
-def _named(mark: bytes) -> tuple[str, str] | None:
-    """The name and number of the upload that a mark tells of; None when it tells of none."""
+def _named_in(mark: bytes) -> tuple[str, str] | None:
+    """Return the name and number of the upload that a mark names; None when it names none."""
     try:
         told = json.loads(mark)
         return str(told["name"]), str(told["upload"])
@@ -105,7 +102,7 @@ def _named(mark: bytes) -> tuple[str, str] | None:
 
 
 def _age(listed: Listed) -> float | None:
-    """How old an object is in seconds, by the server's clock; None where it does not tell."""
+    """Return the age of an object in seconds, by the server's clock; None where it does not tell."""
     now = http_time(listed.told)
     try:
         return None if now is None else now - datetime.fromisoformat(listed.modified).timestamp()

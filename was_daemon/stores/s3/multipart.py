@@ -1,8 +1,9 @@
-"""Uploads in parts: several at a time, seen by nobody until the last step, and given up when they fail."""
+"""Uploads in parts: several parts at a time, invisible until the last step, and given up when they fail."""
 
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from xml.sax.saxutils import escape
 
 import attrs
@@ -11,10 +12,9 @@ from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import
 from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
-from was_daemon.concurrency.background import Background
-from was_daemon.model.errors import AssetError, StoreFailed, StoreUnavailable
-from was_daemon.stores.http.client import Answer
-from was_daemon.stores.instances import Instance
+from was_daemon.concurrency.background import BackgroundTasks
+from was_daemon.model.errors import StoreFailed, StoreUnavailable
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, pause
 from was_daemon.stores.s3.errors import problem_in
 from was_daemon.stores.s3.integrity import PART_SIZE, Payload, composite, etag_of, is_md5
@@ -24,7 +24,7 @@ from was_daemon.stores.s3.marks import Marks
 MOST_PARTS = 10_000
 
 _AT_ONCE = 3
-"""Parts of one upload that are on their way together."""
+"""Number of parts of one upload that are sent at the same time."""
 
 _XML = {"Content-Type": "application/xml"}
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -32,14 +32,14 @@ _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 @attrs.frozen
 class Part:
-    """The next bytes of an upload, and whether they are the last ones."""
+    """Next bytes of an upload, and whether they are the last ones."""
 
     content: bytes = attrs.field(repr=False)
     last: bool
 
 
 async def in_parts(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[Part, None]:
-    """`chunks` as parts of `size` bytes, the last one shorter; at least one. Whoever made `chunks` closes them."""
+    """Yield `chunks` as parts of `size` bytes, the last one shorter; at least one. The caller closes `chunks`."""
     pieces: list[bytes] = []
     held = 0
     async for chunk in chunks:
@@ -53,7 +53,7 @@ async def in_parts(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[Pa
 
 
 def _joined(pieces: list[bytes]) -> bytes:
-    """The pieces as one, and no longer as pieces: memory holds one part, not two."""
+    """Join the pieces, and drop them, so that memory holds one part, not two."""
     whole = b"".join(pieces)
     pieces.clear()
     return whole
@@ -61,7 +61,7 @@ def _joined(pieces: list[bytes]) -> bytes:
 
 @attrs.frozen
 class Uploaded:
-    """A new object: its ETag, its size in bytes, and when it was made, in Unix seconds."""
+    """New object: its ETag, its size in bytes, and its time in Unix seconds."""
 
     etag: str
     size: int
@@ -70,7 +70,7 @@ class Uploaded:
 
 @attrs.frozen
 class _Sent:
-    """A part that the server has: its ETag there, and its digests here."""
+    """Part that the server has: the server's ETag, and the digests of the bytes sent."""
 
     tag: str
     md5: bytes
@@ -78,16 +78,16 @@ class _Sent:
 
 
 class Multipart:
-    """The uploads in parts of one store."""
+    """Uploads in parts of one store."""
 
-    _log = Logger()
+    def __init__(self, store: str, bucket: Callable[[], Bucket], folder: str, checksums: bool) -> None:
+        """Make the uploads of `store`, all of whose objects have names that begin with `folder`.
 
-    def __init__(self, bucket: Callable[[], Bucket], folder: str, instance: Instance, checksums: bool) -> None:
-        """`checksums` has the server keep SHA-256 checksums; `folder` is what the names of all objects begin with."""
+        `checksums` has the server keep SHA-256 checksums.
+        """
         self._bucket = bucket
         self._checksums = checksums
-        self._ending = Background()
-        self.marks = Marks(bucket, folder, instance, self._abort)
+        self.marks = Marks(store, bucket, folder, self._abort)
 
     async def send(
         self,
@@ -96,66 +96,49 @@ class Multipart:
         part_size: int,
         parts: AsyncGenerator[Part, None],
         size: int | None,
-        turn: AbstractAsyncContextManager[None],
+        lock: AbstractAsyncContextManager[None],
     ) -> Uploaded:
-        """All parts, of `part_size` bytes each, become the object `name`, in its `turn`. Or this raises, and nothing
-        changes. `StoreFailed` when they are not `size` bytes together, if that was said.
+        """Make all parts, of `part_size` bytes each, the object `name`, under its `lock`.
+
+        Raises `StoreFailed` when they are not `size` bytes together, if that is known. After an error the object is
+        unchanged.
         """
         begin = {**headers, PART_SIZE: str(part_size)}
         if self._checksums:
             begin["x-amz-checksum-algorithm"] = "SHA256"
-        bucket = self._bucket()
+        bucket, mark = self._bucket(), await self.marks.new_mark()
         answer = await bucket.request("POST", name, {"uploads": ""}, begin)
         upload = (await document(answer)).findtext("{*}UploadId")
         if not upload:
             raise StoreFailed("the store did not begin an upload in parts")
         try:
-            mark = await self.marks.mark(name, upload)
+            await self.marks.write(mark, name, upload)
         except BaseException:
-            self._ending.start(self._abort(name, upload))
+            self.marks.uploads.discard(mark, lambda _mark: self._abort(name, upload))
             raise
         try:
             sending = _Parts(bucket, name, upload, self._checksums)
             await sending.send(parts)
             if size not in (None, sending.size):
                 raise StoreFailed("the upload is not as long as was said")
-            async with turn:
+            async with lock:
                 uploaded = Uploaded(await sending.complete(), sending.size, bucket.clock.seconds())
         except BaseException:
-            self._ending.start(self._give_up(name, upload, mark))
+            self.marks.uploads.discard(mark, partial(self._give_up, name, upload))
             raise
-        self._ending.start(self._forget(mark))
+        self.marks.uploads.discard(mark, self.marks.delete)
         return uploaded
 
-    async def _abort(self, name: str, upload: str) -> bool:
-        """Give up an upload; fires with whether it is no more."""
-        try:
-            await self._bucket().call("DELETE", name, {"uploadId": upload}, accept=(200, 204, 404))
-        except AssetError as error:
-            self._log.warn("An upload of {name} could not be given up yet: {error}", name=name, error=error)
-            return False
-        return True
+    async def _abort(self, name: str, upload: str) -> None:
+        await self._bucket().call("DELETE", name, {"uploadId": upload}, accept=(200, 204, 404))
 
     async def _give_up(self, name: str, upload: str, mark: str) -> None:
-        # With its mark it is given up when it is a day old, if that fails now.
-        if await self._abort(name, upload):
-            await self._forget(mark)
-
-    async def _forget(self, mark: str) -> None:
-        try:
-            await self.marks.remove(mark)
-        except AssetError as error:
-            self._log.warn("{mark} could not be removed yet: {error}", mark=mark, error=error)
-
-    async def close(self) -> None:
-        """Wait until what was to be given up is."""
-        self.marks.sweeper.cancel()
-        await self._ending.finish()
-        await self.marks.sweeper.close()
+        await self._abort(name, upload)
+        await self.marks.delete(mark)
 
 
 class _Parts:
-    """One upload under way."""
+    """Parts of one upload under way."""
 
     _log = Logger()
 
@@ -169,8 +152,8 @@ class _Parts:
         self._problem: Exception | None = None
 
     async def send(self, parts: AsyncGenerator[Part, None]) -> None:
-        """Send each part as soon as it is there, a few at a time; raises what the first one that failed did."""
-        places, under_way = DeferredSemaphore(_AT_ONCE), Background()
+        """Send each part as soon as it is there, a few at a time. Raises the first error."""
+        places, under_way = DeferredSemaphore(_AT_ONCE), BackgroundTasks()
         try:
             number = 0
             async for part in parts:
@@ -201,7 +184,7 @@ class _Parts:
             places.release()
 
     async def complete(self) -> str:
-        """Have the parts become the object; its ETag."""
+        """Have the server make the object of the parts; fire with its ETag."""
         body = Payload.now(self._document().encode())
         expected = composite([self._sent[number].md5 for number in sorted(self._sent)])
         for attempt in range(ATTEMPTS):
@@ -237,20 +220,20 @@ class _Parts:
         return f'<CompleteMultipartUpload xmlns="{_NAMESPACE}">{"".join(lines)}</CompleteMultipartUpload>'
 
     def _checked(self, answer: Answer, tag: str, expected: str) -> str:
-        # Some servers' ETag is the MD5 of all bytes together, which nobody knows here.
+        # Some servers' ETag is the MD5 of all bytes together, which is not known here.
         if is_md5(answer, tag) and "-" in tag and tag != expected:
             self._log.error("{name} has the ETag {tag}, not {right}", name=self._name, tag=tag, right=expected)
             raise StoreFailed("the store put the parts of the upload together to something else")
         return tag
 
     async def _tag_there(self) -> str | None:
-        """The ETag of what has the name now."""
+        """Fire with the ETag of the object that has the name now; None when there is none."""
         answer = await self._bucket.call("HEAD", self._name, accept=(200, 404))
         return etag_of(answer) if answer.code == 200 else None
 
 
 def _tag_in(document: bytes) -> str | None:
-    """The ETag in the document that tells of an upload's completion; None when it tells something else."""
+    """Return the ETag in the document that reports an upload's completion; None when it reports something else."""
     try:
         root = fromstring(document.strip(), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError):

@@ -1,4 +1,4 @@
-"""Objects that are read: what comes is checked, and a connection that breaks is not the end."""
+"""Reads of objects, whose bytes are checked, and which are resumed when the connection breaks."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from was_daemon.model.errors import StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader
-from was_daemon.stores.http.client import Answer
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.reader import HTTPReader
 from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, pause
 from was_daemon.stores.s3.integrity import Checker
@@ -16,7 +16,7 @@ from was_daemon.stores.s3.integrity import Checker
 
 @implementer(IAssetReader)
 class S3Reader:
-    """One version of an object."""
+    """Reader of one version of an object."""
 
     _log = Logger()
 
@@ -26,22 +26,22 @@ class S3Reader:
         name: str,
         stat: AssetStat,
         checksums: bool,
-        turn: Callable[[str], AbstractAsyncContextManager[None]],
+        lock: Callable[[str], AbstractAsyncContextManager[None]],
     ) -> None:
-        """`name` is the object's, and waits for its `turn`.
+        """Make a reader of the version `stat` of the object `name`, whose requests are sent under its `lock`.
 
-        `checksums` asks the server for the SHA-256 checksum that it may keep.
+        `checksums` asks the server for the SHA-256 checksum that it may have.
         """
         self.stat = stat
         self._bucket = bucket
         self._name = name
         self._checksums = checksums
-        self._turn = turn
+        self._lock = lock
         self._reading: set[HTTPReader] = set()
         self._closed = False
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
-        """See `IAssetReader`. The last bytes of a whole object come when all of them are known to be right."""
+        """See `IAssetReader`. The last bytes of a whole object are yielded after the check of all of them."""
         checker: Checker | None = None
         held = b""
 
@@ -74,11 +74,11 @@ class S3Reader:
         asked = headers | {"If-Match": f'"{self.stat.etag}"'}
         if self._checksums and "Range" not in headers:
             asked["x-amz-checksum-mode"] = "ENABLED"
-        async with self._turn(self._name):
+        async with self._lock(self._name):
             return await self._bucket.request("GET", self._name, headers=asked, accept=(200, 206, 404, 412, 416))
 
     async def _resumed(self, reader: HTTPReader, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """The bytes from `start` on; when the connection breaks half-way, the rest is asked for."""
+        """Yield the bytes from `start` on; when the connection breaks half-way, request the rest."""
         position, failures = start, 0
         while True:
             begin = position

@@ -12,7 +12,7 @@ from was_daemon.stores.s3.credentials import AccessKey
 
 
 class _DigestedAuth(S3SigV4Auth):  # type: ignore[misc]  # botocore has no annotations
-    """Signs a body whose digest is known: botocore would add it up again, and everybody would wait."""
+    """Signature of a body whose digest is known: botocore would hash it again on the reactor's thread."""
 
     def payload(self, request: AWSRequest) -> Any:
         return request.context["sha256"]
@@ -20,21 +20,21 @@ class _DigestedAuth(S3SigV4Auth):  # type: ignore[misc]  # botocore has no annot
 
 @attrs.frozen
 class Signer:
-    """Signs requests for the objects of one region."""
+    """Signer of requests for the objects of one region."""
 
     _region: str
 
     def headers(
         self, key: AccessKey, method: str, url: str, headers: Mapping[str, str], sha256: bytes
     ) -> dict[str, str]:
-        """`headers` and those that prove who sends the request; `sha256` is the digest of its body."""
+        """Return `headers` with those that sign the request; `sha256` is the digest of its body."""
         request = AWSRequest(method=method, url=url, headers=dict(headers))
         request.context["sha256"] = sha256.hex()
         _DigestedAuth(_credentials(key), "s3", self._region).add_auth(request)
         return {str(name): str(value) for name, value in request.headers.items()}
 
     def address(self, key: AccessKey, url: str, seconds: int) -> str:
-        """An address that lets whoever has it GET what is at `url`, for so many seconds."""
+        """Return `url` with a signature that allows everybody who has it to GET the object for so many seconds."""
         request = AWSRequest(method="GET", url=url)
         S3SigV4QueryAuth(_credentials(key), "s3", self._region, expires=seconds).add_auth(request)
         return str(request.url)

@@ -1,4 +1,4 @@
 """Parts of the SFTP store.
 
-The SSH connection, the SFTP client, unfinished uploads.
+The SSH connection, the SFTP client, the directory tree, unfinished uploads.
 """

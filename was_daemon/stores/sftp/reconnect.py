@@ -1,81 +1,84 @@
-"""One connection for everybody: opened on demand, one attempt at a time, and not too often."""
+"""One connection shared by all requests: opened on demand, one attempt at a time, with pauses after failures."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from was_daemon.concurrency.waiting import Waiters
 from was_daemon.model.errors import AssetError, StoreUnavailable
 
 C = TypeVar("C")
 
 
 class Reconnector(Generic[C]):
-    """Gives out a connection, and makes a new one when there is none that lives.
+    """Connection that is made anew when it was lost.
 
-    After a failed attempt whoever asks gets its error at once, until `shortest` seconds later the next one is made;
-    with every failure this time doubles, up to `longest`.
+    After a failed attempt `get` raises its error at once, until `shortest` seconds later the next attempt is made; with
+    every failure this time doubles, up to `longest`.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         connect: Callable[[], Coroutine[Deferred[Any], Any, C]],
-        alive: Callable[[C], bool],
+        is_alive: Callable[[C], bool],
         shortest: float = 0.25,
         longest: float = 8.0,
     ) -> None:
         self._clock = clock
         self._connect = connect
-        self._alive = alive
+        self._is_alive = is_alive
         self._shortest = shortest
         self._longest = longest
         self._pause = 0.0
         self._not_before = 0.0
         self._problem: AssetError | None = None
         self._attempt: Deferred[None] | None = None
-        self._waiting: list[Deferred[C]] = []
-        self.connection: C | None = None
+        self._waiters = Waiters()
+        self._result: C | Failure | None = None
+
+    @property
+    def connection(self) -> C | None:
+        """Latest connection, if it is alive."""
+        latest = None if isinstance(self._result, Failure) else self._result
+        return latest if latest is not None and self._is_alive(latest) else None
 
     async def get(self) -> C:
-        """The connection; raises what `connect` raises. Cancelling leaves the attempt to the others who wait."""
-        if self.connection is not None and self._alive(self.connection):
+        """Return the connection; raise what `connect` raises. Cancelling does not cancel an attempt under way."""
+        if self.connection is not None:
             return self.connection
         if self._problem is not None and self._clock.seconds() < self._not_before:
             raise type(self._problem)(*self._problem.args) from self._problem
-        waiter: Deferred[C] = Deferred(self._waiting_no_more)
-        self._waiting.append(waiter)
+        attempted = self._waiters.add()
         if self._attempt is None:
             attempt = Deferred.fromCoroutine(self._try())
-            # One that fails before it has to wait for anything is over by now.
+            # An attempt that fails before it has to wait for anything is over by now.
             self._attempt = None if attempt.called else attempt
-        return await waiter
-
-    def _waiting_no_more(self, waiter: Deferred[C]) -> None:
-        self._waiting.remove(waiter)
+        await attempted
+        if isinstance(self._result, Failure):
+            self._result.raiseException()
+        return cast(C, self._result)
 
     async def _try(self) -> None:
-        result: C | Failure
         try:
-            self.connection = result = await self._connect()
+            self._result = await self._connect()
             self._problem, self._pause = None, 0.0
         except AssetError as error:
-            result = Failure()
+            self._result = Failure()
             self._problem = error
             self._pause = min(max(2 * self._pause, self._shortest), self._longest)
             self._not_before = self._clock.seconds() + self._pause
         except CancelledError:
-            result = Failure(StoreUnavailable("the store was closed"))
+            self._result = Failure(StoreUnavailable("the store was closed"))
         except BaseException:
-            result = Failure()
+            self._result = Failure()
         self._attempt = None
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(result)
+        self._waiters.release()
 
     def close(self) -> None:
-        """Give up an attempt under way; a connection that is there is left to its owner."""
+        """Cancel an attempt under way; an open connection is left to its owner."""
         if self._attempt is not None:
             self._attempt.cancel()

@@ -1,7 +1,7 @@
-"""Replacing a file on an SFTP server, whatever its rename does.
+"""Replacement of a file on an SFTP server, whatever its rename does.
 
 OpenSSH's `posix-rename` replaces at once. Where it is missing, and the plain rename refuses to replace, the old version
-steps aside first, to a name that tells whose it is: after a crash in between it is put back. Whoever looks for the
+is moved aside first, to a name made from its path: after a crash in between it is put back. Requests that look for the
 file meanwhile must be kept waiting.
 """
 
@@ -13,38 +13,38 @@ from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed
 from was_daemon.stores.sftp.client import SFTPClient
 
 
-def replaces(client: SFTPClient) -> bool:
-    """Whether the server replaces at once."""
+def replaces_at_once(client: SFTPClient) -> bool:
+    """Return whether the server replaces at once."""
     return b"posix-rename@openssh.com" in client.extensions
 
 
 async def replace(client: SFTPClient, new: bytes, path: bytes) -> None:
-    """Move the file `new` to `path`; when this fails, what was there is there."""
-    if replaces(client):
+    """Move the file `new` to `path`. When this fails, the old version is still there."""
+    if replaces_at_once(client):
         await client.replace(new, path)
         return
     try:
         await client.rename(new, path)
         return
     except StoreFailed:
-        await forget(client, path)
+        await remove_old_version(client, path)
     await client.rename(path, _aside(path))
     try:
         await client.rename(new, path)
     except AssetError:
-        await put_back(client, path)
+        await restore_old_version(client, path)
         raise
-    await forget(client, path)
+    await remove_old_version(client, path)
 
 
-async def put_back(client: SFTPClient, path: bytes) -> None:
-    """Put back what stepped aside from `path`; `AssetNotFound` when nothing did."""
+async def restore_old_version(client: SFTPClient, path: bytes) -> None:
+    """Put back the old version that was moved aside from `path`. Raises `AssetNotFound` when there is none."""
     await client.rename(_aside(path), path)
 
 
-async def forget(client: SFTPClient, path: bytes) -> None:
-    """Remove what stepped aside from `path`, for there is, or will be, nothing to put it back for."""
-    if not replaces(client):
+async def remove_old_version(client: SFTPClient, path: bytes) -> None:
+    """Remove the old version that was moved aside from `path`, as it will not be put back."""
+    if not replaces_at_once(client):
         with suppress(AssetNotFound):
             await client.remove(_aside(path))
 

@@ -18,20 +18,21 @@ _MAX_PACKET = 1 << 20
 
 
 class _Nonces:
-    """12 bytes: 4 that stay, 8 that count the packets."""
+    """Nonces of 12 bytes: 4 that stay, 8 that count the packets."""
 
     def __init__(self, first: bytes) -> None:
         self._fixed = first[:4]
         self._count = int.from_bytes(first[4:12], "big")
 
     def next(self) -> bytes:
+        """Return the nonce of the next packet."""
         nonce = self._fixed + self._count.to_bytes(8, "big")
         self._count = (self._count + 1) % (1 << 64)
         return nonce
 
 
 class _GCMCiphers(SSHCiphers):
-    """Both directions of a connection, in the place of conch's ciphers."""
+    """Ciphers for both directions of a connection, in the place of conch's."""
 
     def setKeys(
         self,
@@ -49,20 +50,20 @@ class _GCMCiphers(SSHCiphers):
 
     def encrypt(self, packet: bytes) -> bytes:
         # conch pads the packet with its length to whole blocks. Here the length is not encrypted and does not count:
-        # four more bytes of padding put that right. What they are does not matter under a cipher that authenticates.
+        # four more bytes of padding put that right. Their value does not matter under a cipher that authenticates.
         head = (int.from_bytes(packet[:4], "big") + 4).to_bytes(4, "big")
         body = b"".join((bytes([packet[4] + 4]), memoryview(packet)[5:], bytes(4)))
         return head + self._out.encrypt(self._out_nonces.next(), body, head)
 
     def open(self, head: bytes, sealed: bytes) -> bytes:
-        """The padding's length, the payload and the padding of a packet; `InvalidTag`."""
+        """Return the padding's length, the payload and the padding of a packet. Raises `InvalidTag`."""
         return self._in.decrypt(self._in_nonces.next(), sealed, head)
 
 
 class GCMClientTransport(SSHClientTransport):
-    """An SSH client that prefers AES-GCM, and otherwise uses AES in counter mode."""
+    """SSH client that prefers AES-GCM, and otherwise uses AES in counter mode."""
 
-    # What is left out of conch's lists is broken or, like compression, no use for images.
+    # The algorithms left out of conch's lists are broken or, like compression, no use for images.
     supportedCiphers = [*_KEY_SIZES, b"aes128-ctr", b"aes256-ctr", b"aes192-ctr"]  # noqa: RUF012 - conch's attribute
     supportedMACs = [b"hmac-sha2-256", b"hmac-sha2-512", b"hmac-sha1"]  # noqa: RUF012
     supportedCompressions = [b"none"]  # noqa: RUF012

@@ -1,109 +1,103 @@
-"""Files on an SFTP server that are no assets yet, and what becomes of those that nobody will finish.
+"""Files on an SFTP server that are being written and are no assets yet.
 
-They lie in `.staging` directories beside the assets. Only files that a daemon's name marks are ever removed there:
-no directories, no links, and nothing at all where the directory itself is a link, which may lead anywhere.
+They lie in `.staging` directories beside the assets. Only files with names that mark them as a daemon's are ever
+removed there: no directories, no links, and nothing at all where the directory itself is a link, which may lead
+anywhere.
 """
 
-import posixpath
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
-from was_daemon.model.errors import AssetNotFound
-from was_daemon.stores.instances import Instance
-from was_daemon.stores.sftp.client import SFTPClient, drop
-from was_daemon.stores.sweeping import Sweeper
+from was_daemon.model.errors import AssetNotFound, StoreUnavailable
+from was_daemon.stores.sftp.client import SFTPClient
+from was_daemon.stores.sftp.reconnect import Reconnector
+from was_daemon.stores.sftp.session import drop
+from was_daemon.stores.unfinished import UnfinishedUploads
 
 DIRECTORY = ".staging"
 
+_PREFIX = b"was-"
+"""Beginning of the names that `UnfinishedUploads` makes."""
+
 
 @attrs.define
-class Staged:
-    """A file being written, which is no asset yet."""
+class StagedFile:
+    """File being written, which is no asset yet."""
 
     client: SFTPClient
     path: bytes
     handle: bytes
-    left: set[bytes]
-    """Takes the path when the file cannot be removed now."""
+    _discard: Callable[[], None]
     _open: bool = True
 
     async def close(self) -> None:
-        """Close the file; it stays."""
+        """Close the file, and leave it there."""
         # The server may give the handle's number to the next file: it must not be closed twice.
         if self._open:
             self._open = False
             await self.client.close(self.handle)
 
     def discard(self) -> None:
-        """Have the file removed, without waiting for the server."""
+        """Close and remove the file, without waiting for the server."""
         drop([Deferred.fromCoroutine(self.close())])
-        self.client.remove(self.path).addErrback(self._not_removed)
-
-    def _not_removed(self, failure: Failure) -> None:
-        if not failure.check(AssetNotFound):
-            self.left.add(self.path)
+        self._discard()
 
 
 class SFTPStaging:
-    """The staging directories of one store. Directories are relative to the store's root."""
+    """Staging directories of one store. Paths and directories are relative to the store's root."""
 
-    def __init__(
-        self, connect: Callable[[], Awaitable[SFTPClient]], path: Callable[[str], bytes], instance: Instance
-    ) -> None:
-        """`path` gives the path at the server."""
-        self._connect = connect
+    def __init__(self, store: str, connections: Reconnector[SFTPClient], path: Callable[[str], bytes]) -> None:
+        """Make the staging directories of `store`; `path` returns the path at the server."""
+        self._connections = connections
         self._path = path
-        self._instance = instance
-        self.sweeper = Sweeper(instance, self._sweep)
-        self._left: set[bytes] = set()
+        self.uploads = UnfinishedUploads(store, self._find, self._remove)
 
-    async def new_path(self, directory: str) -> bytes:
-        """A path for a new file in the staging directory `directory`."""
-        await self._instance.begin(directory)
-        return self._path(f"{directory}/{self._instance.new_name()}")
+    async def new_path(self, directory: str) -> str:
+        """Return the path of a new file in the staging directory `directory`."""
+        return await self.uploads.new_path(directory)
 
-    def staged(self, client: SFTPClient, path: bytes, handle: bytes) -> Staged:
-        """The file at `path`, which was opened as `handle`."""
-        return Staged(client, path, handle, self._left)
+    def staged(self, client: SFTPClient, path: str, handle: bytes) -> StagedFile:
+        """Return the file at `path`, which was opened as `handle`."""
+        return StagedFile(client, self._path(path), handle, lambda: self.uploads.discard(path))
 
-    def tidy(self, client: SFTPClient, directory: str) -> None:
-        """The server works: now those files go that could not be removed before, or that nobody will finish."""
-        for path in list(self._left):
-            self._left.discard(path)
-            Staged(client, path, b"", self._left, open=False).discard()
-        self.sweeper.tidy(directory)
-
-    async def _sweep(self, directory: str) -> int:
-        """Remove the files in a staging directory whose uploads are over; fires with their number."""
-        client, place = await self._connect(), self._path(directory)
+    async def _find(self, directory: str) -> list[tuple[str, float | None]]:
+        """Fire with the names and ages of the regular files in a staging directory that a daemon may have made."""
+        client, place = await self._connections.get(), self._path(directory)
         try:
             itself = await client.lstat(place)
         except AssetNotFound:
-            return 0
+            return []
         if not stat.S_ISDIR(itself.get("permissions", 0)):
-            return 0
+            return []
         # The last change of the directory is not later than now, and of now if this store has just written there.
         now, found = itself.get("mtime"), []
         async with aclosing(client.entries(place)) as entries:
             async for name, attributes in entries:
                 modified = attributes.get("mtime")
                 age = None if now is None or modified is None else now - modified
-                if self._instance.is_over(name.decode("ascii", "replace"), age):
-                    found.append(posixpath.join(place, name))
-        return [await self._remove(client, path) for path in found].count(True)
+                if name.startswith(_PREFIX) and await _is_file(client, place + b"/" + name):
+                    found.append((name.decode("ascii", "replace"), age))
+        return found
 
-    async def _remove(self, client: SFTPClient, path: bytes) -> bool:
-        """Remove a file; fires with whether it was one, and was there."""
+    async def _remove(self, path: str) -> bool:
+        """Remove a file over the connection that is open; fire with whether the file was there."""
+        client = self._connections.connection
+        if client is None:
+            raise StoreUnavailable("the connection to the store was lost")
         try:
-            # In listings some servers tell of links what is true of their targets.
-            if not stat.S_ISREG((await client.lstat(path)).get("permissions", 0)):
-                return False
-            await client.remove(path)
+            await client.remove(self._path(path))
         except AssetNotFound:
             return False
         return True
+
+
+async def _is_file(client: SFTPClient, path: bytes) -> bool:
+    """Fire with whether there is a regular file: listings of some servers give links the type of their targets."""
+    try:
+        return stat.S_ISREG((await client.lstat(path)).get("permissions", 0))
+    except AssetNotFound:
+        return False

@@ -1,4 +1,4 @@
 """Parts of the WebDAV store.
 
-Listings and unfinished uploads; HTTP itself is in `stores/http`.
+The directory tree, listings, the trial of MOVE, unfinished uploads; HTTP itself is in `stores/http`.
 """

@@ -1,4 +1,4 @@
-"""WebDAV listings (RFC 4918, section 13), taken apart while they arrive: a directory may hold a million files."""
+"""Parser of WebDAV listings (RFC 4918, section 13) while they arrive: a directory may hold a million files."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -10,26 +10,26 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyped]
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.http.client import http_time
+from was_daemon.stores.http.answer import http_time
 
 
 @attrs.frozen
 class Entry:
-    """One line of a listing."""
+    """Entry of a listing."""
 
     path: bytes
-    """As the server spells it, without percent-encoding."""
+    """Path as the server spells it, without percent-encoding."""
     is_directory: bool
     modified: float | None
-    """In Unix seconds, if the server was asked and says."""
+    """Time of the last change in Unix seconds, if the server was asked and tells it."""
     size: int | None = None
-    """In bytes, likewise."""
+    """Size in bytes, if the server was asked and tells it."""
 
 
 class Listing:
-    """Takes a PROPFIND response apart as it arrives: `feed` bytes, then `take` the entries.
+    """Parser of a PROPFIND response: `feed` it bytes, then `take` the entries.
 
-    `StoreFailed` for anything but plain XML: entities, document types and what they refer to are refused unread.
+    Raises `StoreFailed` for anything but plain XML: entities and document types are refused, and not resolved.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Listing:
         self._size = ""
 
     def feed(self, data: bytes) -> None:
-        """Take in the next bytes of the response; none at all for its end."""
+        """Parse the next bytes of the response; no bytes at all stand for its end."""
         try:
             if data:
                 self._parser.feed(data)
@@ -52,12 +52,12 @@ class Listing:
             raise StoreFailed("the store sent a listing that cannot be read") from error
 
     def take(self) -> list[Entry]:
-        """The entries that are complete since the last call."""
+        """Return the entries that were completed since the last call."""
         entries, self._entries = self._entries, []
         return entries
 
     def start(self, tag: str, _attributes: dict[str, str]) -> None:
-        """An element begins; called by the parser."""
+        """Begin an element; called by the XML parser."""
         self._open.append(tag)
         if tag == "{DAV:}response":
             self._href, self._is_directory, self._modified, self._size = "", False, "", ""
@@ -65,7 +65,7 @@ class Listing:
             self._is_directory = True
 
     def data(self, text: str) -> None:
-        """Text; called by the parser."""
+        """Add text; called by the XML parser."""
         if self._open[-2:] == ["{DAV:}response", "{DAV:}href"]:
             self._href += text
         elif self._open[-1:] == ["{DAV:}getlastmodified"]:
@@ -74,7 +74,7 @@ class Listing:
             self._size += text
 
     def end(self, tag: str) -> None:
-        """An element ends; called by the parser."""
+        """End an element; called by the XML parser."""
         self._open.pop()
         if tag == "{DAV:}response":
             path = unquote_to_bytes(urlsplit(self._href.strip()).path)
@@ -82,11 +82,11 @@ class Listing:
             self._entries.append(Entry(path, self._is_directory, http_time(self._modified), size))
 
     def close(self) -> None:
-        """The document ends; called by the parser."""
+        """End the document; called by the XML parser."""
 
 
 async def parsed(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[Entry, None]:
-    """The entries of the PROPFIND response that consists of `chunks`, which are closed; raises as `Listing` does."""
+    """Yield the entries of the PROPFIND response in `chunks`, which are closed. Raises as `Listing` does."""
     listing = Listing()
     async with aclosing(chunks):
         async for chunk in chunks:

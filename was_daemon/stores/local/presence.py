@@ -1,4 +1,4 @@
-"""The daemons that use one directory, each known to the others by a locked file in it."""
+"""Presence of daemons in one directory, which each tells the others by a locked file."""
 
 import os
 import re
@@ -14,13 +14,13 @@ from was_daemon.stores.local.staging import remove_stale
 DIRECTORY = ".daemons"
 
 _PROCESS = uuid4().hex
-"""Tells this process from others that have its number, in another container for instance."""
+"""Random id that tells this process from others with its number, in another container for instance."""
 
 _NAME = re.compile(r"(?P<number>[0-9]+)@(?P<host>.+)-(?P<process>[0-9a-f]{32})-[0-9a-f]{32}")
 
 
-class Presence:
-    """Says that this process uses the directory `root`, until `end`. Everything here blocks."""
+class PresenceFile:
+    """Locked file that announces until `remove` that this process uses the directory `root`. Everything here blocks."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -31,9 +31,9 @@ class Presence:
         return f"{os.getpid()}@{socket.gethostname()}-{_PROCESS}-{uuid4().hex}"
 
     def others(self) -> list[str]:
-        """The other processes that use the directory, such as "process 12 on assets.example.org".
+        """Return the other processes that use the directory, such as "process 12 on assets.example.org".
 
-        What killed ones left is removed. A file system without locks keeps that for a day, and others are told of it.
+        Files of killed processes are removed. On a file system without locks they are kept, and returned, for a day.
         """
         remove_stale(self._root, DIRECTORY, _NAME)
         with opened_below(self._root, [DIRECTORY]) as directory:
@@ -41,8 +41,8 @@ class Presence:
         others = [name for name in names if name["process"] != _PROCESS]
         return sorted({f"process {name['number']} on {name['host']}" for name in others})
 
-    def is_there(self) -> bool:
-        """Whether the directory is the one in which this process says so."""
+    def exists(self) -> bool:
+        """Return whether the file is in the directory that has the path of `root` now."""
         try:
             with opened_below(self._root, [DIRECTORY]) as directory:
                 Entry(directory, self._name).lstat()
@@ -50,8 +50,8 @@ class Presence:
             return False
         return True
 
-    def end(self) -> None:
-        """Stop saying so."""
+    def remove(self) -> None:
+        """Remove and unlock the file."""
         try:
             with (
                 suppress(FileNotFoundError),

@@ -1,4 +1,4 @@
-"""Assets whose bytes are at hand."""
+"""Assets whose bytes are in memory."""
 
 from collections.abc import AsyncGenerator
 
@@ -12,8 +12,8 @@ _CHUNK = 1 << 16
 
 @implementer(IAssetReader)
 @attrs.frozen
-class HeldReader:
-    """A version of an asset that is held in memory."""
+class MemoryReader:
+    """Reader of a version of an asset that is in memory."""
 
     content: bytes = attrs.field(repr=False)
     stat: AssetStat
@@ -25,4 +25,4 @@ class HeldReader:
             yield self.content[position : min(position + _CHUNK, end)]
 
     async def close(self) -> None:
-        """Nothing is held but memory."""
+        """Do nothing: only memory is held."""

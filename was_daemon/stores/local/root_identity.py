@@ -1,8 +1,8 @@
-"""Whether the directory of a store is still the one that it was.
+"""Detection of a store's directory that was replaced or unmounted.
 
 When a disk is unmounted, or a directory renamed, another directory may be in its place: the bare mount point, or one
-that an upload would make. What is stored there is as good as lost, for it is hidden as soon as the right one is back.
-So a store remembers what it has begun with. Everything here blocks.
+that an upload would make. An asset stored there would be hidden as soon as the right directory is back. So a store
+remembers the identity of its directory. Everything here blocks.
 """
 
 import errno
@@ -22,12 +22,12 @@ _Identity = tuple[int, int]
 _log = Logger()
 
 
-class Ground:
-    """The directory `root`, as it was seen first, and those below it that lie on other disks.
+class RootIdentity:
+    """Detects that a store's root directory was replaced or unmounted.
 
-    `has_mark` tells whether something that the daemon has left in `root` is there; it is told whether the inode is the
-    same. With it, a directory is the right one under other numbers, too: network mounts that come back may have another
-    device, FUSE has other inodes.
+    Directories below the root that lie on other disks are watched as well. `has_mark` returns whether a file that the
+    daemon has left in `root` is there; its argument is whether the inode is the same. With that file, a directory is
+    accepted under other numbers, too: network mounts that come back may have another device, FUSE has other inodes.
     """
 
     def __init__(self, root: Path, has_mark: Callable[[bool], bool]) -> None:
@@ -38,22 +38,22 @@ class Ground:
         self._lost: set[Path] = set()
 
     def exists(self) -> bool:
-        """Whether there is a directory at all."""
+        """Return whether there is a directory at all."""
         return self._root.is_dir()
 
     def prepare(self) -> None:
-        """Make the root when it is missing, but only the first time."""
+        """Make the root when it is missing and was never seen before."""
         if self._known is None:
             make_directory(self._root)
 
     def verify_all(self) -> None:
-        """`verify` the root and all that was seen to lie on other disks."""
+        """Do `verify` for the root and all directories that were seen to lie on other disks."""
         self.verify(*tuple(self._elsewhere))
 
     def verify(self, *directories: Path) -> None:
-        """See that the root, and these below it, are what they were before; raises `StoreUnavailable`.
+        """Check that the root, and these directories below it, are the same as before. Raises `StoreUnavailable`.
 
-        What was never seen is right as it is.
+        A directory that was not seen before is accepted.
         """
         root = self._verified_root()
         for directory in directories:
@@ -93,9 +93,9 @@ class Ground:
         return StoreUnavailable(f"{what} {state}; is its disk mounted?")
 
     def accept(self, directories: Iterable[Path]) -> bool:
-        """Go on with the root that is there now, if there is one; whether it is another than before.
+        """Accept the root that is there now, if there is one; return whether it is another than before.
 
-        `directories` are those below it that `verify` is to know.
+        `directories` are the ones below it that `verify` is to watch.
         """
         found = _identity(self._root)
         changed = bool(self._known and found and found != self._known and not self._is_ours(found, self._known))
@@ -107,7 +107,7 @@ class Ground:
 
 
 def _identity(path: Path) -> _Identity | None:
-    """What tells a directory from others; None when there is none."""
+    """Return the identity of a directory; None when there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116  # before every visit to the disk, and twice as fast
     except OSError as error:

@@ -17,7 +17,7 @@ from tests.daemon.test_reload import reload
 from tests.support.client import Client
 from tests.support.daemon import KEY, eventually
 from was_daemon.model.keys import AssetKey, Kind, Layout
-from was_daemon.stores.local.neighbours import Presence
+from was_daemon.stores.local.presence import PresenceFile
 from was_daemon.testing.streams import chunked
 
 HOST = socket.gethostname()
@@ -39,7 +39,7 @@ async def test_a_second_daemon_on_a_store_says_who_uses_it_and_works(run_daemon:
     eventually(lambda: f"{' and '.join(numbers)} uses files" in third.log(), "for a line that names both")
 
 
-def test_a_daemon_that_has_ended_is_no_neighbour(run_daemon: RunDaemon) -> None:
+def test_a_daemon_that_has_ended_is_not_named(run_daemon: RunDaemon) -> None:
     daemon = run_daemon()
     present = daemon.store / ".daemons"
     for end in (daemon.stop, daemon.kill):
@@ -54,7 +54,7 @@ def test_a_daemon_that_has_ended_is_no_neighbour(run_daemon: RunDaemon) -> None:
     assert list(present.iterdir()) == []
 
 
-def test_a_reload_with_another_layout_is_no_neighbour(run_daemon: RunDaemon) -> None:
+def test_a_reload_with_another_layout_is_not_named(run_daemon: RunDaemon) -> None:
     daemon = run_daemon()
     present = daemon.store / ".daemons"
     (before,) = eventually(lambda: list(present.glob("*")), "for the daemon to settle in")
@@ -66,7 +66,7 @@ def test_a_reload_with_another_layout_is_no_neighbour(run_daemon: RunDaemon) -> 
 @pytest_twisted.ensureDeferred
 async def test_a_store_that_is_closed_while_it_settles_in_leaves_nothing(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path, Layout.FLAT)
-    asked = Deferred.fromCoroutine(store.neighbours())
+    asked = Deferred.fromCoroutine(store.announce())
     await store.close()
     assert await asked == []
     assert list((tmp_path / ".daemons").iterdir()) == []
@@ -75,7 +75,7 @@ async def test_a_store_that_is_closed_while_it_settles_in_leaves_nothing(tmp_pat
 @pytest_twisted.ensureDeferred
 async def test_a_store_settles_in_once_however_often_it_is_asked(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path, Layout.FLAT)
-    asked = [Deferred.fromCoroutine(store.neighbours()) for _ in range(2)]
+    asked = [Deferred.fromCoroutine(store.announce()) for _ in range(2)]
     assert [await each for each in asked] == [[], []]
     await store.close()
     assert list((tmp_path / ".daemons").iterdir()) == []
@@ -92,13 +92,13 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def presence(tmp_path: Path, no_locks: None) -> Iterator[Presence]:
-    presence = Presence(tmp_path)
+def presence(tmp_path: Path, no_locks: None) -> Iterator[PresenceFile]:
+    presence = PresenceFile(tmp_path)
     yield presence
-    presence.end()
+    presence.remove()
 
 
-def test_without_locks_who_was_here_within_a_day_counts(tmp_path: Path, presence: Presence) -> None:
+def test_without_locks_who_was_here_within_a_day_counts(tmp_path: Path, presence: PresenceFile) -> None:
     for number, age in [(1, 0), (2, 25 * 3600)]:
         path = tmp_path / ".daemons" / f"{number}@host-{number:032x}-{number:032x}"
         path.touch()
@@ -111,7 +111,7 @@ async def test_without_locks_a_store_works(tmp_path: Path, no_locks: None) -> No
     store = FilesystemStore(tmp_path, Layout.FLAT)
     try:
         await store.check()
-        assert await store.neighbours() == []
+        assert await store.announce() == []
         key = AssetKey("", Kind.ORIGINAL, "a.jpg")
         assert (await store.write(key, chunked(b"content"))).size == 7
         staged = await store.stage(key)
