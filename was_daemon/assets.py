@@ -98,7 +98,7 @@ class Assets:
         return OpenAsset(await self.open(key), kind, nginx_path)
 
     async def _deliver_thumbnail(self, key: AssetKey, recipient: Recipient, scale: int) -> OpenAsset | AssetUrl:
-        redirect = self._redirects.thumbnail(key, scale, recipient)
+        redirect = self._redirects.thumbnail(key, recipient)
         is_elsewhere = redirect is Redirect.PRESIGNED
         reader, kind = await self.thumbnail(key, scale, recipient.address, fetch=not is_elsewhere)
         if is_elsewhere:

@@ -34,7 +34,7 @@ def redirects(originals: IAssetStore, thumbnails: IAssetStore, **of_stores: Stor
 def test_without_a_redirect_the_daemon_sends_everything() -> None:
     plain = redirects(FILES, FILES)
     assert plain.original(PHOTOGRAPH, ANY) is None
-    assert plain.thumbnail(PHOTOGRAPH, 60, ANY) is None
+    assert plain.thumbnail(PHOTOGRAPH, ANY) is None
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_nginx_finds_a_file_below_the_name_of_its_store(store: FilesystemStore, 
     sent = redirects(store, store, **{name: StoreRedirects("two words/", NGINX, None)})
     assert sent.original(PHOTOGRAPH, ANY) is NGINX
     assert sent.nginx_path(PHOTOGRAPH) == path
-    assert sent.thumbnail(PHOTOGRAPH, 60, ANY) is None
+    assert sent.thumbnail(PHOTOGRAPH, ANY) is None
 
 
 def test_the_store_that_holds_a_thumbnail_says_who_sends_it() -> None:
@@ -56,10 +56,10 @@ def test_the_store_that_holds_a_thumbnail_says_who_sends_it() -> None:
     thumbnails = StoreRedirects("files", NGINX, NGINX)
     sent = redirects(REMOTE, FILES, remote=originals, files=thumbnails)
     assert sent.original(PHOTOGRAPH, ANY) is PRESIGNED
-    assert sent.thumbnail(PHOTOGRAPH, 60, ANY) is NGINX
+    assert sent.thumbnail(PHOTOGRAPH, ANY) is NGINX
     path = sent.nginx_path(PHOTOGRAPH.thumbnail(60))
     assert path == "/was/files/Fish/Types/thumbnails/a%20%253F%3F%23%C3%A4_60.jpg"
-    assert redirects(REMOTE, FILES, remote=originals).thumbnail(PHOTOGRAPH, 60, ANY) is None
+    assert redirects(REMOTE, FILES, remote=originals).thumbnail(PHOTOGRAPH, ANY) is None
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pdf", "a.PNG", "a"])
@@ -67,15 +67,15 @@ def test_thumbnails_that_originals_may_share_are_sent_from_here(name: str) -> No
     sent = redirects(FILES, FILES, files=StoreRedirects("files", NGINX, NGINX))
     key = AssetKey("Fish/Types", Kind.ORIGINAL, name)
     is_shared = key.thumbnail_extension == ".png"
-    assert (sent.thumbnail(key, 60, ANY) is None) == is_shared
+    assert (sent.thumbnail(key, ANY) is None) == is_shared
     assert sent.original(key, ANY) is NGINX
 
 
 def test_only_a_client_that_can_be_redirected_is_sent_to_the_store() -> None:
     sent = redirects(REMOTE, REMOTE, remote=StoreRedirects("remote", PRESIGNED, PRESIGNED))
     assert sent.original(PHOTOGRAPH, PLAIN) is None
-    assert sent.thumbnail(PHOTOGRAPH, 60, PLAIN) is None
-    assert sent.thumbnail(PHOTOGRAPH, 60, ANY) is PRESIGNED
+    assert sent.thumbnail(PHOTOGRAPH, PLAIN) is None
+    assert sent.thumbnail(PHOTOGRAPH, ANY) is PRESIGNED
 
 
 def test_a_store_sends_no_page_that_runs_scripts() -> None:
@@ -86,4 +86,4 @@ def test_a_store_sends_no_page_that_runs_scripts() -> None:
 def test_only_a_request_that_came_through_nginx_is_left_to_it() -> None:
     sent = redirects(FILES, FILES, files=StoreRedirects("files", NGINX, NGINX))
     assert sent.original(PHOTOGRAPH, PLAIN) is None
-    assert sent.thumbnail(PHOTOGRAPH, 60, PLAIN) is None
+    assert sent.thumbnail(PHOTOGRAPH, PLAIN) is None

@@ -13,7 +13,7 @@ from zope.interface import Interface
 from was_daemon.library.collections import Collections
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, ILocalFiles, IRedirects
 from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.model.media import media_type, runs_scripts
+from was_daemon.model.media import media_type, runs_scripts, type_of_extension
 from was_daemon.model.redirect import Redirect
 
 
@@ -101,14 +101,17 @@ class Redirects:
 
     def original(self, key: AssetKey, recipient: Recipient) -> Redirect | None:
         """Return how an original gets to its recipient; None when the daemon sends it."""
-        return self._applying(key, recipient)
+        store = self.stores.get(self.collections.place(key).store)
+        return _applying(store.originals, recipient, media_type(key.name)) if store else None
 
-    def thumbnail(self, key: AssetKey, scale: int, recipient: Recipient) -> Redirect | None:
-        """Return how the thumbnail of the original `key` gets to its recipient; None when the daemon sends it."""
+    def thumbnail(self, key: AssetKey, recipient: Recipient) -> Redirect | None:
+        """Return how a thumbnail of the original `key` gets to its recipient; None when the daemon sends it."""
+        place = self.collections.place(key)
+        store = self.stores.get(place.thumbnails)
         # Several originals share the name of a PNG: only a thumbnail that is opened here is known to be the right one.
-        if self.collections.place(key).makes_thumbnails or key.thumbnail_extension == ".png":
+        if not store or place.makes_thumbnails or key.thumbnail_extension == ".png":
             return None
-        return self._applying(key.thumbnail(scale), recipient)
+        return _applying(store.thumbnails, recipient, type_of_extension(key.thumbnail_extension))
 
     async def url(self, key: AssetKey, media_type: str, download_name: str | None) -> AssetUrl:
         """Fire with the URL of `key` in its store, see `IRedirects`; raises `AssetNotFound`."""
@@ -121,13 +124,10 @@ class Redirects:
         path = files.path(key).relative_to(files.root).as_posix()
         return f"{self.nginx_location}/{quote(self.stores[store].name, safe='')}/{quote(path)}"
 
-    def _applying(self, key: AssetKey, recipient: Recipient) -> Redirect | None:
-        store = self.stores.get(self._holder(key))
-        if not store:
-            return None
-        redirect = store.originals if key.kind is Kind.ORIGINAL else store.thumbnails
-        return redirect if redirect and RULES[redirect].applies(recipient, media_type(key.name)) else None
-
     def _holder(self, key: AssetKey) -> IAssetStore:
         place = self.collections.place(key)
         return place.store if key.kind is Kind.ORIGINAL else place.thumbnails
+
+
+def _applying(redirect: Redirect | None, recipient: Recipient, media_type: str) -> Redirect | None:
+    return redirect if redirect and RULES[redirect].applies(recipient, media_type) else None

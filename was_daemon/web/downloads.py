@@ -59,22 +59,12 @@ def retry_when_replaced(route: Route[P]) -> Route[P]:
 
 
 async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name: str | None = None) -> bytes:
-    """Answer with an asset, or with the URL to fetch it from; fires with the end of the body."""
+    """Answer with an open asset, which is closed then, or with the URL to fetch it from; fires with the body's end.
+
+    The bytes of a whole file are left to nginx where it has the file.
+    """
     if isinstance(asset, AssetUrl):
         return _redirect(request, asset.url)
-    return await _send_open(request, asset, download_name)
-
-
-def _redirect(request: AssetRequest, url: str) -> bytes:
-    request.setResponseCode(302)
-    request.setHeader("Location", url)
-    # The URL is for this client, and for now.
-    request.setHeader("Cache-Control", "no-store")
-    return text_answer(request, "elsewhere")
-
-
-async def _send_open(request: AssetRequest, asset: OpenAsset, download_name: str | None) -> bytes:
-    """Answer with an open asset, and close it; the bytes of a whole file are left to nginx where it has the file."""
     reader, nginx_path = asset.reader, asset.nginx_path
     try:
         try:
@@ -92,6 +82,14 @@ async def _send_open(request: AssetRequest, asset: OpenAsset, download_name: str
         return b""
     finally:
         await reader.close()
+
+
+def _redirect(request: AssetRequest, url: str) -> bytes:
+    request.setResponseCode(302)
+    request.setHeader("Location", url)
+    # The URL is for this client, and for now.
+    request.setHeader("Cache-Control", "no-store")
+    return text_answer(request, "elsewhere")
 
 
 def _leave_to_nginx(request: AssetRequest, path: str) -> bytes:
