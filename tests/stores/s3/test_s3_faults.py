@@ -19,7 +19,7 @@ from tests.support.scripted import Listen, Script, site
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.keys import Kind
-from was_daemon.stores import s3_bucket
+from was_daemon.stores.s3 import bucket as s3_bucket
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset
 
 pytest_plugins = ["tests.support.s3stores"]
