@@ -10,11 +10,11 @@ import pytest
 import pytest_twisted
 
 from tests.daemon.test_reload import reload
+from tests.daemon.test_siblings import TWO, conversing, of_each, together
 from tests.library.test_quotas import QUOTA, QUOTED, Hosting, check_full
 from tests.support.client import Answer, Connection
 from tests.support.daemon import eventually
 from tests.support.http_contract import gather, new_name
-from tests.test_siblings import TWO, conversing, of_each, together
 
 SIZE = 100 << 10
 MOST = QUOTA // SIZE
