@@ -53,7 +53,7 @@ class Checksums:
         self._database: sqlite3.Connection | None = None
 
     async def find(self, store: str, key: AssetKey) -> Digest | None:
-        """What is recorded of `key`."""
+        """Fire with the digest that is recorded of `key`, None if there is none."""
         return await self._run(partial(self._find, store, key))
 
     async def record(self, store: str, key: AssetKey, digest: Digest) -> None:

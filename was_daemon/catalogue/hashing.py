@@ -24,7 +24,7 @@ class HashedFile:
         self._hashing: Deferred[None] = succeed(None)
 
     async def digest(self) -> Digest:
-        """Of everything written."""
+        """Fire with the digest of everything written so far."""
         await self._hashing
         return self._hasher.digest
 

@@ -57,7 +57,7 @@ def ask(url: str, timeout: float) -> dict[str, Any]:
 
 
 def _trouble(code: int, body: bytes) -> dict[str, Any]:
-    """What is wrong at an address that answers with an error, with the reasons that a health check gives."""
+    """Return what is wrong at an address that answers with an error, with the reasons of a health check."""
     health = _health(body)
     reasons = health.get("health", {}).get("problems", [])
     told = ": " + "; ".join(map(str, reasons)) if isinstance(reasons, list) and reasons else ""
@@ -65,7 +65,7 @@ def _trouble(code: int, body: bytes) -> dict[str, Any]:
 
 
 def _health(body: bytes) -> dict[str, Any]:
-    """What a health check tells, if that was one."""
+    """Return the report of a health check; empty if the answer is none."""
     try:
         document = json.loads(body)
     except ValueError:

@@ -99,7 +99,7 @@ def _collection(settings: "CollectionSettings", default_store: str) -> dict[str,
 
 
 def _shown_options(options: Any) -> dict[str, Any]:
-    """What a store's table says, without secrets, which are kept out of reprs too, and what is left at its default."""
+    """Return the options of a store's table, without secrets and without those left at their defaults."""
     import attrs
 
     fields = [field for field in attrs.fields(type(options)) if field.repr]

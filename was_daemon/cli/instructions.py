@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 
 def specify(url: str, key_file: Path) -> str:
-    """What Specify has to know about a server at `url`."""
+    """Return the lines that tell what to enter in Specify for a server at `url`."""
     document = f"{url}/web_asset_store.xml"
     key = f"<the key: cat {key_file}>"
     return f"""\

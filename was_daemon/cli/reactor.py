@@ -61,7 +61,7 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
 
 
 def log_warnings() -> None:
-    """What a store tells its operator only, like how to add a host key, is in the log."""
+    """Print the log's warnings: a store tells its operator there, for instance, how to add a host key."""
     from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [from_warnings_on])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

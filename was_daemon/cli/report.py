@@ -10,7 +10,7 @@ from was_daemon.library.usage import readable
 
 
 class Report(JobReport):
-    """What is worth a line is printed as it comes, and counts at the end: as text, or as one JSON object."""
+    """Printer of a line for each file that deserves one, and of counts at the end: as text, or as one JSON object."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json

@@ -121,14 +121,14 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _warnings_of(answers: list[dict[str, Any]]) -> Iterator[str]:
-    """What running daemons warn of: their configuration may be another by now."""
+    """Return the warnings of running daemons, whose configuration may be another by now."""
     for each in answers:
         told = each.get("health", {}).get("warnings", [])
         yield from map(str, told if isinstance(told, list) else [])
 
 
 def _quotas(collections: dict[str, Any]) -> Iterator[str]:
-    """What the daemon tells of collections with a quota."""
+    """Return the report of a daemon on collections with a quota."""
     for name, each in collections.items():
         used = "not counted yet" if each["used_bytes"] is None else readable(each["used_bytes"])
         yield f"        {name}: {used} of {readable(each['quota_bytes'])}"

@@ -15,7 +15,7 @@ _MODES = {
 
 @attrs.frozen
 class Choices:
-    """What the operator chose. `directories` are the collections' that exist."""
+    """Choices of the operator. `directories` are those of the collections that exist."""
 
     path: Path
     port: int

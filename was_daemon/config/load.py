@@ -359,7 +359,7 @@ class _Loader:
         return server.public_url.rstrip("/")
 
     def _public_url_of_environment(self) -> str | None:
-        """What the official image's variables say about the address that clients use."""
+        """Return the public URL that the variables of the official image describe."""
         host = self._environ.get("SERVER_NAME")
         if not host:
             return None

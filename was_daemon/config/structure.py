@@ -54,7 +54,7 @@ class Size(int):
 
 @attrs.frozen
 class Mistakes:
-    """What is wrong with a configuration, a line each, and what is unwise.
+    """Mistakes in a configuration, a line each, and warnings.
 
     `weak_keys` are mistakes that do not keep the daemon from starting: Specify has those keys, and would be cut off.
     """

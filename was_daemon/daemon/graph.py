@@ -54,9 +54,9 @@ _LARGEST_PENDING = 4
 
 @attrs.frozen(eq=False)
 class Lasting:
-    """What outlives every graph of the process.
+    """State of the process that outlives every graph.
 
-    The locks are among it because an upload that began under other settings and a delete exclude each other, too.
+    The locks are part of it because an upload that began under other settings and a delete exclude each other, too.
     """
 
     metrics: Metrics
@@ -105,7 +105,7 @@ class Graph:
 
     @property
     def connection_limits(self) -> ConnectionLimits:
-        """What is asked of connections."""
+        """The limits on connections, as the settings have them."""
         limits = self.settings.limits
         return ConnectionLimits(
             limits.connections_per_address, limits.header_timeout, limits.idle_timeout, limits.min_rate
@@ -113,7 +113,7 @@ class Graph:
 
     @property
     def parts(self) -> list[WorkerPool | IAssetStore | Spool | Checksums]:
-        """What has to be closed, in this order."""
+        """The parts to close, in this order."""
         checksums = [self.checksums] if self.checksums else []
         return [self.pool, *(built.store for built in self.stores.values()), self.spool, *checksums]
 

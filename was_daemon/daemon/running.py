@@ -278,7 +278,7 @@ def _has_terminal() -> bool:
 
 
 def _fixed(settings: Settings) -> dict[str, object]:
-    """What stays as it was at the start, until the next."""
+    """Return the settings that stay as they were until the next start."""
     server = settings.server
     return {
         "server.listen": server.listen,

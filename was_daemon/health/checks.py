@@ -34,9 +34,9 @@ _log = Logger()
 
 @attrs.frozen
 class Finding:
-    """What was found of one place for files: what is wrong, if anything, and the free bytes where that is known.
+    """State of one place for files: the problem, if any, and the free bytes where they are known.
 
-    With `is_full`, what is wrong is that there are too few of them.
+    With `is_full`, the problem is that there are too few free bytes.
     """
 
     problem: str | None = None
@@ -46,7 +46,7 @@ class Finding:
 
 @attrs.frozen
 class Report:
-    """What was found: of the stores by name, the spool, and the workers, of which None is wrong if all is well.
+    """Findings on the stores by name, the spool, and the workers; None for the workers if all is well.
 
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `processes` are the problems of the daemon's other processes. `warnings` are no problems, but should not stay.
@@ -113,7 +113,7 @@ class Health:
         return before if before and before.what is what else _Place(what, look, self._clock)
 
     async def report(self) -> Report:
-        """What is the matter at the moment, at most some seconds old."""
+        """Fire with the present findings, at most some seconds old."""
         # At the same time: two slow stores take no longer than one.
         looks = {name: Deferred.fromCoroutine(place.look()) for name, place in self._stores.items()}
         spool = Deferred.fromCoroutine(self._spool.look())
@@ -160,7 +160,7 @@ class _Place:
         self._waiters = Waiters()
 
     async def look(self) -> Finding:
-        """What there is to say, without a look when the last one was a moment ago."""
+        """Fire with the findings, those of the last look when that was a moment ago."""
         now = self._clock.seconds()
         if self._begun is None and now >= self._fresh_until:
             self._begun = now

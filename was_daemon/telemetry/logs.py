@@ -46,7 +46,7 @@ class DaemonLog:
 
     @property
     def form(self) -> str:
-        """What lines are written as, in the settings' word."""
+        """The format of lines, as the settings name it: "text" or "json"."""
         return "json" if self.as_json else "text"
 
     def write(self, line: str) -> None:

@@ -93,7 +93,7 @@ class S3Options:
 
     @property
     def folder(self) -> str:
-        """What all names of objects begin with, a slash at its end."""
+        """The beginning of the names of all objects, with a slash at its end."""
         return self.prefix.strip("/") + "/" if self.prefix.strip("/") else ""
 
     @property
