@@ -178,10 +178,13 @@ class FilesystemStore:
 
     async def _adopt(self, staged: IStagingFile, key: AssetKey, replace: bool) -> AssetStat:
         try:
-            return file_stat(await self._threads.of_key(key).run(self._tree.publish, staged, key, replace))
+            return file_stat(await self._threads.of_key(key).run(self._publish, staged, key, replace))
         except OtherDeviceError:
             async with self._filled(key, staged.read()) as near:
                 return await self._adopt(near, key, replace)
+
+    def _publish(self, staged: IStagingFile, key: AssetKey, replace: bool) -> os.stat_result:
+        return self._tree.publish(staged, key, replace)
 
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""

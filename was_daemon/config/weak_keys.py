@@ -41,7 +41,7 @@ def weakness(key: str) -> str | None:
 
 def _is_invisible(character: str) -> bool:
     """Return whether a character is white space, a control character, or one without a glyph, as U+200B."""
-    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf", "Cn", "Mn")
 
 
 def advice(what: str, weakness: str) -> str:

@@ -57,8 +57,11 @@ async def is_marked(reader: IAssetReader) -> bool:
 
 
 def has_mark(entry: Entry) -> bool:
-    """Return whether a file on a disk ends with a mark; blocks, raises OSError."""
-    fd = entry.open(os.O_RDONLY)
+    """Return whether a file on a disk ends with a mark, False if it may not be read; blocks, raises OSError."""
+    try:
+        fd = entry.open(os.O_RDONLY)
+    except PermissionError:
+        return False
     try:
         return _is_mark(os.pread(fd, MARK_SIZE, max(0, os.fstat(fd).st_size - MARK_SIZE)))
     finally:

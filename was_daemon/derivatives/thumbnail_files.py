@@ -74,7 +74,8 @@ def _remove_file(entry: Entry, original: AssetKey, only_marked: bool) -> None:
     except FileNotFoundError:
         # Nearly always: all scales are tried, as that costs the same however many thumbnails there are.
         return
-    with suppress(FileNotFoundError):
+    # A file that this daemon may not read is not its own.
+    with suppress(FileNotFoundError, PermissionError):
         is_own = is_file and (original.thumbnail_extension != ".png" or _file_owner(entry) in (None, original.name))
         if is_own and (not only_marked or has_mark(entry)):
             entry.unlink()

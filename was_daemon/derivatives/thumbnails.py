@@ -138,7 +138,7 @@ class ThumbnailKind(DerivativeKind[Thumbnail]):
         """See `DerivativeKind`. Of local files only the scales that are in use are looked for; of others, none.
 
         The daemon would serve none of them, as they are older than the new original; but nginx, which asks nobody, must
-        not find any.
+        not find any. A file without a mark may be somebody else's and stays.
         """
         if not ILocalFiles.providedBy(store):
             return
