@@ -195,12 +195,12 @@ def test_the_overview_is_of_all() -> None:
 @pytest_twisted.ensureDeferred
 async def test_each_process_has_its_copies_in_the_spool_and_those_of_nobody_are_removed(tmp_path: Path) -> None:
     for number in (2, 3):
-        (tmp_path / f"originals-{number}").mkdir()
-        (tmp_path / f"originals-{number}" / "copy").write_bytes(b"content")
+        (tmp_path / f"copies-{number}").mkdir()
+        (tmp_path / f"copies-{number}" / f"was-{number:064x}.copy").write_bytes(b"content")
     spools = [Spool(tmp_path, 100, share=Share(number, 2)) for number in (1, 2)]
     for spool in spools:
         await spool.start()
     assert [spool.size for spool in spools] == [0, 7]
-    assert not (tmp_path / "originals-3").exists()
+    assert not (tmp_path / "copies-3").exists()
     for spool in spools:
         await spool.close()

@@ -29,7 +29,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 IN_THREADS = f"""
 import resource
 from threading import Barrier, Thread
-from was_daemon.allocator import keep_freed_memory
+from was_daemon.daemon.allocator import keep_freed_memory
 {{prepare}}
 
 def work():

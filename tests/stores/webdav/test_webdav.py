@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from storage_plugins.webdav import WebDAVOptions, webdav
-from tests import davservers
+from tests.support import davservers
 from tests.support.davservers import KEY, LARGE, PASSWORD, SMALL, USER, DavServer, MakeStore, Serve, message
 from tests.support.tls import self_signed
 from was_daemon.config.secret_files import SecretFile
