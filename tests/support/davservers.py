@@ -186,7 +186,7 @@ def wsgidav(login: str = "") -> DavServer:
 
 
 def sabre(nodes: str = "FSExt") -> DavServer:
-    """sabre/dav, the engine of Nextcloud and ownCloud, on PHP's own server; `nodes` is "FSExt", or "FS" without ETags."""
+    """sabre/dav, the engine of Nextcloud and ownCloud, on PHP's own server; `nodes` is "FS" for files without ETags."""
     require(PHP, SABRE)
 
     def command(port: int, home: Path, root: Path) -> list[str]:

@@ -13,12 +13,16 @@ from was_daemon.stores.http.answer import Answer, http_time
 
 def asset_stat(answer: Answer, size: int) -> AssetStat:
     """Return the version in a response's headers. Raises `StoreFailed` when they do not tell versions apart."""
-    modified = http_time(answer.header("Last-Modified")) or 0.0
+    return version(size, answer.header("ETag"), http_time(answer.header("Last-Modified")))
+
+
+def version(size: int, etag: str | None, modified: float | None) -> AssetStat:
+    """Return the version with an ETag as HTTP writes it, and a time. Raises `StoreFailed` when there is neither."""
     # Apache's tag is weak for a second after every change, and is the same otherwise.
-    tag = (answer.header("ETag") or "").removeprefix("W/").strip('"')
+    tag = (etag or "").strip().removeprefix("W/").strip('"')
     if not tag and not modified:
         raise StoreFailed("the store does not tell versions of a file apart")
-    return AssetStat(size, modified, tag or f"{int(modified):x}-{size:x}")
+    return AssetStat(size, modified or 0.0, tag or f"{int(modified or 0):x}-{size:x}")
 
 
 @implementer(IAssetReader)
