@@ -2,19 +2,25 @@
 
 import hashlib
 import re
+from base64 import b64encode
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
 from twisted.web.server import Request, Site
 
 from tests.support.davquirks import QuirkyDav
 from tests.support.davservers import KEY, LARGE, SMALL, MakeStore, message
 from tests.support.scripted import Listen
+from tests.support.tls import self_signed
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.stores.webdav.redirects import redirected
 from was_daemon.testing.contract import original
 from was_daemon.testing.live import check_live
 from was_daemon.testing.streams import chunked, collect, read_asset, read_reader
@@ -393,3 +399,131 @@ async def test_digests_of_a_session_are_known(
     await exercise(make_store(url, user="specify", password="sesame", allow_http=True))
     wrong = make_store(url, user="specify", password="simsim", allow_http=True)
     assert await message(wrong.stat(KEY), StoreUnavailable) == "the store refused the login"
+
+
+def unexplained(status: int) -> Callable[[Request, str], int | None]:
+    """A server that lets only the right password in, and does not say what it wants."""
+    right = "Basic " + b64encode(b"specify:sesame").decode()
+    return lambda request, _path: None if request.getHeader("Authorization") == right else status
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest_twisted.ensureDeferred
+async def test_over_https_the_password_is_sent_to_a_server_that_does_not_say_what_it_wants(
+    server: QuirkyDav, make_store: MakeStore, tmp_path: Path, status: int
+) -> None:
+    certificate = self_signed(tmp_path)
+    server.refuse = unexplained(status)
+    endpoint = serverFromString(reactor, f"ssl:0:interface=127.0.0.1:privateKey={certificate}:certKey={certificate}")
+    port = await endpoint.listen(Site(server, timeout=None))
+    try:
+        url = f"https://localhost:{port.getHost().port}{server.base}"
+        store = make_store(url, user="specify", password="sesame", ca_file=certificate)
+        await exercise(store)
+        wrong = make_store(url, user="specify", password="simsim", ca_file=certificate)
+        await message(wrong.stat(KEY), StoreUnavailable)
+        await store.close()
+        await wrong.close()
+    finally:
+        await port.stopListening()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest_twisted.ensureDeferred
+async def test_over_http_the_password_is_sent_to_nobody_who_does_not_ask(
+    server: QuirkyDav, url: str, make_store: MakeStore, status: int
+) -> None:
+    sent = []
+
+    def refuse(request: Request, _path: str) -> int:
+        sent.append(request.getHeader("Authorization"))
+        return status
+
+    server.refuse = refuse
+    store = make_store(url, user="specify", password="sesame", allow_http=True)
+    await message(store.write(KEY, chunked(SMALL)), StoreUnavailable)
+    assert set(sent) == {None}
+
+
+# -- redirects of downloads --------------------------------------------------------------------------------------------
+
+
+def sends_to(address: str, status: int = 302) -> Callable[[Request, str], int]:
+    def get(request: Request, path: str) -> int:
+        request.setHeader("Location", address.format(path=quote(path)))
+        return status
+
+    return get
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("head", [None, lengths("0", 302)])
+@pytest_twisted.ensureDeferred
+async def test_a_download_is_read_from_where_the_server_sends_and_without_its_password(
+    server: QuirkyDav,
+    listen: Listen,
+    url: str,
+    make_store: MakeStore,
+    status: int,
+    head: Callable[[Request], int] | None,
+) -> None:
+    elsewhere = QuirkyDav("/signed")
+    elsewhere.files, elsewhere.etag = server.files, lambda _method, etag: f'"elsewhere-{etag}"'
+    asked: list[tuple[str | None, bytes]] = []
+
+    def refuse(request: Request, path: str) -> int | None:
+        asked.append((request.getHeader("Authorization"), request.method))
+        return None if b"Signature=1%2B2" in request.uri else 403
+
+    elsewhere.refuse = refuse
+    other = listen(Site(elsewhere, timeout=None)).rstrip("/")
+    server.refuse = unexplained_basic
+    server.head = head or server.head
+    server.get = sends_to(other + "/signed/{path}?Signature=1%2B2#fragment", status)
+    await exercise(make_store(url, user="specify", password="sesame", allow_http=True))
+    assert set(asked) == {(None, b"GET")}
+
+
+def unexplained_basic(request: Request, _path: str) -> int | None:
+    request.setHeader("WWW-Authenticate", 'Basic realm="assets"')
+    return unexplained(401)(request, _path)
+
+
+@pytest.mark.parametrize("address", ["/dav/{path}?again", "//{host}/dav/{path}?again", "?again"])
+@pytest_twisted.ensureDeferred
+async def test_a_download_is_read_from_another_address_of_the_server_with_its_password(
+    server: QuirkyDav, url: str, make_store: MakeStore, address: str
+) -> None:
+    def get(request: Request, path: str) -> int | None:
+        if request.uri.endswith(b"?again"):
+            return None
+        request.setHeader("Location", address.format(path=quote(path), host=request.getHeader("Host")))
+        return 302
+
+    server.refuse, server.get = unexplained_basic, get
+    await exercise(make_store(url, user="specify", password="sesame", allow_http=True))
+
+
+@pytest.mark.parametrize("address", ["/dav/{path}", "ftp://127.0.0.1/{path}", "http://u:p@127.0.0.1/{path}", "http://[", ""])
+@pytest_twisted.ensureDeferred
+async def test_a_redirect_that_leads_nowhere_is_an_error(server: QuirkyDav, store: IAssetStore, address: str) -> None:
+    await store.write(KEY, chunked(SMALL))
+    server.get = sends_to(address)
+    assert "redirect" in await message(read_asset(store, KEY), StoreFailed)
+
+
+@pytest.mark.parametrize(
+    ("location", "url", "target"),
+    [
+        ("https://b.example/x", "https://a.example/y", "https://b.example/x"),
+        ("http://b.example/x", "https://a.example/y", None),
+        ("//b.example/x", "https://a.example/y", "https://b.example/x"),
+        ("https://b.example/x", "http://a.example/y", "https://b.example/x"),
+        ("http://b.example/x", "http://a.example/y", "http://b.example/x"),
+        ("file:///etc/passwd", "http://a.example/y", None),
+        ("https://b.example/k\u00e4 fer", "https://a.example/y", "https://b.example/k%C3%A4%20fer"),
+    ],
+)
+def test_from_https_a_redirect_leads_to_https_only(location: str, url: str, target: str | None) -> None:
+    assert redirected(url, 302, location) == target
+    assert redirected(url, 200, location) is None

@@ -20,7 +20,7 @@ async def followed(url: str, headers: dict[str, str], remote: HTTPRemote, strang
     server = _server(url)
     answer = await remote.request("GET", url, headers)
     for _ in range(_MOST):
-        target = _target(answer, url)
+        target = redirected(url, answer.code, answer.header("Location"))
         if target is None:
             return answer
         await answer.drain()
@@ -31,10 +31,9 @@ async def followed(url: str, headers: dict[str, str], remote: HTTPRemote, strang
     return answer
 
 
-def _target(answer: Answer, url: str) -> str | None:
-    """Return the absolute address that an answer to a GET of `url` sends to; None for any other answer."""
-    location = answer.header("Location")
-    if answer.code not in _CODES or not location:
+def redirected(url: str, code: int, location: str | None) -> str | None:
+    """Return the absolute address that the answer to a GET of `url` sends to; None when it is not to be followed."""
+    if code not in _CODES or not location:
         return None
     try:
         # Some servers send spaces and letters as they are.
