@@ -5,7 +5,7 @@ move, the upload is put in place directly, and the server decides how much of it
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from zope.interface import implementer
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IQuirks, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.auth import FixedLogin, Login, PasswordLogin
@@ -85,7 +85,7 @@ def _check_url(url: str) -> None:
         raise ValueError("url: user and password have settings of their own")
 
 
-@implementer(IAssetStore, ISizes, IUnfinished)
+@implementer(IAssetStore, IQuirks, ISizes, IUnfinished)
 class WebDAVStore:
     """Assets on one WebDAV server, below the URL of the options."""
 
@@ -251,6 +251,16 @@ class WebDAVStore:
             raise
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
+
+    async def quirks(self) -> Sequence[str]:
+        """See `IQuirks`."""
+        moves = await self._moves.result()
+        cost = "readers may get half of it meanwhile, and an upload that breaks off may destroy the old version"
+        if moves.names is Names.NONE:
+            return [f"the server moves no files (MOVE), so every upload is written in its final place: {cost}"]
+        if not moves.replaces:
+            return [f"MOVE does not replace files, so a new version is written over the old one: {cost}"]
+        return []
 
     async def settle(self, directory: Path) -> None:
         """See `IUnfinished`."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import time
 from collections.abc import Callable
 from email.utils import formatdate
 from urllib.parse import quote, unquote, urlsplit
@@ -35,6 +36,7 @@ class QuirkyDav(Resource):
         self.directories = {""}
         self.steps: list[tuple[str, str]] = []
         self._versions = itertools.count(1)
+        self._born = int(time.time())
         self.refuse: Callable[[Request, str], int | None] = lambda request, path: None
         """Refuses a request about a path below the base."""
         self.missing_parent = 409
@@ -63,6 +65,10 @@ class QuirkyDav(Resource):
         self.spell: Callable[[str], str] = lambda path: path
         """How the server writes a path."""
 
+    def file(self, content: bytes) -> Stored:
+        """Return a new file."""
+        return Stored(content, next(self._versions))
+
     def render(self, request: Request) -> bytes | int:
         path = self._path(request.path.decode())
         self.steps.append((request.method.decode(), path))
@@ -83,7 +89,7 @@ class QuirkyDav(Resource):
         if path.rpartition("/")[0] not in self.directories:
             return self._end(request, self.missing_parent)
         status = 204 if path in self.files else 201
-        self.files[path] = Stored(self.keep(request.content.read()), next(self._versions))
+        self.files[path] = self.file(self.keep(request.content.read()))
         return self._end(request, status)
 
     def _mkcol(self, request: Request, path: str) -> bytes:
@@ -123,7 +129,7 @@ class QuirkyDav(Resource):
         return self.etag(method, hashlib.sha1(f"{self.files[path].version}".encode()).hexdigest())
 
     def _time(self, path: str) -> str | None:
-        return self.modified(formatdate(1_796_000_000 + self.files[path].version, usegmt=True))
+        return self.modified(formatdate(self._born + self.files[path].version, usegmt=True))
 
     def _head(self, request: Request, path: str) -> bytes:
         if self._told(request, path):

@@ -1,5 +1,6 @@
 """Running a command's work in Twisted's reactor, and letting it end well when it is interrupted."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -28,7 +29,8 @@ Work = Callable[[], Coroutine[Deferred[Any], Any, int]]
 def run(work: Work, afterwards: str = "") -> NoReturn:
     """Do `work` and exit with what it returns; 1 when it is interrupted or a store fails, with a line on stderr.
 
-    `afterwards` says what there is to do after an interruption.
+    `afterwards` says what there is to do after an interruption. When nobody reads the output any more, as after `head`
+    has ended, it exits with 1 and says nothing.
 
     A signal cancels what is under way, so that `finally` and `except` clauses still have their turn.
     """
@@ -52,6 +54,10 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
         code = await under_way
     except CancelledError:
         click.echo(f"Interrupted. {afterwards}".rstrip(), err=True)
+        code = 1
+    except BrokenPipeError:
+        # What is still in the buffer would raise it again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except AssetError as error:
         click.echo(f"Error: {error}", err=True)

@@ -18,7 +18,7 @@ from tests.support.davservers import KEY, LARGE, SMALL, MakeStore, message
 from tests.support.scripted import Listen
 from tests.support.tls import self_signed
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.interfaces import IAssetStore, IQuirks
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.stores.webdav.redirects import redirected
 from was_daemon.testing.contract import original
@@ -342,6 +342,8 @@ async def test_where_a_move_does_not_replace_new_assets_are_moved_and_old_ones_w
     server: QuirkyDav, store: IAssetStore, status: int
 ) -> None:
     refuses_to_replace(server, status)
+    [quirk] = await IQuirks(store).quirks()
+    assert "MOVE does not replace" in quirk
     for content in (LARGE, SMALL, LARGE):
         server.steps.clear()
         is_new = f"originals/{KEY.name}" not in server.files
@@ -504,7 +506,9 @@ async def test_a_download_is_read_from_another_address_of_the_server_with_its_pa
     await exercise(make_store(url, user="specify", password="sesame", allow_http=True))
 
 
-@pytest.mark.parametrize("address", ["/dav/{path}", "ftp://127.0.0.1/{path}", "http://u:p@127.0.0.1/{path}", "http://[", ""])
+@pytest.mark.parametrize(
+    "address", ["/dav/{path}", "ftp://127.0.0.1/{path}", "http://u:p@127.0.0.1/{path}", "http://[", ""]
+)
 @pytest_twisted.ensureDeferred
 async def test_a_redirect_that_leads_nowhere_is_an_error(server: QuirkyDav, store: IAssetStore, address: str) -> None:
     await store.write(KEY, chunked(SMALL))
