@@ -523,11 +523,13 @@ async def test_a_redirect_that_leads_nowhere_is_an_error(server: QuirkyDav, stor
         ("http://b.example/x", "https://a.example/y", None),
         ("//b.example/x", "https://a.example/y", "https://b.example/x"),
         ("https://b.example/x", "http://a.example/y", "https://b.example/x"),
-        ("http://b.example/x", "http://a.example/y", "http://b.example/x"),
+        ("http://b.example/x", "http://a.example/y", None),
+        ("http://a.example:81/x", "http://a.example/y", "http://a.example:81/x"),
+        ("http://169.254.169.254/latest", "http://a.example/y", None),
         ("file:///etc/passwd", "http://a.example/y", None),
         ("https://b.example/k\u00e4 fer", "https://a.example/y", "https://b.example/k%C3%A4%20fer"),
     ],
 )
-def test_from_https_a_redirect_leads_to_https_only(location: str, url: str, target: str | None) -> None:
+def test_a_redirect_leads_to_another_host_by_https_only(location: str, url: str, target: str | None) -> None:
     assert redirected(url, 302, location) == target
     assert redirected(url, 200, location) is None

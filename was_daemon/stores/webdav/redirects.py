@@ -14,8 +14,8 @@ _MOST = 3
 async def followed(url: str, headers: dict[str, str], remote: HTTPRemote, stranger: Callable[[], HTTPRemote]) -> Answer:
     """GET `url` from `remote`, or from where it sends; fire with the answer.
 
-    Another server is asked by the client that `stranger` returns, which has no login; from https only by https. A
-    redirect that is not followed is the answer.
+    Another server is asked by the client that `stranger` returns, which has no login. A redirect that is not followed is
+    the answer.
     """
     server = _server(url)
     answer = await remote.request("GET", url, headers)
@@ -32,7 +32,11 @@ async def followed(url: str, headers: dict[str, str], remote: HTTPRemote, strang
 
 
 def redirected(url: str, code: int, location: str | None) -> str | None:
-    """Return the absolute address that the answer to a GET of `url` sends to; None when it is not to be followed."""
+    """Return the absolute address that the answer to a GET of `url` sends to; None when it is not to be followed.
+
+    Another host is asked by https only: what is inside of a network and gives things away to whoever asks, as the
+    metadata services of clouds do, has no certificate.
+    """
     if code not in _CODES or not location:
         return None
     try:
@@ -41,8 +45,9 @@ def redirected(url: str, code: int, location: str | None) -> str | None:
         parts = urlsplit(target)
     except ValueError:
         return None
-    secure = parts.scheme == "https" or (parts.scheme == "http" and urlsplit(url).scheme == "http")
-    return target if secure and parts.hostname and "@" not in parts.netloc else None
+    asked = urlsplit(url)
+    allowed = parts.scheme == "https" or (parts.scheme == asked.scheme == "http" and parts.hostname == asked.hostname)
+    return target if allowed and parts.hostname and "@" not in parts.netloc else None
 
 
 def _server(url: str) -> tuple[str, str | None, int | None]:
