@@ -14,8 +14,8 @@ _MOST = 3
 async def followed(url: str, headers: dict[str, str], remote: HTTPRemote, stranger: Callable[[], HTTPRemote]) -> Answer:
     """GET `url` from `remote`, or from where it sends; fire with the answer.
 
-    Another server is asked by the client that `stranger` returns, which has no login. A redirect that is not followed is
-    the answer.
+    Another server is asked by the client that `stranger` returns, which has no login. A redirect that is not followed
+    is the answer.
     """
     server = _server(url)
     answer = await remote.request("GET", url, headers)
