@@ -52,6 +52,9 @@ class QuirkyS3(Resource):
         self.damage: Callable[[bytes], bytes] = lambda content: content
         self.page = 1000
         self.old_listings = False
+        self.minds_prefixes = True
+        self.truncated = "true"
+        """What a listing says of itself that goes on."""
 
     def render(self, request: Request) -> bytes | int:
         method = request.method.decode()
@@ -154,22 +157,20 @@ class QuirkyS3(Resource):
 
     def _listing(self, request: Request) -> bytes:
         asked = {key.decode(): values[0].decode() for key, values in request.args.items()}
+        prefix = asked.get("prefix", "") if self.minds_prefixes else ""
         after = asked.get("marker" if self.old_listings else "continuation-token", "")
-        found = sorted(name for name in self.objects if name.startswith(asked.get("prefix", "")) and name > after)
-        if "delimiter" in asked:
-            found = [name for name in found if "/" not in name.removeprefix(asked["prefix"])]
-        page = found[: self.page]
+        found = sorted(name for name in self.objects if name.startswith(prefix) and name > after)
+        if "delimiter" in asked and self.minds_prefixes:
+            found = [name for name in found if "/" not in name.removeprefix(prefix)]
+        page, more = found[: self.page], len(found) > self.page
         entries = "".join(
             f"<Contents><Key>{quote(name)}</Key><Size>{len(self.objects[name].content)}</Size></Contents>"
             for name in page
         )
-        more = len(found) > len(page)
-        token = (
-            f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>"
-            if more and not self.old_listings
-            else ""
-        )
+        if more and not self.old_listings:
+            entries += f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>"
+        truncated = self.truncated if more else "false"
         return (
-            f"<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>{str(more).lower()}</IsTruncated>"
-            f"{token}{entries}</ListBucketResult>"
+            f"<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>{truncated}</IsTruncated>"
+            f"{entries}</ListBucketResult>"
         ).encode()

@@ -11,7 +11,7 @@ from twisted.web.server import Request, Site
 from tests.support.davservers import KEY, message
 from tests.support.s3quirks import QuirkyS3, md5
 from tests.support.s3servers import MakeS3Store
-from tests.support.scripted import Listen
+from tests.support.scripted import Listen, Script, site
 from was_daemon.model.errors import StoreFailed
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import Kind
@@ -212,11 +212,13 @@ async def test_a_version_that_is_replaced_is_noticed_also_where_head_and_get_dif
     await reader.close()
 
 
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("truncated", ["true", "True", "TRUE"])
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_knows_only_the_old_listings_is_listed_to_the_end(
-    server: QuirkyS3, store: IAssetStore
+async def test_every_server_is_listed_to_the_end(
+    server: QuirkyS3, store: IAssetStore, old: bool, truncated: str
 ) -> None:
-    server.page, server.old_listings = 3, True
+    server.page, server.old_listings, server.truncated = 3, old, truncated
     names = {f"{number} é+.jpg" for number in range(10)}
     for name in names:
         await store.write(original(name), chunked(SMALL))
@@ -230,3 +232,23 @@ async def test_an_upload_whose_completion_was_lost_is_known_by_its_mark_where_et
     server.tag, server.forgets_completion = random_looking, True
     await store.write(KEY, chunked(LARGE), len(LARGE))
     assert await read_asset(store, KEY) == LARGE
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_listing_tells_of_other_places_is_not_listed(
+    server: QuirkyS3, listen: Listen, make_s3_store: MakeS3Store
+) -> None:
+    url = listen(Site(server, timeout=None))
+    for prefix in ("", "ours", "ours/too"):
+        await make_s3_store(url, prefix=prefix).write(original(f"{len(prefix)}.jpg"), chunked(SMALL))
+    server.minds_prefixes = False
+    assert await collect(make_s3_store(url, prefix="ours").list("", Kind.ORIGINAL)) == [original("4.jpg")]
+
+
+@pytest.mark.parametrize("body", [b"<ListAllMyBucketsResult/>", b"<html/>", b"<Error><Code>NoSuchKey</Code></Error>"])
+@pytest_twisted.ensureDeferred
+async def test_a_listing_of_something_else_is_an_error_and_not_an_empty_list(
+    listen: Listen, make_s3_store: MakeS3Store, body: bytes
+) -> None:
+    store = make_s3_store(listen(site(Script(GET=lambda _request: body))))
+    assert "listing" in await message(collect(store.list("", Kind.ORIGINAL)), StoreFailed)

@@ -40,8 +40,8 @@ class Checker:
         checksum, tag = answer.header("x-amz-checksum-sha256"), etag_of(answer)
         if checksum and ("-" not in checksum or part_size):
             return cls(hashlib.sha256, checksum, part_size if "-" in checksum else None, None)
-        if tag and ("-" in tag) == bool(part_size):
-            return cls(new_md5, tag, part_size, answer)
+        if tag and ("-" not in tag or part_size):
+            return cls(new_md5, tag, part_size if "-" in tag else None, answer)
         return None
 
     async def take(self, chunk: bytes) -> None:

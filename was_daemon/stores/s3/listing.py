@@ -44,13 +44,17 @@ async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[Lis
     while True:
         answer = await bucket.request("GET", "", query)
         page, told = await document(answer), answer.header("Date")
+        if not page.tag.endswith("ListBucketResult"):
+            raise StoreFailed("the store sent a listing of something else than the bucket")
         for entry, name in zip(page.findall("{*}Contents"), _names(page, "Contents"), strict=True):
             size = entry.findtext("{*}Size") or ""
             if not size.isdecimal():
                 raise StoreFailed("the store sent a listing without sizes")
-            yield Listed(name, int(size), entry.findtext("{*}LastModified") or "", told)
             last = max(last, name)
-        if page.findtext("{*}IsTruncated") != "true":
+            # Not every server minds what it is asked for.
+            if name.startswith(prefix):
+                yield Listed(name, int(size), entry.findtext("{*}LastModified") or "", told)
+        if (page.findtext("{*}IsTruncated") or "").strip().lower() != "true":
             return
         token = page.findtext("{*}NextContinuationToken")
         # Servers that know only the first version of listings go on after a name.

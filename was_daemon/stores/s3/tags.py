@@ -45,7 +45,8 @@ class Tags:
         self._marks = marks
         self._trying = DeferredLock()
         self._are_md5: dict[TagKind, bool] = {}
-        self._has_no_dash = False
+        self._is_ambiguous = False
+        """Whether the ETag of an object in parts has no dash, and is not the MD5 of all bytes, as on s3rver."""
 
     async def allow(self, kind: TagKind, answer: Answer, tag: str, expected: str) -> bool:
         """Fire with whether bytes whose MD5 is `expected` may have the ETag `tag`; `answer` is the one that told it."""
@@ -54,13 +55,13 @@ class Tags:
         if tag.lower() == expected:
             self._are_md5.setdefault(kind, True)
             return True
-        # Where the ETag of an object in parts has no dash, it cannot be told from that of another.
+        # Where the ETags of objects in parts look like all others, those may be none, either.
         kinds = [kind, TagKind.COMPOSITE] if kind is TagKind.WHOLE else [kind]
         async with self._trying:
             for each in kinds:
                 if each not in self._are_md5:
                     await self._try(each)
-        return not self._are_md5.get(kind, False) or (kind is TagKind.WHOLE and self._has_no_dash)
+        return not self._are_md5.get(kind, False) or (kind is TagKind.WHOLE and self._is_ambiguous)
 
     async def _try(self, kind: TagKind) -> None:
         path, payload = await self._marks.new_object(), Payload.now(b"check")
@@ -87,7 +88,7 @@ class Tags:
             said = await (await bucket.request("POST", name, {"uploadId": upload}, XML, document)).content(1 << 16)
             tag = completed_tag(said) or etag_of(await bucket.call("HEAD", name))
             self._note(TagKind.COMPOSITE, tag, composite([payload.md5]))
-            self._has_no_dash = bool(tag) and "-" not in tag
+            self._is_ambiguous = bool(tag) and "-" not in tag and tag.lower() != payload.md5.hex()
         except BaseException:
             await abort_upload(bucket, name, upload)
             raise
