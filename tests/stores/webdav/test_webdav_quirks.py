@@ -409,6 +409,7 @@ def unexplained(status: int) -> Callable[[Request, str], int | None]:
     return lambda request, _path: None if request.getHeader("Authorization") == right else status
 
 
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")  # Twisted's endpoints do that
 @pytest.mark.parametrize("status", [401, 403])
 @pytest_twisted.ensureDeferred
 async def test_over_https_the_password_is_sent_to_a_server_that_does_not_say_what_it_wants(
