@@ -75,11 +75,12 @@ def copy(
             stores[source], stores[target], CopyJournal(path, stores[source], stores[target]), overwrite, dry_run
         )
         try:
+            await copier.journal.open()
             await _copy(settings, copier, places, thumbnails, parallel, report)
         finally:
             for store in (copier.source, copier.target):
                 await store.close()
-            copier.journal.close()
+            await copier.journal.close()
             _end(report, copier)
         return 1 if report.counts["failed"] or report.counts["differs"] else 0
 
