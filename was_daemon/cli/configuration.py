@@ -32,7 +32,7 @@ def check(config: Path | None, as_json: bool) -> None:
     Nothing is opened, and no secret is shown. Whether a store can be reached, `check-store` finds out.
     """
     from was_daemon.config.load import ConfigError
-    from was_daemon.daemon.unwise import warnings
+    from was_daemon.daemon.warnings import warnings
 
     try:
         settings = _load(config)
@@ -50,7 +50,7 @@ def _load(path: Path | None) -> "Settings":
     import attrs
 
     from was_daemon.config.load import ConfigError, load
-    from was_daemon.daemon.graph import create_stores
+    from was_daemon.daemon.assembly import create_stores
 
     environ = dict(os.environ)
     # To look at the configuration makes no key.
@@ -149,7 +149,7 @@ def _type_name(kind: Any) -> str:
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
-    from was_daemon.library.usage import readable
+    from was_daemon.model.sizes import readable
 
     yield "The configuration is right. This would run:"
     yield f"  listen       {', '.join(summary['listen'])}"

@@ -121,7 +121,7 @@ async def _copy(
 
 async def _prepare(settings: "Settings", target: "IAssetStore", directories: Sequence[str]) -> None:
     """See that the target can be written to, and remove what a killed process left there."""
-    from was_daemon.daemon.graph import settle
+    from was_daemon.daemon.startup import settle
     from was_daemon.library.spool import Spool
     from was_daemon.model.interfaces import ILocalFiles, IUnfinished
 

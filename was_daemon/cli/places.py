@@ -21,7 +21,7 @@ collection_option = click.option(
 def create_stores(settings: "Settings") -> "dict[str, IAssetStore]":
     """The stores by their names, not connected yet, or the end of the command."""
     from was_daemon.config.load import ConfigError
-    from was_daemon.daemon.graph import create_stores
+    from was_daemon.daemon.assembly import create_stores
 
     try:
         return create_stores(settings)

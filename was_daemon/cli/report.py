@@ -6,7 +6,7 @@ from collections import Counter
 import click
 
 from was_daemon.jobs.report import JobReport
-from was_daemon.library.usage import readable
+from was_daemon.model.sizes import readable
 
 
 class Report(JobReport):

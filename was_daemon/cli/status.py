@@ -9,7 +9,7 @@ import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.places import create_stores, require_directory
-from was_daemon.library.usage import readable
+from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
     from was_daemon.config.settings import Settings
@@ -26,7 +26,7 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     """Tell whether the daemon answers, and whether its stores can be used."""
     from was_daemon.cli.answering import addresses, ask
     from was_daemon.cli.reactor import run
-    from was_daemon.daemon.unwise import warnings
+    from was_daemon.daemon.warnings import warnings
 
     settings = load_settings(config)
     stores, min_free = create_stores(settings), settings.limits.min_free

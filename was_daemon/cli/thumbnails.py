@@ -13,7 +13,7 @@ from was_daemon.cli.places import collection_option, directories, require_direct
 if TYPE_CHECKING:
     from was_daemon.cli.report import Report
     from was_daemon.config.settings import Settings
-    from was_daemon.daemon.graph import Graph
+    from was_daemon.daemon.components import Components
 
 _NICENESS = 10
 _SPOOL = "thumbnails"
@@ -64,15 +64,17 @@ def warm(
     places = directories(settings, collections)
     os.nice(_NICENESS)
 
-    async def work(graph: "Graph", report: "Report") -> None:
+    async def work(components: "Components", report: "Report") -> None:
         from was_daemon.cli.progress import go_through
         from was_daemon.jobs.warm import RateLimit, Warmer
 
         for directory in places:
-            await require_directory(graph.collections.place_in(directory).store)
-        if graph.evictor:
-            await graph.evictor.start()
-        warmer = Warmer(graph.collections, graph.derivatives, places, sorted(set(scales)), RateLimit(throttle), report)
+            await require_directory(components.collections.place_in(directory).store)
+        if components.evictor:
+            await components.evictor.start()
+        warmer = Warmer(
+            components.collections, components.derivatives, places, sorted(set(scales)), RateLimit(throttle), report
+        )
         # While one is made, the next is looked at.
         await go_through("Warming", warmer.originals, workers + 1, warmer.warm)
 
@@ -108,14 +110,14 @@ def prune(
     settings = load_settings(config)
     places = directories(settings, collections)
 
-    async def work(graph: "Graph", report: "Report") -> None:
+    async def work(components: "Components", report: "Report") -> None:
         from was_daemon.cli.progress import go_through
         from was_daemon.jobs.prune import Pruner
 
         # Collections whose originals are missing are told one by one.
         for directory in places:
-            await require_directory(graph.collections.place_in(directory).thumbnails)
-        pruner = Pruner(graph.collections, places, frozenset(kept), unmarked, dry_run, report)
+            await require_directory(components.collections.place_in(directory).thumbnails)
+        pruner = Pruner(components.collections, places, frozenset(kept), unmarked, dry_run, report)
         await go_through("Pruning", pruner.thumbnails, parallel, pruner.prune)
 
     _run(_evolved(settings, 1), work, _removed(dry_run), as_json)
@@ -146,16 +148,18 @@ def _evolved(settings: "Settings", workers: int) -> "Settings":
 
 def _run(
     settings: "Settings",
-    work: "Callable[[Graph, Report], Awaitable[None]]",
+    work: "Callable[[Components, Report], Awaitable[None]]",
     words: dict[str, str],
     as_json: bool,
 ) -> None:
     from was_daemon.cli.reactor import RESUMED, run
     from was_daemon.config.load import ConfigError
-    from was_daemon.daemon.graph import Lasting, build, settle
+    from was_daemon.daemon.assembly import build
+    from was_daemon.daemon.process_state import ProcessState
+    from was_daemon.daemon.startup import settle
 
     try:
-        graph = build(settings, Lasting.new())
+        components = build(settings, ProcessState.new())
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
 
@@ -164,12 +168,12 @@ def _run(
 
         report = Report(as_json)
         try:
-            await graph.spool.start()
-            for built in graph.stores.values():
-                await settle(built.store, graph.spool)
-            await work(graph, report)
+            await components.spool.start()
+            for built in components.stores.values():
+                await settle(built.store, components.spool)
+            await work(components, report)
         finally:
-            for part in graph.parts:
+            for part in components.parts:
                 await part.close()
             report.end(words)
         return 1 if report.counts["failed"] else 0

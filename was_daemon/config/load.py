@@ -329,6 +329,10 @@ class _Loader:
             self._mistakes.warn(
                 f"server.workers is {server.workers}, more than this machine's processors, {processors}"
             )
+        for index, description in enumerate(server.listen if server.workers > 1 else []):
+            if description.startswith(("unix:", "systemd:")):
+                reason = f'each of several processes needs a socket of its own for a TCP port, not "{description}"'
+                self._mistakes.add(f"server.listen[{index}]", reason)
         if limits.pending_size is not None and limits.pending_size < server.max_upload:
             self._mistakes.add("limits.pending_size", "is less than server.max_upload")
         for index, scale in enumerate(thumbnails.warm):

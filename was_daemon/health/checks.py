@@ -16,9 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
-from was_daemon.library.quotas import Quotas
+from was_daemon.library.quotas.quotas import Quotas, Usage
 from was_daemon.library.spool import Spool
-from was_daemon.library.usage import Usage
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind
@@ -49,14 +48,13 @@ class Report:
     """Findings on the stores by name, the spool, and the workers; None for the workers if all is well.
 
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
-    `processes` are the problems of the daemon's other processes. `warnings` are no problems, but should not stay.
+    `warnings` are no problems, but should not stay.
     """
 
     stores: Mapping[str, Finding]
     spool: Finding
     workers: str | None
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
-    processes: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
     @property
@@ -70,7 +68,7 @@ class Report:
         found = [f"{place}: {finding.problem}" for place, finding in self.places.items() if finding.problem]
         if self.workers:
             found.append(f"workers: {self.workers}")
-        return [*found, *self.processes]
+        return found
 
 
 class Health:
@@ -117,12 +115,13 @@ class Health:
         # At the same time: two slow stores take no longer than one.
         looks = {name: Deferred.fromCoroutine(place.look()) for name, place in self._stores.items()}
         spool = Deferred.fromCoroutine(self._spool.look())
+        usages = Deferred.fromCoroutine(self._quotas.usages())
         report = Report(
             {name: self._judged(await look) for name, look in looks.items()},
             self._judged(await spool),
             self._pool.problem() if self._pool else None,
-            self._quotas.named,
-            warnings=self._warnings,
+            await usages,
+            self._warnings,
         )
         self._show(report)
         return report

@@ -26,6 +26,10 @@ from zope.interface import implementer
 
 _DEFAULT_FILE = "twistd.log"
 
+PLAIN, WHOLE = "plain", "whole"
+"""Forms of the log of one of several daemons: lines without a time, for a parent that logs by other means than a
+`DaemonLog`, and lines as they are in the parent's file."""
+
 
 @implementer(ILogObserver)
 class DaemonLog:
@@ -43,11 +47,6 @@ class DaemonLog:
         text = _as_json(event) if self.as_json else formatEventAsClassicLogText(event)
         if text:
             self.pass_on(text)
-
-    @property
-    def form(self) -> str:
-        """The format of lines, as the settings name it: "text" or "json"."""
-        return "json" if self.as_json else "text"
 
     def write(self, line: str) -> None:
         """Write a line that needs no formatting any more."""

@@ -1,4 +1,4 @@
-"""What one of several processes gets of that which the settings allow the daemon."""
+"""One of several daemons that serve the same ports of a machine, and its part of what the settings allow."""
 
 import attrs
 
@@ -7,25 +7,30 @@ from was_daemon.config.structure import Size
 
 
 @attrs.frozen
-class Share:
-    """That of process `number`, counted from 1, `of` so many; the first is the one that was started."""
+class ProcessNumber:
+    """The number of a process, counted from 1, of `of` processes. A daemon that is the only one is 1 of 1."""
 
     number: int = 1
     of: int = 1
 
+    def __str__(self) -> str:
+        return "the daemon" if self.of == 1 else f"process {self.number}"
+
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that does what is done once: it speaks to the operator and to monitoring."""
+        """Whether this process does what is to be done once for all processes."""
         return self.number == 1
 
     def settings(self, settings: Settings) -> Settings:
-        """The settings of this process; together they are at most `settings`, but each has one worker and a place."""
+        """Return the settings of this process.
+
+        Workers, the queue and the copies in the spool are divided among the processes. Each has one worker at least.
+        """
         if self.of == 1:
             return settings
         thumbnails, spool = settings.thumbnails, settings.spool
         return attrs.evolve(
             settings,
-            server=settings.server if self.is_first else attrs.evolve(settings.server, admin_listen=[]),
             thumbnails=attrs.evolve(
                 thumbnails, workers=self.part(thumbnails.workers), queue=self.part(thumbnails.queue)
             ),
@@ -33,6 +38,6 @@ class Share:
         )
 
     def part(self, whole: int) -> int:
-        """This process's part of so many things that cannot be divided further, at least one."""
+        """Return this process's part of `whole` things that cannot be divided further, at least one."""
         each, left = divmod(whole, self.of)
         return max(1, each + (self.number <= left))
