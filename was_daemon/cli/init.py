@@ -27,7 +27,7 @@ class _Address(click.ParamType[str]):
     name = "address"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from was_daemon.config.load import is_server_address
+        from was_daemon.config.public_url import is_server_address
 
         if not is_server_address(value):
             self.fail("expected an address such as https://assets.example.org", param, ctx)

@@ -21,9 +21,10 @@ from cattrs.errors import (
     ForbiddenExtraKeysError,
     IterableValidationError,
 )
-from cattrs.gen import make_dict_structure_fn
+from cattrs.gen import make_dict_structure_fn, override
 
 from was_daemon.config.secret_files import SecretFile, SecretFiles
+from was_daemon.config.validators import FieldValidator, InvalidValue
 
 T = TypeVar("T")
 
@@ -64,11 +65,15 @@ class Mistakes:
     warnings: list[str] = attrs.field(factory=list)
 
     def add(self, key: str, reason: str) -> None:
-        """Note that the value of `key` is wrong."""
+        """Add that the value of `key` is wrong."""
         self.lines.append(f"{key}: {reason}")
 
+    def are_about(self, key: str) -> bool:
+        """Return whether the value of `key` is wrong, so that its default stands for it."""
+        return any(line.startswith(f"{key}: ") for line in self.lines)
+
     def warn(self, reason: str) -> None:
-        """Note what is no mistake, but should not stay as it is; once is enough."""
+        """Add a warning, unless it is there already."""
         if reason not in self.warnings:
             self.warnings.append(reason)
 
@@ -153,6 +158,9 @@ def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
             mistakes.add(f"{key}.{name}", "unknown key")
     elif isinstance(error, KeyError):
         mistakes.add(key, "is missing")
+    elif isinstance(error, InvalidValue):
+        for place, reason in error.problems:
+            mistakes.add(f"{key}{place}", reason)
     else:
         # Validators of attrs put the sentence first, and what it is about behind it.
         mistakes.add(key, str(error.args[0]) if error.args else type(error).__name__)
@@ -243,13 +251,31 @@ def _member(value: Any, cls: type[enum.Enum]) -> enum.Enum:
 
 
 def _table_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
-    convert: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+    validated: dict[str, Any] = {
+        field.name: override(struct_hook=_validated_hook(field, converter))
+        for field in attrs.fields(cls)
+        if isinstance(field.validator, FieldValidator)
+    }
+    convert: Callable[[Any, Any], Any] = make_dict_structure_fn(
+        cls, converter, _cattrs_forbid_extra_keys=True, **validated
+    )
 
     def structured(value: Any, type_: Any) -> Any:
         if not isinstance(value, dict):
             # Not what it is instead: that may be the secret of a table with one.
             raise ValueError("expected a table")
         return convert(value, type_)
+
+    return structured
+
+
+def _validated_hook(field: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Return a hook that validates a value by itself: the class' `__init__` would stop at the first mistake."""
+
+    def structured(value: Any, type_: Any) -> Any:
+        result = converter.structure(value, type_)
+        field.validator(None, field, result)
+        return result
 
     return structured
 

@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from was_daemon import __version__
-from was_daemon.config.load import TCP_PORT, ConfigError, Source
+from was_daemon.config.checks import TCP_PORT
+from was_daemon.config.load import ConfigError, Source
 from was_daemon.config.process_number import ProcessNumber
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import build, create_stores
