@@ -14,6 +14,7 @@ from was_daemon.config.checks import (
     check_collections,
     check_endpoints,
     check_limits,
+    check_processes,
     check_shared_directories,
     check_thumbnails,
 )
@@ -175,6 +176,7 @@ class _Loader:
         check_collections(collections, names, mistakes)
         self._secrets += [f"collections.map.{name}.key" for name, each in collections.map.items() if each.key]
         check_thumbnails(sections.thumbnails, names, mistakes)
+        check_processes(server, mistakes)
         check_limits(server, sections.limits, mistakes)
         check_endpoints("server.listen", server.listen, self._environ, mistakes)
         check_endpoints("server.admin_listen", server.admin_listen, self._environ, mistakes)
