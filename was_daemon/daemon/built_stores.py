@@ -24,7 +24,7 @@ class BuiltStore:
 
 
 def build_stores(settings: Settings, before: Mapping[str, BuiltStore], metrics: Metrics) -> dict[str, BuiltStore]:
-    """The stores by name, those of `before` that would come out the same among them; connects to none.
+    """Return the stores by name, not connected yet; those of `before` that would come out the same stay.
 
     Raises `ConfigError` when one cannot do what is asked of it.
     """
@@ -53,7 +53,7 @@ def _build_store(
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
-    """The files that a store's options called `..._file` name, with what changes when, say, a password is replaced.
+    """Return the files that a store's options called `..._file` name, with what changes when a password is replaced.
 
     No others are looked at: a store's directory may be on a mount that hangs.
     """

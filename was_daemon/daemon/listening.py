@@ -37,8 +37,8 @@ def is_local(description: str) -> bool:
         return False
 
 
-class Listening(Service):
-    """Listens on one endpoint from the start of the daemon, or ends it with a line that says why not.
+class EndpointService(Service):
+    """Service that listens on one endpoint, or ends the daemon with a line that says why not.
 
     `opener` opens the port, by default the reactor.
     """

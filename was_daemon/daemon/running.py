@@ -18,7 +18,7 @@ from was_daemon.config.settings import Settings
 from was_daemon.daemon.allocator import keep_freed_memory
 from was_daemon.daemon.assembly import build
 from was_daemon.daemon.components import Components
-from was_daemon.daemon.listening import Listening
+from was_daemon.daemon.listening import EndpointService
 from was_daemon.daemon.nginx_marker import set_marker
 from was_daemon.daemon.processes.sockets import InheritedSockets
 from was_daemon.daemon.signals import Signals
@@ -53,8 +53,8 @@ _CONSEQUENCES = {
 }
 
 
-class Running(Service):
-    """A process that serves: it exchanges its components when reloaded, and stops without cutting requests short.
+class RunningDaemon(Service):
+    """Service of one process: exchanges its components when reloaded, and stops without cutting requests short.
 
     `inherited` are sockets to listen on that another process has opened; `admin_listen` replaces that of the settings.
     """
@@ -89,9 +89,9 @@ class Running(Service):
         self._fixed = _fixed(settings)
         admin = AdminSite(AdminServer(self._state.health, self._state.metrics).resource())
         for description in settings.server.listen:
-            Listening(description, self._site, inherited).setServiceParent(self._ports)
+            EndpointService(description, self._site, inherited).setServiceParent(self._ports)
         for description in settings.server.admin_listen if admin_listen is None else admin_listen:
-            Listening(description, admin).setServiceParent(self._ports)
+            EndpointService(description, admin).setServiceParent(self._ports)
         self._signals = Signals(self.reload, self._stop_by)
         self._stopping: Deferred[None] | None = None
         self._manager = Notifier(source.environ)
@@ -123,7 +123,7 @@ class Running(Service):
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def _begin(self) -> None:
-        """The reactor turns, and the ports are open."""
+        """Heed signals and tell systemd, now that the reactor runs and the ports are open."""
         # What there is by now stays: the collector need not go through all of it again and again.
         gc.freeze()
         keep_freed_memory()

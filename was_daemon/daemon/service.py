@@ -21,7 +21,7 @@ from was_daemon.daemon.components import Components
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.processes.parent import Parent
 from was_daemon.daemon.processes.sockets import InheritedSockets
-from was_daemon.daemon.running import Running
+from was_daemon.daemon.running import RunningDaemon
 from was_daemon.daemon.warnings import warn
 from was_daemon.telemetry.logs import DaemonLog, open_log
 
@@ -87,7 +87,7 @@ def assemble(options: Options, log: DaemonLog | None) -> IService:
         _announce(options.settings, components)
     inherited = InheritedSockets.from_environment(os.environ) if options["process"] else None
     admin = options["admin-listen"]
-    return Running(options.source, components, log, inherited, None if admin is None else [admin])
+    return RunningDaemon(options.source, components, log, inherited, None if admin is None else [admin])
 
 
 def _allow_open_files() -> None:

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 
 class Signals:
-    """Calls `reload` for SIGHUP and `stop` with the signal's name for SIGTERM and SIGINT, in the reactor.
+    """Handlers of signals: SIGHUP calls `reload`, SIGTERM and SIGINT call `stop` with their name, in the reactor.
 
     The end of the terminal that the daemon was started in is told by SIGHUP, too, and stops it.
     """

@@ -83,7 +83,7 @@ class Evictable(Protocol):
 
 
 class Evictor:
-    """Keeps the derivatives of one kind in each local store of `collections` within `max_size` bytes."""
+    """Eviction of derivatives of one kind: in each local store of `collections` at most `max_size` bytes are kept."""
 
     _log = Logger()
 

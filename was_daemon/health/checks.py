@@ -72,7 +72,7 @@ class Report:
 
 
 class Health:
-    """Looks at what `follow` was told last."""
+    """Health checks of what `follow` was called with last."""
 
     def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
         from twisted.internet import reactor
@@ -197,11 +197,11 @@ async def look_at_store(store: IAssetStore) -> int | None:
     if not ILocalFiles.providedBy(store):
         return None
     files = ILocalFiles(store)
-    return _told(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
+    return _known(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
 
 
 def _free_near(path: Path) -> int:
-    """The free bytes where a file at `path` would lie, whether its directory is there already or not; blocks."""
+    """Return the free bytes where a file at `path` would lie, also while its directory is missing; blocks."""
     while not path.exists():
         path = path.parent
     return free_bytes(path)
@@ -216,8 +216,8 @@ async def _free(staged: IStagingFile) -> int | None:
         free = await staged.free()
     finally:
         staged.discard()
-    return _told(free)
+    return _known(free)
 
 
-def _told(free: int) -> int | None:
+def _known(free: int) -> int | None:
     return free if free < sys.maxsize else None

@@ -79,7 +79,7 @@ class Child:
 
 
 class Monitor(ProcessMonitor):
-    """Keeps a daemon running for each of `children`, from the start of this service to its end.
+    """Service that keeps a daemon running for each of `children`.
 
     `write` is called with whole lines of their log, `ended` whenever a process has ended. A daemon that has run for a
     while is replaced at once, others after a time that doubles.

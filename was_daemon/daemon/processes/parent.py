@@ -21,7 +21,7 @@ from was_daemon.concurrency.waiting import Waiters
 from was_daemon.config.load import Source
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import create_stores
-from was_daemon.daemon.listening import Listening
+from was_daemon.daemon.listening import EndpointService
 from was_daemon.daemon.processes.admin import AllProcesses
 from was_daemon.daemon.processes.monitor import Child, Monitor
 from was_daemon.daemon.processes.notifications import Notifications
@@ -42,7 +42,7 @@ _log = Logger()
 
 
 class Parent(Service):
-    """Keeps `[server] workers` daemons running on the configuration that `source` and `settings` are of."""
+    """Service that keeps `[server] workers` daemons running; `settings` are those of `source`."""
 
     def __init__(self, source: Source, settings: Settings, log: DaemonLog | None) -> None:
         from twisted.internet import reactor
@@ -67,7 +67,7 @@ class Parent(Service):
         admin = AdminSite(AllProcesses(self._children).resource())
         self._admin = MultiService()
         for description in settings.server.admin_listen:
-            Listening(description, admin).setServiceParent(self._admin)
+            EndpointService(description, admin).setServiceParent(self._admin)
         self._follow_log()
 
     def setServiceParent(self, parent: Any) -> None:
