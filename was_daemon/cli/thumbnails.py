@@ -169,11 +169,11 @@ def _run(
         report = Report(as_json)
         try:
             await components.spool.start()
-            for built in components.stores.values():
-                await settle(built.store, components.spool)
+            for store in components.stores.values():
+                await settle(store, components.spool)
             await work(components, report)
         finally:
-            for part in components.parts:
+            for part in components.closable:
                 await part.close()
             report.end(words)
         return 1 if report.counts["failed"] else 0

@@ -6,9 +6,10 @@ from was_daemon.assets import Assets
 from was_daemon.catalogue.checksums import Checksums, Recorder
 from was_daemon.config.process_number import ProcessNumber
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.built_stores import build_stores
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.parts import Parts
 from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.stores import build_stores
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.thumbnails import EvictableThumbnails, ThumbnailKind
@@ -36,15 +37,15 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     """
     locks, metrics, process = state.locks, state.metrics, state.process
     settings = process.settings(settings)
-    built = build_stores(settings, before.stores if before else {}, metrics)
-    stores = {name: each.store for name, each in built.items()}
+    parts = Parts(before.parts if before else None)
+    stores = build_stores(settings, parts, metrics)
     collections = _collections(settings, stores)
-    spool, pool = _spool(settings, state, before), _pool(settings, metrics, before)
-    evictor = _evictor(settings, collections, before)
+    spool, pool = _spool(settings, state, parts), _pool(settings, metrics, parts)
+    evictor = _evictor(settings, collections, parts)
     limits = settings.thumbnails
     kinds = [ThumbnailKind(limits.max_pixels, limits.max_scale, evictor)]
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
-    checksums = _checksums(settings, before)
+    checksums = _checksums(settings, parts)
     assets = Assets(
         collections,
         derivatives,
@@ -61,47 +62,42 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     overview = overview_source(state.health, state.recent, pool, process)
     resource = _server(settings, assets, collections, process, overview).resource()
     return Components(
-        settings, state, built, collections, spool, pool, evictor, checksums, derivatives, assets, resource
+        settings, state, parts, stores, collections, spool, pool, evictor, checksums, derivatives, assets, resource
     )
 
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
     """Return the stores by name, not connected yet; raises `ConfigError` when one cannot do what is asked of it."""
-    return {name: built.store for name, built in build_stores(settings, {}, Metrics()).items()}
+    return build_stores(settings, Parts(), Metrics())
 
 
-def _spool(settings: Settings, state: ProcessState, before: Components | None) -> Spool:
-    if not before or before.settings.spool.path != settings.spool.path:
-        return Spool(settings.spool.path, settings.spool.max_size, state.metrics, state.process)
-    # Two spools in one directory would remove each other's copies.
-    before.spool.max_size = settings.spool.max_size
-    return before.spool
+def _spool(settings: Settings, state: ProcessState, parts: Parts) -> Spool:
+    path, max_size = settings.spool.path, settings.spool.max_size
+    # Two spools in one directory would remove each other's copies, so another size makes no other spool.
+    spool = parts.take("spool", path, lambda: Spool(path, max_size, state.metrics, state.process))
+    spool.max_size = max_size
+    return spool
 
 
-def _pool(settings: Settings, metrics: Metrics, before: Components | None) -> WorkerPool:
-    def limits(settings: Settings) -> tuple[int, float, int, int]:
-        thumbnails = settings.thumbnails
-        return thumbnails.workers, thumbnails.timeout, thumbnails.memory, thumbnails.queue
-
-    if before and limits(before.settings) == limits(settings):
-        return before.pool
-    return WorkerPool(*limits(settings), metrics)
+def _pool(settings: Settings, metrics: Metrics, parts: Parts) -> WorkerPool:
+    thumbnails = settings.thumbnails
+    limits = thumbnails.workers, thumbnails.timeout, thumbnails.memory, thumbnails.queue
+    return parts.take("workers", limits, lambda: WorkerPool(*limits, metrics))
 
 
-def _evictor(settings: Settings, collections: Collections, before: Components | None) -> Evictor | None:
+def _evictor(settings: Settings, collections: Collections, parts: Parts) -> Evictor | None:
     max_size = settings.thumbnails.max_size
     if not max_size:
         return None
-    if before and before.evictor and before.evictor.follow(collections, max_size):
-        return before.evictor
-    return Evictor(collections, max_size, EvictableThumbnails())
+    origin = max_size, frozenset(collections.local_thumbnails())
+    evictor = parts.take("evictor", origin, lambda: Evictor(collections, max_size, EvictableThumbnails()))
+    evictor.collections = collections
+    return evictor
 
 
-def _checksums(settings: Settings, before: Components | None) -> Checksums | None:
+def _checksums(settings: Settings, parts: Parts) -> Checksums | None:
     path = settings.checksums.path
-    if before and before.checksums and before.checksums.path == path:
-        return before.checksums
-    return Checksums(path) if path else None
+    return parts.take("checksums", path, lambda: Checksums(path)) if path else None
 
 
 def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from was_daemon.assets import Assets
 from was_daemon.catalogue.checksums import Checksums
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.built_stores import BuiltStore
+from was_daemon.daemon.parts import Parts
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.startup import accept_root, begin, begin_store
 from was_daemon.derivatives.cache import Derivatives
@@ -34,7 +34,8 @@ class Components:
 
     settings: Settings
     state: ProcessState
-    stores: Mapping[str, BuiltStore]
+    parts: Parts
+    stores: Mapping[str, IAssetStore]
     collections: Collections
     spool: Spool
     pool: WorkerPool
@@ -53,21 +54,21 @@ class Components:
         )
 
     @property
-    def parts(self) -> list[WorkerPool | IAssetStore | Spool | Checksums]:
+    def closable(self) -> list[WorkerPool | IAssetStore | Spool | Checksums]:
         """The parts to close, in this order."""
         checksums = [self.checksums] if self.checksums else []
-        return [self.pool, *(built.store for built in self.stores.values()), self.spool, *checksums]
+        return [self.pool, *self.stores.values(), self.spool, *checksums]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check what is new since `before`, and remove what a killed process left; requests do not wait."""
         self._show()
         known = before.stores if before else {}
-        for name, built in self.stores.items():
-            if built is not known.get(name):
-                step = partial(begin_store, built.store, self.collections, self.spool, self.state.process)
+        for name, store in self.stores.items():
+            if store is not known.get(name):
+                step = partial(begin_store, store, self.collections, self.spool, self.state.process)
                 begin(f"Store {name}", step)
-            elif IRooted.providedBy(built.store):
-                begin(f"Store {name}", partial(accept_root, built.store, self.collections, self.state.process))
+            elif IRooted.providedBy(store):
+                begin(f"Store {name}", partial(accept_root, store, self.collections, self.state.process))
         if not before or self.spool is not before.spool:
             begin("The spool", self.spool.start)
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
@@ -77,7 +78,7 @@ class Components:
         """Return the collections with a quota, by name."""
         default = self.settings.default_store
         return {
-            name: Quota(self.stores[each.store or default].store, each.directory, each.quota)
+            name: Quota(self.stores[each.store or default], each.directory, each.quota)
             for name, each in self.settings.collections.map.items()
             if each.quota is not None
         }
@@ -92,6 +93,5 @@ class Components:
         show(metrics.workers, lambda: pool.idle, state="idle")
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
-        stores = {name: built.store for name, built in self.stores.items()}
         settings = self.settings
-        self.state.health.follow(stores, pool, self.spool, settings.limits.min_free, settings.weak_keys)
+        self.state.health.follow(self.stores, pool, self.spool, settings.limits.min_free, settings.weak_keys)

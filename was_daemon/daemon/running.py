@@ -177,8 +177,8 @@ class RunningDaemon(Service):
             # Everything is closed then.
             return
         self._in_use.remove(components)
-        kept = {id(part) for other in self._in_use for part in other.parts}
-        for part in components.parts:
+        kept = {id(part) for other in self._in_use for part in other.closable}
+        for part in components.closable:
             if id(part) not in kept:
                 await part.close()
 
@@ -240,7 +240,7 @@ class RunningDaemon(Service):
             await components.assets.settled()
         # A delete or replacement that has begun is brought to its end.
         await self._state.locks.settled()
-        for part in {id(part): part for components in self._in_use for part in components.parts}.values():
+        for part in {id(part): part for components in self._in_use for part in components.closable}.values():
             await part.close()
         await self._state.quotas.close()
 

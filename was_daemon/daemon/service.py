@@ -102,8 +102,8 @@ def _announce(settings: Settings, components: Components) -> None:
     port = next(filter(None, map(TCP_PORT.match, server.listen)), None)
     url = server.public_url or (f"http://localhost:{port[1]}" if port else "the address of this server")
     _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
-    for name, built in components.stores.items():
-        _log.info("Store {name}: {store}", name=name, store=built.store)
+    for name, store in components.stores.items():
+        _log.info("Store {name}: {store}", name=name, store=store)
     (_log.warn if server.key is None and server.insecure_no_key else _log.info)(
         "The key is {source}", source=settings.key_source
     )

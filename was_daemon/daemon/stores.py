@@ -1,7 +1,5 @@
 """The stores that settings describe, made by their plugins."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,47 +7,37 @@ import attrs
 
 from was_daemon.config.load import ConfigError
 from was_daemon.config.settings import Settings, StoreSettings
+from was_daemon.daemon.parts import Parts
 from was_daemon.library.redirects import RULES
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.stores.layers.observed import observed
 from was_daemon.telemetry.metrics import Metrics
 
 
-@attrs.frozen
-class BuiltStore:
-    """A store, and everything that made it what it is."""
-
-    store: IAssetStore
-    origin: tuple[object, ...]
-
-
-def build_stores(settings: Settings, before: Mapping[str, BuiltStore], metrics: Metrics) -> dict[str, BuiltStore]:
-    """Return the stores by name, not connected yet; those of `before` that would come out the same stay.
+def build_stores(settings: Settings, parts: Parts, metrics: Metrics) -> dict[str, IAssetStore]:
+    """Return the stores by name, taken over from `parts` or not connected yet.
 
     Raises `ConfigError` when one cannot do what is asked of it.
     """
-    built = {
-        name: _build_store(store, before.get(name), partial(observed, metrics=metrics, name=name))
-        for name, store in settings.stores.items()
-    }
+    stores = {name: _take_store(name, each, parts, metrics) for name, each in settings.stores.items()}
     mistakes: list[str] = []
-    for name, each in built.items():
+    for name, store in stores.items():
         redirect = settings.stores[name].redirect
-        if redirect and not RULES[redirect].needs.providedBy(each.store):
+        if redirect and not RULES[redirect].needs.providedBy(store):
             plugin = settings.stores[name].plugin.name
             mistakes.append(f'stores.{name}.redirect: the plugin "{plugin}" has no {RULES[redirect].lacking}')
     if mistakes:
         raise ConfigError(mistakes)
-    return built
+    return stores
 
 
-def _build_store(
-    settings: StoreSettings, before: BuiltStore | None, watched: Callable[[IAssetStore], IAssetStore]
-) -> BuiltStore:
+def _take_store(name: str, settings: StoreSettings, parts: Parts, metrics: Metrics) -> IAssetStore:
     origin = (settings.plugin, settings.options, *_files_named_by(settings.options))
-    if before and before.origin == origin:
-        return before
-    return BuiltStore(watched(settings.plugin.create(settings.options)), origin)
+    return parts.take(
+        f"store {name}",
+        origin,
+        lambda: observed(settings.plugin.create(settings.options), metrics=metrics, name=name),
+    )
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
