@@ -212,7 +212,7 @@ def remember_uses() -> Callable[[AssetKey, str], None]:
 
 def remember_failures() -> Callable[[AssetKey, str], None]:
     trouble = RecentTrouble(Metrics())
-    return lambda *_: trouble.note_failed_request()
+    return lambda *_: trouble.count_failed_request()
 
 
 def remember_requests() -> Callable[[AssetKey, str], None]:

@@ -1,4 +1,4 @@
-"""The configuration: TOML and environment in, frozen settings out, every mistake reported with its key."""
+"""Reading of the configuration: from TOML and environment to settings, with every mistake reported with its key."""
 
 import os
 import secrets
@@ -23,16 +23,16 @@ from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.config.secret_files import SecretFiles
 from was_daemon.config.settings import Sections, Settings, StoreSettings
-from was_daemon.config.structure import Mistakes, Paths, secret_keys, structure
+from was_daemon.config.structure import Mistakes, PathResolver, secret_keys, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
 
 _KEY_BYTES = 24
 
 
 class ConfigError(Exception):
-    """The configuration has mistakes; `mistakes` are lines that say `key: what is wrong`.
+    """A configuration with mistakes; `mistakes` are lines such as "server.workers: must be at least 1, got 0".
 
-    `weak_keys` are lines on keys that are easy to guess, with which alone the daemon would start.
+    `weak_keys` are lines on keys that are easy to guess, which do not keep the daemon from starting.
     """
 
     def __init__(self, mistakes: list[str], weak_keys: Sequence[str] = ()) -> None:
@@ -47,11 +47,11 @@ def _absolute(path: Path | None) -> Path | None:
 
 @attrs.frozen
 class Source:
-    """Where the settings come from: a file, or the embedded default without one, and the environment.
+    """Source of the settings: a file, or the embedded default without one, and the environment.
 
-    The environment supplies what the file leaves out. Relative paths in the file start at its directory, and those of
-    the default at the directory that the source was made in, wherever the process goes later. With `text` that is what
-    the file holds, whatever has become of it since; so it is with `secret_files` and the files that it names.
+    The environment supplies what the file leaves out. Relative paths in the file start at its directory, those of the
+    default at `directory`. `text` and `secret_files` are contents of the file and of those that it names that were read
+    before; they are used instead of the files.
     """
 
     path: Path | None = attrs.field(converter=_absolute)
@@ -61,12 +61,12 @@ class Source:
     secret_files: SecretFiles = attrs.field(factory=SecretFiles, repr=False, eq=False)
 
     def read(self) -> "Source":
-        """The same, with what the files hold now; raises `ConfigError`."""
+        """Return the source with the present contents of the file; raise `ConfigError`."""
         text = _read(self.path) if self.path else None
         return attrs.evolve(self, text=text, secret_files=SecretFiles())
 
     def load(self) -> Settings:
-        """The settings; raises `ConfigError`."""
+        """Return the settings; raise `ConfigError`."""
         if self.path is None:
             document, directory = _embedded(self.environ, self.directory), self.directory
         else:
@@ -75,7 +75,7 @@ class Source:
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings of a `Source`, read once; raises `ConfigError`."""
+    """Return the settings in the file at `path`; raise `ConfigError`."""
     return Source(path, environ).load()
 
 
@@ -96,7 +96,7 @@ def _parse(path: Path, text: str | None) -> dict[str, Any]:
 
 
 def _embedded(environ: Mapping[str, str], directory: Path) -> dict[str, Any]:
-    """A store in `./attachments` and a key made once, so that the program runs at once and is safe."""
+    """Return the configuration without a file: a store in `./attachments`, and a key there that is made once."""
     document: dict[str, Any] = {"stores": {"main": {"plugin": "filesystem", "path": "attachments"}}}
     if not environ.get("ATTACHMENT_KEY"):
         _make_key(directory / "attachments/.key")
@@ -116,13 +116,13 @@ def _make_key(path: Path) -> None:
 
 
 class _Loader:
-    """One reading of a configuration; collects mistakes until the end."""
+    """Reader of one document, which collects mistakes until the end."""
 
     def __init__(
         self, document: dict[str, Any], directory: Path, environ: Mapping[str, str], secret_files: SecretFiles
     ) -> None:
         self._document = document
-        self._paths = Paths(directory, environ, secret_files)
+        self._paths = PathResolver(directory, environ, secret_files)
         self._environ = environ
         self._mistakes = Mistakes()
         self._secrets: list[str] = []
@@ -193,7 +193,7 @@ class _Loader:
         return structure(table, cls, key, self._paths, self._mistakes)
 
     def _check_file(self, path: Path) -> None:
-        """The file that holds secrets itself is a secret file."""
+        """Check the permissions of the configuration, which holds secrets itself."""
         try:
             warning = self._paths.secret_files.check(path)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Files that hold a key or a password: nobody else shall change them, and better not read them either."""
+"""Files that hold a key or a password, and checks of their permissions."""
 
 import os
 import shlex
@@ -19,9 +19,9 @@ class SecretFile(PosixPath):
 
 
 class SecretFiles:
-    """The secret files that one version of a configuration names: what was read of them once is what they hold.
+    """Secret files that one version of a configuration names, each read once.
 
-    `texts` are by path, and given where another process has read and checked the files: they may be others by now.
+    `texts` are their contents by path, given when another process has read and checked the files.
     """
 
     def __init__(self, texts: Mapping[str, str] | None = None) -> None:
@@ -29,7 +29,7 @@ class SecretFiles:
         self._were_checked = texts is not None
 
     def read(self, path: SecretFile) -> str:
-        """Return the text of the file at `path`; raises what `SecretFile.text` does."""
+        """Return the text of the file at `path`; raise the errors of `SecretFile.text`."""
         if str(path) not in self.texts:
             self.texts[str(path)] = path.text()
         return self.texts[str(path)]
@@ -40,10 +40,10 @@ class SecretFiles:
 
 
 def check_permissions(path: Path) -> str | None:
-    """Raise ValueError when others can change the file at `path`; what to warn of when they can read it, else None.
+    """Return a warning when others can read the file at `path`, else None; raise ValueError when they can change it.
 
-    The file's owner and this process's own group are not others. What is no regular file, or cannot be looked at, is
-    left to whoever reads it.
+    "Others" are all but the file's owner and this process's group. Anything but a regular file passes: reading it fails
+    later.
     """
     try:
         status = path.stat()

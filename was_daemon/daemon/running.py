@@ -82,7 +82,7 @@ class RunningDaemon(Service):
             components.resource,
             components.connection_limits,
             settings.server.trusted_proxies,
-            Traffic(self._state.metrics, AccessLog(log), self._state.recent.note_failed_request),
+            Traffic(self._state.metrics, AccessLog(log), self._state.recent.count_failed_request),
         )
         self._state.metrics.connections.set_function(lambda: len(self._site.open_connections))
         self._ports = MultiService()

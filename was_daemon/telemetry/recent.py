@@ -1,4 +1,4 @@
-"""What went wrong lately."""
+"""Number of errors and failed requests in the last hour."""
 
 import time
 from collections import deque
@@ -9,43 +9,43 @@ from zope.interface import implementer
 from was_daemon.telemetry.metrics import Metrics
 
 _SECONDS = 3600.0
-_MOST = 10_000
-"""More than these in an hour are not told apart."""
+_MAX_COUNT = 10_000
+"""Largest number that is counted; the memory of the moments is bounded by it."""
 
-_COUNTED = (LogLevel.warn, LogLevel.error, LogLevel.critical)
+_COUNTED_LEVELS = (LogLevel.warn, LogLevel.error, LogLevel.critical)
 
 
 @implementer(ILogObserver)
 class RecentTrouble:
-    """Counts errors in the log and requests that failed; what they were about it does not know."""
+    """Log observer that counts errors, and a counter of failed requests."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._events = metrics.log_events
-        self._errors: deque[float] = deque(maxlen=_MOST)
-        self._failed: deque[float] = deque(maxlen=_MOST)
+        self._errors: deque[float] = deque(maxlen=_MAX_COUNT)
+        self._failed: deque[float] = deque(maxlen=_MAX_COUNT)
 
     def __call__(self, event: LogEvent) -> None:
         """See `ILogObserver`."""
         level = event.get("log_level")
-        if level in _COUNTED:
+        if level in _COUNTED_LEVELS:
             self._events.labels(level.name).inc()
-        if level in _COUNTED[1:]:
+        if level in _COUNTED_LEVELS[1:]:
             self._errors.append(time.monotonic())
 
-    def note_failed_request(self) -> None:
-        """A request was answered with a status that says that the server failed."""
+    def count_failed_request(self) -> None:
+        """Count a request that was answered with a status of 500 or more."""
         self._failed.append(time.monotonic())
 
     def errors(self) -> int:
-        """Errors in the log within the last hour."""
-        return _fresh(self._errors)
+        """Return the number of errors in the log within the last hour."""
+        return _count_recent(self._errors)
 
     def failed_requests(self) -> int:
-        """Requests that failed within the last hour."""
-        return _fresh(self._failed)
+        """Return the number of requests that failed within the last hour."""
+        return _count_recent(self._failed)
 
 
-def _fresh(moments: deque[float]) -> int:
+def _count_recent(moments: deque[float]) -> int:
     while moments and moments[0] < time.monotonic() - _SECONDS:
         moments.popleft()
     return len(moments)
