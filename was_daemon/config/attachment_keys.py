@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from was_daemon.config.secret_files import SecretFile, SecretFiles
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.settings import CollectionSettings, CollectionsSettings, ServerSettings
 from was_daemon.config.structure import Mistakes
 from was_daemon.config.weak_keys import GOOD_KEY_COMMAND, advice, weakness
@@ -21,7 +21,6 @@ class KeyReader:
     _document: Mapping[str, Any]
     _environ: Mapping[str, str]
     _mistakes: Mistakes
-    _files: SecretFiles
 
     def of_collections(self, settings: CollectionsSettings) -> CollectionsSettings:
         """Return the settings with the keys of the collections that have their own."""
@@ -86,7 +85,7 @@ class KeyReader:
 
     def _read_file(self, table: str, path: SecretFile) -> str | None:
         try:
-            return self._files.read(path).strip()
+            return path.text().strip()
         except OSError as error:
             self._mistakes.add(f"{table}.key_file", f"{path}: {os.strerror(error.errno or 0).lower()}")
         except UnicodeDecodeError:

@@ -21,7 +21,7 @@ from was_daemon.config.checks import (
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
-from was_daemon.config.secret_files import SecretFiles
+from was_daemon.config.secret_files import check_permissions
 from was_daemon.config.settings import Sections, Settings, StoreSettings
 from was_daemon.config.structure import Mistakes, PathResolver, secret_keys, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
@@ -50,28 +50,20 @@ class Source:
     """Source of the settings: a file, or the embedded default without one, and the environment.
 
     The environment supplies what the file leaves out. Relative paths in the file start at its directory, those of the
-    default at `directory`. `text` and `secret_files` are contents of the file and of those that it names that were read
-    before; they are used instead of the files.
+    default at `directory`.
     """
 
     path: Path | None = attrs.field(converter=_absolute)
     environ: Mapping[str, str]
     directory: Path = attrs.field(factory=Path.cwd)
-    text: str | None = attrs.field(default=None, repr=False)
-    secret_files: SecretFiles = attrs.field(factory=SecretFiles, repr=False, eq=False)
-
-    def read(self) -> "Source":
-        """Return the source with the present contents of the file; raise `ConfigError`."""
-        text = _read(self.path) if self.path else None
-        return attrs.evolve(self, text=text, secret_files=SecretFiles())
 
     def load(self) -> Settings:
-        """Return the settings; raise `ConfigError`."""
+        """Read the files and return the settings; raise `ConfigError`."""
         if self.path is None:
             document, directory = _embedded(self.environ, self.directory), self.directory
         else:
-            document, directory = _parse(self.path, self.text), self.path.resolve().parent
-        return _Loader(document, directory, self.environ, self.secret_files).settings(self.path)
+            document, directory = _parse(self.path), self.path.resolve().parent
+        return _Loader(document, directory, self.environ).settings(self.path)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -88,9 +80,9 @@ def _read(path: Path) -> str:
         raise ConfigError([f"{path}: {error}"]) from None
 
 
-def _parse(path: Path, text: str | None) -> dict[str, Any]:
+def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(_read(path) if text is None else text)
+        return tomllib.loads(_read(path))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: {error}"]) from None
 
@@ -118,11 +110,9 @@ def _make_key(path: Path) -> None:
 class _Loader:
     """Reader of one document, which collects mistakes until the end."""
 
-    def __init__(
-        self, document: dict[str, Any], directory: Path, environ: Mapping[str, str], secret_files: SecretFiles
-    ) -> None:
+    def __init__(self, document: dict[str, Any], directory: Path, environ: Mapping[str, str]) -> None:
         self._document = document
-        self._paths = PathResolver(directory, environ, secret_files)
+        self._paths = PathResolver(directory, environ)
         self._environ = environ
         self._mistakes = Mistakes()
         self._secrets: list[str] = []
@@ -134,7 +124,7 @@ class _Loader:
         stores = self._stores(available)
         default_store = sections.collections.store or next(iter(stores), "main")
         self._check(sections, stores)
-        keys = KeyReader(self._document, self._environ, self._mistakes, self._paths.secret_files)
+        keys = KeyReader(self._document, self._environ, self._mistakes)
         collections = keys.of_collections(sections.collections)
         key, key_source = keys.of_server(sections.server, collections)
         check_shared_directories(collections, default_store, key, self._mistakes)
@@ -195,7 +185,7 @@ class _Loader:
     def _check_file(self, path: Path) -> None:
         """Check the permissions of the configuration, which holds secrets itself."""
         try:
-            warning = self._paths.secret_files.check(path)
+            warning = check_permissions(path)
         except ValueError as error:
             self._mistakes.add(self._secrets[0], str(error))
         else:

@@ -3,7 +3,6 @@
 import os
 import shlex
 import stat
-from collections.abc import Mapping
 from pathlib import Path, PosixPath
 
 
@@ -16,27 +15,6 @@ class SecretFile(PosixPath):
         A byte order mark, as Windows' editors write one, is no part of it.
         """
         return self.expanduser().read_text("utf-8-sig").rstrip("\r\n")
-
-
-class SecretFiles:
-    """Secret files that one version of a configuration names, each read once.
-
-    `texts` are their contents by path, given when another process has read and checked the files.
-    """
-
-    def __init__(self, texts: Mapping[str, str] | None = None) -> None:
-        self.texts = dict(texts or {})
-        self._were_checked = texts is not None
-
-    def read(self, path: SecretFile) -> str:
-        """Return the text of the file at `path`; raise the errors of `SecretFile.text`."""
-        if str(path) not in self.texts:
-            self.texts[str(path)] = path.text()
-        return self.texts[str(path)]
-
-    def check(self, path: Path) -> str | None:
-        """See `check_permissions`."""
-        return None if self._were_checked else check_permissions(path)
 
 
 def check_permissions(path: Path) -> str | None:

@@ -23,7 +23,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from was_daemon.config.secret_files import SecretFile, SecretFiles
+from was_daemon.config.secret_files import SecretFile, check_permissions
 from was_daemon.config.validators import FieldValidator, InvalidValue
 
 T = TypeVar("T")
@@ -82,13 +82,11 @@ class Mistakes:
 class PathResolver:
     """Resolution of paths in a configuration.
 
-    Relative paths start at `directory`; `environ` has the variables that a path may begin with. `secret_files` are the
-    secret files of the configuration.
+    Relative paths start at `directory`; `environ` has the variables that a path may begin with.
     """
 
     directory: Path
     environ: Mapping[str, str]
-    secret_files: SecretFiles = attrs.field(factory=SecretFiles)
 
     def resolve(self, text: str) -> Path:
         """Return the path for `text`; raise ValueError for an unknown variable."""
@@ -216,7 +214,7 @@ def _text(value: Any) -> str:
 
 def _secret_file(text: str, paths: PathResolver, mistakes: Mistakes) -> SecretFile:
     path = paths.resolve(text)
-    warning = paths.secret_files.check(path)
+    warning = check_permissions(path)
     if warning:
         mistakes.warn(warning)
     return SecretFile(path)

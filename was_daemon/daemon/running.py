@@ -137,7 +137,7 @@ class RunningDaemon(Service):
         if self._stopping is not None:
             return
         self._manager.reloading()
-        components = reloaded(lambda: build(self._source.read().load(), self._state, self._components))
+        components = reloaded(lambda: build(self._source.load(), self._state, self._components))
         if components:
             self._exchange(components)
         self._manager.ready(SERVING if components else OLD_CONFIGURATION)

@@ -186,7 +186,7 @@ class Parent(Service):
         self._end_reload(SERVING)
 
     def _load(self) -> Settings:
-        settings = self._source.read().load()
+        settings = self._source.load()
         create_stores(settings)
         return settings
 
