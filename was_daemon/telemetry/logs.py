@@ -45,13 +45,13 @@ class DaemonLog:
         """See `ILogObserver`."""
         text = _as_json(event) if self.as_json else formatEventAsClassicLogText(event)
         if text:
-            self.pass_on(text)
+            self.write_lines(text)
 
     def write(self, line: str) -> None:
         """Write a formatted line, given without its line break."""
-        self.pass_on(f"{line}\n")
+        self.write_lines(f"{line}\n")
 
-    def pass_on(self, lines: str) -> None:
+    def write_lines(self, lines: str) -> None:
         """Write formatted lines, given with their line breaks."""
         self._file.write(lines.encode() if self._is_binary else lines)
         self._file.flush()
