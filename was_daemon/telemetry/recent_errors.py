@@ -16,7 +16,7 @@ _COUNTED_LEVELS = (LogLevel.warn, LogLevel.error, LogLevel.critical)
 
 
 @implementer(ILogObserver)
-class RecentTrouble:
+class RecentErrors:
     """Log observer that counts errors, and a counter of failed requests."""
 
     def __init__(self, metrics: Metrics) -> None:
