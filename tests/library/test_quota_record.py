@@ -34,8 +34,8 @@ class Process:
     def used(self) -> int | None:
         return self.record.used(self.database)[PLACE]
 
-    def reserve(self, upload: str, size: int, quota: int = QUOTA) -> None:
-        self.record.reserve(self.database, upload, PLACE, quota, size)
+    def reserve(self, upload: str, size: int, quota: int = QUOTA) -> bool:
+        return self.record.reserve(self.database, upload, PLACE, quota, size)
 
     def release(self, upload: str) -> None:
         self.record.release(self.database, upload)
@@ -99,24 +99,32 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 def test_what_fits_exactly_has_room_and_one_byte_more_has_none_in_any_process(processes: Processes) -> None:
     one, two = processes.another().counted(40), processes.another()
     for process in (one, two):
+        assert not process.reserve("1", 61)
         with pytest.raises(QuotaExceeded, match="does not fit into the collection's quota of 100 bytes"):
-            process.reserve("1", 61)
-    one.reserve("1", 60)
-    with pytest.raises(QuotaExceeded):
-        two.reserve("2", 1)
+            process.begin(61)
+        process.end(False)
+    assert one.reserve("1", 60)
+    assert not two.reserve("2", 1)
     one.change(60, upload="1")
     assert two.used == 100
     two.change(-60)
     assert one.used == 40
-    two.reserve("2", 60)
+    assert two.reserve("2", 60)
+
+
+def test_an_upload_that_is_refused_is_in_the_way_of_no_other_that_grows(processes: Processes) -> None:
+    process = processes.another().counted(0)
+    assert process.reserve("1", 60)
+    assert process.reserve("2", 40)
+    assert not process.reserve("2", 50)
+    assert process.reserve("1", 100)
 
 
 def test_an_upload_of_unknown_size_takes_room_as_it_comes(processes: Processes) -> None:
     process = processes.another().counted(50)
     for size in (0, 20, 50):
-        process.reserve("1", size)
-    with pytest.raises(QuotaExceeded):
-        process.reserve("1", 51)
+        assert process.reserve("1", size)
+    assert not process.reserve("1", 51)
     for _ in range(2):
         process.release("1")
     process.reserve("2", 50)
@@ -139,8 +147,7 @@ def test_until_the_first_count_everything_has_room_and_is_counted_afterwards(pro
     process.reserve("1", 1000)
     assert process.used is None
     process.end_count(90)
-    with pytest.raises(QuotaExceeded):
-        process.reserve("2", 1)
+    assert not process.reserve("2", 1)
     process.release("1")
     process.reserve("2", 10)
 
@@ -195,9 +202,8 @@ def test_what_a_killed_process_had_reserved_is_free_for_who_would_be_refused(pro
     process = processes.another().counted(40)
     kill_one(processes)
     process.reserve("1", 30)
-    with pytest.raises(QuotaExceeded):
-        # What it was about to store may be there.
-        process.reserve("2", 1)
+    # The original that it was about to store may be there.
+    assert not process.reserve("2", 1)
     assert [path.name for path in processes.directory.glob("*.lock")] == [f"{process.record.process}.lock"]
 
 

@@ -372,10 +372,11 @@ async def test_another_process_waits_until_an_original_is_changed(keep: Keep) ->
     await store.write(key, chunked(bytes(60)))
     one, two = keep({"Fish": home(store)}), keep({"Fish": home(store)})
     await until(two, [60])
-    let: Deferred[None] = Deferred()
+    claimed, let = Deferred[None](), Deferred[None]()
 
     async def delete() -> None:
         async with one.changing(Change(Place("Fish", store, store), key)):
+            claimed.callback(None)
             await let
             await store.delete(key)
 
@@ -385,6 +386,7 @@ async def test_another_process_waits_until_an_original_is_changed(keep: Keep) ->
             return 0 if await change.previous() is None else 1
 
     first = Deferred.fromCoroutine(delete())
+    await claimed
     second = Deferred.fromCoroutine(delete_too())
     await deferLater(reactor, 0.1)
     assert not second.called

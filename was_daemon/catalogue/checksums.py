@@ -1,7 +1,7 @@
-"""The record of what was uploaded: the size and SHA-256 of each original, to compare stored files with.
+"""Record of the size and SHA-256 of each uploaded original, to compare stored files with.
 
-It lies beside the stores, in a file of its own: the directories of a store stay as the official server knows them, and
-stores have nothing to do with it. What happens to the file is never the reason that an upload fails.
+The record is in a file outside of the stores, whose directories stay as the official server knows them. No upload fails
+because the record cannot be written.
 """
 
 import sqlite3
@@ -107,21 +107,21 @@ def _select_after(connection: sqlite3.Connection, store: str, collection: str, l
 
 @attrs.frozen
 class Recorder:
-    """Keeps the checksums as uploads and deletes go; does nothing without `checksums`."""
+    """Recorder of checksums for uploads and deletes; does nothing without `checksums`."""
 
     checksums: Checksums | None = None
 
     _log = Logger()
 
     def watch(self, staged: IStagingFile) -> IStagingFile:
-        """The staging file to fill, so that what is written to it can be recorded."""
+        """Return a staging file that computes the digest of the bytes written to `staged`."""
         return HashedFile(staged) if self.checksums else staged
 
     @asynccontextmanager
     async def changing(self, store: str, key: AssetKey, staged: IStagingFile | None = None) -> AsyncIterator[None]:
-        """Around the replacement of an original by `staged`, or its removal without.
+        """Record the replacement of an original by `staged`, or its removal without, which happens in the context.
 
-        Nothing is recorded of it meanwhile: killed in between, the daemon leaves nothing that accuses a healthy file.
+        Nothing is recorded of the original meanwhile, so that `verify` finds no fault after the daemon was killed.
         """
         if self.checksums is None:
             yield
@@ -141,7 +141,7 @@ class Recorder:
     async def confirm(
         self, store: str, key: AssetKey, stored: AssetStat, now: Callable[[], Awaitable[AssetStat]]
     ) -> None:
-        """Forget what was recorded of `stored`, if another daemon has replaced it: `now` tells what there is."""
+        """Remove the record of `stored` if another daemon has replaced it; `now` returns the present stat."""
         if self.checksums is None:
             return
         try:

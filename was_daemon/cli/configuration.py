@@ -1,4 +1,4 @@
-"""`was-daemon config check`: what would run, or everything that is wrong."""
+"""`was-daemon config check`: a summary of the configuration, or all mistakes in it."""
 
 import json
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from was_daemon.model.interfaces import IAssetStorePlugin
 
 _KEY = Path("attachments/.key")
-"""The key that `twistd was` makes when it is started without a configuration."""
+"""Path of the key that `twistd was` makes when it is started without a configuration."""
 
 
 @click.group()
@@ -137,7 +137,7 @@ def _described(field: Any) -> dict[str, Any]:
 
 
 def _type_name(kind: Any) -> str:
-    """How the documentation calls values of this type."""
+    """Return the name that the documentation uses for values of this type."""
     import enum
 
     given = [argument for argument in get_args(kind) if argument is not type(None)] or [kind]

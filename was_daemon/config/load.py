@@ -1,4 +1,4 @@
-"""The configuration: TOML and environment in, frozen settings out, every mistake reported with its key."""
+"""Reading of the configuration: from TOML and environment to settings, with every mistake reported with its key."""
 
 import os
 import secrets
@@ -21,18 +21,18 @@ from was_daemon.config.checks import (
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
-from was_daemon.config.secret_files import SecretFiles
+from was_daemon.config.secret_files import check_permissions
 from was_daemon.config.settings import Sections, Settings, StoreSettings
-from was_daemon.config.structure import Mistakes, Paths, secret_keys, structure
+from was_daemon.config.structure import Mistakes, PathResolver, secret_keys, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
 
 _KEY_BYTES = 24
 
 
 class ConfigError(Exception):
-    """The configuration has mistakes; `mistakes` are lines that say `key: what is wrong`.
+    """A configuration with mistakes; `mistakes` are lines such as "server.workers: must be at least 1, got 0".
 
-    `weak_keys` are lines on keys that are easy to guess, with which alone the daemon would start.
+    `weak_keys` are lines on keys that are easy to guess, which do not keep the daemon from starting.
     """
 
     def __init__(self, mistakes: list[str], weak_keys: Sequence[str] = ()) -> None:
@@ -47,35 +47,27 @@ def _absolute(path: Path | None) -> Path | None:
 
 @attrs.frozen
 class Source:
-    """Where the settings come from: a file, or the embedded default without one, and the environment.
+    """Source of the settings: a file, or the embedded default without one, and the environment.
 
-    The environment supplies what the file leaves out. Relative paths in the file start at its directory, and those of
-    the default at the directory that the source was made in, wherever the process goes later. With `text` that is what
-    the file holds, whatever has become of it since; so it is with `secret_files` and the files that it names.
+    The environment supplies what the file leaves out. Relative paths in the file start at its directory, those of the
+    default at `directory`.
     """
 
     path: Path | None = attrs.field(converter=_absolute)
     environ: Mapping[str, str]
     directory: Path = attrs.field(factory=Path.cwd)
-    text: str | None = attrs.field(default=None, repr=False)
-    secret_files: SecretFiles = attrs.field(factory=SecretFiles, repr=False, eq=False)
-
-    def read(self) -> "Source":
-        """The same, with what the files hold now; raises `ConfigError`."""
-        text = _read(self.path) if self.path else None
-        return attrs.evolve(self, text=text, secret_files=SecretFiles())
 
     def load(self) -> Settings:
-        """The settings; raises `ConfigError`."""
+        """Read the files and return the settings; raise `ConfigError`."""
         if self.path is None:
             document, directory = _embedded(self.environ, self.directory), self.directory
         else:
-            document, directory = _parse(self.path, self.text), self.path.resolve().parent
-        return _Loader(document, directory, self.environ, self.secret_files).settings(self.path)
+            document, directory = _parse(self.path), self.path.resolve().parent
+        return _Loader(document, directory, self.environ).settings(self.path)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
-    """The settings of a `Source`, read once; raises `ConfigError`."""
+    """Return the settings in the file at `path`; raise `ConfigError`."""
     return Source(path, environ).load()
 
 
@@ -88,15 +80,15 @@ def _read(path: Path) -> str:
         raise ConfigError([f"{path}: {error}"]) from None
 
 
-def _parse(path: Path, text: str | None) -> dict[str, Any]:
+def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(_read(path) if text is None else text)
+        return tomllib.loads(_read(path))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: {error}"]) from None
 
 
 def _embedded(environ: Mapping[str, str], directory: Path) -> dict[str, Any]:
-    """A store in `./attachments` and a key made once, so that the program runs at once and is safe."""
+    """Return the configuration without a file: a store in `./attachments`, and a key there that is made once."""
     document: dict[str, Any] = {"stores": {"main": {"plugin": "filesystem", "path": "attachments"}}}
     if not environ.get("ATTACHMENT_KEY"):
         _make_key(directory / "attachments/.key")
@@ -116,13 +108,11 @@ def _make_key(path: Path) -> None:
 
 
 class _Loader:
-    """One reading of a configuration; collects mistakes until the end."""
+    """Reader of one document, which collects mistakes until the end."""
 
-    def __init__(
-        self, document: dict[str, Any], directory: Path, environ: Mapping[str, str], secret_files: SecretFiles
-    ) -> None:
+    def __init__(self, document: dict[str, Any], directory: Path, environ: Mapping[str, str]) -> None:
         self._document = document
-        self._paths = Paths(directory, environ, secret_files)
+        self._paths = PathResolver(directory, environ)
         self._environ = environ
         self._mistakes = Mistakes()
         self._secrets: list[str] = []
@@ -134,7 +124,7 @@ class _Loader:
         stores = self._stores(available)
         default_store = sections.collections.store or next(iter(stores), "main")
         self._check(sections, stores)
-        keys = KeyReader(self._document, self._environ, self._mistakes, self._paths.secret_files)
+        keys = KeyReader(self._document, self._environ, self._mistakes)
         collections = keys.of_collections(sections.collections)
         key, key_source = keys.of_server(sections.server, collections)
         check_shared_directories(collections, default_store, key, self._mistakes)
@@ -193,9 +183,9 @@ class _Loader:
         return structure(table, cls, key, self._paths, self._mistakes)
 
     def _check_file(self, path: Path) -> None:
-        """The file that holds secrets itself is a secret file."""
+        """Check the permissions of the configuration, which holds secrets itself."""
         try:
-            warning = self._paths.secret_files.check(path)
+            warning = check_permissions(path)
         except ValueError as error:
             self._mistakes.add(self._secrets[0], str(error))
         else:

@@ -1,4 +1,4 @@
-"""The settings `redirect` and `redirect_thumbnails` of a store's table."""
+"""Settings `redirect` and `redirect_thumbnails` of a store's table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from was_daemon.config.structure import Mistakes
 from was_daemon.model.redirect import Redirect
 
 REDIRECT_KEYS = frozenset({"redirect", "redirect_thumbnails"})
-"""The keys that a store's table may have whatever its plugin is."""
+"""Keys that a store's table may have with every plugin."""
 
 _VALUES: Mapping[bool | str, Redirect | None] = {
     False: None,

@@ -1,4 +1,4 @@
-"""The settings: frozen, with their defaults; `docs/configuration.md` says what each means."""
+"""Settings, frozen, with their defaults and ranges. `docs/configuration.md` explains each of them."""
 
 import os
 import tempfile
@@ -28,14 +28,14 @@ _LEAST_SECONDS = 0.001
 
 
 def _default_spool(environ: Mapping[str, str]) -> Path:
-    """systemd's cache directory for the service, else one of the user's own among the temporary files."""
+    """Return systemd's cache directory for the service, else one of the user's below the temporary directory."""
     given = environ.get("CACHE_DIRECTORY")
     return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{os.geteuid()}"
 
 
 @attrs.frozen
 class ServerSettings:
-    """`[server]`."""
+    """Section `[server]`."""
 
     listen: list[str] = attrs.field(factory=lambda: [f"tcp:{PORT}"], validator=not_empty)
     admin_listen: list[str] = attrs.field(factory=list)
@@ -58,7 +58,7 @@ class ServerSettings:
 
 @attrs.frozen
 class LimitSettings:
-    """`[limits]`."""
+    """Section `[limits]`."""
 
     connections_per_address: int = attrs.field(default=256, validator=at_least(0))
     header_timeout: float = attrs.field(default=20.0, validator=at_least(_LEAST_SECONDS))
@@ -71,7 +71,7 @@ class LimitSettings:
 
 @attrs.frozen
 class CollectionSettings:
-    """`[collections] map.NAME`."""
+    """Entry `map.NAME` of the section `[collections]`."""
 
     directory: str
     store: str | None = None
@@ -82,7 +82,7 @@ class CollectionSettings:
 
 @attrs.frozen
 class CollectionsSettings:
-    """`[collections]`."""
+    """Section `[collections]`."""
 
     mode: str = attrs.field(default="single", validator=one_of("single", "map", "auto"))
     store: str | None = None
@@ -92,7 +92,7 @@ class CollectionsSettings:
 
 @attrs.frozen
 class ThumbnailSettings:
-    """`[thumbnails]`."""
+    """Section `[thumbnails]`."""
 
     store: str | None = None
     workers: int = attrs.field(factory=lambda: len(os.sched_getaffinity(0)), validator=at_least(1))
@@ -108,7 +108,7 @@ class ThumbnailSettings:
 
 @attrs.frozen
 class SpoolSettings:
-    """`[spool]`."""
+    """Section `[spool]`."""
 
     path: Path = attrs.field(factory=lambda: _default_spool(os.environ))
     max_size: Size = _SPOOL_SIZE
@@ -116,21 +116,21 @@ class SpoolSettings:
 
 @attrs.frozen
 class LogSettings:
-    """`[log]`."""
+    """Section `[log]`."""
 
     format: str = attrs.field(default="text", validator=one_of("text", "json"))
 
 
 @attrs.frozen
 class ChecksumSettings:
-    """`[checksums]`."""
+    """Section `[checksums]`."""
 
     path: Path | None = None
 
 
 @attrs.frozen
 class PluginSettings:
-    """`[plugins]`."""
+    """Section `[plugins]`."""
 
     path: list[Path] = attrs.field(factory=list)
 
@@ -151,7 +151,7 @@ class Sections:
 
 @attrs.frozen
 class StoreSettings:
-    """`[stores.NAME]`: the plugin, an instance of its options class, and what every store's table may say."""
+    """Section `[stores.NAME]`: the plugin, an instance of its options class, and the keys common to all plugins."""
 
     plugin: IAssetStorePlugin
     options: Any
@@ -163,7 +163,7 @@ class StoreSettings:
 class Settings:
     """The whole configuration.
 
-    `default_store` is the store of what is not assigned to another; `key_source` says where the key is; `plugins` are
+    `default_store` is the store of collections that name none; `key_source` says where the key is; `plugins` are
     the plugins that stores could use, by name; `weak_keys` are lines on keys that are easy to guess, with no path and
     no key in them; `warnings` are lines on what else the operator should change.
     """

@@ -8,7 +8,7 @@ from was_daemon.health.checks import Health
 from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.model.keys import AssetKey
 from was_daemon.telemetry.metrics import Metrics
-from was_daemon.telemetry.recent import RecentTrouble
+from was_daemon.telemetry.recent_errors import RecentErrors
 
 
 @attrs.frozen(eq=False)
@@ -22,7 +22,7 @@ class ProcessState:
     metrics: Metrics
     quotas: Quotas
     health: Health
-    recent: RecentTrouble
+    recent: RecentErrors
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
     @classmethod
@@ -30,4 +30,4 @@ class ProcessState:
         """Return the state with which `process` begins, by default the only one."""
         metrics = Metrics()
         quotas = Quotas(metrics)
-        return cls(process or ProcessNumber(), metrics, quotas, Health(metrics, quotas), RecentTrouble(metrics))
+        return cls(process or ProcessNumber(), metrics, quotas, Health(metrics, quotas), RecentErrors(metrics))

@@ -82,7 +82,7 @@ class RunningDaemon(Service):
             components.resource,
             components.connection_limits,
             settings.server.trusted_proxies,
-            Traffic(self._state.metrics, AccessLog(log), self._state.recent.note_failed_request),
+            Traffic(self._state.metrics, AccessLog(log), self._state.recent.count_failed_request),
         )
         self._state.metrics.connections.set_function(lambda: len(self._site.open_connections))
         self._ports = MultiService()
@@ -137,7 +137,7 @@ class RunningDaemon(Service):
         if self._stopping is not None:
             return
         self._manager.reloading()
-        components = reloaded(lambda: build(self._source.read().load(), self._state, self._components))
+        components = reloaded(lambda: build(self._source.load(), self._state, self._components))
         if components:
             self._exchange(components)
         self._manager.ready(SERVING if components else OLD_CONFIGURATION)

@@ -7,7 +7,7 @@ import attrs
 
 from was_daemon.config.process_number import ProcessNumber
 from was_daemon.health.checks import Health
-from was_daemon.telemetry.recent import RecentTrouble
+from was_daemon.telemetry.recent_errors import RecentErrors
 from was_daemon.workers.pool import WorkerPool
 
 _BEGIN = time.monotonic()
@@ -39,7 +39,7 @@ OverviewSource = Callable[[], Awaitable[Overview]]
 """A function that fires with the present overview."""
 
 
-def overview_source(health: Health, recent: RecentTrouble, pool: WorkerPool, process: ProcessNumber) -> OverviewSource:
+def overview_source(health: Health, recent: RecentErrors, pool: WorkerPool, process: ProcessNumber) -> OverviewSource:
     """Return a function that makes the overview from these whenever it is called."""
 
     async def overview() -> Overview:

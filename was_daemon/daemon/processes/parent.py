@@ -128,7 +128,7 @@ class Parent(Service):
 
     def _write(self, lines: str) -> None:
         if self._log:
-            self._log.pass_on(lines)
+            self._log.write_lines(lines)
             return
         for line in lines.splitlines():
             _log.info("{line}", line=line)
@@ -186,7 +186,7 @@ class Parent(Service):
         self._end_reload(SERVING)
 
     def _load(self) -> Settings:
-        settings = self._source.read().load()
+        settings = self._source.load()
         create_stores(settings)
         return settings
 

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from was_daemon.library.changes import Change
 from was_daemon.library.quotas.counting import Counting
+from was_daemon.library.quotas.record import refusal
 from was_daemon.library.quotas.record_file import RecordFile
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable
@@ -64,7 +65,8 @@ class Reservation:
         needed = max(0, size - self._replaced)
         if needed > self._reserved:
             run, steps = self._record.run, self._record.steps
-            await run(steps.reserve, self.upload, self._quota.place, self._quota.size, needed)
+            if not await run(steps.reserve, self.upload, self._quota.place, self._quota.size, needed):
+                raise refusal(self._quota.size)
             self._reserved = needed
 
     def release(self) -> None:

@@ -77,24 +77,29 @@ class QuotaRecord:
 
     # -- uploads -------------------------------------------------------------------------------------------------------
 
-    def reserve(self, database: sqlite3.Connection, upload: str, place: str, quota: int, size: int) -> None:
-        """Reserve `size` bytes for an upload, in place of what it had; raises `QuotaExceeded`."""
+    def reserve(self, database: sqlite3.Connection, upload: str, place: str, quota: int, size: int) -> bool:
+        """Reserve `size` bytes for an upload, in place of what it had; return whether they fit.
+
+        If they do not, its reservation ends at once: otherwise two uploads that grow could be refused for each other.
+        """
         self.lock.acquire()
         known = database.execute("SELECT size FROM uploads WHERE id = ?", (upload,)).fetchone()
-        if size > (known[0] if known else 0):
-            self._require(database, upload, place, quota, size)
+        if size > (known[0] if known else 0) and not self._has_room(database, upload, place, quota, size):
+            self.release(database, upload)
+            return False
         database.execute("REPLACE INTO uploads VALUES (?, ?, ?, ?)", (upload, place, self.process, size))
+        return True
 
     def release(self, database: sqlite3.Connection, upload: str) -> None:
         """Remove the reservation of an upload, if there is one."""
         database.execute("DELETE FROM uploads WHERE id = ?", (upload,))
 
-    def _require(self, database: sqlite3.Connection, upload: str, place: str, quota: int, size: int) -> None:
-        """Raise `QuotaExceeded` unless `size` bytes more fit; before the first count everything fits."""
-        if not _fits(database, upload, place, quota, size):
-            self.remove_dead(database)
-            if not _fits(database, upload, place, quota, size):
-                raise QuotaExceeded(f"the upload does not fit into the collection's quota of {readable(quota)}")
+    def _has_room(self, database: sqlite3.Connection, upload: str, place: str, quota: int, size: int) -> bool:
+        """Return whether `size` bytes more fit; before the first count everything fits."""
+        if _fits(database, upload, place, quota, size):
+            return True
+        self.remove_dead(database)
+        return _fits(database, upload, place, quota, size)
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -115,8 +120,8 @@ class QuotaRecord:
 
         The reservation of `upload` ends.
         """
-        if growth > 0:
-            self._require(database, upload, place, quota, growth)
+        if growth > 0 and not self._has_room(database, upload, place, quota, growth):
+            raise refusal(quota)
         self.release(database, upload)
         database.execute("UPDATE changes SET growth = ? WHERE place = ? AND name = ?", (growth, place, name))
 
@@ -201,6 +206,11 @@ class QuotaRecord:
     def used(self, database: sqlite3.Connection) -> dict[str, int | None]:
         """Return the bytes of originals of each collection; None for one that was not counted yet."""
         return dict(database.execute("SELECT place, used FROM collections"))
+
+
+def refusal(quota: int) -> QuotaExceeded:
+    """Return the error for an upload that does not fit into `quota` bytes."""
+    return QuotaExceeded(f"the upload does not fit into the collection's quota of {readable(quota)}")
 
 
 def _fits(database: sqlite3.Connection, upload: str, place: str, quota: int, size: int) -> bool:

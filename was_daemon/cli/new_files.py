@@ -1,4 +1,4 @@
-"""New files of an operator: nothing is overwritten unless it is said so, and a key never."""
+"""Writing of configurations and keys: a configuration is overwritten only with `force`, a key never."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ _KEY_BYTES = 24
 
 
 def write_key(path: Path, key: str | None = None) -> None:
-    """Write a key, a new one without `key`, into a new file that only its user can read; raises OSError."""
+    """Write `key`, or a new one without it, to a new file that only its owner can read; raise OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
@@ -21,9 +21,9 @@ def write_key(path: Path, key: str | None = None) -> None:
 
 
 def write_config(path: Path, content: str, *, force: bool, mode: int = 0o644) -> None:
-    """Write a configuration after it was checked; raises OSError, `FileExistsError` unless `force`, and `ConfigError`.
+    """Check a configuration and write it; raise `ConfigError`, OSError, or `FileExistsError` unless `force`.
 
-    It is checked as a file in the same directory, where its relative paths start.
+    The check reads it from a file in the same directory, where its relative paths start.
     """
     from was_daemon.config.load import load
 
@@ -42,8 +42,8 @@ def write_config(path: Path, content: str, *, force: bool, mode: int = 0o644) ->
 
 
 @contextmanager
-def faults_of_files() -> Iterator[None]:
-    """Tell the operator in a line what is wrong with a file."""
+def report_file_errors() -> Iterator[None]:
+    """Turn errors of files into a `ClickException` of one line."""
     try:
         yield
     except FileExistsError as error:

@@ -1,4 +1,4 @@
-"""Whether a daemon answers at an address."""
+"""Requests to a running daemon, to find out whether it answers."""
 
 import json
 import re
@@ -12,14 +12,17 @@ from was_daemon.daemon.listening import interface_of
 
 _ENDPOINT = re.compile(r"tcp6?:(?:port=)?([0-9]+)")
 _VERSION = re.compile(r"was_daemon ([0-9][^\s<]*[0-9a-z])")
-_MOST = 1 << 20
-_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
+_MAX_ANSWER = 1 << 20
+"""Bytes of an answer that are read."""
+
+_ALL_INTERFACES = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
 
 
-def addresses(server: ServerSettings) -> list[str]:
-    """The addresses of a daemon with these settings: where it listens, and what clients use.
+def addresses_of(server: ServerSettings) -> list[str]:
+    """Return the URLs at which a daemon with these settings answers, the public one and that of its health included.
 
-    Sockets of systemd and of Unix have none, and the certificate of one with TLS is for the public address.
+    Leaves out endpoints without a TCP port of their own (systemd and Unix sockets) and those with TLS, whose
+    certificate is for the public address.
     """
     listening = [url for description in server.listen if (url := _url(description))]
     admin = getattr(server, "admin_listen", None) or []
@@ -29,24 +32,28 @@ def addresses(server: ServerSettings) -> list[str]:
 
 
 def _url(description: str) -> str | None:
-    """The URL at which this machine reaches what listens on an endpoint."""
+    """Return the URL of a TCP endpoint for clients on this machine; None for other endpoints."""
     endpoint = _ENDPOINT.match(description)
     if not endpoint:
         return None
     interface = interface_of(description)
-    host = "localhost" if interface in _EVERYWHERE else f"[{interface}]" if ":" in interface else interface
+    host = "localhost" if interface in _ALL_INTERFACES else f"[{interface}]" if ":" in interface else interface
     return f"http://{host}:{endpoint[1]}"
 
 
-def ask(url: str, timeout: float) -> dict[str, Any]:
-    """Whether a daemon answers at `url` that all is well, within `timeout` seconds; its version, if it tells."""
+def probe(url: str, timeout: float) -> dict[str, Any]:
+    """Ask the daemon at `url` whether all is well.
+
+    Return a dict with `url`, `ok`, and as far as they are known `problem`, `version` and `health`, the report of a
+    health check. `timeout` is in seconds.
+    """
     answer: dict[str, Any] = {"url": url, "ok": False}
     try:
-        # A browser is told the version.
+        # The version is only in the page for browsers.
         with urlopen(Request(url, headers={"Accept": "text/html"}), timeout=timeout) as response:  # noqa: S310  # by design
-            is_ours, body = "X-Timestamp" in response.headers, response.read(_MOST)
+            is_ours, body = "X-Timestamp" in response.headers, response.read(_MAX_ANSWER)
     except HTTPError as error:
-        return answer | _trouble(error.code, error.read(_MOST))
+        return answer | _problem(error.code, error.read(_MAX_ANSWER))
     except (OSError, HTTPException, ValueError) as error:
         return answer | {"problem": f"no answer: {getattr(error, 'reason', error)}"}
     health = _health(body)
@@ -56,7 +63,7 @@ def ask(url: str, timeout: float) -> dict[str, Any]:
     return answer | {"ok": True, **({"version": version[1]} if version else {}), **health}
 
 
-def _trouble(code: int, body: bytes) -> dict[str, Any]:
+def _problem(code: int, body: bytes) -> dict[str, Any]:
     """Return what is wrong at an address that answers with an error, with the reasons of a health check."""
     health = _health(body)
     reasons = health.get("health", {}).get("problems", [])

@@ -1,4 +1,4 @@
-"""Stores and collections by the names an operator knows them under."""
+"""Stores and collections that a command works on, by their names in the configuration."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ collection_option = click.option(
 
 
 def create_stores(settings: "Settings") -> "dict[str, IAssetStore]":
-    """The stores by their names, not connected yet, or the end of the command."""
+    """Return the stores by their names, not connected yet; raise `ClickException` for options that do not fit."""
     from was_daemon.config.load import ConfigError
     from was_daemon.daemon.assembly import create_stores
 
@@ -30,9 +30,10 @@ def create_stores(settings: "Settings") -> "dict[str, IAssetStore]":
 
 
 async def require_directory(store: "IAssetStore") -> None:
-    """Raise `StoreUnavailable` when the store is in a directory that does not exist; makes none.
+    """Raise `StoreUnavailable` when the store is in a directory that does not exist.
 
-    A command that only reads is not the one to make it: most likely its name is mistyped, or a disk is not mounted.
+    Unlike the daemon, a command that reads does not create it: most likely its name is mistyped, or a disk is not
+    mounted.
     """
     from was_daemon.model.errors import StoreUnavailable
     from was_daemon.model.interfaces import IRooted
@@ -42,7 +43,7 @@ async def require_directory(store: "IAssetStore") -> None:
 
 
 def check_store_name(settings: "Settings", name: str, option: str) -> str:
-    """`name`, if a store is called so; else the command was used wrongly."""
+    """Return `name`; raise `BadParameter` for `option` when no store has that name."""
     if name not in settings.stores:
         raise click.BadParameter(
             f"no store is called {name}; there are {', '.join(settings.stores)}", param_hint=option
@@ -50,8 +51,8 @@ def check_store_name(settings: "Settings", name: str, option: str) -> str:
     return name
 
 
-def directories(settings: "Settings", names: Sequence[str]) -> list[str]:
-    """The directories of the collections with these names, of all collections without names."""
+def directories_of(settings: "Settings", names: Sequence[str]) -> list[str]:
+    """Return the directories of the collections with these names, or of all collections without names."""
     from was_daemon.model.errors import BadName
     from was_daemon.model.keys import check_directory, check_name
 

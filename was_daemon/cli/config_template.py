@@ -15,7 +15,7 @@ _MODES = {
 
 @attrs.frozen
 class Choices:
-    """Choices of the operator. `directories` are those of the collections that exist."""
+    """Choices of the operator. `directories` are the names of existing collections' directories."""
 
     path: Path
     port: int
@@ -27,7 +27,7 @@ class Choices:
     key_file: Path
 
     def text(self) -> str:
-        """The configuration, with comments; raises `UnicodeEncodeError`."""
+        """Return the configuration, with comments; raise `UnicodeEncodeError`."""
         return f"""\
 # The configuration of was_daemon, an asset server for Specify. After a change:
 #   was-daemon config check --config FILE
