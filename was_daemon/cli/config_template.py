@@ -7,9 +7,9 @@ import attrs
 from was_daemon.cli import toml
 
 _MODES = {
-    "single": "One directory for all, whatever collection a client names.",
-    "map": "The collections that are served, by the names they have in Specify, and no others.",
-    "auto": "Each collection has a directory of its own name.",
+    "single": "One directory for all collections.",
+    "map": "Only the collections that are listed here.",
+    "auto": "Each collection has the directory of its own name.",
 }
 
 
@@ -34,13 +34,13 @@ class Choices:
 
 [server]
 {self._listen()}
-# The address that Specify and browsers use; the discovery document tells it to them.
+# The address that Specify and browsers use.
 public_url = {toml.text(self.public_url)}
 
-# The key that Specify knows too. Only the daemon's user should be able to read the file.
+# The attachment key, the same as in Specify. Only the daemon's user should be able to read the file.
 key_file = {toml.text(self.key_file)}
 
-# Ask for a token to read, too. Web portals have none, and /static/ asks for none.
+# Require a token for reading, too. Web portals have no tokens, and /static/ never requires one.
 require_token_for_get = false
 static_access = true
 
@@ -55,7 +55,7 @@ layout = {toml.text(self.layout)}
 
 {self._collections()}
 [thumbnails]
-# Processes that make thumbnails; without this line, one for each processor.
+# Processes that make thumbnails; by default one for each processor.
 # workers = 2
 
 # Scales to make right after an upload.
@@ -66,7 +66,7 @@ layout = {toml.text(self.layout)}
         if not self.has_proxy:
             return f"# Where to listen: every address of this machine.\nlisten = [{toml.text(f'tcp:{self.port}')}]\n"
         return f"""\
-# Where to listen: for the proxy on this machine only, which says for whom it asks.
+# Where to listen: on 127.0.0.1 only, for the proxy on this machine, whose X-Forwarded headers are believed.
 listen = [{toml.text(f"tcp:{self.port}:interface=127.0.0.1")}]
 trusted_proxies = ["127.0.0.1"]
 """
@@ -75,7 +75,7 @@ trusted_proxies = ["127.0.0.1"]
         lines = ["[collections]", f"# {_MODES[self.mode]}", f"mode = {toml.text(self.mode)}"]
         if self.mode == "map":
             names = self.directories or ["collection"]
-            lines.append("# Left: what the collection is called in Specify. Right: its directory.")
-            lines.append('# Besides, it may have a key and a quota of its own: key_file = "FILE", quota = "500 GiB".')
+            lines.append("# Left: the collection's name in Specify. Right: its directory.")
+            lines.append('# It may also have its own key and quota: key_file = "FILE", quota = "500 GiB".')
             lines += [f"map.{toml.name(name)} = {{ directory = {toml.text(name)} }}" for name in names]
         return "\n".join(lines) + "\n"

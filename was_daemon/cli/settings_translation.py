@@ -181,7 +181,7 @@ class _Translator:
 
     def _behind_a_proxy(self, port: int) -> int:
         """Return the port to listen on when clients use https, which the proxy in front of the daemon speaks."""
-        self._remark("Clients use https: this is for the proxy on this machine only, which says for whom it asks.")
+        self._remark("Clients use https: the daemon listens on 127.0.0.1 only, for a proxy on this machine.")
         self._remark("With a proxy on another machine, listen there, and name its address in trusted_proxies.")
         if port >= _PRIVILEGED:
             return port
