@@ -164,7 +164,8 @@ class _Loader:
         if collections.mode == "map" and not self._document.get("collections", {}).get("map"):
             mistakes.add("collections.map", "is missing")
         check_collections(collections, names, mistakes)
-        self._secrets += [f"collections.map.{name}.key" for name, each in collections.map.items() if each.key]
+        named = collections.map.items()
+        self._secrets += [f"collections.map.{name}.key" for name, each in named if each.key is not None]
         check_thumbnails(sections.thumbnails, names, mistakes)
         check_processes(server, mistakes)
         check_limits(server, sections.limits, mistakes)
