@@ -7,7 +7,7 @@ from was_daemon.catalogue.checksums import Checksums, Recorder
 from was_daemon.config.process_number import ProcessNumber
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
-from was_daemon.daemon.parts import Parts
+from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.stores import build_stores
 from was_daemon.derivatives.cache import Derivatives
@@ -37,7 +37,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     """
     locks, metrics, process = state.locks, state.metrics, state.process
     settings = process.settings(settings)
-    parts = Parts(before.parts if before else None)
+    parts = ReusableParts(before.parts if before else None)
     stores = build_stores(settings, parts, metrics)
     collections = _collections(settings, stores)
     spool, pool = _spool(settings, state, parts), _pool(settings, metrics, parts)
@@ -68,10 +68,10 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
     """Return the stores by name, not connected yet; raises `ConfigError` when one cannot do what is asked of it."""
-    return build_stores(settings, Parts(), Metrics())
+    return build_stores(settings, ReusableParts(), Metrics())
 
 
-def _spool(settings: Settings, state: ProcessState, parts: Parts) -> Spool:
+def _spool(settings: Settings, state: ProcessState, parts: ReusableParts) -> Spool:
     path, max_size = settings.spool.path, settings.spool.max_size
     # Two spools in one directory would remove each other's copies, so another size makes no other spool.
     spool = parts.take("spool", path, lambda: Spool(path, max_size, state.metrics, state.process))
@@ -79,13 +79,13 @@ def _spool(settings: Settings, state: ProcessState, parts: Parts) -> Spool:
     return spool
 
 
-def _pool(settings: Settings, metrics: Metrics, parts: Parts) -> WorkerPool:
+def _pool(settings: Settings, metrics: Metrics, parts: ReusableParts) -> WorkerPool:
     thumbnails = settings.thumbnails
     limits = thumbnails.workers, thumbnails.timeout, thumbnails.memory, thumbnails.queue
     return parts.take("workers", limits, lambda: WorkerPool(*limits, metrics))
 
 
-def _evictor(settings: Settings, collections: Collections, parts: Parts) -> Evictor | None:
+def _evictor(settings: Settings, collections: Collections, parts: ReusableParts) -> Evictor | None:
     max_size = settings.thumbnails.max_size
     if not max_size:
         return None
@@ -95,7 +95,7 @@ def _evictor(settings: Settings, collections: Collections, parts: Parts) -> Evic
     return evictor
 
 
-def _checksums(settings: Settings, parts: Parts) -> Checksums | None:
+def _checksums(settings: Settings, parts: ReusableParts) -> Checksums | None:
     path = settings.checksums.path
     return parts.take("checksums", path, lambda: Checksums(path)) if path else None
 

@@ -1,7 +1,7 @@
-"""The parts of a process: what it is made of under one version of its configuration.
+"""The components of a process: stores, spool, worker pool and all else that one version of its configuration describes.
 
-A reload makes new components. They take over the parts whose settings are the same; requests under way finish with the
-components they began with, and a part is closed when no components in use have it.
+A reload builds new ones. They take over the parts whose settings are unchanged. Requests under way finish with the
+components that they began with; a part is closed when no components in use have it.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from was_daemon.assets import Assets
 from was_daemon.catalogue.checksums import Checksums
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.parts import Parts
+from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.startup import accept_root, begin, begin_store
 from was_daemon.derivatives.cache import Derivatives
@@ -30,11 +30,11 @@ from was_daemon.workers.pool import WorkerPool
 
 @attrs.frozen(eq=False)
 class Components:
-    """The parts of a process as one version of its settings describes them."""
+    """The components of a process, as one version of its settings describes them; `parts` are those to take over."""
 
     settings: Settings
     state: ProcessState
-    parts: Parts
+    parts: ReusableParts
     stores: Mapping[str, IAssetStore]
     collections: Collections
     spool: Spool
@@ -84,7 +84,7 @@ class Components:
         }
 
     def _show(self) -> None:
-        """Have the metrics and the health checks be about these components."""
+        """Point the metrics and the health checks at these components."""
         metrics, pool = self.state.metrics, self.pool
         show(metrics.jobs_waiting, lambda: pool.waiting(background=False), lane="requests")
         show(metrics.jobs_waiting, lambda: pool.waiting(background=True), lane="background")
