@@ -74,7 +74,7 @@ async def token_to_delete(access: AccessRules, request: AssetRequest) -> tuple[A
 
 
 async def token_in_upload(_access: AccessRules, _request: AssetRequest) -> tuple[()]:
-    """Leave the check to `Upload`: Specify 7 sends the token after the file (contract, section 1)."""
+    """Leave the check to `UploadForm`: Specify 7 sends the token after the file (contract, section 1)."""
     return ()
 
 
