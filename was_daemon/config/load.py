@@ -46,7 +46,7 @@ def _absolute(path: Path | None) -> Path | None:
 
 
 @attrs.frozen
-class Source:
+class ConfigSource:
     """Source of the settings: a file, or the embedded default without one, and the environment.
 
     The environment supplies what the file leaves out. Relative paths in the file start at its directory, those of the
@@ -68,7 +68,7 @@ class Source:
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Return the settings in the file at `path`; raise `ConfigError`."""
-    return Source(path, environ).load()
+    return ConfigSource(path, environ).load()
 
 
 def _read(path: Path) -> str:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger, globalLogPublisher
 
-from was_daemon.config.load import ConfigError, Source
+from was_daemon.config.load import ConfigError, ConfigSource
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.allocator import keep_freed_memory
 from was_daemon.daemon.assembly import build
@@ -61,7 +61,7 @@ class RunningDaemon(Service):
 
     def __init__(
         self,
-        source: Source,
+        source: ConfigSource,
         components: Components,
         log: DaemonLog | None = None,
         inherited: InheritedSockets | None = None,

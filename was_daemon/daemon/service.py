@@ -13,7 +13,7 @@ from twisted.python import usage
 
 from was_daemon import __version__
 from was_daemon.config.checks import TCP_PORT
-from was_daemon.config.load import ConfigError, Source
+from was_daemon.config.load import ConfigError, ConfigSource
 from was_daemon.config.process_number import ProcessNumber
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import build, create_stores
@@ -37,7 +37,7 @@ class Options(usage.Options):
         ["admin-listen", None, None, "Where to listen instead of at [server] admin_listen."],
     ]
 
-    source: Source
+    source: ConfigSource
     settings: Settings
     components: Components | None = None
     """None for the parent of several processes."""
@@ -48,7 +48,7 @@ class Options(usage.Options):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         path = self["config"]
         try:
-            self.source = Source(Path(path) if path else None, os.environ)
+            self.source = ConfigSource(Path(path) if path else None, os.environ)
             self.settings = self.source.load()
             process = self._process(self["process"], self.settings.server.workers)
             if process:

@@ -18,7 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
 
 from was_daemon.concurrency.waiting import Waiters
-from was_daemon.config.load import Source
+from was_daemon.config.load import ConfigSource
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import create_stores
 from was_daemon.daemon.listening import EndpointService
@@ -44,7 +44,7 @@ _log = Logger()
 class Parent(Service):
     """Service that keeps `[server] workers` daemons running; `settings` are those of `source`."""
 
-    def __init__(self, source: Source, settings: Settings, log: DaemonLog | None) -> None:
+    def __init__(self, source: ConfigSource, settings: Settings, log: DaemonLog | None) -> None:
         from twisted.internet import reactor
 
         self._reactor = reactor
