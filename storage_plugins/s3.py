@@ -226,9 +226,9 @@ class S3Store:
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._multipart.marks.uploads.settle(directory)
+        await self._multipart.marks.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""

@@ -241,9 +241,9 @@ class WebDAVStore:
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._tree.staging.uploads.settle(directory)
+        await self._tree.staging.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""

@@ -80,10 +80,10 @@ async def test_a_file_that_cannot_be_removed_keeps_no_others_and_is_tried_again_
 ) -> None:
     before = Remote()
     before.files = remote.files
-    await before.uploads.settle(tmp_path)
+    await before.uploads.register(tmp_path)
     first, second = await before.upload(), await before.upload()
     await before.uploads.close()
-    await remote.uploads.settle(tmp_path)
+    await remote.uploads.register(tmp_path)
     remote.stuck.add(first)
     with pytest.raises(StoreUnavailable):
         await remote.uploads.clean()

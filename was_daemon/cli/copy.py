@@ -133,12 +133,12 @@ async def _copy(
 
 async def _prepare(settings: "Settings", target: "IAssetStore", directories: Sequence[str]) -> None:
     """Check that the target can be written to, and remove unfinished uploads of killed processes from it."""
-    from was_daemon.daemon.startup import settle
+    from was_daemon.daemon.startup import register
     from was_daemon.library.spool import Spool
     from was_daemon.model.interfaces import ILocalFiles, IUnfinished
 
     spool = Spool(settings.spool.path, settings.spool.max_size)
-    await settle(target, spool)
+    await register(target, spool)
     await spool.close()
     await target.check()
     if ILocalFiles.providedBy(target):

@@ -34,16 +34,16 @@ def begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
 
 async def begin_store(store: IAssetStore, collections: Collections, spool: Spool, process: ProcessNumber) -> int:
     """Check a store, and remove what killed processes left in it; fire with the number of removed files."""
-    await settle(store, spool)
+    await register(store, spool)
     removed = await _check(store, collections, process)
     return removed + (await IUnfinished(store).clean() if IUnfinished.providedBy(store) else 0)
 
 
-async def settle(store: IAssetStore, spool: Spool) -> None:
-    """Have later processes with the same spool recognise what this one leaves unfinished at a remote store."""
+async def register(store: IAssetStore, spool: Spool) -> None:
+    """Register this process in the spool, so that later ones recognise what it leaves unfinished at a remote store."""
     if IUnfinished.providedBy(store):
         try:
-            await IUnfinished(store).settle(await spool.directory(_INSTANCES))
+            await IUnfinished(store).register(await spool.directory(_INSTANCES))
         except AssetError as error:
             _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
 

@@ -50,7 +50,7 @@ class _Ended:
 class StoreInstance:
     """Id of one store object in the names of its unfinished uploads, and the ids of earlier ones that have ended.
 
-    A place is the store's name of a directory with unfinished uploads. Before `settle`, and where files in the
+    A place is the store's name of a directory with unfinished uploads. Before `register`, and where files in the
     directory given to it cannot be locked, later processes do not recognise this instance: they remove its uploads
     when these are a day old.
     """
@@ -84,11 +84,11 @@ class StoreInstance:
             return False
         return match["instance"] in self._over or (age is not None and age > _STALE_SECONDS)
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """Lock a file in `directory`, on this machine, and find the instances there that have ended."""
-        await self._threads.run(self._settle, directory / self._store, frozenset(self._places))
+        await self._threads.run(self._register, directory / self._store, frozenset(self._places))
 
-    def _settle(self, directory: Path, places: frozenset[str]) -> None:
+    def _register(self, directory: Path, places: frozenset[str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._waiting += _ended(directory)
         self._over |= {ended.path.name for ended in self._waiting}

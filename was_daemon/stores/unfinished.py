@@ -104,9 +104,9 @@ class UnfinishedUploads:
             raise problem
         return removed
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._instance.settle(directory)
+        await self._instance.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""
