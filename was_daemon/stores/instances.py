@@ -66,7 +66,7 @@ class StoreInstance:
         self._waiting: list[_Ended] = []
 
     @property
-    def has_ended_ones(self) -> bool:
+    def has_ended_instances(self) -> bool:
         """Whether there are ended instances whose places were not cleaned."""
         return bool(self._waiting)
 
@@ -74,7 +74,7 @@ class StoreInstance:
         """Return a new name for an unfinished upload."""
         return f"was-{self._id}-{uuid4().hex}"
 
-    def is_over(self, name: str, age: float | None, ending: str = "") -> bool:
+    def is_abandoned(self, name: str, age: float | None, ending: str = "") -> bool:
         """Return whether `name` is that of an abandoned upload, whose `age` is in seconds, if it is known.
 
         Only names that `new_name` made, in any process, are considered. `ending` is a pattern of what may follow them.

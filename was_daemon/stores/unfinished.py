@@ -69,7 +69,7 @@ class UnfinishedUploads:
         """Begin to remove what is due to be removed. To be called after a write, when the store is known to work."""
         while self._left:
             self.discard(self._left.pop())
-        if self._instance.has_ended_ones:
+        if self._instance.has_ended_instances:
             self._sweep_if_due("what ended daemons left", self.clean)
         self._sweep_if_due(directory, partial(self._sweep, directory))
 
@@ -95,7 +95,7 @@ class UnfinishedUploads:
         """
         removed, problem = 0, None
         for name, age in await self._find(directory):
-            if self._instance.is_over(name, age, self._endings):
+            if self._instance.is_abandoned(name, age, self._endings):
                 try:
                     removed += await self._remove(f"{directory}/{name}")
                 except AssetError as error:
