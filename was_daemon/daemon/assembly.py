@@ -7,8 +7,8 @@ from was_daemon.catalogue.checksums import Checksums, Recorder
 from was_daemon.config.process_number import ProcessNumber
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
-from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.stores import build_stores
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor

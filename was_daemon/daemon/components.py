@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from was_daemon.assets import Assets
 from was_daemon.catalogue.checksums import Checksums
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.startup import accept_root, begin, begin_store
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor

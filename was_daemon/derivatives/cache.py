@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.derivatives.kinds import DerivativeKind, Order, Recipe
+from was_daemon.derivatives.kinds import CommandInput, DerivativeKind, Recipe
 from was_daemon.derivatives.making import Made, Making
 from was_daemon.derivatives.marks import mark_of, shows
 from was_daemon.derivatives.refusals import Refusals
@@ -134,14 +134,16 @@ class Derivatives:
         kind = self._kinds[type(recipes[0])]
         staged: dict[Recipe, IStagingFile] = {}
         try:
-            source, order = await self._open_source(original, kind, recipes)
+            source, chosen = await self._open_source(original, kind, recipes)
             with source:
                 for recipe in recipes:
                     staged[recipe] = await self._stage(original.place.thumbnails, recipe.key(original.key))
                 files: list[OpenFile] = [source, *staged.values()]
-                making.job = self._pool.submit(kind.command, making.client, files, making.background, **order.arguments)
+                making.job = self._pool.submit(
+                    kind.command, making.client, files, making.background, **chosen.arguments
+                )
                 answer = await making.job.done
-            kind.made(original, recipes, order, answer)
+            kind.made(original, recipes, chosen, answer)
             return await self._locks.run(original.key, lambda: self._publish(original, kind, staged))
         except (NoThumbnail, BrokenImage) as refusal:
             # Of an original that was replaced or deleted meanwhile this says nothing.
@@ -155,18 +157,18 @@ class Derivatives:
 
     async def _open_source(
         self, original: Original, kind: DerivativeKind[Any], recipes: Sequence[Recipe]
-    ) -> tuple[FileIO, Order[Any]]:
-        """Open the file to make derivatives of, by the first order whose source is stored."""
-        for order in kind.orders(original, recipes):
-            if order.source is None:
+    ) -> tuple[FileIO, CommandInput[Any]]:
+        """Open the file to make derivatives of, with the first input whose source is stored."""
+        for chosen in kind.inputs(original, recipes):
+            if chosen.source is None:
                 break
-            reader = await self.find(original, order.source)
+            reader = await self.find(original, chosen.source)
             if reader:
                 try:
-                    return in_memory(await read_all(reader)), order
+                    return in_memory(await read_all(reader)), chosen
                 finally:
                     await reader.close()
-        return await self._spool.open(original), order
+        return await self._spool.open(original), chosen
 
     async def _stage(self, store: IAssetStore, derivative: AssetKey) -> IStagingFile:
         return await (ILocalFiles(store).stage(derivative) if ILocalFiles.providedBy(store) else self._spool.stage())

@@ -31,7 +31,7 @@ R = TypeVar("R", bound=Recipe)
 
 
 @attrs.frozen
-class Order(Generic[R]):
+class CommandInput(Generic[R]):
     """Arguments of a kind's worker command, and the stored derivative to read in place of the original, if any."""
 
     arguments: dict[str, Any]
@@ -49,8 +49,8 @@ class DerivativeKind(ABC, Generic[R]):
     evictor: Evictor | None = None
 
     @abstractmethod
-    def orders(self, original: Original, recipes: Sequence[R]) -> Iterator[Order[R]]:
-        """Yield orders for these derivatives, the best first; the last one reads the original itself."""
+    def inputs(self, original: Original, recipes: Sequence[R]) -> Iterator[CommandInput[R]]:
+        """Yield inputs from which these derivatives can be made, the best first; the last one reads the original."""
 
     @abstractmethod
     async def forget(self, store: IAssetStore, original: AssetKey, exists: bool) -> None:
@@ -66,8 +66,8 @@ class DerivativeKind(ABC, Generic[R]):
     async def start(self, collections: Collections, before: "DerivativeKind[R] | None") -> None:
         """Look through what is stored, if `forget` has to know; `before` is this kind under the last configuration."""
 
-    def made(self, original: Original, recipes: Sequence[R], order: Order[R], answer: dict[str, Any]) -> None:
-        """Note that a worker has made derivatives by an order, and what the command answered."""
+    def made(self, original: Original, recipes: Sequence[R], chosen: CommandInput[R], answer: dict[str, Any]) -> None:
+        """Note that a worker has made derivatives from the `chosen` input, and what the command answered."""
 
     async def belongs_to(self, reader: IAssetReader, derivative: AssetKey, original: AssetKey) -> bool:
         """Fire with whether a stored derivative is of this original, where several share its key."""

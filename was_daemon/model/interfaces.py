@@ -216,7 +216,7 @@ class IUnfinished(Interface):
         """
 
     def clean() -> Awaitable[int]:
-        """Remove unfinished uploads of ended processes that registered in the same directory; fires with their number."""
+        """Remove unfinished uploads of ended processes that registered in this directory; fires with their number."""
 
 
 class ISizes(Interface):
