@@ -14,7 +14,7 @@ from tests.support.daemon import Daemon, clean_environment
 from was_daemon.config.load import ConfigError, load
 from was_daemon.config.process_number import ProcessNumber
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.processes.admin import labelled, together
+from was_daemon.daemon.processes.admin import merge_health, merge_metrics
 from was_daemon.daemon.processes.sockets import open_sockets
 from was_daemon.library.spool import Spool
 
@@ -121,7 +121,7 @@ def test_the_metrics_of_processes_differ_by_a_label() -> None:
         lines = ["# HELP was_requests_total Requests", "# TYPE was_requests_total counter"]
         return "\n".join([*lines, f'was_requests_total{{status="200"}} {value}', ""])
 
-    text = labelled({1: counted(3), 2: counted(4), 3: None}).decode()
+    text = merge_metrics({1: counted(3), 2: counted(4), 3: None}).decode()
     requests, healthy = text_string_to_metric_families(text)
     assert [(sample.labels["process"], sample.value) for sample in requests.samples] == [("1", 3.0), ("2", 4.0)]
     # One that does not answer is not well.
@@ -133,12 +133,12 @@ def test_what_is_wrong_in_several_processes_is_told_once() -> None:
     down = "store main: down"
     first = {"status": "failing", "problems": [down], "stores": {"main": "down"}}
     second = {"status": "failing", "problems": [down, "workers: none"], "stores": {"main": "down"}}
-    document = together({1: None, 2: first, 3: second})
+    document = merge_health({1: None, 2: first, 3: second})
     assert document["problems"] == [down, "process 1: does not serve", "process 3: workers: none"]
     assert (document["status"], document["stores"]) == ("failing", {"main": "down"})
-    assert together({1: None, 2: None})["problems"] == ["process 1: does not serve", "process 2: does not serve"]
+    assert merge_health({1: None, 2: None})["problems"] == ["process 1: does not serve", "process 2: does not serve"]
     well = {"status": "ok", "problems": [], "stores": {"main": "ok"}}
-    assert together({1: well, 2: well}) == {**well, "processes": "ok"}
+    assert merge_health({1: well, 2: well}) == {**well, "processes": "ok"}
 
 
 @pytest_twisted.ensureDeferred

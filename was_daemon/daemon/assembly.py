@@ -27,7 +27,7 @@ from was_daemon.web.keyring import Keyring
 from was_daemon.workers.pool import WorkerPool
 
 _LARGEST_PENDING = 4
-"""How many of the largest uploads may be on their way before their tokens arrive, unless the settings say otherwise."""
+"""Number of largest uploads that fit into the default of `limits.pending_size`."""
 
 
 def build(settings: Settings, state: ProcessState, before: Components | None = None) -> Components:

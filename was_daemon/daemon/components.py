@@ -15,7 +15,7 @@ from was_daemon.catalogue.checksums import Checksums
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.reusable_parts import ReusableParts
-from was_daemon.daemon.startup import accept_root, begin, begin_store
+from was_daemon.daemon.startup import accept_new_root, prepare_store, run_and_log
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.httpd.limits import ConnectionLimits
@@ -60,17 +60,17 @@ class Components:
         return [self.pool, *self.stores.values(), self.spool, *checksums]
 
     def start(self, before: "Components | None" = None) -> None:
-        """Check what is new since `before`, and remove what a killed process left; requests do not wait."""
+        """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
         self._show()
         known = before.stores if before else {}
         for name, store in self.stores.items():
             if store is not known.get(name):
-                step = partial(begin_store, store, self.collections, self.spool, self.state.process)
-                begin(f"Store {name}", step)
+                step = partial(prepare_store, store, self.collections, self.spool, self.state.process)
+                run_and_log(f"Store {name}", step)
             elif IRooted.providedBy(store):
-                begin(f"Store {name}", partial(accept_root, store, self.collections, self.state.process))
+                run_and_log(f"Store {name}", partial(accept_new_root, store, self.collections, self.state.process))
         if not before or self.spool is not before.spool:
-            begin("The spool", self.spool.start)
+            run_and_log("The spool", self.spool.start)
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.state.quotas.follow(self._quotas(), self.settings.collections.recount, self.spool)
 

@@ -1,4 +1,4 @@
-"""The daemon while it runs: from its first port to its last answer."""
+"""Life cycle of one daemon process: start, reload, stop."""
 
 import gc
 from collections.abc import Callable, Sequence
@@ -35,13 +35,13 @@ T = TypeVar("T")
 _log = Logger()
 
 _FIRST_REQUEST_SECONDS = 1.0
-"""How long a client that has just connected has for its request when the daemon stops."""
+"""Seconds that a client that has just connected has for its request when the daemon stops."""
 
-_PARTING_SECONDS = 5.0
-"""How long stores have to finish what they are at when the daemon ends."""
+_CLOSE_SECONDS = 5.0
+"""Seconds that stores have to finish operations under way when the daemon ends."""
 
-PARTING_SECONDS = 2 * _PARTING_SECONDS
-"""How long the daemon may take to end after `shutdown_grace`."""
+MAX_END_SECONDS = 2 * _CLOSE_SECONDS
+"""Seconds that the daemon may take to end after `shutdown_grace`."""
 
 SERVING = "Serving"
 OLD_CONFIGURATION = "Serving by the old configuration, the new one has mistakes"
@@ -123,8 +123,8 @@ class RunningDaemon(Service):
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def _begin(self) -> None:
-        """Heed signals and tell systemd, now that the reactor runs and the ports are open."""
-        # What there is by now stays: the collector need not go through all of it again and again.
+        """Handle signals and tell systemd, now that the reactor runs and the ports are open."""
+        # Objects made at start live for ever: exclude them from garbage collection.
         gc.freeze()
         keep_freed_memory()
         self._signals.heed_stops()
@@ -133,7 +133,7 @@ class RunningDaemon(Service):
             self._alive.start(self._manager.watchdog_seconds / 2)
 
     def reload(self) -> None:
-        """Go by the configuration as it is now from the next request on; go on as before when it has mistakes."""
+        """Reload the configuration, for the next requests; keep the old one if it has mistakes."""
         if self._stopping is not None:
             return
         self._manager.reloading()
@@ -152,7 +152,7 @@ class RunningDaemon(Service):
             components.resource, components.connection_limits, components.settings.server.trusted_proxies
         )
         Deferred.fromCoroutine(self._retire(before)).addErrback(
-            lambda failure: _log.failure("What the old configuration used could not be closed", failure)
+            lambda failure: _log.failure("Could not close parts of the previous configuration", failure)
         )
         if self._state.process.is_first:
             self._tell_of_exchange(components, before)
@@ -169,7 +169,7 @@ class RunningDaemon(Service):
             set_marker(settings, before)
 
     async def _retire(self, components: Components) -> None:
-        """Close what only `components` has, after the last request that began with it."""
+        """Close the parts that only `components` has, after the last request that began with them."""
         await components.resource.active_requests.finished()
         await components.assets.settled()
         await self._state.locks.settled()
@@ -201,10 +201,10 @@ class RunningDaemon(Service):
             self._stopping.cancel()
 
     def stopService(self) -> Deferred[None]:
-        """Take no more requests, let those under way finish in `shutdown_grace` seconds, and release everything."""
+        """Stop accepting requests, wait up to `shutdown_grace` seconds for those under way, and close all parts."""
         super().stopService()
         grace = self._components.settings.server.shutdown_grace
-        self._manager.stopping("Finishing the requests under way", grace + PARTING_SECONDS)
+        self._manager.stopping("Finishing the requests under way", grace + MAX_END_SECONDS)
         self._stopping = Deferred.fromCoroutine(self._stop(grace))
         return Deferred.fromCoroutine(self._stopped(self._stopping))
 
@@ -225,7 +225,7 @@ class RunningDaemon(Service):
             if unused.active():
                 unused.cancel()
             connections.abort()
-        await self._within(_PARTING_SECONDS, Deferred.fromCoroutine(self._close()), "stores were not closed in time")
+        await self._within(_CLOSE_SECONDS, Deferred.fromCoroutine(self._close()), "stores were not closed in time")
 
     async def _within(self, seconds: float, work: Deferred[None], complaint: str) -> None:
         try:
@@ -246,7 +246,7 @@ class RunningDaemon(Service):
 
 
 def reloaded(build_: Callable[[], T]) -> T | None:
-    """Return what `build_` makes of a configuration that is read again; log why not, and return None."""
+    """Return the result of `build_`, which reads the configuration again; if it fails, log why and return None."""
     try:
         return build_()
     except ConfigError as error:
@@ -258,7 +258,7 @@ def reloaded(build_: Callable[[], T]) -> T | None:
 
 
 def _fixed(settings: Settings) -> dict[str, object]:
-    """Return the settings that stay as they were until the next start."""
+    """Return the settings that a reload does not change."""
     server = settings.server
     return {
         "server.listen": server.listen,

@@ -33,18 +33,18 @@ class Options(usage.Options):
 
     optParameters = [  # noqa: RUF012  # as Twisted asks for it
         ["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."],
-        ["process", None, None, "Be this one of [server] workers, on sockets that are handed over as by systemd."],
-        ["admin-listen", None, None, "Where to listen instead of at [server] admin_listen."],
+        ["process", None, None, "Number of this process, N or N/COUNT; sockets are inherited (LISTEN_FDS)."],
+        ["admin-listen", None, None, "Endpoint that replaces [server] admin_listen."],
     ]
 
     source: ConfigSource
     settings: Settings
     components: Components | None = None
-    """None for the parent of several processes."""
+    """None in the parent of several processes."""
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
-        # Whoever asks for a reload before there is anything to reload must not end the daemon.
+        # A SIGHUP before startup has finished must not end the process.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         path = self["config"]
         try:
@@ -54,7 +54,7 @@ class Options(usage.Options):
             if process:
                 self.components = build(self.settings, ProcessState.new(process))
             else:
-                # The daemons that are to be started would find the mistakes, again and again.
+                # Find mistakes here: the daemons would report them at each start.
                 create_stores(self.settings)
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.

@@ -1,4 +1,4 @@
-"""The first look at a store or the spool: whether it can be used, and what a killed process left in it."""
+"""Checks of stores and the spool at the start, and removal of files that a killed process left there."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,13 +12,13 @@ from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IPresence, IRooted, IUnfinished
 
 _INSTANCES = "instances"
-"""The directory in the spool by which processes know what others left unfinished at remote stores."""
+"""Directory in the spool that records which processes have unfinished uploads at remote stores."""
 
 _log = Logger()
 
 
-def begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
-    """Take a `step` that removes unfinished files and fires with their number; log that, or why it failed."""
+def run_and_log(what: str, step: Callable[[], Awaitable[int]]) -> None:
+    """Run `step`, which removes unfinished files and fires with their number; log the number, or why it failed."""
 
     async def take() -> None:
         try:
@@ -32,8 +32,8 @@ def begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
     Deferred.fromCoroutine(take())
 
 
-async def begin_store(store: IAssetStore, collections: Collections, spool: Spool, process: ProcessNumber) -> int:
-    """Check a store, and remove what killed processes left in it; fire with the number of removed files."""
+async def prepare_store(store: IAssetStore, collections: Collections, spool: Spool, process: ProcessNumber) -> int:
+    """Check a store, and remove files that killed processes left in it; fire with the number of removed files."""
     await register(store, spool)
     removed = await _check(store, collections, process)
     return removed + (await IUnfinished(store).clean() if IUnfinished.providedBy(store) else 0)
@@ -48,8 +48,8 @@ async def register(store: IAssetStore, spool: Spool) -> None:
             _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
 
 
-async def accept_root(store: IAssetStore, collections: Collections, process: ProcessNumber) -> int:
-    """Take a store's directory as it is now: an administrator who put another in its place reloads the daemon.
+async def accept_new_root(store: IAssetStore, collections: Collections, process: ProcessNumber) -> int:
+    """Accept the store's directory that is there now: an administrator who has replaced it reloads the daemon.
 
     Fires with the number of unfinished files that were removed from it.
     """

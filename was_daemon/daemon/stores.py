@@ -41,9 +41,9 @@ def _take_store(name: str, settings: StoreSettings, parts: ReusableParts, metric
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
-    """Return the files that a store's options called `..._file` name, with what changes when a password is replaced.
+    """Return the files named by a store's options that end in `_file`, each with its modification time and inode.
 
-    No others are looked at: a store's directory may be on a mount that hangs.
+    The value changes when a password is replaced. Other paths are not visited: they may be on a mount that hangs.
     """
     found = []
     for name, path in attrs.asdict(options, recurse=False).items():
