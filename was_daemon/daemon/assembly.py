@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from was_daemon.assets import Assets
 from was_daemon.catalogue.checksums import Checksums, Recorder
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.process_state import ProcessState
@@ -127,7 +127,7 @@ def _keyring(settings: Settings) -> Keyring:
 
 
 def _server(
-    settings: Settings, assets: Assets, collections: Collections, process: ProcessNumber, overview: OverviewSource
+    settings: Settings, assets: Assets, collections: Collections, process: ProcessShare, overview: OverviewSource
 ) -> AssetServer:
     server = settings.server
     access = AccessRules(
@@ -139,7 +139,7 @@ def _server(
     )
     addresses = Addresses(server.public_url, server.trusted_proxies)
     limits = settings.limits
-    pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.of
+    pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
     return AssetServer(
         assets,
         access,

@@ -184,7 +184,7 @@ class RunningDaemon(Service):
 
     def _stop_by(self, reason: str) -> None:
         process = self._state.process
-        if self._stopping is not None and process.of > 1 and reason == "SIGTERM":
+        if self._stopping is not None and process.count > 1 and reason == "SIGTERM":
             # Some service managers signal every process, and the parent does so, too.
             return
         words = "{reason}: {process} stops" if self._stopping is None else "{reason} again: {process} stops at once"

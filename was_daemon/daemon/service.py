@@ -14,7 +14,7 @@ from twisted.python import usage
 from was_daemon import __version__
 from was_daemon.config.checks import TCP_PORT
 from was_daemon.config.load import ConfigError, ConfigSource
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import build, create_stores
 from was_daemon.daemon.components import Components
@@ -60,13 +60,13 @@ class Options(usage.Options):
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None
 
-    def _process(self, given: str | None, workers: int) -> ProcessNumber | None:
+    def _process(self, given: str | None, workers: int) -> ProcessShare | None:
         """Return which process this is; None for the parent of several."""
         if given is None:
-            return ProcessNumber() if workers == 1 else None
+            return ProcessShare() if workers == 1 else None
         found = re.fullmatch("([0-9]{1,4})(?:/([0-9]{1,4}))?", given)
-        process = ProcessNumber(int(found[1]), int(found[2] or workers)) if found else None
-        if process is None or not 1 <= process.number <= process.of:
+        process = ProcessShare(int(found[1]), int(found[2] or workers)) if found else None
+        if process is None or not 1 <= process.number <= process.count:
             raise usage.UsageError(f"--process: {given} is none of {workers} processes, as [server] workers says")
         return process
 

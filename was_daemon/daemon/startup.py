@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.library.collections import Collections
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError
@@ -32,7 +32,7 @@ def run_and_log(what: str, step: Callable[[], Awaitable[int]]) -> None:
     Deferred.fromCoroutine(take())
 
 
-async def prepare_store(store: IAssetStore, collections: Collections, spool: Spool, process: ProcessNumber) -> int:
+async def prepare_store(store: IAssetStore, collections: Collections, spool: Spool, process: ProcessShare) -> int:
     """Check a store, and remove files that killed processes left in it; fire with the number of removed files."""
     await register(store, spool)
     removed = await _check(store, collections, process)
@@ -48,7 +48,7 @@ async def register(store: IAssetStore, spool: Spool) -> None:
             _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
 
 
-async def accept_new_root(store: IAssetStore, collections: Collections, process: ProcessNumber) -> int:
+async def accept_new_root(store: IAssetStore, collections: Collections, process: ProcessShare) -> int:
     """Accept the store's directory that is there now: an administrator who has replaced it reloads the daemon.
 
     Fires with the number of unfinished files that were removed from it.
@@ -59,7 +59,7 @@ async def accept_new_root(store: IAssetStore, collections: Collections, process:
     return await _check(store, collections, process)
 
 
-async def _check(store: IAssetStore, collections: Collections, process: ProcessNumber) -> int:
+async def _check(store: IAssetStore, collections: Collections, process: ProcessShare) -> int:
     await store.check()
     if IRooted.providedBy(store):
         await IRooted(store).accept(collections.directories(store))

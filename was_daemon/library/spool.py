@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.library.collections import Original
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
@@ -41,11 +41,11 @@ class Spool:
     _log = Logger()
 
     def __init__(
-        self, root: Path, max_size: int, metrics: Metrics | None = None, process: ProcessNumber | None = None
+        self, root: Path, max_size: int, metrics: Metrics | None = None, process: ProcessShare | None = None
     ) -> None:
         self._opens = (metrics or Metrics()).spool_opens
         self.root = root
-        self._process = process or ProcessNumber()
+        self._process = process or ProcessShare()
         self._kept_in = _COPIES if self._process.is_first else f"{_COPIES}-{self._process.number}"
         self.max_size = max_size
         self._threads = DiskThreads(f"spool {root}", place="spool")
