@@ -20,7 +20,7 @@ from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.library.collections import Collections
-from was_daemon.library.quotas.quotas import Quota
+from was_daemon.library.quotas.quota import Quota
 from was_daemon.library.spool import Spool
 from was_daemon.model.interfaces import IAssetStore, IRooted
 from was_daemon.telemetry.metrics import show
@@ -72,7 +72,7 @@ class Components:
         if not before or self.spool is not before.spool:
             run_and_log("The spool", self.spool.start)
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
-        self.state.quotas.follow(self._quotas(), self.settings.collections.recount, self.spool)
+        self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
 
     def _quotas(self) -> dict[str, Quota]:
         """Return the collections with a quota, by name."""
@@ -94,4 +94,4 @@ class Components:
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
         settings = self.settings
-        self.state.health.follow(self.stores, pool, self.spool, settings.limits.min_free, settings.weak_keys)
+        self.state.health.configure(self.stores, pool, self.spool, settings.limits.min_free, settings.weak_keys)

@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
-from was_daemon.library.quotas.quotas import Quotas, Usage
+from was_daemon.library.quotas.quota import Usage
+from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
@@ -72,7 +73,7 @@ class Report:
 
 
 class Health:
-    """Health checks of what `follow` was called with last."""
+    """Health checks of what `configure` was called with last."""
 
     def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
         from twisted.internet import reactor
@@ -86,7 +87,7 @@ class Health:
         self._min_free = 0
         self._warnings: Sequence[str] = ()
 
-    def follow(
+    def configure(
         self,
         stores: Mapping[str, IAssetStore],
         pool: WorkerPool,

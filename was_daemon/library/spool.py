@@ -71,7 +71,7 @@ class Spool:
         """Remove the copies of processes that do not exist any more, because the settings ask for fewer."""
         for directory in self.root.glob(f"{_COPIES}-*"):
             number = directory.name.removeprefix(f"{_COPIES}-")
-            if number.isdecimal() and int(number) > self._process.of:
+            if number.isdecimal() and int(number) > self._process.count:
                 for name in _copies_in(self.root, directory.name):
                     _remove_copy(self.root, directory.name, name)
                 with suppress(OSError):
