@@ -44,11 +44,11 @@ def overview_source(health: Health, recent: RecentErrors, pool: WorkerPool, proc
 
     async def overview() -> Overview:
         report = await health.report()
-        places = [*report.stores.values(), report.spool]
+        outcomes = [*report.stores.values(), report.spool]
         return Overview(
             stores=len(report.stores),
-            stores_failing=sum(bool(each.problem) and not each.is_full for each in places),
-            is_space_low=any(each.is_full for each in places),
+            stores_failing=sum(bool(each.problem) and not each.is_full for each in outcomes),
+            is_space_low=any(each.is_full for each in outcomes),
             are_workers_failing=bool(report.workers),
             running=pool.running,
             waiting=pool.waiting(background=False),

@@ -69,5 +69,7 @@ def _document(report: Report) -> dict[str, object]:
         "collections": {
             name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
         },
-        "free_bytes": {place: finding.free for place, finding in report.places.items() if finding.free is not None},
+        "free_bytes": {
+            subject: outcome.free for subject, outcome in report.subjects.items() if outcome.free is not None
+        },
     }
