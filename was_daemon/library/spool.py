@@ -48,7 +48,7 @@ class Spool:
         self._process = process or ProcessShare()
         self._copies_directory = _COPIES if self._process.is_first else f"{_COPIES}-{self._process.number}"
         self.max_size = max_size
-        self._threads = DiskThreads(f"spool {root}", place="spool")
+        self._threads = DiskThreads(f"spool {root}", subject="spool")
         self._locks: KeyLocks[AssetKey] = KeyLocks()
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._publishing = DeferredLock()

@@ -59,7 +59,7 @@ class StoreInstance:
         """Make an instance of a store; `store` tells it apart from others that use the same directory."""
         self._id = uuid4().hex
         self._store = sha256(store.encode()).hexdigest()[:32]
-        self._threads = DiskThreads("instances", place="spool", size=1)
+        self._threads = DiskThreads("instances", subject="spool", size=1)
         self._fd: int | None = None
         self._places: set[str] = set()
         self._over: set[str] = set()
