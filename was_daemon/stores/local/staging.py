@@ -206,13 +206,13 @@ def remove_stale(base: Path, directory: str = DIRECTORY, names: re.Pattern[str] 
     return 0
 
 
-def _remove_unlocked(entry: Entry, place: Path) -> bool:
+def _remove_unlocked(entry: Entry, directory: Path) -> bool:
     try:
         fd = entry.open(os.O_RDWR)
     except FileNotFoundError:
         return False
     except OSError as error:
-        _log.warn("Could not remove {path}: {error}", path=place / entry.name, error=error)
+        _log.warn("Could not remove {path}: {error}", path=directory / entry.name, error=error)
         return False
     try:
         lock = try_lock(fd)
