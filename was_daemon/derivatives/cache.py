@@ -1,7 +1,7 @@
 """Derivatives of originals: found, made once, published whole, and removed with their originals."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from io import FileIO
 from typing import Any
 
@@ -17,8 +17,9 @@ from was_daemon.derivatives.stored import content_of, in_memory, open_stored, re
 from was_daemon.library.changes import Change
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
+from was_daemon.library.store_steps import open_staging_file, store_staged
 from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.model.interfaces import IAssetReader, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.fair_queue import OpenFile
@@ -137,7 +138,8 @@ class Derivatives:
             source, chosen = await self._open_source(original, kind, recipes)
             with source:
                 for recipe in recipes:
-                    staged[recipe] = await self._stage(original.place.thumbnails, recipe.key(original.key))
+                    key = recipe.key(original.key)
+                    staged[recipe] = await open_staging_file(original.place.thumbnails, key, self._spool)
                 files: list[OpenFile] = [source, *staged.values()]
                 making.job = self._pool.submit(
                     kind.command, making.client, files, making.background, **chosen.arguments
@@ -170,9 +172,6 @@ class Derivatives:
                     await reader.close()
         return await self._spool.open(original), chosen
 
-    async def _stage(self, store: IAssetStore, derivative: AssetKey) -> IStagingFile:
-        return await (ILocalFiles(store).stage(derivative) if ILocalFiles.providedBy(store) else self._spool.stage())
-
     async def _publish(self, original: Original, kind: DerivativeKind[Any], staged: dict[Recipe, IStagingFile]) -> Made:
         """Store derivatives, if this version of the original is still the current one."""
         made: Made = {}
@@ -182,7 +181,9 @@ class Derivatives:
         for recipe, file in staged.items():
             await file.write([mark_of(original.stat)])
             content = await content_of(file)
-            stored = await self._store(store, kind, file, recipe.key(original.key))
+            stored = await store_staged(store, recipe.key(original.key), file)
+            if kind.evictor and ILocalFiles.providedBy(store):
+                kind.evictor.added(ILocalFiles(store), stored.size)
             if content is not None:
                 made[recipe] = MemoryReader(content, stored)
         if await original.is_current():
@@ -191,17 +192,6 @@ class Derivatives:
         for recipe in staged:
             await kind.remove(store, recipe.key(original.key), original.key)
         return {}
-
-    async def _store(
-        self, store: IAssetStore, kind: DerivativeKind[Any], staged: IStagingFile, derivative: AssetKey
-    ) -> AssetStat:
-        if not ILocalFiles.providedBy(store):
-            async with aclosing(staged.read()) as chunks:
-                return await store.write(derivative, chunks, await staged.size())
-        stored = await ILocalFiles(store).adopt(staged, derivative)
-        if kind.evictor:
-            kind.evictor.added(ILocalFiles(store), stored.size)
-        return stored
 
     @asynccontextmanager
     async def changing(self, change: Change) -> AsyncIterator[None]:

@@ -17,7 +17,8 @@ from was_daemon.library.quotas.quota import Quota, Usage, collection_id
 from was_daemon.library.quotas.record import refusal
 from was_daemon.library.quotas.record_file import RecordFile
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import AssetNotFound, StoreUnavailable
+from was_daemon.library.store_steps import find_stat
+from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey
 from was_daemon.telemetry.metrics import Metrics
@@ -113,7 +114,8 @@ class Quotas:
         quota = self._of(store, key)
         if quota is None:
             return None
-        reservation = Reservation(self._record, quota, await _size_of(store, key))
+        replaced = await find_stat(store, key)
+        reservation = Reservation(self._record, quota, replaced.size if replaced else 0)
         try:
             await reservation.cover(size)
         except BaseException:
@@ -173,11 +175,3 @@ class Quotas:
         self.stop()
         for record in self._records:
             await record.close()
-
-
-async def _size_of(store: IAssetStore, key: AssetKey) -> int:
-    """Fire with the bytes of an original, 0 if there is none."""
-    try:
-        return (await store.stat(key)).size
-    except AssetNotFound:
-        return 0
