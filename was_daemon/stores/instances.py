@@ -20,9 +20,7 @@ from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import AssetError
 from was_daemon.stores.local.directories import opened_directory
 from was_daemon.stores.local.locking import FileLock, create_locked, try_lock
-
-_STALE_SECONDS = 24 * 3600
-"""Age at which an upload is abandoned, whichever process began it: no single file takes a day to send."""
+from was_daemon.stores.local.staging import STALE_SECONDS
 
 _HEX = "[0-9a-f]{32}"
 _UPLOAD = f"was-(?P<instance>{_HEX})-{_HEX}"
@@ -82,7 +80,7 @@ class StoreInstance:
         match = re.fullmatch(_UPLOAD + ending, name)
         if match is None:
             return False
-        return match["instance"] in self._over or (age is not None and age > _STALE_SECONDS)
+        return match["instance"] in self._over or (age is not None and age > STALE_SECONDS)
 
     async def register(self, directory: Path) -> None:
         """Lock a file in `directory`, on this machine, and find the instances there that have ended."""

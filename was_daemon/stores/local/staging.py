@@ -44,7 +44,8 @@ _WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_STALE_SECONDS = 24 * 3600
+STALE_SECONDS = 24 * 3600
+"""Age at which an upload is abandoned, whichever process began it: no single file takes a day to send."""
 
 _log = Logger()
 
@@ -216,7 +217,7 @@ def _remove_unlocked(entry: Entry, directory: Path) -> bool:
         return False
     try:
         lock = try_lock(fd)
-        is_recent = time.time() - os.fstat(fd).st_mtime < _STALE_SECONDS
+        is_recent = time.time() - os.fstat(fd).st_mtime < STALE_SECONDS
         if lock is FileLock.THEIRS or (lock is FileLock.UNSUPPORTED and is_recent):
             return False
         with suppress(FileNotFoundError):
