@@ -1,23 +1,30 @@
 """Life cycle of one daemon process: start, reload, stop."""
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver, Logger, globalLogPublisher
+from twisted.logger import Logger, globalLogPublisher
 
-from was_daemon.config.load import ConfigError, ConfigSource
+from was_daemon.config.load import ConfigSource
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.allocator import keep_freed_memory
 from was_daemon.daemon.assembly import build
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.life_cycle import (
+    CLOSE_SECONDS,
+    MAX_END_SECONDS,
+    OLD_CONFIGURATION,
+    SERVING,
+    LoggedService,
+    reloaded,
+    stop_reactor,
+)
 from was_daemon.daemon.listening import EndpointService
 from was_daemon.daemon.nginx_marker import set_marker
 from was_daemon.daemon.processes.sockets import InheritedSockets
@@ -30,21 +37,10 @@ from was_daemon.httpd.traffic import Traffic
 from was_daemon.telemetry.logs import DaemonLog
 from was_daemon.web.admin.routes import AdminServer, AdminSite
 
-T = TypeVar("T")
-
 _log = Logger()
 
 _FIRST_REQUEST_SECONDS = 1.0
 """Seconds that a client that has just connected has for its request when the daemon stops."""
-
-_CLOSE_SECONDS = 5.0
-"""Seconds that stores have to finish operations under way when the daemon ends."""
-
-MAX_END_SECONDS = 2 * _CLOSE_SECONDS
-"""Seconds that the daemon may take to end after `shutdown_grace`."""
-
-SERVING = "Serving"
-OLD_CONFIGURATION = "Serving by the old configuration, the new one has mistakes"
 
 _CONSEQUENCES = {
     "server.listen": "the daemon listens where it did",
@@ -53,7 +49,7 @@ _CONSEQUENCES = {
 }
 
 
-class RunningDaemon(Service):
+class RunningDaemon(LoggedService):
     """Service of one process: exchanges its components when reloaded, and stops without cutting requests short.
 
     `inherited` are sockets to listen on that another process has opened; `admin_listen` replaces that of the settings.
@@ -69,15 +65,15 @@ class RunningDaemon(Service):
     ) -> None:
         from twisted.internet import reactor
 
+        super().__init__(log)
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
         self._source = source
         self._state = components.state
-        self._log = log
         self._components = components
         self._in_use = [components]
-        self._follow_log(components)
         settings = components.settings
+        self._configure_log(settings)
         self._site = AssetSite(
             components.resource,
             components.connection_limits,
@@ -97,16 +93,6 @@ class RunningDaemon(Service):
         self._manager = Notifier(source.environ)
         self._alive = LoopingCall(self._manager.alive)
         self._alive.clock = self._clock
-
-    def setServiceParent(self, parent: Any) -> None:
-        """Join an application, and have twistd write its log as configured."""
-        super().setServiceParent(parent)
-        if self._log:
-            parent.setComponent(ILogObserver, self._log)
-
-    def _follow_log(self, components: Components) -> None:
-        if self._log:
-            self._log.as_json = components.settings.log.format == "json"
 
     def privilegedStartService(self) -> None:
         """Listen; from then on others may send the signal for a reload."""
@@ -146,7 +132,7 @@ class RunningDaemon(Service):
         before, self._components = self._components, components
         self._in_use.append(components)
         components.start(before)
-        self._follow_log(components)
+        self._configure_log(components.settings)
         self._tell_nginx(components.settings, before.settings)
         self._site.reconfigure(
             components.resource, components.connection_limits, components.settings.server.trusted_proxies
@@ -194,9 +180,7 @@ class RunningDaemon(Service):
     def end(self) -> None:
         """Stop; at once, when this is called again."""
         if self._stopping is None:
-            # Two signals at the same moment are one.
-            with suppress(ReactorNotRunning):
-                IReactorCore(self._reactor).stop()
+            stop_reactor()
         else:
             self._stopping.cancel()
 
@@ -225,7 +209,7 @@ class RunningDaemon(Service):
             if unused.active():
                 unused.cancel()
             connections.abort()
-        await self._within(_CLOSE_SECONDS, Deferred.fromCoroutine(self._close()), "stores were not closed in time")
+        await self._within(CLOSE_SECONDS, Deferred.fromCoroutine(self._close()), "stores were not closed in time")
 
     async def _within(self, seconds: float, work: Deferred[None], complaint: str) -> None:
         try:
@@ -243,18 +227,6 @@ class RunningDaemon(Service):
         for part in {id(part): part for components in self._in_use for part in components.closable}.values():
             await part.close()
         await self._state.quotas.close()
-
-
-def reloaded(build_: Callable[[], T]) -> T | None:
-    """Return the result of `build_`, which reads the configuration again; if it fails, log why and return None."""
-    try:
-        return build_()
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            _log.error("The configuration has a mistake, so the old one stays in use: {mistake}", mistake=mistake)
-    except Exception:
-        _log.failure("The configuration could not be read again, so the old one stays in use")
-    return None
 
 
 def _fixed(settings: Settings) -> dict[str, object]:

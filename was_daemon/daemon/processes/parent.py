@@ -4,29 +4,34 @@ import shutil
 import signal
 import socket
 import tempfile
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.config.load import ConfigSource
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import create_stores
+from was_daemon.daemon.life_cycle import (
+    MAX_END_SECONDS,
+    OLD_CONFIGURATION,
+    SERVING,
+    LoggedService,
+    reloaded,
+    stop_reactor,
+)
 from was_daemon.daemon.listening import EndpointService
 from was_daemon.daemon.processes.admin import CombinedAdminServer
 from was_daemon.daemon.processes.monitor import Child, Monitor
 from was_daemon.daemon.processes.notifications import Notifications
 from was_daemon.daemon.processes.sockets import open_sockets
-from was_daemon.daemon.running import MAX_END_SECONDS, OLD_CONFIGURATION, SERVING, reloaded
 from was_daemon.daemon.signals import Signals
 from was_daemon.daemon.systemd import Notifier
 from was_daemon.telemetry.logs import PLAIN, WHOLE, DaemonLog
@@ -41,17 +46,17 @@ _KILL_SECONDS = 5.0
 _log = Logger()
 
 
-class Parent(Service):
+class Parent(LoggedService):
     """Service that keeps `[server] workers` daemons running; `settings` are those of `source`."""
 
     def __init__(self, source: ConfigSource, settings: Settings, log: DaemonLog | None) -> None:
         from twisted.internet import reactor
 
+        super().__init__(log)
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
         self._source = source
         self._settings = settings
-        self._log = log
         self._sockets: list[list[socket.socket]] = []
         self._directory: Path
         self._children: list[Child] = []
@@ -68,17 +73,7 @@ class Parent(Service):
         self._admin = MultiService()
         for description in settings.server.admin_listen:
             EndpointService(description, admin).setServiceParent(self._admin)
-        self._follow_log()
-
-    def setServiceParent(self, parent: Any) -> None:
-        """Join an application, and have twistd write its log as configured."""
-        super().setServiceParent(parent)
-        if self._log:
-            parent.setComponent(ILogObserver, self._log)
-
-    def _follow_log(self) -> None:
-        if self._log:
-            self._log.as_json = self._settings.log.format == "json"
+        self._configure_log(settings)
 
     # -- the start -----------------------------------------------------------------------------------------------------
 
@@ -177,7 +172,7 @@ class Parent(Service):
             self._manager.ready(OLD_CONFIGURATION)
             return
         self._settings = settings
-        self._follow_log()
+        self._configure_log(settings)
         for child in self._children:
             if child.serves:
                 self._reload_child(child)
@@ -209,9 +204,7 @@ class Parent(Service):
                 self._monitor.send_signal(child, signal.SIGINT)
             self._clock.callLater(_FAST_STOP_SECONDS, self._kill)
         else:
-            # Two signals at the same moment are one.
-            with suppress(ReactorNotRunning):
-                IReactorCore(self._reactor).stop()
+            stop_reactor()
 
     def _kill(self) -> None:
         for child in self._children:
