@@ -161,7 +161,7 @@ def _run(
     from was_daemon.config.load import ConfigError
     from was_daemon.daemon.assembly import build
     from was_daemon.daemon.process_state import ProcessState
-    from was_daemon.daemon.startup import register
+    from was_daemon.library.store_steps import register
 
     try:
         components = build(settings, ProcessState.new())

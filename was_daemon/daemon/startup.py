@@ -8,11 +8,9 @@ from twisted.logger import Logger
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.library.collections import Collections
 from was_daemon.library.spool import Spool
+from was_daemon.library.store_steps import register
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IPresence, IRooted, IUnfinished
-
-_INSTANCES = "instances"
-"""Directory in the spool that records which processes have unfinished uploads at remote stores."""
 
 _log = Logger()
 
@@ -37,15 +35,6 @@ async def prepare_store(store: IAssetStore, collections: Collections, spool: Spo
     await register(store, spool)
     removed = await _check(store, collections, process)
     return removed + (await IUnfinished(store).clean() if IUnfinished.providedBy(store) else 0)
-
-
-async def register(store: IAssetStore, spool: Spool) -> None:
-    """Register this process in the spool, so that later ones recognise what it leaves unfinished at a remote store."""
-    if IUnfinished.providedBy(store):
-        try:
-            await IUnfinished(store).register(await spool.directory(_INSTANCES))
-        except AssetError as error:
-            _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
 
 
 async def accept_new_root(store: IAssetStore, collections: Collections, process: ProcessShare) -> int:

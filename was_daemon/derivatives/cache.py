@@ -11,14 +11,14 @@ from twisted.logger import Logger
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind, Recipe
 from was_daemon.derivatives.making import Made, Making
-from was_daemon.derivatives.marks import mark_of, shows
+from was_daemon.derivatives.marks import mark_of
 from was_daemon.derivatives.refusals import Refusals
-from was_daemon.derivatives.stored import content_of, in_memory, open_stored, read_all
+from was_daemon.derivatives.stored import content_of, in_memory, read_all
 from was_daemon.library.changes import Change
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
 from was_daemon.library.store_steps import open_staging_file, store_staged
-from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
+from was_daemon.model.errors import AssetError, BrokenImage, NoThumbnail
 from was_daemon.model.interfaces import IAssetReader, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.memory_reader import MemoryReader
@@ -62,22 +62,8 @@ class Derivatives:
                 await making.join()
 
     async def find(self, original: Original, recipe: Recipe, fetch: bool = True) -> IAssetReader | None:
-        """Open the stored derivative of this version, if there is one; the caller closes it.
-
-        Without `fetch`, for callers that need no bytes, only the mark is read.
-        """
-        kind, derivative = self._kinds[type(recipe)], recipe.key(original.key)
-        store = original.place.thumbnails
-        try:
-            reader = await (open_stored(store, derivative) if fetch else store.open(derivative))
-        except AssetNotFound:
-            return None
-        if await shows(reader, original.stat) and await kind.belongs_to(reader, derivative, original.key):
-            if kind.evictor:
-                kind.evictor.used(derivative)
-            return reader
-        await reader.close()
-        return None
+        """Open the stored derivative of this version, if there is one; see `DerivativeKind.find`."""
+        return await self._kinds[type(recipe)].find(original, recipe, fetch)
 
     async def make(self, original: Original, recipe: Recipe, client: str) -> IAssetReader | None:
         """Make a derivative of this version; requests for the same one share the work. The caller closes it.

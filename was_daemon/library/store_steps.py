@@ -2,10 +2,26 @@
 
 from contextlib import aclosing
 
+from twisted.logger import Logger
+
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import AssetNotFound
-from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IStagingFile, IUnfinished
 from was_daemon.model.keys import AssetKey
+
+_INSTANCES = "instances"
+"""Directory in the spool that records which processes have unfinished uploads at remote stores."""
+
+_log = Logger()
+
+
+async def register(store: IAssetStore, spool: Spool) -> None:
+    """Register this process in the spool, so that later ones recognise what it leaves unfinished at a remote store."""
+    if IUnfinished.providedBy(store):
+        try:
+            await IUnfinished(store).register(await spool.directory(_INSTANCES))
+        except AssetError as error:
+            _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
 
 
 async def open_staging_file(store: IAssetStore, near: AssetKey | None, spool: Spool) -> IStagingFile:
