@@ -16,8 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
 
+from was_daemon.concurrency.child_processes import command, module_path
 from was_daemon.daemon.processes.sockets import FIRST_DESCRIPTOR
-from was_daemon.workers.interpreter import command, module_path
 
 _BOOTSTRAP = "from was_daemon.daemon.processes.child import main; main()"
 _SYSTEMD_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
