@@ -63,7 +63,7 @@ def _document(report: Report) -> dict[str, object]:
         "status": "failing" if report.problems else "ok",
         "problems": report.problems,
         "warnings": list(report.warnings),
-        "stores": {name: finding.problem or "ok" for name, finding in report.stores.items()},
+        "stores": {name: outcome.problem or "ok" for name, outcome in report.stores.items()},
         "spool": report.spool.problem or "ok",
         "workers": report.workers or "ok",
         "collections": {
