@@ -203,9 +203,9 @@ class SFTPStore:
         if kept != _TRIAL:
             raise StoreUnavailable("the store does not keep what is written to it")
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._tree.uploads.settle(directory)
+        await self._tree.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""

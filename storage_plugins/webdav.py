@@ -189,7 +189,7 @@ class WebDAVStore:
             async with self._locks.exclusive(key):
                 await self._tree.move(self._tree.url(temporary), self._tree.url(path))
                 # Not before: wsgidav fails to list a directory that a file is moved out of meanwhile.
-                self._tree.staging.uploads.tidy(dirname(temporary))
+                self._tree.staging.uploads.sweep_if_due(dirname(temporary))
                 return await self._tree.look(self._tree.url(path))
         except BaseException:
             self._tree.staging.uploads.discard(temporary)
@@ -226,7 +226,7 @@ class WebDAVStore:
             path = await self._tree.staging.new_path("")
             try:
                 await self._tree.put(path, Upload(b"check"))
-                self._tree.staging.uploads.tidy(dirname(path))
+                self._tree.staging.uploads.sweep_if_due(dirname(path))
                 async with aclosing((await self._remote().request("GET", self._tree.url(path))).chunks()) as chunks:
                     kept = b"".join([chunk async for chunk in chunks])
                 if kept != b"check":
@@ -241,9 +241,9 @@ class WebDAVStore:
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._tree.staging.uploads.settle(directory)
+        await self._tree.staging.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""

@@ -76,7 +76,7 @@ class EndpointService(Service):
 
 
 def with_backlog(description: str) -> str:
-    """Let a crowd of clients wait to be accepted: one who finds no room tries again only a second later."""
+    """Add a listen backlog of 1024 unless one is given: a client that does not fit in retries only after a second."""
     kind = description.partition(":")[0]
     if kind not in ("tcp", "tcp6", "ssl", "unix") or ":backlog=" in description:
         return description

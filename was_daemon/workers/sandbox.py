@@ -7,12 +7,12 @@ Nothing that runs in the process afterwards can undo any of this.
 import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 import sysconfig
 from pathlib import Path
 
+from was_daemon.concurrency.child_processes import end_with_parent
 from was_daemon.workers import landlock, seccomp
 
 _NICE = 10
@@ -25,7 +25,7 @@ _SYSTEM = (
 )
 """Directories and files of the system that workers may read: libraries, fonts for PDF files, time zones."""
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITIES_VERSION_3 = 0x20080522
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,11 +69,6 @@ def confine(memory: int) -> None:
         landlock.restrict(_program_files())
     if seccomp.is_available():
         seccomp.restrict()
-
-
-def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, from now on."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
 
 
 def _program_files() -> list[Path]:

@@ -1,4 +1,4 @@
-"""The sign of life of a process: a locked file, whose lock the kernel releases when the process ends."""
+"""Lock file that shows whether a process runs: the kernel releases the lock when the process ends."""
 
 import fcntl
 import os

@@ -97,7 +97,7 @@ class SFTPTree:
             # A cancelled request is carried out all the same: the client closes such a file, but does not remove it.
             drop([client.remove(self.path(path))])
             raise
-        self.uploads.tidy(directory)
+        self.uploads.sweep_if_due(directory)
         return self._staging.staged(client, path, handle)
 
     async def _with_directory(self, client: SFTPClient, directory: str, request: Callable[[], Awaitable[T]]) -> T:

@@ -33,7 +33,7 @@ _SPACE_CHECK_BYTES = 16 << 20
 """Bytes of a file after which the free space is checked again: other programs write to the disk, too."""
 
 
-class Upload:
+class UploadForm:
     """One upload of `client`: receive it, then store it; `discard` cleans up whatever happened."""
 
     def __init__(self, assets: Assets, access: AccessRules, pending: PendingUploads, client: str) -> None:
