@@ -43,26 +43,26 @@ async def open_session(login: SSHLogin, patience: float) -> SFTPSession:
 
 
 async def _connect(login: SSHLogin, keys: HostKeys, client: LoginClient) -> asyncssh.SSHClientConnection:
-    agent = await login.agent_path()
-    return await asyncssh.connect(
-        login.host,
-        login.port,
-        config=None,
-        client_factory=lambda: client,
-        username=login.user,
-        password=login.password,
-        client_keys=login.client_keys() or None,
-        agent_path=agent,
-        known_hosts=(keys.trusted, keys.authorities, keys.revoked),
-        server_host_key_algs=keys.algorithms(),
-        x509_trusted_certs=None,
-        gss_host=None,
-        login_timeout=0,
-        # Whatever a server says, an error of its text is none of ours.
-        utf8_decode_errors="replace",
-        window=_WINDOW,
-        max_pktsize=_MAX_PACKET,
-    )
+    async with login.agent_keys() as agent_keys:
+        return await asyncssh.connect(
+            login.host,
+            login.port,
+            config=None,
+            client_factory=lambda: client,
+            username=login.user,
+            password=login.password,
+            client_keys=[*login.client_keys(), *agent_keys] or None,
+            agent_path=None,
+            known_hosts=(keys.trusted, keys.authorities, keys.revoked),
+            server_host_key_algs=keys.algorithms(),
+            x509_trusted_certs=None,
+            gss_host=None,
+            login_timeout=0,
+            # Whatever a server says, an error of its text is none of ours.
+            utf8_decode_errors="replace",
+            window=_WINDOW,
+            max_pktsize=_MAX_PACKET,
+        )
 
 
 async def _announces_replacement(sftp: asyncssh.SFTPClient) -> bool:

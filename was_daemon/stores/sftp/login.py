@@ -1,8 +1,8 @@
 """Credentials for a login at an SSH server, and the check of the server's key, as OpenSSH's client does it."""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +88,19 @@ class SSHLogin:
             _log.error("the certificate {file} is no use: {error}", file=str(certificate), error=error)
             return [key]
 
-    async def agent_path(self) -> str | None:
-        """Return the path of the SSH agent's socket, if the agent is to be asked, and answers."""
-        if not self.agent:
-            return None
-        path = os.environ.get("SSH_AUTH_SOCK", "")
-        try:
-            (await asyncssh.connect_agent(path)).close()
-        except (OSError, ValueError) as error:
-            _log.error("there is no SSH agent to ask: {error}", error=error)
-            return None
-        return path
+    @asynccontextmanager
+    async def agent_keys(self) -> AsyncGenerator[list[Any], None]:
+        """Yield the keys of the SSH agent, if it is to be asked; it signs for as long as the context lasts."""
+        keys: list[Any] = []
+        with ExitStack() as stack:
+            if self.agent:
+                try:
+                    agent = await asyncssh.connect_agent(os.environ.get("SSH_AUTH_SOCK", ""))
+                    stack.callback(agent.close)
+                    keys += await agent.get_keys()
+                except (OSError, ValueError) as error:
+                    _log.error("there is no SSH agent to ask: {error}", error=error)
+            yield keys
 
 
 class LoginClient(asyncssh.SSHClient):

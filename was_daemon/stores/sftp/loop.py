@@ -75,6 +75,7 @@ class EventLoopThread:
     async def close(self) -> None:
         """Cancel what runs in the loop, and wait for the end of the thread. Later calls fail."""
         self._closed = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(self._stopping.set)
             await shield(self._ended)

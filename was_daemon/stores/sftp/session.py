@@ -108,7 +108,7 @@ class SFTPSession:
             self._moved = self._loop.time()
 
     async def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
-        """Return the attributes of a file, of a link the link's own. Raises `AssetNotFound` whatever the server says."""
+        """Return the attributes of a file, of a link the link's own. Raises `AssetNotFound`, whatever its code."""
         try:
             return await self.request(lambda: self.sftp.lstat(path))
         except Refused as error:
