@@ -27,7 +27,7 @@ from was_daemon.stores.sftp.connecting import open_session
 from was_daemon.stores.sftp.listing import files
 from was_daemon.stores.sftp.login import SSHLogin
 from was_daemon.stores.sftp.loop import EventLoopThread
-from was_daemon.stores.sftp.reader import SFTPReader, look, open_reader
+from was_daemon.stores.sftp.reader import SFTPReader, open_reader
 from was_daemon.stores.sftp.reconnect import Reconnector
 from was_daemon.stores.sftp.session import SFTPSession
 from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
@@ -118,7 +118,7 @@ class SFTPStore:
 
     async def stat(self, key: AssetKey) -> AssetStat:
         """See `IAssetStore`."""
-        return await self._tree.find(await self._connections.get(), self._layout.path(key), look)
+        return await self._tree.find(await self._connections.get(), self._layout.path(key), SFTPClient.look)
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""

@@ -1,16 +1,18 @@
 """Requests and transfers of an SFTP session, for the reactor's thread."""
 
-import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncssh
 from twisted.internet.defer import Deferred
 
 from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.interfaces import AssetStat
 from was_daemon.stores.sftp.loop import EventLoopThread
 from was_daemon.stores.sftp.session import REFUSALS, SFTPSession
-from was_daemon.stores.sftp.transfers import Download, Upload
+from was_daemon.stores.sftp.transfers import BATCH, Download, Upload
+from was_daemon.stores.sftp.versions import is_link, look, open_version
 
 T = TypeVar("T")
 
@@ -48,12 +50,15 @@ class SFTPClient:
 
     def open(self, path: bytes, flags: int) -> Deferred[File]:
         """Open a file; fire with its handle."""
+        return self._loop.call(lambda: self._session.open(path, flags), lambda file: drop([self.close(file)]))
 
-        async def request(sftp: asyncssh.SFTPClient) -> File:
-            # One request for each read or write: how many there are at a time is decided here.
-            return await sftp.open(path, flags, encoding=None, block_size=0)
+    def open_version(self, path: bytes) -> Deferred[tuple[File, AssetStat]]:
+        """Open the regular file at `path`; fire with its handle and the version. Fails with `AssetNotFound`."""
+        return self._loop.call(lambda: open_version(self._session, path), lambda found: drop([self.close(found[0])]))
 
-        return self._ask(request, lambda file: drop([self.close(file)]))
+    def look(self, path: bytes) -> Deferred[AssetStat]:
+        """Fire with the version of the regular file at `path`. Fails with `AssetNotFound`."""
+        return self._loop.call(lambda: look(self._session, path))
 
     def close(self, file: File) -> Deferred[None]:
         """Close a file."""
@@ -62,10 +67,6 @@ class SFTPClient:
     def lstat(self, path: bytes) -> Deferred[Attributes]:
         """Fire with the attributes of a file, of a link the link's own."""
         return self._loop.call(lambda: self._session.lstat(path))
-
-    def fstat(self, file: File) -> Deferred[Attributes]:
-        """Fire with the attributes of an open file."""
-        return self._ask(lambda _: file.stat())
 
     def set_modified(self, path: bytes, seconds: int) -> Deferred[None]:
         """Set the times of a file, in Unix seconds."""
@@ -97,13 +98,9 @@ class SFTPClient:
         answer = await self._ask(lambda sftp: sftp.statvfs(path))
         return answer.frsize * answer.bavail
 
-    async def is_link(self, path: bytes) -> bool:
+    def is_link(self, path: bytes) -> Deferred[bool]:
         """Fire with whether `path` is a link, for servers whose attributes do not tell."""
-        try:
-            await self._ask(lambda sftp: sftp.readlink(path))
-        except AssetError:
-            return False
-        return True
+        return self._loop.call(lambda: is_link(self._session, path))
 
     async def leads_somewhere(self, path: bytes) -> bool:
         """Fire with whether there is anything at `path`, or where it leads to if it is a link."""
@@ -148,27 +145,24 @@ class SFTPClient:
     async def read(self, file: File, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes [start, stop) of an open file. Raises `StoreFailed` when it ends before."""
 
-        async def begin() -> Download:
-            return Download(self._session, file, start, stop)
-
-        download = await self._loop.call(begin)
-        while pieces := await self._loop.call(download.take):
-            for piece in pieces:
+        download = Download(self._session, file, start, stop)
+        while start < stop:
+            for piece in await self._loop.call(download.take):
+                start += len(piece)
                 yield piece
 
     async def write(self, file: File, chunks: AsyncIterator[bytes]) -> int:
         """Write `chunks` from the beginning of an open file; fire with the number of bytes when the server has them."""
 
-        async def begin() -> Upload:
-            return Upload(self._session, file)
-
-        upload = await self._loop.call(begin)
+        upload = Upload(self._session, file)
+        batch: list[bytes] = []
         async for chunk in chunks:
-            await self._put(upload, chunk)
+            batch.append(chunk)
+            if sum(map(len, batch)) >= BATCH:
+                await self._loop.call(partial(upload.put, batch))
+                batch = []
+        await self._loop.call(partial(upload.put, batch))
         return await self._loop.call(upload.end)
-
-    def _put(self, upload: Upload, chunk: bytes) -> Deferred[None]:
-        return self._loop.call(lambda: upload.put(chunk))
 
     def abort(self) -> None:
         """Close the connection at once; requests under way fail."""
@@ -178,11 +172,6 @@ class SFTPClient:
 async def _end(names: AsyncIterator[asyncssh.SFTPName]) -> None:
     if isinstance(names, AsyncGenerator):
         await names.aclose()
-
-
-def file_type(attributes: Attributes) -> int | None:
-    """Return `stat.S_IFREG` or another type; None when the server does not tell, as many on Windows do not."""
-    return stat.S_IFMT(attributes.permissions or 0) or None
 
 
 def drop(answers: Iterable[Deferred[Any]]) -> None:

@@ -6,8 +6,9 @@ from contextlib import aclosing, suppress
 
 import asyncssh
 
-from was_daemon.stores.sftp.client import SFTPClient, file_type
+from was_daemon.stores.sftp.client import SFTPClient
 from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
+from was_daemon.stores.sftp.versions import file_type
 
 _NO_SHARDS = (b".", b"..", STAGING.encode())
 

@@ -29,6 +29,7 @@ class EventLoopThread:
         self._name = name
         self._reactor = IReactorFromThreads(reactor)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
         self._stopping = asyncio.Event()
         self._ended: Deferred[None] = Deferred()
         self._closed = False
@@ -58,8 +59,14 @@ class EventLoopThread:
             del outcome
 
         loop = self._loop or self._start()
-        asyncio.run_coroutine_threadsafe(run(), loop)
+        loop.call_soon_threadsafe(self._begin, run)
         return waiter
+
+    def _begin(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # The loop itself holds its tasks weakly.
+        task = asyncio.ensure_future(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         self._loop = loop = asyncio.new_event_loop()

@@ -73,8 +73,8 @@ class SFTPSession:
         self._patience = patience
         self._server = server
         self._problem: AssetError = StoreUnavailable("the connection to the store was lost")
-        self._loop = asyncio.get_running_loop()
-        self._moved = self._loop.time()
+        self.loop = asyncio.get_running_loop()
+        self._moved = self.loop.time()
         self._waiting = 0
         self._given_up = False
         self._code_for_missing: int | None = None
@@ -91,7 +91,7 @@ class SFTPSession:
         if not self.alive:
             raise self._lost()
         if not self._waiting:
-            self._moved = self._loop.time()
+            self._moved = self.loop.time()
         self._waiting += 1
         try:
             return await ask()
@@ -105,7 +105,16 @@ class SFTPSession:
             raise StoreFailed("the file is not open any more") from None
         finally:
             self._waiting -= 1
-            self._moved = self._loop.time()
+            self._moved = self.loop.time()
+
+    async def open(self, path: bytes, flags: int) -> asyncssh.SFTPClientFile:
+        """Open a file."""
+
+        async def ask() -> asyncssh.SFTPClientFile:
+            # One request for each read or write: how many there are at a time is decided by the transfers.
+            return await self.sftp.open(path, flags, encoding=None, block_size=0)
+
+        return await self.request(ask)
 
     async def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
         """Return the attributes of a file, of a link the link's own. Raises `AssetNotFound`, whatever its code."""
@@ -148,7 +157,7 @@ class SFTPSession:
 
     async def _watch(self) -> None:
         while self.alive:
-            quiet = self._loop.time() - self._moved
+            quiet = self.loop.time() - self._moved
             if quiet < self._patience:
                 await asyncio.sleep(self._patience - quiet)
             elif self._waiting:
@@ -164,7 +173,7 @@ class SFTPSession:
         """Close the connection at once; requests under way fail. May be called in any thread."""
         self._given_up = True
         with suppress(RuntimeError):  # the loop has ended, and the connection with it
-            self._loop.call_soon_threadsafe(self._connection.abort)
+            self.loop.call_soon_threadsafe(self._connection.abort)
 
 
 def ignore(task: "asyncio.Task[Any]") -> None:

@@ -13,9 +13,10 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable
-from was_daemon.stores.sftp.client import Attributes, File, SFTPClient, drop, file_type
+from was_daemon.stores.sftp.client import Attributes, File, SFTPClient, drop
 from was_daemon.stores.sftp.reconnect import Reconnector
 from was_daemon.stores.sftp.session import REFUSALS
+from was_daemon.stores.sftp.versions import file_type
 from was_daemon.stores.unfinished import UnfinishedUploads
 
 DIRECTORY = ".staging"

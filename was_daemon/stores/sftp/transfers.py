@@ -24,8 +24,8 @@ _FIRST = 4
 _QUEUEING_SECONDS = 0.25
 """When answers take longer, the line is full, and more requests would only hold up other transfers."""
 
-_BATCH = 1 << 20
-"""Bytes handed to the reactor's thread at once, at most."""
+BATCH = 1 << 20
+"""Bytes that change the thread at once: each change may have to wait for the other thread."""
 
 
 class _Window:
@@ -52,7 +52,7 @@ class Download:
         self._stop = stop
         self._block = _block(session.sftp.limits.max_read_len)
         self._window = _Window(self._block)
-        self._loop = asyncio.get_running_loop()
+        self._loop = session.loop
         self._asked: deque[tuple[int, int, float, asyncio.Task[bytes]]] = deque()
 
     async def take(self) -> list[bytes]:
@@ -60,7 +60,7 @@ class Download:
         taken: list[bytes] = []
         size = 0
         self._ask_more()
-        while self._asked and (not taken or (self._asked[0][3].done() and size < _BATCH)):
+        while self._asked and (not taken or (self._asked[0][3].done() and size < BATCH)):
             offset, length, since, answer = self._asked.popleft()
             waited = not answer.done()
             piece = await answer
@@ -99,17 +99,18 @@ class Upload:
         self._file = file
         self._block = _block(session.sftp.limits.max_write_len)
         self._window = _Window(self._block)
-        self._loop = asyncio.get_running_loop()
+        self._loop = session.loop
         self._sent: deque[tuple[float, asyncio.Task[int]]] = deque()
-        self._waiting = bytearray()
+        self._waiting = b""
         self._offset = 0
 
-    async def put(self, chunk: bytes) -> None:
-        """Send `chunk`; return when there is room for more. Raises what earlier requests have failed with."""
-        self._waiting += chunk
-        while len(self._waiting) >= self._block:
-            await self._send(bytes(self._waiting[: self._block]))
-            del self._waiting[: self._block]
+    async def put(self, chunks: list[bytes]) -> None:
+        """Send `chunks`; return when there is room for more. Raises what earlier requests have failed with."""
+        data = b"".join((self._waiting, *chunks))
+        whole = len(data) - len(data) % self._block
+        self._waiting = data[whole:]
+        for start in range(0, whole, self._block):
+            await self._send(data[start : start + self._block])
 
     async def _send(self, block: bytes) -> None:
         offset = self._offset
@@ -126,7 +127,7 @@ class Upload:
     async def end(self) -> int:
         """Send what is left; return the number of bytes when the server has them all."""
         if self._waiting:
-            await self._send(bytes(self._waiting))
+            await self._send(self._waiting)
         while self._sent:
             await self._sent.popleft()[1]
         return self._offset

@@ -18,12 +18,12 @@ from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.stores.sftp.client import File, SFTPClient, drop
-from was_daemon.stores.sftp.reader import asset_stat
 from was_daemon.stores.sftp.reconnect import Reconnector
 from was_daemon.stores.sftp.rename import Replacements
 from was_daemon.stores.sftp.session import REFUSALS, Denied, Refused
 from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
 from was_daemon.stores.sftp.staging import SFTPStaging, StagedFile
+from was_daemon.stores.sftp.versions import asset_stat
 
 T = TypeVar("T")
 
