@@ -75,7 +75,7 @@ class SFTPClient:
 
     def remove(self, path: bytes) -> Deferred[None]:
         """Remove a file or a link."""
-        return self._ask(lambda sftp: sftp.remove(path))
+        return self._loop.call(lambda: self._session.remove(path))
 
     def make_directory(self, path: bytes) -> Deferred[None]:
         """Make a directory, whose parent exists."""
@@ -110,13 +110,9 @@ class SFTPClient:
             return False
         return True
 
-    async def exists(self, path: bytes) -> bool:
+    def exists(self, path: bytes) -> Deferred[bool]:
         """Fire with whether there is anything at `path`."""
-        try:
-            await self.lstat(path)
-        except AssetNotFound:
-            return False
-        return True
+        return self._loop.call(lambda: self._session.exists(path))
 
     async def entries(self, directory: bytes) -> AsyncGenerator[asyncssh.SFTPName, None]:
         """Yield the names in a directory, with their attributes; none when it does not exist."""

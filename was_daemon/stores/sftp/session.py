@@ -125,6 +125,22 @@ class SFTPSession:
                 raise AssetNotFound("no such asset") from None
             raise
 
+    async def exists(self, path: bytes) -> bool:
+        """Return whether there is anything at `path`."""
+        try:
+            await self.lstat(path)
+        except AssetNotFound:
+            return False
+        return True
+
+    async def remove(self, path: bytes) -> None:
+        """Remove a file or a link. What is gone afterwards is removed, whatever the server says."""
+        try:
+            await self.request(lambda: self.sftp.remove(path))
+        except (Refused, Denied):
+            if await self.exists(path):
+                raise
+
     async def _says_for_missing(self) -> int:
         """Return the code with which this server says that there is no such file."""
         if self._code_for_missing is None:

@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable
 from was_daemon.stores.sftp.client import Attributes, File, SFTPClient, drop
 from was_daemon.stores.sftp.reconnect import Reconnector
-from was_daemon.stores.sftp.session import REFUSALS
 from was_daemon.stores.sftp.versions import file_type
 from was_daemon.stores.unfinished import UnfinishedUploads
 
@@ -91,9 +90,7 @@ class SFTPStaging:
             raise StoreUnavailable("the connection to the store was lost")
         try:
             await client.remove(self._path(path))
-        except REFUSALS:
-            if await client.exists(self._path(path)):
-                raise
+        except AssetNotFound:
             return False
         return True
 

@@ -214,11 +214,7 @@ class SFTPTree:
         """Remove the file, whose latest version was `version`. Raises `AssetNotFound`."""
         async with self._locks.exclusive(relative):
             await self._replacements.remove_old_version(client, self.path(relative))
-            try:
-                await client.remove(self.path(relative))
-            except (Refused, Denied):
-                if await client.exists(self.path(relative)):
-                    raise
+            await client.remove(self.path(relative))
             now = self._clock.seconds()
             self._deleted = {path: entry for path, entry in self._deleted.items() if entry[1] > now - _DELETED_SECONDS}
             self._deleted[relative] = (int(version.modified) + 1, now)
