@@ -15,6 +15,7 @@ from tests.support.scripted_sftp import USER, Answer, Files, ScriptedSSH
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.keys import Kind, Layout
 from was_daemon.testing.contract import StoreContract, original
+from was_daemon.testing.live import check_live
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
 ensure = pytest_twisted.ensureDeferred
@@ -283,6 +284,34 @@ async def test_a_disk_that_fails_to_sync_fails_the_upload(store_on, root) -> Non
         await store.write(KEY, chunked(b"bytes"))
     await store.close()
     assert not [path for path in root.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("code", [2, 3, 8])
+@ensure
+async def test_a_server_that_lets_no_times_be_set_is_told_in_the_log_once(store_on, logged, code) -> None:
+    store = store_on(refusing("setstat", code))
+    for content in (b"1", b"22", b"333", b"4444"):
+        await store.write(KEY, chunked(content))
+    assert logged().count("no times be set") == 1
+
+
+@pytest.mark.parametrize(
+    ("quirk", "problem"),
+    [
+        (both(refusing("rename", 4), refusing("posix_rename", 4)), "failed to rename a file"),
+        (refusing("mkdir", 4), "cannot be written to: the store failed to make a directory"),
+        (refusing("remove", 4), "failed to remove a file"),
+        (refusing("open", 3, has(asyncssh.FXF_CREAT)), "denied permission to open a file"),
+        (refusing("lstat", 8), "cannot look at a file"),
+        (refusing("scandir", 8), "cannot list a directory"),
+        (refusing("setstat", 3), "etag did not change"),
+    ],
+    ids=["rename", "mkdir", "remove", "create", "lstat", "list", "times"],
+)
+@ensure
+async def test_check_store_names_what_the_server_does_not_do(store_on, quirk, problem) -> None:
+    results = await collect(check_live(store_on(quirk), "Fish"))
+    assert [result for result in results if problem in (result.problem or "")]
 
 
 class Forgetful(Files):

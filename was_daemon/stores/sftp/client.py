@@ -42,11 +42,9 @@ class SFTPClient:
         """Whether the connection is still there."""
         return self._session.alive
 
-    def _ask(
-        self, request: Callable[[asyncssh.SFTPClient], Awaitable[T]], unclaimed: Callable[[T], object] | None = None
-    ) -> Deferred[T]:
+    def _ask(self, what: str, request: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> Deferred[T]:
         session = self._session
-        return self._loop.call(lambda: session.request(lambda: request(session.sftp)), unclaimed)
+        return self._loop.call(lambda: session.request(what, lambda: request(session.sftp)))
 
     def open(self, path: bytes, flags: int) -> Deferred[File]:
         """Open a file; fire with its handle."""
@@ -62,7 +60,7 @@ class SFTPClient:
 
     def close(self, file: File) -> Deferred[None]:
         """Close a file."""
-        return self._ask(lambda _: file.close())
+        return self._ask("close a file", lambda _: file.close())
 
     def lstat(self, path: bytes) -> Deferred[Attributes]:
         """Fire with the attributes of a file, of a link the link's own."""
@@ -71,7 +69,7 @@ class SFTPClient:
     def set_modified(self, path: bytes, seconds: int) -> Deferred[None]:
         """Set the times of a file, in Unix seconds."""
         # By path: servers do not all do it by handle.
-        return self._ask(lambda sftp: sftp.utime(path, (seconds, seconds)))
+        return self._ask("set the times of a file", lambda sftp: sftp.utime(path, (seconds, seconds)))
 
     def remove(self, path: bytes) -> Deferred[None]:
         """Remove a file or a link."""
@@ -79,23 +77,23 @@ class SFTPClient:
 
     def make_directory(self, path: bytes) -> Deferred[None]:
         """Make a directory, whose parent exists."""
-        return self._ask(lambda sftp: sftp.mkdir(path))
+        return self._ask("make a directory", lambda sftp: sftp.mkdir(path))
 
     def rename(self, old: bytes, new: bytes) -> Deferred[None]:
         """Rename a file. Servers differ in what happens when `new` exists."""
-        return self._ask(lambda sftp: sftp.rename(old, new))
+        return self._ask("rename a file", lambda sftp: sftp.rename(old, new))
 
     def replace(self, old: bytes, new: bytes) -> Deferred[None]:
         """Rename a file over `new`, atomically, by an extension of OpenSSH's; fails without it."""
-        return self._ask(lambda sftp: sftp.posix_rename(old, new))
+        return self._ask("replace a file", lambda sftp: sftp.posix_rename(old, new))
 
     def sync(self, file: File) -> Deferred[None]:
         """Write the file's bytes to disk, by an extension of OpenSSH's; fails without it."""
-        return self._ask(lambda _: file.fsync())
+        return self._ask("sync a file", lambda _: file.fsync())
 
     async def free_bytes(self, path: bytes) -> int:
         """Fire with the free bytes of the file system of `path`, by an extension of OpenSSH's; fails without it."""
-        answer = await self._ask(lambda sftp: sftp.statvfs(path))
+        answer = await self._ask("tell its free space", lambda sftp: sftp.statvfs(path))
         return answer.frsize * answer.bavail
 
     def is_link(self, path: bytes) -> Deferred[bool]:
@@ -105,7 +103,7 @@ class SFTPClient:
     async def leads_somewhere(self, path: bytes) -> bool:
         """Fire with whether there is anything at `path`, or where it leads to if it is a link."""
         try:
-            await self._ask(lambda sftp: sftp.stat(path))
+            await self._ask("look at a directory", lambda sftp: sftp.stat(path))
         except REFUSALS:
             return False
         return True
@@ -127,7 +125,7 @@ class SFTPClient:
             return found
 
         try:
-            while batch := await self._ask(lambda _: some()):
+            while batch := await self._ask("list a directory", lambda _: some()):
                 for name in batch:
                     yield name
         except AssetNotFound:
@@ -136,7 +134,7 @@ class SFTPClient:
             if await self.exists(directory):
                 raise
         finally:
-            drop([self._ask(lambda _: _end(names))])
+            drop([self._ask("close a directory", lambda _: _end(names))])
 
     async def read(self, file: File, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes [start, stop) of an open file. Raises `StoreFailed` when it ends before."""

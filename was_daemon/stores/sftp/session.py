@@ -25,6 +25,8 @@ _FULL = (asyncssh.FX_NO_SPACE_ON_FILESYSTEM, asyncssh.FX_QUOTA_EXCEEDED)
 _DENIED = (asyncssh.FX_PERMISSION_DENIED, asyncssh.FX_WRITE_PROTECT)
 _LOST = (asyncssh.FX_NO_CONNECTION, asyncssh.FX_CONNECTION_LOST)
 
+_LOOK = "look at a file"
+
 NEVER_THERE = b".was-is-never-there"
 """Name that no file has."""
 
@@ -86,8 +88,8 @@ class SFTPSession:
         """Whether the connection is still there; may be asked in any thread."""
         return not self._given_up and not self._client.is_lost
 
-    async def request(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return the server's answer to the request that `ask` makes."""
+    async def request(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return the server's answer to the request that `ask` makes; `what` it is to do is told in errors."""
         if not self.alive:
             raise self._lost()
         if not self._waiting:
@@ -98,7 +100,7 @@ class SFTPSession:
         except asyncssh.SFTPEOFError:
             raise EOFError from None
         except asyncssh.SFTPError as error:
-            raise self._error(error) from None
+            raise self._error(what, error) from None
         except (asyncssh.Error, OSError):
             raise self._lost() from None
         except ValueError:
@@ -114,14 +116,14 @@ class SFTPSession:
             # One request for each read or write: how many there are at a time is decided by the transfers.
             return await self.sftp.open(path, flags, encoding=None, block_size=0)
 
-        return await self.request(ask)
+        return await self.request("open a file", ask)
 
     async def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
         """Return the attributes of a file, of a link the link's own. Raises `AssetNotFound`, whatever its code."""
         try:
-            return await self.request(lambda: self.sftp.lstat(path))
+            return await self.request(_LOOK, lambda: self.sftp.lstat(path))
         except Refused as error:
-            if error.code == await self._says_for_missing():
+            if error.code != asyncssh.FX_OP_UNSUPPORTED and error.code == await self._says_for_missing():
                 raise AssetNotFound("no such asset") from None
             raise
 
@@ -136,7 +138,7 @@ class SFTPSession:
     async def remove(self, path: bytes) -> None:
         """Remove a file or a link. What is gone afterwards is removed, whatever the server says."""
         try:
-            await self.request(lambda: self.sftp.remove(path))
+            await self.request("remove a file", lambda: self.sftp.remove(path))
         except (Refused, Denied):
             if await self.exists(path):
                 raise
@@ -145,7 +147,7 @@ class SFTPSession:
         """Return the code with which this server says that there is no such file."""
         if self._code_for_missing is None:
             try:
-                await self.request(lambda: self.sftp.lstat(NEVER_THERE))
+                await self.request(_LOOK, lambda: self.sftp.lstat(NEVER_THERE))
                 self._code_for_missing = asyncssh.FX_OK
             except AssetNotFound:
                 self._code_for_missing = asyncssh.FX_NO_SUCH_FILE
@@ -153,7 +155,7 @@ class SFTPSession:
                 self._code_for_missing = error.code
         return self._code_for_missing
 
-    def _error(self, error: asyncssh.SFTPError) -> AssetError:
+    def _error(self, what: str, error: asyncssh.SFTPError) -> AssetError:
         code = error.code
         if code in _LOST:
             return self._lost()
@@ -161,12 +163,12 @@ class SFTPSession:
             return AssetNotFound("no such asset")
         self._log.debug("the SFTP server says {code}: {message!r}", code=code, message=error.reason)
         if code in _DENIED:
-            return Denied("the store denied permission")
+            return Denied(f"the store denied permission to {what}")
         if code in _FULL or "no space left" in error.reason.lower():
             return NoSpace("no space left in the store")
         if code == asyncssh.FX_OP_UNSUPPORTED:
-            return Refused("the store cannot do what is needed", code)
-        return Refused("the store reported a failure", code)
+            return Refused(f"the store cannot {what}", code)
+        return Refused(f"the store failed to {what}", code)
 
     def _lost(self) -> AssetError:
         return type(self._problem)(*self._problem.args)
@@ -181,7 +183,7 @@ class SFTPSession:
                 self._log.warn("the connection to {host} is given up: {why}", host=self._server, why=self._problem)
                 self.abort()
             else:
-                self._trial = asyncio.create_task(self.request(lambda: self.sftp.lstat(b".")))
+                self._trial = asyncio.create_task(self.request(_LOOK, lambda: self.sftp.lstat(b".")))
                 self._trial.add_done_callback(ignore)
                 await asyncio.sleep(self._patience)
 

@@ -86,7 +86,7 @@ class Download:
             # Its annotation says str, which is true of files with an encoding.
             return cast(bytes, await self._file.read(length, offset))
 
-        task = asyncio.create_task(self._session.request(read))
+        task = asyncio.create_task(self._session.request("read a file", read))
         task.add_done_callback(ignore)
         return offset, length, self._loop.time(), task
 
@@ -115,7 +115,7 @@ class Upload:
     async def _send(self, block: bytes) -> None:
         offset = self._offset
         self._offset += len(block)
-        task = asyncio.create_task(self._session.request(lambda: self._file.write(block, offset)))
+        task = asyncio.create_task(self._session.request("write a file", lambda: self._file.write(block, offset)))
         task.add_done_callback(ignore)
         self._sent.append((self._loop.time(), task))
         while len(self._sent) >= self._window.size or (self._sent and self._sent[0][1].done()):

@@ -56,6 +56,7 @@ class SFTPTree:
         self._replacements = Replacements()
         self._new_file: tuple[int, ...] = _NEW_FILE
         self._syncs = True
+        self._sets_times = True
         self._locks = KeyLocks[str]()
         self._deleted: dict[str, tuple[int, float]] = {}
         self._staging = SFTPStaging(store, connections, self.path)
@@ -203,12 +204,24 @@ class SFTPTree:
         try:
             attributes = await client.lstat(staged.path)
             if (attributes.mtime or earliest) < earliest:
-                with suppress(*REFUSALS):  # a server that cannot: this version's etag may not be its own
-                    await client.set_modified(staged.path, earliest)
+                await self._set_modified(client, staged.path, earliest)
                 attributes = await client.lstat(staged.path)
             return asset_stat(attributes)
         except AssetNotFound:
             raise StoreFailed("the store did not keep what was written") from None
+
+    async def _set_modified(self, client: SFTPClient, path: bytes, seconds: int) -> None:
+        try:
+            await client.set_modified(path, seconds)
+        except REFUSALS:
+            if not self._sets_times:
+                return
+            self._sets_times = False
+            self._log.warn(
+                "{store} lets no times be set: of two versions of an asset that are written within a second and have "
+                "one size, clients may take the second for the first",
+                store=self._store,
+            )
 
     async def delete(self, client: SFTPClient, relative: str, version: AssetStat) -> None:
         """Remove the file, whose latest version was `version`. Raises `AssetNotFound`."""

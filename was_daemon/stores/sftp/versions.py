@@ -26,7 +26,7 @@ def asset_stat(attributes: asyncssh.SFTPAttrs) -> AssetStat:
 async def is_link(session: SFTPSession, path: bytes) -> bool:
     """Return whether `path` is a link, for servers whose attributes do not tell."""
     try:
-        await session.request(lambda: session.sftp.readlink(path))
+        await session.request("read a link", lambda: session.sftp.readlink(path))
     except REFUSALS:
         return False
     return True
@@ -52,13 +52,13 @@ async def open_version(session: SFTPSession, path: bytes) -> tuple[asyncssh.SFTP
         # An error of the opening is no news.
         (opened,) = await asyncio.gather(opening, return_exceptions=True)
         if isinstance(opened, asyncssh.SFTPClientFile):
-            await session.request(opened.close)
+            await session.request("close a file", opened.close)
         raise
     file = await opening
     try:
         return file, await _opened_version(session, file, path, looked)
     except AssetError:
-        await session.request(file.close)
+        await session.request("close a file", file.close)
         raise
 
 
@@ -67,7 +67,7 @@ async def _opened_version(
 ) -> AssetStat:
     """Return the version that was opened, `looked` being that of just before."""
     try:
-        return asset_stat(await session.request(file.stat))
+        return asset_stat(await session.request("look at an open file", file.stat))
     except REFUSALS:
         # Some servers refuse it. The version is the one from before if it is still there.
         if await look(session, path) != looked:
