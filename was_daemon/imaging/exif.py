@@ -1,5 +1,6 @@
 """EXIF of a TIFF file or EXIF block, under ExifRead's names and in its forms (`docs/metadata.md`)."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -12,8 +13,10 @@ from exifread.tags.makernote import canon
 from exifread.utils import Ratio
 
 from was_daemon.imaging.containers.block import BinaryFile
+from was_daemon.imaging.containers.ifd import BYTES, RATIONALS, TEXTS, UNDEFINED, Entry, TiffFile
 from was_daemon.imaging.field import Field
-from was_daemon.imaging.ifd import BYTES, RATIONALS, TEXTS, UNDEFINED, Entry, TiffFile
+
+logging.getLogger("exifread").setLevel(logging.CRITICAL + 1)
 
 _MAKE, _MODEL = 0x010F, 0x0110
 _EXIF, _MAKER_NOTE = 0x8769, 0x927C
@@ -46,8 +49,7 @@ def read_exif(file: BinaryFile) -> Iterator[Field]:
         exif, _ = tiff.directory(*tiff.numbers(pointer)[:1])
         yield from _fields(tiff, exif, "EXIF", EXIF_TAGS)
         for note in _entries(exif, _MAKER_NOTE):
-            make, model = ("".join(_plain_text(tiff, entry) for entry in _entries(main, tag)) for tag in (_MAKE, _MODEL))
-            yield from _maker_note(tiff, note, make, model)
+            yield from _maker_note(tiff, note, _first_text(tiff, main, _MAKE), _first_text(tiff, main, _MODEL))
     if following:
         yield from _fields(tiff, tiff.directory(following)[0], "Thumbnail", EXIF_TAGS)
 
@@ -74,6 +76,10 @@ def _first_directory(file: BinaryFile, group: str, names: dict[int, Any]) -> Ite
 
 def _entries(directory: list[Entry], tag: int) -> list[Entry]:
     return [entry for entry in directory if entry.tag == tag][:1]
+
+
+def _first_text(tiff: TiffFile, directory: list[Entry], tag: int) -> str:
+    return "".join(_plain_text(tiff, entry) for entry in _entries(directory, tag))
 
 
 def _fields(tiff: TiffFile, directory: list[Entry], group: str, names: dict[int, Any]) -> Iterator[Field]:
@@ -136,7 +142,8 @@ def _ascii(data: bytes) -> str:
 
 def _maker_note(tiff: TiffFile, note: Entry, make: str, model: str) -> Iterator[Field]:
     """Yield the fields of a maker note as far as ExifRead knows the maker, and the lens of some others."""
-    header = ExifHeader(tiff.file, "I" if tiff.order == "<" else "M", 0, 0, strict=False, detailed=True)
+    file: Any = tiff.file  # ExifRead wants a `BinaryIO`, and reads and seeks
+    header = ExifHeader(file, "I" if tiff.order == "<" else "M", 0, 0, strict=False, detailed=True)
     beginning = list(tiff.octets(note, 64))
     header.tags = {
         "Image Make": IfdTag(make, _MAKE, FieldType.ASCII, make, 0, 0),
@@ -162,21 +169,23 @@ def _tag_text(tag: IfdTag) -> str:
 
 
 def _lens(tiff: TiffFile, note: Entry) -> Iterator[Field]:
-    """Yield the name of the lens in notes that ExifRead does not read: those of Olympus, OM System and Panasonic."""
+    """Yield the name of the lens from notes that ExifRead does not read: those of Olympus, OM System and Panasonic."""
     head = tiff.octets(note, 16)
+    name = ""
     if head.startswith(b"Panasonic\0"):
-        directory, _ = tiff.directory(note.position + 12)
-        entries = _entries(directory, _PANASONIC_LENS)
-    elif head.startswith((b"OLYMPUS\0", b"OM SYSTEM\0", b"OLYMP\0")):
-        start = {b"OM": 16, b"OLYMP\0": 8}.get(head[:2] if head[:2] == b"OM" else head[:6], 12)
-        if start > 8:  # offsets count from the TIFF header in the older form only
-            tiff = tiff.relative_to(note.position)
-        directory, _ = tiff.directory(start if start > 8 else note.position + start)
-        entries = []
-        for equipment in _entries(directory, _OLYMPUS_EQUIPMENT):
-            below = equipment.position if equipment.type == UNDEFINED else tiff.numbers(equipment)[0]
-            entries = _entries(tiff.directory(below)[0], _OLYMPUS_LENS)
-    else:
-        return
-    for entry in entries:
-        yield Field("MakerNote", "LensModel", _plain_text(tiff, entry).strip())
+        name = _first_text(tiff, tiff.directory(note.position + 12)[0], _PANASONIC_LENS)
+    elif head.startswith(b"OLYMP\0"):
+        name = _olympus_lens(tiff, note.position + 8)
+    elif head.startswith(b"OLYMPUS\0"):
+        name = _olympus_lens(tiff.relative_to(note.position), 12)
+    elif head.startswith(b"OM SYSTEM\0"):
+        name = _olympus_lens(tiff.relative_to(note.position), 16)
+    if name.strip():
+        yield Field("MakerNote", "LensModel", name)
+
+
+def _olympus_lens(tiff: TiffFile, offset: int) -> str:
+    for equipment in _entries(tiff.directory(offset)[0], _OLYMPUS_EQUIPMENT):
+        start = equipment.position if equipment.type == UNDEFINED else tiff.numbers(equipment)[0]
+        return _first_text(tiff, tiff.directory(start)[0], _OLYMPUS_LENS)
+    return ""

@@ -50,7 +50,8 @@ def _sigma_text(texts: bytes, offset: int) -> str:
 
 def read_ciff(file: BinaryFile) -> Iterator[Field]:
     """Yield maker, model and date of a CRW file."""
-    start = int.from_bytes(file.read(6)[2:], "little")
+    file.seek(2)
+    start = int.from_bytes(file.read(4), "little")
     yield from _heap(file, start, _end_of_heap(file), _MAX_DEPTH)
 
 

@@ -4,7 +4,10 @@ The packet is read as it comes, up to a limit of size, without a tree in memory.
 that is XMP has one, and entities come with it.
 """
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
 from xml.parsers import expat
 
 import attrs
@@ -12,41 +15,45 @@ import attrs
 from was_daemon.imaging.containers.block import MAX_BLOCK_BYTES, BinaryFile
 from was_daemon.imaging.field import Field
 
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
-_DC = "http://purl.org/dc/elements/1.1/ "
-_XMP = "http://ns.adobe.com/xap/1.0/ "
-_RIGHTS = "http://ns.adobe.com/xap/1.0/rights/ "
-_PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/ "
-_IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/ "
-_IPTC_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/ "
-_TIFF = "http://ns.adobe.com/tiff/1.0/ "
-_EXIF = "http://ns.adobe.com/exif/1.0/ "
-_EXIF_EX = "http://cipa.jp/exif/1.0/ "
-_AUX = "http://ns.adobe.com/exif/1.0/aux/ "
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_DESCRIPTION, _ITEM = f"{_RDF} Description", f"{_RDF} li"
+_LANGUAGE = "http://www.w3.org/XML/1998/namespace lang"
+_IPTC_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 
-_NAMES = {
-    **{_DC + name: name.capitalize() for name in ("title", "creator", "rights", "description", "contributor")},
-    **{_DC + name: name.capitalize() for name in ("publisher", "source", "identifier", "coverage", "language")},
-    _DC + "subject": "Keywords",
-    **{_XMP + name: name for name in ("CreateDate", "Rating", "Label")},
-    **{_RIGHTS + name: name for name in ("UsageTerms", "WebStatement", "Owner")},
-    **{_PHOTOSHOP + name: name for name in ("Credit", "Headline", "Instructions", "DateCreated", "City", "State")},
-    **{_PHOTOSHOP + name: name for name in ("Country", "TransmissionReference")},
-    _PHOTOSHOP + "Source": "Source",
-    _PHOTOSHOP + "AuthorsPosition": "CreatorTitle",
-    _PHOTOSHOP + "CaptionWriter": "DescriptionWriter",
-    **{_IPTC_CORE + name: name for name in ("Location", "CountryCode")},
-    **{_IPTC_EXTENSION + name: name for name in ("LocationCreated", "LocationShown")},
-    **{_TIFF + name: name for name in ("Make", "Model")},
-    **{_EXIF + name: name for name in ("DateTimeOriginal", "GPSLatitude", "GPSLongitude", "GPSAltitude")},
-    _EXIF_EX + "LensModel": "LensModel",
-    _AUX + "Lens": "Lens",
+_PROPERTIES = {
+    "http://purl.org/dc/elements/1.1/": {
+        **{name: name.capitalize() for name in ("title", "creator", "contributor", "rights", "description", "source")},
+        **{name: name.capitalize() for name in ("publisher", "identifier", "coverage", "language")},
+        "subject": "Keywords",
+    },
+    "http://ns.adobe.com/photoshop/1.0/": {
+        **{name: name for name in ("Credit", "Headline", "Source", "Instructions", "TransmissionReference")},
+        **{name: name for name in ("City", "State", "Country", "DateCreated")},
+        "AuthorsPosition": "CreatorTitle",
+        "CaptionWriter": "DescriptionWriter",
+    },
+    "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": {name: name for name in ("Location", "CountryCode")},
+    _IPTC_EXTENSION: {name: name for name in ("LocationCreated", "LocationShown")},
+    "http://ns.adobe.com/xap/1.0/rights/": {name: name for name in ("UsageTerms", "WebStatement", "Owner")},
+    "http://ns.adobe.com/xap/1.0/": {name: name for name in ("CreateDate", "Rating", "Label")},
+    "http://ns.adobe.com/tiff/1.0/": {name: name for name in ("Make", "Model")},
+    "http://ns.adobe.com/exif/1.0/": {
+        **{name: name for name in ("DateTimeOriginal", "ExposureTime", "FNumber", "FocalLength")},
+        **{name: name for name in ("GPSLatitude", "GPSLongitude", "GPSAltitude")},
+    },
+    "http://cipa.jp/exif/1.0/": {"LensModel": "LensModel"},
+    "http://ns.adobe.com/exif/1.0/aux/": {"Lens": "Lens"},
 }
+_NAMES = {f"{space} {name}": field for space, names in _PROPERTIES.items() for name, field in names.items()}
 """Names of properties in the group XMP; what means the same has the same name in the group IPTC."""
+
+_DATES = frozenset({"CreateDate", "DateCreated", "DateTimeOriginal"})
+_ISO_DATE = re.compile(r"\d{4}(-\d\d){0,2}(T|$)", re.ASCII)
+_RATIONALS = frozenset({"ExposureTime", "FNumber", "FocalLength", "GPSAltitude"})
+_FRACTION = re.compile(r"-?\d{1,12}/\d{1,12}", re.ASCII)
 
 _CHUNK = 1 << 16
 _MAX_DEPTH = 100
-_LANGUAGE = "http://www.w3.org/XML/1998/namespace lang"
 
 
 class RefusedXml(ValueError):
@@ -62,18 +69,17 @@ def read_xmp(file: BinaryFile) -> Iterator[Field]:
     parser.StartElementHandler = packet.start
     parser.EndElementHandler = packet.end
     parser.CharacterDataHandler = packet.text
+    # An XML declaration has to be the very first; some writers put an empty line before the packet.
+    chunk = file.read(_CHUNK).lstrip()
     left = MAX_BLOCK_BYTES
-    begun = False
-    while left > 0 and (chunk := file.read(min(_CHUNK, left))):
-        left -= len(chunk)
-        # An XML declaration has to be the very first; some writers put a line before the packet.
-        chunk = chunk if begun else chunk.lstrip(b"\0 \t\r\n")
-        begun = begun or bool(chunk)
+    while chunk and left > 0:
         try:
             parser.Parse(chunk)
         except (expat.ExpatError, RefusedXml, UnicodeError):
             break
         yield from packet.taken()
+        left -= len(chunk)
+        chunk = file.read(_CHUNK)
     yield from packet.taken()
 
 
@@ -91,12 +97,20 @@ class _Property:
     parts: list[str] = attrs.field(factory=list)
     items: list[tuple[str, str]] = attrs.field(factory=list)
 
+    def open(self, attributes: dict[str, str], is_item: bool) -> None:
+        """Begin an element of this property, maybe an item; fields of a structure may be written as attributes."""
+        if is_item:
+            self.parts.clear()
+            self.language = attributes.get(_LANGUAGE, "")
+        self.parts += [text for name, text in attributes.items() if name.startswith(_IPTC_EXTENSION)]
+        self.parts.append("")
+
     def close_item(self) -> None:
         """Take the parts read so far as an item; those of a structure, such as a place, become one."""
         text = ", ".join(part for part in map(str.strip, self.parts) if part)
         if text:
             self.items.append((self.language, text))
-        self.parts.clear()
+        self.parts[:] = [""]
 
     def values(self) -> list[str]:
         """Return the items; of alternatives in several languages, the default one."""
@@ -122,28 +136,23 @@ class _Packet:
         """Handle the start of an element."""
         if len(self._path) >= _MAX_DEPTH:
             raise RefusedXml
-        within_description = bool(self._path) and self._path[-1] == _RDF + "Description"
+        is_property = self._path[-1:] == [_DESCRIPTION] and name in _NAMES
         self._path.append(name)
-        reading = self._property
-        if reading is None and within_description and name in _NAMES:
-            self._property = reading = _Property(_NAMES[name], len(self._path))
-            reading.parts += _structure(attributes)
-            return
-        if reading is None:
-            if name == _RDF + "Description":
-                self._found += [Field("XMP", _NAMES[key], text) for key, text in attributes.items() if key in _NAMES]
-            return
-        if name == _RDF + "li" and len(self._path) == reading.depth + 2:
-            reading.parts.clear()
-            reading.language = attributes.get(_LANGUAGE, "")
-        reading.parts += _structure(attributes)
-        reading.parts.append("")
+        if self._property:
+            is_item = name == _ITEM and len(self._path) == self._property.depth + 2
+            self._property.open(attributes, is_item)
+        elif is_property:
+            self._property = _Property(_NAMES[name], len(self._path))
+            self._property.open(attributes, is_item=False)
+        elif name == _DESCRIPTION:
+            # A simple property may be written as an attribute.
+            for key, text in attributes.items():
+                if key in _NAMES:
+                    self._add(_NAMES[key], text)
 
     def text(self, text: str) -> None:
         """Handle text."""
         if self._property:
-            if not self._property.parts:
-                self._property.parts.append("")
             self._property.parts[-1] += text
 
     def end(self, name: str) -> None:
@@ -152,17 +161,27 @@ class _Packet:
         self._path.pop()
         if reading is None:
             return
-        if name == _RDF + "li" and depth == reading.depth + 2:
+        if name == _ITEM and depth == reading.depth + 2:
             reading.close_item()
         elif depth == reading.depth:
             if not reading.items:
                 reading.close_item()
-            self._found += [Field("XMP", reading.name, text) for text in reading.values()]
+            for text in reading.values():
+                self._add(reading.name, text)
             self._property = None
         else:
             reading.parts.append("")
 
+    def _add(self, name: str, text: str) -> None:
+        self._found.append(Field("XMP", name, _form(name, text.strip())))
 
-def _structure(attributes: dict[str, str]) -> list[str]:
-    """Return the fields of a structure that are written as attributes."""
-    return [text for name, text in attributes.items() if name.startswith(_IPTC_EXTENSION)]
+
+def _form(name: str, text: str) -> str:
+    """Return dates and rational numbers in the form that they have in EXIF; all else as it is."""
+    if name in _DATES and _ISO_DATE.match(text):
+        date, _, time = text.partition("T")
+        return f"{date.replace('-', ':')} {time}".strip()
+    if name in _RATIONALS and _FRACTION.fullmatch(text):
+        with suppress(ZeroDivisionError):
+            return str(Fraction(text))
+    return text

@@ -1,4 +1,4 @@
-"""Metadata in JPEG files: EXIF and XMP in APP1, IPTC in Photoshop's APP13 (Exif 3.0, section 4.5; XMP part 3, 1.1.3)."""
+"""Metadata in JPEG files: EXIF and XMP in APP1, IPTC in Photoshop's APP13 (Exif 3.0, 4.7.2; XMP part 3, 1.1.3)."""
 
 from collections.abc import Iterator
 from io import BytesIO

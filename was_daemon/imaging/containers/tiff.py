@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from io import BytesIO
 
 from was_daemon.imaging.containers.block import MAX_BLOCK_BYTES, BinaryFile, Block, BlockKind, FilePart
+from was_daemon.imaging.containers.ifd import LONG, TiffFile
 from was_daemon.imaging.containers.jpeg import jpeg_blocks
 from was_daemon.imaging.containers.photoshop import resource_blocks
-from was_daemon.imaging.ifd import LONG, TiffFile
 
 _PANASONIC_JPEG, _XMP, _IPTC, _PHOTOSHOP = 0x2E, 0x2BC, 0x83BB, 0x8649
 _IPTC_MARKER = 0x1C

@@ -13,11 +13,11 @@ BYTES, TEXT, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, UTF8 = 1, 2, 3, 
 TEXTS = (TEXT, UTF8)
 RATIONALS = (RATIONAL, SIGNED_RATIONAL)
 _OCTETS = (BYTES, UNDEFINED, *TEXTS)
-_FORMATS = {
-    **dict.fromkeys(_OCTETS, "s"),
-    **{SHORT: "H", LONG: "I", RATIONAL: "II", 6: "b", 8: "h", 9: "i", SIGNED_RATIONAL: "ii", 11: "f", 12: "d"},
-    **{13: "I", 16: "Q", 17: "q", 18: "Q"},
-}
+_FORMATS = (
+    dict.fromkeys(_OCTETS, "s")
+    | {SHORT: "H", LONG: "I", RATIONAL: "II", SIGNED_RATIONAL: "ii"}
+    | {6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+)
 """What `struct` calls one value of each field type; the types from 16 on are BigTIFF's."""
 
 _MAX_NUMBERS = 1000
