@@ -13,7 +13,7 @@ from exifread.tags.makernote import canon
 from exifread.utils import Ratio
 
 from was_daemon.imaging.containers.block import BinaryFile
-from was_daemon.imaging.containers.ifd import BYTES, RATIONALS, TEXTS, UNDEFINED, Entry, TiffFile
+from was_daemon.imaging.containers.ifd import BYTES, TEXTS, UNDEFINED, Entry, TiffFile
 from was_daemon.imaging.field import Field
 
 logging.getLogger("exifread").setLevel(logging.CRITICAL + 1)
@@ -100,11 +100,11 @@ def _text(tiff: TiffFile, entry: Entry, meaning: Any) -> str:
     """Return the text of an entry's values, "" for binary data; `meaning` is that of ExifRead's table."""
     if entry.type in TEXTS:
         return _plain_text(tiff, entry)
-    if entry.tag in _COMMENTS and entry.type == UNDEFINED:
+    if entry.tag in _COMMENTS and entry.type in (BYTES, UNDEFINED):
         return _comment(tiff.octets(entry), tiff.order)
     if entry.tag in _WINDOWS_TEXTS:
         return tiff.octets(entry).decode("utf-16-le", "replace").rstrip("\0")
-    values = [Ratio(*value) if entry.type in RATIONALS else value for value in tiff.numbers(entry)]
+    values = [_number(value) for value in tiff.numbers(entry)]
     if callable(meaning):
         return str(meaning(values))
     if isinstance(meaning, dict):
@@ -114,6 +114,13 @@ def _text(tiff: TiffFile, entry: Entry, meaning: Any) -> str:
     if len(values) == 1:
         return str(values[0])
     return str(values) if 0 < len(values) <= _MAX_NUMBERS else ""
+
+
+def _number(value: Any) -> Any:
+    """Return a rational as a fraction in lowest terms, and a whole number as an integer."""
+    if isinstance(value, tuple):
+        return Ratio(*value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _plain_text(tiff: TiffFile, entry: Entry) -> str:
@@ -128,7 +135,10 @@ def _plain_text(tiff: TiffFile, entry: Entry) -> str:
 def _comment(data: bytes, order: str) -> str:
     encoding, text = data[:8], data[8:]
     if encoding == _UNICODE:
-        return text.decode("utf-16-le" if order == "<" else "utf-16-be", "replace").rstrip("\0")
+        # Not always in the order of the file: most letters have an upper byte of zero.
+        upper, lower = text[::2].count(0), text[1::2].count(0)
+        is_little = order == "<" if upper == lower else upper < lower
+        return text.decode("utf-16-le" if is_little else "utf-16-be", "replace").rstrip("\0")
     if encoding not in _ENCODINGS:
         encoding, text = bytes(8), data
     return text.rstrip(b"\0").decode(_ENCODINGS[encoding], "replace")

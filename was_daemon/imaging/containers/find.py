@@ -6,6 +6,7 @@ from was_daemon.imaging.containers.block import BinaryFile, Block, BlockKind
 from was_daemon.imaging.containers.boxes import box_blocks
 from was_daemon.imaging.containers.chunks import gif_blocks, png_blocks, webp_blocks
 from was_daemon.imaging.containers.jpeg import jpeg_blocks
+from was_daemon.imaging.containers.pdf import pdf_blocks
 from was_daemon.imaging.containers.photoshop import psd_blocks
 from was_daemon.imaging.containers.raw import mrw_blocks, raf_blocks, x3f_blocks
 from was_daemon.imaging.containers.tiff import tiff_blocks
@@ -30,6 +31,7 @@ _WALKERS: tuple[tuple[int, bytes, Walker], ...] = (
     (0, b"\0MRM", mrw_blocks),
     (0, b"FOVb", x3f_blocks),
     (6, b"HEAPCCDR", _ciff_blocks),
+    (0, b"%PDF-", pdf_blocks),
     (0, b"II", tiff_blocks),
     (0, b"MM", tiff_blocks),
 )

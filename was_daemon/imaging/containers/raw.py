@@ -7,7 +7,9 @@ from was_daemon.imaging.containers.jpeg import jpeg_blocks
 from was_daemon.imaging.containers.tiff import tiff_blocks
 
 _RAF_JPEG = 84
+_IMAGE_HEADER = 28
 _JPEG_FORMAT = 18
+_MAX_SECTIONS = 100
 
 
 def raf_blocks(file: BinaryFile) -> Iterator[Block]:
@@ -39,14 +41,16 @@ def x3f_blocks(file: BinaryFile) -> Iterator[Block]:
     if file.read(4) != b"SECd":
         return
     file.seek(4, 1)
-    directory = file.read(12 * min(int.from_bytes(file.read(4), "little"), 100))
+    directory = file.read(12 * min(int.from_bytes(file.read(4), "little"), _MAX_SECTIONS))
+    properties = []
     for entry in range(0, len(directory) - 11, 12):
         start, size = (int.from_bytes(directory[at : at + 4], "little") for at in (entry, entry + 4))
-        part = FilePart(file, start, size)
-        if directory[entry + 8 : entry + 12] == b"PROP":
-            yield Block(BlockKind.SIGMA, part)
-        elif directory[entry + 8 : entry + 12] in (b"IMAG", b"IMA2") and _image_format(part) == _JPEG_FORMAT:
-            yield from jpeg_blocks(FilePart(file, start + 28, size - 28))
+        name, part = directory[entry + 8 : entry + 12], FilePart(file, start, size)
+        if name == b"PROP":
+            properties.append(Block(BlockKind.SIGMA, part))
+        elif name in (b"IMAG", b"IMA2") and _image_format(part) == _JPEG_FORMAT:
+            yield from jpeg_blocks(FilePart(file, start + _IMAGE_HEADER, size - _IMAGE_HEADER))
+    yield from properties
 
 
 def _image_format(part: FilePart) -> int:
