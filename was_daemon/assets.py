@@ -19,7 +19,7 @@ from was_daemon.derivatives.stored import content_of
 from was_daemon.derivatives.thumbnails import Thumbnail
 from was_daemon.library.changes import Change, Participant, participating
 from was_daemon.library.collections import Collections, Original
-from was_daemon.library.quotas import Quotas, Reservation
+from was_daemon.library.quotas.quotas import Quotas, Reservation
 from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirects
 from was_daemon.library.spool import Spool
 from was_daemon.library.text_types import text_sample
@@ -65,7 +65,7 @@ class Assets:
         metrics = metrics or Metrics()
         delivered = metrics.thumbnails
         self._delivered = {source: delivered.labels(source) for source in ("store", "kept", "made")}
-        self._quotas = quotas or Quotas.alone(metrics)
+        self._quotas = quotas or Quotas(metrics)
         self._redirects = redirects or Redirects(collections)
         self._collections = collections
         self._derivatives = derivatives
@@ -192,7 +192,7 @@ class Assets:
 
         The caller passes the reservation to `put`, and releases it. Raises `QuotaExceeded`.
         """
-        return await self._quotas.room(self._collections.place(key).store, key, size)
+        return await self._quotas.reserve(self._collections.place(key).store, key, size)
 
     async def put(self, key: AssetKey, staged: IStagingFile, reservation: Reservation | None = None) -> AssetStat:
         """Make `staged` the original `key`, durably, and remove the derivatives of the version it replaces.
@@ -258,7 +258,7 @@ class Assets:
     def _participants(self, reservation: Reservation | None = None) -> list[Participant]:
         # The quota may refuse the change before anything is done. Derivatives go before the original does, so that a
         # daemon that is killed in between leaves none without an original.
-        quota = partial(self._quotas.changing, room=reservation)
+        quota = partial(self._quotas.changing, reservation=reservation)
         return [quota, self._derivatives.changing, self._recording]
 
     @asynccontextmanager

@@ -17,7 +17,7 @@ from tests.support.daemon import BIN, Daemon, clean_environment, eventually, to_
 from tests.support.http_contract import photograph
 from tests.support.remotes import KINDS, FarEnd, make_far_end
 from was_daemon.config.load import ConfigError, load
-from was_daemon.daemon.graph import create_stores
+from was_daemon.daemon.assembly import create_stores
 from was_daemon.library.collections import Collections
 from was_daemon.telemetry.redaction import without_secrets, without_tokens
 from was_daemon.web.access import AccessRules

@@ -1,4 +1,4 @@
-"""`was-daemon check-store`: every promise of a store, tried out."""
+"""`was-daemon check-store`: checks of a live store against the contract of stores."""
 
 from contextlib import aclosing
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.options import config_option, epilog, load_settings
-from was_daemon.cli.places import check_store_name, create_stores
+from was_daemon.cli.targets import check_store_name, create_stores
 
 if TYPE_CHECKING:
     from was_daemon.model.interfaces import IAssetStore

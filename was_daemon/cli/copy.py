@@ -1,13 +1,13 @@
-"""`was-daemon copy`: whole collections from a store to another."""
+"""`was-daemon copy`: copies of collections from one store to another."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories, require_directory
+from was_daemon.cli.targets import check_store_name, collection_option, create_stores, directories_of, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.cli.report import Report
@@ -59,68 +59,81 @@ def copy(
     check_store_name(settings, source, "--from")
     if check_store_name(settings, target, "--to") == source:
         raise click.BadParameter("is the store to read", param_hint="--to")
-    places = directories(settings, collections)
+    directories = directories_of(settings, collections)
     stores = create_stores(settings)
-    journal = state or settings.spool.path / _JOURNAL
+    path = state or settings.spool.path / _JOURNAL
 
     async def work() -> int:
         from was_daemon.cli.report import Report
         from was_daemon.jobs.copy.copier import Copier
         from was_daemon.jobs.copy.journal import CopyJournal
 
-        report = Report(as_json)
         # A dry run leaves no file behind.
-        path = journal if journal.exists() or not dry_run else None
-        copier = Copier(
-            stores[source], stores[target], CopyJournal(path, stores[source], stores[target]), overwrite, dry_run
-        )
-        try:
-            await _copy(settings, copier, places, thumbnails, parallel, report)
-        finally:
-            for store in (copier.source, copier.target):
-                await store.close()
-            copier.journal.close()
-            _end(report, copier)
-        return 1 if report.counts["failed"] or report.counts["differs"] else 0
+        journal = CopyJournal(path if path.exists() or not dry_run else None, stores[source], stores[target])
+        copier = Copier(stores[source], stores[target], journal, overwrite, dry_run)
+        return await _copy_and_report(settings, copier, directories, thumbnails, parallel, Report(as_json))
 
     run(work, RESUMED)
+
+
+async def _copy_and_report(
+    settings: "Settings",
+    copier: "Copier",
+    directories: Sequence[str],
+    thumbnails: bool,
+    parallel: int,
+    report: "Report",
+) -> int:
+    """Copy everything, close what was opened and print the counts; return the exit status."""
+    try:
+        await copier.journal.open()
+        await _copy(settings, copier, directories, thumbnails, parallel, report)
+    finally:
+        for store in (copier.source, copier.target):
+            await store.close()
+        await copier.journal.close()
+        _end(report, copier)
+    return 1 if report.counts["failed"] or report.counts["differs"] else 0
 
 
 async def _copy(
     settings: "Settings",
     copier: "Copier",
-    places: Sequence[str],
+    directories: Sequence[str],
     thumbnails: bool,
     parallel: int,
     report: "Report",
 ) -> None:
-    from was_daemon.cli.progress import go_through
+    from was_daemon.cli.progress import for_each_with_bar
     from was_daemon.jobs.copy.thumbnails import CurrentThumbnails
     from was_daemon.jobs.traverse import list_assets
     from was_daemon.model.keys import Kind
 
     await require_directory(copier.source)
     if not copier.dry_run:
-        await _prepare(settings, copier.target, places)
+        await _prepare(settings, copier.target, directories)
+
+    def list_kind(kind: "Kind") -> AsyncGenerator["AssetKey", None]:
+        return list_assets(copier.source, directories, kind)
 
     async def copy_original(key: "AssetKey") -> None:
         await _copy_one(copier, key, report)
 
-    # First, so that no thumbnail looks older than its original.
-    await go_through("Originals", lambda: list_assets(copier.source, places, Kind.ORIGINAL), parallel, copy_original)
+    # Originals first, so that no thumbnail looks older than its original.
+    await for_each_with_bar("Originals", lambda: list_kind(Kind.ORIGINAL), parallel, copy_original)
     if not thumbnails:
         return
-    current = CurrentThumbnails(settings, copier, places)
+    current = CurrentThumbnails(settings, copier, directories)
 
     async def copy_thumbnail(key: "AssetKey") -> None:
         await _copy_one(copier, key, report, current)
 
-    await go_through("Thumbnails", lambda: list_assets(copier.source, places, Kind.THUMBNAIL), parallel, copy_thumbnail)
+    await for_each_with_bar("Thumbnails", lambda: list_kind(Kind.THUMBNAIL), parallel, copy_thumbnail)
 
 
 async def _prepare(settings: "Settings", target: "IAssetStore", directories: Sequence[str]) -> None:
-    """See that the target can be written to, and remove what a killed process left there."""
-    from was_daemon.daemon.graph import settle
+    """Check that the target can be written to, and remove unfinished uploads of killed processes from it."""
+    from was_daemon.daemon.startup import settle
     from was_daemon.library.spool import Spool
     from was_daemon.model.interfaces import ILocalFiles, IUnfinished
 

@@ -1,4 +1,4 @@
-"""What commands share: the option `--config`, and how their help ends."""
+"""Options that several commands have, and the end of their help."""
 
 import os
 from pathlib import Path
@@ -19,14 +19,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def epilog(*examples: str) -> str:
-    """The end of a command's help: examples of its use, and its exit status."""
+    """Return the end of a command's help: examples of its use, and its exit status."""
     lines = "".join(f"\n  {example}" for example in examples)
     return f"\b\nExample:{lines}\n\nExit status: 0 all is well, 1 something failed, 2 the command was used wrongly."
 
 
 def load_settings(config: Path | None) -> "Settings":
-    """The settings, or the end of the command, with all mistakes on stderr."""
-    # Twisted's reactor and the plugins come along; `--help` has no use for them.
+    """Return the settings; print all mistakes to stderr and exit with status 1 if there are any."""
+    # This imports Twisted's reactor and the plugins, which `--help` does not need.
     from was_daemon.config.load import ConfigError, load
 
     try:

@@ -1,14 +1,13 @@
-"""Where the daemon listens."""
+"""Endpoints on which the daemon listens."""
 
 import re
-from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 from twisted.application import strports
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.web.server import Site
 
@@ -38,30 +37,23 @@ def is_local(description: str) -> bool:
         return False
 
 
-class Listening(Service):
-    """Listens on one endpoint from the start of the daemon, or ends it with a line that says why not.
+class EndpointService(Service):
+    """Service that listens on one endpoint, or ends the daemon with a line that says why not.
 
-    `shared` makes of the endpoint one that other processes listen on, too.
+    `opener` opens the port, by default the reactor.
     """
 
-    def __init__(
-        self,
-        description: str,
-        site: Site,
-        shared: Callable[[IStreamServerEndpoint], IStreamServerEndpoint] | None = None,
-    ) -> None:
+    def __init__(self, description: str, site: Site, opener: Any = None) -> None:
         from twisted.internet import reactor
 
         self._description = description
         try:
-            self._port = strports.service(_with_backlog(description), site, reactor)
+            self._port = strports.service(with_backlog(description), site, opener or reactor)
         except IndexError:
             # Whether there are systemd's sockets shows only in the service itself.
             raise SystemExit(
                 f"systemd has handed over no socket for {description}: is the socket unit started?"
             ) from None
-        if shared:
-            self._port.endpoint = shared(self._port.endpoint)
 
     def privilegedStartService(self) -> None:
         """Listen, while there is still the privilege for a port below 1024."""
@@ -82,7 +74,7 @@ class Listening(Service):
         return maybeDeferred(self._port.stopService)
 
 
-def _with_backlog(description: str) -> str:
+def with_backlog(description: str) -> str:
     """Let a crowd of clients wait to be accepted: one who finds no room tries again only a second later."""
     kind = description.partition(":")[0]
     if kind not in ("tcp", "tcp6", "ssl", "unix") or ":backlog=" in description:

@@ -1,6 +1,7 @@
 """The command line of the daemon, and its assembly."""
 
 import os
+import re
 import resource
 import signal
 from pathlib import Path
@@ -11,14 +12,18 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from was_daemon import __version__
-from was_daemon.config.load import TCP_PORT, ConfigError, Source
+from was_daemon.config.checks import TCP_PORT
+from was_daemon.config.load import ConfigError, Source
+from was_daemon.config.process_number import ProcessNumber
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.graph import Graph, build
-from was_daemon.daemon.running import Running
-from was_daemon.daemon.siblings.alone import Alone
-from was_daemon.daemon.siblings.first import First
-from was_daemon.daemon.unwise import warn
-from was_daemon.telemetry.logs import open_log
+from was_daemon.daemon.assembly import build, create_stores
+from was_daemon.daemon.components import Components
+from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.processes.parent import Parent
+from was_daemon.daemon.processes.sockets import InheritedSockets
+from was_daemon.daemon.running import RunningDaemon
+from was_daemon.daemon.warnings import warn
+from was_daemon.telemetry.logs import DaemonLog, open_log
 
 _log = Logger()
 
@@ -26,11 +31,16 @@ _log = Logger()
 class Options(usage.Options):
     """The command line of `twistd was`."""
 
-    optParameters = [["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."]]  # noqa: RUF012
+    optParameters = [  # noqa: RUF012  # as Twisted asks for it
+        ["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."],
+        ["process", None, None, "Be this one of [server] workers, on sockets that are handed over as by systemd."],
+        ["admin-listen", None, None, "Where to listen instead of at [server] admin_listen."],
+    ]
 
     source: Source
-    graph: Graph
-    family: Alone
+    settings: Settings
+    components: Components | None = None
+    """None for the parent of several processes."""
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
@@ -38,22 +48,46 @@ class Options(usage.Options):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         path = self["config"]
         try:
-            self.source = Source(Path(path) if path else None, os.environ).read()
-            settings = self.source.load()
-            self.family = First(settings.server.workers) if settings.server.workers > 1 else Alone()
-            self.graph = build(settings, self.family.lasting())
+            self.source = Source(Path(path) if path else None, os.environ)
+            self.settings = self.source.load()
+            process = self._process(self["process"], self.settings.server.workers)
+            if process:
+                self.components = build(self.settings, ProcessState.new(process))
+            else:
+                # The daemons that are to be started would find the mistakes, again and again.
+                create_stores(self.settings)
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None
 
+    def _process(self, given: str | None, workers: int) -> ProcessNumber | None:
+        """Return which process this is; None for the parent of several."""
+        if given is None:
+            return ProcessNumber() if workers == 1 else None
+        found = re.fullmatch("([0-9]{1,4})(?:/([0-9]{1,4}))?", given)
+        process = ProcessNumber(int(found[1]), int(found[2] or workers)) if found else None
+        if process is None or not 1 <= process.number <= process.of:
+            raise usage.UsageError(f"--process: {given} is none of {workers} processes, as [server] workers says")
+        return process
+
 
 def makeService(options: Options) -> IService:
-    """The daemon that `options` describe, not started yet."""
-    settings = options.graph.settings
+    """Return the daemon that `options` describe, not started yet, for twistd."""
+    return assemble(options, open_log(options.parent or {}))
+
+
+def assemble(options: Options, log: DaemonLog | None) -> IService:
+    """Return the daemon that `options` describe, not started yet, which writes to `log`."""
     _allow_open_files()
-    setDebugging(settings.debug)
-    _announce(settings, options.graph)
-    return Running(options.source, options.graph, open_log(options.parent or {}), options.family)
+    setDebugging(options.settings.debug)
+    components = options.components
+    if components is None:
+        return Parent(options.source, options.settings, log)
+    if components.state.process.is_first:
+        _announce(options.settings, components)
+    inherited = InheritedSockets.from_environment(os.environ) if options["process"] else None
+    admin = options["admin-listen"]
+    return RunningDaemon(options.source, components, log, inherited, None if admin is None else [admin])
 
 
 def _allow_open_files() -> None:
@@ -62,14 +96,14 @@ def _allow_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _announce(settings: Settings, graph: Graph) -> None:
+def _announce(settings: Settings, components: Components) -> None:
     """Tell the operator what runs, and what to enter in Specify."""
     server = settings.server
     port = next(filter(None, map(TCP_PORT.match, server.listen)), None)
     url = server.public_url or (f"http://localhost:{port[1]}" if port else "the address of this server")
     _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
-    for name, built in graph.stores.items():
-        _log.info("Store {name}: {store}", name=name, store=built.store)
+    for name, store in components.stores.items():
+        _log.info("Store {name}: {store}", name=name, store=store)
     (_log.warn if server.key is None and server.insecure_no_key else _log.info)(
         "The key is {source}", source=settings.key_source
     )

@@ -8,7 +8,6 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from was_daemon.concurrency.exclusion import Exclusion
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.kinds import DerivativeKind, Order, Recipe
 from was_daemon.derivatives.making import Made, Making
@@ -38,14 +37,12 @@ class Derivatives:
         spool: Spool,
         pool: WorkerPool,
         kinds: Sequence[DerivativeKind[Any]],
-        exclusion: Exclusion | None = None,
     ) -> None:
         self._collections = collections
         self._locks = locks
         self._spool = spool
         self._pool = pool
         self._kinds = {kind.recipe: kind for kind in kinds}
-        self._exclusion = exclusion
         self._making: dict[tuple[AssetKey, Recipe, str], Making] = {}
         self._refusals = Refusals()
 
@@ -130,21 +127,8 @@ class Derivatives:
             for each in shared:
                 del self._making[each]
 
-        making.start(self._make_once(making, original, recipes), forget)
+        making.start(self._make(making, original, recipes), forget)
         return making
-
-    async def _make_once(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Made:
-        """Make derivatives, or wait for another process of the daemon that makes them, unless in the background."""
-        if not self._exclusion or making.background:
-            return await self._make(making, original, recipes)
-        derivative = recipes[0].key(original.key)
-        name = "\0".join([derivative.collection, derivative.name, original.key.name, original.stat.etag])
-        async with self._exclusion.holding(name) as has_waited:
-            reader = await self.find(original, recipes[0]) if has_waited else None
-            if reader is None:
-                return await self._make(making, original, recipes)
-        await reader.close()
-        return {}
 
     async def _make(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Made:
         kind = self._kinds[type(recipes[0])]

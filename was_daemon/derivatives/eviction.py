@@ -83,25 +83,21 @@ class Evictable(Protocol):
 
 
 class Evictor:
-    """Keeps the derivatives of one kind in each local store of `collections` within `max_size` bytes."""
+    """Eviction of derivatives of one kind: in each local store of `collections` at most `max_size` bytes are kept.
+
+    `collections` may be replaced by others with the same local stores.
+    """
 
     _log = Logger()
 
     def __init__(self, collections: Collections, max_size: int, evictable: Evictable) -> None:
         self._evictable = evictable
-        self._collections = collections
+        self.collections = collections
         self._max_size = max_size
         self._sizes = dict.fromkeys(collections.local_thumbnails(), 0)
         self._added = dict.fromkeys(self._sizes, 0)
         self._uses = LastUses()
         self._at_work: set[ILocalFiles] = set()
-
-    def follow(self, collections: Collections, max_size: int) -> bool:
-        """Use other `collections` from now on, if stores and size are the same; return whether they are."""
-        fits = max_size == self._max_size and set(collections.local_thumbnails()) == self._sizes.keys()
-        if fits:
-            self._collections = collections
-        return fits
 
     async def start(self) -> None:
         """Measure the derivatives in each store, and evict those that are too much."""
@@ -159,7 +155,7 @@ class Evictor:
             with suppress(BadName):
                 keys.append(AssetKey(collection, self._evictable.kind, name))
         unmarked = await store.in_thread(None, _remove_marked, store, keys)
-        foreign = {key for key in unmarked if not await self._evictable.has_original(self._collections, key)}
+        foreign = {key for key in unmarked if not await self._evictable.has_original(self.collections, key)}
         await store.in_thread(None, _remove_all, store, [key for key in unmarked if key not in foreign])
         return set(names) - {(key.collection, key.name) for key in keys if key not in foreign}
 
@@ -168,7 +164,7 @@ class Evictor:
 
         Files without the name of such a derivative, and those known to be `foreign`, are left out.
         """
-        for directory in self._collections.directories(store):
+        for directory in self.collections.directories(store):
             for entry in self._evictable.entries(store, directory):
                 if (directory, entry.name) not in foreign:
                     with suppress(FileNotFoundError):

@@ -16,9 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
-from was_daemon.library.quotas import Quotas
+from was_daemon.library.quotas.quotas import Quotas, Usage
 from was_daemon.library.spool import Spool
-from was_daemon.library.usage import Usage
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind
@@ -49,14 +48,13 @@ class Report:
     """Findings on the stores by name, the spool, and the workers; None for the workers if all is well.
 
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
-    `processes` are the problems of the daemon's other processes. `warnings` are no problems, but should not stay.
+    `warnings` are no problems, but should not stay.
     """
 
     stores: Mapping[str, Finding]
     spool: Finding
     workers: str | None
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
-    processes: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
     @property
@@ -70,11 +68,11 @@ class Report:
         found = [f"{place}: {finding.problem}" for place, finding in self.places.items() if finding.problem]
         if self.workers:
             found.append(f"workers: {self.workers}")
-        return [*found, *self.processes]
+        return found
 
 
 class Health:
-    """Looks at what `follow` was told last."""
+    """Health checks of what `follow` was called with last."""
 
     def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
         from twisted.internet import reactor
@@ -117,12 +115,13 @@ class Health:
         # At the same time: two slow stores take no longer than one.
         looks = {name: Deferred.fromCoroutine(place.look()) for name, place in self._stores.items()}
         spool = Deferred.fromCoroutine(self._spool.look())
+        usages = Deferred.fromCoroutine(self._quotas.usages())
         report = Report(
             {name: self._judged(await look) for name, look in looks.items()},
             self._judged(await spool),
             self._pool.problem() if self._pool else None,
-            self._quotas.named,
-            warnings=self._warnings,
+            await usages,
+            self._warnings,
         )
         self._show(report)
         return report
@@ -198,11 +197,11 @@ async def look_at_store(store: IAssetStore) -> int | None:
     if not ILocalFiles.providedBy(store):
         return None
     files = ILocalFiles(store)
-    return _told(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
+    return _known(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
 
 
 def _free_near(path: Path) -> int:
-    """The free bytes where a file at `path` would lie, whether its directory is there already or not; blocks."""
+    """Return the free bytes where a file at `path` would lie, also while its directory is missing; blocks."""
     while not path.exists():
         path = path.parent
     return free_bytes(path)
@@ -217,8 +216,8 @@ async def _free(staged: IStagingFile) -> int | None:
         free = await staged.free()
     finally:
         staged.discard()
-    return _told(free)
+    return _known(free)
 
 
-def _told(free: int) -> int | None:
+def _known(free: int) -> int | None:
     return free if free < sys.maxsize else None

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from was_daemon.httpd.clients import client_of
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.httpd.traffic import FinishedRequest
-from was_daemon.telemetry.logs import DaemonLog, precise
+from was_daemon.telemetry.logs import DaemonLog, iso_timestamp
 from was_daemon.telemetry.redaction import without_tokens
 
 _log = Logger()
@@ -26,7 +26,7 @@ class AccessLog:
         if log is None:
             _log.info("{line}", line=text_line(finished))
         elif log.as_json:
-            log.write(json_line(finished, precise(time.time())))
+            log.write(json_line(finished, iso_timestamp(time.time())))
         else:
             log.write(f"{log.timestamp()} [-] {text_line(finished)}")
 

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.config.share import Share
+from was_daemon.config.process_number import ProcessNumber
 from was_daemon.library.collections import Original
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
@@ -35,16 +35,18 @@ _MOST_COPIES = 4_000
 class Spool:
     """A private directory of temporary files and of the copies used last, some thousands within `max_size` bytes.
 
-    Each process of a daemon has copies of its own, as no process knows when others use theirs; `share` tells which.
+    Each process of a daemon has copies of its own, as no process knows when others use theirs; `process` tells which.
     """
 
     _log = Logger()
 
-    def __init__(self, root: Path, max_size: int, metrics: Metrics | None = None, share: Share | None = None) -> None:
+    def __init__(
+        self, root: Path, max_size: int, metrics: Metrics | None = None, process: ProcessNumber | None = None
+    ) -> None:
         self._opens = (metrics or Metrics()).spool_opens
-        self._root = root
-        self._share = share or Share()
-        self._kept_in = _COPIES if self._share.is_first else f"{_COPIES}-{self._share.number}"
+        self.root = root
+        self._process = process or ProcessNumber()
+        self._kept_in = _COPIES if self._process.is_first else f"{_COPIES}-{self._process.number}"
         self.max_size = max_size
         self._threads = DiskThreads(f"spool {root}", place="spool")
         self._locks: KeyLocks[AssetKey] = KeyLocks()
@@ -56,22 +58,22 @@ class Spool:
         copies = await self._threads.run(self._copies)
         # Copies made meanwhile are newer.
         self._sizes = OrderedDict({**copies, **self._sizes})
-        return await self._threads.run(remove_stale, self._root)
+        return await self._threads.run(remove_stale, self.root)
 
     def _copies(self) -> dict[str, int]:
         """Return the sizes of the copies by name, the least recently used first."""
-        if self._share.is_first:
+        if self._process.is_first:
             self._remove_those_of_nobody()
-        copies = _copies_in(self._root, self._kept_in)
+        copies = _copies_in(self.root, self._kept_in)
         return {name: status.st_size for name, status in sorted(copies.items(), key=lambda copy: copy[1].st_atime)}
 
     def _remove_those_of_nobody(self) -> None:
         """Remove the copies of processes that there are no more, because the settings ask for fewer."""
-        for directory in self._root.glob(f"{_COPIES}-*"):
+        for directory in self.root.glob(f"{_COPIES}-*"):
             number = directory.name.removeprefix(f"{_COPIES}-")
-            if number.isdecimal() and int(number) > self._share.of:
-                for name in _copies_in(self._root, directory.name):
-                    _remove_copy(self._root, directory.name, name)
+            if number.isdecimal() and int(number) > self._process.of:
+                for name in _copies_in(self.root, directory.name):
+                    _remove_copy(self.root, directory.name, name)
                 with suppress(OSError):
                     directory.rmdir()
 
@@ -90,15 +92,15 @@ class Spool:
     async def directory(self, name: str) -> Path:
         """Fire with a directory `name` in the spool, for files that only this user may write."""
         await self._threads.run(self._make_root)
-        return self._root / name
+        return self.root / name
 
     def _stage(self, is_to_last: bool) -> StagingFile:
         self._make_root()
-        return stage(self._threads, self._root, is_to_last)
+        return stage(self._threads, self.root, is_to_last)
 
     def _make_root(self) -> None:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = self._root.lstat()
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = self.root.lstat()
         # The default lies in a directory that all users share: somebody may have been there first.
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise StoreUnavailable("the spool directory belongs to somebody else")
@@ -124,7 +126,7 @@ class Spool:
             return None
         self._sizes.move_to_end(name)
         try:
-            return await self._threads.acquire(FileIO.close, open_regular, self._root / self._kept_in / name)
+            return await self._threads.acquire(FileIO.close, open_regular, self.root / self._kept_in / name)
         except AssetNotFound:
             # Something that cleans up temporary files has removed it.
             return None
@@ -161,7 +163,7 @@ class Spool:
             staged.discard()
 
     def _publish(self, staged: StagingFile, name: str) -> None:
-        with opened_below(self._root, [self._kept_in], create=True) as directory:
+        with opened_below(self.root, [self._kept_in], create=True) as directory:
             staged.publish(directory, name)
 
     def _evict(self) -> None:
@@ -177,7 +179,7 @@ class Spool:
             async with self._publishing:
                 # It may have been fetched again while this waited.
                 if name not in self._sizes:
-                    await self._threads.run(_remove_copy, self._root, self._kept_in, name)
+                    await self._threads.run(_remove_copy, self.root, self._kept_in, name)
         except AssetError as error:
             self._log.error("Could not remove a copy: {error}", error=error)
 

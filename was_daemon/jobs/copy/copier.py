@@ -78,10 +78,10 @@ class Copier:
     async def is_known_copy(self, key: AssetKey) -> bool:
         """Return whether the journal holds that both stores have the same bytes of `key` in their current versions."""
         source, target = await _find(self.source, key), await _find(self.target, key)
-        return bool(source and target and self.journal.are_same(key, source, target))
+        return bool(source and target and await self.journal.are_same(key, source, target))
 
     async def _is_same(self, key: AssetKey, original: AssetStat, existing: AssetStat) -> bool:
-        if self.journal.are_same(key, original, existing):
+        if await self.journal.are_same(key, original, existing):
             return True
         is_thumbnail = key.kind is Kind.THUMBNAIL
         if original.size != existing.size and not is_thumbnail:
@@ -92,7 +92,7 @@ class Copier:
         existing, found = await digest_of(self.target, key, end)
         if found != wanted:
             return False
-        self.journal.add(key, original, existing)
+        await self.journal.add(key, original, existing)
         return True
 
     async def _transfer(self, key: AssetKey, shown: AssetKey | None) -> None:
@@ -114,7 +114,7 @@ class Copier:
             with suppress(AssetNotFound):
                 await self.target.delete(key)
             raise CopyFailed("what was read back is not what was written; it is removed again")
-        self.journal.add(key, reader.stat, stored)
+        await self.journal.add(key, reader.stat, stored)
         self.copied_bytes += found.size
 
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 
 from was_daemon.assets import Assets
 from was_daemon.httpd.request import AssetRequest
-from was_daemon.library.quotas import Reservation
+from was_daemon.library.quotas.quotas import Reservation
 from was_daemon.model.errors import BadRequest, NoSpace, UploadTooLarge
 from was_daemon.model.interfaces import IStagingFile
 from was_daemon.model.keys import AssetKey, check_name

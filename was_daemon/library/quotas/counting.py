@@ -1,0 +1,129 @@
+"""Counting what collections with a quota have: at the start, and again now and then.
+
+Files are copied in by hand, and by daemons on other machines. Of several processes that share a record of quotas one
+counts, whichever comes first. No request waits for a count.
+"""
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from was_daemon.library.quotas.record_file import RecordFile
+from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
+from was_daemon.model.interfaces import IAssetStore, ISizes
+from was_daemon.model.keys import Kind
+
+_COUNTED_AT_ONCE = 4
+"""How many collections are counted at the same time."""
+
+_TURN_SECONDS = 60.0
+"""After this long another count may begin: a store that hangs does not keep the others from being counted."""
+
+_LOOK_SECONDS = 60.0
+"""How often to look whether a count is due, at least: another process may have been killed."""
+
+_STATS_AT_ONCE = 1000
+"""Files after which other work has a turn, in stores that answer at once."""
+
+
+class Originals(Protocol):
+    """The place of a collection's originals."""
+
+    @property
+    def store(self) -> IAssetStore:
+        """The store that has them."""
+
+    @property
+    def directory(self) -> str:
+        """The collection's directory in the store."""
+
+
+class Counting:
+    """Counts the originals in each of `places`, by their names in the record, every `interval` seconds until `stop`.
+
+    A count of before `since`, on the monotonic clock, is out of date.
+    """
+
+    _log = Logger()
+
+    def __init__(self, record: RecordFile, places: Mapping[str, Originals], interval: float, since: float) -> None:
+        from twisted.internet import reactor
+
+        self._clock = IReactorTime(reactor)
+        self._record = record
+        self._interval = interval
+        self._since = since
+        self._turns = DeferredSemaphore(_COUNTED_AT_ONCE)
+        self._tasks = [Deferred.fromCoroutine(self._keep_counted(*place)) for place in places.items()]
+        for task in self._tasks:
+            task.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+    def stop(self) -> None:
+        """Count no more."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _keep_counted(self, place: str, originals: Originals) -> None:
+        while True:
+            await self._turns.acquire()
+            turn = self._clock.callLater(_TURN_SECONDS, self._turns.release)
+            try:
+                await self._count_if_due(place, originals)
+            except StoreUnavailable as error:
+                self._log.error("{error}", error=error)
+            finally:
+                if turn.active():
+                    turn.cancel()
+                    self._turns.release()
+            await deferLater(self._clock, min(self._interval, _LOOK_SECONDS))
+
+    async def _count_if_due(self, place: str, originals: Originals) -> None:
+        # A count is repeated at once if another process was killed in the middle of a change.
+        while await self._record.run(self._record.steps.begin_count, place, self._since):
+            try:
+                found = await self._count(originals)
+            except CancelledError:
+                Deferred.fromCoroutine(self._record.run(self._record.steps.drop_count, place)).addErrback(
+                    lambda _: None
+                )
+                raise
+            await self._record.run(self._record.steps.end_count, place, found, self._interval)
+
+    async def _count(self, originals: Originals) -> int | None:
+        """Fire with the bytes of a collection's originals, or None if they cannot be counted."""
+        try:
+            return await _bytes_in(originals, self._clock)
+        except CancelledError:
+            raise
+        except AssetError as error:
+            self._log.error(
+                "The originals in {store} could not be counted: {error}", store=originals.store, error=error
+            )
+        except Exception:
+            self._log.failure("The originals in {store} could not be counted", store=originals.store)
+        return None
+
+
+async def _bytes_in(originals: Originals, clock: IReactorTime) -> int:
+    store, directory, total, number = originals.store, originals.directory, 0, 0
+    if ISizes.providedBy(store):
+        async with aclosing(ISizes(store).sizes(directory)) as sizes:
+            async for size in sizes:
+                total += size
+        return total
+    async with aclosing(store.list(directory, Kind.ORIGINAL)) as keys:
+        async for key in keys:
+            try:
+                total += (await store.stat(key)).size
+            except AssetNotFound:
+                # It was removed meanwhile.
+                continue
+            number += 1
+            if not number % _STATS_AT_ONCE:
+                await deferLater(clock, 0)
+    return total
