@@ -30,7 +30,7 @@ CARRIERS: dict[str, Callable[[], bytes]] = {
     "psd": lambda: raws.psd_with({0x0422: raws.exif_block()}),
     "tif": raws.exif_block,
     "cr3": raws.cr3,
-    "raf": raws.raf,
+    "raf": lambda: raws.raf(raws.camera_jpeg()),
     "mrw": raws.mrw,
     "orf": raws.orf,
     "rw2": lambda: raws.rw2(raws.camera_jpeg()),

@@ -38,9 +38,8 @@ def mpo() -> bytes:
     return encode(chart(), "MPO", exif=exif(), **frames)
 
 
-def raf(orientation: int = 1) -> bytes:
+def raf(jpeg: bytes) -> bytes:
     """Fujifilm: a header that tells where the JPEG is."""
-    jpeg = camera_jpeg(orientation=orientation)
     header = b"FUJIFILMCCD-RAW 0201FF383501".ljust(84, b"\0") + struct.pack(">6I", 160, len(jpeg), 0, 0, 0, 0)
     return header.ljust(160, b"\0") + jpeg
 

@@ -2,6 +2,7 @@
 
 import enum
 import io
+from collections.abc import Iterator
 from typing import Protocol
 
 import attrs
@@ -77,3 +78,18 @@ def tiff_part(file: BinaryFile, start: int, size: int) -> FilePart:
     file.seek(start)
     skipped = 6 if file.read(6)[:5] == b"Exif\0" else 0
     return FilePart(file, start + skipped, size - skipped)
+
+
+def positions(file: BinaryFile, text: bytes) -> Iterator[int]:
+    """Yield where `text` is in a file, which is read in pieces; the caller may read meanwhile."""
+    start = 0
+    while True:
+        file.seek(start)
+        piece = file.read(MAX_BLOCK_BYTES)
+        at = piece.find(text)
+        while at >= 0:
+            yield start + at
+            at = piece.find(text, at + 1)
+        if len(piece) < len(text):
+            return
+        start += len(piece) - len(text) + 1

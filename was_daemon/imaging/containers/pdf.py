@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from io import BytesIO
 
-from was_daemon.imaging.containers.block import MAX_BLOCK_BYTES, BinaryFile, Block, BlockKind
+from was_daemon.imaging.containers.block import MAX_BLOCK_BYTES, BinaryFile, Block, BlockKind, positions
 
 _START, _END = b"<x:xmpmeta", b"</x:xmpmeta>"
 _OF_DOCUMENTS = b"http://ns.adobe.com/pdf/1.3/"
@@ -13,25 +13,10 @@ _OF_DOCUMENTS = b"http://ns.adobe.com/pdf/1.3/"
 def pdf_blocks(file: BinaryFile) -> Iterator[Block]:
     """Yield the XMP packet of the document: the last one, as each change of a PDF is added at its end."""
     found = b""
-    for position in _positions(file):
+    for position in positions(file, _START):
         file.seek(position)
         packet, end, _ = file.read(MAX_BLOCK_BYTES).partition(_END)
         if end and (_OF_DOCUMENTS in packet or _OF_DOCUMENTS not in found):
             found = packet + end
     if found:
         yield Block(BlockKind.XMP, BytesIO(found))
-
-
-def _positions(file: BinaryFile) -> Iterator[int]:
-    """Yield where packets begin."""
-    position = 0
-    while True:
-        file.seek(position)
-        chunk = file.read(MAX_BLOCK_BYTES)
-        at = chunk.find(_START)
-        while at >= 0:
-            yield position + at
-            at = chunk.find(_START, at + 1)
-        if len(chunk) < MAX_BLOCK_BYTES:
-            return
-        position += len(chunk) - len(_START) + 1
