@@ -104,8 +104,8 @@ def dng(preview: Image.Image | None = None, orientation: int = 1, pruned: bool =
     strips = [tiny.tobytes(), b"removed" if pruned else _bayer(chart())]
     sensor = [
         (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]),
-        (259, "H", [65000 if pruned else 1]), (262, "H", [32803]), (273, "I", ["strip 1"]), (277, "H", [1]), (278, "I", [height]),
-        (279, "I", [len(strips[1])]), (33421, "H", [2, 2]), (33422, "B", [0, 1, 1, 2]),
+        (259, "H", [65000 if pruned else 1]), (262, "H", [32803]), (273, "I", ["strip 1"]), (277, "H", [1]),
+        (278, "I", [height]), (279, "I", [len(strips[1])]), (33421, "H", [2, 2]), (33422, "B", [0, 1, 1, 2]),
         (50714, "I", [0]), (50717, "I", [65535]),
     ]  # fmt: skip
     directories = [sensor]
