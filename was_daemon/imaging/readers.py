@@ -48,7 +48,12 @@ def read_picture(source: BinaryIO, name: str, box: int, max_pixels: int) -> Pict
         return read_raw(source, box, max_pixels)
     if file_type is FileType.TIFF:
         return _read_tiff(source, name, box, max_pixels)
-    return _first_success(file_type, [partial(decode, source, file_type, box, max_pixels)])
+    readers: list[_Reader] = [partial(decode, source, file_type, box, max_pixels)]
+    if file_type is FileType.WEBP:
+        from was_daemon.imaging.vips import read_webp
+
+        readers.insert(0, partial(read_webp, source, box, max_pixels))
+    return _first_success(file_type, readers)
 
 
 def _read_tiff(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
