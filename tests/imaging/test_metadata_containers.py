@@ -244,6 +244,14 @@ def test_a_comment_is_text_in_each_of_its_encodings(comment: bytes, text: str, t
     assert groups_of(images.jpeg(exif=exif), tmp_path)["EXIF"]["UserComment"] == text
 
 
+def test_a_text_declared_as_utf8_is_text(tmp_path: Path) -> None:
+    """Exif 3.0 has a field type for it."""
+    exif = raws.exif()
+    exif[0x013B] = "Zoé Ä.".encode()
+    block = exif.tobytes().replace(b"\x3b\x01\x02\x00", b"\x3b\x01\x81\x00")
+    assert groups_of(images.jpeg(exif=block), tmp_path)["Image"]["Artist"] == "Zoé Ä."
+
+
 def test_texts_of_windows_are_text(tmp_path: Path) -> None:
     exif = raws.exif()
     exif[0x9C9B] = "Käfer\0".encode("utf-16-le")
