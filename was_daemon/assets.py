@@ -23,6 +23,7 @@ from was_daemon.library.quotas.quotas import Quotas, Reservation
 from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirects
 from was_daemon.library.spool import Spool
 from was_daemon.library.store_steps import open_staging_file, store_staged
+from was_daemon.library.text_types import text_sample
 from was_daemon.model.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
 from was_daemon.model.interfaces import (
     AssetStat,
@@ -32,7 +33,7 @@ from was_daemon.model.interfaces import (
     IThumbnails,
 )
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
-from was_daemon.model.media import media_type, type_of_extension
+from was_daemon.model.media import is_text, media_type, text_type, type_of_extension
 from was_daemon.model.redirect import Redirect
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import ReadMetadata
@@ -93,9 +94,17 @@ class Assets:
     async def _deliver_original(self, key: AssetKey, recipient: Recipient) -> OpenAsset | AssetUrl:
         redirect, kind = self._redirects.original(key, recipient), media_type(key.name)
         if redirect is Redirect.PRESIGNED:
+            kind = await self._with_encoding(key, kind) if is_text(kind) else kind
             return await self._redirects.url(key, kind, recipient.download_name)
         nginx_path = self._redirects.nginx_path(key) if redirect is Redirect.NGINX else None
         return OpenAsset(await self.open(key), kind, nginx_path)
+
+    async def _with_encoding(self, key: AssetKey, kind: str) -> str:
+        reader = await self.open(key)
+        try:
+            return text_type(kind, await text_sample(reader, kind))
+        finally:
+            await reader.close()
 
     async def _deliver_thumbnail(self, key: AssetKey, recipient: Recipient, scale: int) -> OpenAsset | AssetUrl:
         redirect = self._redirects.thumbnail(key, recipient)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from posixpath import splitext
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -48,20 +48,47 @@ def read_picture(source: BinaryIO, name: str, box: int, max_pixels: int) -> Pict
         return read_raw(source, box, max_pixels)
     if file_type is FileType.TIFF:
         return _read_tiff(source, name, box, max_pixels)
-    return _first_success(file_type, [partial(decode, source, file_type, box, max_pixels)])
+    readers: list[_Reader] = [partial(decode, source, file_type, box, max_pixels)]
+    if file_type is FileType.WEBP:
+        from was_daemon.imaging.vips import read_webp
+
+        readers.insert(0, partial(read_webp, source, box, max_pixels))
+    return _first_success(file_type, readers)
 
 
 def _read_tiff(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
     """Read a TIFF with libvips, which needs little memory, or with Pillow, which knows other compressions."""
-    from was_daemon.imaging import tiff, vips
+    from was_daemon.imaging import tiff
     from was_daemon.imaging.raw import read_raw
 
     directories = tiff.directories(source)
     if tiff.is_raw(directories):
         return read_raw(source, box, max_pixels)
     if splitext(name)[1].lower() in RAW_EXTENSIONS:
-        with suppress(BrokenImage):
-            return read_raw(source, box, max_pixels)
+        return _read_tiff_of_camera(source, box, max_pixels, directories)
+    return _read_tiff_pages(source, box, max_pixels, directories)
+
+
+def _read_tiff_of_camera(source: BinaryIO, box: int, max_pixels: int, directories: list[Any]) -> Picture:
+    """Read a TIFF whose name says that a camera wrote it: as its RAW file, or as any other TIFF, or its preview."""
+    from was_daemon.imaging.raw import read_by_libraw
+    from was_daemon.imaging.raw_preview import read_preview
+
+    with suppress(BrokenImage):
+        if picture := read_by_libraw(source, box, max_pixels):
+            return picture
+    try:
+        return _read_tiff_pages(source, box, max_pixels, directories)
+    except BrokenImage:
+        if picture := read_preview(source, box, max_pixels):
+            return picture
+        raise
+
+
+def _read_tiff_pages(source: BinaryIO, box: int, max_pixels: int, directories: list[Any]) -> Picture:
+    """Read the first page of a TIFF."""
+    from was_daemon.imaging import tiff, vips
+
     if reason := tiff.unsupported_reason(directories):
         raise BrokenImage(reason)
     readers: list[_Reader] = [
