@@ -6,7 +6,7 @@ from typing import BinaryIO
 import pypdfium2
 
 from was_daemon.imaging.picture import OVERSAMPLING, Picture
-from was_daemon.model.errors import BrokenImage
+from was_daemon.model.errors import BrokenImage, UnreadableImage
 
 _MAX_OVERSAMPLED = 2048
 """Pixels per side up to which a page is drawn larger than needed and then scaled down: thin lines stay even."""
@@ -20,14 +20,14 @@ def read_pdf(source: BinaryIO, box: int) -> Picture:
         # For a document without pages PDFium reports the previous document's error, which may be about a password.
         if "password" in str(error).lower() and _is_encrypted(source):
             raise BrokenImage("the PDF is protected by a password") from None
-        raise BrokenImage("the PDF is damaged or has no pages") from None
+        raise UnreadableImage("the PDF is damaged or has no pages") from None
     try:
         page = document[0]
         longest = max(page.get_size())
         pixels = max(box, min(box * OVERSAMPLING, _MAX_OVERSAMPLED))
         return Picture(page.render(scale=pixels / longest).to_pil().convert("RGB"))
     except (pypdfium2.PdfiumError, IndexError, ZeroDivisionError, ValueError):
-        raise BrokenImage("the first page of the PDF cannot be drawn") from None
+        raise UnreadableImage("the first page of the PDF cannot be drawn") from None
     finally:
         document.close()
 

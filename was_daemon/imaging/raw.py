@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from was_daemon.imaging.picture import Picture, check_pixels
-from was_daemon.model.errors import BrokenImage, NoThumbnail
+from was_daemon.model.errors import NoThumbnail, UnreadableImage
 
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """EXIF orientation by LibRaw's number."""
@@ -19,7 +19,7 @@ def read_raw(source: BinaryIO, box: int, max_pixels: int) -> Picture:
     """
     try:
         import rawpy
-    except ImportError:
+    except ModuleNotFoundError:
         raise NoThumbnail('camera RAW files need the optional extra "raw"') from None
     source.seek(0)
     try:
@@ -30,8 +30,10 @@ def read_raw(source: BinaryIO, box: int, max_pixels: int) -> Picture:
             if preview is None or max(preview.image.size) < min(box, max(size)):
                 return _developed(raw, box) or _require_preview(preview)
             return preview
+    except rawpy.LibRawUnsufficientMemoryError:
+        raise MemoryError from None
     except rawpy.LibRawError:
-        raise BrokenImage("the camera RAW data cannot be read") from None
+        raise UnreadableImage("the camera RAW data cannot be read") from None
 
 
 def _preview(raw: Any, box: int, max_pixels: int) -> Picture | None:
@@ -45,6 +47,8 @@ def _preview(raw: Any, box: int, max_pixels: int) -> Picture | None:
         preview = raw.extract_thumb()
         if preview.format == rawpy.ThumbFormat.JPEG:
             return decode(BytesIO(preview.data), FileType.JPEG, box, max_pixels, tolerant=True)
+    except MemoryError:
+        raise
     except Exception:  # no preview, or a damaged one
         return None
     return Picture(Image.fromarray(preview.data), orientation=_ORIENTATIONS.get(raw.sizes.flip, 1))
@@ -63,5 +67,5 @@ def _developed(raw: Any, box: int) -> Picture | None:
 
 def _require_preview(preview: Picture | None) -> Picture:
     if preview is None:
-        raise BrokenImage("the camera RAW data cannot be read")
+        raise UnreadableImage("the camera RAW data cannot be read")
     return preview

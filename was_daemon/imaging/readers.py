@@ -18,7 +18,7 @@ from was_daemon.imaging.file_types import (
 )
 from was_daemon.imaging.picture import Picture
 from was_daemon.imaging.pillow import decode
-from was_daemon.model.errors import BrokenImage, NoThumbnail
+from was_daemon.model.errors import BrokenImage, NoThumbnail, UnreadableImage
 
 _Reader = Callable[..., Picture]
 """Reader, called with the keyword `tolerant`. Its `BrokenImage` is final; after other exceptions the next one tries."""
@@ -90,7 +90,7 @@ def _first_success(file_type: FileType, readers: list[_Reader]) -> Picture:
                 return picture
     if short_of_memory:
         raise MemoryError
-    raise BrokenImage(f"the {file_type.value} data is damaged or ends too early to show anything")
+    raise UnreadableImage(f"the {file_type.value} data is damaged or ends too early to show anything")
 
 
 def _is_blank(image: Image.Image) -> bool:
