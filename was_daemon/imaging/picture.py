@@ -11,6 +11,8 @@ OVERSAMPLING = 2
 With two the final Lanczos filter loses no visible detail.
 """
 
+_SAMPLES = 16
+
 
 @attrs.frozen
 class Picture:
@@ -49,6 +51,19 @@ def reduction(size: tuple[int, int], box: int) -> float:
     """Return the factor per side by which a picture of `size` may be reduced for thumbnails of up to `box` pixels."""
     width, height = fit(size, box)
     return min(size[0] / width, size[1] / height) / OVERSAMPLING
+
+
+def is_uniform(image: Image.Image) -> bool:
+    """Return whether all pixels of `image` look the same: of one colour, or clear."""
+    sample = image.resize((_SAMPLES, _SAMPLES), Image.Resampling.NEAREST)
+    # Most pictures are told from uniform ones by a few pixels.
+    return _is_one_colour(sample) and _is_one_colour(image)
+
+
+def _is_one_colour(image: Image.Image) -> bool:
+    extremes = [band.getextrema() for band in image.split()]
+    is_clear = image.mode in ("LA", "RGBA") and extremes[-1] == (0, 0)
+    return is_clear or all(low == high for low, high in extremes)
 
 
 def black_and_white(low: float, high: float) -> tuple[float, float]:

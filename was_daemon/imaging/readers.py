@@ -6,8 +6,6 @@ from functools import partial
 from posixpath import splitext
 from typing import BinaryIO
 
-from PIL import Image
-
 from was_daemon.imaging.file_types import (
     HEAD_SIZE,
     RAW_EXTENSIONS,
@@ -16,7 +14,7 @@ from was_daemon.imaging.file_types import (
     has_image_extension,
     unsupported_reason,
 )
-from was_daemon.imaging.picture import Picture
+from was_daemon.imaging.picture import Picture, is_uniform
 from was_daemon.imaging.pillow import decode
 from was_daemon.model.errors import BrokenImage, NoThumbnail, UnreadableImage
 
@@ -86,12 +84,8 @@ def _first_success(file_type: FileType, readers: list[_Reader]) -> Picture:
             except Exception as error:  # damaged files make decoders raise anything; the next reader tries
                 short_of_memory = short_of_memory or "memory" in str(error).lower()
                 continue
-            if not tolerant or not _is_blank(picture.image):
+            if not tolerant or not is_uniform(picture.image):
                 return picture
     if short_of_memory:
         raise MemoryError
     raise UnreadableImage(f"the {file_type.value} data is damaged or ends too early to show anything")
-
-
-def _is_blank(image: Image.Image) -> bool:
-    return all(band.getextrema()[0] == band.getextrema()[1] for band in image.convert("RGB").split())
