@@ -24,7 +24,7 @@ _MAX_DRAWN = 8192
 """Pixels of the longer side beyond which no page is drawn for the sake of its images."""
 
 _MAX_OBJECTS = 2000
-"""Objects of a page among which images are looked for, of 10 µs each. A scan is the first, before the words it shows."""
+"""Objects of a page among which images are looked for, of 10 µs each. A scan comes before the words that it shows."""
 
 _ENCRYPTED = (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)
 

@@ -12,6 +12,9 @@ With two the final Lanczos filter loses no visible detail.
 """
 
 _SAMPLES = 16
+"""Pixels per side of the sample that tells most pictures from uniform ones."""
+
+_ALPHA_MODES = ("LA", "RGBA")
 
 
 @attrs.frozen
@@ -55,15 +58,27 @@ def reduction(size: tuple[int, int], box: int) -> float:
 
 def is_uniform(image: Image.Image) -> bool:
     """Return whether all pixels of `image` look the same: of one colour, or clear."""
-    sample = image.resize((_SAMPLES, _SAMPLES), Image.Resampling.NEAREST)
-    # Most pictures are told from uniform ones by a few pixels.
-    return _is_one_colour(sample) and _is_one_colour(image)
+    return _is_one_colour(_sample(image)) and _is_one_colour(image)
+
+
+def without_clear_alpha(image: Image.Image) -> Image.Image:
+    """Return `image` without its alpha when all of it is clear and yet has colours: its alpha was never meant."""
+    if not (image.mode in _ALPHA_MODES and _is_clear(_sample(image)) and _is_clear(image)):
+        return image
+    colours = image.convert(image.mode[:-1])
+    return image if is_uniform(colours) else colours
+
+
+def _sample(image: Image.Image) -> Image.Image:
+    return image.resize((_SAMPLES, _SAMPLES), Image.Resampling.NEAREST)
+
+
+def _is_clear(image: Image.Image) -> bool:
+    return image.mode in _ALPHA_MODES and image.getchannel("A").getextrema() == (0, 0)
 
 
 def _is_one_colour(image: Image.Image) -> bool:
-    extremes = [band.getextrema() for band in image.split()]
-    is_clear = image.mode in ("LA", "RGBA") and extremes[-1] == (0, 0)
-    return is_clear or all(low == high for low, high in extremes)
+    return _is_clear(image) or all(low == high for low, high in (band.getextrema() for band in image.split()))
 
 
 def black_and_white(low: float, high: float) -> tuple[float, float]:

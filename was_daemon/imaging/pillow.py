@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
-from was_daemon.imaging.file_types import FileType
+from was_daemon.imaging.file_types import FileType, is_lossless_jpeg
 from was_daemon.imaging.picture import Picture, check_pixels, reduction
 
 Image.MAX_IMAGE_PIXELS = None  # check_pixels is the limit
@@ -36,8 +36,12 @@ _PHOTOMETRIC = 262
 _ICC_METHODS = (2, 3)
 
 
-def decode(source: BinaryIO, file_type: FileType, box: int, max_pixels: int, tolerant: bool) -> Picture:
+def decode(
+    source: BinaryIO, file_type: FileType, box: int, max_pixels: int, tolerant: bool, reduced: bool = True
+) -> Picture:
     """Decode a file with Pillow; with `tolerant`, missing parts are grey or black.
+
+    Without `reduced`, a JPEG 2000 file is decoded in its full size.
 
     Raises `BrokenImage` for too many pixels, MemoryError, and any other exception for a damaged file.
     """
@@ -53,9 +57,10 @@ def decode(source: BinaryIO, file_type: FileType, box: int, max_pixels: int, tol
         if "progressive" in image.info:
             _require_progressive_memory(image)
         wanted = (max(1, int(size[0] / factor)), max(1, int(size[1] / factor)))
-        drafted = image.draft(None, wanted) if file_type is FileType.JPEG else None
+        is_drafted = file_type is FileType.JPEG and not is_lossless_jpeg(source)
+        drafted = image.draft(None, wanted) if is_drafted else None
         extent = drafted[1][2:] if drafted else None
-        is_reduced = file_type is FileType.JPEG2000 and factor >= 2 and not tolerant
+        is_reduced = file_type is FileType.JPEG2000 and factor >= 2 and reduced and not tolerant
         if is_reduced:
             setattr(image, "reduce", min(int(factor).bit_length() - 1, _JPEG2000_REDUCTIONS))  # noqa: B010 - of its plugin only
         _load(image)
