@@ -74,8 +74,10 @@ def test_the_edge_of_a_gif_thumbnail_is_of_the_pictures_colours(kind: str, thumb
     assert all(abs(red - 200) <= 20 and max(green, blue) <= 45 for red, green, blue, _ in pixels)  # type: ignore[misc]
     whole = area(disc()) * 123**2 / 600**2
     assert len(pixels) == pytest.approx(whole, rel=0.02)
-    rows = [[image.getpixel((x, y))[3] > 0 for x in range(123)] for y in range(123)]  # type: ignore[index]
-    assert all(sum(left != right for left, right in pairwise(row)) in (0, 2) for row in rows)
+    clear = [[image.getpixel((x, y))[3] == 0 for x in range(123)] for y in range(123)]  # type: ignore[index]
+    speckled = [row for row in clear if sum(left != right for left, right in pairwise(row)) > 2]
+    # Where the edge lies along a row, each of its pixels is nearly half clear.
+    assert len(speckled) <= 2
 
 
 def area(image: Image.Image) -> int:
