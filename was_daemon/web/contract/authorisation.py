@@ -53,7 +53,7 @@ async def token_for_random(access: AccessRules, request: AssetRequest) -> tuple[
     if "random" not in fields:
         raise BadRequest("the field random is missing")
     # Specify 7 tests its key when it starts, and names no collection.
-    access.require_token_of_any_key(fields["random"], fields.get("token"))
+    access.require_token_of_any_key(fields["random"], fields.get("token"), request.arrived)
     return ()
 
 
@@ -61,7 +61,7 @@ async def token_to_read(access: AccessRules, request: AssetRequest) -> tuple[Ass
     """Require a token for the file in the query where reading needs one; return its key and the query's fields."""
     fields = query(request)
     name, collection = filename(fields), fields.get("coll")
-    access.require_token_to_read(collection, name, fields.get("token"))
+    access.require_token_to_read(collection, name, fields.get("token"), request.arrived)
     return access.original(collection, name), fields
 
 
@@ -69,7 +69,7 @@ async def token_to_delete(access: AccessRules, request: AssetRequest) -> tuple[A
     """Require a token for the file in a form; return its key."""
     fields = await read_form(request)
     name, collection = filename(fields), fields.get("coll")
-    access.require_token(collection, name, fields.get("token"))
+    access.require_token(collection, name, fields.get("token"), request.arrived)
     return (access.original(collection, name),)
 
 

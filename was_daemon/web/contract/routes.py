@@ -97,7 +97,8 @@ class AssetServer:
     @authorised(token_in_upload)
     async def fileupload(self, request: AssetRequest) -> bytes:
         """Store an original; ignore a thumbnail."""
-        upload = UploadForm(self._assets, self.access, self._pending_uploads, self._addresses.client(request))
+        client = self._addresses.client(request)
+        upload = UploadForm(self._assets, self.access, self._pending_uploads, client, request.arrived)
         try:
             await upload.receive(request)
             stored = await upload.store()
