@@ -219,6 +219,16 @@ class IUnfinished(Interface):
         """Remove unfinished uploads of ended processes that registered in this directory; fires with their number."""
 
 
+class IQuirks(Interface):
+    """A store whose server may be unable to do something that the promises of `IAssetStore` rest on."""
+
+    def quirks() -> Awaitable[Sequence[str]]:
+        """Find out, and fire with a sentence for each that says what the server cannot do, and what that costs.
+
+        Only what the store cannot make up for counts.
+        """
+
+
 class ISizes(Interface):
     """A store that lists the sizes of a collection's originals without a request for each."""
 
