@@ -207,6 +207,12 @@ def test_what_a_killed_process_had_reserved_is_free_for_who_would_be_refused(pro
     assert [path.name for path in processes.directory.glob("*.lock")] == [f"{process.record.process}.lock"]
 
 
+def test_the_lock_files_of_killed_processes_go_when_another_begins(processes: Processes) -> None:
+    kill_one(processes)
+    process = processes.another().counted(0)
+    assert [path.name for path in processes.directory.glob("*.lock")] == [f"{process.record.process}.lock"]
+
+
 @pytest.mark.parametrize("found", [40, 70])
 def test_what_a_killed_process_has_changed_is_found_by_the_next_count_which_is_due_at_once(
     processes: Processes, found: int

@@ -52,7 +52,8 @@ class EndpointService(Service):
         except IndexError:
             # Whether there are systemd's sockets shows only in the service itself.
             raise SystemExit(
-                f"systemd has handed over no socket for {description}: is the socket unit started?"
+                f"systemd has handed over no socket for {description}: is the socket unit started? "
+                "`systemd-socket-activate` needs --fdname"
             ) from None
 
     def privilegedStartService(self) -> None:

@@ -10,8 +10,9 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web._newclient import Request as ClientRequest
 from twisted.web.client import readBody
@@ -77,8 +78,10 @@ async def _ask(child: Child, path: bytes) -> AdminResponse:
 async def _fetch(child: Child, path: bytes) -> AdminResponse:
     from twisted.internet import reactor
 
-    # An Agent would write four lines into the log for each look at the daemon.
-    client = await connectProtocol(UNIXClientEndpoint(reactor, str(child.admin)), HTTP11ClientProtocol())
+    factory = Factory.forProtocol(HTTP11ClientProtocol)
+    # Monitoring asks every few seconds: that is not worth two lines in the log each time.
+    factory.noisy = False
+    client: Any = await UNIXClientEndpoint(reactor, str(child.admin)).connect(factory)
     response = await client.request(ClientRequest(b"GET", path, Headers({b"host": [b"was"]}), None))
     return response.code, await readBody(response)
 

@@ -187,7 +187,7 @@ class _DaemonProtocol(LoggingProtocol):
         """See `ProcessProtocol`."""
         if self._unfinished:
             self.outReceived(b"\n")
-        words = "; ".join(self._stderr.decode("utf-8", "replace").split("\n")).strip("; ")
+        words = "; ".join(self._stderr.decode("utf-8", "replace").strip().split("\n")).replace(":; ", ": ")
         if words:
             _log.error("Process {number}: {words}", number=self.name, words=words)
         super().processEnded(reason)

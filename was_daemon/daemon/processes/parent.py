@@ -1,10 +1,7 @@
 """The parent of several daemons on the same ports."""
 
-import shutil
 import signal
 import socket
-import tempfile
-from pathlib import Path
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
@@ -31,6 +28,7 @@ from was_daemon.daemon.listening import EndpointService
 from was_daemon.daemon.processes.admin import CombinedAdminServer
 from was_daemon.daemon.processes.monitor import Child, Monitor
 from was_daemon.daemon.processes.notifications import Notifications
+from was_daemon.daemon.processes.runtime_directory import RuntimeDirectory
 from was_daemon.daemon.processes.sockets import open_sockets
 from was_daemon.daemon.signals import Signals
 from was_daemon.daemon.systemd import Notifier
@@ -58,7 +56,7 @@ class Parent(LoggedService):
         self._source = source
         self._settings = settings
         self._sockets: list[list[socket.socket]] = []
-        self._directory: Path
+        self._directory: RuntimeDirectory
         self._children: list[Child] = []
         self._notifications: list[Notifications] = []
         self._monitor: Monitor
@@ -91,8 +89,7 @@ class Parent(LoggedService):
     def startService(self) -> None:
         """Start the daemons."""
         super().startService()
-        runtime = self._source.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-        self._directory = Path(tempfile.mkdtemp(prefix="was-", dir=runtime or None))
+        self._directory = RuntimeDirectory(self._source.environ)
         for number in range(1, self._settings.server.workers + 1):
             self._add_child(number)
         self._admin.startService()
@@ -100,7 +97,7 @@ class Parent(LoggedService):
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def _add_child(self, number: int) -> None:
-        admin, notify = self._directory / f"{number}.admin", self._directory / f"{number}.notify"
+        admin, notify = (self._directory.path / f"{number}.{purpose}" for purpose in ("admin", "notify"))
         arguments = [
             WHOLE if self._log else PLAIN,
             f"--process={number}/{self._settings.server.workers}",
@@ -234,4 +231,4 @@ class Parent(LoggedService):
         await self._admin.stopService()
         for each in self._notifications:
             await each.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.remove()

@@ -107,7 +107,7 @@ class InheritedSockets:
         from twisted.internet import reactor
 
         if not self.descriptors:
-            raise CannotListenError("", port, "no socket was handed over for it")
+            raise CannotListenError(interface, port, "no socket was handed over for it")
         with socket.socket(fileno=self.descriptors.pop(0)) as inherited:
             inherited.setblocking(False)
             # The socket may have been shut down while no process could serve it.

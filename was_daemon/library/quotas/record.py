@@ -1,7 +1,7 @@
 """The record of quotas: what the collections have, in one SQLite file for all daemons of a machine with the same spool.
 
 Each step is one transaction, so a process that is killed leaves all of it or nothing. The rows of a process carry its
-identifier. Those of a killed process are removed when another process begins or is about to be refused; a collection in
+identifier. Those of a killed process are removed when another one would be refused because of them; a collection in
 which it was changing an original is counted again.
 """
 
