@@ -44,7 +44,10 @@ _ATTEMPTS = 5
 
 
 class Assets:
-    """The assets of all collections. Every method raises what the store it touches raises."""
+    """The assets of all collections. Every method raises what the store it touches raises.
+
+    The locks of originals are of this process: other daemons may change the same original, see docs/several-daemons.md.
+    """
 
     _log = Logger()
 

@@ -89,7 +89,7 @@ def _evictor(settings: Settings, collections: Collections, parts: ReusableParts)
     max_size = settings.thumbnails.max_size
     if not max_size:
         return None
-    origin = max_size, frozenset(collections.local_thumbnails())
+    origin = max_size, frozenset(collections.local_derivative_stores())
     evictor = parts.take("evictor", origin, lambda: Evictor(collections, max_size, EvictableThumbnails()))
     evictor.collections = collections
     return evictor

@@ -94,7 +94,7 @@ class Evictor:
         self._evictable = evictable
         self.collections = collections
         self._max_size = max_size
-        self._sizes = dict.fromkeys(collections.local_thumbnails(), 0)
+        self._sizes = dict.fromkeys(collections.local_derivative_stores(), 0)
         self._added = dict.fromkeys(self._sizes, 0)
         self._uses = LastUses()
         self._at_work: set[ILocalFiles] = set()
@@ -122,7 +122,7 @@ class Evictor:
         try:
             self._sizes[store] = await self._evict(store)
         except AssetError as error:
-            self._log.error("Could not evict thumbnails: {error}", error=error)
+            self._log.error("Could not evict {kind}: {error}", kind=self._evictable.kind.value, error=error)
         finally:
             self._at_work.discard(store)
 

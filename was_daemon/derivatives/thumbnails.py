@@ -102,7 +102,7 @@ class ThumbnailKind(DerivativeKind[Thumbnail]):
         if isinstance(before, ThumbnailKind):
             self._scales.update(before._scales)
             self._made_scales |= before._made_scales
-        for files in collections.local_thumbnails():
+        for files in collections.local_derivative_stores():
             try:
                 await files.in_thread(None, self._look_for_scales, collections, files, self._scales.get(files, {}))
             except AssetError as error:

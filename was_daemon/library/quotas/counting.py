@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.library.quotas.quota import Quota
 from was_daemon.library.quotas.record_file import RecordFile
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
@@ -47,14 +48,13 @@ class Counting:
         self._interval = interval
         self._since = since
         self._turns = DeferredSemaphore(_COUNTED_AT_ONCE)
-        self._tasks = [Deferred.fromCoroutine(self._keep_counted(*item)) for item in quotas.items()]
-        for task in self._tasks:
-            task.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        self._tasks = BackgroundTasks()
+        for collection_id, quota in quotas.items():
+            self._tasks.start(self._keep_counted(collection_id, quota))
 
     def stop(self) -> None:
         """Count no more."""
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
 
     async def _keep_counted(self, collection_id: str, quota: Quota) -> None:
         while True:

@@ -45,7 +45,7 @@ _WRITE = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 STALE_SECONDS = 24 * 3600
-"""Age at which an upload is abandoned, whichever process began it: no single file takes a day to send."""
+"""Age at which an unfinished upload, or a file without locks, is abandoned: no single file takes a day to send."""
 
 _log = Logger()
 
