@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.identity import as_owner
 from was_daemon.cli.options import config_option, epilog, load_settings
 from was_daemon.cli.targets import check_store_name, create_stores
 
@@ -28,7 +29,7 @@ def check_store(name: str, collection: str, config: Path | None) -> None:
     from twisted.internet.defer import Deferred
 
     settings = load_settings(config)
-    check_store_name(settings, name, "NAME")
+    settings = as_owner(settings, [check_store_name(settings, name, "NAME")])
     store = create_stores(settings)[name]
     task.react(lambda _: Deferred.fromCoroutine(_check_store(store, collection)))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from was_daemon.cli.identity import as_any_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import create_stores, require_directory
 from was_daemon.model.sizes import readable
@@ -28,7 +29,7 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     from was_daemon.cli.reactor import run
     from was_daemon.daemon.warnings import warnings
 
-    settings = load_settings(config)
+    settings = as_any_owner(load_settings(config))
     stores, min_free = create_stores(settings), settings.limits.min_free
     # Before the reactor runs: it would have to wait.
     answers = [probe(address, timeout) for address in urls or addresses_of(settings.server)]

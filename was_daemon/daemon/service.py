@@ -18,6 +18,7 @@ from was_daemon.config.process_number import ProcessNumber
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import build, create_stores
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.ownership import check_user, with_spool_of
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.processes.parent import Parent
 from was_daemon.daemon.processes.sockets import InheritedSockets
@@ -50,6 +51,7 @@ class Options(usage.Options):
         try:
             self.source = Source(Path(path) if path else None, os.environ)
             self.settings = self.source.load()
+            self._consider_user(path)
             process = self._process(self["process"], self.settings.server.workers)
             if process:
                 self.components = build(self.settings, ProcessState.new(process))
@@ -59,6 +61,14 @@ class Options(usage.Options):
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None
+
+    def _consider_user(self, path: str | None) -> None:
+        """Consider the user that twistd is to go on as, and refuse to be root in another user's directories."""
+        uid = self.parent.get("uid") if self.parent else None
+        if uid is None:
+            check_user(self.settings, f" --config {path}" if path else "")
+        else:
+            self.settings = with_spool_of(uid, self.settings)
 
     def _process(self, given: str | None, workers: int) -> ProcessNumber | None:
         """Return which process this is; None for the parent of several."""
