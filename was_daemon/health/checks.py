@@ -16,6 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
+from was_daemon.health.directories import UnusableDirectory, check_directories, check_subdirectories
+from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quotas import Quotas, Usage
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError
@@ -35,12 +37,19 @@ _log = Logger()
 class Finding:
     """State of one place for files: the problem, if any, and the free bytes where they are known.
 
-    With `is_full`, the problem is that there are too few free bytes.
+    With `is_full`, the problem is that there are too few free bytes. `path` is where the problem is, if it is on this
+    machine.
     """
 
     problem: str | None = None
     free: int | None = None
     is_full: bool = False
+    path: Path | None = None
+
+    @property
+    def located_problem(self) -> str | None:
+        """The problem, if any, and where it is, in words for an operator."""
+        return f"{self.problem} ({self.path})" if self.problem and self.path else self.problem
 
 
 @attrs.frozen
@@ -64,8 +73,8 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """All that is wrong, in words for an operator; there is no path in them."""
-        found = [f"{place}: {finding.problem}" for place, finding in self.places.items() if finding.problem]
+        """All that is wrong, in words for an operator, with paths that clients are not to know."""
+        found = [f"{place}: {finding.located_problem}" for place, finding in self.places.items() if finding.problem]
         if self.workers:
             found.append(f"workers: {self.workers}")
         return found
@@ -89,6 +98,7 @@ class Health:
     def follow(
         self,
         stores: Mapping[str, IAssetStore],
+        collections: Collections,
         pool: WorkerPool,
         spool: Spool,
         min_free: int,
@@ -99,7 +109,7 @@ class Health:
         Less than `min_free` bytes on a local file system are too few.
         """
         self._stores = {
-            name: self._place(self._stores.get(name), store, partial(look_at_store, store))
+            name: self._place(self._stores.get(name), store, partial(look_at_store, store, collections))
             for name, store in stores.items()
         }
         self._spool = self._place(self._spool, spool, partial(_spool_free, spool))
@@ -108,7 +118,10 @@ class Health:
         self._warnings = warnings
 
     def _place(self, before: "_Place | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Place":
-        return before if before and before.what is what else _Place(what, look, self._clock)
+        if before is None or before.what is not what:
+            return _Place(what, look, self._clock)
+        before.step = look
+        return before
 
     async def report(self) -> Report:
         """Fire with the present findings, at most some seconds old."""
@@ -151,7 +164,7 @@ class _Place:
 
     def __init__(self, what: object, look: Callable[[], Awaitable[int | None]], clock: IReactorTime) -> None:
         self.what = what
-        self._step = look
+        self.step = look
         self._clock = clock
         self._found = Finding()
         self._fresh_until = 0.0
@@ -176,9 +189,9 @@ class _Place:
 
     async def _look(self) -> None:
         try:
-            self._found = Finding(free=await self._step())
+            self._found = Finding(free=await self.step())
         except AssetError as error:
-            self._found = Finding(str(error))
+            self._found = Finding(str(error), path=path_of(error, self.what))
         except Exception:
             _log.failure("A look at {what} failed", what=str(self.what))
             self._found = Finding("internal error")
@@ -191,12 +204,26 @@ async def _nothing() -> int | None:
     return None
 
 
-async def look_at_store(store: IAssetStore) -> int | None:
-    """Check a store; the free bytes on its file system, None when it has none or does not tell. Raises as `check`."""
+def path_of(error: AssetError, place: object) -> Path | None:
+    """Return where an error of a store or the spool is, None if that is not on this machine."""
+    if isinstance(error, UnusableDirectory):
+        return error.path
+    if isinstance(place, Spool) or ILocalFiles.providedBy(place):
+        root: Path = place.root
+        return root
+    return None
+
+
+async def look_at_store(store: IAssetStore, collections: Collections) -> int | None:
+    """Check a store, with the directories of its collections; fire with the free bytes on its file system.
+
+    None when it has none or does not tell. Raises as `check`.
+    """
     await store.check()
     if not ILocalFiles.providedBy(store):
         return None
     files = ILocalFiles(store)
+    await files.in_thread(None, check_directories, store, collections)
     return _known(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
 
 
@@ -208,7 +235,9 @@ def _free_near(path: Path) -> int:
 
 
 async def _spool_free(spool: Spool) -> int | None:
-    return await _free(await spool.stage())
+    free = await _free(await spool.stage())
+    await spool.in_thread(check_subdirectories, spool.root)
+    return free
 
 
 async def _free(staged: IStagingFile) -> int | None:
