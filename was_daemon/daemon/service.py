@@ -64,7 +64,10 @@ class Options(usage.Options):
 
     def _consider_user(self, path: str | None) -> None:
         """Consider the user that twistd is to go on as, and refuse to be root in another user's directories."""
-        uid = self.parent.get("uid") if self.parent else None
+        uid, gid = (self.parent or {}).get("uid"), (self.parent or {}).get("gid")
+        if os.geteuid() != 0 and (uid not in (None, os.geteuid()) or gid not in (None, os.getegid())):
+            # twistd finds that out when it is in the background, and tells nobody.
+            raise usage.UsageError("only root can use --uid and --gid")
         if uid is None:
             check_user(self.settings, f" --config {path}" if path else "")
         else:

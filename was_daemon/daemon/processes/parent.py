@@ -21,7 +21,7 @@ from was_daemon.concurrency.waiting import Waiters
 from was_daemon.config.load import Source
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import create_stores
-from was_daemon.daemon.listening import EndpointService
+from was_daemon.daemon.listening import CannotListen, EndpointService
 from was_daemon.daemon.processes.admin import AllProcesses
 from was_daemon.daemon.processes.monitor import Child, Monitor
 from was_daemon.daemon.processes.notifications import Notifications
@@ -89,8 +89,7 @@ class Parent(Service):
             try:
                 self._sockets.append(open_sockets(description, self._settings.server.workers))
             except CannotListenError as error:
-                _log.critical("Cannot listen on {description}: {error}", description=description, error=error)
-                raise SystemExit(1) from None
+                raise CannotListen(description, error) from None
         self._admin.privilegedStartService()
 
     def startService(self) -> None:
