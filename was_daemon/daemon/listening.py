@@ -40,8 +40,8 @@ def is_local(description: str) -> bool:
 class CannotListen(SystemExit, Exception):
     """End of the daemon, with status 1, since a port cannot be opened.
 
-    Quiet like SystemExit in the foreground, where the log is the terminal. An Exception, since twistd tells these to the
-    process that waits for a daemon in the background to have started, which would wait forever otherwise.
+    Quiet like SystemExit in the foreground, where the log is the terminal. An Exception, since twistd tells these to
+    the process that waits for a daemon in the background to have started, which would wait forever otherwise.
     """
 
     def __init__(self, description: str, error: CannotListenError) -> None:

@@ -64,7 +64,8 @@ class Options(usage.Options):
 
     def _consider_user(self, path: str | None) -> None:
         """Consider the user that twistd is to go on as, and refuse to be root in another user's directories."""
-        uid, gid = (self.parent or {}).get("uid"), (self.parent or {}).get("gid")
+        of_twistd: dict[str, int | None] = self.parent or {}
+        uid, gid = of_twistd.get("uid"), of_twistd.get("gid")
         if os.geteuid() != 0 and (uid not in (None, os.geteuid()) or gid not in (None, os.getegid())):
             # twistd finds that out when it is in the background, and tells nobody.
             raise usage.UsageError("only root can use --uid and --gid")
