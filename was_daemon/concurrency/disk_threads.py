@@ -32,7 +32,7 @@ def translated(error: OSError, place: str = "store") -> AssetError:
     if error.errno in _ABSENT:
         return AssetNotFound("no such asset")
     if error.errno in _FULL:
-        return NoSpace(f"no space left in the {place}")
+        return NoSpace(f"no space left in the {place}", f"the {place}: {os.strerror(error.errno or 0).lower()}")
     return StoreUnavailable(f"the {place} cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
 
 

@@ -121,7 +121,7 @@ class QuotaRecord:
         The reservation of `upload` ends.
         """
         if growth > 0 and not self._has_room(database, upload, place, quota, growth):
-            raise refusal(quota)
+            raise refusal(quota, place)
         self.release(database, upload)
         database.execute("UPDATE changes SET growth = ? WHERE place = ? AND name = ?", (growth, place, name))
 
@@ -208,9 +208,11 @@ class QuotaRecord:
         return dict(database.execute("SELECT place, used FROM collections"))
 
 
-def refusal(quota: int) -> QuotaExceeded:
-    """Return the error for an upload that does not fit into `quota` bytes."""
-    return QuotaExceeded(f"the upload does not fit into the collection's quota of {readable(quota)}")
+def refusal(quota: int, place: str) -> QuotaExceeded:
+    """Return the error for an upload that does not fit into the `quota` bytes of the collection at `place`."""
+    message = f"the upload does not fit into the collection's quota of {readable(quota)}"
+    directory = place.rpartition("\n")[2]
+    return QuotaExceeded(message, f"{message} in the directory {directory}" if directory else message)
 
 
 def _fits(database: sqlite3.Connection, upload: str, place: str, quota: int, size: int) -> bool:
