@@ -156,7 +156,7 @@ def _write(content: Callable[[], str], output: Path, key_file: Path, force: bool
     """Write both files, or neither."""
     from was_daemon.cli.new_files import report_file_errors, write_config
     from was_daemon.config.load import ConfigError, load
-    from was_daemon.config.secret_files import write_key
+    from was_daemon.config.new_files import write_key
 
     has_key = key_file.exists()
     with report_file_errors():

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from was_daemon.config.new_files import create
+
 
 def write_config(path: Path, content: str, *, force: bool, mode: int = 0o644) -> None:
     """Check a configuration and write it; raise `ConfigError`, OSError, or `FileExistsError` unless `force`.
@@ -18,10 +20,8 @@ def write_config(path: Path, content: str, *, force: bool, mode: int = 0o644) ->
     from was_daemon.config.load import load
 
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
+        with create(draft, mode) as file:
             file.write(content)
         load(draft, os.environ)
         if path.exists() and not force:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.identity import as_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import collection_option, directories_of, require_directory
 
@@ -144,6 +145,7 @@ def _settings_beside_daemon(settings: "Settings", workers: int) -> "Settings":
     """Return the daemon's settings for a command that runs beside it: another spool, `workers` workers."""
     import attrs
 
+    settings = as_owner(settings, settings.stores, [settings.spool.path])
     return attrs.evolve(
         settings,
         spool=attrs.evolve(settings.spool, path=settings.spool.path / _SPOOL_DIRECTORY),

@@ -32,7 +32,7 @@ def translated(error: OSError, subject: str = "store") -> AssetError:
     if error.errno in _ABSENT:
         return AssetNotFound("no such asset")
     if error.errno in _FULL:
-        return NoSpace(f"no space left in the {subject}")
+        return NoSpace(f"no space left in the {subject}", f"the {subject}: {os.strerror(error.errno or 0).lower()}")
     return StoreUnavailable(f"the {subject} cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
 
 

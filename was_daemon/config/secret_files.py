@@ -1,7 +1,6 @@
 """Files that hold a key or a password: reading and writing them, and checks of their permissions."""
 
 import os
-import secrets
 import shlex
 import stat
 from pathlib import Path, PosixPath
@@ -18,14 +17,6 @@ class SecretFile(PosixPath):
         A byte order mark, as Windows' editors write one, is no part of it.
         """
         return self.expanduser().read_text("utf-8-sig").rstrip("\r\n")
-
-
-def write_key(path: Path, key: str | None = None) -> None:
-    """Write `key`, or a new one without it, to a new file that only its owner can read; raise OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write((key or secrets.token_urlsafe(_KEY_BYTES)) + "\n")
 
 
 def check_permissions(path: Path) -> str | None:

@@ -39,7 +39,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     settings = process.settings(settings)
     parts = ReusableParts(before.parts if before else None)
     stores = build_stores(settings, parts, metrics)
-    collections = _collections(settings, stores)
+    collections = collections_in(settings, stores)
     spool, pool = _spool(settings, state, parts), _pool(settings, metrics, parts)
     evictor = _evictor(settings, collections, parts)
     limits = settings.thumbnails
@@ -100,7 +100,9 @@ def _checksums(settings: Settings, parts: ReusableParts) -> Checksums | None:
     return parts.take("checksums", path, lambda: Checksums(path)) if path else None
 
 
-def _collections(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
+def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
+    """Return the collections that `settings` describe, whose places are in `stores`."""
+
     def place(directory: str, store: str | None) -> Place:
         name = store or settings.default_store
         thumbnails = stores[settings.thumbnails.store or name]

@@ -94,4 +94,6 @@ class Components:
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
         settings = self.settings
-        self.state.health.configure(self.stores, pool, self.spool, settings.limits.min_free, settings.weak_keys)
+        self.state.health.configure(
+            self.stores, self.collections, pool, self.spool, settings.limits.min_free, settings.weak_keys
+        )

@@ -18,6 +18,7 @@ from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import build, create_stores
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.ownership import check_user, with_spool_of
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.processes.parent import Parent
 from was_daemon.daemon.processes.sockets import InheritedSockets
@@ -50,6 +51,7 @@ class Options(usage.Options):
         try:
             self.source = ConfigSource(Path(path) if path else None, os.environ)
             self.settings = self.source.load()
+            self._consider_user(path)
             process = self._process(self["process"], self.settings.server.workers)
             if process:
                 self.components = build(self.settings, ProcessState.new(process))
@@ -59,6 +61,18 @@ class Options(usage.Options):
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None
+
+    def _consider_user(self, path: str | None) -> None:
+        """Consider the user that twistd is to go on as, and refuse to be root in another user's directories."""
+        of_twistd: dict[str, int | None] = self.parent or {}
+        uid, gid = of_twistd.get("uid"), of_twistd.get("gid")
+        if os.geteuid() != 0 and (uid not in (None, os.geteuid()) or gid not in (None, os.getegid())):
+            # twistd finds that out when it is in the background, and tells nobody.
+            raise usage.UsageError("only root can use --uid and --gid")
+        if uid is None:
+            check_user(self.settings, f" --config {path}" if path else "")
+        else:
+            self.settings = with_spool_of(uid, self.settings)
 
     def _process(self, given: str | None, workers: int) -> ProcessShare | None:
         """Return which process this is; None for the parent of several."""

@@ -16,6 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
+from was_daemon.health.directories import UnusableDirectory, check_directories, check_subdirectories
+from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Usage
 from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.library.spool import Spool
@@ -36,12 +38,19 @@ _log = Logger()
 class CheckOutcome:
     """Outcome of the check of a store or the spool: the problem, if any, and the free bytes where they are known.
 
-    With `is_full`, the problem is that there are too few free bytes.
+    With `is_full`, the problem is that there are too few free bytes. `path` is where the problem is, if it is on this
+    machine.
     """
 
     problem: str | None = None
     free: int | None = None
     is_full: bool = False
+    path: Path | None = None
+
+    @property
+    def located_problem(self) -> str | None:
+        """The problem, if any, and where it is, in words for an operator."""
+        return f"{self.problem} ({self.path})" if self.problem and self.path else self.problem
 
 
 @attrs.frozen
@@ -65,8 +74,10 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """All that is wrong, in words for an operator; there is no path in them."""
-        found = [f"{subject}: {outcome.problem}" for subject, outcome in self.subjects.items() if outcome.problem]
+        """All that is wrong, in words for an operator, with paths that clients are not to know."""
+        found = [
+            f"{subject}: {outcome.located_problem}" for subject, outcome in self.subjects.items() if outcome.problem
+        ]
         if self.workers:
             found.append(f"workers: {self.workers}")
         return found
@@ -90,6 +101,7 @@ class Health:
     def configure(
         self,
         stores: Mapping[str, IAssetStore],
+        collections: Collections,
         pool: WorkerPool,
         spool: Spool,
         min_free: int,
@@ -100,7 +112,7 @@ class Health:
         Less than `min_free` bytes on a local file system are too few.
         """
         self._stores = {
-            name: self._check(self._stores.get(name), store, partial(look_at_store, store))
+            name: self._check(self._stores.get(name), store, partial(look_at_store, store, collections))
             for name, store in stores.items()
         }
         self._spool = self._check(self._spool, spool, partial(_spool_free, spool))
@@ -109,7 +121,10 @@ class Health:
         self._warnings = warnings
 
     def _check(self, before: "_Check | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Check":
-        return before if before and before.what is what else _Check(what, look, self._clock)
+        if before is None or before.what is not what:
+            return _Check(what, look, self._clock)
+        before.step = look
+        return before
 
     async def report(self) -> Report:
         """Fire with the present outcomes, at most some seconds old."""
@@ -152,7 +167,7 @@ class _Check:
 
     def __init__(self, what: object, look: Callable[[], Awaitable[int | None]], clock: IReactorTime) -> None:
         self.what = what
-        self._step = look
+        self.step = look
         self._clock = clock
         self._found = CheckOutcome()
         self._fresh_until = 0.0
@@ -177,9 +192,9 @@ class _Check:
 
     async def _look(self) -> None:
         try:
-            self._found = CheckOutcome(free=await self._step())
+            self._found = CheckOutcome(free=await self.step())
         except AssetError as error:
-            self._found = CheckOutcome(str(error))
+            self._found = CheckOutcome(str(error), path=path_of(error, self.what))
         except Exception:
             _log.failure("A look at {what} failed", what=str(self.what))
             self._found = CheckOutcome("internal error")
@@ -192,12 +207,26 @@ async def _nothing() -> int | None:
     return None
 
 
-async def look_at_store(store: IAssetStore) -> int | None:
-    """Check a store; the free bytes on its file system, None when it has none or does not tell. Raises as `check`."""
+def path_of(error: AssetError, place: object) -> Path | None:
+    """Return where an error of a store or the spool is, None if that is not on this machine."""
+    if isinstance(error, UnusableDirectory):
+        return error.path
+    if isinstance(place, Spool) or ILocalFiles.providedBy(place):
+        root: Path = place.root
+        return root
+    return None
+
+
+async def look_at_store(store: IAssetStore, collections: Collections) -> int | None:
+    """Check a store, with the directories of its collections; fire with the free bytes on its file system.
+
+    None when it has none or does not tell. Raises as `check`.
+    """
     await store.check()
     if not ILocalFiles.providedBy(store):
         return None
     files = ILocalFiles(store)
+    await files.in_thread(None, check_directories, store, collections)
     return _known(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
 
 
@@ -209,7 +238,9 @@ def _free_near(path: Path) -> int:
 
 
 async def _spool_free(spool: Spool) -> int | None:
-    return await _free(await spool.stage())
+    free = await _free(await spool.stage())
+    await spool.in_thread(check_subdirectories, spool.root)
+    return free
 
 
 async def _free(staged: IStagingFile) -> int | None:

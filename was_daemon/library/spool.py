@@ -5,9 +5,11 @@ import os
 import re
 import stat
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from io import FileIO
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
@@ -23,6 +25,9 @@ from was_daemon.stores.local.directories import Entry, entries_of, opened_below
 from was_daemon.stores.local.disk import open_regular
 from was_daemon.stores.local.staging import StagingFile, remove_stale, stage
 from was_daemon.telemetry.metrics import Metrics
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _COPIES = "copies"
 _COPY = re.compile(r"was-[0-9a-f]{64}\.copy")
@@ -93,6 +98,10 @@ class Spool:
         """Fire with a directory `name` in the spool, for files that only this user may write."""
         await self._threads.run(self._make_root)
         return self.root / name
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a blocking `function` in a thread of the spool's disk; raise OSErrors as `StoreUnavailable`."""
+        return await self._threads.run(function, *args, **kwargs)
 
     def _stage(self, durable: bool) -> StagingFile:
         self._make_root()

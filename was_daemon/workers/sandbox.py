@@ -27,6 +27,7 @@ _SYSTEM = (
 
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITIES_VERSION_3 = 0x20080522
+_CAP_DAC_READ_SEARCH = 1 << 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _CALLBACK = ctypes.CFUNCTYPE(None)(lambda: None)
@@ -63,12 +64,24 @@ def confine(memory: int) -> None:
         resource.setrlimit(limit, (value, value))
     end_with_parent()
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    # A worker of root loses root's capabilities, too.
-    _check(_libc.capset(struct.pack("=Ii", _CAPABILITIES_VERSION_3, 0), bytes(24)))
+    _drop_capabilities()
     if landlock.version():
         landlock.restrict(_program_files())
     if seccomp.is_available():
         seccomp.restrict()
+
+
+def _drop_capabilities() -> None:
+    """Drop the capabilities that a worker of root has.
+
+    A command that root runs as the owner of a store hands on the one to read every file, without which its workers
+    could not import what is installed below /root. It is kept if Landlock leaves nothing but the program to be read.
+    """
+    header, data = struct.pack("=Ii", _CAPABILITIES_VERSION_3, 0), ctypes.create_string_buffer(24)
+    _check(_libc.capget(header, data))
+    _, permitted, *_ = struct.unpack("=6I", data.raw)
+    kept = permitted & _CAP_DAC_READ_SEARCH if os.geteuid() and landlock.version() else 0
+    _check(_libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)))
 
 
 def _program_files() -> list[Path]:

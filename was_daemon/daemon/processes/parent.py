@@ -24,7 +24,7 @@ from was_daemon.daemon.life_cycle import (
     reloaded,
     stop_reactor,
 )
-from was_daemon.daemon.listening import EndpointService
+from was_daemon.daemon.listening import CannotListen, EndpointService
 from was_daemon.daemon.processes.admin import CombinedAdminServer
 from was_daemon.daemon.processes.monitor import Child, Monitor
 from was_daemon.daemon.processes.notifications import Notifications
@@ -82,8 +82,7 @@ class Parent(LoggedService):
             try:
                 self._sockets.append(open_sockets(description, self._settings.server.workers))
             except CannotListenError as error:
-                _log.critical("Cannot listen on {description}: {error}", description=description, error=error)
-                raise SystemExit(1) from None
+                raise CannotListen(description, error) from None
         self._admin.privilegedStartService()
 
     def startService(self) -> None:

@@ -45,7 +45,7 @@ class Reservation:
         if needed > self._reserved:
             run, steps = self._record.run, self._record.steps
             if not await run(steps.reserve, self.upload, self._quota.collection_id, self._quota.size, needed):
-                raise refusal(self._quota.size)
+                raise refusal(self._quota.size, self._quota.collection_id)
             self._reserved = needed
 
     def release(self) -> None:

@@ -127,7 +127,7 @@ class QuotaRecord:
         The reservation of `upload` ends.
         """
         if growth > 0 and not self._has_room(database, upload, collection_id, quota, growth):
-            raise refusal(quota)
+            raise refusal(quota, collection_id)
         self.release(database, upload)
         database.execute("UPDATE changes SET growth = ? WHERE place = ? AND name = ?", (growth, collection_id, name))
 
@@ -217,9 +217,11 @@ class QuotaRecord:
         return dict(database.execute("SELECT place, used FROM collections"))
 
 
-def refusal(quota: int) -> QuotaExceeded:
-    """Return the error for an upload that does not fit into `quota` bytes."""
-    return QuotaExceeded(f"the upload does not fit into the collection's quota of {readable(quota)}")
+def refusal(quota: int, collection_id: str) -> QuotaExceeded:
+    """Return the error for an upload that does not fit into the `quota` bytes of a collection."""
+    message = f"the upload does not fit into the collection's quota of {readable(quota)}"
+    directory = collection_id.rpartition("\n")[2]
+    return QuotaExceeded(message, f"{message} in the directory {directory}" if directory else message)
 
 
 def _fits(database: sqlite3.Connection, upload: str, collection_id: str, quota: int, size: int) -> bool:
