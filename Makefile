@@ -1,6 +1,6 @@
 PYTHON ?= python3
 VENV = .venv
-# Most tests wait for servers rather than for the processor.
+# Parallel test processes; more than processors, since most tests wait for servers.
 WORKERS = 4
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
@@ -10,7 +10,8 @@ SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twiste
 install: $(VENV)/installed
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import ensurepip' || { echo 'Python lacks its venv module: on Debian and Ubuntu, install python3-venv'; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 
 $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
@@ -35,20 +36,20 @@ lint: install
 	$(VENV)/bin/mypy
 
 bench: install
-	sh tests/install-tools.sh curl imagemagick libvips-tools wrk radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh curl imagemagick libvips-tools poppler-utils wrk radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m bench
 
 docs: install
 	$(VENV)/bin/mkdocs build --strict
 
 # The newest versions that pyproject.toml allows, for every Python from the oldest one on, with the hashes of all their files.
-# Whatever index they were found in, it is not named: the hashes are the same in every one.
+# The index is not named in the file: the hashes are the same in every index.
 constraints: install
 	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra raw --extra s3 \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
 	    --custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
-# PYTHONS are those that the one file is to run on, as many as this machine has.
+# PYTHONS are the versions of Python that the one file can run on: those that this machine has.
 dist: install
 	rm -rf dist
 	$(VENV)/bin/python -m build --outdir dist

@@ -81,7 +81,7 @@ def _daemon(directory: Path, number: int) -> Daemon:
 
 
 def _run(daemon: Daemon) -> Run:
-    servers = [daemon.pid, *daemon.siblings()]
+    servers = [daemon.pid, *daemon.processes().values()]
     before = _spent(servers)
     rate = requests_per_second(daemon.url + PATH, CONNECTIONS, SECONDS)
     daemons, wrk, busy, all_ = (after - begun for begun, after in zip(before, _spent(servers), strict=True))

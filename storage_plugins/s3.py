@@ -175,7 +175,7 @@ class S3Store:
         places = self._small if size is not None and size <= part_size else self._large
         async with places, aclosing(in_parts(chunks, part_size)) as parts:
             uploaded = await self._send(name, headers, part_size, parts, size)
-        self._multipart.marks.tidy()
+        self._multipart.marks.sweep_if_due()
         try:
             stat = await self._look(name)
             if uploaded.may_be(stat):
@@ -239,15 +239,15 @@ class S3Store:
                     await marks.delete(path)
             if kept != payload.content:
                 raise StoreFailed("what was written to the store is not there")
-            marks.tidy()
+            marks.sweep_if_due()
         except (StoreUnavailable, StoreTimeout):
             raise
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._multipart.marks.uploads.settle(directory)
+        await self._multipart.marks.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""

@@ -155,7 +155,7 @@ class WebDAVStore:
             async with self._locks.exclusive(key):
                 await self._tree.move(temporary, path)
                 # Not before: wsgidav fails to list a directory that a file is moved out of meanwhile.
-                self._tree.staging.uploads.tidy(dirname(temporary))
+                self._tree.staging.uploads.sweep_if_due(dirname(temporary))
                 return await self._tree.look(self._tree.url(path))
         except BaseException:
             self._tree.staging.uploads.discard(temporary)
@@ -192,7 +192,7 @@ class WebDAVStore:
             path = await self._tree.staging.new_path("")
             try:
                 await self._tree.put(path, Upload(b"check"))
-                self._tree.staging.uploads.tidy(dirname(path))
+                self._tree.staging.uploads.sweep_if_due(dirname(path))
                 if await (await self._tree.get(self._tree.url(path))).content() != b"check":
                     raise StoreFailed("what was written to the store is not there")
             finally:
@@ -215,9 +215,9 @@ class WebDAVStore:
             return [f"MOVE does not replace files, so a new version is written over the old one: {cost}"]
         return []
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._tree.staging.uploads.settle(directory)
+        await self._tree.staging.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""

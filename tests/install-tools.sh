@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs the servers and the browser that some tests use, and the packages that are named. Without root it changes
-# nothing, and those tests are skipped. The package s3rver comes from npm, and goes into .venv.
+# Installs the servers, the browser and exiftool, which some tests use, and the packages that are named. Without root it
+# changes nothing, and those tests are skipped. The package s3rver comes from npm, and goes into .venv.
 set -eu
 
 missing=""
-for package in openssh-server openssh-client apache2 nginx-extras php-cli php-sabre-dav systemd chromium "$@"; do
+for package in openssh-server openssh-client apache2 nginx-extras php-cli php-sabre-dav systemd chromium libimage-exiftool-perl "$@"; do
     if [ "$package" = s3rver ]; then
         [ -d .venv/s3rver ] || npm install --silent --no-fund --no-audit --prefix .venv/s3rver s3rver@3.7.1 >/dev/null ||
             echo "Not installed, the tests that need it are skipped: s3rver"

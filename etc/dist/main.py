@@ -1,4 +1,4 @@
-# The beginning of the one file, instead of shiv's: that shows a traceback where it cannot unpack itself.
+# The start script of the one file. shiv's own would show a traceback if the file cannot unpack itself.
 import os
 import sys
 

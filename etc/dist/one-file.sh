@@ -1,10 +1,9 @@
 #!/bin/sh
-# one-file.sh WHEEL FILE PYTHON...: pack a wheel with everything it needs into one executable FILE, for each of these Pythons.
+# one-file.sh WHEEL FILE PYTHON...: pack a wheel and its dependencies into one executable FILE, for each of these Pythons.
 #
-# Of each dependency it has the version and one of the hashes that constraints.txt gives.
-# The S3 store is in it, and of botocore what signs requests and finds credentials: the descriptions of those services of
-# Amazon's that hand out credentials, and not of the 400 others.
-# Modules in C are called after the Python they are for, so those for several lie side by side.
+# Dependencies have the versions in constraints.txt, and their hashes are checked.
+# Botocore is included for S3, without its descriptions of 400 services of Amazon's; those that issue credentials are kept.
+# File names of C modules contain the version of Python, so modules for several versions can be in the same directory.
 set -eu
 
 wheel=$1 file=$2 constraints=$(dirname "$0")/../../constraints.txt
@@ -22,12 +21,12 @@ for python in "$@"; do
     "$build/pip/bin/python" -m pip wheel --quiet --no-deps --require-hashes --wheel-dir "$build/wheels" \
         --requirement "$constraints"
     cp "$wheel" "$build/wheels"
-    # From these files and no others, whatever pip's configuration names besides.
+    # Only from these files, whatever pip's configuration says.
     PIP_CONFIG_FILE=/dev/null "$build/pip/bin/python" -m pip --isolated install --quiet --no-compile \
         --no-warn-conflicts --no-index --find-links "$build/wheels" --target "$build/one" 'was-daemon[s3]'
     find "$build/one/botocore/data" -mindepth 1 -maxdepth 1 -type d \
         ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
-    # Compiled here, as workers compile nothing for good; unchecked, as unpacking changes the files' times.
+    # Compiled here, since workers cannot write .pyc files; unchecked, since unpacking changes the files' times.
     "$python" -m compileall -q --invalidation-mode unchecked-hash "$build/one"
     cp -Rn "$build/one/." "$build/all"
     "$python" -c 'import sys; print(*sys.version_info[:2], sep=".")' >>"$build/pythons"
@@ -41,6 +40,6 @@ done
 rm -rf "$build/all/bin"
 "${SHIV:-shiv}" --site-packages "$build/all" --preamble "$build/preamble.py" \
     --entry-point was_daemon.cli.main:main --python '/usr/bin/env python3' --output-file "$file"
-# The later one of two files of a name in an archive counts.
+# If an archive has two files of the same name, the later one is used.
 "$python" -W ignore -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "a").write(sys.argv[2], "__main__.py")' \
     "$file" "$(dirname "$0")/main.py"

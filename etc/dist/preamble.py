@@ -1,4 +1,4 @@
-# Run by the one file before anything of it is imported. PYTHONS is set above: what it was built for.
+# The one file runs this before it imports any package. PYTHONS is set above: the versions of Python that it was built for.
 import sys
 
 if "%d.%d" % sys.version_info[:2] not in PYTHONS.split():  # noqa: F821, UP031  # readable for every Python 3

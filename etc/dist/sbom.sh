@@ -1,17 +1,17 @@
 #!/bin/sh
-# sbom.sh FILE.pyz: list in FILE.cdx.json, in CycloneDX's form, what is packed in a file of one-file.sh: versions and licences.
+# sbom.sh FILE.pyz: write the SBOM of a file made by one-file.sh to FILE.cdx.json, in CycloneDX format: packages, versions, licences.
 #
-# The same file gives the same list: there is no time in it, no random number, and nothing of this machine.
+# The same file always gives the same SBOM: it contains no times, no random numbers, and nothing of this machine.
 set -eu
 
 file=$1
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
-# What is asked is an environment that has the file's packages, and nothing else.
+# An environment with the packages of the file and no others.
 python3 -m venv --without-pip "$build/all"
 python3 -m zipfile --extract "$file" "$build/file"
 cp -R "$build/file/site-packages/." "$build"/all/lib/python*/site-packages
-# Of some packages the licence is a text and has no other name.
+# Some packages state their licence only as a text.
 "${CYCLONEDX:-cyclonedx-py}" environment --output-reproducible --gather-license-texts \
     --output-file "${file%.pyz}.cdx.json" "$build/all"

@@ -29,7 +29,7 @@ from was_daemon.model.errors import BrokenImage
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.telemetry.metrics import Metrics
-from was_daemon.telemetry.recent import RecentTrouble
+from was_daemon.telemetry.recent_errors import RecentErrors
 from was_daemon.testing.memory import MemoryStore
 
 FEW, MANY = 10_000, 100_000
@@ -211,8 +211,8 @@ def remember_uses() -> Callable[[AssetKey, str], None]:
 
 
 def remember_failures() -> Callable[[AssetKey, str], None]:
-    trouble = RecentTrouble(Metrics())
-    return lambda *_: trouble.note_failed_request()
+    trouble = RecentErrors(Metrics())
+    return lambda *_: trouble.count_failed_request()
 
 
 def remember_requests() -> Callable[[AssetKey, str], None]:

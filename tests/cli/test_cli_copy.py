@@ -90,6 +90,15 @@ def test_a_collection_moves_to_a_remote_store_and_back(tmp_path: Path, far_end: 
     assert content(tmp_path / "back/originals") == files
 
 
+def test_a_journal_that_cannot_be_used_is_told_in_a_line_and_nothing_is_copied(disks: Path, tmp_path: Path) -> None:
+    fill(tmp_path / "a", {"a.bin": b"a"})
+    (tmp_path / "journal").write_bytes(b"no database" * 100)
+    ran = copy(disks, "--state", tmp_path / "journal")
+    assert (ran.code, counts(ran.report)) == (1, {})
+    assert ran.err == "Error: the journal of copies cannot be used: file is not a database\n"
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_copy_that_is_killed_and_started_again_copies_only_the_rest(tmp_path: Path, far_end: FarEnd) -> None:
     files = {name: payload(LARGE, seed) for seed, name in enumerate(NAMES)}
     fill(tmp_path / "a", files)

@@ -13,7 +13,7 @@ from tests.support.daemon import KEY, eventually
 from tests.support.images import jpeg
 from tests.support.ports import free_port
 from was_daemon import __version__
-from was_daemon.cli.answering import addresses
+from was_daemon.cli.probe import addresses_of
 from was_daemon.config.settings import ServerSettings
 
 
@@ -116,11 +116,11 @@ def test_something_else_at_the_address_is_told(tmp_path: Path) -> None:
 def test_the_addresses_are_those_at_which_this_machine_reaches_it() -> None:
     listen = ["tcp:8080", "tcp:8081:interface=127.0.0.1", "tcp6:port=8082:interface=\\:\\:1", "ssl:8443:certKey=x"]
     server = ServerSettings(listen=[*listen, "unix:/run/was", "systemd:domain=INET:index=0"], public_url="https://a.b")
-    assert addresses(server) == [
+    assert addresses_of(server) == [
         "http://localhost:8080",
         "http://127.0.0.1:8081",
         "http://[::1]:8082",
         "https://a.b",
     ]
     same = ServerSettings(listen=["tcp:8080"], public_url="http://localhost:8080")
-    assert addresses(same) == ["http://localhost:8080"]
+    assert addresses_of(same) == ["http://localhost:8080"]

@@ -1,9 +1,10 @@
 """The configuration: what the documentation shows is understood, and every mistake is reported with its key."""
 
 import os
+import re
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -12,7 +13,14 @@ import pytest
 import storage_plugins
 from was_daemon.config.load import ConfigError, load
 from was_daemon.config.plugins import find_plugins
-from was_daemon.config.settings import Settings
+from was_daemon.config.settings import (
+    CollectionsSettings,
+    LimitSettings,
+    LogSettings,
+    ServerSettings,
+    Settings,
+    ThumbnailSettings,
+)
 from was_daemon.model.keys import Layout
 
 SECRET = "correct horse battery staple"
@@ -250,8 +258,15 @@ def test_a_variable_elsewhere_in_a_path_is_no_variable(tmp_path: Path) -> None:
 
 def test_a_path_with_a_variable_that_is_not_set_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
-        load(write(tmp_path, '[server]\nkey_file = "$CREDENTIALS_DIRECTORY/key"\n' + MAIN), {})
-    assert raised.value.mistakes == ["server.key_file: the environment has no CREDENTIALS_DIRECTORY"]
+        load(write(tmp_path, '[server]\nkey_file = "$SECRETS/key"\n' + MAIN), {})
+    assert raised.value.mistakes == ["server.key_file: the environment has no SECRETS"]
+
+
+def test_without_systemd_credentials_are_read_from_the_configurations_directory(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(SECRET)
+    text = '[server]\nkey_file = "$CREDENTIALS_DIRECTORY/key"\n' + MAIN
+    for environ in ({}, {"CREDENTIALS_DIRECTORY": ""}):
+        assert load(write(tmp_path, text), environ).server.key == SECRET
 
 
 @pytest.mark.parametrize(
@@ -570,6 +585,42 @@ def test_a_mistake_is_reported_with_its_key(tmp_path: Path, text: str, key: str,
     mistakes = mistakes_of(tmp_path, text)
     assert keys_of(mistakes) == [key]
     assert reason in mistakes[0]
+
+
+@pytest.mark.parametrize("mode", ['"many"', "3"])
+def test_a_map_is_no_mistake_when_only_the_mode_is_one(tmp_path: Path, mode: str) -> None:
+    text = f"{SMALLEST}[collections]\nmode = {mode}\nmap.a = {{ directory = 'a' }}"
+    assert keys_of(mistakes_of(tmp_path, text)) == ["collections.mode"]
+
+
+def test_every_value_out_of_range_is_reported_at_once_each_item_of_a_list_with_its_index(tmp_path: Path) -> None:
+    text = with_server("token_window = -1\nworkers = 0") + "[thumbnails]\nwarm = [0, 5, -1]\nqueue = 0\n"
+    assert sorted(mistakes_of(tmp_path, text)) == [
+        "server.token_window: must be at least 0, got -1",
+        "server.workers: must be at least 1, got 0",
+        "thumbnails.queue: must be at least 1, got 0",
+        "thumbnails.warm[0]: must be at least 1, got 0",
+        "thumbnails.warm[2]: must be at least 1, got -1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        (ServerSettings, {"workers": 0}, "workers: must be at least 1, got 0"),
+        (ServerSettings, {"listen": []}, "listen: is empty"),
+        (ServerSettings, {"nginx_location": "x"}, 'nginx_location: expected a path such as "/was-files", got "x"'),
+        (LimitSettings, {"header_timeout": 0.0}, "header_timeout: must be at least 0.001, got 0.0"),
+        (CollectionsSettings, {"mode": "many"}, 'mode: expected "single", "map" or "auto", got "many"'),
+        (LogSettings, {"format": "xml"}, 'format: expected "text" or "json", got "xml"'),
+        (ThumbnailSettings, {"warm": [1, 0]}, "warm[1]: must be at least 1, got 0"),
+    ],
+)
+def test_no_section_can_be_made_with_a_value_out_of_range(
+    section: Callable[..., object], values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        section(**values)
 
 
 def test_two_collections_in_one_directory_of_two_stores_are_a_mistake(tmp_path: Path) -> None:

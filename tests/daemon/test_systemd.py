@@ -24,7 +24,8 @@ from tests.support.paths import ROOT
 from tests.support.sshd import require
 
 ETC = ROOT / "etc"
-UNITS = ETC / "was-daemon.service", ETC / "was-daemon.socket"
+SERVICES = ETC / "was-daemon.service", ETC / "was-daemon@.service"
+SOCKETS = ETC / "was-daemon.socket", ETC / "was-daemon@.socket"
 PATIENCE = 30
 
 
@@ -144,8 +145,7 @@ def test_of_several_processes_all_serve_before_systemd_hears_of_it_and_one_that_
     try:
         eventually(lambda: "READY" in manager.message(), "for the daemon to be ready")
         assert "2 processes serve" in daemon.log()
-        (sibling,) = daemon.siblings()
-        os.kill(sibling, signal.SIGSTOP)
+        os.kill(daemon.processes()[2], signal.SIGSTOP)
         daemon.await_processes(2)
         assert "Process 2 hangs, and is killed" in daemon.log()
         # The system holds ten messages that nobody has read, and no more.
@@ -234,15 +234,27 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_units_have_no_mistakes(tmp_path: Path) -> None:
-    for unit in UNITS:
-        text = unit.read_text().replace("/opt/was-daemon/bin", str(BIN))
-        (tmp_path / unit.name).write_text(text)
-    outcome = analyze("verify", *(tmp_path / unit.name for unit in UNITS))
+    units = []
+    for unit in (*SERVICES, *SOCKETS):
+        # Of a template an instance is looked at.
+        units.append(tmp_path / unit.name.replace("@", "@1"))
+        units[-1].write_text(unit.read_text().replace("/opt/was-daemon/bin", str(BIN)))
+    outcome = analyze("verify", *units)
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
 
 
+def test_one_of_several_services_differs_in_what_it_must() -> None:
+    single, template = ([line for line in unit.read_text().splitlines() if line[:1] not in "#"] for unit in SERVICES)
+    assert {line.partition("=")[0] for line in {*single} ^ {*template}} == {
+        "Description",
+        "ExecStart",
+        "RuntimeDirectory",
+        "RuntimeDirectoryMode",
+    }
+
+
 def test_the_service_is_exposed_to_less_than_2_of_10() -> None:
-    outcome = analyze("security", "--offline=true", "--threshold=20", UNITS[0])
+    outcome = analyze("security", "--offline=true", "--threshold=20", SERVICES[0])
     assert outcome.returncode == 0, outcome.stdout
     match = re.search(r"exposure level for was-daemon.service: ([0-9.]+)", outcome.stdout)
     assert match
@@ -250,7 +262,7 @@ def test_the_service_is_exposed_to_less_than_2_of_10() -> None:
 
 
 def test_the_service_gives_the_daemon_time_for_its_default_grace() -> None:
-    lines = [line.split("=", 1) for line in UNITS[0].read_text().splitlines() if re.match(r"\w+=", line)]
+    lines = [line.split("=", 1) for line in SERVICES[0].read_text().splitlines() if re.match(r"\w+=", line)]
     settings = dict(lines)
     assert int(settings["TimeoutStopSec"]) >= 30 + 2 * 5
     assert settings["KillMode"] == "mixed"

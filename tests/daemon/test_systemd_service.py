@@ -138,6 +138,33 @@ async def test_several_processes_work_within_the_sandbox(service: Service) -> No
     assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
 
 
+@pytest_twisted.ensureDeferred
+async def test_several_services_share_a_port_of_systemds_and_no_client_is_lost_when_one_is_killed(
+    service: Service,
+) -> None:
+    service.configure(server={"workers": 2})
+    service.amend("was-daemon@.socket", f"[Socket]\nListenStream=\nListenStream=127.0.0.1:{service.port}\n")
+    units = [f"was-daemon@{number}.{kind}" for number in (1, 2) for kind in ("socket", "service")]
+    service.systemctl("start", *units)
+
+    def are_all_answered() -> bool:
+        answers = [service.client.raw(b"GET / HTTP/1.1\r\nHost: was\r\nConnection: close\r\n\r\n") for _ in range(20)]
+        return {answer.status for answer in answers} == {200}
+
+    assert are_all_answered()
+    await service.client.store("a.jpg", photograph((600, 400)))
+    assert (await service.client.thumbnail("a.jpg", 64)).status == 200
+    service.systemctl("kill", "--signal=KILL", "was-daemon@2.service")
+    assert are_all_answered()
+    eventually(lambda: service.machine.show("was-daemon@2.service", "NRestarts") == "1", "for systemd to start it anew")
+    for number in (1, 2):
+        admin = ["curl", "-s", "--unix-socket", f"/run/was-daemon/{number}/admin", "http://was/healthz"]
+        eventually(lambda admin=admin: '"status": "ok"' in service.machine.run(*admin), "for it to be well")
+    service.systemctl("stop", *units)
+    for number in (1, 2):
+        assert service.machine.show(f"was-daemon@{number}.service", "Result") == "success"
+
+
 def test_nobody_is_refused_while_the_service_restarts_behind_its_socket(service: Service) -> None:
     service.configure(server={"listen": ["systemd:domain=INET:index=0"]})
     service.amend("was-daemon.socket", f"[Socket]\nListenStream=\nListenStream=127.0.0.1:{service.port}\n")

@@ -1,7 +1,7 @@
 """Quotas of collections: what does not fit is refused, whatever else happens at the same time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,11 @@ from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.http_contract import check_allowed_everywhere, check_refused, gather, new_name
 from tests.support.ports import free_port
-from was_daemon.library.counts import Counts, Home
-from was_daemon.library.quotas import Quotas
+from was_daemon.library.changes import Change
+from was_daemon.library.collections import Place
+from was_daemon.library.quotas.quota import Quota, Usage
+from was_daemon.library.quotas.quotas import Quotas
+from was_daemon.library.spool import Spool
 from was_daemon.model.errors import QuotaExceeded, StoreUnavailable
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.telemetry.metrics import Metrics
@@ -246,34 +249,53 @@ class WaitingStore(MemoryStore):
             yield key
 
 
-def home(store: MemoryStore, quota: int = 100) -> Home:
-    return Home(store, "Fish", quota)
+def home(store: MemoryStore, quota: int = 100) -> Quota:
+    return Quota(store, "Fish", quota)
 
 
-async def settle() -> None:
-    """Let the reactor turn some times."""
-    for _ in range(3):
-        await deferLater(reactor, 0)
+Keep = Callable[..., Quotas]
+
+
+@pytest_twisted.async_yield_fixture
+async def keep(tmp_path: Path) -> AsyncIterator[Keep]:
+    """Keeps quotas, by the names of collections, until the end of the test."""
+    kept: list[Quotas] = []
+    spool = Spool(tmp_path, 0)
+
+    def keep(quotas: dict[str, Quota], metrics: Metrics | None = None) -> Quotas:
+        kept.append(Quotas(metrics or Metrics()))
+        kept[-1].configure(quotas, 3600, spool)
+        return kept[-1]
+
+    yield keep
+    for quotas in kept:
+        await quotas.close()
+
+
+async def used(quotas: Quotas) -> list[int | None]:
+    return [usage.used for usage in (await quotas.usages()).values()]
+
+
+async def until(quotas: Quotas, expected: list[int | None]) -> None:
+    """Wait until that is known."""
+    while await used(quotas) != expected:
+        await deferLater(reactor, 0.01)
 
 
 @pytest_twisted.ensureDeferred
-async def test_nobody_waits_for_the_first_count_and_nobody_is_refused_before_it_is_done() -> None:
-    metrics = Metrics()
-    quotas, store, key = Quotas.alone(metrics), WaitingStore(), AssetKey("Fish", Kind.ORIGINAL, "a.jpg")
+async def test_nobody_waits_for_the_first_count_and_nobody_is_refused_before_it_is_done(keep: Keep) -> None:
+    metrics, store, key = Metrics(), WaitingStore(), AssetKey("Fish", Kind.ORIGINAL, "a.jpg")
     await store.write(key, chunked(bytes(60)))
-    quotas.follow({"Fish": home(store)}, 3600)
-    try:
-        assert isnan(_shown(metrics))
-        room = await quotas.room(store, AssetKey("Fish", Kind.ORIGINAL, "b.jpg"), 1000)
-        assert room
-        room.release()
-        store.let.callback(None)
-        await settle()
-        assert _shown(metrics) == 60
-        with pytest.raises(QuotaExceeded):
-            await quotas.room(store, AssetKey("Fish", Kind.ORIGINAL, "b.jpg"), 41)
-    finally:
-        quotas.stop()
+    quotas = keep({"Fish": home(store)}, metrics)
+    assert isnan(_shown(metrics))
+    reservation = await quotas.reserve(store, AssetKey("Fish", Kind.ORIGINAL, "b.jpg"), 1000)
+    assert reservation
+    reservation.release()
+    store.let.callback(None)
+    await until(quotas, [60])
+    assert _shown(metrics) == 60
+    with pytest.raises(QuotaExceeded):
+        await quotas.reserve(store, AssetKey("Fish", Kind.ORIGINAL, "b.jpg"), 41)
 
 
 def _shown(metrics: Metrics) -> float:
@@ -283,63 +305,93 @@ def _shown(metrics: Metrics) -> float:
 
 
 @pytest_twisted.ensureDeferred
-async def test_what_is_known_is_kept_and_another_interval_begins_at_once() -> None:
-    quotas, store = Quotas.alone(Metrics()), MemoryStore()
-    quotas.follow({"Fish": home(store)}, 3600)
-    try:
-        await settle()
-        await store.write(AssetKey("Fish", Kind.ORIGINAL, "a.jpg"), chunked(bytes(60)))
-        quotas.follow({"Fish": home(store, 200), "Birds": Home(store, "Birds", 1)}, 3600)
-        await settle()
-        assert [(usage.used, usage.quota) for usage in quotas.named.values()] == [(0, 200), (0, 1)]
-        quotas.follow({"Fish": home(store, 200)}, 1800)
-        await settle()
-        assert [usage.used for usage in quotas.named.values()] == [60]
-    finally:
-        quotas.stop()
+async def test_what_is_known_is_kept_and_another_interval_begins_at_once(keep: Keep, tmp_path: Path) -> None:
+    store, spool = MemoryStore(), Spool(tmp_path, 0)
+    quotas = keep({"Fish": home(store)})
+    await until(quotas, [0])
+    await store.write(AssetKey("Fish", Kind.ORIGINAL, "a.jpg"), chunked(bytes(60)))
+    quotas.configure({"Fish": home(store, 200), "Birds": Quota(store, "Birds", 1)}, 3600, spool)
+    await until(quotas, [0, 0])
+    assert list((await quotas.usages()).values()) == [Usage(0, 200), Usage(0, 1)]
+    quotas.configure({"Fish": home(store, 200)}, 1800, spool)
+    await until(quotas, [60])
 
 
 @pytest_twisted.ensureDeferred
-async def test_few_collections_are_counted_at_a_time() -> None:
-    quotas, stores = Quotas.alone(Metrics()), [WaitingStore() for _ in range(60)]
-    quotas.follow({str(number): home(store) for number, store in enumerate(stores)}, 3600)
-    try:
-        assert sum(store.begun for store in stores) == 4
-        for store in stores:
-            store.let.callback(None)
-        await settle()
-        assert [usage.used for usage in quotas.named.values()] == [0] * 60
-    finally:
-        quotas.stop()
+async def test_few_collections_are_counted_at_a_time(keep: Keep) -> None:
+    stores = [WaitingStore() for _ in range(20)]
+    quotas = keep({str(number): Quota(store, str(number), 1) for number, store in enumerate(stores)})
+    while sum(store.begun for store in stores) < 4:
+        await deferLater(reactor, 0.01)
+    await used(quotas)
+    assert sum(store.begun for store in stores) == 4
+    for store in stores:
+        store.let.callback(None)
+    await until(quotas, [0] * 20)
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_store_that_cannot_be_counted_takes_uploads() -> None:
-    quotas, store = Quotas.alone(Metrics()), WaitingStore()
-    quotas.follow({"Fish": home(store)}, 3600)
-    try:
-        store.let.errback(StoreUnavailable("down"))
-        await settle()
-        assert quotas.named["Fish"].used is None
-        assert await quotas.room(store, AssetKey("Fish", Kind.ORIGINAL, "b.jpg"), 1000)
-    finally:
-        quotas.stop()
+async def test_a_store_that_cannot_be_counted_takes_uploads(keep: Keep) -> None:
+    store = WaitingStore()
+    quotas = keep({"Fish": home(store)})
+    store.let.errback(StoreUnavailable("down"))
+    while not store.begun:
+        await deferLater(reactor, 0.01)
+    assert await used(quotas) == [None]
+    assert await quotas.reserve(store, AssetKey("Fish", Kind.ORIGINAL, "b.jpg"), 1000)
 
 
-@pytest.mark.parametrize(("stored", "used"), [(0, 0), (60, 60)])
 @pytest_twisted.ensureDeferred
-async def test_it_is_looked_up_what_a_killed_process_has_stored(stored: int, used: int) -> None:
-    counts, store = Counts(Metrics()), MemoryStore()
-    counts.follow({"Fish": home(store)}, 3600)
-    try:
-        await settle()
-        other = counts.ledger()
-        other.begin(1, "Fish", "a.jpg", 0, 60, None)
-        if stored:
-            await store.write(AssetKey("Fish", Kind.ORIGINAL, "a.jpg"), chunked(bytes(stored)))
-        other.forget()
-        await settle()
-        assert counts.named["Fish"].used == used
-        counts.ledger().reserve(1, "Fish", 0, 100 - used)
-    finally:
-        counts.stop()
+async def test_without_a_record_nothing_is_stored_but_things_can_be_deleted(tmp_path: Path) -> None:
+    store, key = MemoryStore(), AssetKey("Fish", Kind.ORIGINAL, "a.jpg")
+    quotas = Quotas(Metrics())
+    (tmp_path / "spool").write_text("in the way")
+    quotas.configure({"Fish": home(store)}, 3600, Spool(tmp_path / "spool", 0))
+    with pytest.raises(StoreUnavailable):
+        await quotas.reserve(store, key, 1)
+    await store.write(key, chunked(bytes(60)))
+    async with quotas.changing(Change(Place("Fish", store, store), key)):
+        await store.delete(key)
+    assert await used(quotas) == [None]
+    await quotas.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_else_gets_at_the_record(tmp_path: Path) -> None:
+    spool, store = tmp_path / "spool", MemoryStore()
+    quotas = Quotas(Metrics())
+    quotas.configure({"Fish": home(store)}, 3600, Spool(spool, 0))
+    await until(quotas, [0])
+    assert [directory.stat().st_mode & 0o777 for directory in (spool, spool / "quotas")] == [0o700, 0o700]
+    await quotas.close()
+    assert [path.name for path in (spool / "quotas").iterdir()] == ["quotas.sqlite"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_process_waits_until_an_original_is_changed(keep: Keep) -> None:
+    store, key = MemoryStore(), AssetKey("Fish", Kind.ORIGINAL, "a.jpg")
+    await store.write(key, chunked(bytes(60)))
+    one, two = keep({"Fish": home(store)}), keep({"Fish": home(store)})
+    await until(two, [60])
+    claimed, let = Deferred[None](), Deferred[None]()
+
+    async def delete() -> None:
+        async with one.changing(Change(Place("Fish", store, store), key)):
+            claimed.callback(None)
+            await let
+            await store.delete(key)
+
+    async def delete_too() -> int:
+        change = Change(Place("Fish", store, store), key)
+        async with two.changing(change):
+            return 0 if await change.previous() is None else 1
+
+    first = Deferred.fromCoroutine(delete())
+    await claimed
+    second = Deferred.fromCoroutine(delete_too())
+    await deferLater(reactor, 0.1)
+    assert not second.called
+    let.callback(None)
+    await first
+    assert await second == 0
+    assert await used(two) == [0]

@@ -340,6 +340,14 @@ async def test_a_client_with_a_token_is_sent_to_the_dam(client: Client, dam: int
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_dam_says_the_encoding_of_a_text(client: Client) -> None:
+    await client.store("a.txt", "Käfer".encode())
+    response, content = await follow(await client.original("a.txt", token=client.token("a.txt")))
+    assert (response.code, content.decode()) == (200, "Käfer")
+    assert response.headers.getRawHeaders("Content-Type") == ["text/plain; charset=utf-8"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_head_is_answered_here_as_addresses_may_be_for_get_alone(client: Client) -> None:
     await client.store("a.jpg", images.photograph())
     fields = {"filename": "a.jpg", "type": "O", "token": client.token("a.jpg")}

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ _OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MO
 _TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
 _PATIENCE = 120
 _ALL_SERVE = "processes serve"
-_SIBLING = b"was_daemon.daemon.siblings.other"
+_PROCESS = b"was_daemon.daemon.processes.child"
 
 Document = Mapping[str, Mapping[str, Any]]
 
@@ -93,6 +94,7 @@ class Daemon:
         self._command = [*wrapper, *command]
         self._is_prepared = self._command == list(_TWISTD) and can_run(environ or {})
         self._process: subprocess.Popen[bytes] | Prepared | None = None
+        self.options: Sequence[str] = ()
         self.write_config(config or {})
 
     def write_config(self, config: Document) -> None:
@@ -126,7 +128,7 @@ class Daemon:
 
     def launch(self, terminal: int | None = None) -> subprocess.Popen[bytes] | Prepared:
         """Start, and do not wait; `terminal` is the descriptor of the one that the daemon is to be controlled by."""
-        command = [*self._command, "--config", self.config_file]
+        command = [*self._command, "--config", self.config_file, *self.options]
         with self._log_file.open("ab") as log:
             if self._is_prepared and terminal is None:
                 self._process = Prepared(command, self.directory, self._environ, log, log, start_new_session=True)
@@ -194,11 +196,12 @@ class Daemon:
 
     def workers(self) -> list[int]:
         """The worker processes."""
-        return [pid for pid in _session(self.pid) if pid != self.pid and pid not in self.siblings()]
+        return [pid for pid in _session(self.pid) if pid != self.pid and pid not in self.processes().values()]
 
-    def siblings(self) -> list[int]:
-        """The processes that serve beside the first."""
-        return [pid for pid in _session(self.pid) if _SIBLING in _command(pid)]
+    def processes(self) -> dict[int, int]:
+        """The processes that serve, if there are several, by their numbers."""
+        found = {pid: re.search(rb"--process=([0-9]+)/", _command(pid)) for pid in _session(self.pid)}
+        return {int(number[1]): pid for pid, number in found.items() if number and _PROCESS in _command(pid)}
 
     def memory(self) -> int:
         """The bytes of memory that the daemon's own process takes up, without its workers."""

@@ -48,14 +48,17 @@ mount -t tmpfs -o mode=1777 tmpfs dev/shm
 
 # Nothing runs but what a test starts.
 rm -rf etc/systemd/system etc/fstab lib/systemd/system/*.wants lib/systemd/system-generators
-mkdir -p etc/systemd/system/was-daemon.service.d etc/systemd/system/was-daemon.socket.d
+for unit in was-daemon.service was-daemon.socket was-daemon@.service was-daemon@.socket; do
+    mkdir -p "etc/systemd/system/$unit.d"
+    cp "$ETC/$unit" etc/systemd/system
+done
 echo > etc/systemd/system/nothing.target
-cp "$ETC/was-daemon.service" "$ETC/was-daemon.socket" etc/systemd/system
 cat > etc/systemd/system/was-daemon.service.d/log.conf <<END
 [Service]
 StandardOutput=append:/run/was-daemon.log
 StandardError=append:/run/was-daemon.log
 END
+cp etc/systemd/system/was-daemon.service.d/log.conf etc/systemd/system/was-daemon@.service.d
 
 # An installation in /opt, as the unit expects it: what Python there is may lie in somebody's home.
 mkdir -p opt/python opt/was-daemon/bin opt/was-daemon/lib

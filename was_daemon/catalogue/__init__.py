@@ -1,4 +1,4 @@
-"""The database of what is kept: the checksums of originals.
+"""Database of the originals that are kept: their checksums.
 
-Never needed to serve an asset. Imports `model`, `telemetry`, `concurrency` and `config`.
+Serving an asset does not need it. Imports `model`, `telemetry`, `concurrency` and `config`.
 """

@@ -13,9 +13,9 @@ from was_daemon.model.interfaces import IStagingFile
 
 @implementer(IStagingFile)
 class HashedFile:
-    """A staging file, and the digest of what was written to it.
+    """Staging file that also computes the digest of the bytes written to it.
 
-    Bytes are hashed in a thread of their own while they are written and the next ones arrive.
+    A thread hashes them while they are written and the next ones arrive.
     """
 
     def __init__(self, staged: IStagingFile) -> None:

@@ -1,4 +1,4 @@
-"""`was-daemon check`: whether Specify will be happy with an asset server, whoever made it."""
+"""`was-daemon check`: checks of any asset server against the contract that Specify relies on."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ def check(
     from was_daemon.conformance.client import HttpClient
     from was_daemon.conformance.server import Server
 
-    own = {name: _content(path) for name, path in key_files}
+    own = {name: _read_key(path) for name, path in key_files}
     names = dict.fromkeys((*collections, *own))
     general = None if own and own.keys() >= names.keys() else _key(key_file, key_stdin, no_key)
     keys = {name: own.get(name, general) for name in names}
@@ -81,14 +81,14 @@ def _key(key_file: SecretFile | None, key_stdin: bool, no_key: bool) -> str | No
         raise click.UsageError("--key-file, --key-stdin and --no-key exclude each other")
     if no_key:
         return None
-    key = _content(key_file) if key_file or key_stdin else os.environ.get("ATTACHMENT_KEY", "").strip()
+    key = _read_key(key_file) if key_file or key_stdin else os.environ.get("ATTACHMENT_KEY", "").strip()
     if not key:
         raise click.UsageError("there is no key: use --key-file, --key-stdin, $ATTACHMENT_KEY or --no-key")
     return key
 
 
-def _content(key_file: SecretFile | None) -> str:
-    """The key in a file, or else in the standard input."""
+def _read_key(key_file: SecretFile | None) -> str:
+    """Return the key from a file, or from the standard input without one."""
     try:
         return (key_file.text() if key_file else sys.stdin.read()).strip()
     except (OSError, UnicodeDecodeError) as error:

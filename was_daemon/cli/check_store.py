@@ -1,4 +1,4 @@
-"""`was-daemon check-store`: every promise of a store, tried out."""
+"""`was-daemon check-store`: checks of a live store against the contract of stores."""
 
 import json
 from contextlib import aclosing
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.identity import as_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import check_store_name, create_stores
+from was_daemon.cli.targets import check_store_name, create_stores
 
 if TYPE_CHECKING:
     from was_daemon.model.interfaces import IAssetStore
@@ -29,7 +30,7 @@ def check_store(name: str, collection: str, config: Path | None, as_json: bool) 
     from was_daemon.cli.reactor import run
 
     settings = load_settings(config)
-    check_store_name(settings, name, "NAME")
+    settings = as_owner(settings, [check_store_name(settings, name, "NAME")])
     store = create_stores(settings)[name]
 
     async def work() -> int:

@@ -1,4 +1,4 @@
-"""`was-daemon config check`: what would run, or everything that is wrong."""
+"""`was-daemon config check`: a summary of the configuration, or all mistakes in it."""
 
 import json
 import os
@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from was_daemon.cli.options import config_option, epilog, json_option
+from was_daemon.cli.options import DEFAULT_KEY, config_option, epilog, json_option
 
 if TYPE_CHECKING:
     from was_daemon.config.settings import CollectionSettings, Settings, StoreSettings
     from was_daemon.model.interfaces import IAssetStorePlugin
-
-_KEY = Path("attachments/.key")
-"""The key that `twistd was` makes when it is started without a configuration."""
 
 
 @click.group()
@@ -32,7 +29,7 @@ def check(config: Path | None, as_json: bool) -> None:
     Nothing is opened, and no secret is shown. Whether a store can be reached, `check-store` finds out.
     """
     from was_daemon.config.load import ConfigError
-    from was_daemon.daemon.unwise import warnings
+    from was_daemon.daemon.warnings import warnings
 
     try:
         settings = _load(config)
@@ -50,11 +47,11 @@ def _load(path: Path | None) -> "Settings":
     import attrs
 
     from was_daemon.config.load import ConfigError, load
-    from was_daemon.daemon.graph import create_stores
+    from was_daemon.daemon.assembly import create_stores
 
     environ = dict(os.environ)
     # To look at the configuration makes no key.
-    makes_key = path is None and not environ.get("ATTACHMENT_KEY") and not _KEY.exists()
+    makes_key = path is None and not environ.get("ATTACHMENT_KEY") and not DEFAULT_KEY.exists()
     weak_keys: Sequence[str] = ()
     try:
         settings = load(path, environ | {"ATTACHMENT_KEY": secrets.token_hex()} if makes_key else environ)
@@ -64,7 +61,7 @@ def _load(path: Path | None) -> "Settings":
         raise ConfigError([*error.mistakes, *(weak_keys or error.weak_keys)]) from None
     if weak_keys:
         raise ConfigError([*weak_keys])
-    return attrs.evolve(settings, key_source=f"made at the first start, in {_KEY}") if makes_key else settings
+    return attrs.evolve(settings, key_source=f"made at the first start, in {DEFAULT_KEY}") if makes_key else settings
 
 
 def _summary(settings: "Settings") -> dict[str, Any]:
@@ -137,7 +134,7 @@ def _described(field: Any) -> dict[str, Any]:
 
 
 def _type_name(kind: Any) -> str:
-    """How the documentation calls values of this type."""
+    """Return the name that the documentation uses for values of this type."""
     import enum
 
     given = [argument for argument in get_args(kind) if argument is not type(None)] or [kind]
@@ -149,7 +146,7 @@ def _type_name(kind: Any) -> str:
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
-    from was_daemon.library.usage import readable
+    from was_daemon.model.sizes import readable
 
     yield "The configuration is right. This would run:"
     yield f"  listen       {', '.join(summary['listen'])}"

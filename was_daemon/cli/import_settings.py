@@ -1,4 +1,4 @@
-"""`was-daemon import-settings`: a configuration made of the official server's settings."""
+"""`was-daemon import-settings`: translation of the official server's settings into a configuration."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ import click
 from was_daemon.cli.options import epilog
 
 if TYPE_CHECKING:
-    from was_daemon.cli.official import Translation
+    from was_daemon.cli.settings_translation import Translation
 
 _file = click.Path(path_type=Path, dir_okay=False)
 
@@ -42,13 +42,13 @@ def import_settings(
     line. Where the settings ask for a variable of the environment, --env tells its value in the official server's
     container. Status 1 means that something is missing, or that it could not be read who has access.
     """
-    from was_daemon.cli.files import faults_of_files
-    from was_daemon.cli.official import translate
+    from was_daemon.cli.new_files import report_file_errors
     from was_daemon.cli.settings_file import read_settings
+    from was_daemon.cli.settings_translation import translate
 
     if key_file:
         key_file = Path.cwd() / key_file.expanduser()
-    with faults_of_files():
+    with report_file_errors():
         try:
             found = read_settings(settings, environ)
         except (SyntaxError, ValueError) as error:
@@ -58,7 +58,7 @@ def import_settings(
 
 
 def _write(translation: "Translation", key_file: Path | None, output: Path | None, force: bool) -> None:
-    from was_daemon.cli.files import write_config
+    from was_daemon.cli.new_files import write_config
     from was_daemon.config.load import ConfigError
 
     if key_file and translation.key:
@@ -74,16 +74,16 @@ def _write(translation: "Translation", key_file: Path | None, output: Path | Non
             with TemporaryDirectory() as directory:
                 write_config(Path(directory) / "was.toml", translation.text, force=True, mode=mode)
     except ConfigError as error:
-        _tell(translation)
+        _report(translation)
         raise click.ClickException(f"this is not complete yet:\n{error}") from None
-    _tell(translation)
+    _report(translation)
     if not translation.is_whole:
         raise click.ClickException("collections are missing; clients that name them get 404")
     if translation.access_unknown:
         raise click.ClickException("access is closed where the settings that decide about it could not be read")
 
 
-def _tell(translation: "Translation") -> None:
+def _report(translation: "Translation") -> None:
     for warning in translation.access_unknown:
         click.echo(f"WARNING: {warning}", err=True)
     number = translation.attention
@@ -95,7 +95,7 @@ def _tell(translation: "Translation") -> None:
 
 
 def _write_key(path: Path, key: str) -> None:
-    from was_daemon.cli.files import write_key
+    from was_daemon.config.new_files import write_key
     from was_daemon.config.secret_files import SecretFile
 
     if path.exists() and SecretFile(path).text().strip() == key:

@@ -1,16 +1,17 @@
-"""`was-daemon init`: a configuration and a key, and what to enter elsewhere."""
+"""`was-daemon init`: a new configuration and key, and instructions for Specify and nginx."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from was_daemon.cli.options import epilog
 
 if TYPE_CHECKING:
-    from was_daemon.cli.adopted import Adopted
+    from was_daemon.cli.config_template import Choices
+    from was_daemon.cli.existing_directory import ExistingDirectory
 
 T = TypeVar("T")
 _PORT = 8080
@@ -22,12 +23,12 @@ _file = click.Path(path_type=Path, dir_okay=False)
 
 
 class _Address(click.ParamType[str]):
-    """The address of a server, as the configuration takes it."""
+    """Parameter type for the address of a server, as the configuration takes it."""
 
     name = "address"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from was_daemon.config.load import is_server_address
+        from was_daemon.config.public_url import is_server_address
 
         if not is_server_address(value):
             self.fail("expected an address such as https://assets.example.org", param, ctx)
@@ -67,73 +68,98 @@ def init(
     Asks for what the options leave open. A directory that another asset server has used is recognised, and adopted as
     it is.
     """
-    from was_daemon.cli import instructions
-    from was_daemon.cli.adopted import look_at
-    from was_daemon.cli.files import faults_of_files
-    from was_daemon.cli.template import Choices
+    from was_daemon.cli.config_template import Choices
 
     if output.exists() and not force:
         raise click.ClickException(f"{output} exists already; --force overwrites it, --output names another")
-    ask = _asking(yes)
+    ask = _default_of if yes else _prompt
     path = _absolute(path or ask("Directory of the attachments", Path("/srv/attachments"), click.Path(path_type=Path)))
-    with faults_of_files():
-        found = look_at(path)
-    _tell(path, found)
-    port = port or ask("Port to listen on", _PORT, _PORTS)
-    public_url = public_url or ask("Address that Specify and browsers use", f"http://localhost:{port}", _Address())
-    if proxy is None:
-        is_https = public_url.startswith("https:")
-        proxy = ask("Does nginx, or another proxy on this machine, stand in front?", is_https, click.BOOL)
-    mode = mode or (ask("Tell collections apart", found.mode, _MODES) if found.directories else found.mode)
-    key_file = _absolute(key_file or output.parent / "key")
+    existing = _inspect(path)
+    port, public_url, has_proxy = _choose_address(ask, port, public_url, proxy)
     choices = Choices(
         path=path,
         port=port,
-        public_url=public_url.rstrip("/"),
-        has_proxy=proxy,
-        layout=layout or ("sharded" if found.is_sharded else "flat"),
-        mode=mode,
-        directories=found.directories,
-        key_file=key_file,
+        public_url=public_url,
+        has_proxy=has_proxy,
+        layout=layout or ("sharded" if existing.is_sharded else "flat"),
+        mode=mode or _choose_mode(ask, existing),
+        directories=existing.directories,
+        key_file=_absolute(key_file or output.parent / "key"),
     )
-    _write(choices.text, output, key_file, force)
-    click.echo(f"\nStart it:    twistd --nodaemon was --config {output}")
-    click.echo(f"Then try it: was-daemon check {choices.public_url} --key-file {key_file}\n")
-    click.echo(instructions.specify(choices.public_url, key_file))
-    if proxy:
-        click.echo("nginx, as a site of its own:\n")
-        click.echo(instructions.nginx(choices.public_url, port))
+    _write(choices.text, output, choices.key_file, force)
+    _print_next_steps(choices, output)
 
 
-def _asking(yes: bool) -> Callable[[str, T, "click.ParamType[Any]"], T]:
-    def ask(question: str, default: T, kind: "click.ParamType[Any]") -> T:
-        answer: T = default if yes else click.prompt(question, default, type=kind, err=True)
-        return answer
+class _Ask(Protocol):
+    """Function that asks a question and returns the answer, or returns the default."""
 
-    return ask
+    def __call__(self, question: str, default: T, kind: "click.ParamType[Any]") -> T: ...
+
+
+def _prompt(question: str, default: T, kind: "click.ParamType[Any]") -> T:
+    answer: T = click.prompt(question, default, type=kind, err=True)
+    return answer
+
+
+def _default_of(question: str, default: T, kind: "click.ParamType[Any]") -> T:
+    return default
 
 
 def _absolute(path: Path) -> Path:
     return Path.cwd() / path.expanduser()
 
 
-def _tell(path: Path, found: "Adopted") -> None:
-    if found.is_single:
+def _inspect(path: Path) -> "ExistingDirectory":
+    """Return the layout of the directory, and print what will be adopted."""
+    from was_daemon.cli.existing_directory import inspect_directory
+    from was_daemon.cli.new_files import report_file_errors
+
+    with report_file_errors():
+        existing = inspect_directory(path)
+    if existing.is_single:
         click.echo(f"{path} holds originals already: they are adopted as they are.", err=True)
-    if found.directories:
-        names = ", ".join(found.directories)
+    if existing.directories:
+        names = ", ".join(existing.directories)
         click.echo(f"{path} holds directories of collections, which are adopted as they are: {names}.", err=True)
-    if found.is_sharded:
+    if existing.is_sharded:
         click.echo("The originals lie in subdirectories: the layout is sharded.", err=True)
+    return existing
+
+
+def _choose_address(
+    ask: _Ask, port: int | None, public_url: str | None, has_proxy: bool | None
+) -> tuple[int, str, bool]:
+    port = port or ask("Port to listen on", _PORT, _PORTS)
+    public_url = public_url or ask("Address that Specify and browsers use", f"http://localhost:{port}", _Address())
+    if has_proxy is None:
+        is_https = public_url.startswith("https:")
+        has_proxy = ask("Does nginx, or another proxy on this machine, stand in front?", is_https, click.BOOL)
+    return port, public_url.rstrip("/"), has_proxy
+
+
+def _choose_mode(ask: _Ask, existing: "ExistingDirectory") -> str:
+    return ask("Tell collections apart", existing.mode, _MODES) if existing.directories else existing.mode
+
+
+def _print_next_steps(choices: "Choices", output: Path) -> None:
+    from was_daemon.cli import instructions
+
+    click.echo(f"\nStart it:    twistd --nodaemon was --config {output}")
+    click.echo(f"Then try it: was-daemon check {choices.public_url} --key-file {choices.key_file}\n")
+    click.echo(instructions.specify(choices.public_url, choices.key_file))
+    if choices.has_proxy:
+        click.echo("nginx, as a site of its own:\n")
+        click.echo(instructions.nginx(choices.public_url, choices.port))
 
 
 def _write(content: Callable[[], str], output: Path, key_file: Path, force: bool) -> None:
     """Write both files, or neither."""
-    from was_daemon.cli.files import faults_of_files, write_config, write_key
+    from was_daemon.cli.new_files import report_file_errors, write_config
     from was_daemon.config.load import ConfigError, load
+    from was_daemon.config.new_files import write_key
 
     has_key = key_file.exists()
-    with faults_of_files():
+    with report_file_errors():
         if not has_key:
             write_key(key_file)
         done = False

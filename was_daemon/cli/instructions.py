@@ -1,11 +1,11 @@
-"""What to enter elsewhere: in Specify 6, in Specify 7, in nginx."""
+"""Instructions for the configuration of Specify 6, Specify 7 and nginx."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
 
 
 def specify(url: str, key_file: Path) -> str:
-    """Return the lines that tell what to enter in Specify for a server at `url`."""
+    """Return the settings to enter in Specify 6 and 7 for a server at `url`."""
     document = f"{url}/web_asset_store.xml"
     key = f"<the key: cat {key_file}>"
     return f"""\
@@ -25,10 +25,10 @@ Specify 6, these properties:
 
 
 def nginx(url: str, port: int) -> str:
-    """A site for nginx, with TLS, in front of a daemon that listens on `port` of the same machine."""
+    """Return a site for nginx, with TLS, in front of a daemon that listens on `port` of the same machine."""
     parts = urlsplit(url)
     host = parts.hostname or "localhost"
-    # With a path of its own, the daemon sees what comes behind it.
+    # With a path in `url`, nginx passes on the rest of a request's path.
     target = f"http://127.0.0.1:{port}{'/' if parts.path else ''}"
     return f"""\
 server {{

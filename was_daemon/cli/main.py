@@ -1,6 +1,6 @@
-"""`was-daemon`: what an operator does, beside `twistd was`.
+"""`was-daemon`: the commands for operators, beside `twistd was`.
 
-A module for each command. What takes time to import, a command imports when it runs, so that `--help` is there at once.
+Each command has a module. Slow imports are inside the functions of commands, so that `--help` starts quickly.
 """
 
 import click

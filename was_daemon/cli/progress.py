@@ -1,4 +1,4 @@
-"""How far a command is, as a line on a terminal."""
+"""Progress bars on a terminal."""
 
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class _Rate(ProgressColumn):
-    """Files a second."""
+    """Column with the number of files a second."""
 
     def render(self, task: Task) -> Text:
         """See `ProgressColumn`."""
@@ -26,57 +26,57 @@ class _Rate(ProgressColumn):
 
 
 @attrs.frozen
-class Bar:
-    """How far some work is; nothing is seen of it where nobody looks."""
+class ProgressBar:
+    """Progress bar, which is visible only when stderr is a terminal."""
 
     _progress: Progress
     _task: Any
 
     @property
-    def is_seen(self) -> bool:
-        """Whether somebody looks at it."""
+    def is_visible(self) -> bool:
+        """Whether the bar is drawn."""
         return not self._progress.disable
 
-    def step(self) -> None:
-        """One more is done."""
+    def advance(self) -> None:
+        """Count one more file as done."""
         self._progress.advance(self._task)
 
     def set_total(self, total: int) -> None:
-        """This many there are."""
+        """Set the number of files, which is unknown at first."""
         self._progress.update(self._task, total=total)
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Bar]:
-    """A line on a terminal with rate and time left, there as long as the context lasts."""
+def progress_bar(title: str) -> Iterator[ProgressBar]:
+    """Draw a progress bar with rate and time left for as long as the context lasts."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
-        yield Bar(progress, progress.add_task(title, total=None))
+        yield ProgressBar(progress, progress.add_task(title, total=None))
 
 
-async def go_through(
+async def for_each_with_bar(
     title: str,
     items: Callable[[], AsyncGenerator[T, None]],
     parallel: int,
     work: Callable[[T], Awaitable[None]],
 ) -> None:
-    """`for_each` of what `items` yields whenever it is called, with a bar of that title."""
-    with bar(title) as shown:
+    """Do as `for_each`, with a progress bar. `items` is called a second time if they have to be counted."""
+    with progress_bar(title) as bar:
 
         async def step(item: T) -> None:
             await work(item)
-            shown.step()
+            bar.advance()
 
-        counting = Deferred.fromCoroutine(_set_total(shown, items))
+        counting = Deferred.fromCoroutine(_set_total(bar, items))
         try:
             await for_each(items(), parallel, step)
         finally:
             counting.cancel()
 
 
-async def _set_total(shown: Bar, items: Callable[[], AsyncGenerator[T, None]]) -> None:
-    """How many there are is counted while the work goes on already: the time left is worth that to whoever looks."""
-    if shown.is_seen:
+async def _set_total(bar: ProgressBar, items: Callable[[], AsyncGenerator[T, None]]) -> None:
+    """Count the items for a visible bar, while the work goes on already."""
+    if bar.is_visible:
         with suppress(AssetError, CancelledError):
-            shown.set_total(await count_items(items()))
+            bar.set_total(await count_items(items()))

@@ -1,4 +1,4 @@
-"""Running a command's work in Twisted's reactor, and letting it end well when it is interrupted."""
+"""Twisted's reactor for commands, with an orderly end when a command is interrupted."""
 
 import os
 import signal
@@ -21,18 +21,16 @@ from twisted.logger import (
 from was_daemon.model.errors import AssetError
 
 RESUMED = "Start it again to go on."
-"""What to do after an interruption of a command that does only what is left to do."""
+"""Advice after an interruption of a command that does only what is left to do."""
 
 Work = Callable[[], Coroutine[Deferred[Any], Any, int]]
 
 
 def run(work: Work, afterwards: str = "") -> NoReturn:
-    """Do `work` and exit with what it returns; 1 when it is interrupted or a store fails, with a line on stderr.
+    """Run `work` in the reactor and exit with its result, or with 1 and a line on stderr after an error or a signal.
 
-    `afterwards` says what there is to do after an interruption. When nobody reads the output any more, as after `head`
-    has ended, it exits with 1 and says nothing.
-
-    A signal cancels what is under way, so that `finally` and `except` clauses still have their turn.
+    SIGINT and SIGTERM cancel `work`, so that its `finally` and `except` clauses run. `afterwards` is printed then. When
+    the reader of the output has gone, as after `| head`, it exits with 1 and prints nothing.
     """
     log_warnings()
     task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work, afterwards)))
@@ -44,12 +42,12 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
     def interrupt(*_: object) -> None:
         IReactorFromThreads(reactor).callFromThread(under_way.cancel)
 
-    def heed_signals() -> None:
+    def handle_signals() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, interrupt)
 
     # The reactor sets handlers of its own when it starts.
-    reactor.callWhenRunning(heed_signals)
+    reactor.callWhenRunning(handle_signals)
     try:
         code = await under_way
     except CancelledError:
@@ -67,7 +65,7 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
 
 
 def log_warnings() -> None:
-    """Print the log's warnings: a store tells its operator there, for instance, how to add a host key."""
+    """Print warnings and errors from the log to stderr, for instance how to add the host key of an SFTP server."""
     from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [from_warnings_on])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

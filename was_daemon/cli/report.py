@@ -1,4 +1,4 @@
-"""What a command reports of many files: as text, or as one JSON object."""
+"""Report of a command on many files: as text, or as one JSON object."""
 
 import json
 from collections import Counter
@@ -6,7 +6,7 @@ from collections import Counter
 import click
 
 from was_daemon.jobs.report import JobReport
-from was_daemon.library.usage import readable
+from was_daemon.model.sizes import readable
 
 
 class Report(JobReport):
@@ -28,16 +28,16 @@ class Report(JobReport):
             line = f"{state:<9} {path}" + (f": {reason}" if reason else "")
             click.echo("".join(each if each.isprintable() else "\ufffd" for each in line))
             return
-        # As it comes: there may be a million of them.
+        # Printed at once, not collected: there may be a million files.
         click.echo('{"files": [' if not self._listed else ",")
         self._listed += 1
         click.echo(json.dumps({"state": state, "file": path, "reason": reason}, ensure_ascii=False), nl=False)
 
     def end(self, words: dict[str, str], **sizes: int) -> None:
-        """Print the counts: `words` are all states, with what a sentence calls them; `sizes` are bytes."""
+        """Print the counts. `words` maps all states to their names in the sentence; `sizes` are in bytes."""
         if not self._as_json:
-            told = [f"{self.counts[word]} {text}" for word, text in words.items()]
-            click.echo(", ".join(told + [readable(size) for size in sizes.values()]))
+            parts = [f"{self.counts[word]} {text}" for word, text in words.items()]
+            click.echo(", ".join(parts + [readable(size) for size in sizes.values()]))
             return
         click.echo("\n]," if self._listed else '{"files": [],')
         rest = {word: self.counts[word] for word in words} | sizes

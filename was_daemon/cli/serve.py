@@ -1,4 +1,4 @@
-"""`was-daemon serve`: the daemon, where there is no `twistd` to call, as with the one file that `make dist` builds."""
+"""`was-daemon serve`: the daemon in the foreground, also where there is no `twistd`, as in the file of `make dist`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`was-daemon status`: whether all is well, at a glance."""
+"""`was-daemon status`: the state of the daemon and its stores."""
 
 import json
 from collections.abc import Iterator
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from was_daemon.cli.identity import as_any_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import create_stores, require_directory
-from was_daemon.library.usage import readable
+from was_daemon.cli.targets import create_stores, require_directory
+from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
     from was_daemon.config.settings import Settings
+    from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
 
 
@@ -24,21 +26,23 @@ if TYPE_CHECKING:
 @json_option
 def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | None, as_json: bool) -> None:
     """Tell whether the daemon answers, and whether its stores can be used."""
-    from was_daemon.cli.answering import addresses, ask
+    from was_daemon.cli.probe import addresses_of, probe
     from was_daemon.cli.reactor import run
-    from was_daemon.daemon.unwise import warnings
+    from was_daemon.daemon.assembly import collections_in
+    from was_daemon.daemon.warnings import warnings
 
-    settings = load_settings(config)
+    settings = as_any_owner(load_settings(config))
     stores, min_free = create_stores(settings), settings.limits.min_free
+    collections = collections_in(settings, stores)
     # Before the reactor runs: it would have to wait.
-    answers = [ask(address, timeout) for address in urls or addresses(settings.server)]
+    answers = [probe(address, timeout) for address in urls or addresses_of(settings.server)]
 
     async def work() -> int:
         summary: dict[str, Any] = {
             "addresses": answers,
-            "stores": {name: await _look_at(store, timeout, min_free) for name, store in stores.items()},
+            "stores": {name: await _check(store, collections, timeout, min_free) for name, store in stores.items()},
             "warnings": list(dict.fromkeys((*_warnings_of(answers), *warnings(settings)))),
-            **({"collections": await _numbers(settings, stores)} if count else {}),
+            **({"collections": await _count_assets(settings, stores)} if count else {}),
         }
         for store in stores.values():
             await store.close()
@@ -52,45 +56,47 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     run(work)
 
 
-async def _look_at(store: "IAssetStore", timeout: float, min_free: int) -> dict[str, Any]:
-    """Whether a store can be used, and the bytes that are free in it, if it tells; less than `min_free` are too few."""
+async def _check(store: "IAssetStore", collections: "Collections", timeout: float, min_free: int) -> dict[str, Any]:
+    """Return whether a store can be used, with fewer than `min_free` free bytes not, and the free bytes if known."""
     from twisted.internet import defer, reactor
     from twisted.internet.interfaces import IReactorTime
 
+    from was_daemon.health.checks import path_of
     from was_daemon.model.errors import AssetError
 
     found: dict[str, Any] = {"where": str(store), "ok": True}
     try:
-        look = defer.Deferred.fromCoroutine(_look_without_making(store))
-        free = await look.addTimeout(timeout, IReactorTime(reactor))
+        checking = defer.Deferred.fromCoroutine(_check_existing(store, collections))
+        free = await checking.addTimeout(timeout, IReactorTime(reactor))
         if free is not None:
             found["free_bytes"] = free
             if free < min_free:
                 problem = f"{readable(free)} free, less than min_free; uploads are refused"
                 found.update(ok=False, problem=problem)
     except AssetError as error:
-        found.update(ok=False, problem=str(error))
+        path = path_of(error, store)
+        found.update(ok=False, problem=f"{error} ({path})" if path else str(error))
     except defer.TimeoutError:
         found.update(ok=False, problem=f"no answer in {timeout:g} s")
     return found
 
 
-async def _look_without_making(store: "IAssetStore") -> int | None:
+async def _check_existing(store: "IAssetStore", collections: "Collections") -> int | None:
     from was_daemon.health.checks import look_at_store
 
     await require_directory(store)
-    return await look_at_store(store)
+    return await look_at_store(store, collections)
 
 
-async def _numbers(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:
-    """How many originals and thumbnails there are, by the names of the collections."""
+async def _count_assets(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:
+    """Return the numbers of originals and thumbnails, by the names of the collections."""
     from was_daemon.jobs.traverse import count_items
     from was_daemon.model.errors import AssetError
     from was_daemon.model.keys import Kind
 
     collections = settings.collections
     if collections.mode == "auto":
-        # Whatever names clients have thought of are collections; a store cannot list them.
+        # Clients create collections by naming them; a store cannot list them.
         return {}
     places = {name: (each.directory, each.store) for name, each in collections.map.items()} or {"": ("", None)}
     numbers: dict[str, dict[str, int]] = {}
@@ -121,18 +127,18 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _warnings_of(answers: list[dict[str, Any]]) -> Iterator[str]:
-    """Return the warnings of running daemons, whose configuration may be another by now."""
+    """Yield the warnings of running daemons, which may have read an earlier configuration."""
     for each in answers:
-        told = each.get("health", {}).get("warnings", [])
-        yield from map(str, told if isinstance(told, list) else [])
+        found = each.get("health", {}).get("warnings", [])
+        yield from map(str, found if isinstance(found, list) else [])
 
 
 def _quotas(collections: dict[str, Any]) -> Iterator[str]:
-    """Return the report of a daemon on collections with a quota."""
+    """Yield lines on the collections with a quota, from the report of a daemon."""
     for name, each in collections.items():
         used = "not counted yet" if each["used_bytes"] is None else readable(each["used_bytes"])
         yield f"        {name}: {used} of {readable(each['quota_bytes'])}"
 
 
-def _line(ok: bool, what: str, words: str) -> str:
-    return f"{'ok' if ok else 'FAILED':<8}{what}: {words}"
+def _line(ok: bool, subject: str, details: str) -> str:
+    return f"{'ok' if ok else 'FAILED':<8}{subject}: {details}"

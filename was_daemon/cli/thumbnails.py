@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.identity import as_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import collection_option, directories, require_directory
+from was_daemon.cli.targets import collection_option, directories_of, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.cli.report import Report
     from was_daemon.config.settings import Settings
-    from was_daemon.daemon.graph import Graph
+    from was_daemon.daemon.components import Components
 
 _NICENESS = 10
-_SPOOL = "thumbnails"
-"""The directory in the spool for copies of remote originals: the daemon's own are none of a command's business."""
+_SPOOL_DIRECTORY = "thumbnails"
+"""Directory in the spool for a command's copies of remote originals, apart from the daemon's."""
 
-_MADE = {
+_WARM_WORDS = {
     "made": "made",
     "there": "there already",
     "refused": "files of which none can be made",
@@ -58,25 +59,32 @@ def warm(
     priority, beside the daemon. Files of which no thumbnail can be made are counted; they are no failure.
     """
     settings = load_settings(config)
-    most = settings.thumbnails.max_scale
-    if max(scales) > most:
-        raise click.BadParameter(f"the configuration allows {most} at most", param_hint="--scale")
-    places = directories(settings, collections)
+    max_scale = settings.thumbnails.max_scale
+    if max(scales) > max_scale:
+        raise click.BadParameter(f"the configuration allows {max_scale} at most", param_hint="--scale")
+    directories = directories_of(settings, collections)
     os.nice(_NICENESS)
 
-    async def work(graph: "Graph", report: "Report") -> None:
-        from was_daemon.cli.progress import go_through
+    async def work(components: "Components", report: "Report") -> None:
+        from was_daemon.cli.progress import for_each_with_bar
         from was_daemon.jobs.warm import RateLimit, Warmer
 
-        for directory in places:
-            await require_directory(graph.collections.place_in(directory).store)
-        if graph.evictor:
-            await graph.evictor.start()
-        warmer = Warmer(graph.collections, graph.derivatives, places, sorted(set(scales)), RateLimit(throttle), report)
-        # While one is made, the next is looked at.
-        await go_through("Warming", warmer.originals, workers + 1, warmer.warm)
+        for directory in directories:
+            await require_directory(components.collections.place_in(directory).store)
+        if components.evictor:
+            await components.evictor.start()
+        warmer = Warmer(
+            components.collections,
+            components.derivatives,
+            directories,
+            sorted(set(scales)),
+            RateLimit(throttle),
+            report,
+        )
+        # One more than workers: the next original is read while thumbnails are made.
+        await for_each_with_bar("Warming", warmer.originals, workers + 1, warmer.warm)
 
-    _run(_evolved(settings, workers), work, _MADE, as_json)
+    _run(_settings_beside_daemon(settings, workers), work, _WARM_WORDS, as_json)
 
 
 @thumbnails.command(epilog=epilog("was-daemon thumbnails prune --keep-scale 123 --dry-run --config was.toml"))
@@ -106,22 +114,22 @@ def prune(
     here. With --unmarked these go, too: use it only where nothing but asset servers has put files there.
     """
     settings = load_settings(config)
-    places = directories(settings, collections)
+    directories = directories_of(settings, collections)
 
-    async def work(graph: "Graph", report: "Report") -> None:
-        from was_daemon.cli.progress import go_through
+    async def work(components: "Components", report: "Report") -> None:
+        from was_daemon.cli.progress import for_each_with_bar
         from was_daemon.jobs.prune import Pruner
 
-        # Collections whose originals are missing are told one by one.
-        for directory in places:
-            await require_directory(graph.collections.place_in(directory).thumbnails)
-        pruner = Pruner(graph.collections, places, frozenset(kept), unmarked, dry_run, report)
-        await go_through("Pruning", pruner.thumbnails, parallel, pruner.prune)
+        # The pruner reports collections whose originals are missing one by one.
+        for directory in directories:
+            await require_directory(components.collections.place_in(directory).thumbnails)
+        pruner = Pruner(components.collections, directories, frozenset(kept), unmarked, dry_run, report)
+        await for_each_with_bar("Pruning", pruner.thumbnails, parallel, pruner.prune)
 
-    _run(_evolved(settings, 1), work, _removed(dry_run), as_json)
+    _run(_settings_beside_daemon(settings, 1), work, _prune_words(dry_run), as_json)
 
 
-def _removed(dry_run: bool) -> dict[str, str]:
+def _prune_words(dry_run: bool) -> dict[str, str]:
     to_be = "to be removed" if dry_run else "removed"
     return {
         "orphan": f"without an original {to_be}",
@@ -133,45 +141,48 @@ def _removed(dry_run: bool) -> dict[str, str]:
     }
 
 
-def _evolved(settings: "Settings", workers: int) -> "Settings":
-    """The settings of the daemon, for a process beside it."""
+def _settings_beside_daemon(settings: "Settings", workers: int) -> "Settings":
+    """Return the daemon's settings for a command that runs beside it: another spool, `workers` workers."""
     import attrs
 
+    settings = as_owner(settings, settings.stores, [settings.spool.path])
     return attrs.evolve(
         settings,
-        spool=attrs.evolve(settings.spool, path=settings.spool.path / _SPOOL),
+        spool=attrs.evolve(settings.spool, path=settings.spool.path / _SPOOL_DIRECTORY),
         thumbnails=attrs.evolve(settings.thumbnails, workers=workers),
     )
 
 
 def _run(
     settings: "Settings",
-    work: "Callable[[Graph, Report], Awaitable[None]]",
+    work: "Callable[[Components, Report], Awaitable[None]]",
     words: dict[str, str],
     as_json: bool,
 ) -> None:
     from was_daemon.cli.reactor import RESUMED, run
     from was_daemon.config.load import ConfigError
-    from was_daemon.daemon.graph import Lasting, build, settle
+    from was_daemon.daemon.assembly import build
+    from was_daemon.daemon.process_state import ProcessState
+    from was_daemon.library.store_steps import register
 
     try:
-        graph = build(settings, Lasting.new())
+        components = build(settings, ProcessState.new())
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
 
-    async def finish() -> int:
+    async def run_and_close() -> int:
         from was_daemon.cli.report import Report
 
         report = Report(as_json)
         try:
-            await graph.spool.start()
-            for built in graph.stores.values():
-                await settle(built.store, graph.spool)
-            await work(graph, report)
+            await components.spool.start()
+            for store in components.stores.values():
+                await register(store, components.spool)
+            await work(components, report)
         finally:
-            for part in graph.parts:
+            for part in components.closable:
                 await part.close()
             report.end(words)
         return 1 if report.counts["failed"] else 0
 
-    run(finish, RESUMED)
+    run(run_and_close, RESUMED)

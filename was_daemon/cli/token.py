@@ -1,4 +1,4 @@
-"""`was-daemon token`: what a client sends to be let in."""
+"""`was-daemon token`: a token as clients send it."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`was-daemon verify`: whether stored files are still what was uploaded."""
+"""`was-daemon verify`: comparison of stored originals with their recorded checksums."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.identity import as_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.places import check_store_name, collection_option, create_stores, directories, require_directory
+from was_daemon.cli.targets import check_store_name, collection_option, create_stores, directories_of, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.jobs.verify import Verifier
@@ -42,10 +43,11 @@ def verify(
 
     settings = load_settings(config)
     check_store_name(settings, name, "--store")
-    places = directories(settings, collections)
+    directories = directories_of(settings, collections)
     path = settings.checksums.path
     if path is None:
         raise click.ClickException("no checksums are recorded: set path in the section [checksums]")
+    settings = as_owner(settings, [], [path.parent, path])
     store = create_stores(settings)[name]
 
     async def work() -> int:
@@ -56,7 +58,7 @@ def verify(
         report = Report(as_json)
         checksums = Checksums(path)
         try:
-            await _verify(Verifier(name, store, checksums, report), places, parallel, record)
+            await _verify(Verifier(name, store, checksums, report), directories, parallel, record)
         finally:
             await store.close()
             await checksums.close()
@@ -66,12 +68,12 @@ def verify(
     run(work)
 
 
-async def _verify(verifier: "Verifier", places: Sequence[str], parallel: int, record: bool) -> None:
-    from was_daemon.cli.progress import go_through
+async def _verify(verifier: "Verifier", directories: Sequence[str], parallel: int, record: bool) -> None:
+    from was_daemon.cli.progress import for_each_with_bar
 
     await require_directory(verifier.store)
     # A store that is down has lost nothing.
     await verifier.require_store()
-    await go_through("Recorded", lambda: verifier.recorded(places), parallel, verifier.compare)
+    await for_each_with_bar("Recorded", lambda: verifier.recorded(directories), parallel, verifier.compare)
     step = verifier.record_if_new if record else verifier.count_if_new
-    await go_through("Not recorded", lambda: verifier.stored(places), parallel, step)
+    await for_each_with_bar("Not recorded", lambda: verifier.stored(directories), parallel, step)

@@ -1,4 +1,4 @@
-"""Finding the storage plugins."""
+"""Search for storage plugins."""
 
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,10 +17,10 @@ _log = Logger()
 
 
 def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str, IAssetStorePlugin]:
-    """The plugins on the plugin path, by the name the config knows them under.
+    """Return the plugins on the plugin path, by their names in the configuration.
 
-    `paths` are directories that hold a `storage_plugins` directory. One that is a plugin of the daemon's own name takes
-    its place; a file that cannot be imported is left out, and the log says why, with a traceback if `debug`.
+    `paths` are directories that hold a `storage_plugins` directory. A plugin found there replaces the daemon's own of
+    the same name. A file that cannot be imported is left out, and the log says why, with a traceback if `debug`.
     """
     for path in paths:
         directory = str(path / "storage_plugins")
@@ -30,10 +30,10 @@ def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str
 
 
 class _Plugins(Mapping[str, IAssetStorePlugin]):
-    """The plugins in some directories.
+    """Plugins in `directories`, by their names.
 
-    Not twisted.plugin's: that tells of a file with a mistake by a long traceback, and imports everything. The daemon's
-    own are imported when they are asked for, since SSH and HTTP take most of the time of its start.
+    Unlike `twisted.plugin`, this reports a broken file in one line, and imports the daemon's own plugins only when they
+    are asked for: SSH and HTTP take most of the time of its start.
     """
 
     def __init__(self, directories: Iterable[str], debug: bool) -> None:
@@ -50,7 +50,7 @@ class _Plugins(Mapping[str, IAssetStorePlugin]):
                     self._add(file)
 
     def _add(self, file: Path) -> None:
-        """Take the plugins of a file that was dropped in."""
+        """Add the plugins in a file of the operator's."""
         for name, plugin in self._plugins_in(file).items():
             if name in self._found:
                 _log.critical(
@@ -100,7 +100,7 @@ def _load(file: Path, debug: bool) -> ModuleType | None:
     try:
         loaded = import_module(f"{storage_plugins.__name__}.{file.stem}")
     except (Exception, SystemExit) as error:
-        # Critical lines are printed at once: the log may not have begun when the configuration is read.
+        # Critical events are printed at once: the log may not have begun when the configuration is read.
         _log.critical("{path} is left out, it cannot be imported: {reason}", path=path, reason=_reason(error, path))
         if debug:
             _log.failure("{path}", Failure(), path=path)
@@ -112,7 +112,7 @@ def _load(file: Path, debug: bool) -> ModuleType | None:
 
 
 def _reason(error: BaseException, path: str) -> str:
-    """The error in a line, and the place in the file where it came from."""
+    """Return the error in one line, with the line of the file that raised it."""
     text = " ".join(traceback.format_exception_only(error)[-1].split())
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     line = error.lineno if isinstance(error, SyntaxError) else next(reversed(lines), None)

@@ -1,6 +1,5 @@
-"""The settings `redirect` and `redirect_thumbnails` of a store's table."""
+"""Settings `redirect` and `redirect_thumbnails` of a store's table."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +8,8 @@ from was_daemon.config.structure import Mistakes
 from was_daemon.model.redirect import Redirect
 
 REDIRECT_KEYS = frozenset({"redirect", "redirect_thumbnails"})
-"""The keys that a store's table may have whatever its plugin is."""
+"""Keys that a store's table may have with every plugin."""
 
-_LOCATION = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 _VALUES: Mapping[bool | str, Redirect | None] = {
     False: None,
     # Not every store's addresses need a signature.
@@ -34,10 +32,7 @@ def read_redirects(key: str, table: Mapping[str, Any], mistakes: Mistakes) -> tu
 
 
 def check_nginx(server: ServerSettings, stores: Mapping[str, StoreSettings], mistakes: Mistakes) -> None:
-    """Add a mistake where nginx cannot send the files that `redirect = "nginx"` leaves to it."""
-    location = server.nginx_location
-    if not _LOCATION.fullmatch(location):
-        mistakes.add("server.nginx_location", f'expected a path such as "/was-files", got "{location}"')
+    """Warn of stores with `redirect = "nginx"` where requests cannot have come through nginx."""
     if server.trusted_proxies or any(each.startswith(("unix:", "systemd:")) for each in server.listen):
         return
     for name, store in stores.items():

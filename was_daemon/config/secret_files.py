@@ -1,10 +1,11 @@
-"""Files that hold a key or a password: nobody else shall change them, and better not read them either."""
+"""Files that hold a key or a password: reading and writing them, and checks of their permissions."""
 
 import os
 import shlex
 import stat
-from collections.abc import Mapping
 from pathlib import Path, PosixPath
+
+_KEY_BYTES = 24
 
 
 class SecretFile(PosixPath):
@@ -18,32 +19,11 @@ class SecretFile(PosixPath):
         return self.expanduser().read_text("utf-8-sig").rstrip("\r\n")
 
 
-class SecretFiles:
-    """The secret files that one version of a configuration names: what was read of them once is what they hold.
-
-    `texts` are by path, and given where another process has read and checked the files: they may be others by now.
-    """
-
-    def __init__(self, texts: Mapping[str, str] | None = None) -> None:
-        self.texts = dict(texts or {})
-        self._were_checked = texts is not None
-
-    def read(self, path: SecretFile) -> str:
-        """Return the text of the file at `path`; raises what `SecretFile.text` does."""
-        if str(path) not in self.texts:
-            self.texts[str(path)] = path.text()
-        return self.texts[str(path)]
-
-    def check(self, path: Path) -> str | None:
-        """See `check_permissions`."""
-        return None if self._were_checked else check_permissions(path)
-
-
 def check_permissions(path: Path) -> str | None:
-    """Raise ValueError when others can change the file at `path`; what to warn of when they can read it, else None.
+    """Return a warning when others can read the file at `path`, else None; raise ValueError when they can change it.
 
-    The file's owner and this process's own group are not others. What is no regular file, or cannot be looked at, is
-    left to whoever reads it.
+    "Others" are all but the file's owner and this process's group. Anything but a regular file passes: reading it fails
+    later.
     """
     try:
         status = path.stat()

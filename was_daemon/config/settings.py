@@ -1,4 +1,4 @@
-"""The settings: frozen, with their defaults; `docs/configuration.md` says what each means."""
+"""Settings, frozen, with their defaults and ranges. `docs/configuration.md` explains each of them."""
 
 import os
 import tempfile
@@ -11,6 +11,7 @@ import attrs
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
+from was_daemon.config.validators import at_least, matching, not_empty, one_of
 from was_daemon.model.interfaces import IAssetStorePlugin
 from was_daemon.model.redirect import Redirect
 
@@ -22,51 +23,55 @@ _WORKER_MEMORY = Size(1 << 30)
 _SPOOL_SIZE = Size(2 << 30)
 _MIN_RATE = Size(1 << 10)
 _MIN_FREE = Size(256 << 20)
+_LEAST_MEMORY = 128 << 20
+_LEAST_SECONDS = 0.001
 
 
-def _default_spool(environ: Mapping[str, str]) -> Path:
-    """systemd's cache directory for the service, else one of the user's own among the temporary files."""
+def default_spool(environ: Mapping[str, str], uid: int) -> Path:
+    """Return systemd's cache directory for the service, else one of the user `uid` below the temporary directory."""
     given = environ.get("CACHE_DIRECTORY")
-    return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{os.geteuid()}"
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{uid}"
 
 
 @attrs.frozen
 class ServerSettings:
-    """`[server]`."""
+    """Section `[server]`."""
 
-    listen: list[str] = attrs.field(factory=lambda: [f"tcp:{PORT}"])
+    listen: list[str] = attrs.field(factory=lambda: [f"tcp:{PORT}"], validator=not_empty)
     admin_listen: list[str] = attrs.field(factory=list)
     public_url: str | None = None
     key: str | None = attrs.field(default=None, repr=False)
     key_file: SecretFile | None = None
     insecure_no_key: bool = False
-    token_window: int = 150
+    token_window: int = attrs.field(default=150, validator=at_least(0))
     require_token_for_get: bool = False
     static_access: bool = True
     overwrite: bool = True
     max_upload: Size = _MAX_UPLOAD
     trusted_proxies: list[Network] = attrs.field(factory=list)
-    shutdown_grace: float = 30.0
-    nginx_location: str = "/was-files"
-    workers: int = 1
+    shutdown_grace: float = attrs.field(default=30.0, validator=at_least(0))
+    nginx_location: str = attrs.field(
+        default="/was-files", validator=matching(r"(/[\w.~-]+)+", 'a path such as "/was-files"')
+    )
+    workers: int = attrs.field(default=1, validator=at_least(1))
 
 
 @attrs.frozen
 class LimitSettings:
-    """`[limits]`."""
+    """Section `[limits]`."""
 
-    connections_per_address: int = 256
-    header_timeout: float = 20.0
-    idle_timeout: float = 60.0
-    min_rate: Size = _MIN_RATE
-    pending_uploads: int = 128
+    connections_per_address: int = attrs.field(default=256, validator=at_least(0))
+    header_timeout: float = attrs.field(default=20.0, validator=at_least(_LEAST_SECONDS))
+    idle_timeout: float = attrs.field(default=60.0, validator=at_least(_LEAST_SECONDS))
+    min_rate: Size = attrs.field(default=_MIN_RATE, validator=at_least(1))
+    pending_uploads: int = attrs.field(default=128, validator=at_least(1))
     pending_size: Size | None = None
     min_free: Size = _MIN_FREE
 
 
 @attrs.frozen
 class CollectionSettings:
-    """`[collections] map.NAME`."""
+    """Entry `map.NAME` of the section `[collections]`."""
 
     directory: str
     store: str | None = None
@@ -77,62 +82,76 @@ class CollectionSettings:
 
 @attrs.frozen
 class CollectionsSettings:
-    """`[collections]`."""
+    """Section `[collections]`."""
 
-    mode: str = "single"
+    mode: str = attrs.field(default="single", validator=one_of("single", "map", "auto"))
     store: str | None = None
-    recount: float = 3600.0
+    recount: float = attrs.field(default=3600.0, validator=at_least(1))
     map: dict[str, CollectionSettings] = attrs.field(factory=dict)
 
 
 @attrs.frozen
 class ThumbnailSettings:
-    """`[thumbnails]`."""
+    """Section `[thumbnails]`."""
 
     store: str | None = None
-    workers: int = attrs.field(factory=lambda: len(os.sched_getaffinity(0)))
-    max_scale: int = 4096
-    max_pixels: int = 500_000_000
-    memory: Size = _WORKER_MEMORY
-    timeout: float = 30.0
-    queue: int = 1000
+    workers: int = attrs.field(factory=lambda: len(os.sched_getaffinity(0)), validator=at_least(1))
+    max_scale: int = attrs.field(default=4096, validator=at_least(1))
+    max_pixels: int = attrs.field(default=500_000_000, validator=at_least(1))
+    memory: Size = attrs.field(default=_WORKER_MEMORY, validator=at_least(_LEAST_MEMORY))
+    timeout: float = attrs.field(default=30.0, validator=at_least(_LEAST_SECONDS))
+    queue: int = attrs.field(default=1000, validator=at_least(1))
     max_size: Size | None = None
     nginx_marker: Path | None = None
-    warm: list[int] = attrs.field(factory=list)
+    warm: list[int] = attrs.field(factory=list, validator=at_least(1, each=True))
 
 
 @attrs.frozen
 class SpoolSettings:
-    """`[spool]`."""
+    """Section `[spool]`."""
 
-    path: Path = attrs.field(factory=lambda: _default_spool(os.environ))
+    path: Path = attrs.field(factory=lambda: default_spool(os.environ, os.geteuid()))
     max_size: Size = _SPOOL_SIZE
 
 
 @attrs.frozen
 class LogSettings:
-    """`[log]`."""
+    """Section `[log]`."""
 
-    format: str = "text"
+    format: str = attrs.field(default="text", validator=one_of("text", "json"))
 
 
 @attrs.frozen
 class ChecksumSettings:
-    """`[checksums]`."""
+    """Section `[checksums]`."""
 
     path: Path | None = None
 
 
 @attrs.frozen
 class PluginSettings:
-    """`[plugins]`."""
+    """Section `[plugins]`."""
 
     path: list[Path] = attrs.field(factory=list)
 
 
 @attrs.frozen
+class Sections:
+    """The sections of a configuration, under their names, but for those of stores."""
+
+    server: ServerSettings
+    limits: LimitSettings
+    collections: CollectionsSettings
+    thumbnails: ThumbnailSettings
+    spool: SpoolSettings
+    log: LogSettings
+    checksums: ChecksumSettings
+    plugins: PluginSettings
+
+
+@attrs.frozen
 class StoreSettings:
-    """`[stores.NAME]`: the plugin, an instance of its options class, and what every store's table may say."""
+    """Section `[stores.NAME]`: the plugin, an instance of its options class, and the keys common to all plugins."""
 
     plugin: IAssetStorePlugin
     options: Any
@@ -142,11 +161,11 @@ class StoreSettings:
 
 @attrs.frozen
 class Settings:
-    """Everything.
+    """The whole configuration.
 
-    `default_store` is the store of what is not assigned to another; `key_source` says where the key is; `plugins` are
-    those that stores could use, by name; `weak_keys` are lines on keys that are easy to guess, with no path and no key
-    in them; `warnings` are what else the operator should change.
+    `default_store` is the store of collections that name none; `key_source` says where the key is; `plugins` are
+    the plugins that stores could use, by name; `weak_keys` are lines on keys that are easy to guess, with no path and
+    no key in them; `warnings` are lines on what else the operator should change.
     """
 
     server: ServerSettings

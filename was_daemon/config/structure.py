@@ -1,6 +1,6 @@
-"""From tables to attrs classes, strictly: no value is guessed, every mistake is named with its key.
+"""Conversion of tables to attrs classes by cattrs, strictly, with every mistake reported with its key.
 
-cattrs does the work; the hooks here refuse what it would convert (`"12"` is no integer, `1` is no boolean).
+The hooks here refuse values that cattrs would convert (`"12"` is no integer, `1` is no boolean).
 """
 
 import enum
@@ -21,11 +21,15 @@ from cattrs.errors import (
     ForbiddenExtraKeysError,
     IterableValidationError,
 )
-from cattrs.gen import make_dict_structure_fn
+from cattrs.gen import make_dict_structure_fn, override
 
-from was_daemon.config.secret_files import SecretFile, SecretFiles
+from was_daemon.config.secret_files import SecretFile, check_permissions
+from was_daemon.config.validators import FieldValidator, InvalidValue
 
 T = TypeVar("T")
+
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""Variable of systemd for the directory with a service's credentials, see systemd.exec(5)."""
 
 _VARIABLE = re.compile(r"\$(\w+)(?=/|$)")
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
@@ -44,19 +48,19 @@ _UNITS = {
 
 _NOTHING = object()
 
-_TELLING_LENGTH = 8
-"""A shorter secret may well be in a sentence that has nothing to do with it."""
+_DISTINCT_LENGTH = 8
+"""Characters; a shorter secret may also be part of a word in a message."""
 
 
 class Size(int):
-    """A number of bytes; in a table also a text such as "4 GiB"."""
+    """Number of bytes, in a table also a text such as "4 GiB"."""
 
 
 @attrs.frozen
 class Mistakes:
     """Mistakes in a configuration, a line each, and warnings.
 
-    `weak_keys` are mistakes that do not keep the daemon from starting: Specify has those keys, and would be cut off.
+    `weak_keys` are mistakes that do not keep the daemon from starting: it would lock out Specify, which has those keys.
     """
 
     lines: list[str] = attrs.field(factory=list)
@@ -64,41 +68,46 @@ class Mistakes:
     warnings: list[str] = attrs.field(factory=list)
 
     def add(self, key: str, reason: str) -> None:
-        """Note that the value of `key` is wrong."""
+        """Add that the value of `key` is wrong."""
         self.lines.append(f"{key}: {reason}")
 
+    def are_about(self, key: str) -> bool:
+        """Return whether the value of `key` is wrong, so that its default stands for it."""
+        return any(line.startswith(f"{key}: ") for line in self.lines)
+
     def warn(self, reason: str) -> None:
-        """Note what is no mistake, but should not stay as it is; once is enough."""
+        """Add a warning, unless it is there already."""
         if reason not in self.warnings:
             self.warnings.append(reason)
 
 
 @attrs.frozen
-class Paths:
-    """Where paths in a table lead.
+class PathResolver:
+    """Resolution of paths in a configuration.
 
-    Relative ones start at `directory`; `environ` has the variables that they may begin with. `secret_files` are those
-    of the configuration that the table is in.
+    Relative paths start at `directory`, that of the configuration; `environ` has the variables that a path may begin
+    with. Where systemd does not pass credentials to this process, they are looked for in `directory`.
     """
 
     directory: Path
     environ: Mapping[str, str]
-    secret_files: SecretFiles = attrs.field(factory=SecretFiles)
 
-    def locate(self, text: str) -> Path:
-        """The path that `text` names; raises ValueError."""
+    def resolve(self, text: str) -> Path:
+        """Return the path for `text`; raise ValueError for an unknown variable."""
         match = _VARIABLE.match(text)
         if not match:
             return self.directory / Path(text).expanduser()
+        if match[1] == _CREDENTIALS and not self.environ.get(_CREDENTIALS):
+            return Path(f"{self.directory}{text[match.end() :]}")
         if match[1] not in self.environ:
             raise ValueError(f"the environment has no {match[1]}")
         return Path(self.environ[match[1]] + text[match.end() :])
 
 
-def structure(table: Any, cls: type[T], key: str, paths: Paths, mistakes: Mistakes) -> T | None:
-    """An instance of the attrs class `cls` from `table`; what is wrong is added to `mistakes` and left out.
+def structure(table: Any, cls: type[T], key: str, paths: PathResolver, mistakes: Mistakes) -> T | None:
+    """Return an instance of the attrs class `cls`; add wrong values in `table` to `mistakes` and leave them out.
 
-    None when there is no instance without it. `key` is what the table is called.
+    Return None when no instance can be made without them. `key` is the name of the table.
     """
     converter = _converter(paths, mistakes)
     secrets = [str(table[name]) for name in secret_keys(cls, table)]
@@ -107,19 +116,19 @@ def structure(table: Any, cls: type[T], key: str, paths: Paths, mistakes: Mistak
         try:
             return converter.structure(rest, cls)
         except (BaseValidationError, ValueError) as error:
-            # What is missing because it was left out was reported before.
+            # Later rounds only miss the values that were left out, which are reported already.
             if rest is table:
                 found = Mistakes()
                 _report(error, key, found)
-                # Validators repeat the value they refuse.
-                mistakes.lines.extend(_without(secrets, line) for line in found.lines)
+                # The messages of validators quote the value.
+                mistakes.lines.extend(_redact(secrets, line) for line in found.lines)
             rest = _without_mistakes(rest, error)
     return None
 
 
 def _without_mistakes(value: Any, error: Exception) -> Any:
-    """`value` without what `error` is about, or `_NOTHING` when that is all of it, or something is missing."""
-    # A list is taken whole or not at all: its places are what mistakes in it are called by.
+    """Return `value` without the wrong parts, or `_NOTHING` when all of it is wrong, or something is missing."""
+    # A list is kept or left out as a whole: mistakes in it are reported by index.
     if not isinstance(error, ClassValidationError | IterableValidationError) or not isinstance(value, dict):
         return _NOTHING
     located, others = error.group_exceptions()
@@ -153,35 +162,38 @@ def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
             mistakes.add(f"{key}.{name}", "unknown key")
     elif isinstance(error, KeyError):
         mistakes.add(key, "is missing")
+    elif isinstance(error, InvalidValue):
+        for place, reason in error.problems:
+            mistakes.add(f"{key}{place}", reason)
     else:
-        # Validators of attrs put the sentence first, and what it is about behind it.
+        # The validators of attrs put a sentence first, and the attribute and the value behind it.
         mistakes.add(key, str(error.args[0]) if error.args else type(error).__name__)
 
 
 def secret_keys(cls: type, table: Any) -> list[str]:
-    """The keys of `table` whose values are kept out of the reprs of `cls`."""
+    """Return the keys of `table` that hold secrets: the fields of `cls` with `repr=False`."""
     names = [field.name for field in attrs.fields(cls) if not field.repr] if isinstance(table, dict) else []
     return [name for name in names if name in table]
 
 
-def _without(secrets: list[str], line: str) -> str:
+def _redact(secrets: list[str], line: str) -> str:
     key, separator, reason = line.partition(": ")
     for secret in filter(str.strip, secrets):
         pattern = re.escape(secret)
-        if len(secret) < _TELLING_LENGTH:
-            # It may be a word, or a part of one; as a value it stands between marks.
+        if len(secret) < _DISTINCT_LENGTH:
+            # As a value, and unlike a word, it stands between punctuation marks.
             pattern = rf"(?<=[^\w\s]){pattern}(?=[^\w\s])"
         reason = re.sub(pattern, "...", reason)
     return key + separator + reason
 
 
-def _converter(paths: Paths, mistakes: Mistakes) -> Converter:
+def _converter(paths: PathResolver, mistakes: Mistakes) -> Converter:
     converter = Converter()
     for cls, name in [(bool, "true or false"), (int, "an integer"), (str, "a text")]:
         converter.register_structure_hook(cls, _exactly(cls, name))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Size, _size)
-    converter.register_structure_hook(Path, lambda value, _: paths.locate(_text(value)))
+    converter.register_structure_hook(Path, lambda value, _: paths.resolve(_text(value)))
     converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(_text(value), paths, mistakes))
     converter.register_structure_hook(IPv4Network | IPv6Network, _network)
     converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
@@ -194,7 +206,7 @@ def _converter(paths: Paths, mistakes: Mistakes) -> Converter:
 def _exactly(cls: type, name: str) -> Callable[[Any, Any], Any]:
     def convert(value: Any, _: Any) -> Any:
         if type(value) is not cls:
-            raise ValueError(f"expected {name}, got {_shown(value)}")
+            raise ValueError(f"expected {name}, got {_quoted(value)}")
         return value
 
     return convert
@@ -202,13 +214,13 @@ def _exactly(cls: type, name: str) -> Callable[[Any, Any], Any]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"expected a text, got {_shown(value)}")
+        raise ValueError(f"expected a text, got {_quoted(value)}")
     return value
 
 
-def _secret_file(text: str, paths: Paths, mistakes: Mistakes) -> SecretFile:
-    path = paths.locate(text)
-    warning = paths.secret_files.check(path)
+def _secret_file(text: str, paths: PathResolver, mistakes: Mistakes) -> SecretFile:
+    path = paths.resolve(text)
+    warning = check_permissions(path)
     if warning:
         mistakes.warn(warning)
     return SecretFile(path)
@@ -216,14 +228,14 @@ def _secret_file(text: str, paths: Paths, mistakes: Mistakes) -> SecretFile:
 
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"expected a number, got {_shown(value)}")
+        raise ValueError(f"expected a number, got {_quoted(value)}")
     return float(value)
 
 
 def _size(value: Any, _: Any) -> Size:
     match = _SIZE.fullmatch(str(value).strip()) if type(value) in (int, str) else None
     if not match:
-        raise ValueError(f'expected a size such as "4 GiB", got {_shown(value)}')
+        raise ValueError(f'expected a size such as "4 GiB", got {_quoted(value)}')
     return Size(int(match[1]) * _UNITS[match[2] or "B"])
 
 
@@ -231,25 +243,43 @@ def _network(value: Any, _: Any) -> IPv4Network | IPv6Network:
     try:
         return ip_network(_text(value))
     except ValueError:
-        raise ValueError(f"expected an address or network, got {_shown(value)}") from None
+        raise ValueError(f"expected an address or network, got {_quoted(value)}") from None
 
 
 def _member(value: Any, cls: type[enum.Enum]) -> enum.Enum:
     for member in cls:
         if member.value == value:
             return member
-    known = " or ".join(_shown(member.value) for member in cls)
-    raise ValueError(f"expected {known}, got {_shown(value)}")
+    known = " or ".join(_quoted(member.value) for member in cls)
+    raise ValueError(f"expected {known}, got {_quoted(value)}")
 
 
 def _table_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
-    convert: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+    validated: dict[str, Any] = {
+        field.name: override(struct_hook=_validated_hook(field, converter))
+        for field in attrs.fields(cls)
+        if isinstance(field.validator, FieldValidator)
+    }
+    convert: Callable[[Any, Any], Any] = make_dict_structure_fn(
+        cls, converter, _cattrs_forbid_extra_keys=True, **validated
+    )
 
     def structured(value: Any, type_: Any) -> Any:
         if not isinstance(value, dict):
-            # Not what it is instead: that may be the secret of a table with one.
+            # The value is not quoted: it may be a secret.
             raise ValueError("expected a table")
         return convert(value, type_)
+
+    return structured
+
+
+def _validated_hook(field: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Return a hook that validates a value by itself: the class' `__init__` would stop at the first mistake."""
+
+    def structured(value: Any, type_: Any) -> Any:
+        result = converter.structure(value, type_)
+        field.validator(None, field, result)
+        return result
 
     return structured
 
@@ -259,11 +289,11 @@ def _list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
     def structured(value: Any, type_: Any) -> Any:
         if not isinstance(value, list):
-            raise ValueError(f"expected a list, got {_shown(value)}")
+            raise ValueError(f"expected a list, got {_quoted(value)}")
         return convert(value, type_)
 
     return structured
 
 
-def _shown(value: Any) -> str:
+def _quoted(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)

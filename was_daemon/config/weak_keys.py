@@ -1,6 +1,6 @@
-"""What makes an attachment key easy to guess.
+"""Detection of attachment keys that are easy to guess.
 
-One token is enough to try keys against without asking the server, as fast as a machine computes HMAC-MD5.
+With one token, keys can be tried without asking the server, as fast as a machine computes HMAC-MD5.
 """
 
 import unicodedata
@@ -8,7 +8,7 @@ import unicodedata
 LEAST_CHARACTERS = 8
 
 GOOD_KEY_COMMAND = "openssl rand -hex 32"
-"""What prints a key that nobody guesses."""
+"""Command that prints a key that nobody guesses."""
 
 _EXAMPLES = frozenset(
     {
@@ -28,7 +28,7 @@ _EXAMPLES = frozenset(
 
 
 def weakness(key: str) -> str | None:
-    """Return what makes `key` easy to guess, in words that follow "the key"; None when nothing does."""
+    """Return the weakness of `key` as a phrase that follows "the key", None if it has none."""
     visible = "".join(character for character in key if not _is_invisible(character))
     if not visible:
         return "is nothing but white space"
@@ -44,6 +44,6 @@ def _is_invisible(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) in ("Cc", "Cf", "Cn", "Mn")
 
 
-def advice(what: str, weakness: str) -> str:
-    """Return a sentence on the key called `what`: its weakness, and how to come by a better one."""
-    return f"{what} {weakness}; `{GOOD_KEY_COMMAND}` prints a good one, which Specify has to be given, too"
+def advice(subject: str, weakness: str) -> str:
+    """Return a sentence on the key that is called `subject`: its weakness, and how to make a better one."""
+    return f"{subject} {weakness}; `{GOOD_KEY_COMMAND}` prints a good one, which Specify has to be given, too"

@@ -1,14 +1,13 @@
-"""Where the daemon listens."""
+"""Endpoints on which the daemon listens."""
 
 import re
-from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 from twisted.application import strports
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.web.server import Site
 
@@ -38,38 +37,49 @@ def is_local(description: str) -> bool:
         return False
 
 
-class Listening(Service):
-    """Listens on one endpoint from the start of the daemon, or ends it with a line that says why not.
+class CannotListen(SystemExit, Exception):
+    """End of the daemon, with status 1, since a port cannot be opened.
 
-    `shared` makes of the endpoint one that other processes listen on, too.
+    Quiet like SystemExit in the foreground, where the log is the terminal. An Exception, since twistd tells these to
+    the process that waits for a daemon in the background to have started, which would wait forever otherwise.
     """
 
-    def __init__(
-        self,
-        description: str,
-        site: Site,
-        shared: Callable[[IStreamServerEndpoint], IStreamServerEndpoint] | None = None,
-    ) -> None:
+    def __init__(self, description: str, error: CannotListenError) -> None:
+        super().__init__(1)
+        reason = error.socketError
+        # twistd passes on 100 characters, the name of this class included.
+        self._message = f"{getattr(reason, 'strerror', None) or reason}: {description}"
+        _log.critical("Cannot listen on {description}: {error}", description=description, error=error)
+
+    def __str__(self) -> str:
+        return self._message
+
+
+class EndpointService(Service):
+    """Service that listens on one endpoint, or ends the daemon with a line that says why not.
+
+    `opener` opens the port, by default the reactor.
+    """
+
+    def __init__(self, description: str, site: Site, opener: Any = None) -> None:
         from twisted.internet import reactor
 
         self._description = description
         try:
-            self._port = strports.service(_with_backlog(description), site, reactor)
+            self._port = strports.service(with_backlog(description), site, opener or reactor)
         except IndexError:
             # Whether there are systemd's sockets shows only in the service itself.
             raise SystemExit(
-                f"systemd has handed over no socket for {description}: is the socket unit started?"
+                f"systemd has handed over no socket for {description}: is the socket unit started? "
+                "`systemd-socket-activate` needs --fdname"
             ) from None
-        if shared:
-            self._port.endpoint = shared(self._port.endpoint)
 
     def privilegedStartService(self) -> None:
         """Listen, while there is still the privilege for a port below 1024."""
         try:
             self._port.privilegedStartService()
         except CannotListenError as error:
-            _log.critical("Cannot listen on {description}: {error}", description=self._description, error=error)
-            raise SystemExit(1) from None
+            raise CannotListen(self._description, error) from None
 
     def startService(self) -> None:
         """See `Service`."""
@@ -82,8 +92,8 @@ class Listening(Service):
         return maybeDeferred(self._port.stopService)
 
 
-def _with_backlog(description: str) -> str:
-    """Let a crowd of clients wait to be accepted: one who finds no room tries again only a second later."""
+def with_backlog(description: str) -> str:
+    """Add a listen backlog of 1024 unless one is given: a client that does not fit in retries only after a second."""
     kind = description.partition(":")[0]
     if kind not in ("tcp", "tcp6", "ssl", "unix") or ":backlog=" in description:
         return description

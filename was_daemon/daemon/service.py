@@ -1,6 +1,7 @@
 """The command line of the daemon, and its assembly."""
 
 import os
+import re
 import resource
 import signal
 from pathlib import Path
@@ -11,14 +12,19 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from was_daemon import __version__
-from was_daemon.config.load import TCP_PORT, ConfigError, Source
+from was_daemon.config.checks import TCP_PORT
+from was_daemon.config.load import ConfigError, ConfigSource
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.graph import Graph, build
-from was_daemon.daemon.running import Running
-from was_daemon.daemon.siblings.alone import Alone
-from was_daemon.daemon.siblings.first import First
-from was_daemon.daemon.unwise import warn
-from was_daemon.telemetry.logs import open_log
+from was_daemon.daemon.assembly import build, create_stores
+from was_daemon.daemon.components import Components
+from was_daemon.daemon.ownership import check_user, with_spool_of
+from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.processes.parent import Parent
+from was_daemon.daemon.processes.sockets import InheritedSockets
+from was_daemon.daemon.running import RunningDaemon
+from was_daemon.daemon.warnings import warn
+from was_daemon.telemetry.logs import DaemonLog, open_log
 
 _log = Logger()
 
@@ -26,34 +32,76 @@ _log = Logger()
 class Options(usage.Options):
     """The command line of `twistd was`."""
 
-    optParameters = [["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."]]  # noqa: RUF012
+    optParameters = [  # noqa: RUF012  # as Twisted asks for it
+        ["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."],
+        ["process", None, None, "Number of this process, N or N/COUNT; sockets are inherited (LISTEN_FDS)."],
+        ["admin-listen", None, None, "Endpoint that replaces [server] admin_listen."],
+    ]
 
-    source: Source
-    graph: Graph
-    family: Alone
+    source: ConfigSource
+    settings: Settings
+    components: Components | None = None
+    """None in the parent of several processes."""
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
-        # Whoever asks for a reload before there is anything to reload must not end the daemon.
+        # A SIGHUP before startup has finished must not end the process.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         path = self["config"]
         try:
-            self.source = Source(Path(path) if path else None, os.environ).read()
-            settings = self.source.load()
-            self.family = First(settings.server.workers) if settings.server.workers > 1 else Alone()
-            self.graph = build(settings, self.family.lasting())
+            self.source = ConfigSource(Path(path) if path else None, os.environ)
+            self.settings = self.source.load()
+            self._consider_user(path)
+            process = self._process(self["process"], self.settings.server.workers)
+            if process:
+                self.components = build(self.settings, ProcessState.new(process))
+            else:
+                # Find mistakes here: the daemons would report them at each start.
+                create_stores(self.settings)
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
             raise SystemExit(f"The configuration has mistakes:\n{error}") from None
 
+    def _consider_user(self, path: str | None) -> None:
+        """Consider the user that twistd is to go on as, and refuse to be root in another user's directories."""
+        of_twistd: dict[str, int | None] = self.parent or {}
+        uid, gid = of_twistd.get("uid"), of_twistd.get("gid")
+        if os.geteuid() != 0 and (uid not in (None, os.geteuid()) or gid not in (None, os.getegid())):
+            # twistd finds that out when it is in the background, and tells nobody.
+            raise usage.UsageError("only root can use --uid and --gid")
+        if uid is None:
+            check_user(self.settings, f" --config {path}" if path else "")
+        else:
+            self.settings = with_spool_of(uid, self.settings)
+
+    def _process(self, given: str | None, workers: int) -> ProcessShare | None:
+        """Return which process this is; None for the parent of several."""
+        if given is None:
+            return ProcessShare() if workers == 1 else None
+        found = re.fullmatch("([0-9]{1,4})(?:/([0-9]{1,4}))?", given)
+        process = ProcessShare(int(found[1]), int(found[2] or workers)) if found else None
+        if process is None or not 1 <= process.number <= process.count:
+            raise usage.UsageError(f"--process: {given} is none of {workers} processes, as [server] workers says")
+        return process
+
 
 def makeService(options: Options) -> IService:
-    """The daemon that `options` describe, not started yet."""
-    settings = options.graph.settings
+    """Return the daemon that `options` describe, not started yet, for twistd."""
+    return assemble(options, open_log(options.parent or {}))
+
+
+def assemble(options: Options, log: DaemonLog | None) -> IService:
+    """Return the daemon that `options` describe, not started yet, which writes to `log`."""
     _allow_open_files()
-    setDebugging(settings.debug)
-    _announce(settings, options.graph)
-    return Running(options.source, options.graph, open_log(options.parent or {}), options.family)
+    setDebugging(options.settings.debug)
+    components = options.components
+    if components is None:
+        return Parent(options.source, options.settings, log)
+    if components.state.process.is_first:
+        _announce(options.settings, components)
+    inherited = InheritedSockets.from_environment(os.environ) if options["process"] else None
+    admin = options["admin-listen"]
+    return RunningDaemon(options.source, components, log, inherited, None if admin is None else [admin])
 
 
 def _allow_open_files() -> None:
@@ -62,14 +110,14 @@ def _allow_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _announce(settings: Settings, graph: Graph) -> None:
+def _announce(settings: Settings, components: Components) -> None:
     """Tell the operator what runs, and what to enter in Specify."""
     server = settings.server
     port = next(filter(None, map(TCP_PORT.match, server.listen)), None)
     url = server.public_url or (f"http://localhost:{port[1]}" if port else "the address of this server")
     _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
-    for name, built in graph.stores.items():
-        _log.info("Store {name}: {store}", name=name, store=built.store)
+    for name, store in components.stores.items():
+        _log.info("Store {name}: {store}", name=name, store=store)
     (_log.warn if server.key is None and server.insecure_no_key else _log.info)(
         "The key is {source}", source=settings.key_source
     )

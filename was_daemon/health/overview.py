@@ -1,13 +1,13 @@
-"""The state of the daemon, in numbers that anybody may see."""
+"""The state of a process of the daemon, in numbers that anybody may see."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import attrs
 
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.health.checks import Health
-from was_daemon.telemetry.recent import RecentTrouble
+from was_daemon.telemetry.recent_errors import RecentErrors
 from was_daemon.workers.pool import WorkerPool
 
 _BEGIN = time.monotonic()
@@ -15,7 +15,7 @@ _BEGIN = time.monotonic()
 
 @attrs.frozen
 class Overview:
-    """Numbers of stores, of jobs, and of what went wrong within the last hour; `uptime` is in seconds."""
+    """Numbers of stores, of jobs, and of what went wrong in the last hour in one process; `uptime` is in seconds."""
 
     stores: int = 0
     stores_failing: int = 0
@@ -27,42 +27,28 @@ class Overview:
     errors: int = 0
     failed_requests: int = 0
     uptime: float = 0.0
+    process: ProcessShare = attrs.field(factory=ProcessShare)
 
     @property
     def is_well(self) -> bool:
         """Whether everything works at the moment."""
         return not (self.stores_failing or self.is_space_low or self.are_workers_failing)
 
-    def with_others(self, others: Iterable["Overview"]) -> "Overview":
-        """Return the overview of a daemon of which this is one process; all of its processes use the same stores."""
-        all_ = [self, *others]
-
-        def sum_of(name: str) -> Any:
-            return sum(getattr(each, name) for each in all_)
-
-        return attrs.evolve(
-            self,
-            stores_failing=max(each.stores_failing for each in all_),
-            is_space_low=any(each.is_space_low for each in all_),
-            are_workers_failing=any(each.are_workers_failing for each in all_),
-            **{name: sum_of(name) for name in ("running", "waiting", "background", "errors", "failed_requests")},
-        )
-
 
 OverviewSource = Callable[[], Awaitable[Overview]]
 """A function that fires with the present overview."""
 
 
-def overview_source(health: Health, recent: RecentTrouble, pool: WorkerPool) -> OverviewSource:
+def overview_source(health: Health, recent: RecentErrors, pool: WorkerPool, process: ProcessShare) -> OverviewSource:
     """Return a function that makes the overview from these whenever it is called."""
 
     async def overview() -> Overview:
         report = await health.report()
-        places = [*report.stores.values(), report.spool]
+        outcomes = [*report.stores.values(), report.spool]
         return Overview(
             stores=len(report.stores),
-            stores_failing=sum(bool(each.problem) and not each.is_full for each in places),
-            is_space_low=any(each.is_full for each in places),
+            stores_failing=sum(bool(each.problem) and not each.is_full for each in outcomes),
+            is_space_low=any(each.is_full for each in outcomes),
             are_workers_failing=bool(report.workers),
             running=pool.running,
             waiting=pool.waiting(background=False),
@@ -70,6 +56,7 @@ def overview_source(health: Health, recent: RecentTrouble, pool: WorkerPool) -> 
             errors=recent.errors(),
             failed_requests=recent.failed_requests(),
             uptime=time.monotonic() - _BEGIN,
+            process=process,
         )
 
     return overview

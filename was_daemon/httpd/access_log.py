@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from was_daemon.httpd.clients import client_of
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.httpd.traffic import FinishedRequest
-from was_daemon.telemetry.logs import DaemonLog, precise
+from was_daemon.telemetry.logs import DaemonLog, iso_timestamp
 from was_daemon.telemetry.redaction import without_tokens
 
 _log = Logger()
@@ -26,20 +26,24 @@ class AccessLog:
         if log is None:
             _log.info("{line}", line=text_line(finished))
         elif log.as_json:
-            log.write(json_line(finished, precise(time.time())))
+            log.write(json_line(finished, iso_timestamp(time.time())))
         else:
             log.write(f"{log.timestamp()} [-] {text_line(finished)}")
 
 
 def text_line(finished: FinishedRequest) -> str:
-    """Return a line of text: client, request, status, bytes, milliseconds, the request's id, user agent."""
+    """Return a line of text: client, request, status, bytes, milliseconds, the request's id, user agent.
+
+    A request that was refused for a reason has that at the end.
+    """
     request = finished.request
     status = str(finished.status) if finished.is_whole else "aborted"
     milliseconds = f"{finished.seconds * 1000:.1f}ms"
     client = _quotable(client_of(request, request.proxies))
+    reason = f' "{_quotable(without_tokens(request.reason))}"' if request.reason else ""
     return (
         f'{client} "{_quotable(_method(request))} {_quotable(_target(request))}" '
-        f'{status} {request.sentLength} {milliseconds} {request.id.decode()} "{_quotable(_agent(request))}"'
+        f'{status} {request.sentLength} {milliseconds} {request.id.decode()} "{_quotable(_agent(request))}"{reason}'
     )
 
 
@@ -58,6 +62,7 @@ def json_line(finished: FinishedRequest, moment: str) -> str:
         "client": client_of(request, request.proxies),
         "agent": _agent(request),
         "request_id": request.id.decode(),
+        **({"reason": without_tokens(request.reason)} if request.reason else {}),
     }
     return json.dumps(document)
 

@@ -1,7 +1,5 @@
 """The open connections of a site, and their end when the daemon stops."""
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import ITCPTransport
 from twisted.web.http import HTTPChannel
@@ -10,11 +8,10 @@ from was_daemon.concurrency.waiting import Waiters
 
 
 class OpenConnections:
-    """The open connections of one site; `changed` is called with their number when it changes."""
+    """The open connections of one site."""
 
     def __init__(self) -> None:
         self.draining = False
-        self.changed: Callable[[int], None] = lambda _: None
         self._open: set[HTTPChannel] = set()
         self._unused: set[HTTPChannel] = set()
         self._waiters = Waiters()
@@ -26,7 +23,6 @@ class OpenConnections:
         """Note a new connection."""
         self._open.add(channel)
         self._unused.add(channel)
-        self.changed(len(self._open))
 
     def used(self, channel: HTTPChannel) -> None:
         """Note that a request has arrived on a connection."""
@@ -36,7 +32,6 @@ class OpenConnections:
         """Note the end of a connection."""
         self._open.discard(channel)
         self._unused.discard(channel)
-        self.changed(len(self._open))
         if not self._open:
             self._waiters.release()
 

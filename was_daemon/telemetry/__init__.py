@@ -1,4 +1,4 @@
-"""Metrics, logs, and recent errors.
+"""Metrics, logs, the number of recent errors, and the removal of secrets from texts.
 
-What the daemon tells about itself, and the removal of secrets from it. Imports `model`.
+Imports `model`.
 """

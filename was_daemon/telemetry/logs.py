@@ -1,8 +1,7 @@
-"""The daemon's log: where it is written, and how.
+"""The daemon's log file, as text or JSON.
 
-twistd chooses a file by its options and writes to it through an observer. This one takes that observer's place, in the
-same file: it knows JSON, and a line about a request reaches it without the detour over Twisted's log, which costs more
-than everything else about that line.
+`DaemonLog` takes the place of twistd's own observer, and writes to the file that twistd's options name. It can write
+JSON. Access log lines go to it directly: the detour over Twisted's log costs more than everything else about a line.
 """
 
 import json
@@ -26,10 +25,14 @@ from zope.interface import implementer
 
 _DEFAULT_FILE = "twistd.log"
 
+PLAIN, WHOLE = "plain", "whole"
+"""Forms of the log of one of several daemons: lines without a time, for a parent that logs by other means than a
+`DaemonLog`, and lines as they are in the parent's file."""
+
 
 @implementer(ILogObserver)
 class DaemonLog:
-    """Writes what happens to `file`, in a line each: as text or, with `as_json`, as JSON."""
+    """Log observer that writes each event to `file`: as text or, with `as_json`, as a line of JSON."""
 
     def __init__(self, file: IO[Any], as_json: bool = False) -> None:
         self.as_json = as_json
@@ -42,24 +45,19 @@ class DaemonLog:
         """See `ILogObserver`."""
         text = _as_json(event) if self.as_json else formatEventAsClassicLogText(event)
         if text:
-            self.pass_on(text)
-
-    @property
-    def form(self) -> str:
-        """The format of lines, as the settings name it: "text" or "json"."""
-        return "json" if self.as_json else "text"
+            self.write_lines(text)
 
     def write(self, line: str) -> None:
-        """Write a line that needs no formatting any more."""
-        self.pass_on(f"{line}\n")
+        """Write a formatted line, given without its line break."""
+        self.write_lines(f"{line}\n")
 
-    def pass_on(self, lines: str) -> None:
-        """Write what is formatted already, here or by another process, line breaks and all."""
+    def write_lines(self, lines: str) -> None:
+        """Write formatted lines, given with their line breaks."""
         self._file.write(lines.encode() if self._is_binary else lines)
         self._file.flush()
 
     def timestamp(self) -> str:
-        """The time as text lines begin with it."""
+        """Return the time as text lines begin with it."""
         now = int(time.time())
         if now != self._second:
             self._second, self._stamp = now, formatTime(now)
@@ -72,7 +70,7 @@ def _as_json(event: LogEvent) -> str | None:
         return None
     level = event.get("log_level")
     document = {
-        "time": precise(event.get("log_time", time.time())),
+        "time": iso_timestamp(event.get("log_time", time.time())),
         "level": level.name if level else "info",
         "logger": event.get("log_namespace", "-"),
         "message": text,
@@ -80,14 +78,14 @@ def _as_json(event: LogEvent) -> str | None:
     return json.dumps(document, ensure_ascii=False) + "\n"
 
 
-def precise(moment: float) -> str:
-    """Unix seconds as ISO 8601 with milliseconds, in UTC."""
+def iso_timestamp(moment: float) -> str:
+    """Return `moment`, in Unix seconds, as ISO 8601 with milliseconds, in UTC."""
     whole, milliseconds = divmod(int(moment * 1000), 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{milliseconds:03}Z"
 
 
 def open_log(options: Mapping[str, Any]) -> DaemonLog | None:
-    """The log in the file that twistd's `options` name; None when they ask for another kind of log.
+    """Return a log to the file that twistd's `options` name; None when they ask for another kind of log.
 
     As with twistd, SIGUSR1 rotates the file.
     """

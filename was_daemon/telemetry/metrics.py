@@ -1,4 +1,4 @@
-"""What the daemon counts about itself, in Prometheus' terms.
+"""Prometheus metrics of the daemon.
 
 Every label has a fixed, small set of values, the names of configured stores and collections at the most: no names of
 files or clients. Times are in seconds, sizes in bytes.
@@ -6,8 +6,16 @@ files or clients. Times are in seconds, sizes in bytes.
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
-from prometheus_client import disable_created_metrics as _without_times_of_creation
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from was_daemon import __version__
 
@@ -17,11 +25,11 @@ _STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 
 
 class Metrics:
-    """The metrics of one process; they outlive every configuration."""
+    """Metrics of one process, kept when the configuration is reloaded."""
 
     def __init__(self) -> None:
-        # They would double the number of series, and nothing asks for them.
-        _without_times_of_creation()
+        # Times of creation would double the number of series.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Info("was_build", "The version of was_daemon", registry=self.registry).info({"version": __version__})
@@ -71,10 +79,10 @@ class Metrics:
         return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
 
     def exposition(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 def show(gauge: Gauge, value: Callable[[], float], **labels: str) -> None:
-    """Have `gauge` show what `value` returns whenever it is looked at."""
+    """Set `gauge`, with these labels, to the result of `value` each time metrics are collected."""
     (gauge.labels(**labels) if labels else gauge).set_function(value)

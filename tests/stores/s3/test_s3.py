@@ -301,7 +301,7 @@ async def test_unfinished_uploads_with_our_mark_go_after_a_day_and_nothing_else(
     await store.clean()
     await store.close()
     assert await names(bucket, prefix) == {*ours, *foreign}
-    monkeypatch.setattr(instances, "_STALE_SECONDS", -100)
+    monkeypatch.setattr(instances, "STALE_SECONDS", -100)
     store = make_s3_store(url, prefix=prefix)
     bucket = store._bucket()
     await store.check()

@@ -66,7 +66,7 @@ async def test_a_server_that_hangs_during_an_upload(serve: Serve, make_store: Ma
 
     await message(store.write(KEY, upload()), StoreTimeout)
     server.signal(signal.SIGCONT)
-    assert await read_asset(store, KEY) == SMALL
+    assert await read_asset(make_store(server.url), KEY) == SMALL
 
 
 @pytest_twisted.ensureDeferred

@@ -1,13 +1,12 @@
 """Journal of verified copies, which need not be read again."""
 
-import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
+from was_daemon.concurrency.sqlite import Database
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey
-
-_WAIT_SECONDS = 30.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS same (
@@ -22,36 +21,42 @@ class CopyJournal:
     """Journal of pairs of versions, in two stores, that were read and found to have the same bytes.
 
     A SQLite database in the file `path`, or a temporary one when that is None. The process may be killed at any moment.
-    An entry holds for the recorded versions only: a file that was replaced since is compared again.
+    An entry holds for the recorded versions only: a file that was replaced since is compared again. Every method may
+    raise `StoreUnavailable`.
     """
 
     def __init__(self, path: Path | None, source: IAssetStore, target: IAssetStore) -> None:
-        if path:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # The database names assets, so only its owner may read it.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._database = sqlite3.connect(path or "", timeout=_WAIT_SECONDS, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.execute(_SCHEMA)
+        self._database = Database(path, _SCHEMA, "the journal of copies")
         self._stores = (str(source), str(target))
 
-    def are_same(self, key: AssetKey, source: AssetStat, target: AssetStat) -> bool:
-        """Return whether these versions are recorded as the same."""
-        found = self._database.execute(
-            "SELECT source_etag, target_etag FROM same "
-            "WHERE source = ? AND target = ? AND collection = ? AND kind = ? AND name = ?",
-            (*self._stores, key.collection, key.kind.value, key.name),
-        ).fetchone()
-        return bool(found == (source.etag, target.etag))
+    async def open(self) -> None:
+        """Open the database."""
+        await self._database.open()
 
-    def add(self, key: AssetKey, source: AssetStat, target: AssetStat) -> None:
+    async def are_same(self, key: AssetKey, source: AssetStat, target: AssetStat) -> bool:
+        """Return whether these versions are recorded as the same."""
+        found = await self._database.read(_find, (*self._stores, key.collection, key.kind.value, key.name))
+        return found == (source.etag, target.etag)
+
+    async def add(self, key: AssetKey, source: AssetStat, target: AssetStat) -> None:
         """Record that these versions are the same."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO same VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*self._stores, key.collection, key.kind.value, key.name, source.etag, target.etag),
+        await self._database.run(
+            _insert, (*self._stores, key.collection, key.kind.value, key.name, source.etag, target.etag)
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the database."""
-        self._database.close()
+        await self._database.close()
+
+
+def _find(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[str, str] | None:
+    found: tuple[str, str] | None = connection.execute(
+        "SELECT source_etag, target_etag FROM same "
+        "WHERE source = ? AND target = ? AND collection = ? AND kind = ? AND name = ?",
+        names,
+    ).fetchone()
+    return found
+
+
+def _insert(connection: sqlite3.Connection, row: Sequence[str]) -> None:
+    connection.execute("INSERT OR REPLACE INTO same VALUES (?, ?, ?, ?, ?, ?, ?)", row)

@@ -102,7 +102,7 @@ class S3Options:
         return self.endpoint is None if self.checksums is None else self.checksums
 
     def region_name(self, environ: Mapping[str, str] = os.environ) -> str:
-        """The region to sign for."""
+        """Return the region to sign for."""
         return self.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
     def search(self) -> Search:

@@ -1,4 +1,4 @@
-"""What monitoring asks: `/healthz` and `/metrics`, on endpoints of their own that the public does not reach."""
+"""The routes of monitoring: `/healthz` and `/metrics`, on endpoints of their own that the public does not reach."""
 
 import json
 
@@ -7,15 +7,15 @@ from klein.resource import KleinResource
 from twisted.web.http import Request
 from twisted.web.server import Site
 
-from was_daemon.health.checks import Report
-from was_daemon.health.figures import Figures
+from was_daemon.health.checks import Health, Report
 from was_daemon.httpd.hardened import HardenedChannel, HardenedRequest
+from was_daemon.telemetry.metrics import Metrics
 
 _IDLE_SECONDS = 60
 
 
 class AdminSite(Site):
-    """The factory of connections; nobody wants to read a line in the log for every look at the daemon."""
+    """The factory of connections to the admin endpoints."""
 
     protocol = HardenedChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
     requestFactory = HardenedRequest
@@ -25,25 +25,26 @@ class AdminSite(Site):
         super().__init__(resource, timeout=_IDLE_SECONDS)
 
     def log(self, request: Request) -> None:
-        """Nothing."""
+        """Log no requests: monitoring sends one every few seconds."""
 
 
 class AdminServer:
-    """The admin endpoints."""
+    """The routes of one process."""
 
     app = Klein()
 
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
+    def __init__(self, health: Health, metrics: Metrics) -> None:
+        self._health = health
+        self._metrics = metrics
 
     def resource(self) -> KleinResource:
-        """The resource for a site."""
+        """Return the resource for a site."""
         return self.app.__get__(self, type(self)).resource()
 
     @app.route("/healthz", methods=["GET"])
     async def healthz(self, request: Request) -> bytes:
         """Say as JSON whether all is well, with 200, or what is not, with 503."""
-        report = await self._figures.report()
+        report = await self._health.report()
         request.setResponseCode(503 if report.problems else 200)
         request.setHeader(b"Content-Type", b"application/json")
         return json.dumps(_document(report), indent=1).encode() + b"\n"
@@ -52,7 +53,9 @@ class AdminServer:
     async def metrics(self, request: Request) -> bytes:
         """Send everything that is counted, in Prometheus' text format."""
         request.setHeader(b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
-        return await self._figures.exposition()
+        # Some of it is found by looking.
+        await self._health.report()
+        return self._metrics.exposition()
 
 
 def _document(report: Report) -> dict[str, object]:
@@ -60,12 +63,13 @@ def _document(report: Report) -> dict[str, object]:
         "status": "failing" if report.problems else "ok",
         "problems": report.problems,
         "warnings": list(report.warnings),
-        "stores": {name: finding.problem or "ok" for name, finding in report.stores.items()},
-        "spool": report.spool.problem or "ok",
+        "stores": {name: outcome.located_problem or "ok" for name, outcome in report.stores.items()},
+        "spool": report.spool.located_problem or "ok",
         "workers": report.workers or "ok",
         "collections": {
             name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
         },
-        "processes": list(report.processes) or "ok",
-        "free_bytes": {place: finding.free for place, finding in report.places.items() if finding.free is not None},
+        "free_bytes": {
+            subject: outcome.free for subject, outcome in report.subjects.items() if outcome.free is not None
+        },
     }

@@ -43,7 +43,7 @@ def status_page(overview: Overview) -> str:
 <style>{_STYLE}</style>
 <main class="{"well" if overview.is_well else "failing"}">
 <h1>{heading}</h1>
-<p class="soft">Asset server for Specify, was_daemon {__version__}, running for {_duration(overview.uptime)}.</p>
+<p class="soft">Asset server for Specify, was_daemon {__version__}, {_running(overview)}.</p>
 <dl>
 {cards}
 </dl>
@@ -69,6 +69,11 @@ def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
         "Failed requests": (str(failed), "in the last hour", "warn" if failed else ""),
         "Errors": (str(errors), "in the log in the last hour", "warn" if errors else ""),
     }
+
+
+def _running(overview: Overview) -> str:
+    process, running = overview.process, f"running for {_duration(overview.uptime)}"
+    return running if process.count == 1 else f"{process} of {process.count}, {running}"
 
 
 def _value(value: str, meaning: str, kind: str) -> str:

@@ -1,0 +1,125 @@
+"""SQLite files, used from a thread of their own; several processes may use one file, and any of them may be killed.
+
+    database = Database(path, "CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, bytes INTEGER)", "the counts")
+
+    def add(connection: sqlite3.Connection, name: str, size: int) -> None:
+        connection.execute("UPDATE counts SET bytes = bytes + ? WHERE name = ?", (size, name))
+
+    await database.run(add, "fish", 7)
+    await database.close()
+
+A step that writes runs with `Database.run`, as a transaction of its own that no other process comes between; a step
+that only reads runs with `Database.read`, which waits for no writer. A step that raises leaves nothing written. All
+raise `StoreUnavailable` when the file cannot be used, without its path, since clients may read that.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.model.errors import StoreUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BUSY_SECONDS = 5.0
+"""Time to wait for other processes that write, each of which takes milliseconds."""
+
+
+class Database:
+    """SQLite file in WAL mode, and the one thread that uses it.
+
+    The file, readable by its owner only, and its directory are created by the first step; `path` None is a temporary
+    database. `schema` is one or more statements that create what is missing. `name` is the subject of error messages,
+    such as "the checksums".
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: Path | None, schema: str, name: str) -> None:
+        self.path = path
+        self._schema = schema
+        self._name = name
+        self._threads = DiskThreads(f"SQLite {path or name}", name.removeprefix("the "), size=1)
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> Deferred[None]:
+        """Open the file, as the first step does otherwise; raise `StoreUnavailable` when that is not possible."""
+        return self.read(lambda connection: None)
+
+    def run(
+        self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Fire with the result of `step(connection, ...)`, which runs as one IMMEDIATE transaction.
+
+        An error of the step rolls the transaction back and is passed on. Cancelling the Deferred drops the result; the
+        transaction goes on to its end.
+        """
+        return self.read(_in_transaction, step, *args, **kwargs)
+
+    def read(
+        self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Fire with the result of `step(connection, ...)`, which holds no lock between its statements."""
+        return self._threads.run(lambda: self._call(lambda connection: step(connection, *args, **kwargs)))
+
+    async def close(self) -> None:
+        """Close the file after the steps under way, or leave it behind if it hangs; later steps are refused."""
+        closing = self._threads.run(self._disconnect)
+        closing.addErrback(lambda failure: self._log.failure("{path} could not be closed", failure, path=self.path))
+        await self._threads.close()
+
+    def _call(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            self._connection = self._connection or self._connect()
+            return step(self._connection)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self._name} cannot be used: {error}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path:
+            try:
+                _create(self.path)
+            except OSError as error:
+                raise StoreUnavailable(f"{self._name} cannot be used: {str(error.strerror).lower()}") from error
+        # `DiskThreads` ends an idle thread and starts another for the next step.
+        connection = sqlite3.connect(
+            self.path or "", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A power cut may cost the last few transactions, never the file.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(self._schema)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection:
+            self._connection.close()
+
+
+def _create(path: Path) -> None:
+    """Create the file for its owner only: it holds names of assets."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def _in_transaction(
+    connection: sqlite3.Connection,
+    step: Callable[Concatenate[sqlite3.Connection, P], T],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        return step(connection, *args, **kwargs)

@@ -1,0 +1,102 @@
+"""Checks of how settings fit together, and to this machine; what a single value may be, `settings` says."""
+
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from twisted.internet.endpoints import serverFromString
+
+from was_daemon.config.settings import (
+    CollectionSettings,
+    CollectionsSettings,
+    LimitSettings,
+    ServerSettings,
+    ThumbnailSettings,
+)
+from was_daemon.config.structure import Mistakes
+from was_daemon.model.errors import BadName
+from was_daemon.model.keys import check_directory
+
+TCP_PORT = re.compile(r"(?:tcp6?|ssl):(?:port=)?([0-9]+)")
+"""An endpoint description that names a port."""
+
+_LAST_PORT = 65535
+
+
+def check_store(key: str, name: str | None, stores: Collection[str] | None, mistakes: Mistakes) -> None:
+    """Check that the store `name`, if it is given, is one of `stores`; None when those could not be read."""
+    if name is not None and stores is not None and name not in stores:
+        mistakes.add(key, f'no store is called "{name}"')
+
+
+def check_collections(settings: CollectionsSettings, stores: Collection[str] | None, mistakes: Mistakes) -> None:
+    """Check the mode, the directories and the stores of collections."""
+    check_store("collections.store", settings.store, stores, mistakes)
+    if settings.map and settings.mode != "map" and not mistakes.are_about("collections.mode"):
+        mistakes.add("collections.map", 'is used only with mode = "map"')
+    for name, collection in settings.map.items():
+        key = f"collections.map.{name}"
+        check_store(f"{key}.store", collection.store, stores, mistakes)
+        try:
+            check_directory(collection.directory)
+        except BadName as error:
+            mistakes.add(f"{key}.directory", str(error))
+
+
+def check_shared_directories(
+    settings: CollectionsSettings, default_store: str, server_key: str | None, mistakes: Mistakes
+) -> None:
+    """Check that collections in the same directory have one store, one key and one quota."""
+    first: dict[str, CollectionSettings] = {}
+    for name, collection in settings.map.items():
+        other = first.setdefault(collection.directory, collection)
+        for difference, differ in (
+            ("on another store", (other.store or default_store) != (collection.store or default_store)),
+            ("with another key", (other.key or server_key) != (collection.key or server_key)),
+            ("with another quota", other.quota != collection.quota),
+        ):
+            if differ:
+                reason = f"another collection has this directory {difference}"
+                mistakes.add(f"collections.map.{name}.directory", reason)
+
+
+def check_processes(server: ServerSettings, mistakes: Mistakes) -> None:
+    """Check that several processes can listen, and warn of more processes than processors."""
+    if server.workers > (processors := len(os.sched_getaffinity(0))):
+        mistakes.warn(f"server.workers is {server.workers}, more than this machine's processors, {processors}")
+    for index, description in enumerate(server.listen if server.workers > 1 else []):
+        if description.startswith(("unix:", "systemd:")):
+            reason = f'each of several processes needs a socket of its own for a TCP port, not "{description}"'
+            mistakes.add(f"server.listen[{index}]", reason)
+
+
+def check_limits(server: ServerSettings, limits: LimitSettings, mistakes: Mistakes) -> None:
+    """Check that the largest upload may wait."""
+    if limits.pending_size is not None and limits.pending_size < server.max_upload:
+        mistakes.add("limits.pending_size", "is less than server.max_upload")
+
+
+def check_thumbnails(settings: ThumbnailSettings, stores: Collection[str] | None, mistakes: Mistakes) -> None:
+    """Check the thumbnails' store, and that the scales made in advance are ones that clients may ask for."""
+    check_store("thumbnails.store", settings.store, stores, mistakes)
+    for index, scale in enumerate(settings.warm):
+        if scale > settings.max_scale:
+            mistakes.add(f"thumbnails.warm[{index}]", f"is more than max_scale, {settings.max_scale}")
+
+
+def check_endpoints(key: str, descriptions: Sequence[str], environ: Mapping[str, str], mistakes: Mistakes) -> None:
+    """Check that Twisted understands the descriptions of endpoints to listen on."""
+    from twisted.internet import reactor
+
+    for index, description in enumerate(descriptions):
+        if description.startswith("systemd:") and "LISTEN_FDS" not in environ:
+            # systemd's sockets are there for the service, not for an operator's command.
+            continue
+        try:
+            serverFromString(reactor, description)
+            port = TCP_PORT.match(description)
+            if port and int(port[1]) > _LAST_PORT:
+                raise ValueError(f"there is no port {port[1]}")
+        except Exception as error:  # each endpoint parser has its own, down to what OpenSSL raises
+            reason = str(error) or type(error).__name__
+            mistakes.add(f"{key}[{index}]", f'"{description}" is not usable: {reason}')

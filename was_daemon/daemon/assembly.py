@@ -1,0 +1,152 @@
+"""Assembly of the components that settings describe."""
+
+from collections.abc import Mapping
+
+from was_daemon.assets import Assets
+from was_daemon.catalogue.checksums import Checksums, Recorder
+from was_daemon.config.process_share import ProcessShare
+from was_daemon.config.settings import Settings
+from was_daemon.daemon.components import Components
+from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.reusable_parts import ReusableParts
+from was_daemon.daemon.stores import build_stores
+from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.thumbnails import EvictableThumbnails, ThumbnailKind
+from was_daemon.health.overview import OverviewSource, overview_source
+from was_daemon.library.collections import Collections, Place
+from was_daemon.library.redirects import Redirects, StoreRedirects
+from was_daemon.library.spool import Spool
+from was_daemon.model.interfaces import IAssetStore
+from was_daemon.telemetry.metrics import Metrics
+from was_daemon.web.access import AccessRules
+from was_daemon.web.addresses import Addresses
+from was_daemon.web.contract.pending_uploads import UploadLimits
+from was_daemon.web.contract.routes import AssetServer
+from was_daemon.web.keyring import Keyring
+from was_daemon.workers.pool import WorkerPool
+
+_LARGEST_PENDING = 4
+"""Number of largest uploads that fit into the default of `limits.pending_size`."""
+
+
+def build(settings: Settings, state: ProcessState, before: Components | None = None) -> Components:
+    """Return the components that `settings` describe, not started yet, with the parts of `before` that fit.
+
+    Raises `ConfigError` when a store cannot do what is asked of it.
+    """
+    locks, metrics, process = state.locks, state.metrics, state.process
+    settings = process.settings(settings)
+    parts = ReusableParts(before.parts if before else None)
+    stores = build_stores(settings, parts, metrics)
+    collections = collections_in(settings, stores)
+    spool, pool = _spool(settings, state, parts), _pool(settings, metrics, parts)
+    evictor = _evictor(settings, collections, parts)
+    limits = settings.thumbnails
+    kinds = [ThumbnailKind(limits.max_pixels, limits.max_scale, evictor)]
+    derivatives = Derivatives(collections, locks, spool, pool, kinds)
+    checksums = _checksums(settings, parts)
+    assets = Assets(
+        collections,
+        derivatives,
+        locks,
+        spool,
+        pool,
+        settings.server.overwrite,
+        limits.warm,
+        metrics=metrics,
+        recorder=Recorder(checksums),
+        quotas=state.quotas,
+        redirects=_redirects(settings, collections, stores),
+    )
+    overview = overview_source(state.health, state.recent, pool, process)
+    resource = _server(settings, assets, collections, process, overview).resource()
+    return Components(
+        settings, state, parts, stores, collections, spool, pool, evictor, checksums, derivatives, assets, resource
+    )
+
+
+def create_stores(settings: Settings) -> dict[str, IAssetStore]:
+    """Return the stores by name, not connected yet; raises `ConfigError` when one cannot do what is asked of it."""
+    return build_stores(settings, ReusableParts(), Metrics())
+
+
+def _spool(settings: Settings, state: ProcessState, parts: ReusableParts) -> Spool:
+    path, max_size = settings.spool.path, settings.spool.max_size
+    # Two spools in one directory would remove each other's copies, so another size makes no other spool.
+    spool = parts.take("spool", path, lambda: Spool(path, max_size, state.metrics, state.process))
+    spool.max_size = max_size
+    return spool
+
+
+def _pool(settings: Settings, metrics: Metrics, parts: ReusableParts) -> WorkerPool:
+    thumbnails = settings.thumbnails
+    limits = thumbnails.workers, thumbnails.timeout, thumbnails.memory, thumbnails.queue
+    return parts.take("workers", limits, lambda: WorkerPool(*limits, metrics))
+
+
+def _evictor(settings: Settings, collections: Collections, parts: ReusableParts) -> Evictor | None:
+    max_size = settings.thumbnails.max_size
+    if not max_size:
+        return None
+    origin = max_size, frozenset(collections.local_derivative_stores())
+    evictor = parts.take("evictor", origin, lambda: Evictor(collections, max_size, EvictableThumbnails()))
+    evictor.collections = collections
+    return evictor
+
+
+def _checksums(settings: Settings, parts: ReusableParts) -> Checksums | None:
+    path = settings.checksums.path
+    return parts.take("checksums", path, lambda: Checksums(path)) if path else None
+
+
+def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
+    """Return the collections that `settings` describe, whose places are in `stores`."""
+
+    def place(directory: str, store: str | None) -> Place:
+        name = store or settings.default_store
+        thumbnails = stores[settings.thumbnails.store or name]
+        return Place(directory, stores[name], thumbnails, name)
+
+    mode = settings.collections.mode
+    named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}
+    return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
+
+
+def _redirects(settings: Settings, collections: Collections, stores: Mapping[str, IAssetStore]) -> Redirects:
+    redirects = {
+        stores[name]: StoreRedirects(name, each.redirect, each.redirect if each.redirect_thumbnails else None)
+        for name, each in settings.stores.items()
+        if each.redirect
+    }
+    return Redirects(collections, redirects, settings.server.nginx_location)
+
+
+def _keyring(settings: Settings) -> Keyring:
+    own = {name: each.key for name, each in settings.collections.map.items() if each.key}
+    server = settings.server
+    return Keyring(server.key, own, is_open=server.key is None and server.insecure_no_key)
+
+
+def _server(
+    settings: Settings, assets: Assets, collections: Collections, process: ProcessShare, overview: OverviewSource
+) -> AssetServer:
+    server = settings.server
+    access = AccessRules(
+        collections=collections,
+        keyring=_keyring(settings),
+        token_window=server.token_window,
+        require_token_for_get=server.require_token_for_get,
+        static_access=server.static_access,
+    )
+    addresses = Addresses(server.public_url, server.trusted_proxies)
+    limits = settings.limits
+    pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
+    return AssetServer(
+        assets,
+        access,
+        addresses,
+        UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
+        max_scale=settings.thumbnails.max_scale,
+        overview=overview,
+    )

@@ -1,0 +1,99 @@
+"""The components of a process: stores, spool, worker pool and all else that one version of its configuration describes.
+
+A reload builds new ones. They take over the parts whose settings are unchanged. Requests under way finish with the
+components that they began with; a part is closed when no components in use have it.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from was_daemon.assets import Assets
+from was_daemon.catalogue.checksums import Checksums
+from was_daemon.config.settings import Settings
+from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.reusable_parts import ReusableParts
+from was_daemon.daemon.startup import accept_new_root, prepare_store, run_and_log
+from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.eviction import Evictor
+from was_daemon.httpd.limits import ConnectionLimits
+from was_daemon.library.collections import Collections
+from was_daemon.library.quotas.quota import Quota
+from was_daemon.library.spool import Spool
+from was_daemon.model.interfaces import IAssetStore, IRooted
+from was_daemon.telemetry.metrics import show
+from was_daemon.web.contract.resource import AssetResource
+from was_daemon.workers.pool import WorkerPool
+
+
+@attrs.frozen(eq=False)
+class Components:
+    """The components of a process, as one version of its settings describes them; `parts` are those to take over."""
+
+    settings: Settings
+    state: ProcessState
+    parts: ReusableParts
+    stores: Mapping[str, IAssetStore]
+    collections: Collections
+    spool: Spool
+    pool: WorkerPool
+    evictor: Evictor | None
+    checksums: Checksums | None
+    derivatives: Derivatives
+    assets: Assets
+    resource: AssetResource
+
+    @property
+    def connection_limits(self) -> ConnectionLimits:
+        """The limits on connections, as the settings have them."""
+        limits = self.settings.limits
+        return ConnectionLimits(
+            limits.connections_per_address, limits.header_timeout, limits.idle_timeout, limits.min_rate
+        )
+
+    @property
+    def closable(self) -> list[WorkerPool | IAssetStore | Spool | Checksums]:
+        """The parts to close, in this order."""
+        checksums = [self.checksums] if self.checksums else []
+        return [self.pool, *self.stores.values(), self.spool, *checksums]
+
+    def start(self, before: "Components | None" = None) -> None:
+        """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
+        self._show()
+        known = before.stores if before else {}
+        for name, store in self.stores.items():
+            if store is not known.get(name):
+                step = partial(prepare_store, store, self.collections, self.spool, self.state.process)
+                run_and_log(f"Store {name}", step)
+            elif IRooted.providedBy(store):
+                run_and_log(f"Store {name}", partial(accept_new_root, store, self.collections, self.state.process))
+        if not before or self.spool is not before.spool:
+            run_and_log("The spool", self.spool.start)
+        Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
+        self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
+
+    def _quotas(self) -> dict[str, Quota]:
+        """Return the collections with a quota, by name."""
+        default = self.settings.default_store
+        return {
+            name: Quota(self.stores[each.store or default], each.directory, each.quota)
+            for name, each in self.settings.collections.map.items()
+            if each.quota is not None
+        }
+
+    def _show(self) -> None:
+        """Point the metrics and the health checks at these components."""
+        metrics, pool = self.state.metrics, self.pool
+        show(metrics.jobs_waiting, lambda: pool.waiting(background=False), lane="requests")
+        show(metrics.jobs_waiting, lambda: pool.waiting(background=True), lane="background")
+        show(metrics.jobs_running, lambda: pool.running)
+        show(metrics.workers, lambda: pool.busy, state="busy")
+        show(metrics.workers, lambda: pool.idle, state="idle")
+        show(metrics.workers, lambda: pool.lost, state="lost")
+        show(metrics.spool_bytes, lambda: self.spool.size)
+        settings = self.settings
+        self.state.health.configure(
+            self.stores, self.collections, pool, self.spool, settings.limits.min_free, settings.weak_keys
+        )

@@ -1,4 +1,0 @@
-"""Several processes that are one daemon.
-
-The first of them looks after the others.
-"""

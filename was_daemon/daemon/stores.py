@@ -1,0 +1,53 @@
+"""The stores that settings describe, made by their plugins."""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from was_daemon.config.load import ConfigError
+from was_daemon.config.settings import Settings, StoreSettings
+from was_daemon.daemon.reusable_parts import ReusableParts
+from was_daemon.library.redirects import RULES
+from was_daemon.model.interfaces import IAssetStore
+from was_daemon.stores.layers.observed import observed
+from was_daemon.telemetry.metrics import Metrics
+
+
+def build_stores(settings: Settings, parts: ReusableParts, metrics: Metrics) -> dict[str, IAssetStore]:
+    """Return the stores by name, taken over from `parts` or not connected yet.
+
+    Raises `ConfigError` when one cannot do what is asked of it.
+    """
+    stores = {name: _take_store(name, each, parts, metrics) for name, each in settings.stores.items()}
+    mistakes: list[str] = []
+    for name, store in stores.items():
+        redirect = settings.stores[name].redirect
+        if redirect and not RULES[redirect].needs.providedBy(store):
+            plugin = settings.stores[name].plugin.name
+            mistakes.append(f'stores.{name}.redirect: the plugin "{plugin}" has no {RULES[redirect].lacking}')
+    if mistakes:
+        raise ConfigError(mistakes)
+    return stores
+
+
+def _take_store(name: str, settings: StoreSettings, parts: ReusableParts, metrics: Metrics) -> IAssetStore:
+    origin = (settings.plugin, settings.options, *_files_named_by(settings.options))
+    return parts.take(
+        f"store {name}",
+        origin,
+        lambda: observed(settings.plugin.create(settings.options), metrics=metrics, name=name),
+    )
+
+
+def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
+    """Return the files named by a store's options that end in `_file`, each with its modification time and inode.
+
+    The value changes when a password is replaced. Other paths are not visited: they may be on a mount that hangs.
+    """
+    found = []
+    for name, path in attrs.asdict(options, recurse=False).items():
+        if name.endswith("_file") and isinstance(path, Path) and path.is_file():
+            status = path.stat()
+            found.append((path, status.st_mtime_ns, status.st_ino))
+    return found
