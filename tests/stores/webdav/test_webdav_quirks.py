@@ -493,9 +493,10 @@ def unexplained_basic(request: Request, _path: str) -> int | None:
 
 
 @pytest.mark.parametrize("address", ["/dav/{path}?again", "//{host}/dav/{path}?again", "?again"])
+@pytest.mark.parametrize("scheme", ["Basic", "Digest"])
 @pytest_twisted.ensureDeferred
 async def test_a_download_is_read_from_another_address_of_the_server_with_its_password(
-    server: QuirkyDav, url: str, make_store: MakeStore, address: str
+    server: QuirkyDav, url: str, make_store: MakeStore, address: str, scheme: str
 ) -> None:
     def get(request: Request, path: str) -> int | None:
         if request.uri.endswith(b"?again"):
@@ -503,7 +504,7 @@ async def test_a_download_is_read_from_another_address_of_the_server_with_its_pa
         request.setHeader("Location", address.format(path=quote(path), host=request.getHeader("Host")))
         return 302
 
-    server.refuse, server.get = unexplained_basic, get
+    server.refuse, server.get = unexplained_basic if scheme == "Basic" else digest("MD5", "auth"), get
     await exercise(make_store(url, user="specify", password="sesame", allow_http=True))
 
 
