@@ -50,7 +50,7 @@ def read_picture(source: BinaryIO, name: str, box: int, max_pixels: int) -> Pict
         return _read_tiff(source, name, box, max_pixels)
     readers: list[_Reader] = [partial(decode, source, file_type, box, max_pixels)]
     if file_type is FileType.WEBP:
-        from was_daemon.imaging.vips import read_webp
+        from was_daemon.imaging.webp import read_webp
 
         readers.insert(0, partial(read_webp, source, box, max_pixels))
     return _first_success(file_type, readers)
