@@ -46,7 +46,7 @@ def read_exif(file: BinaryFile) -> Iterator[Field]:
     main, following = tiff.directory(tiff.first)
     yield from _fields(tiff, main, "Image", EXIF_TAGS)
     for pointer in _entries(main, _EXIF):
-        exif, _ = tiff.directory(*tiff.numbers(pointer)[:1])
+        exif = _directory_at(tiff, pointer)
         yield from _fields(tiff, exif, "EXIF", EXIF_TAGS)
         for note in _entries(exif, _MAKER_NOTE):
             yield from _maker_note(tiff, note, _first_text(tiff, main, _MAKE), _first_text(tiff, main, _MODEL))
@@ -89,11 +89,21 @@ def _fields(tiff: TiffFile, directory: list[Entry], group: str, names: dict[int,
             continue
         unknown = _LACKING.get(entry.tag) if names is GPS_TAGS else None
         name, meaning = names.get(entry.tag) or unknown or (f"Tag 0x{entry.tag:04X}", None)
-        text = _text(tiff, entry, meaning)
+        text = ""
+        with suppress(Exception):  # a damaged value makes ExifRead's functions raise anything
+            text = _text(tiff, entry, meaning)
         if text:
             yield Field(group, name, text)
         if isinstance(meaning, tuple):
-            yield from _fields(tiff, tiff.directory(*tiff.numbers(entry)[:1])[0], *meaning)
+            yield from _fields(tiff, _directory_at(tiff, entry), *meaning)
+
+
+def _directory_at(tiff: TiffFile, pointer: Entry) -> list[Entry]:
+    """Return the directory that an entry points to, [] when there is none."""
+    with suppress(OSError, OverflowError, TypeError, ValueError):
+        for offset in tiff.numbers(pointer)[:1]:
+            return tiff.directory(offset)[0]
+    return []
 
 
 def _text(tiff: TiffFile, entry: Entry, meaning: Any) -> str:
@@ -196,6 +206,7 @@ def _lens(tiff: TiffFile, note: Entry) -> Iterator[Field]:
 
 def _olympus_lens(tiff: TiffFile, offset: int) -> str:
     for equipment in _entries(tiff.directory(offset)[0], _OLYMPUS_EQUIPMENT):
-        start = equipment.position if equipment.type == UNDEFINED else tiff.numbers(equipment)[0]
-        return _first_text(tiff, tiff.directory(start)[0], _OLYMPUS_LENS)
+        is_here = equipment.type == UNDEFINED
+        directory = tiff.directory(equipment.position)[0] if is_here else _directory_at(tiff, equipment)
+        return _first_text(tiff, directory, _OLYMPUS_LENS)
     return ""
