@@ -28,7 +28,7 @@ WRITERS: dict[str, Callable[[Image.Image, Path], object]] = {
     "jp2": lambda image, path: image.save(path, quality_layers=[20], irreversible=True),
     "avif": lambda image, path: image.save(path, quality=70, speed=10),
     "heic": lambda image, path: pillow_heif.from_pillow(image).save(
-        path, quality=70, enc_params={"x265:preset": "ultrafast"}
+        path, quality=70, enc_params={"preset": "ultrafast"}
     ),
     "gif": lambda image, path: image.quantize(256).save(path),
     "bmp": lambda image, path: image.save(path),

@@ -37,6 +37,10 @@ _LACKING = {0x001F: ("GPSHPositioningError", None)}
 _MAX_NUMBERS = 16
 """Length above which a list of numbers that no table explains counts as binary data."""
 
+_SONY = (b"SONY DSC ", b"SONY CAM ")
+_MISREAD = (b"OLYMPUS\0", b"OM SYSTEM\0", b"QVC\0")
+"""Beginnings of maker notes in newer forms, which ExifRead takes for the makers' older ones."""
+
 _OLYMPUS_EQUIPMENT, _OLYMPUS_LENS, _PANASONIC_LENS = 0x2010, 0x0203, 0x0051
 
 
@@ -164,14 +168,17 @@ def _maker_note(tiff: TiffFile, note: Entry, make: str, model: str) -> Iterator[
     """Yield the fields of a maker note as far as ExifRead knows the maker, and the lens of some others."""
     file: Any = tiff.file  # ExifRead wants a `BinaryIO`, and reads and seeks
     header = ExifHeader(file, "I" if tiff.order == "<" else "M", 0, 0, strict=False, detailed=True)
-    beginning = list(tiff.octets(note, 64))
+    beginning = tiff.octets(note, 64)
+    # Sony's directory follows a name of 12 bytes in compact cameras, of which ExifRead does not know.
+    start = note.position + (12 if beginning.startswith(_SONY) else 0)
     header.tags = {
         "Image Make": IfdTag(make, _MAKE, FieldType.ASCII, make, 0, 0),
         "Image Model": IfdTag(model, _MODEL, FieldType.ASCII, model, 0, 0),
-        "EXIF MakerNote": IfdTag("", _MAKER_NOTE, FieldType.UNDEFINED, beginning, note.position, note.size),
+        "EXIF MakerNote": IfdTag("", _MAKER_NOTE, FieldType.UNDEFINED, list(beginning), start, note.size),
     }
     with suppress(Exception):  # a damaged note makes ExifRead raise anything
-        header.decode_maker_note()
+        if not beginning.startswith(_MISREAD):
+            header.decode_maker_note()
     for name, tag in header.tags.items():
         group, _, field = name.partition(" ")
         if group == "MakerNote" and isinstance(tag, IfdTag) and not _is_binary(tag):
