@@ -281,7 +281,7 @@ def test_check_store_says_once_that_a_store_cannot_be_reached(tmp_path: Path) ->
     assert first == (
         "FAILED  the store is reachable, readable and writable: StoreUnavailable: the store cannot be reached"
     )
-    assert len(others) == 8
+    assert len(others) == 16
     assert all(line.startswith("skipped ") for line in others), others
     assert finished.stderr.count("ConnectionRefusedError") == 1
 
@@ -598,7 +598,7 @@ def test_the_guides_commands_work_as_they_are_printed(tmp_path: Path) -> None:
             eventually(lambda port=port: started[-1].poll() is not None or _listens(port), "for a server to listen")
         output = (tmp_path / "output").read_text()
         assert [process.poll() for process in started] == [None, None], output
-        assert output.count("ok ") == 9
+        assert output.count("ok ") == 17
     finally:
         for process in started:
             os.killpg(process.pid, signal.SIGTERM)

@@ -477,6 +477,22 @@ class DiscoveryContract:
         urls = list(ElementTree.fromstring(answer.body))
         assert urls[0].text == "http://was/fileget"
 
+    @pytest.mark.parametrize("separator", ["&amp;", "&AMP;", "&amp;amp;"])
+    @pytest_twisted.ensureDeferred
+    async def test_an_address_may_have_been_copied_out_of_html(self, client: Client, separator: str) -> None:
+        name = new_name(" a&amp;b.jpg")
+        await client.store(name, photograph())
+        fields = (f"filename={quote(name)}", "type=T", "scale=50", f"downloadname={quote('a&amp;b.jpg')}")
+        answer = client.raw(get(f"/fileget?{separator.join(fields)}"))
+        assert answer.status == 200
+        assert max(answer.image().size) == 50
+        assert answer.headers["Content-Disposition"] == "inline; filename*=utf-8''a%26amp%3Bb.jpg"
+        form = separator.join((f"filename={quote(name)}", f"token={client.token(name)}"))
+        assert (await client.post("/filedelete", form.encode(), "application/x-www-form-urlencoded")).body == b"Ok."
+
+    def test_a_field_that_occurs_twice_is_refused_in_html_too(self, client: Client) -> None:
+        check_refused(client.raw(get("/fileget?filename=a.jpg&amp;filename=b.jpg")), 400, client.key)
+
     @pytest_twisted.ensureDeferred
     async def test_no_cache_gives_one_clients_address_of_the_server_to_another(self, client: Client) -> None:
         name = new_name()

@@ -8,7 +8,7 @@ from PIL import Image
 
 from was_daemon.imaging.picture import Picture, check_pixels
 from was_daemon.imaging.raw_preview import preview_orientation, read_preview
-from was_daemon.model.errors import BrokenImage, NoThumbnail
+from was_daemon.model.errors import NoThumbnail, UnreadableImage
 
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """EXIF orientation by LibRaw's number."""
@@ -21,7 +21,7 @@ def read_raw(source: BinaryIO, box: int, max_pixels: int) -> Picture:
     """
     picture = read_by_libraw(source, box, max_pixels) or read_preview(source, box, max_pixels)
     if picture is None:
-        raise BrokenImage("the camera RAW data cannot be read")
+        raise UnreadableImage("the camera RAW data cannot be read")
     return picture
 
 
@@ -29,12 +29,14 @@ def read_by_libraw(source: BinaryIO, box: int, max_pixels: int) -> Picture | Non
     """Read the picture in a file that LibRaw takes for a RAW file, or return None; raises the errors of `read_raw`."""
     try:
         import rawpy
-    except ImportError:
+    except ModuleNotFoundError:
         raise NoThumbnail('camera RAW files need the optional extra "raw"') from None
     source.seek(0)
     try:
         with rawpy.imread(source) as raw:
             return _by_libraw(raw, box, max_pixels)
+    except rawpy.LibRawUnsufficientMemoryError:
+        raise MemoryError from None
     except rawpy.LibRawError:
         return None
 
@@ -62,6 +64,8 @@ def _preview(raw: Any, box: int, max_pixels: int) -> Picture | None:
         if preview.format != rawpy.ThumbFormat.JPEG:
             return Picture(Image.fromarray(preview.data), orientation=stated)
         picture = decode(BytesIO(preview.data), FileType.JPEG, box, max_pixels, tolerant=True)
+    except MemoryError:
+        raise
     except Exception:  # no preview, or a damaged one
         return None
     orientation = preview_orientation(picture.orientation, stated, picture.image.size)
