@@ -500,6 +500,14 @@ def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(tmp_path: Path) -
     assert Image.open(f"{source}.out").size == (123, 123)
 
 
+def test_a_webp_is_decoded_at_reduced_size(tmp_path: Path) -> None:
+    """Whole, with its two canvases, one of 64 megapixels would need 768 MB."""
+    source = tmp_path / "large.webp"
+    Image.new("RGB", (8000, 8000), "green").save(source, method=0)
+    assert limited(source, "large.webp", 512) == ""
+    assert Image.open(f"{source}.out").size == (123, 123)
+
+
 def test_a_picture_that_does_not_fit_into_memory_is_broken(tmp_path: Path) -> None:
     source = tmp_path / "large.bmp"
     source.write_bytes(images.bmp_bomb(18_000))

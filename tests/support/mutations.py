@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image
 
-from tests.support import images, pdfs, tiffs, unusual
+from tests.support import images, pdfs, raws, tiffs, unusual
 from tests.support.heif import grid_heic
 
 _EXIF = images.photograph_exif()
@@ -61,6 +61,10 @@ SEEDS: dict[str, Callable[[], bytes]] = {
     "encrypted.pdf": pdfs.encrypted,
     "grid.heic": lambda: grid_heic(2, 2),
     "camera.dng": lambda: tiffs.dng(images.chart((480, 320))),
+    "camera.cr3": lambda: raws.cr3(raws.camera_jpeg()),
+    "camera.raf": lambda: raws.raf(raws.camera_jpeg()),
+    "camera.x3f": lambda: raws.x3f({"CAMMANUF": "SIGMA"}, raws.camera_jpeg()),
+    "camera.rw2": lambda: raws.rw2(raws.camera_jpeg()),
 }
 """A file of every kind that docs/image-formats.md names, by a name that fits it."""
 

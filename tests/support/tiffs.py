@@ -199,18 +199,19 @@ def _rgb_page(image: Image.Image, strips: list[str], size: int) -> Entries:
     ]  # fmt: skip
 
 
-def dng(preview: Image.Image | None = None, orientation: int = 1) -> bytes:
+def dng(preview: Image.Image | None = None, orientation: int = 1, pruned: bool = False) -> bytes:
     """A DNG as cameras write it: a tiny grey picture first, and below it the sensor's data and a JPEG preview.
 
     The sensor's data show the chart in its own resolution (`CHART_SIZE`); the preview is `preview`, or there is none.
+    `pruned` is a file that says that its sensor's data are compressed in a way that nobody knows, and has none.
     """
     width, height = CHART_SIZE
     tiny = Image.new("RGB", (24, 16), "grey")
-    strips = [tiny.tobytes(), _bayer(chart())]
+    strips = [tiny.tobytes(), b"removed" if pruned else _bayer(chart())]
     sensor = [
-        (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]), (259, "H", [1]),
-        (262, "H", [32803]), (273, "I", ["strip 1"]), (277, "H", [1]), (278, "I", [height]),
-        (279, "I", [len(strips[1])]), (33421, "H", [2, 2]), (33422, "B", [0, 1, 1, 2]),
+        (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]),
+        (259, "H", [65000 if pruned else 1]), (262, "H", [32803]), (273, "I", ["strip 1"]), (277, "H", [1]),
+        (278, "I", [height]), (279, "I", [len(strips[1])]), (33421, "H", [2, 2]), (33422, "B", [0, 1, 1, 2]),
         (50714, "I", [0]), (50717, "I", [65535]),
     ]  # fmt: skip
     directories = [sensor]

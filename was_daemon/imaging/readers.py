@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from posixpath import splitext
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -62,6 +62,8 @@ def _attempts(source: BinaryIO, file_type: FileType, box: int, max_pixels: int) 
         return _by_tolerance(pillow) + _by_tolerance(partial(_read_damaged_jpeg, source, box, max_pixels))
     if file_type is FileType.JPEG2000:
         return _by_tolerance(pillow, partial(pillow, reduced=False))
+    if file_type is FileType.WEBP:
+        return _by_tolerance(partial(_read_webp, source, box, max_pixels), pillow)
     if file_type is FileType.BMP:
         return _by_tolerance(pillow, partial(_read_bit_fields, source, box, max_pixels))
     if file_type is FileType.PSD:
@@ -79,6 +81,12 @@ def _read_damaged_jpeg(source: BinaryIO, box: int, max_pixels: int, tolerant: bo
     return read_jpeg(source, box, max_pixels, tolerant)
 
 
+def _read_webp(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
+    from was_daemon.imaging.vips import read_webp
+
+    return read_webp(source, box, max_pixels, tolerant)
+
+
 def _read_bit_fields(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
     from was_daemon.imaging.bmp import read_bit_fields
 
@@ -92,15 +100,37 @@ def _by_tolerance(*readers: _Reader) -> list[_Attempt]:
 
 def _read_tiff(source: BinaryIO, name: str, box: int, max_pixels: int) -> Picture:
     """Read a TIFF with libvips, which needs little memory, or with Pillow, which knows other compressions."""
-    from was_daemon.imaging import tiff, vips
+    from was_daemon.imaging import tiff
     from was_daemon.imaging.raw import read_raw
 
     directories = tiff.directories(source)
     if tiff.is_raw(directories):
         return read_raw(source, box, max_pixels)
     if splitext(name)[1].lower() in RAW_EXTENSIONS:
-        with suppress(BrokenImage):
-            return read_raw(source, box, max_pixels)
+        return _read_tiff_of_camera(source, box, max_pixels, directories)
+    return _read_tiff_pages(source, box, max_pixels, directories)
+
+
+def _read_tiff_of_camera(source: BinaryIO, box: int, max_pixels: int, directories: list[Any]) -> Picture:
+    """Read a TIFF whose name says that a camera wrote it: as its RAW file, or as any other TIFF, or its preview."""
+    from was_daemon.imaging.raw import read_by_libraw
+    from was_daemon.imaging.raw_preview import read_preview
+
+    with suppress(BrokenImage):
+        if picture := read_by_libraw(source, box, max_pixels):
+            return picture
+    try:
+        return _read_tiff_pages(source, box, max_pixels, directories)
+    except BrokenImage:
+        if picture := read_preview(source, box, max_pixels):
+            return picture
+        raise
+
+
+def _read_tiff_pages(source: BinaryIO, box: int, max_pixels: int, directories: list[Any]) -> Picture:
+    """Read the first page of a TIFF."""
+    from was_daemon.imaging import tiff, vips
+
     if reason := tiff.unsupported_reason(directories):
         raise BrokenImage(reason)
     pillow = partial(decode, source, FileType.TIFF, box, max_pixels)

@@ -1,4 +1,4 @@
-"""Decoding by libvips, which streams TIFF and very large PNG through a few rows of memory."""
+"""Decoding by libvips, which streams TIFF and very large PNG through a few rows of memory, and reduces WebP."""
 
 import math
 import os
@@ -21,6 +21,8 @@ _INVERTED_BY_VIPS = ("uchar", "ushort", "uint")
 """Formats that libvips inverts itself when the file declares the lowest number to be white."""
 
 _UNSIGNED = ("uchar", "ushort")
+_WEBP_MARGIN = 2
+"""Factor per side by which WebP is decoded larger than other kinds, as libwebp only averages neighbouring pixels."""
 
 _JPEG_SHRINKS = (1, 2, 4, 8)
 _MAX_MEASUREMENT = 1e30
@@ -69,6 +71,24 @@ def read_png(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Pic
         image = _load("pngload_source", source, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
         return to_picture(image, image, box)
+    except pyvips.Error as error:
+        raise to_builtin_error(error) from None
+
+
+def read_webp(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
+    """Read the first frame of a WebP, decoded by libwebp at reduced size. Raises the errors of `read_tiff`."""
+    try:
+        whole = _load("webpload_source", source, **_options(tolerant))
+        size = (whole.width, whole.height)
+        check_pixels(size, max_pixels)
+        factor = reduction(size, _WEBP_MARGIN * box)
+        image = _load("webpload_source", source, scale=1 / factor, **_options(tolerant)) if factor >= 2 else whole
+        return Picture(
+            _to_pillow(image, negative=False),
+            _property(whole, "icc-profile-data"),
+            _property(whole, "orientation") or 1,
+            size,
+        )
     except pyvips.Error as error:
         raise to_builtin_error(error) from None
 

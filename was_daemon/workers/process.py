@@ -14,9 +14,9 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from was_daemon.concurrency.child_processes import command, module_path
 from was_daemon.workers.commands import COMMANDS, FILES, Ready
 from was_daemon.workers.heap import address_space
-from was_daemon.workers.interpreter import command, module_path
 
 _BOOTSTRAP = "from was_daemon.workers.worker import main; main()"
 _MAX_LOGGED_LINES = 10

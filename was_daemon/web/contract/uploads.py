@@ -15,6 +15,7 @@ from was_daemon.library.quotas.quotas import Reservation
 from was_daemon.model.errors import BadRequest, NoSpace, UploadTooLarge
 from was_daemon.model.interfaces import IStagingFile
 from was_daemon.model.keys import AssetKey, check_name
+from was_daemon.model.sizes import readable
 from was_daemon.web.access import AccessRules
 from was_daemon.web.contract.forms import FormFields, form_events
 from was_daemon.web.contract.pending_uploads import PendingUpload, PendingUploads
@@ -33,14 +34,20 @@ _SPACE_CHECK_BYTES = 16 << 20
 """Bytes of a file after which the free space is checked again: other programs write to the disk, too."""
 
 
-class Upload:
-    """One upload of `client`: receive it, then store it; `discard` cleans up whatever happened."""
+class UploadForm:
+    """One upload of `client`: receive it, then store it; `discard` cleans up whatever happened.
 
-    def __init__(self, assets: Assets, access: AccessRules, pending: PendingUploads, client: str) -> None:
+    `arrived` is when the head of its request was complete, in Unix seconds.
+    """
+
+    def __init__(
+        self, assets: Assets, access: AccessRules, pending: PendingUploads, client: str, arrived: float
+    ) -> None:
         self._assets = assets
         self._access = access
         self._pending_uploads = pending
         self._client = client
+        self._arrived = arrived
         self._limits = pending.limits
         self._fields = FormFields()
         self._pending_upload: PendingUpload | None = None
@@ -116,9 +123,9 @@ class Upload:
             return None
         if not complete and not self._is_authorisation_known:
             # A token that no key signs is refused at once, whatever the collection will be.
-            self._access.require_token_of_any_key(name, fields["token"])
+            self._access.require_token_of_any_key(name, fields["token"], self._arrived)
             return None
-        self._access.require_token(fields.get("coll"), name, fields.get("token"))
+        self._access.require_token(fields.get("coll"), name, fields.get("token"), self._arrived)
         return self._access.original(fields.get("coll"), name) if complete or "coll" in fields else None
 
     async def _begin_file(self, request: AssetRequest, declared: int) -> None:
@@ -138,8 +145,11 @@ class Upload:
 
     async def _check_space(self, needed: int) -> None:
         assert self._staged is not None  # noqa: S101  # there is a file
-        if await self._staged.free() - needed < self._limits.min_free:
-            raise NoSpace("no space left for the upload")
+        free, min_free = await self._staged.free(), self._limits.min_free
+        if free - needed < min_free:
+            size = f" for an upload of {readable(needed)}" if needed else ""
+            reason = f"{readable(free)} free{size}, and min_free = {readable(min_free)}"
+            raise NoSpace("no space left for the upload", reason)
 
     async def _append(self, data: bytes) -> None:
         self._size += len(data)
