@@ -20,6 +20,7 @@ _LAB = ("lab", "labs", "labq")
 _INVERTED_BY_VIPS = ("uchar", "ushort", "uint")
 """Formats that libvips inverts itself when the file declares the lowest number to be white."""
 
+_UNSIGNED = ("uchar", "ushort")
 _JPEG_SHRINKS = (1, 2, 4, 8)
 _MAX_MEASUREMENT = 1e30
 """Magnitude from which a number stands for "no data", as -3.4e38 does in maps; such pixels become black."""
@@ -40,6 +41,8 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
             if _is_level(whole, smaller, box) and smaller.width < image.width:
                 image = smaller
         image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
+        if page.is_icc_lab and image.format in _UNSIGNED:
+            return to_picture(_signed_lab(image), whole, box, mode="LAB")
         negative = page.negative and image.format not in _INVERTED_BY_VIPS
         return to_picture(_mask_no_data(image, page.no_data), whole, box, negative)
     except pyvips.Error as error:
@@ -86,6 +89,12 @@ def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 
 
+def _signed_lab(image: Any) -> Any:
+    """Return LAB of 8 or 16 bits as the bytes of Pillow's LAB, in which a and b are signed."""
+    image = image if image.format == "uchar" else (image >> 8).cast("uchar")
+    return image.extract_band(0, n=3) ^ [0, 0x80, 0x80]
+
+
 def _mask_no_data(image: Any, no_data: float | None) -> Any:
     """Replace `no_data` by NaN, so that no filter mixes it with neighbouring measurements."""
     if no_data is None or image.format in ("uchar", "ushort"):
@@ -112,12 +121,15 @@ def _is_level(whole: Any, smaller: Any, box: int) -> bool:
     return bool(same and factor <= reduction((whole.width, whole.height), box))
 
 
-def to_picture(image: Any, whole: Any, box: int, negative: bool = False) -> Picture:
-    """Return `image`, reduced as far as thumbnails allow, with the orientation, profile and size of `whole`."""
+def to_picture(image: Any, whole: Any, box: int, negative: bool = False, mode: str | None = None) -> Picture:
+    """Return `image`, reduced as far as thumbnails allow, with the orientation, profile and size of `whole`.
+
+    `mode` is Pillow's mode for its bytes, where libvips does not know it.
+    """
     orientation = _property(whole, "orientation") or 1
     size = (whole.width, whole.height)
     factor = reduction(size, box) * image.width / whole.width
-    pixels = _to_pillow(_shrink(image, factor), negative)
+    pixels = _to_pillow(_shrink(image, factor), negative, mode)
     return Picture(pixels, _property(whole, "icc-profile-data"), orientation, size)
 
 
@@ -136,11 +148,12 @@ def _shrink(image: Any, factor: float) -> Any:
     return image.premultiply().resize(1 / factor, kernel=kernel).unpremultiply().cast(image.format)
 
 
-def _to_pillow(image: Any, negative: bool) -> Image.Image:
+def _to_pillow(image: Any, negative: bool, mode: str | None = None) -> Image.Image:
     if image.interpretation in _LAB:
         image = image.colourspace("srgb")
     image = _eight_bits(image, negative)
-    mode = "CMYK" if image.interpretation == "cmyk" and image.bands >= 4 else _MODES[min(image.bands, 4)]
+    if mode is None:
+        mode = "CMYK" if image.interpretation == "cmyk" and image.bands >= 4 else _MODES[min(image.bands, 4)]
     image = image.extract_band(0, n=len(mode))
     return Image.frombytes(mode, (image.width, image.height), image.write_to_memory())
 
