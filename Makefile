@@ -10,7 +10,8 @@ SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twiste
 install: $(VENV)/installed
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import ensurepip' || { echo 'Python lacks its venv module: on Debian and Ubuntu, install python3-venv'; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 
 $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
@@ -35,7 +36,7 @@ lint: install
 	$(VENV)/bin/mypy
 
 bench: install
-	sh tests/install-tools.sh curl imagemagick libvips-tools wrk radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh curl imagemagick libvips-tools poppler-utils wrk radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m bench
 
 docs: install

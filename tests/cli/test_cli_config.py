@@ -106,6 +106,45 @@ def test_a_missing_configuration_is_a_wrong_use(command: tuple[str, ...], tmp_pa
     assert f"'{tmp_path}/none.toml' does not exist" in answer.stderr
 
 
+@pytest.fixture
+def system_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration of the system's daemon, and an empty working directory."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("ATTACHMENT_KEY", raising=False)
+    path = tmp_path / "etc/was.toml"
+    path.parent.mkdir()
+    monkeypatch.setattr("was_daemon.cli.options.SYSTEM_CONFIG", path)
+    return path
+
+
+def test_commands_find_the_systems_configuration_and_its_key_by_themselves(system_config: Path) -> None:
+    (system_config.parent / "key").write_text(SECRET)
+    server = {"key_file": "$CREDENTIALS_DIRECTORY/key"}
+    system_config.write_text(to_toml({"server": server, "stores": {"museum": MAIN}}), "utf-8")
+    assert verify(SECRET, "a.jpg", run("token", "a.jpg").stdout.strip(), int(time.time()), 60) is None
+    assert "museum" in run("config", "check").stdout
+    assert "there are museum" in run("check-store", "nope").stderr
+    assert "there are museum" in run("verify", "--store", "nope").stderr
+
+
+def test_the_daemon_that_was_started_here_without_a_configuration_goes_before_the_systems(system_config: Path) -> None:
+    system_config.write_text(to_toml({"server": {"key": "the system's key"}, "stores": {"museum": MAIN}}), "utf-8")
+    Path("attachments").mkdir()
+    Path("attachments/.key").write_text(SECRET)
+    assert verify(SECRET, "a.jpg", run("token", "a.jpg").stdout.strip(), int(time.time()), 60) is None
+
+
+@pytest.mark.parametrize("command", [("status",), ("token", "a.jpg"), ("check-store", "main")])
+def test_without_any_configuration_a_command_says_so_and_makes_nothing(
+    system_config: Path, command: tuple[str, ...]
+) -> None:
+    answer = run(*command)
+    assert answer.exit_code == 2
+    assert f"name it with --config; there is no {system_config}" in " ".join(answer.stderr.split())
+    assert list(Path().iterdir()) == []
+
+
 def test_a_store_that_is_not_configured_is_a_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "was.toml").write_text(to_toml({"server": {"insecure_no_key": True}, "stores.main": MAIN}))
     answer = run("check-store", "nope", "--config", tmp_path / "was.toml")

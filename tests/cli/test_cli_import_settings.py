@@ -415,6 +415,47 @@ def test_what_does_not_fit_is_said_in_a_comment(setting: str, remark: str) -> No
     assert "hush" not in finished.output
 
 
+def test_the_note_on_a_local_address_stands_at_the_address_and_not_at_an_open_port() -> None:
+    lines = run(f"{SAMPLE}\nSERVER_NAME = 'localhost'\nSERVER_PORT = 8080\n").stdout.splitlines()
+    note = lines.index("# Only programs on the same machine find it there.")
+    assert lines[note + 1] == 'public_url = "http://localhost:8080"'
+    assert lines[note + 2] == 'listen = ["tcp:8080"]'
+
+
+@pytest.mark.parametrize(
+    ("setting", "attention", "exit_code"),
+    [
+        ("GREETING = 'hello'", 0, 0),
+        ("GREETING = load()", 0, 0),
+        ("REQUIRE_LOGIN = True", 1, 0),
+        ("REQUIRE_LOGIN = load()", 1, 1),
+        ("if DEBUG: PUBLIC_COLLECTIONS = []", 1, 1),
+    ],
+)
+def test_an_unknown_setting_that_may_make_reading_public_needs_attention(
+    setting: str, attention: int, exit_code: int
+) -> None:
+    finished = run(f"{SAMPLE}\n{setting}\n")
+    assert ("1 setting needs your attention" in finished.stderr) == bool(attention)
+    assert ("WARNING: " in finished.stderr) == bool(exit_code)
+    assert finished.exit_code == exit_code
+
+
+def test_settings_of_the_california_academys_server_are_recognised_and_close_what_it_redacts() -> None:
+    theirs = "SQL_USER = 'root'\nSQL_PASSWORD = 'hush'\nINTERNAL = True\nif INTERNAL:\n    PUBLIC_SERVER = 'a.org'\n"
+    finished = run(f"{SAMPLE}\n{theirs}")
+    document = tomllib.loads(finished.stdout)
+    assert document["stores"]["main"]["layout"] == "sharded"
+    assert (document["server"]["require_token_for_get"], document["server"]["static_access"]) == (True, False)
+    assert "# SQL_USER is a setting of the California Academy's server, and left out: " in finished.stdout
+    assert "# PUBLIC_SERVER is a setting of the California Academy's server" in finished.stdout
+    assert "WARNING: These are settings of the California Academy's server, which shows redacted pictures" in (
+        finished.stderr
+    )
+    assert "hush" not in finished.output
+    assert finished.exit_code == 1
+
+
 def test_a_remark_stays_a_comment() -> None:
     finished = run(SAMPLE + "COLLECTION_DIRS = {'a\\ninsecure_no_key = true': None}\nORIG_DIR = 'b\\n[plugins]'")
     assert finished.exit_code == 1

@@ -262,8 +262,15 @@ def test_a_variable_elsewhere_in_a_path_is_no_variable(tmp_path: Path) -> None:
 
 def test_a_path_with_a_variable_that_is_not_set_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
-        load(write(tmp_path, '[server]\nkey_file = "$CREDENTIALS_DIRECTORY/key"\n' + MAIN), {})
-    assert raised.value.mistakes == ["server.key_file: the environment has no CREDENTIALS_DIRECTORY"]
+        load(write(tmp_path, '[server]\nkey_file = "$SECRETS/key"\n' + MAIN), {})
+    assert raised.value.mistakes == ["server.key_file: the environment has no SECRETS"]
+
+
+def test_without_systemd_credentials_are_read_from_the_configurations_directory(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(SECRET)
+    text = '[server]\nkey_file = "$CREDENTIALS_DIRECTORY/key"\n' + MAIN
+    for environ in ({}, {"CREDENTIALS_DIRECTORY": ""}):
+        assert load(write(tmp_path, text), environ).server.key == SECRET
 
 
 @pytest.mark.parametrize(

@@ -952,6 +952,37 @@ class DownloadContract:
         assert "Content-Encoding" not in answer.headers
         assert answer.body == b"<script>"
 
+    @pytest.mark.parametrize(
+        ("content", "charset"),
+        [
+            ("Käfer".encode(), "utf-8"),
+            (b"beetle", "utf-8"),
+            (b"", "utf-8"),
+            (b"\xef\xbb\xbfbeetle", "utf-8"),
+            (b"x" * 65535 + "ä".encode() * 9, "utf-8"),
+            (b"x" * 65534 + "\U0001f41e".encode() * 9, "utf-8"),
+            ("\ufeffKäfer".encode("utf-16-le"), "utf-16"),
+            ("\ufeffKäfer".encode("utf-16-be"), "utf-16"),
+            ("Käfer".encode("latin-1"), None),
+            (b"x" * 100 + "ä".encode()[:1], None),
+            ("beetle".encode("utf-16-le"), None),
+            (b"x" * 65530 + b"\xe4" + b"x" * 9, None),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_text_says_its_encoding(self, client: Client, content: bytes, charset: str | None) -> None:
+        name = new_name(".txt")
+        await client.store(name, content)
+        expected = f"text/plain; charset={charset}" if charset else "text/plain"
+        head = await client.head("/fileget", filename=name)
+        part = await client.original(name, headers={"Range": "bytes=1-3"})
+        static = await client.get(f"/static/originals/{name}")
+        whole = await client.original(name)
+        assert whole.body == static.body == content
+        assert part.body == content[1:4] if content else part.status == 416
+        for answer in (whole, head, static, *([part] if content else [])):
+            assert answer.headers["Content-Type"] == expected
+
     @pytest.mark.parametrize("extension", [".html", ".HTM", ".svg", ".SVG", ".xml", ".xsl", ".rdf"])
     @pytest_twisted.ensureDeferred
     async def test_documents_with_scripts_run_in_a_sandbox(self, client: Client, extension: str) -> None:

@@ -6,19 +6,23 @@ import re
 import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_twisted
 
 from tests.conftest import RunDaemon
-from tests.support.daemon import BIN, Daemon, clean_environment, eventually
+from tests.support.client import Client
+from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from was_daemon.model.tokens import sign
 
 LINE = re.compile(
     r'\S+ \[-\] (?P<client>\S+) "(?P<request>[^"]*)" (?P<status>\w+) (?P<bytes>\d+) (?P<ms>[\d.]+)ms '
-    r'(?P<id>\S+) "(?P<agent>[^"]*)"'
+    r'(?P<id>\S+) "(?P<agent>[^"]*)"(?: "(?P<reason>[^"]+)")?'
 )
 
 
@@ -119,6 +123,57 @@ def test_json_is_one_object_for_each_line_from_the_first_to_the_last(run_daemon:
     assert all({"time", "level", "logger"} <= each.keys() for each in everything)
     assert any("was_daemon" in each.get("message", "") and each["level"] == "info" for each in everything)
     assert any("the daemon stops" in each.get("message", "") for each in everything)
+
+
+def reason_of(daemon: Daemon, url: str) -> tuple[int, str | None]:
+    status, headers = fetch(f"{daemon.url}{url}")
+    return status, line_of(daemon, headers["X-Request-Id"])["reason"]
+
+
+def test_each_403_is_one_line_with_its_reason(run_daemon: RunDaemon) -> None:
+    daemon = run_daemon()
+    now, skew = int(time.time()), "the token's time is"
+    for query, reason in {
+        "": "the token is missing",
+        "&token=abc": "the token is malformed",
+        f"&token={sign(KEY, 'b', now)}": "the token is for another name, or signed with another key",
+        f"&token={sign(KEY, 'a', now - 1000)}": rf"{skew} 10\d\d s behind the server's, and token_window = 150",
+        f"&token={sign(KEY, 'a', now + 1000)}": rf"{skew} \d+ s ahead of the server's, and token_window = 150",
+    }.items():
+        status, told = reason_of(daemon, f"/testkey?random=a{query}")
+        assert status == 403
+        assert re.fullmatch(reason, told or ""), told
+    assert reason_of(daemon, f"/testkey?random=a&token={sign(KEY, 'a', now)}") == (200, None)
+    assert KEY not in daemon.log()
+
+
+def test_json_has_the_reason_too(run_daemon: RunDaemon) -> None:
+    daemon = run_daemon({"log": {"format": "json"}})
+    _, headers = fetch(f"{daemon.url}/testkey?random=a")
+    daemon.stop()
+    assert object_of(daemon, headers["X-Request-Id"])["reason"] == "the token is missing"
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"limits": {"min_free": "900 TiB"}}, r"[\d.]+ \wiB free for an upload of [\d.]+ \w+, and min_free = 900 TiB"),
+        (
+            {"collections": {"mode": "map", "map": {"Fish": {"directory": "fishes", "quota": 1000}}}},
+            "the upload does not fit into the collection's quota of 1000 bytes in the directory fishes",
+        ),
+    ],
+)
+async def test_each_507_is_one_line_with_the_limit(run_daemon: RunDaemon, config: dict[str, Any], reason: str) -> None:
+    daemon = run_daemon(config)
+    client = Client(daemon.url, KEY)
+    answer = await client.upload(client.specify7_form("a.jpg", coll="Fish"), b"a" * 2000)
+    assert answer.status == 507
+    line = eventually(lambda: next((each for each in daemon.log().splitlines() if "POST " in each), None), "a line")
+    match = LINE.fullmatch(line)
+    assert match
+    assert re.fullmatch(reason, match["reason"] or ""), line
 
 
 def test_the_format_follows_a_reload(run_daemon: RunDaemon) -> None:

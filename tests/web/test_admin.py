@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import RunDaemon
+from tests.support.cli import run
 from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.images import jpeg
@@ -86,7 +87,7 @@ def test_all_is_well_with_a_daemon_that_has_just_started(watched: Callable[..., 
     assert seen.value("was_healthy") == seen.value("was_store_up", store="main") == 1
 
 
-def test_a_store_that_cannot_be_used_is_said_with_503_and_without_its_path(
+def test_a_store_that_cannot_be_used_is_said_with_503_and_its_path_to_the_admin_only(
     watched: Callable[..., Watched], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("no directory")
@@ -95,7 +96,10 @@ def test_a_store_that_cannot_be_used_is_said_with_503_and_without_its_path(
     assert status == 503
     assert document["status"] == "failing"
     assert document["problems"][0].startswith("store main: ")
-    assert str(tmp_path) not in json.dumps(document)
+    assert f"({tmp_path}/file/store)" in document["problems"][0]
+    assert f"({tmp_path}/file/store)" in document["stores"]["main"]
+    page = urllib.request.Request(seen.daemon.url, headers={"Accept": "text/html"})
+    assert str(tmp_path).encode() not in fetch(page)[1]
     assert seen.value("was_store_up", store="main") == 0
     assert seen.value("was_healthy") == 0
     assert seen.value("was_store_errors_total", store="main", operation="check", error="unavailable") > 0
@@ -246,3 +250,22 @@ def test_the_process_and_the_version_are_among_the_metrics(watched: Callable[...
     names = {name for name, _ in watched().samples()}
     assert {"process_resident_memory_bytes", "process_cpu_seconds_total", "was_build_info"} <= names
     assert not [name for name in names if name.endswith("_created")]
+
+
+def test_a_link_in_the_place_of_a_collections_staging_directory_is_red_in_health_page_and_status(
+    watched: Callable[..., Watched], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    (store / "originals").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (store / "originals/.staging").symlink_to(tmp_path / "elsewhere")
+    seen = watched({"stores": {"main": {"plugin": "filesystem", "path": store}}})
+    status, document = seen.health()
+    assert status == 503
+    assert f"({store}/originals/.staging)" in document["problems"][0]
+    page = fetch(urllib.request.Request(seen.daemon.url, headers={"Accept": "text/html"}))[1].decode()
+    assert "1 out of order" in page
+    assert str(store) not in page
+    ran = run("status", "--config", seen.daemon.config_file)
+    assert ran.code == 1
+    assert f"({store}/originals/.staging)" in ran.out

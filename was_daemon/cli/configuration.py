@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from was_daemon.cli.options import config_option, epilog, json_option
+from was_daemon.cli.options import DEFAULT_KEY, config_option, epilog, json_option
 
 if TYPE_CHECKING:
     from was_daemon.config.settings import CollectionSettings, Settings, StoreSettings
     from was_daemon.model.interfaces import IAssetStorePlugin
-
-_KEY = Path("attachments/.key")
-"""Path of the key that `twistd was` makes when it is started without a configuration."""
 
 
 @click.group()
@@ -54,7 +51,7 @@ def _load(path: Path | None) -> "Settings":
 
     environ = dict(os.environ)
     # To look at the configuration makes no key.
-    makes_key = path is None and not environ.get("ATTACHMENT_KEY") and not _KEY.exists()
+    makes_key = path is None and not environ.get("ATTACHMENT_KEY") and not DEFAULT_KEY.exists()
     weak_keys: Sequence[str] = ()
     try:
         settings = load(path, environ | {"ATTACHMENT_KEY": secrets.token_hex()} if makes_key else environ)
@@ -64,7 +61,7 @@ def _load(path: Path | None) -> "Settings":
         raise ConfigError([*error.mistakes, *(weak_keys or error.weak_keys)]) from None
     if weak_keys:
         raise ConfigError([*weak_keys])
-    return attrs.evolve(settings, key_source=f"made at the first start, in {_KEY}") if makes_key else settings
+    return attrs.evolve(settings, key_source=f"made at the first start, in {DEFAULT_KEY}") if makes_key else settings
 
 
 def _summary(settings: "Settings") -> dict[str, Any]:

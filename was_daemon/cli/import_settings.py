@@ -95,7 +95,7 @@ def _report(translation: "Translation") -> None:
 
 
 def _write_key(path: Path, key: str) -> None:
-    from was_daemon.cli.new_files import write_key
+    from was_daemon.config.new_files import write_key
     from was_daemon.config.secret_files import SecretFile
 
     if path.exists() and SecretFile(path).text().strip() == key:

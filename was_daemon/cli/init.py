@@ -154,8 +154,9 @@ def _print_next_steps(choices: "Choices", output: Path) -> None:
 
 def _write(content: Callable[[], str], output: Path, key_file: Path, force: bool) -> None:
     """Write both files, or neither."""
-    from was_daemon.cli.new_files import report_file_errors, write_config, write_key
+    from was_daemon.cli.new_files import report_file_errors, write_config
     from was_daemon.config.load import ConfigError, load
+    from was_daemon.config.new_files import write_key
 
     has_key = key_file.exists()
     with report_file_errors():

@@ -1,4 +1,4 @@
-"""Writing of configurations and keys: a configuration is overwritten only with `force`, a key never."""
+"""Writing of configurations, which are overwritten only with `force`."""
 
 import errno
 import os
@@ -9,15 +9,7 @@ from pathlib import Path
 
 import click
 
-_KEY_BYTES = 24
-
-
-def write_key(path: Path, key: str | None = None) -> None:
-    """Write `key`, or a new one without it, to a new file that only its owner can read; raise OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write((key or secrets.token_urlsafe(_KEY_BYTES)) + "\n")
+from was_daemon.config.new_files import create
 
 
 def write_config(path: Path, content: str, *, force: bool, mode: int = 0o644) -> None:
@@ -28,10 +20,8 @@ def write_config(path: Path, content: str, *, force: bool, mode: int = 0o644) ->
     from was_daemon.config.load import load
 
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
+        with create(draft, mode) as file:
             file.write(content)
         load(draft, os.environ)
         if path.exists() and not force:

@@ -9,11 +9,28 @@ import click
 if TYPE_CHECKING:
     from was_daemon.config.settings import Settings
 
+SYSTEM_CONFIG = Path("/etc/was-daemon/was.toml")
+"""The configuration of the daemon that systemd runs."""
+
+DEFAULT_KEY = Path("attachments/.key")
+"""The key that the daemon makes when it is started without a configuration."""
+
+
+def _find_config(_context: click.Context, _parameter: click.Parameter, given: Path | None) -> Path | None:
+    """Return the configuration to use, None for what the daemon uses without one."""
+    if given or DEFAULT_KEY.exists():
+        return given
+    # False also where the directory may not be looked into.
+    return SYSTEM_CONFIG if os.path.exists(SYSTEM_CONFIG) else None  # noqa: PTH110
+
+
 config_option = click.option(
     "--config",
     "-c",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The daemon's configuration; without it, what `twistd was` uses by itself: ./attachments.",
+    callback=_find_config,
+    help=f"The daemon's configuration. Without it: ./attachments if a daemon without one has run here, "
+    f"else {SYSTEM_CONFIG}.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -25,10 +42,18 @@ def epilog(*examples: str) -> str:
 
 
 def load_settings(config: Path | None) -> "Settings":
-    """Return the settings; print all mistakes to stderr and exit with status 1 if there are any."""
+    """Return the settings; print all mistakes to stderr and exit with status 1 if there are any.
+
+    Without a configuration there has to be a key: the daemon would make one, a command that looks at it does not.
+    """
     # This imports Twisted's reactor and the plugins, which `--help` does not need.
     from was_daemon.config.load import ConfigError, load
 
+    if config is None and not os.environ.get("ATTACHMENT_KEY") and not DEFAULT_KEY.exists():
+        raise click.UsageError(
+            f"there is no configuration: name it with --config; there is no {SYSTEM_CONFIG}, and no daemon without a "
+            "configuration has run in this directory"
+        )
     try:
         return load(config, os.environ)
     except ConfigError as error:

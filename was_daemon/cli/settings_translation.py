@@ -8,6 +8,7 @@ import attrs
 
 from was_daemon.cli import toml
 from was_daemon.cli.settings_file import SettingsFile
+from was_daemon.cli.settings_remarks import REDACTION, is_fork, may_decide_access, remark_of
 from was_daemon.config.weak_keys import advice, weakness
 
 _PORT = 8080
@@ -23,12 +24,6 @@ _USED = frozenset(
         *("COLLECTION_DIRS", "BASE_DIR", "ORIG_DIR", "THUMB_DIR", "STORAGE_TYPE"),
     }
 )
-_NEEDLESS = {
-    "DEBUG": "start the daemon with DEBUG_MODE=true in its environment for more in its log",
-    "DEBUG_APP": "start the daemon with DEBUG_MODE=true in its environment for more in its log",
-    "SERVER": "the daemon is its own HTTP server",
-    "CAN_THUMBNAIL": "the daemon makes thumbnails of these and of more kinds of files",
-}
 
 
 @attrs.frozen
@@ -67,6 +62,7 @@ class _Translator:
         self._asked: set[str] = set()
         self._access_unknown: list[str] = []
         self._is_whole = True
+        self._is_fork = is_fork((*found.values, *found.unread))
 
     def translation(self, key_file: Path | None) -> Translation:
         self._add(f"# The configuration of was_daemon, made of {toml.text(str(self._path))}.")
@@ -140,23 +136,38 @@ class _Translator:
             self._remark(f"The settings ask for the variable {name} of the environment: taken as not set (see --env).")
         names = dict.fromkeys((*self._found.values, *self._found.unread))
         for name in names:
-            if name in _NEEDLESS:
-                self._remark(f"{name} is not needed: {_NEEDLESS[name]}.")
+            if remark := remark_of(name):
+                self._remark(remark)
             elif name.isupper() and name not in _USED:
-                self._remark(f"{name} is not known to was_daemon, and left out.")
+                self._unknown(name)
+
+    def _unknown(self, name: str) -> None:
+        remark = f"{name} is not known to was_daemon, and left out."
+        line = self._found.unread_line(name)
+        if line is not None:
+            remark += f" It cannot be read ({line})."
+        if not may_decide_access(name):
+            self._remark(remark)
+        elif line is None:
+            self._ask(name, f"{remark} It may decide who has access.")
+        else:
+            self._warn(name, f"{remark} It may decide who has access: set this yourself.")
 
     def _server(self, key_file: Path | None) -> str | None:
         """Add the table `[server]`, and return the key; None when there is none."""
         self._add("", "[server]")
         public_url = self._public_url()
-        self._listen(public_url)
         if public_url:
             self._add(f"public_url = {toml.text(public_url)}")
+        self._listen(public_url)
         key = self._key(key_file)
         window = self._value("TIME_TOLERANCE", 150, _is_window, "a number of seconds")
         self._add(f"token_window = {0 if window is None else int(window)}")
         needs_key = bool(self._access("REQUIRE_KEY_FOR_GET", False, True, _is_flag, "True or False"))
         is_static = bool(self._access("ALLOW_STATIC_FILE_ACCESS", True, False, _is_flag, "True or False"))
+        if self._is_fork:
+            self._warn("SQL", REDACTION)
+            needs_key, is_static = True, False
         self._add(f"require_token_for_get = {str(needs_key).lower()}")
         if needs_key and is_static:
             self._remark("Below /static/ anybody can read, here as there.")
@@ -242,7 +253,7 @@ class _Translator:
             if str(theirs).strip("/") != ours:
                 remark = f"{name} is {theirs}; here it is {ours}: rename it, or make a symbolic link, wherever it is."
                 self._ask(name, remark)
-        self._add('layout = "flat"')
+        self._add(f"layout = {toml.text('sharded' if self._is_fork else 'flat')}")
 
     def _collections(self) -> None:
         self._add("", "[collections]")

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from was_daemon.cli.identity import as_any_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import create_stores, require_directory
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
     from was_daemon.config.settings import Settings
+    from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
 
 
@@ -26,17 +28,19 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     """Tell whether the daemon answers, and whether its stores can be used."""
     from was_daemon.cli.probe import addresses_of, probe
     from was_daemon.cli.reactor import run
+    from was_daemon.daemon.assembly import collections_in
     from was_daemon.daemon.warnings import warnings
 
-    settings = load_settings(config)
+    settings = as_any_owner(load_settings(config))
     stores, min_free = create_stores(settings), settings.limits.min_free
+    collections = collections_in(settings, stores)
     # Before the reactor runs: it would have to wait.
     answers = [probe(address, timeout) for address in urls or addresses_of(settings.server)]
 
     async def work() -> int:
         summary: dict[str, Any] = {
             "addresses": answers,
-            "stores": {name: await _check(store, timeout, min_free) for name, store in stores.items()},
+            "stores": {name: await _check(store, collections, timeout, min_free) for name, store in stores.items()},
             "warnings": list(dict.fromkeys((*_warnings_of(answers), *warnings(settings)))),
             **({"collections": await _count_assets(settings, stores)} if count else {}),
         }
@@ -52,16 +56,17 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     run(work)
 
 
-async def _check(store: "IAssetStore", timeout: float, min_free: int) -> dict[str, Any]:
+async def _check(store: "IAssetStore", collections: "Collections", timeout: float, min_free: int) -> dict[str, Any]:
     """Return whether a store can be used, with fewer than `min_free` free bytes not, and the free bytes if known."""
     from twisted.internet import defer, reactor
     from twisted.internet.interfaces import IReactorTime
 
+    from was_daemon.health.checks import path_of
     from was_daemon.model.errors import AssetError
 
     found: dict[str, Any] = {"where": str(store), "ok": True}
     try:
-        checking = defer.Deferred.fromCoroutine(_check_existing(store))
+        checking = defer.Deferred.fromCoroutine(_check_existing(store, collections))
         free = await checking.addTimeout(timeout, IReactorTime(reactor))
         if free is not None:
             found["free_bytes"] = free
@@ -69,17 +74,18 @@ async def _check(store: "IAssetStore", timeout: float, min_free: int) -> dict[st
                 problem = f"{readable(free)} free, less than min_free; uploads are refused"
                 found.update(ok=False, problem=problem)
     except AssetError as error:
-        found.update(ok=False, problem=str(error))
+        path = path_of(error, store)
+        found.update(ok=False, problem=f"{error} ({path})" if path else str(error))
     except defer.TimeoutError:
         found.update(ok=False, problem=f"no answer in {timeout:g} s")
     return found
 
 
-async def _check_existing(store: "IAssetStore") -> int | None:
+async def _check_existing(store: "IAssetStore", collections: "Collections") -> int | None:
     from was_daemon.health.checks import look_at_store
 
     await require_directory(store)
-    return await look_at_store(store)
+    return await look_at_store(store, collections)
 
 
 async def _count_assets(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.identity import as_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import collection_option, directories_of, require_directory
 
@@ -144,6 +145,7 @@ def _settings_beside_daemon(settings: "Settings", workers: int) -> "Settings":
     """Return the daemon's settings for a command that runs beside it: another spool, `workers` workers."""
     import attrs
 
+    settings = as_owner(settings, settings.stores, [settings.spool.path])
     return attrs.evolve(
         settings,
         spool=attrs.evolve(settings.spool, path=settings.spool.path / _SPOOL_DIRECTORY),
@@ -161,7 +163,7 @@ def _run(
     from was_daemon.config.load import ConfigError
     from was_daemon.daemon.assembly import build
     from was_daemon.daemon.process_state import ProcessState
-    from was_daemon.daemon.startup import settle
+    from was_daemon.library.store_steps import register
 
     try:
         components = build(settings, ProcessState.new())
@@ -175,7 +177,7 @@ def _run(
         try:
             await components.spool.start()
             for store in components.stores.values():
-                await settle(store, components.spool)
+                await register(store, components.spool)
             await work(components, report)
         finally:
             for part in components.closable:

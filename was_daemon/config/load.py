@@ -1,9 +1,9 @@
 """Reading of the configuration: from TOML and environment to settings, with every mistake reported with its key."""
 
 import os
-import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from was_daemon.config.checks import (
     check_shared_directories,
     check_thumbnails,
 )
+from was_daemon.config.new_files import write_key
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
@@ -25,8 +26,6 @@ from was_daemon.config.secret_files import check_permissions
 from was_daemon.config.settings import Sections, Settings, StoreSettings
 from was_daemon.config.structure import Mistakes, PathResolver, secret_keys, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
-
-_KEY_BYTES = 24
 
 
 class ConfigError(Exception):
@@ -46,7 +45,7 @@ def _absolute(path: Path | None) -> Path | None:
 
 
 @attrs.frozen
-class Source:
+class ConfigSource:
     """Source of the settings: a file, or the embedded default without one, and the environment.
 
     The environment supplies what the file leaves out. Relative paths in the file start at its directory, those of the
@@ -68,7 +67,7 @@ class Source:
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Return the settings in the file at `path`; raise `ConfigError`."""
-    return Source(path, environ).load()
+    return ConfigSource(path, environ).load()
 
 
 def _read(path: Path) -> str:
@@ -91,20 +90,10 @@ def _embedded(environ: Mapping[str, str], directory: Path) -> dict[str, Any]:
     """Return the configuration without a file: a store in `./attachments`, and a key there that is made once."""
     document: dict[str, Any] = {"stores": {"main": {"plugin": "filesystem", "path": "attachments"}}}
     if not environ.get("ATTACHMENT_KEY"):
-        _make_key(directory / "attachments/.key")
+        with suppress(FileExistsError):
+            write_key(directory / "attachments/.key")
         document["server"] = {"key_file": "attachments/.key"}
     return document
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key to the file at `path`, unless there is one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
 
 
 class _Loader:

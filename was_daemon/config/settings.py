@@ -28,10 +28,10 @@ _LEAST_SECONDS = 0.001
 _WEEK = 7 * 24 * 3600
 
 
-def _default_spool(environ: Mapping[str, str]) -> Path:
-    """Return systemd's cache directory for the service, else one of the user's below the temporary directory."""
+def default_spool(environ: Mapping[str, str], uid: int) -> Path:
+    """Return systemd's cache directory for the service, else one of the user `uid` below the temporary directory."""
     given = environ.get("CACHE_DIRECTORY")
-    return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{os.geteuid()}"
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{uid}"
 
 
 @attrs.frozen
@@ -113,7 +113,7 @@ class ThumbnailSettings:
 class SpoolSettings:
     """Section `[spool]`."""
 
-    path: Path = attrs.field(factory=lambda: _default_spool(os.environ))
+    path: Path = attrs.field(factory=lambda: default_spool(os.environ, os.geteuid()))
     max_size: Size = _SPOOL_SIZE
 
 

@@ -28,6 +28,9 @@ from was_daemon.config.validators import FieldValidator, InvalidValue
 
 T = TypeVar("T")
 
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""Variable of systemd for the directory with a service's credentials, see systemd.exec(5)."""
+
 _VARIABLE = re.compile(r"\$(\w+)(?=/|$)")
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
 _UNITS = {
@@ -82,7 +85,8 @@ class Mistakes:
 class PathResolver:
     """Resolution of paths in a configuration.
 
-    Relative paths start at `directory`; `environ` has the variables that a path may begin with.
+    Relative paths start at `directory`, that of the configuration; `environ` has the variables that a path may begin
+    with. Where systemd does not pass credentials to this process, they are looked for in `directory`.
     """
 
     directory: Path
@@ -93,6 +97,8 @@ class PathResolver:
         match = _VARIABLE.match(text)
         if not match:
             return self.directory / Path(text).expanduser()
+        if match[1] == _CREDENTIALS and not self.environ.get(_CREDENTIALS):
+            return Path(f"{self.directory}{text[match.end() :]}")
         if match[1] not in self.environ:
             raise ValueError(f"the environment has no {match[1]}")
         return Path(self.environ[match[1]] + text[match.end() :])

@@ -37,6 +37,24 @@ def is_local(description: str) -> bool:
         return False
 
 
+class CannotListen(SystemExit, Exception):
+    """End of the daemon, with status 1, since a port cannot be opened.
+
+    Quiet like SystemExit in the foreground, where the log is the terminal. An Exception, since twistd tells these to
+    the process that waits for a daemon in the background to have started, which would wait forever otherwise.
+    """
+
+    def __init__(self, description: str, error: CannotListenError) -> None:
+        super().__init__(1)
+        reason = error.socketError
+        # twistd passes on 100 characters, the name of this class included.
+        self._message = f"{getattr(reason, 'strerror', None) or reason}: {description}"
+        _log.critical("Cannot listen on {description}: {error}", description=description, error=error)
+
+    def __str__(self) -> str:
+        return self._message
+
+
 class EndpointService(Service):
     """Service that listens on one endpoint, or ends the daemon with a line that says why not.
 
@@ -52,7 +70,8 @@ class EndpointService(Service):
         except IndexError:
             # Whether there are systemd's sockets shows only in the service itself.
             raise SystemExit(
-                f"systemd has handed over no socket for {description}: is the socket unit started?"
+                f"systemd has handed over no socket for {description}: is the socket unit started? "
+                "`systemd-socket-activate` needs --fdname"
             ) from None
 
     def privilegedStartService(self) -> None:
@@ -60,8 +79,7 @@ class EndpointService(Service):
         try:
             self._port.privilegedStartService()
         except CannotListenError as error:
-            _log.critical("Cannot listen on {description}: {error}", description=self._description, error=error)
-            raise SystemExit(1) from None
+            raise CannotListen(self._description, error) from None
 
     def startService(self) -> None:
         """See `Service`."""
@@ -75,7 +93,7 @@ class EndpointService(Service):
 
 
 def with_backlog(description: str) -> str:
-    """Let a crowd of clients wait to be accepted: one who finds no room tries again only a second later."""
+    """Add a listen backlog of 1024 unless one is given: a client that does not fit in retries only after a second."""
     kind = description.partition(":")[0]
     if kind not in ("tcp", "tcp6", "ssl", "unix") or ":backlog=" in description:
         return description

@@ -32,14 +32,18 @@ class AccessLog:
 
 
 def text_line(finished: FinishedRequest) -> str:
-    """Return a line of text: client, request, status, bytes, milliseconds, the request's id, user agent."""
+    """Return a line of text: client, request, status, bytes, milliseconds, the request's id, user agent.
+
+    A request that was refused for a reason has that at the end.
+    """
     request = finished.request
     status = str(finished.status) if finished.is_whole else "aborted"
     milliseconds = f"{finished.seconds * 1000:.1f}ms"
     client = _quotable(client_of(request, request.proxies))
+    reason = f' "{_quotable(without_tokens(request.reason))}"' if request.reason else ""
     return (
         f'{client} "{_quotable(_method(request))} {_quotable(_target(request))}" '
-        f'{status} {request.sentLength} {milliseconds} {request.id.decode()} "{_quotable(_agent(request))}"'
+        f'{status} {request.sentLength} {milliseconds} {request.id.decode()} "{_quotable(_agent(request))}"{reason}'
     )
 
 
@@ -58,6 +62,7 @@ def json_line(finished: FinishedRequest, moment: str) -> str:
         "client": client_of(request, request.proxies),
         "agent": _agent(request),
         "request_id": request.id.decode(),
+        **({"reason": without_tokens(request.reason)} if request.reason else {}),
     }
     return json.dumps(document)
 

@@ -6,7 +6,14 @@ error reaches the client: one line, no path, no key. Details for operators go to
 
 
 class AssetError(Exception):
-    """Base of all errors that a request may be answered with."""
+    """Base of all errors that a request may be answered with.
+
+    `reason` tells an operator more than the message tells clients, without a key; "" if nothing more is known.
+    """
+
+    def __init__(self, message: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class BadRequest(AssetError):
@@ -51,6 +58,10 @@ class NoThumbnail(AssetError):
 
 class BrokenImage(AssetError):
     """The file is an image, or its name says so, but it cannot be read or is beyond a limit."""
+
+
+class UnreadableImage(BrokenImage):
+    """A picture at which a decoder failed. Either it is damaged, or its worker had too little memory left."""
 
 
 class Overloaded(AssetError):

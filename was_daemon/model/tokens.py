@@ -10,6 +10,9 @@ _TOKEN = re.compile(r"(?P<mac>[0-9a-fA-F]{32}):(?P<timestamp>[0-9]{1,15})", re.A
 MISMATCH = "the token does not match"
 """The answer of `verify` to a token for another name, or signed with another key."""
 
+TOO_FAR = "the token's time is too far from the server's"
+"""The answer of `verify` to a token that is right, but too old or of the future."""
+
 
 def sign(key: str, filename: str, timestamp: int) -> str:
     """Return the token for `filename` at `timestamp`, integer Unix seconds."""
@@ -31,5 +34,10 @@ def verify(key: str, filename: str, token: str, now: int, window: int) -> str | 
     if not hmac.compare_digest(mac, match["mac"].lower()):
         return MISMATCH
     if window and abs(now - int(timestamp)) > window:
-        return "the token's time is too far from the server's"
+        return TOO_FAR
     return None
+
+
+def skew(token: str, now: int) -> int:
+    """Return by how many seconds the time of a well-formed token is ahead of `now`, negative if it is behind."""
+    return int(token.partition(":")[2]) - now

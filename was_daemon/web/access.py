@@ -57,4 +57,15 @@ class AccessRules:
         # Every key is tried, so that the time taken says nothing about them.
         problems = [tokens.verify(key, filename, token, int(arrived), self.token_window) for key in keys]
         if all(problems):
-            raise Forbidden(next((each for each in problems if each and each != tokens.MISMATCH), tokens.MISMATCH))
+            problem = next((each for each in problems if each and each != tokens.MISMATCH), tokens.MISMATCH)
+            raise Forbidden(problem, self._reason(problem, token, int(arrived)))
+
+    def _reason(self, problem: str, token: str, arrived: int) -> str:
+        """Return what the log says of a token's problem, without the token and the keys."""
+        if problem == tokens.MISMATCH:
+            return "the token is for another name, or signed with another key"
+        if problem == tokens.TOO_FAR:
+            skew = tokens.skew(token, arrived)
+            side = "ahead of" if skew > 0 else "behind"
+            return f"the token's time is {abs(skew)} s {side} the server's, and token_window = {self.token_window}"
+        return problem

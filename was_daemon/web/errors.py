@@ -41,6 +41,9 @@ _HEADERS_OF_ASSETS = (
 )
 """Headers that a download may have set before its store failed: no cache shall keep the error as the asset."""
 
+_EXPLAINED = (errors.Forbidden, errors.NoSpace)
+"""Errors whose reasons are in the line of the access log: an administrator has to do something about these."""
+
 _RETRY_SECONDS = b"5"
 
 
@@ -80,6 +83,8 @@ def without_client(failure: Failure, request: AssetRequest) -> object:
 def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
     error = failure.value
     if isinstance(error, errors.AssetError):
+        if isinstance(error, _EXPLAINED):
+            request.reason = error.reason or str(error)
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
         if status == 503:
             request.setHeader(b"Retry-After", _RETRY_SECONDS)

@@ -7,12 +7,12 @@ Nothing that runs in the process afterwards can undo any of this.
 import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 import sysconfig
 from pathlib import Path
 
+from was_daemon.concurrency.child_processes import end_with_parent
 from was_daemon.workers import landlock, seccomp
 
 _NICE = 10
@@ -25,8 +25,9 @@ _SYSTEM = (
 )
 """Directories and files of the system that workers may read: libraries, fonts for PDF files, time zones."""
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITIES_VERSION_3 = 0x20080522
+_CAP_DAC_READ_SEARCH = 1 << 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _CALLBACK = ctypes.CFUNCTYPE(None)(lambda: None)
@@ -63,17 +64,24 @@ def confine(memory: int) -> None:
         resource.setrlimit(limit, (value, value))
     end_with_parent()
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    # A worker of root loses root's capabilities, too.
-    _check(_libc.capset(struct.pack("=Ii", _CAPABILITIES_VERSION_3, 0), bytes(24)))
+    _drop_capabilities()
     if landlock.version():
         landlock.restrict(_program_files())
     if seccomp.is_available():
         seccomp.restrict()
 
 
-def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, from now on."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+def _drop_capabilities() -> None:
+    """Drop the capabilities that a worker of root has.
+
+    A command that root runs as the owner of a store hands on the one to read every file, without which its workers
+    could not import what is installed below /root. It is kept if Landlock leaves nothing but the program to be read.
+    """
+    header, data = struct.pack("=Ii", _CAPABILITIES_VERSION_3, 0), ctypes.create_string_buffer(24)
+    _check(_libc.capget(header, data))
+    _, permitted, *_ = struct.unpack("=6I", data.raw)
+    kept = permitted & _CAP_DAC_READ_SEARCH if os.geteuid() and landlock.version() else 0
+    _check(_libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)))
 
 
 def _program_files() -> list[Path]:

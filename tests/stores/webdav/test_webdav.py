@@ -26,7 +26,8 @@ pytest_plugins = ["tests.support.davstores"]
 
 def stored_below(root: Path) -> list[str]:
     """The names of the files of a server, without those it keeps for itself."""
-    return [path.name for path in root.rglob("*") if path.is_file() and ".DAV" not in path.parts]
+    files = (path for path in root.rglob("*") if path.is_file())
+    return [path.name for path in files if ".DAV" not in path.parts and path.name != ".sabredav"]
 
 
 class WebDAVContract(StoreContract):
@@ -114,6 +115,12 @@ class TestWsgidav(WebDAVContract):
     # wsgidav counts seconds as nginx does, which shows what this is about.
     test_what_was_written_in_odd_chunks_comes_back_whole = None
     test_the_etag_changes_with_every_version_even_of_the_same_size = None
+
+
+class TestSabre(WebDAVContract):
+    """The engine of Nextcloud and ownCloud."""
+
+    make_server = staticmethod(davservers.sabre)
 
 
 async def exercise(store: IAssetStore) -> None:

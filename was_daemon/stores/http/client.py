@@ -80,7 +80,9 @@ class HTTPRemote:
                 self._invites = False
                 continue
             offers = answer.headers.getRawHeaders("WWW-Authenticate") or []
-            again = self._login.challenged(offers, authorisation) if answer.code == 401 else False
+            # Some servers say 403 to strangers, and name no scheme.
+            refused = answer.code == 401 or (answer.code == 403 and not authorisation and not offers)
+            again = refused and self._login.challenged(offers, authorisation)
             if not again or challenged or not _repeatable(upload):
                 return answer
             challenged = True

@@ -15,6 +15,7 @@ from was_daemon.library.quotas.quotas import Reservation
 from was_daemon.model.errors import BadRequest, NoSpace, UploadTooLarge
 from was_daemon.model.interfaces import IStagingFile
 from was_daemon.model.keys import AssetKey, check_name
+from was_daemon.model.sizes import readable
 from was_daemon.web.access import AccessRules
 from was_daemon.web.contract.forms import FormFields, form_events
 from was_daemon.web.contract.pending_uploads import PendingUpload, PendingUploads
@@ -33,7 +34,7 @@ _SPACE_CHECK_BYTES = 16 << 20
 """Bytes of a file after which the free space is checked again: other programs write to the disk, too."""
 
 
-class Upload:
+class UploadForm:
     """One upload of `client`: receive it, then store it; `discard` cleans up whatever happened.
 
     `arrived` is when the head of its request was complete, in Unix seconds.
@@ -144,8 +145,11 @@ class Upload:
 
     async def _check_space(self, needed: int) -> None:
         assert self._staged is not None  # noqa: S101  # there is a file
-        if await self._staged.free() - needed < self._limits.min_free:
-            raise NoSpace("no space left for the upload")
+        free, min_free = await self._staged.free(), self._limits.min_free
+        if free - needed < min_free:
+            size = f" for an upload of {readable(needed)}" if needed else ""
+            reason = f"{readable(free)} free{size}, and min_free = {readable(min_free)}"
+            raise NoSpace("no space left for the upload", reason)
 
     async def _append(self, data: bytes) -> None:
         self._size += len(data)

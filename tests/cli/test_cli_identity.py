@@ -1,0 +1,150 @@
+"""Commands that root runs beside a daemon of another user."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Ran, run, write_config
+from tests.support.images import jpeg
+
+NOBODY, GAMES, ROOT = 65534, 5, 0
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user can reach."""
+    directory = Path(tempfile.mkdtemp(prefix="was-test-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def give(path: Path, owner: int) -> Path:
+    path.mkdir(exist_ok=True)
+    os.chown(path, owner, owner)
+    return path
+
+
+def store(path: Path, owner: int) -> dict[str, object]:
+    """A store whose directory belongs to `owner`, with an original."""
+    give(give(path, owner) / "originals", owner)
+    photograph = path / "originals" / "felis.jpg"
+    photograph.write_bytes(jpeg((300, 200)))
+    os.chown(photograph, owner, owner)
+    return {"plugin": "filesystem", "path": path}
+
+
+def owners(*directories: Path) -> set[int]:
+    """The users to whom anything belongs in these directories."""
+    return {path.lstat().st_uid for directory in directories for path in (directory, *directory.rglob("*"))}
+
+
+def succeeds(ran: Ran) -> Ran:
+    assert ran.code == 0, ran
+    return ran
+
+
+def test_thumbnails_warmed_by_root_belong_to_the_stores_owner(place: Path) -> None:
+    config = write_config(place, {"main": store(place / "main", NOBODY)})
+    give(place / "spool", NOBODY)
+    succeeds(run("thumbnails", "warm", "--scale", "123", "--config", config))
+    assert (place / "main/thumbnails/felis_123.jpg").exists()
+    assert owners(place / "main", place / "spool") == {NOBODY}
+    succeeds(run("thumbnails", "prune", "--keep-scale", "64", "--config", config))
+    assert not (place / "main/thumbnails/felis_123.jpg").exists()
+    assert owners(place / "main", place / "spool") == {NOBODY}
+
+
+def test_a_store_that_root_tries_stays_its_owners(place: Path) -> None:
+    config = write_config(place, {"main": {"plugin": "filesystem", "path": give(place / "main", NOBODY)}})
+    assert "FAILED" not in run("check-store", "main", "--config", config).out
+    assert owners(place / "main") == {NOBODY}
+
+
+def test_what_root_copies_belongs_to_the_owner_of_the_target(place: Path) -> None:
+    stores = {"old": store(place / "old", GAMES), "new": {"plugin": "filesystem", "path": give(place / "new", NOBODY)}}
+    (place / "old/originals/felis.jpg").chmod(0o600)
+    config = write_config(place, stores)
+    give(place / "spool", NOBODY)
+    succeeds(run("copy", "--from", "old", "--to", "new", "--config", config))
+    assert (place / "new/originals/felis.jpg").exists()
+    assert owners(place / "new", place / "spool") == {NOBODY}
+    assert owners(place / "old") == {GAMES}
+
+
+def test_checksums_that_root_records_stay_the_daemons(place: Path) -> None:
+    path = give(place / "state", NOBODY) / "checksums.sqlite"
+    config = write_config(place, {"main": store(place / "main", NOBODY)}, checksums={"path": path})
+    # Another connection keeps the files of the journal there.
+    with sqlite3.connect(path) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        os.chown(path, NOBODY, NOBODY)
+        succeeds(run("verify", "--store", "main", "--record", "--config", config))
+    other.close()
+    assert owners(place / "state", place / "main") == {NOBODY}
+
+
+def test_where_the_directories_have_several_owners_root_is_told_what_to_do(place: Path) -> None:
+    config = write_config(place, {"main": store(place / "main", NOBODY)})
+    give(place / "spool", GAMES)
+    ran = run("thumbnails", "warm", "--scale", "123", "--config", config)
+    assert ran.code == 1
+    assert f"{place}/main to nobody and {place}/spool to games belong" in ran.err
+    assert "runuser -u nobody -- was-daemon" in ran.err
+    assert not (place / "main/thumbnails").exists()
+
+
+def test_in_a_directory_of_root_the_running_daemons_user_decides(place: Path) -> None:
+    config = write_config(place, {"main": store(place / "main", ROOT)})
+    (place / "main/originals").chmod(0o777)
+    (place / "main").chmod(0o777)
+    give(place / "main/.daemons", NOBODY)
+    succeeds(run("thumbnails", "warm", "--scale", "123", "--config", config))
+    assert owners(place / "main/thumbnails") == {NOBODY}
+
+
+def test_in_directories_of_root_root_stays_root(place: Path) -> None:
+    config = write_config(place, {"main": store(place / "main", ROOT)})
+    succeeds(run("thumbnails", "warm", "--scale", "123", "--config", config))
+    assert owners(place) == {ROOT}
+
+
+def test_a_key_that_only_root_can_read_is_read(place: Path) -> None:
+    (place / "key").write_text("a key of which only root knows")
+    (place / "key").chmod(0o600)
+    config = write_config(place, {"main": store(place / "main", NOBODY)})
+    config.write_text(config.read_text("utf-8").replace("\nkey = ", f'\nkey_file = "{place}/key" # '), "utf-8")
+    succeeds(run("thumbnails", "warm", "--scale", "123", "--config", config))
+    assert owners(place / "main") == {NOBODY}
+
+
+def test_status_by_root_tells_what_the_stores_owner_may_not_do(place: Path) -> None:
+    config = write_config(place, {"main": store(place / "main", NOBODY)})
+    os.chown(place / "main", ROOT, ROOT)
+    (place / "main").chmod(0o755)
+    give(place / "main/.daemons", NOBODY)
+    ran = run("status", "--config", config, "--json")
+    assert not ran.report["stores"]["main"]["ok"]
+
+
+def test_a_configuration_and_key_that_root_writes_belong_to_the_directorys_owner(place: Path) -> None:
+    home = give(place / "home", NOBODY)
+    succeeds(run("init", "--yes", "--path", place / "main", "--output", home / "etc/was.toml"))
+    assert {path.name for path in (home / "etc").iterdir()} == {"was.toml", "key"}
+    assert owners(home) == {NOBODY}
+
+
+def test_a_daemon_of_root_does_not_serve_another_users_store(place: Path) -> None:
+    config = write_config(place, {"main": store(place / "main", NOBODY)})
+    ran = run("serve", "--config", config)
+    assert ran.code == 1
+    assert f"{place}/main belongs to nobody" in ran.err
+    assert f"runuser -u nobody -- was-daemon serve --config {config}" in ran.err
+    assert owners(place / "main") == {NOBODY}

@@ -1,0 +1,134 @@
+"""Health checks of the directories that uploads and thumbnails need."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from storage_plugins.filesystem import FilesystemStore
+from was_daemon.health.directories import UnusableDirectory, check_directories, check_subdirectories
+from was_daemon.library.collections import Collections, Place
+from was_daemon.model.keys import Layout
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A directory that every user can reach."""
+    directory = Path(tempfile.mkdtemp(prefix="was-test-"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@contextmanager
+def another_user(root: Path) -> Iterator[None]:
+    """Be a user to whom all that is not root's belongs; the tests' own user if that is not root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def forbid(path: Path) -> None:
+    """Make `path` a directory that somebody has forgotten to give to the daemon's user."""
+    path.chmod(0o500)
+    os.chown(path, os.geteuid(), os.getegid())
+
+
+def make(root: Path, *directories: str) -> None:
+    for each in ("", *directories):
+        (root / each).mkdir(parents=True, exist_ok=True)
+        for path in (root / each, *(parent for parent in (root / each).parents if parent.is_relative_to(root))):
+            if os.geteuid() == 0:
+                os.chown(path, NOBODY, NOBODY)
+            path.chmod(0o700)
+
+
+def look(root: Path, thumbnails: Path | None = None, auto: bool = False) -> None:
+    """Check the store in `root` as the daemon's user."""
+    store = FilesystemStore(root, Layout.FLAT)
+    place = Place("", store, FilesystemStore(thumbnails, Layout.FLAT) if thumbnails else store)
+    named = None if auto else {"Fish": Place("fish", place.store, place.thumbnails)}
+    with another_user(root):
+        check_directories(store, Collections(place, named, auto=auto))
+
+
+def test_directories_of_the_daemons_user_are_well(root: Path) -> None:
+    make(root)
+    look(root)
+    make(root, ".staging", "fish/originals/.staging", "fish/thumbnails/.staging", "fish/thumbnails")
+    look(root)
+
+
+@pytest.mark.parametrize(
+    ("path", "need"),
+    [
+        (".staging", "uploads"),
+        ("fish/originals", "uploads"),
+        ("fish/originals/.staging", "uploads"),
+        ("fish/thumbnails", "thumbnails"),
+        ("fish/thumbnails/.staging", "thumbnails"),
+    ],
+)
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_directory_that_the_daemons_user_may_not_write_to_is_named(
+    root: Path, path: str, need: str, auto: bool
+) -> None:
+    make(root, "fish/originals", "fish/thumbnails", path)
+    forbid(root / path)
+    with pytest.raises(UnusableDirectory, match=need) as caught:
+        look(root, auto=auto)
+    assert caught.value.path == root / path
+    assert str(root) not in str(caught.value)
+
+
+def test_a_collection_in_which_originals_cannot_be_made_is_named(root: Path) -> None:
+    make(root, "fish")
+    forbid(root / "fish")
+    with pytest.raises(UnusableDirectory) as caught:
+        look(root)
+    assert caught.value.path == root / "fish"
+
+
+@pytest.mark.parametrize("path", [".staging", "fish/originals/.staging", "fish/thumbnails/.staging"])
+def test_a_link_in_the_place_of_a_staging_directory_is_named(root: Path, path: str) -> None:
+    make(root, "fish/originals", "fish/thumbnails", "elsewhere")
+    (root / path).symlink_to(root / "elsewhere", target_is_directory=True)
+    with pytest.raises(UnusableDirectory, match="link") as caught:
+        look(root)
+    assert caught.value.path == root / path
+
+
+def test_a_broken_link_to_another_disk_is_named(root: Path) -> None:
+    make(root, "fish")
+    (root / "fish/originals").symlink_to(root / "not mounted")
+    with pytest.raises(UnusableDirectory) as caught:
+        look(root)
+    assert caught.value.path == root / "fish/originals"
+
+
+def test_thumbnails_that_the_official_server_left_beside_the_originals_are_not_needed(root: Path) -> None:
+    make(root / "store", "fish/originals", "fish/thumbnails")
+    make(root / "thumbnails")
+    make(root)
+    forbid(root / "store/fish/thumbnails")
+    look(root / "store", thumbnails=root / "thumbnails")
+
+
+def test_a_directory_of_the_spool_that_root_has_made_is_named(root: Path) -> None:
+    make(root, "copies")
+    with another_user(root):
+        check_subdirectories(root)
+    forbid(root / "copies")
+    with pytest.raises(UnusableDirectory) as caught, another_user(root):
+        check_subdirectories(root)
+    assert caught.value.path == root / "copies"
