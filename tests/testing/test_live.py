@@ -14,6 +14,7 @@ from tests.support.s3servers import MakeS3Store
 from tests.support.scripted import Listen
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey
+from was_daemon.testing import live
 from was_daemon.testing.live import check_live
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect
@@ -150,8 +151,14 @@ APART = "names that differ in the composition of letters are two assets"
 )
 @pytest_twisted.ensureDeferred
 async def test_each_quirk_that_a_store_cannot_live_with_is_named(
-    listen: Listen, make_store: MakeStore, quirk: Callable[[QuirkyDav], None], promise: str, words: str
+    listen: Listen,
+    make_store: MakeStore,
+    monkeypatch: pytest.MonkeyPatch,
+    quirk: Callable[[QuirkyDav], None],
+    promise: str,
+    words: str,
 ) -> None:
+    monkeypatch.setattr(live, "_LOCK_SECONDS", 0.1)
     server = QuirkyDav()
     quirk(server)
     found = await problems(make_store(listen(Site(server, timeout=None)).rstrip("/") + server.base))
@@ -201,3 +208,17 @@ async def test_a_store_that_shows_half_an_upload_is_found_out() -> None:
     found = await problems(Visible())
     assert "gets half a file" in found["readers see the old version until the new one is complete"]
     assert "the old version would be lost" in found["an upload that breaks off changes nothing"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_store_lets_nobody_see_is_not_said_to_be_well(
+    listen: Listen, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_LOCK_SECONDS", 0.1)
+    server = QuirkyDav()
+    moves_nothing(server)
+    store = make_store(listen(Site(server, timeout=None)).rstrip("/") + server.base)
+    results = await collect(check_live(store, ""))
+    assert [result.promise for result in results if not result.tried] == [
+        "readers see the old version until the new one is complete"
+    ]

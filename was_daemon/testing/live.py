@@ -17,12 +17,16 @@ from was_daemon.testing.streams import chunked, collect, deferred, payload, read
 _LARGE = (6 << 20) + 1
 """Bytes: more than what stores send in one piece."""
 
-_LOCK_SECONDS = 2.0
+_LOCK_SECONDS = 10.0
 """Time after which a read during an upload is given up: some stores let readers wait."""
 
 
 class _PromiseBroken(Exception):
     """The store broke a promise; the message says how, and what that costs."""
+
+
+class _NotTried(Exception):
+    """The promise cannot be tried on this store."""
 
 
 class _Interrupted(Exception):
@@ -46,28 +50,32 @@ async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[Prom
     """
     trial = _Trial(store, collection, f"was-check-{secrets.token_hex(16)}")
     (first, reachable), *others = trial.promises()
-    problem = await _problem(reachable)
-    yield PromiseResult(first, problem)
-    if problem is not None:
+    result = await _result(first, reachable)
+    yield result
+    if result.problem is not None:
         for sentence, _attempt in others:
             yield PromiseResult(sentence, None, tried=False)
         return
     try:
         for sentence, attempt in others:
-            yield PromiseResult(sentence, await _problem(attempt))
+            yield await _result(sentence, attempt)
     finally:
         await trial.clean()
 
 
-async def _problem(attempt: Callable[[], Awaitable[None]]) -> str | None:
+async def _result(promise: str, attempt: Callable[[], Awaitable[None]]) -> PromiseResult:
     try:
         await attempt()
-    except (AssetError, _PromiseBroken) as error:
-        return f"{type(error).__name__}: {error}" if isinstance(error, AssetError) else str(error)
+    except _NotTried:
+        return PromiseResult(promise, None, tried=False)
+    except _PromiseBroken as error:
+        return PromiseResult(promise, str(error))
+    except AssetError as error:
+        return PromiseResult(promise, f"{type(error).__name__}: {error}")
     except Exception as error:
         # A store that raises anything else breaks its contract; the operator is told instead of shown a traceback.
-        return without_secrets(f"unexpected {type(error).__name__}: {error}")
-    return None
+        return PromiseResult(promise, without_secrets(f"unexpected {type(error).__name__}: {error}"))
+    return PromiseResult(promise, None)
 
 
 @attrs.define
@@ -206,6 +214,8 @@ class _Trial:
         cost = "who looks at an asset while it is replaced gets half a file"
         _expect(not seen or seen == [self.old], f"an upload is visible before it is complete: {cost}")
         await self.store.write(self.key, chunked(self.old), len(self.old))
+        if not seen:
+            raise _NotTried
 
     async def _replace(self) -> None:
         reader = await self.store.open(self.key)

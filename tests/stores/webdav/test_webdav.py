@@ -137,6 +137,11 @@ async def exercise(store: IAssetStore) -> None:
         await store.stat(KEY)
 
 
+@pytest_twisted.ensureDeferred
+async def test_sabre_without_etags(serve: Serve, make_store: MakeStore) -> None:
+    await exercise(make_store(serve(davservers.sabre("FS")).url))
+
+
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,10 @@ class Login(Protocol):
         """Whether a server that accepted a header will accept it again."""
 
     def authorise(self, method: str, target: str) -> str | None:
-        """Return the `Authorization` header of a request for `target`, the path as it is sent; None for no header."""
+        """Return the `Authorization` header of a request; None for no header.
+
+        `target` is the path with the query, as they are sent.
+        """
 
     def challenged(self, challenges: Iterable[str], sent: str | None) -> bool:
         """Note the `WWW-Authenticate` headers in the answer to `sent`; return whether another attempt makes sense."""

@@ -57,7 +57,8 @@ class HTTPRemote:
         whose connection was lost before any answer, or that has to log in first, is repeated once if its upload can be
         sent twice. An upload that cannot is held back until the server asks for it, if the server supports that.
         """
-        target = urlsplit(url).path
+        parts = urlsplit(url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
         lost = challenged = False
         while True:
             authorisation = self._login.authorise(method, target)

@@ -23,7 +23,7 @@ class Names(Enum):
 
     ALL = "any name"
     PLAIN = "names without ? ; #"
-    NONE = "nothing"
+    NONE = "no name"
 
 
 @attrs.frozen
@@ -54,8 +54,10 @@ class MoveTrial:
 
     def _tell(self, moves: Moves) -> None:
         url = self._tree.url("")
-        if moves.names is not Names.ALL:
-            self._log.warn("The server of {url} moves {names} only", url=url, names=moves.names.value)
+        if moves.names is Names.NONE:
+            self._log.warn("The server of {url} moves no files", url=url)
+        elif moves.names is Names.PLAIN:
+            self._log.warn("The server of {url} moves files to {names} only", url=url, names=moves.names.value)
         elif not moves.replaces:
             self._log.warn("The server of {url} moves no file over another", url=url)
         if not self._tree.staging.is_hidden:
