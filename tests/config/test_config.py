@@ -33,6 +33,8 @@ key_file = "key"
 token_window = 150
 require_token_for_get = false
 static_access = true
+max_age = 60
+stale_while_revalidate = 3600
 overwrite = true
 max_upload = "4 GiB"
 trusted_proxies = ["127.0.0.1"]
@@ -167,6 +169,7 @@ def test_every_key_of_the_documented_example_is_understood(tmp_path: Path) -> No
     assert server.key == SECRET
     assert server.token_window == 150
     assert (server.require_token_for_get, server.static_access, server.overwrite) == (False, True, True)
+    assert (server.max_age, server.stale_while_revalidate) == (60, 3600)
     assert server.max_upload == 4 * 1024**3
     assert server.trusted_proxies == [ip_network("127.0.0.1/32")]
     assert settings.stores["main"].plugin.name == "filesystem"
@@ -204,6 +207,7 @@ def test_what_is_left_out_has_the_documented_default(tmp_path: Path) -> None:
     assert server.public_url is None
     assert server.token_window == 150
     assert (server.require_token_for_get, server.static_access, server.overwrite) == (False, True, True)
+    assert (server.max_age, server.stale_while_revalidate) == (300, 7 * 24 * 3600)
     assert server.insecure_no_key is False
     assert server.trusted_proxies == []
     assert settings.default_store == "main"
@@ -482,6 +486,8 @@ MISTAKES = {
     "a truth for an integer": (with_server("token_window = true"), "server.token_window", "an integer, got true"),
     "a fraction for an integer": (with_server("token_window = 1.5"), "server.token_window", "an integer, got 1.5"),
     "a negative window": (with_server("token_window = -1"), "server.token_window", "at least 0"),
+    "a negative age": (with_server("max_age = -1"), "server.max_age", "at least 0"),
+    "half a second": (with_server("stale_while_revalidate = 0.5"), "server.stale_while_revalidate", "an integer"),
     "an integer for a truth": (with_server("overwrite = 1"), "server.overwrite", "true or false, got 1"),
     "a text for a truth": (with_server('static_access = "no"'), "server.static_access", "true or false"),
     "a size in unknown units": (with_server('max_upload = "4 gigs"'), "server.max_upload", "4 gigs"),

@@ -21,6 +21,7 @@ from was_daemon.model.interfaces import IAssetStore
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
+from was_daemon.web.caching import CacheRules
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.keyring import Keyring
@@ -140,6 +141,9 @@ def _server(
         static_access=server.static_access,
     )
     addresses = Addresses(server.public_url, server.trusted_proxies)
+    caching = CacheRules(
+        server.max_age, server.stale_while_revalidate, server.token_window, is_private=server.require_token_for_get
+    )
     limits = settings.limits
     pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
     return AssetServer(
@@ -147,6 +151,7 @@ def _server(
         access,
         addresses,
         UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
+        caching=caching,
         max_scale=settings.thumbnails.max_scale,
         overview=overview,
     )

@@ -26,6 +26,7 @@ from was_daemon.model.errors import OtherVersion, VersionGone
 from was_daemon.model.interfaces import IAssetReader
 from was_daemon.model.media import content_disposition, runs_scripts, text_type
 from was_daemon.web.answers import text_answer
+from was_daemon.web.caching import NO_STORE
 
 P = ParamSpec("P")
 Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]
@@ -59,10 +60,13 @@ def retry_when_replaced(route: Route[P]) -> Route[P]:
     return sent
 
 
-async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name: str | None = None) -> bytes:
+async def send(
+    request: AssetRequest, asset: OpenAsset | AssetUrl, cache_control: str, download_name: str | None = None
+) -> bytes:
     """Answer with an open asset, which is closed then, or with the URL to fetch it from; fires with the body's end.
 
-    The bytes of a whole file are left to nginx where it has the file.
+    `cache_control` is for answers with the asset, or with 304. The bytes of a whole file are left to nginx where it has
+    the file.
     """
     if isinstance(asset, AssetUrl):
         return _redirect(request, asset.url)
@@ -71,7 +75,7 @@ async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name
         beginning = await text_sample(reader, asset.media_type)
         media_type = text_type(asset.media_type, beginning)
         try:
-            span = _set_headers(request, reader, media_type, download_name)
+            span = _set_headers(request, reader, media_type, cache_control, download_name)
         except Unsatisfiable:
             return _refuse_range(request, reader.stat.size)
         if not span or request.method == b"HEAD":
@@ -92,8 +96,8 @@ async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name
 def _redirect(request: AssetRequest, url: str) -> bytes:
     request.setResponseCode(302)
     request.setHeader("Location", url)
-    # The URL is for this client, and for now.
-    request.setHeader("Cache-Control", "no-store")
+    # The URL is for this client, and may soon be of no use.
+    request.setHeader("Cache-Control", NO_STORE)
     return text_answer(request, "elsewhere")
 
 
@@ -108,13 +112,14 @@ def _leave_to_nginx(request: AssetRequest, path: str) -> bytes:
 def _refuse_range(request: AssetRequest, size: int) -> bytes:
     text = f"the range is outside of the {size} bytes".encode()
     request.setResponseCode(416)
+    request.setHeader("Cache-Control", NO_STORE)
     request.setHeader("Content-Range", f"bytes */{size}")
     request.setHeader("Content-Length", str(len(text)))
     return text
 
 
 def _set_headers(
-    request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None
+    request: AssetRequest, reader: IAssetReader, media_type: str, cache_control: str, download_name: str | None
 ) -> tuple[int, int] | None:
     """Set status and headers; return the range [start, stop) to send, None for no body.
 
@@ -128,8 +133,7 @@ def _set_headers(
     date = last_modified(stat.modified, now)
     if date is not None:
         request.setHeader("Last-Modified", format_date(date))
-    # A replaced asset keeps its address: caches have to ask, and are told 304.
-    request.setHeader("Cache-Control", "no-cache")
+    request.setHeader("Cache-Control", cache_control)
     if is_unchanged(
         request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified, now
     ):
