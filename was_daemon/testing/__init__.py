@@ -5,7 +5,14 @@ pytest-twisted). `was_daemon.testing.live.check_live` makes the harmless checks 
 `was_daemon.testing.memory.MemoryStore` is the shortest complete store.
 """
 
+import sys
 from typing import Any
+
+if "pytest" in sys.modules:
+    import pytest
+
+    # A broken promise is told with the values that were compared. Without pytest there are no tests to rewrite.
+    pytest.register_assert_rewrite(f"{__name__}.contract")
 
 
 def __getattr__(name: str) -> Any:
