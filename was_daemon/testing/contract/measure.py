@@ -53,7 +53,7 @@ def blocking_calls() -> Iterator[list[str]]:
     _recorders.append(recorder)
     sleep = time.sleep
 
-    def recorded_sleep(seconds: float) -> None:
+    def recorded_sleep(seconds: Any) -> None:
         # Python has no event for it before 3.13.
         sys.audit(_SLEEP, seconds)
         sleep(seconds)
