@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThread
 
 from bench.deletes import deletes
 from bench.files import files
+from bench.formats import formats
 from bench.gallery import gallery
 from bench.growth import numbers
 from bench.idle import idle
@@ -30,6 +31,7 @@ _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "files": lambda directory: deferToThread(files, directory),
     "gallery": lambda directory: deferToThread(gallery, directory),
     "photos": lambda directory: deferToThread(photos, directory),
+    "formats": lambda directory: deferToThread(formats, directory),
     "deletes": lambda directory: deferToThread(deletes, directory),
     "idle": lambda directory: deferToThread(idle, directory),
     "numbers": lambda directory: deferToThread(numbers, directory),

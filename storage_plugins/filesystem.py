@@ -64,7 +64,7 @@ class FilesystemStore:
     """Assets as files below `root`."""
 
     def __init__(self, root: Path, layout: Layout) -> None:
-        self._identity = RootIdentity(root, self._has_mark)
+        self._identity = RootIdentity(root, self._has_presence_file)
         self._tree = FileTree(root, layout, self._identity)
         self._threads = CollectionThreads(f"disk {root}")
         self._cached = CachedFiles(self._identity.verify)
@@ -215,7 +215,7 @@ class FilesystemStore:
         if os.path.lexists(staging) and (staging.is_symlink() or not staging.is_dir()):
             raise StoreUnavailable(f"{STAGING} in the store's directory is no directory: uploads need it")
 
-    def _has_mark(self, is_same_inode: bool) -> bool:
+    def _has_presence_file(self, is_same_inode: bool) -> bool:
         """Return whether a directory with other numbers than the root's is the root; see `RootIdentity`."""
         if self._presence:
             return self._presence.exists()

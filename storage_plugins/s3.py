@@ -7,6 +7,7 @@ copied back.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from posixpath import dirname
 
@@ -23,14 +24,15 @@ from was_daemon.model.media import content_disposition, media_type
 from was_daemon.stores.http.reader import asset_stat
 from was_daemon.stores.http.transport import trusted_only
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.s3.bucket import Addresses, Bucket
+from was_daemon.stores.s3.bucket import ATTEMPTS, Addresses, Bucket
 from was_daemon.stores.s3.credentials import Keys
 from was_daemon.stores.s3.errors import Denied
-from was_daemon.stores.s3.integrity import Damaged, Payload
+from was_daemon.stores.s3.integrity import Payload, etag_of
 from was_daemon.stores.s3.listing import objects
 from was_daemon.stores.s3.multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts
 from was_daemon.stores.s3.options import S3Options
 from was_daemon.stores.s3.reader import S3Reader
+from was_daemon.stores.s3.tags import TagKind
 
 _SMALL_AT_ONCE = 16
 _LARGE_AT_ONCE = 4
@@ -79,7 +81,9 @@ class S3Store:
         """See `IAssetStore`."""
         name = self._name(key)
         stat = await self._look(name)
-        return S3Reader(self._bucket(), name, stat, self._options.keeps_checksums, self._locks.shared)
+        checksums, tags = self._options.keeps_checksums, self._multipart.tags
+        look = partial(self._look, name)
+        return S3Reader(self._bucket(), name, stat, checksums, tags, look, self._locks.shared)
 
     async def _look(self, name: str) -> AssetStat:
         async with self._locks.shared(name):
@@ -92,9 +96,23 @@ class S3Store:
             raise AssetNotFound("no such asset")
         self._seen = self._clock.seconds()
         length = answer.header("Content-Length") or ""
-        if not length.isdecimal():
-            raise StoreFailed("the store does not say how long the asset is")
-        return asset_stat(answer, int(length))
+        # Some servers say 0 of every object, or nothing, where there is no body.
+        size = int(length) if length.isdecimal() else 0
+        return asset_stat(answer, size or await self._size(name))
+
+    async def _size(self, name: str) -> int:
+        """Fire with the size of an object, which a HEAD does not tell."""
+        answer = await self._bucket().request("GET", name, accept=(200, 404))
+        answer.close()
+        if answer.code == 404:
+            raise AssetNotFound("no such asset")
+        if answer.length is not None:
+            return answer.length
+        async with aclosing(objects(self._bucket(), name, flat=True)) as listed:
+            async for each in listed:
+                if each.name == name:
+                    return each.size
+        raise StoreFailed("the store does not say how long the asset is")
 
     async def _check_bucket(self) -> None:
         """Raise `StoreUnavailable` when there is no bucket: the answer to a HEAD does not tell what was not found."""
@@ -157,15 +175,15 @@ class S3Store:
         places = self._small if size is not None and size <= part_size else self._large
         async with places, aclosing(in_parts(chunks, part_size)) as parts:
             uploaded = await self._send(name, headers, part_size, parts, size)
-        self._multipart.marks.tidy()
+        self._multipart.marks.sweep_if_due()
         try:
             stat = await self._look(name)
-            if stat.etag == uploaded.etag:
+            if uploaded.may_be(stat):
                 return stat
         except AssetError as error:
             self._log.warn("{name} was written, and not seen afterwards: {error}", name=name, error=error)
         # Another client has replaced or deleted it by now.
-        return AssetStat(uploaded.size, uploaded.at, uploaded.etag)
+        return AssetStat(uploaded.size, uploaded.at, uploaded.etag or uploaded.md5)
 
     async def _send(
         self, name: str, headers: dict[str, str], part_size: int, parts: AsyncGenerator[Part, None], size: int | None
@@ -182,14 +200,15 @@ class S3Store:
     async def _put(self, name: str, headers: dict[str, str], payload: Payload) -> Uploaded:
         if self._options.keeps_checksums:
             headers = headers | payload.checksum_header()
-        answer = await self._bucket().call("PUT", name, headers=headers, payload=payload)
-        try:
-            return Uploaded(payload.check(answer), len(payload.content), self._clock.seconds())
-        except Damaged:
-            # It has replaced the old version already, and must not be taken for the new one.
-            self._log.error("{name} arrived damaged, and is removed", name=name)
-            await self._bucket().call("DELETE", name, accept=(200, 204, 404))
-            raise
+        md5 = payload.md5.hex()
+        for _ in range(ATTEMPTS):
+            answer = await self._bucket().call("PUT", name, headers=headers, payload=payload)
+            tag = etag_of(answer)
+            if await self._multipart.tags.allow(TagKind.WHOLE, answer, tag, md5):
+                return Uploaded(tag, md5, len(payload.content), self._clock.seconds())
+        # It stays: what a comparison says may be wrong, and what was deleted is gone.
+        self._log.error("{name} is damaged in the store: its ETag is {tag}, not {md5}", name=name, tag=tag, md5=md5)
+        raise StoreFailed("the upload arrived damaged in the store")
 
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""
@@ -220,15 +239,15 @@ class S3Store:
                     await marks.delete(path)
             if kept != payload.content:
                 raise StoreFailed("what was written to the store is not there")
-            marks.tidy()
+            marks.sweep_if_due()
         except (StoreUnavailable, StoreTimeout):
             raise
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._multipart.marks.uploads.settle(directory)
+        await self._multipart.marks.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""

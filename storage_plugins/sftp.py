@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
+import asyncssh
 import attrs
-from twisted.conch.ssh.filetransfer import FXF_READ
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
@@ -18,16 +18,18 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from was_daemon.config.secret_files import SecretFile
-from was_daemon.model.errors import AssetNotFound, BadName, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
+from was_daemon.model.errors import AssetNotFound, BadName, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.sftp.client import SFTPClient
+from was_daemon.stores.sftp.connecting import open_session
 from was_daemon.stores.sftp.listing import files
-from was_daemon.stores.sftp.reader import SFTPReader, look, open_reader
+from was_daemon.stores.sftp.login import SSHLogin
+from was_daemon.stores.sftp.loop import EventLoopThread
+from was_daemon.stores.sftp.reader import SFTPReader, open_reader
 from was_daemon.stores.sftp.reconnect import Reconnector
-from was_daemon.stores.sftp.ssh import open_subsystem
-from was_daemon.stores.sftp.ssh_login import SSHLogin
+from was_daemon.stores.sftp.session import SFTPSession
 from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
 from was_daemon.stores.sftp.tree import SFTPTree
 
@@ -100,32 +102,23 @@ class SFTPStore:
         self._options = options
         self._server = f"{options.host}:{options.port}"
         self._layout = options.layout
-        self._connections = Reconnector(self._clock, self._connect, lambda client: bool(client.connected))
+        self._loop = EventLoopThread(f"SSH to {self._server}")
+        self._connections = Reconnector(self._clock, self._connect, lambda client: client.connected)
         self._tree = SFTPTree(str(self), self._clock, self._connections, options.path)
 
     def __str__(self) -> str:
         return f"files on {self._server}, by SFTP, in {self._options.path or 'the directory of the login'}"
 
     async def _connect(self) -> SFTPClient:
-        timeout = self._options.timeout
-        client = SFTPClient(self._clock, timeout, self._server)
-        opening = Deferred.fromCoroutine(open_subsystem(self._clock, self._options.login(), b"sftp", client))
-        try:
-            await opening.addTimeout(timeout, self._clock)
-            await client.negotiate()
-        except DeferredTimeout:
-            _log.warn("{server} did not answer in time", server=self._server)
-            raise StoreTimeout("the store did not answer in time") from None
-        except BaseException:
-            client.abort()
-            raise
-        return client
+        login = self._options.login()
+        session = await self._loop.call(lambda: open_session(login, self._options.timeout), SFTPSession.abort)
+        return SFTPClient(self._loop, session)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def stat(self, key: AssetKey) -> AssetStat:
         """See `IAssetStore`."""
-        return await self._tree.find(await self._connections.get(), self._layout.path(key), look)
+        return await self._tree.find(await self._connections.get(), self._layout.path(key), SFTPClient.look)
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """See `IAssetStore`."""
@@ -163,8 +156,8 @@ class SFTPStore:
         directory = posixpath.join(key.collection, key.kind.value, STAGING)
         staged = await self._tree.stage(client, directory)
         try:
-            await client.write(staged.handle, chunks)
-            return await self._tree.publish(staged, self._layout.path(key))
+            written = await client.write(staged.file, chunks)
+            return await self._tree.publish(staged, self._layout.path(key), written)
         except BaseException as error:
             try:
                 # Asked before the file is removed, whose space is free again then.
@@ -188,9 +181,11 @@ class SFTPStore:
         try:
             staged = await self._tree.stage(client, STAGING)
             try:
-                await client.write(staged.handle, _once(_TRIAL))
+                await client.write(staged.file, _once(_TRIAL))
                 await staged.close()
-                reader = SFTPReader(client, await client.open(staged.path, FXF_READ), AssetStat(len(_TRIAL), 0.0, ""))
+                reader = SFTPReader(
+                    client, await client.open(staged.path, asyncssh.FXF_READ), AssetStat(len(_TRIAL), 0.0, "")
+                )
                 try:
                     async with aclosing(reader.read()) as chunks:
                         kept = b"".join([chunk async for chunk in chunks])
@@ -199,13 +194,13 @@ class SFTPStore:
             finally:
                 staged.discard()
         except (AssetNotFound, StoreFailed, NoSpace) as error:
-            raise StoreUnavailable("the store cannot be written to") from error
+            raise StoreUnavailable(f"the store cannot be written to: {error}") from error
         if kept != _TRIAL:
             raise StoreUnavailable("the store does not keep what is written to it")
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._tree.uploads.settle(directory)
+        await self._tree.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""
@@ -220,6 +215,7 @@ class SFTPStore:
         if client is not None:
             client.abort()
         await self._tree.uploads.close()
+        await self._loop.close()
 
 
 async def _once(chunk: bytes) -> AsyncGenerator[bytes, None]:

@@ -5,13 +5,12 @@ move, the upload is put in place directly, and the server decides how much of it
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from posixpath import dirname
-from urllib.parse import urlsplit
 
-import attrs
 from hyperlink import EncodedURL
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -20,72 +19,26 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IQuirks, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.http.answer import Answer
-from was_daemon.stores.http.auth import FixedLogin, Login, PasswordLogin
+from was_daemon.stores.http.auth import FixedLogin, Login
 from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.reader import HTTPReader
 from was_daemon.stores.http.transport import trusted_only
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.webdav.listing import entries_of, files
-from was_daemon.stores.webdav.moves import Moves, MoveTrial
+from was_daemon.stores.webdav.moves import MoveTrial, Names
+from was_daemon.stores.webdav.options import WebDAVOptions
 from was_daemon.stores.webdav.tree import DavTree
 
 _TICK_SECONDS = 1.05
 """Time after which a server whose clock counts whole seconds gives a new file another time."""
 
 
-@attrs.frozen
-class WebDAVOptions:
-    """`[stores.NAME]` with `plugin = "webdav"`; ValueError when the settings contradict each other.
-
-    `ca_file` holds the certificates, in PEM format, to trust instead of the system's. `timeout` is in seconds without
-    progress. Credentials go over plain http only with `allow_http`.
-    """
-
-    url: str = attrs.field(validator=lambda _self, _attribute, value: _check_url(value))
-    user: str | None = None
-    password: str | None = attrs.field(default=None, repr=False)
-    password_file: SecretFile | None = None
-    token_file: SecretFile | None = None
-    ca_file: Path | None = None
-    allow_http: bool = False
-    layout: Layout = Layout.FLAT
-    timeout: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
-
-    def __attrs_post_init__(self) -> None:
-        passwords = (self.password is not None) + (self.password_file is not None)
-        if (self.user is not None) != (passwords == 1) or passwords > 1:
-            raise ValueError("user goes with either password or password_file")
-        if self.token_file and self.user is not None:
-            raise ValueError("token_file goes without user")
-        if (self.token_file or self.user is not None) and not self.allow_http and urlsplit(self.url).scheme == "http":
-            raise ValueError("url: a login over plain http needs allow_http = true")
-
-    def login(self) -> Login:
-        """Return the login, its secrets read from their files; raises what `SecretFile.text` does."""
-        if self.token_file:
-            return FixedLogin(f"Bearer {self.token_file.text().strip()}")
-        if self.user is None:
-            return FixedLogin(None)
-        if self.password_file:
-            return PasswordLogin(self.user, self.password_file.text())
-        return PasswordLogin(self.user, self.password or "")
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("url: an http or https address without ? and # is needed")
-    if "@" in parts.netloc:
-        raise ValueError("url: user and password have settings of their own")
-
-
-@implementer(IAssetStore, ISizes, IUnfinished)
+@implementer(IAssetStore, IQuirks, ISizes, IUnfinished)
 class WebDAVStore:
     """Assets on one WebDAV server, below the URL of the options."""
 
@@ -99,7 +52,8 @@ class WebDAVStore:
         self._layout = options.layout
         self._base = EncodedURL.from_text(options.url).to_uri().to_text().rstrip("/") + "/"
         self._connected: HTTPRemote | None = None
-        self._tree = DavTree(str(self), self._clock, self._base, self._remote)
+        self._stranger: HTTPRemote | None = None
+        self._tree = DavTree(str(self), self._clock, self._base, self._remote, self._without_login)
         self._moves = MoveTrial(self._tree)
         # Some servers delete the old version before they move the new one in, or send a new one as the old.
         self._locks = KeyLocks[AssetKey]()
@@ -122,9 +76,9 @@ class WebDAVStore:
 
         async def get(headers: dict[str, str]) -> Answer:
             async with self._locks.shared(key):
-                return await self._remote().request("GET", url, headers)
+                return await self._tree.get(url, headers)
 
-        return HTTPReader(get, await self.stat(key))
+        return HTTPReader(get, await self.stat(key), partial(self.stat, key))
 
     async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
         """See `IAssetStore`."""
@@ -160,14 +114,26 @@ class WebDAVStore:
         """See `IAssetStore`."""
         upload = await Upload.of(chunks, size)
         await self._await_another_second(key, upload)
-        moves, path = await self._moves.result(), self._layout.path(key)
-        if moves is Moves.ALL or (moves is Moves.PLAIN and not re.search("[?;#]", path)):
+        if await self._can_move_to(key):
             stat = await self._write_and_move(key, upload)
         else:
             stat = await self._write_in_place(key, upload)
         if _counts_seconds(stat):
             self._recent[key, stat.size] = self._clock.seconds()
         return stat
+
+    async def _can_move_to(self, key: AssetKey) -> bool:
+        """Fire with whether the server can move a file to the place of this asset, also if there is one."""
+        moves, path = await self._moves.result(), self._layout.path(key)
+        if moves.names is Names.NONE or (moves.names is Names.PLAIN and re.search("[?;#]", path)):
+            return False
+        if moves.replaces:
+            return True
+        try:
+            await self.stat(key)
+        except AssetNotFound:
+            return True
+        return False
 
     async def _await_another_second(self, key: AssetKey, upload: Upload) -> None:
         """Wait until the new version cannot have the etag of one that was just written."""
@@ -187,9 +153,9 @@ class WebDAVStore:
         try:
             await self._tree.put(temporary, upload)
             async with self._locks.exclusive(key):
-                await self._tree.move(self._tree.url(temporary), self._tree.url(path))
+                await self._tree.move(temporary, path)
                 # Not before: wsgidav fails to list a directory that a file is moved out of meanwhile.
-                self._tree.staging.uploads.tidy(dirname(temporary))
+                self._tree.staging.uploads.sweep_if_due(dirname(temporary))
                 return await self._tree.look(self._tree.url(path))
         except BaseException:
             self._tree.staging.uploads.discard(temporary)
@@ -226,10 +192,8 @@ class WebDAVStore:
             path = await self._tree.staging.new_path("")
             try:
                 await self._tree.put(path, Upload(b"check"))
-                self._tree.staging.uploads.tidy(dirname(path))
-                async with aclosing((await self._remote().request("GET", self._tree.url(path))).chunks()) as chunks:
-                    kept = b"".join([chunk async for chunk in chunks])
-                if kept != b"check":
+                self._tree.staging.uploads.sweep_if_due(dirname(path))
+                if await (await self._tree.get(self._tree.url(path))).content() != b"check":
                     raise StoreFailed("what was written to the store is not there")
             finally:
                 self._tree.staging.uploads.discard(path)
@@ -241,9 +205,19 @@ class WebDAVStore:
         except AssetError as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def settle(self, directory: Path) -> None:
+    async def quirks(self) -> Sequence[str]:
+        """See `IQuirks`."""
+        moves = await self._moves.result()
+        cost = "readers may get half of it meanwhile, and an upload that breaks off may destroy the old version"
+        if moves.names is Names.NONE:
+            return [f"the server moves no files (MOVE), so every upload is written in its final place: {cost}"]
+        if not moves.replaces:
+            return [f"MOVE does not replace files, so a new version is written over the old one: {cost}"]
+        return []
+
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._tree.staging.uploads.settle(directory)
+        await self._tree.staging.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""
@@ -252,19 +226,29 @@ class WebDAVStore:
     async def close(self) -> None:
         """See `IAssetStore`."""
         await self._tree.staging.uploads.close()
-        if self._connected:
-            await self._connected.close()
+        for remote in (self._connected, self._stranger):
+            if remote:
+                await remote.close()
 
     def _remote(self) -> HTTPRemote:
         if self._connected is None:
-            options = self._options
-            try:
-                policy = trusted_only(options.ca_file.read_bytes()) if options.ca_file else None
-                self._connected = HTTPRemote(options.login(), options.timeout, policy)
-            except (OSError, ValueError) as error:
-                self._log.error("The files named for {url} are no use: {error}", url=self._base, error=error)
-                raise StoreUnavailable("the store's login or certificate file cannot be read") from error
+            self._connected = self._client(self._options.login)
         return self._connected
+
+    def _without_login(self) -> HTTPRemote:
+        """Return the client of other servers than the store's."""
+        if self._stranger is None:
+            self._stranger = self._client(lambda: FixedLogin(None))
+        return self._stranger
+
+    def _client(self, login: Callable[[], Login]) -> HTTPRemote:
+        options = self._options
+        try:
+            policy = trusted_only(options.ca_file.read_bytes()) if options.ca_file else None
+            return HTTPRemote(login(), options.timeout, policy)
+        except (OSError, ValueError) as error:
+            self._log.error("The files named for {url} are no use: {error}", url=self._base, error=error)
+            raise StoreUnavailable("the store's login or certificate file cannot be read") from error
 
 
 def _counts_seconds(stat: AssetStat) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -22,17 +22,18 @@ from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas.quotas import Quotas, Reservation
 from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirects
 from was_daemon.library.spool import Spool
+from was_daemon.library.store_steps import open_staging_file, store_staged
+from was_daemon.library.text_types import text_sample
 from was_daemon.model.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
 from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
     ICreates,
-    ILocalFiles,
     IStagingFile,
     IThumbnails,
 )
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
-from was_daemon.model.media import media_type, type_of_extension
+from was_daemon.model.media import is_text, media_type, text_type, type_of_extension
 from was_daemon.model.redirect import Redirect
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import ReadMetadata
@@ -43,7 +44,10 @@ _ATTEMPTS = 5
 
 
 class Assets:
-    """The assets of all collections. Every method raises what the store it touches raises."""
+    """The assets of all collections. Every method raises what the store it touches raises.
+
+    The locks of originals are of this process: other daemons may change the same original, see docs/several-daemons.md.
+    """
 
     _log = Logger()
 
@@ -93,9 +97,17 @@ class Assets:
     async def _deliver_original(self, key: AssetKey, recipient: Recipient) -> OpenAsset | AssetUrl:
         redirect, kind = self._redirects.original(key, recipient), media_type(key.name)
         if redirect is Redirect.PRESIGNED:
+            kind = await self._with_encoding(key, kind) if is_text(kind) else kind
             return await self._redirects.url(key, kind, recipient.download_name)
         nginx_path = self._redirects.nginx_path(key) if redirect is Redirect.NGINX else None
         return OpenAsset(await self.open(key), kind, nginx_path)
+
+    async def _with_encoding(self, key: AssetKey, kind: str) -> str:
+        reader = await self.open(key)
+        try:
+            return text_type(kind, await text_sample(reader, kind))
+        finally:
+            await reader.close()
 
     async def _deliver_thumbnail(self, key: AssetKey, recipient: Recipient, scale: int) -> OpenAsset | AssetUrl:
         redirect = self._redirects.thumbnail(key, recipient)
@@ -175,8 +187,7 @@ class Assets:
         if near:
             await self._check_replaceable(near)
         store = (self._collections.place(near) if near else self._collections.default).store
-        staged = await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else self._spool.stage())
-        return self._recorder.watch(staged)
+        return self._recorder.watch(await open_staging_file(store, near, self._spool))
 
     async def reserve(self, key: AssetKey, size: int) -> Reservation | None:
         """Reserve room in the collection's quota for an upload of at least `size` bytes; None without a quota.
@@ -225,10 +236,7 @@ class Assets:
         store, key = change.place.store, change.key
         if not self._overwrite and ICreates.providedBy(store):
             return await ICreates(store).create(staged, key)
-        if ILocalFiles.providedBy(store):
-            return await ILocalFiles(store).adopt(staged, key)
-        async with aclosing(staged.read()) as chunks:
-            return await store.write(key, chunks, await staged.size())
+        return await store_staged(store, key, staged)
 
     async def _check_replaceable(self, key: AssetKey) -> None:
         if self._overwrite:

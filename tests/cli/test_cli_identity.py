@@ -68,6 +68,13 @@ def test_a_store_that_root_tries_stays_its_owners(place: Path) -> None:
     assert owners(place / "main") == {NOBODY}
 
 
+def test_a_store_whose_directory_is_missing_is_not_made_by_trying_it(place: Path) -> None:
+    config = write_config(place, {"main": {"plugin": "filesystem", "path": place / "main"}})
+    ran = run("check-store", "main", "--config", config)
+    assert (ran.code, "there is no such directory" in ran.err) == (1, True)
+    assert not (place / "main").exists()
+
+
 def test_what_root_copies_belongs_to_the_owner_of_the_target(place: Path) -> None:
     stores = {"old": store(place / "old", GAMES), "new": {"plugin": "filesystem", "path": give(place / "new", NOBODY)}}
     (place / "old/originals/felis.jpg").chmod(0o600)

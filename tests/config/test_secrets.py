@@ -136,6 +136,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "a name all of whose bytes are quoted": lambda token: f"/fileget?filename=a.jpg&%74%6f%6B%65%6e={token}",
     "upper case": lambda token: f"/fileget?filename=a.jpg&TOKEN={token}",
     "quoted upper case": lambda token: f"/fileget?filename=a.jpg&%54OKEN={token}",
+    "in HTML": lambda token: f"/fileget?filename=a.jpg&amp;token={token}",
     "twice": lambda token: f"/fileget?token={token}&token=b&token={token}",
     "a quoted equals sign": lambda token: f"/fileget?filename=a.jpg&token%3d{token}",
     "a quoted ampersand": lambda token: f"/fileget?filename=a.jpg%26token={token}",

@@ -12,9 +12,9 @@ from twisted.internet.error import CannotListenError
 from tests.support.cli import run
 from tests.support.daemon import Daemon, clean_environment
 from was_daemon.config.load import ConfigError, load
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.processes.admin import labelled, together
+from was_daemon.daemon.processes.admin import merge_health, merge_metrics
 from was_daemon.daemon.processes.sockets import open_sockets
 from was_daemon.library.spool import Spool
 
@@ -42,11 +42,11 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_what_is_for_the_machine_is_divided_and_each_has_a_worker(settings: Settings) -> None:
     for of, workers in [(2, [3, 2]), (3, [2, 2, 1]), (7, [1] * 7)]:
-        parts = [ProcessNumber(number, of).settings(settings) for number in range(1, of + 1)]
+        parts = [ProcessShare(number, of).settings(settings) for number in range(1, of + 1)]
         assert [part.thumbnails.workers for part in parts] == workers
         assert sum(part.thumbnails.queue for part in parts) == 100
         assert sum(part.spool.max_size for part in parts) <= 900
-    assert ProcessNumber().settings(settings) is settings
+    assert ProcessShare().settings(settings) is settings
 
 
 def test_a_number_of_processes_is_checked(settings: Settings, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_metrics_of_processes_differ_by_a_label() -> None:
         lines = ["# HELP was_requests_total Requests", "# TYPE was_requests_total counter"]
         return "\n".join([*lines, f'was_requests_total{{status="200"}} {value}', ""])
 
-    text = labelled({1: counted(3), 2: counted(4), 3: None}).decode()
+    text = merge_metrics({1: counted(3), 2: counted(4), 3: None}).decode()
     requests, healthy = text_string_to_metric_families(text)
     assert [(sample.labels["process"], sample.value) for sample in requests.samples] == [("1", 3.0), ("2", 4.0)]
     # One that does not answer is not well.
@@ -133,12 +133,12 @@ def test_what_is_wrong_in_several_processes_is_told_once() -> None:
     down = "store main: down"
     first = {"status": "failing", "problems": [down], "stores": {"main": "down"}}
     second = {"status": "failing", "problems": [down, "workers: none"], "stores": {"main": "down"}}
-    document = together({1: None, 2: first, 3: second})
+    document = merge_health({1: None, 2: first, 3: second})
     assert document["problems"] == [down, "process 1: does not serve", "process 3: workers: none"]
     assert (document["status"], document["stores"]) == ("failing", {"main": "down"})
-    assert together({1: None, 2: None})["problems"] == ["process 1: does not serve", "process 2: does not serve"]
+    assert merge_health({1: None, 2: None})["problems"] == ["process 1: does not serve", "process 2: does not serve"]
     well = {"status": "ok", "problems": [], "stores": {"main": "ok"}}
-    assert together({1: well, 2: well}) == {**well, "processes": "ok"}
+    assert merge_health({1: well, 2: well}) == {**well, "processes": "ok"}
 
 
 @pytest_twisted.ensureDeferred
@@ -147,7 +147,7 @@ async def test_each_process_has_its_copies_in_the_spool_and_those_of_nobody_are_
     for number in (2, 3):
         (tmp_path / f"copies-{number}").mkdir()
         (tmp_path / f"copies-{number}" / name).write_bytes(b"content")
-    spools = [Spool(tmp_path, 100, process=ProcessNumber(number, 2)) for number in (1, 2)]
+    spools = [Spool(tmp_path, 100, process=ProcessShare(number, 2)) for number in (1, 2)]
     for spool in spools:
         await spool.start()
     assert [spool.size for spool in spools] == [0, 7]

@@ -159,7 +159,9 @@ def test_monitoring_and_the_status_page_know_of_all_processes(run_daemon: RunDae
             assert watched.value("was_requests_total", endpoint="index", status="200", process=process) >= 2
             assert watched.value("was_connections", process=process) >= 2
             assert watched.value("was_store_up", store="main", process=process) == 1
+        before = daemon.log()
         assert watched.health()[1]["processes"] == "ok"
+        assert daemon.log() == before
         second = daemon.processes()[2]
         os.kill(second, signal.SIGSTOP)
         try:
@@ -213,6 +215,11 @@ def test_if_the_parent_is_killed_none_stays_behind(run_two: Any) -> None:
         assert len(daemon.workers()) == 2
         daemon.kill()
     assert not accepts(daemon)
+    (left,) = daemon.directory.glob("was-daemon-*")
+    daemon.start()
+    daemon.await_processes()
+    (used,) = daemon.directory.glob("was-daemon-*")
+    assert used != left
 
 
 def test_a_process_that_is_asked_to_end_is_no_error(run_two: Any) -> None:
@@ -237,7 +244,7 @@ def test_a_process_that_cannot_start_says_why_in_one_line(run_two: Any, tmp_path
     lines = [json.loads(line) for line in daemon.log().splitlines()]
     tries = [line for line in lines if "has mistakes" in line.get("message", "")]
     assert {line["level"] for line in tries} == {"error"}
-    assert all("server.listen[1]: " in line["message"] for line in tries)
+    assert all("has mistakes: server.listen[1]: " in line["message"] for line in tries)
     assert not [line for line in lines if "Traceback" in line.get("message", "")]
     tried_again = re.compile("Process 2 ended, with status 1; its successor starts in [1-9]")
     eventually(lambda: tried_again.search(daemon.log()), "for the next one to be put off")

@@ -14,7 +14,7 @@ from twisted.protocols import amp
 from storage_plugins.filesystem import FilesystemStore
 from tests.assets.test_assets import BLUE, RED, Museum, new_pool, original, plain, shows, whole
 from tests.support.images import TAKEN, photograph
-from was_daemon.derivatives.kinds import DerivativeKind, Order
+from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
 from was_daemon.derivatives.marks import MARK_SIZE
 from was_daemon.library.collections import Original, Place
 from was_daemon.model.interfaces import IAssetStore
@@ -38,8 +38,8 @@ class FieldsKind(DerivativeKind[Fields]):
     recipe = Fields
     command: ClassVar[type[amp.Command]] = ReadMetadata
 
-    def orders(self, original: Original, recipes: Sequence[Fields]) -> Iterator[Order[Fields]]:
-        yield Order({})
+    def inputs(self, original: Original, recipes: Sequence[Fields]) -> Iterator[CommandInput[Fields]]:
+        yield CommandInput({})
 
     async def forget(self, store: IAssetStore, original: AssetKey, exists: bool) -> None:
         await self.remove(store, Fields().key(original), original)

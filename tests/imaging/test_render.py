@@ -11,53 +11,15 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
+from tests.imaging.conftest import MAX_PIXELS, Render
 from tests.support import images, profiles, tiffs
+from tests.support.likeness import difference, on_white, same_corners
 from was_daemon.derivatives.stored import in_memory
 from was_daemon.imaging.formats import output_format
 from was_daemon.imaging.picture import fit
 from was_daemon.imaging.png_owner import png_owner
 from was_daemon.imaging.render import Output, render
 from was_daemon.model.errors import BrokenImage, NoThumbnail
-
-MAX_PIXELS = 500_000_000
-Render = Callable[..., Image.Image]
-
-
-@pytest.fixture
-def thumbnail(tmp_path: Path) -> Render:
-    """Render bytes that bear a name, and open the thumbnail."""
-
-    def make(
-        data: bytes, name: str = "a.jpg", scale: int = 240, format_name: str = "PNG", max_pixels: int = MAX_PIXELS
-    ) -> Image.Image:
-        source, target = tmp_path / "source", tmp_path / "target"
-        source.write_bytes(data)
-        target.write_bytes(b"left over" * 10_000)
-        with source.open("rb") as original, target.open("r+b") as output:
-            render(original, name, [Output(scale, format_name, output, name)], max_pixels)
-        return Image.open(io.BytesIO(target.read_bytes()))
-
-    return make
-
-
-def difference(image: Image.Image, reference: Image.Image) -> float:
-    """The mean absolute difference, in levels of 255; transparent parts count as white."""
-    return max(ImageStat.Stat(ImageChops.difference(_on_white(image), _on_white(reference))).mean)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-
-
-def same_corners(image: Image.Image, within: int = 12) -> bool:
-    """Whether the chart is the right way up, and in its colours."""
-    seen = images.corners(image)
-    return all(
-        abs(value - wanted) <= within
-        for corner, colour in images.CORNERS.items()
-        for value, wanted in zip(seen[corner], colour, strict=True)
-    )
 
 
 def lab(image: Image.Image) -> Image.Image:
@@ -341,7 +303,7 @@ def test_alpha_is_kept(kind: str, format_name: str, thumbnail: Render) -> None:
 @pytest.mark.parametrize("format_name", ["JPEG", "BMP"])
 def test_alpha_becomes_white_where_the_format_has_none(format_name: str, thumbnail: Render) -> None:
     image = thumbnail(images.encode(CLEAR, "PNG"), format_name=format_name)
-    assert difference(image, _on_white(CLEAR)) < 3
+    assert difference(image, on_white(CLEAR)) < 3
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"])
@@ -365,9 +327,9 @@ def test_a_smaller_second_page_is_not_taken_for_a_reduced_version(thumbnail: Ren
 
 
 def test_a_reduced_version_in_a_tiff_is_used_when_it_is_large_enough(thumbnail: Render) -> None:
-    black = Image.new("RGB", (480, 320))
-    data = tiffs.two_pages(images.chart((960, 640)), black, reduced=True)
-    assert difference(thumbnail(data, scale=60), black.resize((60, 40))) == 0
+    other = images.chart((480, 320)).transpose(Image.Transpose.ROTATE_180)
+    data = tiffs.two_pages(images.chart((960, 640)), other, reduced=True)
+    assert same_corners(thumbnail(data, scale=60).transpose(Image.Transpose.ROTATE_180))
     assert same_corners(thumbnail(data, scale=300))
 
 
@@ -434,9 +396,10 @@ def test_what_a_map_says_is_no_data_does_not_count(mode: str, compression: str, 
         (tiffs.tiff("double", image=GREY), "TIFF of 64 bits per sample is not supported"),
         (images.damaged(images.encode(CHART, "TIFF", compression="zstd")), "damaged or ends too early"),
         (images.jpeg_frame(0xC1, bits=12), "12-bit JPEG is not supported"),
-        (images.jpeg_frame(0xC3), "lossless JPEG is not supported"),
+        (images.jpeg_frame(0xC3, bits=16), "16-bit JPEG is not supported"),
+        (images.jpeg_frame(0xCB), "lossless JPEG in arithmetic or differential coding is not supported"),
         (images.jpeg_frame(0xF7), "JPEG-LS is not supported"),
-        (images.psd().replace(b"\0\x08\0\x03", b"\0\x10\0\x03", 1), "16-bit Photoshop files are not supported"),
+        (images.psd().replace(b"\0\x08\0\x03", b"\0\x20\0\x03", 1), "32-bit Photoshop files are not supported"),
     ],
 )
 def test_the_reason_is_the_true_one(data: bytes, reason: str, thumbnail: Render) -> None:
@@ -543,6 +506,14 @@ def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(tmp_path: Path) -
     with source.open("r+b") as file:
         file.truncate(file.seek(0, 2) + 3 * 20_000**2)
     assert limited(source, "large.tif", 1024) == ""
+    assert Image.open(f"{source}.out").size == (123, 123)
+
+
+def test_a_webp_is_decoded_at_reduced_size(tmp_path: Path) -> None:
+    """Whole, with its two canvases, one of 64 megapixels would need 768 MB."""
+    source = tmp_path / "large.webp"
+    Image.new("RGB", (8000, 8000), "green").save(source, method=0)
+    assert limited(source, "large.webp", 512) == ""
     assert Image.open(f"{source}.out").size == (123, 123)
 
 

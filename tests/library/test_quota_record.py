@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from was_daemon.library.quotas.process_lock import ProcessLock
-from was_daemon.library.quotas.record import SCHEMA, QuotaRecord, agreed
+from was_daemon.library.quotas.record import SCHEMA, QuotaRecord, reconciled_size
 from was_daemon.model.errors import QuotaExceeded
 
 PLACE = "files in /srv\nFish"
@@ -207,6 +207,12 @@ def test_what_a_killed_process_had_reserved_is_free_for_who_would_be_refused(pro
     assert [path.name for path in processes.directory.glob("*.lock")] == [f"{process.record.process}.lock"]
 
 
+def test_the_lock_files_of_killed_processes_go_when_another_begins(processes: Processes) -> None:
+    kill_one(processes)
+    process = processes.another().counted(0)
+    assert [path.name for path in processes.directory.glob("*.lock")] == [f"{process.record.process}.lock"]
+
+
 @pytest.mark.parametrize("found", [40, 70])
 def test_what_a_killed_process_has_changed_is_found_by_the_next_count_which_is_due_at_once(
     processes: Processes, found: int
@@ -214,7 +220,7 @@ def test_what_a_killed_process_has_changed_is_found_by_the_next_count_which_is_d
     process = processes.another().counted(40)
     assert not process.begin_count()
     kill_one(processes)
-    process.record.remove_dead(process.database)
+    process.record.remove_ended_processes(process.database)
     assert process.used == 70
     process.counted(found)
     assert process.used == found
@@ -297,4 +303,4 @@ def test_a_count_does_not_spoil_what_is_known_exactly(
     found = begin + 1000 + sum(seen) + sum(size for size, was_seen in late if was_seen)
     added, removed = sum(size for size in ended if size > 0), sum(size for size in ended if size < 0)
     growing, shrinking = sum(size for size, _ in late if size > 0), sum(size for size, _ in late if size < 0)
-    assert agreed(known, found, added, removed, growing, shrinking) == known
+    assert reconciled_size(known, found, added, removed, growing, shrinking) == known

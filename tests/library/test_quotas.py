@@ -22,7 +22,8 @@ from tests.support.http_contract import check_allowed_everywhere, check_refused,
 from tests.support.ports import free_port
 from was_daemon.library.changes import Change
 from was_daemon.library.collections import Place
-from was_daemon.library.quotas.quotas import Quota, Quotas, Usage
+from was_daemon.library.quotas.quota import Quota, Usage
+from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import QuotaExceeded, StoreUnavailable
 from was_daemon.model.keys import AssetKey, Kind
@@ -263,7 +264,7 @@ async def keep(tmp_path: Path) -> AsyncIterator[Keep]:
 
     def keep(quotas: dict[str, Quota], metrics: Metrics | None = None) -> Quotas:
         kept.append(Quotas(metrics or Metrics()))
-        kept[-1].follow(quotas, 3600, spool)
+        kept[-1].configure(quotas, 3600, spool)
         return kept[-1]
 
     yield keep
@@ -309,10 +310,10 @@ async def test_what_is_known_is_kept_and_another_interval_begins_at_once(keep: K
     quotas = keep({"Fish": home(store)})
     await until(quotas, [0])
     await store.write(AssetKey("Fish", Kind.ORIGINAL, "a.jpg"), chunked(bytes(60)))
-    quotas.follow({"Fish": home(store, 200), "Birds": Quota(store, "Birds", 1)}, 3600, spool)
+    quotas.configure({"Fish": home(store, 200), "Birds": Quota(store, "Birds", 1)}, 3600, spool)
     await until(quotas, [0, 0])
     assert list((await quotas.usages()).values()) == [Usage(0, 200), Usage(0, 1)]
-    quotas.follow({"Fish": home(store, 200)}, 1800, spool)
+    quotas.configure({"Fish": home(store, 200)}, 1800, spool)
     await until(quotas, [60])
 
 
@@ -345,7 +346,7 @@ async def test_without_a_record_nothing_is_stored_but_things_can_be_deleted(tmp_
     store, key = MemoryStore(), AssetKey("Fish", Kind.ORIGINAL, "a.jpg")
     quotas = Quotas(Metrics())
     (tmp_path / "spool").write_text("in the way")
-    quotas.follow({"Fish": home(store)}, 3600, Spool(tmp_path / "spool", 0))
+    quotas.configure({"Fish": home(store)}, 3600, Spool(tmp_path / "spool", 0))
     with pytest.raises(StoreUnavailable):
         await quotas.reserve(store, key, 1)
     await store.write(key, chunked(bytes(60)))
@@ -359,7 +360,7 @@ async def test_without_a_record_nothing_is_stored_but_things_can_be_deleted(tmp_
 async def test_nobody_else_gets_at_the_record(tmp_path: Path) -> None:
     spool, store = tmp_path / "spool", MemoryStore()
     quotas = Quotas(Metrics())
-    quotas.follow({"Fish": home(store)}, 3600, Spool(spool, 0))
+    quotas.configure({"Fish": home(store)}, 3600, Spool(spool, 0))
     await until(quotas, [0])
     assert [directory.stat().st_mode & 0o777 for directory in (spool, spool / "quotas")] == [0o700, 0o700]
     await quotas.close()

@@ -281,7 +281,7 @@ def test_check_store_says_once_that_a_store_cannot_be_reached(tmp_path: Path) ->
     assert first == (
         "FAILED  the store is reachable, readable and writable: StoreUnavailable: the store cannot be reached"
     )
-    assert len(others) == 8
+    assert len(others) == 16
     assert all(line.startswith("skipped ") for line in others), others
     assert finished.stderr.count("ConnectionRefusedError") == 1
 
@@ -337,6 +337,14 @@ async def test_a_client_with_a_token_is_sent_to_the_dam(client: Client, dam: int
     assert response.headers.getRawHeaders("Content-Disposition") == ["inline; filename*=utf-8''K%C3%A4fer.jpg"]
     response, content = await follow(answer, Range="bytes=10-19")
     assert (response.code, content) == (206, images.photograph()[10:20])
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_dam_says_the_encoding_of_a_text(client: Client) -> None:
+    await client.store("a.txt", "Käfer".encode())
+    response, content = await follow(await client.original("a.txt", token=client.token("a.txt")))
+    assert (response.code, content.decode()) == (200, "Käfer")
+    assert response.headers.getRawHeaders("Content-Type") == ["text/plain; charset=utf-8"]
 
 
 @pytest_twisted.ensureDeferred
@@ -590,7 +598,7 @@ def test_the_guides_commands_work_as_they_are_printed(tmp_path: Path) -> None:
             eventually(lambda port=port: started[-1].poll() is not None or _listens(port), "for a server to listen")
         output = (tmp_path / "output").read_text()
         assert [process.poll() for process in started] == [None, None], output
-        assert output.count("ok ") == 9
+        assert output.count("ok ") == 17
     finally:
         for process in started:
             os.killpg(process.pid, signal.SIGTERM)

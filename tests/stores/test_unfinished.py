@@ -59,7 +59,7 @@ async def test_an_upload_that_cannot_be_removed_is_removed_after_a_later_write(r
     await remote.uploads.finish()
     assert path in remote.files
     remote.stuck.clear()
-    remote.uploads.tidy(DIRECTORY)
+    remote.uploads.sweep_if_due(DIRECTORY)
     await remote.uploads.finish()
     assert not remote.files
 
@@ -69,7 +69,7 @@ async def test_only_abandoned_uploads_are_swept_and_foreign_files_stay(remote: R
     abandoned, recent, unknown = await remote.upload(25 * HOUR), await remote.upload(HOUR), await remote.upload()
     foreign = f"{DIRECTORY}/holiday.jpg"
     remote.files[foreign] = 1000 * HOUR
-    remote.uploads.tidy(DIRECTORY)
+    remote.uploads.sweep_if_due(DIRECTORY)
     assert set(remote.files) == {recent, unknown, foreign}
     assert abandoned not in remote.files
 
@@ -80,10 +80,10 @@ async def test_a_file_that_cannot_be_removed_keeps_no_others_and_is_tried_again_
 ) -> None:
     before = Remote()
     before.files = remote.files
-    await before.uploads.settle(tmp_path)
+    await before.uploads.register(tmp_path)
     first, second = await before.upload(), await before.upload()
     await before.uploads.close()
-    await remote.uploads.settle(tmp_path)
+    await remote.uploads.register(tmp_path)
     remote.stuck.add(first)
     with pytest.raises(StoreUnavailable):
         await remote.uploads.clean()

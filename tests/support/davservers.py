@@ -36,6 +36,8 @@ NGINX = "/usr/sbin/nginx"
 NGINX_MODULES = Path("/usr/lib/nginx/modules")
 APACHE = "/usr/sbin/apache2"
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
+PHP = "/usr/bin/php"
+SABRE = Path("/usr/share/php/Sabre/autoload.php")
 
 
 def require(*paths: str | Path) -> None:
@@ -179,6 +181,24 @@ def wsgidav(login: str = "") -> DavServer:
 
     def command(port: int, home: Path, root: Path) -> list[str]:
         return [sys.executable, "-c", _WSGIDAV, str(root), str(port), login, USER, PASSWORD]
+
+    return DavServer(command)
+
+
+def sabre(nodes: str = "FSExt") -> DavServer:
+    """sabre/dav, the engine of Nextcloud and ownCloud, on PHP's own server; `nodes` is "FS" for files without ETags."""
+    require(PHP, SABRE)
+
+    def command(port: int, home: Path, root: Path) -> list[str]:
+        (home / "server.php").write_text(f"""<?php
+            require '{SABRE}';
+            $server = new Sabre\\DAV\\Server(new Sabre\\DAV\\{nodes}\\Directory('{root}'));
+            $server->setBaseUri('/');
+            $server->exec();
+        """)
+        settings = ["-d", "display_errors=0", "-d", "memory_limit=512M"]
+        server = [PHP, *settings, "-S", f"127.0.0.1:{port}", "-t", str(home), str(home / "server.php")]
+        return ["env", "PHP_CLI_SERVER_WORKERS=8", *server]
 
     return DavServer(command)
 

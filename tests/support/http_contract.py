@@ -477,6 +477,22 @@ class DiscoveryContract:
         urls = list(ElementTree.fromstring(answer.body))
         assert urls[0].text == "http://was/fileget"
 
+    @pytest.mark.parametrize("separator", ["&amp;", "&AMP;", "&amp;amp;"])
+    @pytest_twisted.ensureDeferred
+    async def test_an_address_may_have_been_copied_out_of_html(self, client: Client, separator: str) -> None:
+        name = new_name(" a&amp;b.jpg")
+        await client.store(name, photograph())
+        fields = (f"filename={quote(name)}", "type=T", "scale=50", f"downloadname={quote('a&amp;b.jpg')}")
+        answer = client.raw(get(f"/fileget?{separator.join(fields)}"))
+        assert answer.status == 200
+        assert max(answer.image().size) == 50
+        assert answer.headers["Content-Disposition"] == "inline; filename*=utf-8''a%26amp%3Bb.jpg"
+        form = separator.join((f"filename={quote(name)}", f"token={client.token(name)}"))
+        assert (await client.post("/filedelete", form.encode(), "application/x-www-form-urlencoded")).body == b"Ok."
+
+    def test_a_field_that_occurs_twice_is_refused_in_html_too(self, client: Client) -> None:
+        check_refused(client.raw(get("/fileget?filename=a.jpg&amp;filename=b.jpg")), 400, client.key)
+
     @pytest_twisted.ensureDeferred
     async def test_no_cache_gives_one_clients_address_of_the_server_to_another(self, client: Client) -> None:
         name = new_name()
@@ -893,6 +909,37 @@ class DownloadContract:
         assert media_type is None or answer.headers["Content-Type"].partition(";")[0] == media_type
         assert "Content-Encoding" not in answer.headers
         assert answer.body == b"<script>"
+
+    @pytest.mark.parametrize(
+        ("content", "charset"),
+        [
+            ("Käfer".encode(), "utf-8"),
+            (b"beetle", "utf-8"),
+            (b"", "utf-8"),
+            (b"\xef\xbb\xbfbeetle", "utf-8"),
+            (b"x" * 65535 + "ä".encode() * 9, "utf-8"),
+            (b"x" * 65534 + "\U0001f41e".encode() * 9, "utf-8"),
+            ("\ufeffKäfer".encode("utf-16-le"), "utf-16"),
+            ("\ufeffKäfer".encode("utf-16-be"), "utf-16"),
+            ("Käfer".encode("latin-1"), None),
+            (b"x" * 100 + "ä".encode()[:1], None),
+            ("beetle".encode("utf-16-le"), None),
+            (b"x" * 65530 + b"\xe4" + b"x" * 9, None),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_text_says_its_encoding(self, client: Client, content: bytes, charset: str | None) -> None:
+        name = new_name(".txt")
+        await client.store(name, content)
+        expected = f"text/plain; charset={charset}" if charset else "text/plain"
+        head = await client.head("/fileget", filename=name)
+        part = await client.original(name, headers={"Range": "bytes=1-3"})
+        static = await client.get(f"/static/originals/{name}")
+        whole = await client.original(name)
+        assert whole.body == static.body == content
+        assert part.body == content[1:4] if content else part.status == 416
+        for answer in (whole, head, static, *([part] if content else [])):
+            assert answer.headers["Content-Type"] == expected
 
     @pytest.mark.parametrize("extension", [".html", ".HTM", ".svg", ".SVG", ".xml", ".xsl", ".rdf"])
     @pytest_twisted.ensureDeferred

@@ -262,6 +262,27 @@ def psd(image: Image.Image | None = None) -> bytes:
     return header + bytes(12) + b"\0\0" + b"".join(plane.tobytes() for plane in planes)
 
 
+def psd_without_composite(preview: Image.Image) -> bytes:
+    """A Photoshop file that was saved without the composite of its layers, which is white; it has a preview."""
+    data = psd(Image.new("RGB", CHART_SIZE, "white"))
+    picture = encode(preview, "JPEG", quality=95)
+    head = struct.pack(">IIIIIIHH", 1, *preview.size, preview.width * 3, len(picture), len(picture), 24, 1)
+    resources = psd_block(1005, b"resolution") + psd_block(1036, head + picture)
+    return data[:30] + struct.pack(">I", len(resources)) + resources + data[34:]
+
+
+def psd_block(number: int, content: bytes) -> bytes:
+    """An image resource of a Photoshop file."""
+    return (
+        b"8BIM"
+        + struct.pack(">H", number)
+        + b"\0\0"
+        + struct.pack(">I", len(content))
+        + content
+        + bytes(len(content) % 2)
+    )
+
+
 def pdf(size: tuple[float, float] = CHART_SIZE, pages: int = 1, encrypted: bool = False) -> bytes:
     """A PDF whose first page (in points) is the chart's corners on nothing, and whose further pages are black."""
     width, height = size

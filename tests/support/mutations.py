@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image
 
-from tests.support import images, tiffs
+from tests.support import images, raws, tiffs
 
 _EXIF = images.photograph_exif()
 _EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -49,6 +49,10 @@ SEEDS: dict[str, Callable[[], bytes]] = {
     "cmyk.psd": lambda: images.psd(images.chart().convert("CMYK")),
     "two-pages.pdf": lambda: images.pdf(pages=2),
     "camera.dng": lambda: tiffs.dng(images.chart((480, 320))),
+    "camera.cr3": lambda: raws.cr3(raws.camera_jpeg()),
+    "camera.raf": lambda: raws.raf(raws.camera_jpeg()),
+    "camera.x3f": lambda: raws.x3f({"CAMMANUF": "SIGMA"}, raws.camera_jpeg()),
+    "camera.rw2": lambda: raws.rw2(raws.camera_jpeg()),
 }
 """A file of every kind that docs/image-formats.md names, by a name that fits it."""
 

@@ -30,6 +30,29 @@ def linear_grey() -> bytes:
     return _profile(b"GRAY", b"XYZ ", "Linear grey", {b"kTRC": _curve([])})
 
 
+def nonsense(name: str) -> bytes:
+    """A profile of the right form that no device can have."""
+    red, _, blue = SRGB
+    linear = _curve([])
+    black, falling = _curve([0] * 16), _curve([4096 * step for step in range(15, -1, -1)])
+    matrix, curve = {
+        "bright": (((3.0, -2.0, 7.0), (-4.0, 9.0, 1.0), (0.5, 0.5, -6.0)), linear),
+        "negative": (tuple((-a, -b, -c) for a, b, c in SRGB), linear),
+        "dark": (tuple((a / 9, b / 9, c / 9) for a, b, c in SRGB), linear),
+        "tinted": ((red, (0.0, 0.0, 0.0), blue), linear),
+        "balanced": (((9.0, -8.0, 4.0), (-8.3, 9.1, -3.0), (0.26, -0.1, -0.18)), linear),
+        "black": (SRGB, black),
+        "falling": (SRGB, falling),
+    }[name]
+    return _rgb_profile(f"Nonsense, {name}", matrix, curve)  # type: ignore[arg-type]
+
+
+def swapped() -> bytes:
+    """A profile with which red stands for green, and green for red: unusual, but whole."""
+    red, green, blue = SRGB
+    return _rgb_profile("Swapped", (green, red, blue), _gamma_curve(2.2))
+
+
 def grey_inks() -> bytes:
     """A CMYK profile in which every ink is grey: a third of the lightness for each of C, M, Y, and K does nothing."""
     grid = bytearray()

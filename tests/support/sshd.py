@@ -1,4 +1,4 @@
-"""SSH servers for tests: OpenSSH's, run by whoever runs the tests, and conch's, in this process."""
+"""OpenSSH's server for tests, run by whoever runs the tests."""
 
 import os
 import shutil
@@ -8,20 +8,8 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
 
-from twisted.conch.avatar import ConchUser
-from twisted.conch.checkers import InMemorySSHKeyDB, SSHPublicKeyChecker
-from twisted.conch.interfaces import IConchUser
-from twisted.conch.ssh.factory import SSHFactory
-from twisted.conch.ssh.filetransfer import FileTransferServer
-from twisted.conch.ssh.keys import FingerprintFormats, Key
-from twisted.conch.ssh.session import SSHSession
-from twisted.conch.unix import SFTPServerForUnixConchUser
-from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-from twisted.cred.portal import IRealm, Portal
-from twisted.internet import reactor
-from zope.interface import implementer
+import asyncssh
 
 from tests.support.needs import require
 from tests.support.ports import free_port
@@ -82,8 +70,7 @@ class SSHD:
 
     def fingerprint(self) -> str:
         """What a config pins."""
-        key = Key.fromFile(str(self.host_key))
-        return "SHA256:" + key.fingerprint(FingerprintFormats.SHA256_BASE64).rstrip("=")
+        return asyncssh.read_private_key(self.host_key).get_fingerprint()
 
     def start(self) -> None:
         if os.getuid() == 0:
@@ -124,91 +111,3 @@ def descendants(pid: int) -> list[int]:
     for parent in found:
         found += [child for child, its_parent in parents.items() if its_parent == parent]
     return found[1:]
-
-
-class Files(SFTPServerForUnixConchUser):
-    """What conch's server shows of the disk, with names that are not all ASCII."""
-
-    sessions: ClassVar[list[FileTransferServer]] = []
-    """The sessions since the server was started, for tests that look at what is open."""
-
-    def _absPath(self, path: bytes) -> str:
-        return str(self.avatar.home / os.fsdecode(path))
-
-
-class Avatar(ConchUser):
-    """A user of conch's server, whose home is `home`; files belong to whoever runs the tests."""
-
-    sftp_server: type[Files] = Files
-
-    def __init__(self, home: Path) -> None:
-        super().__init__()
-        self.home = home
-        self.channelLookup[b"session"] = SSHSession
-        self.subsystemLookup[b"sftp"] = self.start_session
-
-    def start_session(self, data: object, avatar: "Avatar") -> FileTransferServer:
-        Files.sessions.append(FileTransferServer(data, self.sftp_server(self)))
-        return Files.sessions[-1]
-
-    def getUserGroupId(self) -> tuple[int, int]:
-        return os.getuid(), os.getgid()
-
-    def _runAsUser(self, function, *args, **kwargs):
-        if callable(function):
-            return function(*args, **kwargs)
-        result = None
-        for one, *rest in function:
-            result = one(*(rest[0] if rest else ()), **(rest[1] if len(rest) > 1 else {}))
-        return result
-
-
-@implementer(IRealm)
-class Realm:
-    def __init__(self, home: Path, avatar: type[Avatar]) -> None:
-        self.home = home
-        self.avatar = avatar
-
-    def requestAvatar(self, name, mind, *interfaces):
-        return IConchUser, self.avatar(self.home), lambda: None
-
-
-class ConchServer:
-    """conch's SFTP server on a free port; the user is "conch" with the password "secret", or the user's key."""
-
-    def __init__(self, directory: Path, home: Path, avatar: type[Avatar] = Avatar) -> None:
-        directory.mkdir()
-        self.host_key = make_key(directory / "host_key")
-        self.user_key = SecretFile(make_key(directory / "user_key"))
-        host_key = Key.fromFile(str(self.host_key))
-        factory = SSHFactory()
-        factory.publicKeys = factory.privateKeys = {host_key.sshType(): host_key}
-        keys = InMemorySSHKeyDB({b"conch": [Key.fromFile(str(self.user_key)).public()]})
-        passwords = InMemoryUsernamePasswordDatabaseDontUse(conch=b"secret")
-        factory.portal = Portal(Realm(home, avatar), [passwords, SSHPublicKeyChecker(keys)])
-        self.protocols = []
-        factory.buildProtocol = self._remember(factory.buildProtocol)
-        self.factory = factory
-        self.port = free_port()
-        self.listener = None
-        self.known_hosts = directory / "known_hosts"
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {public(self.host_key)}\n")
-
-    def _remember(self, build):
-        def remembering(address):
-            self.protocols.append(build(address))
-            return self.protocols[-1]
-
-        return remembering
-
-    def start(self) -> None:
-        Files.sessions.clear()
-        self.listener = reactor.listenTCP(self.port, self.factory, interface="127.0.0.1")
-
-    async def stop(self) -> None:
-        if self.listener is not None:
-            listener, self.listener = self.listener, None
-            await listener.stopListening()
-        for protocol in self.protocols:
-            protocol.transport.abortConnection()
-        self.protocols.clear()

@@ -38,6 +38,92 @@ def planar_tiff() -> bytes:
     return _tiff([[*entries, (284, "H", [2])]], planes)
 
 
+def old_jpeg(tiled: bool) -> bytes:
+    """The chart in JPEG compression as of TIFF 6.0 (section 22), in two tiles, one below the other, or in one strip."""
+    image = chart()
+    down = image.height // 2 if tiled else image.height
+    boxes = [(0, y, image.width, y + down) for y in range(0, image.height, down)]
+    files = [encode(image.crop(box), "JPEG", quality=95, subsampling=0) for box in boxes]
+    scans = [_jpeg_segments(file)[1] for file in files]
+    tables = _jpeg_segments(files[0])[0]
+    # Of lightness, and of the two colours.
+    strips = [tables[name] for name in ("q0", "q1", "d0", "d1", "a0", "a1")] + scans
+    places = [f"strip {number}" for number in range(6, len(strips))]
+    sizes = [len(scan) for scan in scans]
+    entries: Entries = [
+        (256, "I", [image.width]), (257, "I", [image.height]), (258, "H", [8, 8, 8]), (259, "H", [6]), (262, "H", [6]),
+        (277, "H", [3]), (512, "H", [1]), (519, "I", ["strip 0", "strip 1", "strip 1"]),
+        (520, "I", ["strip 2", "strip 3", "strip 3"]), (521, "I", ["strip 4", "strip 5", "strip 5"]),
+        (530, "H", [1, 1]), (532, "R", [0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1]),
+    ]  # fmt: skip
+    if tiled:
+        entries += [(322, "I", [image.width]), (323, "I", [down]), (324, "I", places), (325, "I", sizes)]
+    else:
+        entries += [(273, "I", places), (278, "I", [image.height]), (279, "I", sizes)]
+    return _tiff([sorted(entries)], strips)
+
+
+def _jpeg_segments(data: bytes) -> tuple[dict[str, bytes], bytes]:
+    """The tables of a JPEG (q: quantisation, d and a: Huffman codes of DC and AC, with their number) and its scan."""
+    tables = {}
+    at = 2
+    while data[at + 1] != 0xDA:
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        content = data[at + 4 : at + 2 + length]
+        if data[at + 1] == 0xDB:
+            tables |= {f"q{content[place]}": content[place + 1 : place + 65] for place in range(0, len(content), 65)}
+        while data[at + 1] == 0xC4 and content:
+            end = 17 + sum(content[1:17])
+            tables[f"{'da'[content[0] >> 4]}{content[0] & 15}"] = content[1:end]
+            content = content[end:]
+        at += 2 + length
+    (length,) = struct.unpack_from(">H", data, at + 2)
+    return tables, data[at + 2 + length : -2]
+
+
+def ycbcr(compression: int = 5, subsampling: int = 1) -> bytes:
+    """The chart as lightness and colours, in LZW (5), deflate (8), PackBits (32773) or no (1) compression."""
+    import zlib
+
+    image = chart().convert("YCbCr")
+    lightness, blue, red = image.split()
+    if subsampling > 1:
+        size = (image.width // subsampling, image.height // subsampling)
+        blue, red = blue.resize(size), red.resize(size)
+    units = bytearray()
+    for y in range(0, image.height, subsampling):
+        for x in range(0, image.width, subsampling):
+            for row in range(subsampling):
+                units += bytes(lightness.getpixel((x + column, y + row)) for column in range(subsampling))  # type: ignore[misc]
+            units += bytes(band.getpixel((x // subsampling, y // subsampling)) for band in (blue, red))  # type: ignore[misc]
+    data = bytes(units)
+    if compression == 5:
+        data = _lzw(data)
+    elif compression == 8:
+        data = zlib.compress(data)
+    elif compression == 32773:
+        data = b"".join(bytes((len(data[at : at + 128]) - 1,)) + data[at : at + 128] for at in range(0, len(data), 128))
+    entries: Entries = [
+        (256, "I", [image.width]), (257, "I", [image.height]), (258, "H", [8, 8, 8]), (259, "H", [compression]),
+        (262, "H", [6]), (273, "I", ["strip 0"]), (277, "H", [3]), (278, "I", [image.height]), (279, "I", [len(data)]),
+        (530, "H", [subsampling, subsampling]), (532, "R", [0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1]),
+    ]  # fmt: skip
+    return _tiff([entries], [data])
+
+
+def _lzw(data: bytes) -> bytes:
+    """`data` as TIFF's LZW codes of nine bits, with a clear code before the table outgrows them."""
+    codes = [256]
+    for number, byte in enumerate(data):
+        if number and number % 250 == 0:
+            codes.append(256)
+        codes.append(byte)
+    codes.append(257)
+    bits = "".join(f"{code:09b}" for code in codes)
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
 def two_pages(first: Image.Image, second: Image.Image, reduced: bool) -> bytes:
     """Two pages; the second says whether it is a reduced version of the first."""
     pages = [
@@ -93,18 +179,19 @@ def _rgb_page(image: Image.Image, strips: list[str], size: int) -> Entries:
     ]  # fmt: skip
 
 
-def dng(preview: Image.Image | None = None, orientation: int = 1) -> bytes:
+def dng(preview: Image.Image | None = None, orientation: int = 1, pruned: bool = False) -> bytes:
     """A DNG as cameras write it: a tiny grey picture first, and below it the sensor's data and a JPEG preview.
 
     The sensor's data show the chart in its own resolution (`CHART_SIZE`); the preview is `preview`, or there is none.
+    `pruned` is a file that says that its sensor's data are compressed in a way that nobody knows, and has none.
     """
     width, height = CHART_SIZE
     tiny = Image.new("RGB", (24, 16), "grey")
-    strips = [tiny.tobytes(), _bayer(chart())]
+    strips = [tiny.tobytes(), b"removed" if pruned else _bayer(chart())]
     sensor = [
-        (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]), (259, "H", [1]),
-        (262, "H", [32803]), (273, "I", ["strip 1"]), (277, "H", [1]), (278, "I", [height]),
-        (279, "I", [len(strips[1])]), (33421, "H", [2, 2]), (33422, "B", [0, 1, 1, 2]),
+        (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]),
+        (259, "H", [65000 if pruned else 1]), (262, "H", [32803]), (273, "I", ["strip 1"]), (277, "H", [1]),
+        (278, "I", [height]), (279, "I", [len(strips[1])]), (33421, "H", [2, 2]), (33422, "B", [0, 1, 1, 2]),
         (50714, "I", [0]), (50717, "I", [65535]),
     ]  # fmt: skip
     directories = [sensor]

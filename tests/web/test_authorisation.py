@@ -1,4 +1,4 @@
-"""The form of authorisation of every route."""
+"""The authorisation of every route."""
 
 from was_daemon.web.contract import authorisation
 from was_daemon.web.contract.routes import AssetServer

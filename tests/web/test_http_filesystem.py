@@ -661,6 +661,20 @@ class TestSettings:
         nonsense = await client.get("/web_asset_store.xml", headers={"X-Forwarded-Proto": "javascript"})
         check_refused(nonsense, 400, client.key)
 
+    @pytest.mark.parametrize("said", ["HTTPS", "Https", "wss", "WSS", "on", "On", "ssl", "SSL", "wss, http", " https "])
+    @pytest_twisted.ensureDeferred
+    async def test_a_proxy_says_in_many_ways_that_clients_use_https(self, run_daemon: RunDaemon, said: str) -> None:
+        client = client_of(run_daemon({"server": {"trusted_proxies": ["127.0.0.1"]}}))
+        answer = client.raw(get("/web_asset_store.xml", f"X-Forwarded-Proto: {said}", "X-Forwarded-Host: a.org"))
+        assert ElementTree.fromstring(answer.body)[0].text == "https://a.org/fileget"
+
+    @pytest.mark.parametrize("said", ["HTTP", "ws", "off", "OFF", ""])
+    @pytest_twisted.ensureDeferred
+    async def test_and_that_they_do_not(self, run_daemon: RunDaemon, said: str) -> None:
+        client = client_of(run_daemon({"server": {"trusted_proxies": ["127.0.0.1"]}}))
+        answer = client.raw(get("/web_asset_store.xml", f"X-Forwarded-Proto: {said}", "X-Forwarded-Host: a.org"))
+        assert ElementTree.fromstring(answer.body)[0].text == "http://a.org/fileget"
+
     @pytest_twisted.ensureDeferred
     async def test_a_proxy_that_is_not_trusted_tells_nothing(self, run_daemon: RunDaemon) -> None:
         client = client_of(run_daemon({"server": {"trusted_proxies": ["10.0.0.0/8", "::1"]}}))

@@ -1,7 +1,6 @@
 """The web layer over TCP, on assets that are nothing but memory: it needs no disk."""
 
 import json
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
@@ -12,15 +11,10 @@ import pytest_twisted
 import treq
 from treq.client import HTTPClient
 from twisted.internet import reactor
-from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.iweb import IResponse
-from zope.interface import implementer
 
-from was_daemon.httpd.limits import ConnectionLimits
-from was_daemon.httpd.site import AssetSite
-from was_daemon.library.collections import Collections, Place
-from was_daemon.library.redirects import OpenAsset, Recipient
+from tests.support.memory_assets import METADATA, MemoryAssets, serving
 from was_daemon.model import tokens
 from was_daemon.model.errors import (
     AssetError,
@@ -32,91 +26,14 @@ from was_daemon.model.errors import (
     StoreTimeout,
     VersionGone,
 )
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
+from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.testing.contract import gather_all
-from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, deferred, payload, read_asset
-from was_daemon.web.access import AccessRules
-from was_daemon.web.addresses import Addresses
-from was_daemon.web.contract.pending_uploads import UploadLimits
-from was_daemon.web.contract.routes import AssetServer
-from was_daemon.web.keyring import Keyring
 
 KEY = "test attachment key"
 NAME = "4ee6b5a6-6f0c-4b44-9d53-8c9c3f4d9f1e.jpg"
 MAX_UPLOAD = 1_000_000
-METADATA = [{"Name": "EXIF", "Fields": {"DateTimeOriginal": "2012:02:02 13:48:41"}}]
-
-
-@implementer(IStagingFile)
-class MemoryStaging:
-    """An upload on its way."""
-
-    def __init__(self) -> None:
-        self.content = b""
-        self.discarded = False
-
-    async def write(self, chunks: list[bytes]) -> None:
-        self.content += b"".join(chunks)
-
-    def read(self) -> AsyncGenerator[bytes, None]:
-        return chunked(self.content)
-
-    async def free(self) -> int:
-        return sys.maxsize
-
-    async def size(self) -> int:
-        return len(self.content)
-
-    def discard(self) -> None:
-        self.discarded = True
-
-
-class MemoryAssets:
-    """The use cases as the web layer calls them; a thumbnail is a text that says whose it is."""
-
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-        self.staged: list[MemoryStaging] = []
-        self.trouble: AssetError | None = None
-
-    async def open(self, key: AssetKey) -> IAssetReader:
-        return await self.store.open(key)
-
-    async def deliver(self, key: AssetKey, recipient: Recipient, scale: int | None = None) -> OpenAsset:
-        if scale is None:
-            return OpenAsset(await self.open(key), "image/jpeg")
-        return OpenAsset(*await self.thumbnail(key, scale, recipient.address))
-
-    async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:
-        if self.trouble:
-            raise self.trouble
-        await self.store.stat(key)
-        await self.store.write(key.thumbnail(scale), chunked(f"{key.name} at {scale}".encode()))
-        return await self.existing_thumbnail(key.thumbnail(scale))
-
-    async def existing_thumbnail(self, thumbnail: AssetKey) -> tuple[IAssetReader, str]:
-        return await self.store.open(thumbnail), "image/jpeg"
-
-    async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
-        await self.store.stat(key)
-        return METADATA
-
-    async def stage(self, near: AssetKey | None) -> MemoryStaging:
-        self.staged.append(MemoryStaging())
-        return self.staged[-1]
-
-    async def reserve(self, key: AssetKey, size: int) -> None:
-        return None
-
-    async def put(self, key: AssetKey, staged: MemoryStaging, reservation: None) -> AssetStat:
-        if self.trouble:
-            raise self.trouble
-        return await self.store.write(key, staged.read())
-
-    async def delete(self, key: AssetKey) -> None:
-        await self.store.delete(key)
 
 
 class Client:
@@ -178,20 +95,10 @@ def assets() -> MemoryAssets:
 
 @pytest_twisted.async_yield_fixture
 async def client(assets: MemoryAssets) -> AsyncIterator[Client]:
-    access = AccessRules(
-        collections=Collections(Place("", assets.store, assets.store)),
-        keyring=Keyring(KEY),
-        token_window=150,
-        require_token_for_get=False,
-    )
-    uploads = UploadLimits(MAX_UPLOAD, pending=128, pending_size=128 * MAX_UPLOAD, min_free=0)
-    limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
-    server = AssetServer(assets, access, Addresses(None, []), uploads, max_scale=4096)
-    port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
-    pool = HTTPConnectionPool(reactor)
-    yield Client(port.getHost().port, pool)
-    await pool.closeCachedConnections()
-    await port.stopListening()
+    async with serving(assets, KEY, MAX_UPLOAD) as port:
+        pool = HTTPConnectionPool(reactor)
+        yield Client(port, pool)
+        await pool.closeCachedConnections()
 
 
 def original(name: str = NAME) -> AssetKey:

@@ -1,6 +1,6 @@
 """`was-daemon copy`: copies of collections from one store to another."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from was_daemon.cli.report import Report
     from was_daemon.config.settings import Settings
     from was_daemon.jobs.copy.copier import Copier
-    from was_daemon.jobs.copy.thumbnails import CurrentThumbnails
-    from was_daemon.model.interfaces import IAssetStore
-    from was_daemon.model.keys import AssetKey
+    from was_daemon.jobs.copy.job import CopyJob
 
 _JOURNAL = "copies.sqlite"
 
@@ -87,9 +85,11 @@ async def _copy_and_report(
     report: "Report",
 ) -> int:
     """Copy everything, close what was opened and print the counts; return the exit status."""
+    from was_daemon.jobs.copy.job import CopyJob
+
     try:
         await copier.journal.open()
-        await _copy(settings, copier, directories, thumbnails, parallel, report)
+        await _copy(settings, CopyJob(copier, directories, report), thumbnails, parallel)
     finally:
         for store in (copier.source, copier.target):
             await store.close()
@@ -98,77 +98,20 @@ async def _copy_and_report(
     return 1 if report.counts["failed"] or report.counts["differs"] else 0
 
 
-async def _copy(
-    settings: "Settings",
-    copier: "Copier",
-    directories: Sequence[str],
-    thumbnails: bool,
-    parallel: int,
-    report: "Report",
-) -> None:
+async def _copy(settings: "Settings", job: "CopyJob", thumbnails: bool, parallel: int) -> None:
     from was_daemon.cli.progress import for_each_with_bar
-    from was_daemon.jobs.copy.thumbnails import CurrentThumbnails
-    from was_daemon.jobs.traverse import list_assets
-    from was_daemon.model.keys import Kind
-
-    await require_directory(copier.source)
-    if not copier.dry_run:
-        await _prepare(settings, copier.target, directories)
-
-    def list_kind(kind: "Kind") -> AsyncGenerator["AssetKey", None]:
-        return list_assets(copier.source, directories, kind)
-
-    async def copy_original(key: "AssetKey") -> None:
-        await _copy_one(copier, key, report)
-
-    # Originals first, so that no thumbnail looks older than its original.
-    await for_each_with_bar("Originals", lambda: list_kind(Kind.ORIGINAL), parallel, copy_original)
-    if not thumbnails:
-        return
-    current = CurrentThumbnails(settings, copier, directories)
-
-    async def copy_thumbnail(key: "AssetKey") -> None:
-        await _copy_one(copier, key, report, current)
-
-    await for_each_with_bar("Thumbnails", lambda: list_kind(Kind.THUMBNAIL), parallel, copy_thumbnail)
-
-
-async def _prepare(settings: "Settings", target: "IAssetStore", directories: Sequence[str]) -> None:
-    """Check that the target can be written to, and remove unfinished uploads of killed processes from it."""
-    from was_daemon.daemon.startup import settle
     from was_daemon.library.spool import Spool
-    from was_daemon.model.interfaces import ILocalFiles, IUnfinished
 
-    spool = Spool(settings.spool.path, settings.spool.max_size)
-    await settle(target, spool)
-    await spool.close()
-    await target.check()
-    if ILocalFiles.providedBy(target):
-        await ILocalFiles(target).clean(directories)
-    if IUnfinished.providedBy(target):
-        await IUnfinished(target).clean()
-
-
-async def _copy_one(
-    copier: "Copier", key: "AssetKey", report: "Report", current: "CurrentThumbnails | None" = None
-) -> None:
-    from was_daemon.jobs.copy.copier import CopyFailed, CopyOutcome
-    from was_daemon.model.errors import AssetError
-    from was_daemon.model.keys import Layout
-
-    try:
-        shown = await current.original_of(key) if current else None
-        if current and not shown:
-            report.count("skipped")
-            return
-        outcome = await copier.copy(key, shown)
-    except (AssetError, CopyFailed) as error:
-        report.describe("failed", Layout.FLAT.path(key), str(error))
-        return
-    if outcome in (CopyOutcome.DIFFERS, CopyOutcome.REPLACED):
-        report.describe(outcome.value, Layout.FLAT.path(key), "")
-    else:
-        report.count(outcome.value)
+    await require_directory(job.copier.source)
+    if not job.copier.dry_run:
+        spool = Spool(settings.spool.path, settings.spool.max_size)
+        try:
+            await job.prepare_target(spool)
+        finally:
+            await spool.close()
+    await for_each_with_bar("Originals", job.originals, parallel, job.copy_original)
+    if thumbnails:
+        await for_each_with_bar("Thumbnails", job.thumbnails, parallel, job.copy_thumbnail)
 
 
 def _end(report: "Report", copier: "Copier") -> None:

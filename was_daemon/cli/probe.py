@@ -25,8 +25,7 @@ def addresses_of(server: ServerSettings) -> list[str]:
     certificate is for the public address.
     """
     listening = [url for description in server.listen if (url := _url(description))]
-    admin = getattr(server, "admin_listen", None) or []
-    health = [f"{url}/healthz" for each in ([admin] if isinstance(admin, str) else admin) if (url := _url(each))]
+    health = [f"{url}/healthz" for each in server.admin_listen if (url := _url(each))]
     public = [server.public_url] if server.public_url else []
     return list(dict.fromkeys((*listening, *public, *health)))
 
@@ -77,6 +76,4 @@ def _health(body: bytes) -> dict[str, Any]:
         document = json.loads(body)
     except ValueError:
         return {}
-    if not isinstance(document, dict):
-        return {}
-    return {"health": document} | ({"version": document["version"]} if "version" in document else {})
+    return {"health": document} if isinstance(document, dict) else {}

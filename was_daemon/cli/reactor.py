@@ -1,5 +1,6 @@
 """Twisted's reactor for commands, with an orderly end when a command is interrupted."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -28,7 +29,8 @@ Work = Callable[[], Coroutine[Deferred[Any], Any, int]]
 def run(work: Work, afterwards: str = "") -> NoReturn:
     """Run `work` in the reactor and exit with its result, or with 1 and a line on stderr after an error or a signal.
 
-    SIGINT and SIGTERM cancel `work`, so that its `finally` and `except` clauses run. `afterwards` is printed then.
+    SIGINT and SIGTERM cancel `work`, so that its `finally` and `except` clauses run. `afterwards` is printed then. When
+    the reader of the output has gone, as after `| head`, it exits with 1 and prints nothing.
     """
     log_warnings()
     task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work, afterwards)))
@@ -50,6 +52,10 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
         code = await under_way
     except CancelledError:
         click.echo(f"Interrupted. {afterwards}".rstrip(), err=True)
+        code = 1
+    except BrokenPipeError:
+        # What is still in the buffer would raise it again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except AssetError as error:
         click.echo(f"Error: {error}", err=True)

@@ -163,7 +163,7 @@ def _run(
     from was_daemon.config.load import ConfigError
     from was_daemon.daemon.assembly import build
     from was_daemon.daemon.process_state import ProcessState
-    from was_daemon.daemon.startup import settle
+    from was_daemon.library.store_steps import register
 
     try:
         components = build(settings, ProcessState.new())
@@ -177,7 +177,7 @@ def _run(
         try:
             await components.spool.start()
             for store in components.stores.values():
-                await settle(store, components.spool)
+                await register(store, components.spool)
             await work(components, report)
         finally:
             for part in components.closable:

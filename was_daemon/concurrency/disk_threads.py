@@ -27,26 +27,26 @@ _PARTING_SECONDS = 5.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def translated(error: OSError, place: str = "store") -> AssetError:
-    """Return the store's error for an operating system's, without the path; `place` is the name that clients know."""
+def translated(error: OSError, subject: str = "store") -> AssetError:
+    """Return the store's error for an operating system's, without the path; `subject` is the name that clients know."""
     if error.errno in _ABSENT:
         return AssetNotFound("no such asset")
     if error.errno in _FULL:
-        return NoSpace(f"no space left in the {place}", f"the {place}: {os.strerror(error.errno or 0).lower()}")
-    return StoreUnavailable(f"the {place} cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
+        return NoSpace(f"no space left in the {subject}", f"the {subject}: {os.strerror(error.errno or 0).lower()}")
+    return StoreUnavailable(f"the {subject} cannot be used: {os.strerror(error.errno or errno.EIO).lower()}")
 
 
 class DiskThreads(Threads):
     """Threads for one disk, or for one part of it that may hang by itself.
 
-    `name` is for the log, `place` for errors that clients see; `size` is the number of calls at a time.
+    `name` is for the log, `subject` for errors that clients see; `size` is the number of calls at a time.
     """
 
     _log = Logger()
 
-    def __init__(self, name: str, place: str = "store", size: int = 16) -> None:
+    def __init__(self, name: str, subject: str = "store", size: int = 16) -> None:
         super().__init__(name, size)
-        self._place = place
+        self._subject = subject
         self._closed = False
         self._hung = False
 
@@ -56,7 +56,7 @@ class DiskThreads(Threads):
         Cancelling the Deferred drops the result; the call itself goes on to its end.
         """
         if self._hung:
-            return fail(StoreUnavailable(f"the {self._place} does not answer"))
+            return fail(StoreUnavailable(f"the {self._subject} does not answer"))
         if self._closed:
             # At the end of the daemon only unfinished files are left to be removed.
             return maybeDeferred(lambda: self._call(function, *args, **kwargs))
@@ -77,7 +77,7 @@ class DiskThreads(Threads):
         except OSError as error:
             if error.errno not in _ABSENT:
                 self._log.error("{name}: {error}", name=self.name, error=error)
-            raise translated(error, self._place) from error
+            raise translated(error, self._subject) from error
 
     async def close(self) -> None:
         """Wait for the calls under way, but not for ones that hang; later calls are made at once, or refused."""

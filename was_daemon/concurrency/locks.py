@@ -35,7 +35,8 @@ class _Lock:
 class KeyLocks(Generic[K]):
     """Shared/exclusive locks by key, granted in the order in which they were asked for.
 
-    The lock of a key is kept only while a coroutine holds it or waits for it.
+    The locks are of this process: they do not exclude other daemons or commands. The lock of a key is kept only while a
+    coroutine holds it or waits for it.
     """
 
     _log = Logger()

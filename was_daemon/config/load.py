@@ -45,7 +45,7 @@ def _absolute(path: Path | None) -> Path | None:
 
 
 @attrs.frozen
-class Source:
+class ConfigSource:
     """Source of the settings: a file, or the embedded default without one, and the environment.
 
     The environment supplies what the file leaves out. Relative paths in the file start at its directory, those of the
@@ -67,7 +67,7 @@ class Source:
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Return the settings in the file at `path`; raise `ConfigError`."""
-    return Source(path, environ).load()
+    return ConfigSource(path, environ).load()
 
 
 def _read(path: Path) -> str:
@@ -161,7 +161,8 @@ class _Loader:
         if collections.mode == "map" and not self._document.get("collections", {}).get("map"):
             mistakes.add("collections.map", "is missing")
         check_collections(collections, names, mistakes)
-        self._secrets += [f"collections.map.{name}.key" for name, each in collections.map.items() if each.key]
+        named = collections.map.items()
+        self._secrets += [f"collections.map.{name}.key" for name, each in named if each.key is not None]
         check_thumbnails(sections.thumbnails, names, mistakes)
         check_processes(server, mistakes)
         check_limits(server, sections.limits, mistakes)

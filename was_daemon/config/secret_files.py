@@ -1,9 +1,11 @@
-"""Files that hold a key or a password, and checks of their permissions."""
+"""Files that hold a key or a password: reading and writing them, and checks of their permissions."""
 
 import os
 import shlex
 import stat
 from pathlib import Path, PosixPath
+
+_KEY_BYTES = 24
 
 
 class SecretFile(PosixPath):

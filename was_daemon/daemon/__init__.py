@@ -1,4 +1,4 @@
-"""Assembly of the parts, life cycle, processes, systemd.
+"""Assembly of the components, life cycle, processes, systemd.
 
 Imports every room below; only `cli` imports it.
 """

@@ -1,4 +1,4 @@
-"""What the C library does with memory that is freed."""
+"""Tuning of glibc malloc."""
 
 import ctypes
 
@@ -11,14 +11,14 @@ _LARGEST_PIECE = 2 << 20
 
 
 def keep_freed_memory() -> None:
-    """Use freed memory for the next piece of a file.
+    """Have glibc keep freed memory for the next piece of a file, and use one arena. Other C libraries are left alone.
 
-    glibc gives it back to the system, and the system has to find and clear pages for the next one, which can take
-    longer than copying it. It keeps up to 32 MiB at the end of a heap. Other C libraries go on as they do.
+    By default glibc returns freed memory to the system, which then has to find and clear pages for the next piece: that
+    can take longer than copying it. With this, up to 32 MiB at the end of a heap are kept.
 
-    All threads share one heap. Of eight for each processor, every one would keep what it needed once, as the 2 MB of
-    Python's table of names, which grows in whatever thread makes a path. Threads that hold Python's lock have nobody to
-    wait for in malloc.
+    By default glibc makes up to eight arenas per processor, each of which keeps its peak, as the 2 MB of Python's table
+    of interned strings, which grows in whatever thread makes a path. One arena slows no thread down: threads that
+    allocate hold the GIL, and so do not compete in malloc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from was_daemon.assets import Assets
 from was_daemon.catalogue.checksums import Checksums, Recorder
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
-from was_daemon.daemon.parts import Parts
 from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.stores import build_stores
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
@@ -27,7 +27,7 @@ from was_daemon.web.keyring import Keyring
 from was_daemon.workers.pool import WorkerPool
 
 _LARGEST_PENDING = 4
-"""How many of the largest uploads may be on their way before their tokens arrive, unless the settings say otherwise."""
+"""Number of largest uploads that fit into the default of `limits.pending_size`."""
 
 
 def build(settings: Settings, state: ProcessState, before: Components | None = None) -> Components:
@@ -37,7 +37,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     """
     locks, metrics, process = state.locks, state.metrics, state.process
     settings = process.settings(settings)
-    parts = Parts(before.parts if before else None)
+    parts = ReusableParts(before.parts if before else None)
     stores = build_stores(settings, parts, metrics)
     collections = collections_in(settings, stores)
     spool, pool = _spool(settings, state, parts), _pool(settings, metrics, parts)
@@ -68,10 +68,10 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
 
 def create_stores(settings: Settings) -> dict[str, IAssetStore]:
     """Return the stores by name, not connected yet; raises `ConfigError` when one cannot do what is asked of it."""
-    return build_stores(settings, Parts(), Metrics())
+    return build_stores(settings, ReusableParts(), Metrics())
 
 
-def _spool(settings: Settings, state: ProcessState, parts: Parts) -> Spool:
+def _spool(settings: Settings, state: ProcessState, parts: ReusableParts) -> Spool:
     path, max_size = settings.spool.path, settings.spool.max_size
     # Two spools in one directory would remove each other's copies, so another size makes no other spool.
     spool = parts.take("spool", path, lambda: Spool(path, max_size, state.metrics, state.process))
@@ -79,23 +79,23 @@ def _spool(settings: Settings, state: ProcessState, parts: Parts) -> Spool:
     return spool
 
 
-def _pool(settings: Settings, metrics: Metrics, parts: Parts) -> WorkerPool:
+def _pool(settings: Settings, metrics: Metrics, parts: ReusableParts) -> WorkerPool:
     thumbnails = settings.thumbnails
     limits = thumbnails.workers, thumbnails.timeout, thumbnails.memory, thumbnails.queue
     return parts.take("workers", limits, lambda: WorkerPool(*limits, metrics))
 
 
-def _evictor(settings: Settings, collections: Collections, parts: Parts) -> Evictor | None:
+def _evictor(settings: Settings, collections: Collections, parts: ReusableParts) -> Evictor | None:
     max_size = settings.thumbnails.max_size
     if not max_size:
         return None
-    origin = max_size, frozenset(collections.local_thumbnails())
+    origin = max_size, frozenset(collections.local_derivative_stores())
     evictor = parts.take("evictor", origin, lambda: Evictor(collections, max_size, EvictableThumbnails()))
     evictor.collections = collections
     return evictor
 
 
-def _checksums(settings: Settings, parts: Parts) -> Checksums | None:
+def _checksums(settings: Settings, parts: ReusableParts) -> Checksums | None:
     path = settings.checksums.path
     return parts.take("checksums", path, lambda: Checksums(path)) if path else None
 
@@ -129,7 +129,7 @@ def _keyring(settings: Settings) -> Keyring:
 
 
 def _server(
-    settings: Settings, assets: Assets, collections: Collections, process: ProcessNumber, overview: OverviewSource
+    settings: Settings, assets: Assets, collections: Collections, process: ProcessShare, overview: OverviewSource
 ) -> AssetServer:
     server = settings.server
     access = AccessRules(
@@ -141,7 +141,7 @@ def _server(
     )
     addresses = Addresses(server.public_url, server.trusted_proxies)
     limits = settings.limits
-    pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.of
+    pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
     return AssetServer(
         assets,
         access,

@@ -1,7 +1,7 @@
-"""The parts of a process: what it is made of under one version of its configuration.
+"""The components of a process: stores, spool, worker pool and all else that one version of its configuration describes.
 
-A reload makes new components. They take over the parts whose settings are the same; requests under way finish with the
-components they began with, and a part is closed when no components in use have it.
+A reload builds new ones. They take over the parts whose settings are unchanged. Requests under way finish with the
+components that they began with; a part is closed when no components in use have it.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from twisted.internet.defer import Deferred
 from was_daemon.assets import Assets
 from was_daemon.catalogue.checksums import Checksums
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.parts import Parts
 from was_daemon.daemon.process_state import ProcessState
-from was_daemon.daemon.startup import accept_root, begin, begin_store
+from was_daemon.daemon.reusable_parts import ReusableParts
+from was_daemon.daemon.startup import accept_new_root, prepare_store, run_and_log
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.library.collections import Collections
-from was_daemon.library.quotas.quotas import Quota
+from was_daemon.library.quotas.quota import Quota
 from was_daemon.library.spool import Spool
 from was_daemon.model.interfaces import IAssetStore, IRooted
 from was_daemon.telemetry.metrics import show
@@ -30,11 +30,11 @@ from was_daemon.workers.pool import WorkerPool
 
 @attrs.frozen(eq=False)
 class Components:
-    """The parts of a process as one version of its settings describes them."""
+    """The components of a process, as one version of its settings describes them; `parts` are those to take over."""
 
     settings: Settings
     state: ProcessState
-    parts: Parts
+    parts: ReusableParts
     stores: Mapping[str, IAssetStore]
     collections: Collections
     spool: Spool
@@ -60,19 +60,19 @@ class Components:
         return [self.pool, *self.stores.values(), self.spool, *checksums]
 
     def start(self, before: "Components | None" = None) -> None:
-        """Check what is new since `before`, and remove what a killed process left; requests do not wait."""
+        """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
         self._show()
         known = before.stores if before else {}
         for name, store in self.stores.items():
             if store is not known.get(name):
-                step = partial(begin_store, store, self.collections, self.spool, self.state.process)
-                begin(f"Store {name}", step)
+                step = partial(prepare_store, store, self.collections, self.spool, self.state.process)
+                run_and_log(f"Store {name}", step)
             elif IRooted.providedBy(store):
-                begin(f"Store {name}", partial(accept_root, store, self.collections, self.state.process))
+                run_and_log(f"Store {name}", partial(accept_new_root, store, self.collections, self.state.process))
         if not before or self.spool is not before.spool:
-            begin("The spool", self.spool.start)
+            run_and_log("The spool", self.spool.start)
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
-        self.state.quotas.follow(self._quotas(), self.settings.collections.recount, self.spool)
+        self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
 
     def _quotas(self) -> dict[str, Quota]:
         """Return the collections with a quota, by name."""
@@ -84,7 +84,7 @@ class Components:
         }
 
     def _show(self) -> None:
-        """Have the metrics and the health checks be about these components."""
+        """Point the metrics and the health checks at these components."""
         metrics, pool = self.state.metrics, self.pool
         show(metrics.jobs_waiting, lambda: pool.waiting(background=False), lane="requests")
         show(metrics.jobs_waiting, lambda: pool.waiting(background=True), lane="background")
@@ -94,6 +94,6 @@ class Components:
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
         settings = self.settings
-        self.state.health.follow(
+        self.state.health.configure(
             self.stores, self.collections, pool, self.spool, settings.limits.min_free, settings.weak_keys
         )

@@ -70,7 +70,8 @@ class EndpointService(Service):
         except IndexError:
             # Whether there are systemd's sockets shows only in the service itself.
             raise SystemExit(
-                f"systemd has handed over no socket for {description}: is the socket unit started?"
+                f"systemd has handed over no socket for {description}: is the socket unit started? "
+                "`systemd-socket-activate` needs --fdname"
             ) from None
 
     def privilegedStartService(self) -> None:
@@ -92,7 +93,7 @@ class EndpointService(Service):
 
 
 def with_backlog(description: str) -> str:
-    """Let a crowd of clients wait to be accepted: one who finds no room tries again only a second later."""
+    """Add a listen backlog of 1024 unless one is given: a client that does not fit in retries only after a second."""
     kind = description.partition(":")[0]
     if kind not in ("tcp", "tcp6", "ssl", "unix") or ":backlog=" in description:
         return description

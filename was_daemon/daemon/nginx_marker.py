@@ -1,4 +1,4 @@
-"""A file that is there as long as nginx may answer stored thumbnails itself (etc/nginx/was-thumbnails.conf).
+"""Marker file that exists as long as nginx may answer stored thumbnails itself (etc/nginx/was-thumbnails.conf).
 
 nginx knows neither tokens nor what the daemon would remove. So it looks for this file at each request, and leaves
 everything to the daemon when there is none: a server that begins to ask for tokens does so at once, whatever nginx was
@@ -13,15 +13,15 @@ from twisted.logger import Logger
 from was_daemon.config.settings import Settings
 
 _CONTENT = b"As long as this file is here, nginx may answer stored thumbnails of was_daemon.\n"
-"""What tells the file from any other that the setting may name by mistake."""
+"""Content by which the daemon recognises its file: the setting may name another one by mistake."""
 
 _log = Logger()
 
 
 def set_marker(settings: Settings | None, before: Settings | None) -> None:
-    """Make or remove the file, as `settings` want it; None, when the daemon stops, want none. Blocks for a moment.
+    """Make or remove the file as `settings` say. `settings` is None at the stop: remove it. Blocks for a moment.
 
-    `before` are the settings that were followed until now.
+    `before` are the settings that were in use until now.
     """
     path = settings.thumbnails.nginx_marker if settings else None
     old = before.thumbnails.nginx_marker if before else None

@@ -3,7 +3,7 @@
 import attrs
 
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.health.checks import Health
 from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.model.keys import AssetKey
@@ -18,7 +18,7 @@ class ProcessState:
     The locks are part of it because an upload that began under other settings and a delete exclude each other, too.
     """
 
-    process: ProcessNumber
+    process: ProcessShare
     metrics: Metrics
     quotas: Quotas
     health: Health
@@ -26,8 +26,8 @@ class ProcessState:
     locks: KeyLocks[AssetKey] = attrs.field(factory=KeyLocks)
 
     @classmethod
-    def new(cls, process: ProcessNumber | None = None) -> "ProcessState":
+    def new(cls, process: ProcessShare | None = None) -> "ProcessState":
         """Return the state with which `process` begins, by default the only one."""
         metrics = Metrics()
         quotas = Quotas(metrics)
-        return cls(process or ProcessNumber(), metrics, quotas, Health(metrics, quotas), RecentErrors(metrics))
+        return cls(process or ProcessShare(), metrics, quotas, Health(metrics, quotas), RecentErrors(metrics))

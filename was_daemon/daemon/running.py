@@ -1,23 +1,30 @@
-"""The daemon while it runs: from its first port to its last answer."""
+"""Life cycle of one daemon process: start, reload, stop."""
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver, Logger, globalLogPublisher
+from twisted.logger import Logger, globalLogPublisher
 
-from was_daemon.config.load import ConfigError, Source
+from was_daemon.config.load import ConfigSource
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.allocator import keep_freed_memory
 from was_daemon.daemon.assembly import build
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.life_cycle import (
+    CLOSE_SECONDS,
+    MAX_END_SECONDS,
+    OLD_CONFIGURATION,
+    SERVING,
+    LoggedService,
+    reloaded,
+    stop_reactor,
+)
 from was_daemon.daemon.listening import EndpointService
 from was_daemon.daemon.nginx_marker import set_marker
 from was_daemon.daemon.processes.sockets import InheritedSockets
@@ -31,21 +38,10 @@ from was_daemon.httpd.traffic import Traffic
 from was_daemon.telemetry.logs import DaemonLog
 from was_daemon.web.admin.routes import AdminServer, AdminSite
 
-T = TypeVar("T")
-
 _log = Logger()
 
 _FIRST_REQUEST_SECONDS = 1.0
-"""How long a client that has just connected has for its request when the daemon stops."""
-
-_PARTING_SECONDS = 5.0
-"""How long stores have to finish what they are at when the daemon ends."""
-
-PARTING_SECONDS = 2 * _PARTING_SECONDS
-"""How long the daemon may take to end after `shutdown_grace`."""
-
-SERVING = "Serving"
-OLD_CONFIGURATION = "Serving by the old configuration, the new one has mistakes"
+"""Seconds that a client that has just connected has for its request when the daemon stops."""
 
 _CONSEQUENCES = {
     "server.listen": "the daemon listens where it did",
@@ -54,7 +50,7 @@ _CONSEQUENCES = {
 }
 
 
-class RunningDaemon(Service):
+class RunningDaemon(LoggedService):
     """Service of one process: exchanges its components when reloaded, and stops without cutting requests short.
 
     `inherited` are sockets to listen on that another process has opened; `admin_listen` replaces that of the settings.
@@ -62,7 +58,7 @@ class RunningDaemon(Service):
 
     def __init__(
         self,
-        source: Source,
+        source: ConfigSource,
         components: Components,
         log: DaemonLog | None = None,
         inherited: InheritedSockets | None = None,
@@ -70,15 +66,15 @@ class RunningDaemon(Service):
     ) -> None:
         from twisted.internet import reactor
 
+        super().__init__(log)
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
         self._source = source
         self._state = components.state
-        self._log = log
         self._components = components
         self._in_use = [components]
-        self._follow_log(components)
         settings = components.settings
+        self._configure_log(settings)
         self._site = AssetSite(
             components.resource,
             components.connection_limits,
@@ -100,16 +96,6 @@ class RunningDaemon(Service):
         self._alive = LoopingCall(self._manager.alive)
         self._alive.clock = self._clock
 
-    def setServiceParent(self, parent: Any) -> None:
-        """Join an application, and have twistd write its log as configured."""
-        super().setServiceParent(parent)
-        if self._log:
-            parent.setComponent(ILogObserver, self._log)
-
-    def _follow_log(self, components: Components) -> None:
-        if self._log:
-            self._log.as_json = components.settings.log.format == "json"
-
     def privilegedStartService(self) -> None:
         """Listen; from then on others may send the signal for a reload."""
         self._signals.heed_hangups()
@@ -125,8 +111,8 @@ class RunningDaemon(Service):
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def _begin(self) -> None:
-        """Heed signals and tell systemd, now that the reactor runs and the ports are open."""
-        # What there is by now stays: the collector need not go through all of it again and again.
+        """Handle signals and tell systemd, now that the reactor runs and the ports are open."""
+        # Objects made at start live for ever: exclude them from garbage collection.
         gc.freeze()
         keep_freed_memory()
         self._signals.heed_stops()
@@ -136,7 +122,7 @@ class RunningDaemon(Service):
             self._alive.start(self._manager.watchdog_seconds / 2)
 
     def reload(self) -> None:
-        """Go by the configuration as it is now from the next request on; go on as before when it has mistakes."""
+        """Reload the configuration, for the next requests; keep the old one if it has mistakes."""
         if self._stopping is not None:
             return
         self._manager.reloading()
@@ -149,13 +135,13 @@ class RunningDaemon(Service):
         before, self._components = self._components, components
         self._in_use.append(components)
         components.start(before)
-        self._follow_log(components)
+        self._configure_log(components.settings)
         self._tell_nginx(components.settings, before.settings)
         self._site.reconfigure(
             components.resource, components.connection_limits, components.settings.server.trusted_proxies
         )
         Deferred.fromCoroutine(self._retire(before)).addErrback(
-            lambda failure: _log.failure("What the old configuration used could not be closed", failure)
+            lambda failure: _log.failure("Could not close parts of the previous configuration", failure)
         )
         if self._state.process.is_first:
             self._tell_of_exchange(components, before)
@@ -172,7 +158,7 @@ class RunningDaemon(Service):
             set_marker(settings, before)
 
     async def _retire(self, components: Components) -> None:
-        """Close what only `components` has, after the last request that began with it."""
+        """Close the parts that only `components` has, after the last request that began with them."""
         await components.resource.active_requests.finished()
         await components.assets.settled()
         await self._state.locks.settled()
@@ -187,7 +173,7 @@ class RunningDaemon(Service):
 
     def _stop_by(self, reason: str) -> None:
         process = self._state.process
-        if self._stopping is not None and process.of > 1 and reason == "SIGTERM":
+        if self._stopping is not None and process.count > 1 and reason == "SIGTERM":
             # Some service managers signal every process, and the parent does so, too.
             return
         words = "{reason}: {process} stops" if self._stopping is None else "{reason} again: {process} stops at once"
@@ -197,17 +183,15 @@ class RunningDaemon(Service):
     def end(self) -> None:
         """Stop; at once, when this is called again."""
         if self._stopping is None:
-            # Two signals at the same moment are one.
-            with suppress(ReactorNotRunning):
-                IReactorCore(self._reactor).stop()
+            stop_reactor()
         else:
             self._stopping.cancel()
 
     def stopService(self) -> Deferred[None]:
-        """Take no more requests, let those under way finish in `shutdown_grace` seconds, and release everything."""
+        """Stop accepting requests, wait up to `shutdown_grace` seconds for those under way, and close all parts."""
         super().stopService()
         grace = self._components.settings.server.shutdown_grace
-        self._manager.stopping("Finishing the requests under way", grace + PARTING_SECONDS)
+        self._manager.stopping("Finishing the requests under way", grace + MAX_END_SECONDS)
         self._stopping = Deferred.fromCoroutine(self._stop(grace))
         return Deferred.fromCoroutine(self._stopped(self._stopping))
 
@@ -228,7 +212,7 @@ class RunningDaemon(Service):
             if unused.active():
                 unused.cancel()
             connections.abort()
-        await self._within(_PARTING_SECONDS, Deferred.fromCoroutine(self._close()), "stores were not closed in time")
+        await self._within(CLOSE_SECONDS, Deferred.fromCoroutine(self._close()), "stores were not closed in time")
 
     async def _within(self, seconds: float, work: Deferred[None], complaint: str) -> None:
         try:
@@ -249,20 +233,8 @@ class RunningDaemon(Service):
         await self._state.quotas.close()
 
 
-def reloaded(build_: Callable[[], T]) -> T | None:
-    """Return what `build_` makes of a configuration that is read again; log why not, and return None."""
-    try:
-        return build_()
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            _log.error("The configuration has a mistake, so the old one stays in use: {mistake}", mistake=mistake)
-    except Exception:
-        _log.failure("The configuration could not be read again, so the old one stays in use")
-    return None
-
-
 def _fixed(settings: Settings) -> dict[str, object]:
-    """Return the settings that stay as they were until the next start."""
+    """Return the settings that a reload does not change."""
     server = settings.server
     return {
         "server.listen": server.listen,

@@ -13,8 +13,8 @@ from twisted.python import usage
 
 from was_daemon import __version__
 from was_daemon.config.checks import TCP_PORT
-from was_daemon.config.load import ConfigError, Source
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.load import ConfigError, ConfigSource
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import build, create_stores
 from was_daemon.daemon.components import Components
@@ -34,29 +34,29 @@ class Options(usage.Options):
 
     optParameters = [  # noqa: RUF012  # as Twisted asks for it
         ["config", "c", None, "The configuration; without one, a store in ./attachments on port 8080."],
-        ["process", None, None, "Be this one of [server] workers, on sockets that are handed over as by systemd."],
-        ["admin-listen", None, None, "Where to listen instead of at [server] admin_listen."],
+        ["process", None, None, "Number of this process, N or N/COUNT; sockets are inherited (LISTEN_FDS)."],
+        ["admin-listen", None, None, "Endpoint that replaces [server] admin_listen."],
     ]
 
-    source: Source
+    source: ConfigSource
     settings: Settings
     components: Components | None = None
-    """None for the parent of several processes."""
+    """None in the parent of several processes."""
 
     def postOptions(self) -> None:
         """Read the configuration before anything is opened."""
-        # Whoever asks for a reload before there is anything to reload must not end the daemon.
+        # A SIGHUP before startup has finished must not end the process.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         path = self["config"]
         try:
-            self.source = Source(Path(path) if path else None, os.environ)
+            self.source = ConfigSource(Path(path) if path else None, os.environ)
             self.settings = self.source.load()
             self._consider_user(path)
             process = self._process(self["process"], self.settings.server.workers)
             if process:
                 self.components = build(self.settings, ProcessState.new(process))
             else:
-                # The daemons that are to be started would find the mistakes, again and again.
+                # Find mistakes here: the daemons would report them at each start.
                 create_stores(self.settings)
         except ConfigError as error:
             # Not a UsageError: how to call twistd is not the question.
@@ -74,13 +74,13 @@ class Options(usage.Options):
         else:
             self.settings = with_spool_of(uid, self.settings)
 
-    def _process(self, given: str | None, workers: int) -> ProcessNumber | None:
+    def _process(self, given: str | None, workers: int) -> ProcessShare | None:
         """Return which process this is; None for the parent of several."""
         if given is None:
-            return ProcessNumber() if workers == 1 else None
+            return ProcessShare() if workers == 1 else None
         found = re.fullmatch("([0-9]{1,4})(?:/([0-9]{1,4}))?", given)
-        process = ProcessNumber(int(found[1]), int(found[2] or workers)) if found else None
-        if process is None or not 1 <= process.number <= process.of:
+        process = ProcessShare(int(found[1]), int(found[2] or workers)) if found else None
+        if process is None or not 1 <= process.number <= process.count:
             raise usage.UsageError(f"--process: {given} is none of {workers} processes, as [server] workers says")
         return process
 

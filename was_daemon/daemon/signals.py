@@ -1,4 +1,4 @@
-"""The signals that reload and stop the daemon."""
+"""Handlers of the signals that reload and stop the daemon."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 class Signals:
     """Handlers of signals: SIGHUP calls `reload`, SIGTERM and SIGINT call `stop` with their name, in the reactor.
 
-    The end of the terminal that the daemon was started in is told by SIGHUP, too, and stops it.
+    Loss of the controlling terminal also arrives as SIGHUP, and stops the daemon.
     """
 
     def __init__(self, reload: Callable[[], None], stop: Callable[[str], None]) -> None:
@@ -23,12 +23,12 @@ class Signals:
         self._has_terminal = False
 
     def heed_hangups(self) -> None:
-        """Heed SIGHUP. It must not end the daemon once somebody may see that it is there."""
+        """Handle SIGHUP from now on; before, it would end the process."""
         self._has_terminal = _has_terminal()
         signal.signal(signal.SIGHUP, self._signalled)
 
     def heed_stops(self) -> None:
-        """Take the place of the reactor's handlers: with them, a stop by SIGTERM is no success."""
+        """Replace the reactor's handlers, which make twistd exit with an error after SIGTERM."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
 

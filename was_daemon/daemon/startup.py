@@ -1,24 +1,22 @@
-"""The first look at a store or the spool: whether it can be used, and what a killed process left in it."""
+"""Checks of stores and the spool at the start, and removal of files that a killed process left there."""
 
 from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.library.collections import Collections
 from was_daemon.library.spool import Spool
+from was_daemon.library.store_steps import register
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IPresence, IRooted, IUnfinished
-
-_INSTANCES = "instances"
-"""The directory in the spool by which processes know what others left unfinished at remote stores."""
 
 _log = Logger()
 
 
-def begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
-    """Take a `step` that removes unfinished files and fires with their number; log that, or why it failed."""
+def run_and_log(what: str, step: Callable[[], Awaitable[int]]) -> None:
+    """Run `step`, which removes unfinished files and fires with their number; log the number, or why it failed."""
 
     async def take() -> None:
         try:
@@ -32,24 +30,15 @@ def begin(what: str, step: Callable[[], Awaitable[int]]) -> None:
     Deferred.fromCoroutine(take())
 
 
-async def begin_store(store: IAssetStore, collections: Collections, spool: Spool, process: ProcessNumber) -> int:
-    """Check a store, and remove what killed processes left in it; fire with the number of removed files."""
-    await settle(store, spool)
+async def prepare_store(store: IAssetStore, collections: Collections, spool: Spool, process: ProcessShare) -> int:
+    """Check a store, and remove files that killed processes left in it; fire with the number of removed files."""
+    await register(store, spool)
     removed = await _check(store, collections, process)
     return removed + (await IUnfinished(store).clean() if IUnfinished.providedBy(store) else 0)
 
 
-async def settle(store: IAssetStore, spool: Spool) -> None:
-    """Have later processes with the same spool recognise what this one leaves unfinished at a remote store."""
-    if IUnfinished.providedBy(store):
-        try:
-            await IUnfinished(store).settle(await spool.directory(_INSTANCES))
-        except AssetError as error:
-            _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
-
-
-async def accept_root(store: IAssetStore, collections: Collections, process: ProcessNumber) -> int:
-    """Take a store's directory as it is now: an administrator who put another in its place reloads the daemon.
+async def accept_new_root(store: IAssetStore, collections: Collections, process: ProcessShare) -> int:
+    """Accept the store's directory that is there now: an administrator who has replaced it reloads the daemon.
 
     Fires with the number of unfinished files that were removed from it.
     """
@@ -59,7 +48,7 @@ async def accept_root(store: IAssetStore, collections: Collections, process: Pro
     return await _check(store, collections, process)
 
 
-async def _check(store: IAssetStore, collections: Collections, process: ProcessNumber) -> int:
+async def _check(store: IAssetStore, collections: Collections, process: ProcessShare) -> int:
     await store.check()
     if IRooted.providedBy(store):
         await IRooted(store).accept(collections.directories(store))

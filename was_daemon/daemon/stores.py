@@ -7,14 +7,14 @@ import attrs
 
 from was_daemon.config.load import ConfigError
 from was_daemon.config.settings import Settings, StoreSettings
-from was_daemon.daemon.parts import Parts
+from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.library.redirects import RULES
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.stores.layers.observed import observed
 from was_daemon.telemetry.metrics import Metrics
 
 
-def build_stores(settings: Settings, parts: Parts, metrics: Metrics) -> dict[str, IAssetStore]:
+def build_stores(settings: Settings, parts: ReusableParts, metrics: Metrics) -> dict[str, IAssetStore]:
     """Return the stores by name, taken over from `parts` or not connected yet.
 
     Raises `ConfigError` when one cannot do what is asked of it.
@@ -31,7 +31,7 @@ def build_stores(settings: Settings, parts: Parts, metrics: Metrics) -> dict[str
     return stores
 
 
-def _take_store(name: str, settings: StoreSettings, parts: Parts, metrics: Metrics) -> IAssetStore:
+def _take_store(name: str, settings: StoreSettings, parts: ReusableParts, metrics: Metrics) -> IAssetStore:
     origin = (settings.plugin, settings.options, *_files_named_by(settings.options))
     return parts.take(
         f"store {name}",
@@ -41,9 +41,9 @@ def _take_store(name: str, settings: StoreSettings, parts: Parts, metrics: Metri
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
-    """Return the files that a store's options called `..._file` name, with what changes when a password is replaced.
+    """Return the files named by a store's options that end in `_file`, each with its modification time and inode.
 
-    No others are looked at: a store's directory may be on a mount that hangs.
+    The value changes when a password is replaced. Other paths are not visited: they may be on a mount that hangs.
     """
     found = []
     for name, path in attrs.asdict(options, recurse=False).items():

@@ -18,7 +18,7 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         is_watched = int(environ.get("WATCHDOG_PID", os.getpid())) == os.getpid()
         self.watchdog_seconds = int(environ.get("WATCHDOG_USEC", 0)) / 1e6 if self._address and is_watched else 0.0
-        """How long the manager waits for a sign of life; 0 when it does not."""
+        """Watchdog interval in seconds; 0 without one."""
 
     def ready(self, status: str) -> None:
         """Say that the daemon listens, or has ended a reload."""
@@ -40,6 +40,6 @@ class Notifier:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
-            # Whoever does not listen shall not stop the daemon.
+            # A service manager that is gone is ignored.
             sender.setblocking(False)
             sender.sendto("\n".join(assignments).encode(), self._address)

@@ -1,4 +1,4 @@
-"""Warnings to the operator: what works, and should not stay as it is."""
+"""Warnings to the operator about settings that work but are risky."""
 
 from twisted.logger import Logger
 
@@ -10,7 +10,7 @@ _log = Logger()
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Return what the operator should know before it is too late, a sentence each."""
+    """Return warnings about risky settings and missing protection, a sentence each."""
     found = [*settings.weak_keys, *settings.warnings]
     if settings.server.require_token_for_get and settings.server.static_access:
         found.append("Tokens are required to read, but anybody can read below /static/: set static_access = false")
@@ -22,7 +22,7 @@ def warnings(settings: Settings) -> list[str]:
 
 
 def warn(settings: Settings, before: Settings | None = None) -> None:
-    """Log the warnings; of a reload, those that the settings `before` gave no reason for."""
+    """Log the warnings; after a reload, only those that the settings `before` did not cause."""
     known = warnings(before) if before else []
     for warning in warnings(settings):
         if warning not in known:

@@ -1,7 +1,7 @@
 """Derivatives of originals: found, made once, published whole, and removed with their originals."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from io import FileIO
 from typing import Any
 
@@ -9,16 +9,17 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.derivatives.kinds import DerivativeKind, Order, Recipe
+from was_daemon.derivatives.kinds import CommandInput, DerivativeKind, Recipe
 from was_daemon.derivatives.making import Made, Making
-from was_daemon.derivatives.marks import mark_of, shows
+from was_daemon.derivatives.marks import mark_of
 from was_daemon.derivatives.refusals import Refusals
-from was_daemon.derivatives.stored import content_of, in_memory, open_stored, read_all
+from was_daemon.derivatives.stored import content_of, in_memory, read_all
 from was_daemon.library.changes import Change
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.library.store_steps import open_staging_file, store_staged
+from was_daemon.model.errors import AssetError, BrokenImage, NoThumbnail
+from was_daemon.model.interfaces import IAssetReader, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.fair_queue import OpenFile
@@ -61,22 +62,8 @@ class Derivatives:
                 await making.join()
 
     async def find(self, original: Original, recipe: Recipe, fetch: bool = True) -> IAssetReader | None:
-        """Open the stored derivative of this version, if there is one; the caller closes it.
-
-        Without `fetch`, for callers that need no bytes, only the mark is read.
-        """
-        kind, derivative = self._kinds[type(recipe)], recipe.key(original.key)
-        store = original.place.thumbnails
-        try:
-            reader = await (open_stored(store, derivative) if fetch else store.open(derivative))
-        except AssetNotFound:
-            return None
-        if await shows(reader, original.stat) and await kind.belongs_to(reader, derivative, original.key):
-            if kind.evictor:
-                kind.evictor.used(derivative)
-            return reader
-        await reader.close()
-        return None
+        """Open the stored derivative of this version, if there is one; see `DerivativeKind.find`."""
+        return await self._kinds[type(recipe)].find(original, recipe, fetch)
 
     async def make(self, original: Original, recipe: Recipe, client: str) -> IAssetReader | None:
         """Make a derivative of this version; requests for the same one share the work. The caller closes it.
@@ -134,14 +121,17 @@ class Derivatives:
         kind = self._kinds[type(recipes[0])]
         staged: dict[Recipe, IStagingFile] = {}
         try:
-            source, order = await self._open_source(original, kind, recipes)
+            source, chosen = await self._open_source(original, kind, recipes)
             with source:
                 for recipe in recipes:
-                    staged[recipe] = await self._stage(original.place.thumbnails, recipe.key(original.key))
+                    key = recipe.key(original.key)
+                    staged[recipe] = await open_staging_file(original.place.thumbnails, key, self._spool)
                 files: list[OpenFile] = [source, *staged.values()]
-                making.job = self._pool.submit(kind.command, making.client, files, making.background, **order.arguments)
+                making.job = self._pool.submit(
+                    kind.command, making.client, files, making.background, **chosen.arguments
+                )
                 answer = await making.job.done
-            kind.made(original, recipes, order, answer)
+            kind.made(original, recipes, chosen, answer)
             return await self._locks.run(original.key, lambda: self._publish(original, kind, staged))
         except (NoThumbnail, BrokenImage) as refusal:
             # Of an original that was replaced or deleted meanwhile this says nothing.
@@ -155,21 +145,18 @@ class Derivatives:
 
     async def _open_source(
         self, original: Original, kind: DerivativeKind[Any], recipes: Sequence[Recipe]
-    ) -> tuple[FileIO, Order[Any]]:
-        """Open the file to make derivatives of, by the first order whose source is stored."""
-        for order in kind.orders(original, recipes):
-            if order.source is None:
+    ) -> tuple[FileIO, CommandInput[Any]]:
+        """Open the file to make derivatives of, with the first input whose source is stored."""
+        for chosen in kind.inputs(original, recipes):
+            if chosen.source is None:
                 break
-            reader = await self.find(original, order.source)
+            reader = await self.find(original, chosen.source)
             if reader:
                 try:
-                    return in_memory(await read_all(reader)), order
+                    return in_memory(await read_all(reader)), chosen
                 finally:
                     await reader.close()
-        return await self._spool.open(original), order
-
-    async def _stage(self, store: IAssetStore, derivative: AssetKey) -> IStagingFile:
-        return await (ILocalFiles(store).stage(derivative) if ILocalFiles.providedBy(store) else self._spool.stage())
+        return await self._spool.open(original), chosen
 
     async def _publish(self, original: Original, kind: DerivativeKind[Any], staged: dict[Recipe, IStagingFile]) -> Made:
         """Store derivatives, if this version of the original is still the current one."""
@@ -180,7 +167,9 @@ class Derivatives:
         for recipe, file in staged.items():
             await file.write([mark_of(original.stat)])
             content = await content_of(file)
-            stored = await self._store(store, kind, file, recipe.key(original.key))
+            stored = await store_staged(store, recipe.key(original.key), file)
+            if kind.evictor and ILocalFiles.providedBy(store):
+                kind.evictor.added(ILocalFiles(store), stored.size)
             if content is not None:
                 made[recipe] = MemoryReader(content, stored)
         if await original.is_current():
@@ -189,17 +178,6 @@ class Derivatives:
         for recipe in staged:
             await kind.remove(store, recipe.key(original.key), original.key)
         return {}
-
-    async def _store(
-        self, store: IAssetStore, kind: DerivativeKind[Any], staged: IStagingFile, derivative: AssetKey
-    ) -> AssetStat:
-        if not ILocalFiles.providedBy(store):
-            async with aclosing(staged.read()) as chunks:
-                return await store.write(derivative, chunks, await staged.size())
-        stored = await ILocalFiles(store).adopt(staged, derivative)
-        if kind.evictor:
-            kind.evictor.added(ILocalFiles(store), stored.size)
-        return stored
 
     @asynccontextmanager
     async def changing(self, change: Change) -> AsyncIterator[None]:

@@ -52,18 +52,18 @@ class LastUses:
 
     def note(self, name: str) -> None:
         """Note that a derivative is used now."""
-        slot, mark = _slot(name)
-        self._table[slot] = mark << 32 | int(time.time())
+        slot, fingerprint = _slot(name)
+        self._table[slot] = fingerprint << 32 | int(time.time())
 
     def last(self, name: str) -> int:
         """Return the last use in Unix seconds, 0 when it is not remembered."""
-        slot, mark = _slot(name)
+        slot, fingerprint = _slot(name)
         found = self._table[slot]
-        return found & 0xFFFFFFFF if found >> 32 == mark else 0
+        return found & 0xFFFFFFFF if found >> 32 == fingerprint else 0
 
 
 def _slot(name: str) -> tuple[int, int]:
-    """Return the slot of a name, and 32 bits that tell it from other names in the same slot."""
+    """Return the slot of a name, and a fingerprint of 32 bits that tells it from other names in the same slot."""
     number = hash(name)
     return number % _SLOTS, number >> 16 & 0xFFFFFFFF
 
@@ -94,7 +94,7 @@ class Evictor:
         self._evictable = evictable
         self.collections = collections
         self._max_size = max_size
-        self._sizes = dict.fromkeys(collections.local_thumbnails(), 0)
+        self._sizes = dict.fromkeys(collections.local_derivative_stores(), 0)
         self._added = dict.fromkeys(self._sizes, 0)
         self._uses = LastUses()
         self._at_work: set[ILocalFiles] = set()
@@ -109,11 +109,11 @@ class Evictor:
         self._uses.note(derivative.name)
 
     def added(self, store: ILocalFiles, size: int) -> None:
-        """Note that a derivative of `size` bytes was stored; begin an eviction when it is one too many."""
+        """Note that a derivative of `size` bytes was stored; begin an eviction when the limit is passed."""
         self._sizes[store] += size
         self._added[store] += size
-        is_time = self._sizes[store] > self._max_size or self._added[store] > self._max_size * _MEASURED_AFTER
-        if is_time and store not in self._at_work:
+        must_evict = self._sizes[store] > self._max_size or self._added[store] > self._max_size * _MEASURED_AFTER
+        if must_evict and store not in self._at_work:
             Deferred.fromCoroutine(self._keep_within(store))
 
     async def _keep_within(self, store: ILocalFiles) -> None:
@@ -122,31 +122,31 @@ class Evictor:
         try:
             self._sizes[store] = await self._evict(store)
         except AssetError as error:
-            self._log.error("Could not evict thumbnails: {error}", error=error)
+            self._log.error("Could not evict {kind}: {error}", kind=self._evictable.kind.value, error=error)
         finally:
             self._at_work.discard(store)
 
     async def _evict(self, store: ILocalFiles) -> int:
         """Remove the least recently used derivatives of a store that has too many; fire with the bytes left."""
-        foreign = set[_Name]()
+        unrecognised = set[_Name]()
         total = await store.in_thread(None, self._measure, store)
         if total <= self._max_size:
             return total
         enough = int(self._max_size * _KEPT)
         while total > enough:
-            oldest = await store.in_thread(None, self._oldest, store, foreign, total - enough)
+            oldest = await store.in_thread(None, self._oldest, store, unrecognised, total - enough)
             if not oldest:
                 # Others have evicted, too.
                 break
-            foreign |= await self._remove(store, [name for _, _, name in oldest])
+            unrecognised |= await self._remove(store, [name for _, _, name in oldest])
             total -= sum(size for _, size, _ in oldest)
         return total
 
     def _measure(self, store: ILocalFiles) -> int:
         return sum(size for _, size, _ in self._stored(store, set()))
 
-    def _oldest(self, store: ILocalFiles, foreign: Container[_Name], excess: int) -> list[_Found]:
-        return _oldest(self._stored(store, foreign), excess)
+    def _oldest(self, store: ILocalFiles, unrecognised: Container[_Name], excess: int) -> list[_Found]:
+        return _oldest(self._stored(store, unrecognised), excess)
 
     async def _remove(self, store: ILocalFiles, names: Sequence[_Name]) -> set[_Name]:
         """Remove files that carry a mark or have an original; fire with the names of the others, which stay."""
@@ -155,18 +155,18 @@ class Evictor:
             with suppress(BadName):
                 keys.append(AssetKey(collection, self._evictable.kind, name))
         unmarked = await store.in_thread(None, _remove_marked, store, keys)
-        foreign = {key for key in unmarked if not await self._evictable.has_original(self.collections, key)}
-        await store.in_thread(None, _remove_all, store, [key for key in unmarked if key not in foreign])
-        return set(names) - {(key.collection, key.name) for key in keys if key not in foreign}
+        unrecognised = {key for key in unmarked if not await self._evictable.has_original(self.collections, key)}
+        await store.in_thread(None, _remove_all, store, [key for key in unmarked if key not in unrecognised])
+        return set(names) - {(key.collection, key.name) for key in keys if key not in unrecognised}
 
-    def _stored(self, store: ILocalFiles, foreign: Container[_Name]) -> Iterator[_Found]:
+    def _stored(self, store: ILocalFiles, unrecognised: Container[_Name]) -> Iterator[_Found]:
         """Yield the last use in Unix seconds, the size in bytes and the name of every derivative; blocks.
 
-        Files without the name of such a derivative, and those known to be `foreign`, are left out.
+        Files without the name of such a derivative, and those known to be `unrecognised`, are left out.
         """
         for directory in self.collections.directories(store):
             for entry in self._evictable.entries(store, directory):
-                if (directory, entry.name) not in foreign:
+                if (directory, entry.name) not in unrecognised:
                     with suppress(FileNotFoundError):
                         status = entry.stat(follow_symlinks=False)
                         used = max(status.st_atime, self._uses.last(entry.name))

@@ -13,6 +13,7 @@ import attrs
 from twisted.protocols import amp
 
 from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.marks import shows
 from was_daemon.derivatives.stored import open_stored
 from was_daemon.library.collections import Collections, Original
 from was_daemon.model.errors import AssetNotFound
@@ -31,7 +32,7 @@ R = TypeVar("R", bound=Recipe)
 
 
 @attrs.frozen
-class Order(Generic[R]):
+class CommandInput(Generic[R]):
     """Arguments of a kind's worker command, and the stored derivative to read in place of the original, if any."""
 
     arguments: dict[str, Any]
@@ -49,8 +50,8 @@ class DerivativeKind(ABC, Generic[R]):
     evictor: Evictor | None = None
 
     @abstractmethod
-    def orders(self, original: Original, recipes: Sequence[R]) -> Iterator[Order[R]]:
-        """Yield orders for these derivatives, the best first; the last one reads the original itself."""
+    def inputs(self, original: Original, recipes: Sequence[R]) -> Iterator[CommandInput[R]]:
+        """Yield inputs from which these derivatives can be made, the best first; the last one reads the original."""
 
     @abstractmethod
     async def forget(self, store: IAssetStore, original: AssetKey, exists: bool) -> None:
@@ -66,8 +67,25 @@ class DerivativeKind(ABC, Generic[R]):
     async def start(self, collections: Collections, before: "DerivativeKind[R] | None") -> None:
         """Look through what is stored, if `forget` has to know; `before` is this kind under the last configuration."""
 
-    def made(self, original: Original, recipes: Sequence[R], order: Order[R], answer: dict[str, Any]) -> None:
-        """Note that a worker has made derivatives by an order, and what the command answered."""
+    def made(self, original: Original, recipes: Sequence[R], chosen: CommandInput[R], answer: dict[str, Any]) -> None:
+        """Note that a worker has made derivatives from the `chosen` input, and what the command answered."""
+
+    async def find(self, original: Original, recipe: R, fetch: bool = True) -> IAssetReader | None:
+        """Open the stored derivative of this version, if there is one; the caller closes it.
+
+        Without `fetch`, for callers that need no bytes, only the mark is read.
+        """
+        store, derivative = original.place.thumbnails, recipe.key(original.key)
+        try:
+            reader = await (open_stored(store, derivative) if fetch else store.open(derivative))
+        except AssetNotFound:
+            return None
+        if await shows(reader, original.stat) and await self.belongs_to(reader, derivative, original.key):
+            if self.evictor:
+                self.evictor.used(derivative)
+            return reader
+        await reader.close()
+        return None
 
     async def belongs_to(self, reader: IAssetReader, derivative: AssetKey, original: AssetKey) -> bool:
         """Fire with whether a stored derivative is of this original, where several share its key."""

@@ -6,6 +6,7 @@ from twisted.internet.defer import DeferredLock
 
 from was_daemon.derivatives.thumbnail_files import beginning, owner_of
 from was_daemon.library.collections import Collections
+from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetNotFound, BadName
 from was_daemon.model.keys import MAX_DIGITS, AssetKey, Kind, Layout, ThumbnailAddress, is_shortened
 
@@ -42,8 +43,7 @@ async def has_owner(collections: Collections, thumbnail: AssetKey) -> bool:
     except (AssetNotFound, BadName):
         return False
     for key in owners:
-        with suppress(AssetNotFound):
-            await collections.find(key)
+        if await find_stat(collections.place(key).store, key):
             return True
     return False
 

@@ -25,7 +25,7 @@ async def open_stored(store: IAssetStore, derivative: AssetKey) -> IAssetReader:
     try:
         return MemoryReader(await read_all(reader), reader.stat)
     except StoreFailed:
-        raise AssetNotFound("the thumbnail was replaced") from None
+        raise AssetNotFound("the derivative was replaced") from None
     finally:
         await reader.close()
 

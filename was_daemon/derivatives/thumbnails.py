@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 
 from was_daemon.derivatives.eviction import Evictor
-from was_daemon.derivatives.kinds import DerivativeKind, Order
+from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
 from was_daemon.derivatives.larger_thumbnails import LargerThumbnails
 from was_daemon.derivatives.owners import has_owner
 from was_daemon.derivatives.thumbnail_files import (
@@ -65,15 +65,15 @@ class ThumbnailKind(DerivativeKind[Thumbnail]):
 
     # -- making --------------------------------------------------------------------------------------------------------
 
-    def orders(self, original: Original, recipes: Sequence[Thumbnail]) -> Iterator[Order[Thumbnail]]:
+    def inputs(self, original: Original, recipes: Sequence[Thumbnail]) -> Iterator[CommandInput[Thumbnail]]:
         """See `DerivativeKind`. A small thumbnail is made of a much larger one of the same version, if one was made."""
         key = original.key
         larger = self._larger.larger(key, max(recipe.scale for recipe in recipes), original.stat.etag)
         if larger:
             source = Thumbnail(larger[0])
             # The worker has to know the size of the original, too.
-            yield Order(self._arguments(key, recipes, source.key(key)) | larger[1], source)
-        yield Order(self._arguments(key, recipes, key))
+            yield CommandInput(self._arguments(key, recipes, source.key(key)) | larger[1], source)
+        yield CommandInput(self._arguments(key, recipes, key))
 
     def _arguments(self, key: AssetKey, recipes: Sequence[Thumbnail], source: AssetKey) -> dict[str, Any]:
         outputs = [
@@ -83,12 +83,12 @@ class ThumbnailKind(DerivativeKind[Thumbnail]):
         return {"name": source.name, "outputs": outputs, "max_pixels": self._max_pixels}
 
     def made(
-        self, original: Original, recipes: Sequence[Thumbnail], order: Order[Thumbnail], answer: dict[str, Any]
+        self, original: Original, recipes: Sequence[Thumbnail], chosen: CommandInput[Thumbnail], answer: dict[str, Any]
     ) -> None:
         """See `DerivativeKind`."""
         scales = [recipe.scale for recipe in recipes]
         self._made_scales.update(scales)
-        if not order.source and answer["width"] and answer["height"]:
+        if not chosen.source and answer["width"] and answer["height"]:
             self._larger.add(original.key, original.stat.etag, answer, scales)
 
     async def belongs_to(self, reader: IAssetReader, derivative: AssetKey, original: AssetKey) -> bool:
@@ -102,7 +102,7 @@ class ThumbnailKind(DerivativeKind[Thumbnail]):
         if isinstance(before, ThumbnailKind):
             self._scales.update(before._scales)
             self._made_scales |= before._made_scales
-        for files in collections.local_thumbnails():
+        for files in collections.local_derivative_stores():
             try:
                 await files.in_thread(None, self._look_for_scales, collections, files, self._scales.get(files, {}))
             except AssetError as error:

@@ -1,4 +1,4 @@
-"""What is well and what is not, in numbers and in words.
+"""Health checks of stores, spool and workers, and the overview on the status page.
 
 Imports the rooms below: `model` to `jobs`.
 """

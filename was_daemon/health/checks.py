@@ -18,7 +18,8 @@ from twisted.logger import Logger
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.library.collections import Collections
-from was_daemon.library.quotas.quotas import Quotas, Usage
+from was_daemon.library.quotas.quota import Usage
+from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
@@ -34,8 +35,8 @@ _log = Logger()
 
 
 @attrs.frozen
-class Finding:
-    """State of one place for files: the problem, if any, and the free bytes where they are known.
+class CheckOutcome:
+    """Outcome of the check of a store or the spool: the problem, if any, and the free bytes where they are known.
 
     With `is_full`, the problem is that there are too few free bytes. `path` is where the problem is, if it is on this
     machine.
@@ -54,34 +55,36 @@ class Finding:
 
 @attrs.frozen
 class Report:
-    """Findings on the stores by name, the spool, and the workers; None for the workers if all is well.
+    """Outcomes for the stores by name, the spool, and the workers; None for the workers if all is well.
 
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay.
     """
 
-    stores: Mapping[str, Finding]
-    spool: Finding
+    stores: Mapping[str, CheckOutcome]
+    spool: CheckOutcome
     workers: str | None
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
     warnings: Sequence[str] = ()
 
     @property
-    def places(self) -> dict[str, Finding]:
+    def subjects(self) -> dict[str, CheckOutcome]:
         """The stores and the spool, by names that differ whatever stores are called."""
-        return {**{f"store {name}": finding for name, finding in self.stores.items()}, "spool": self.spool}
+        return {**{f"store {name}": outcome for name, outcome in self.stores.items()}, "spool": self.spool}
 
     @property
     def problems(self) -> list[str]:
         """All that is wrong, in words for an operator, with paths that clients are not to know."""
-        found = [f"{place}: {finding.located_problem}" for place, finding in self.places.items() if finding.problem]
+        found = [
+            f"{subject}: {outcome.located_problem}" for subject, outcome in self.subjects.items() if outcome.problem
+        ]
         if self.workers:
             found.append(f"workers: {self.workers}")
         return found
 
 
 class Health:
-    """Health checks of what `follow` was called with last."""
+    """Health checks of what `configure` was called with last."""
 
     def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
         from twisted.internet import reactor
@@ -89,13 +92,13 @@ class Health:
         self._metrics = metrics
         self._quotas = quotas
         self._clock = IReactorTime(reactor)
-        self._stores: dict[str, _Place] = {}
-        self._spool = _Place(None, _nothing, self._clock)
+        self._stores: dict[str, _Check] = {}
+        self._spool = _Check(None, _nothing, self._clock)
         self._pool: WorkerPool | None = None
         self._min_free = 0
         self._warnings: Sequence[str] = ()
 
-    def follow(
+    def configure(
         self,
         stores: Mapping[str, IAssetStore],
         collections: Collections,
@@ -109,29 +112,29 @@ class Health:
         Less than `min_free` bytes on a local file system are too few.
         """
         self._stores = {
-            name: self._place(self._stores.get(name), store, partial(look_at_store, store, collections))
+            name: self._check(self._stores.get(name), store, partial(look_at_store, store, collections))
             for name, store in stores.items()
         }
-        self._spool = self._place(self._spool, spool, partial(_spool_free, spool))
+        self._spool = self._check(self._spool, spool, partial(_spool_free, spool))
         self._pool = pool
         self._min_free = min_free
         self._warnings = warnings
 
-    def _place(self, before: "_Place | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Place":
+    def _check(self, before: "_Check | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Check":
         if before is None or before.what is not what:
-            return _Place(what, look, self._clock)
+            return _Check(what, look, self._clock)
         before.step = look
         return before
 
     async def report(self) -> Report:
-        """Fire with the present findings, at most some seconds old."""
+        """Fire with the present outcomes, at most some seconds old."""
         # At the same time: two slow stores take no longer than one.
-        looks = {name: Deferred.fromCoroutine(place.look()) for name, place in self._stores.items()}
+        looks = {name: Deferred.fromCoroutine(check.look()) for name, check in self._stores.items()}
         spool = Deferred.fromCoroutine(self._spool.look())
         usages = Deferred.fromCoroutine(self._quotas.usages())
         report = Report(
-            {name: self._judged(await look) for name, look in looks.items()},
-            self._judged(await spool),
+            {name: self._with_space_check(await look) for name, look in looks.items()},
+            self._with_space_check(await spool),
             self._pool.problem() if self._pool else None,
             await usages,
             self._warnings,
@@ -139,40 +142,40 @@ class Health:
         self._show(report)
         return report
 
-    def _judged(self, finding: Finding) -> Finding:
-        if finding.problem or finding.free is None or finding.free >= self._min_free:
-            return finding
-        mebibytes = finding.free >> 20
+    def _with_space_check(self, outcome: CheckOutcome) -> CheckOutcome:
+        if outcome.problem or outcome.free is None or outcome.free >= self._min_free:
+            return outcome
+        mebibytes = outcome.free >> 20
         problem = f"{mebibytes} MiB are free, less than min_free; uploads are refused"
-        return attrs.evolve(finding, problem=problem, is_full=True)
+        return attrs.evolve(outcome, problem=problem, is_full=True)
 
     def _show(self, report: Report) -> None:
         metrics = self._metrics
         # Stores may be gone since the last time.
         metrics.store_up.clear()
         metrics.free_bytes.clear()
-        for name, finding in report.stores.items():
-            metrics.store_up.labels(name).set(finding.problem is None)
-        for place, finding in report.places.items():
-            if finding.free is not None:
-                metrics.free_bytes.labels(place).set(finding.free)
+        for name, outcome in report.stores.items():
+            metrics.store_up.labels(name).set(outcome.problem is None)
+        for subject, outcome in report.subjects.items():
+            if outcome.free is not None:
+                metrics.free_bytes.labels(subject).set(outcome.free)
         metrics.healthy.set(not report.problems)
 
 
-class _Place:
-    """A store or the spool, with what was found there last."""
+class _Check:
+    """Check of a store or the spool, with its last outcome."""
 
     def __init__(self, what: object, look: Callable[[], Awaitable[int | None]], clock: IReactorTime) -> None:
         self.what = what
         self.step = look
         self._clock = clock
-        self._found = Finding()
+        self._found = CheckOutcome()
         self._fresh_until = 0.0
         self._begun: float | None = None
         self._waiters = Waiters()
 
-    async def look(self) -> Finding:
-        """Fire with the findings, those of the last look when that was a moment ago."""
+    async def look(self) -> CheckOutcome:
+        """Fire with the outcome, that of the last look if it was a moment ago."""
         now = self._clock.seconds()
         if self._begun is None and now >= self._fresh_until:
             self._begun = now
@@ -189,12 +192,12 @@ class _Place:
 
     async def _look(self) -> None:
         try:
-            self._found = Finding(free=await self.step())
+            self._found = CheckOutcome(free=await self.step())
         except AssetError as error:
-            self._found = Finding(str(error), path=path_of(error, self.what))
+            self._found = CheckOutcome(str(error), path=path_of(error, self.what))
         except Exception:
             _log.failure("A look at {what} failed", what=str(self.what))
-            self._found = Finding("internal error")
+            self._found = CheckOutcome("internal error")
         self._begun = None
         self._fresh_until = self._clock.seconds() + _FRESH_SECONDS
         self._waiters.release()

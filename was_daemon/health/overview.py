@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.health.checks import Health
 from was_daemon.telemetry.recent_errors import RecentErrors
 from was_daemon.workers.pool import WorkerPool
@@ -27,7 +27,7 @@ class Overview:
     errors: int = 0
     failed_requests: int = 0
     uptime: float = 0.0
-    process: ProcessNumber = attrs.field(factory=ProcessNumber)
+    process: ProcessShare = attrs.field(factory=ProcessShare)
 
     @property
     def is_well(self) -> bool:
@@ -39,16 +39,16 @@ OverviewSource = Callable[[], Awaitable[Overview]]
 """A function that fires with the present overview."""
 
 
-def overview_source(health: Health, recent: RecentErrors, pool: WorkerPool, process: ProcessNumber) -> OverviewSource:
+def overview_source(health: Health, recent: RecentErrors, pool: WorkerPool, process: ProcessShare) -> OverviewSource:
     """Return a function that makes the overview from these whenever it is called."""
 
     async def overview() -> Overview:
         report = await health.report()
-        places = [*report.stores.values(), report.spool]
+        outcomes = [*report.stores.values(), report.spool]
         return Overview(
             stores=len(report.stores),
-            stores_failing=sum(bool(each.problem) and not each.is_full for each in places),
-            is_space_low=any(each.is_full for each in places),
+            stores_failing=sum(bool(each.problem) and not each.is_full for each in outcomes),
+            is_space_low=any(each.is_full for each in outcomes),
             are_workers_failing=bool(report.workers),
             running=pool.running,
             waiting=pool.waiting(background=False),

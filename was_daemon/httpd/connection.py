@@ -39,6 +39,8 @@ class AssetChannel(HardenedChannel):
 
     def __init__(self) -> None:
         super().__init__()
+        self.last_received = 0.0
+        self._is_resuming = False
         self._headers_due: IDelayedCall | None = None
         self._has_head = False
         self._refused = False
@@ -70,12 +72,22 @@ class AssetChannel(HardenedChannel):
         """Take a part of a request."""
         if self._refused:
             return
+        if not self._is_resuming:
+            self.last_received = time.time()
         is_idle = not self.requests
         self._has_head = False
         super().dataReceived(data)
         # Most heads arrive in one piece, and need no timer.
         if is_idle and not self._has_head and not self._headers_due and not self._refused:
             self._await_headers()
+
+    def setLineMode(self, extra: bytes = b"") -> None:
+        """Go on with the next request; `extra` arrived while the answer to the one before was made."""
+        self._is_resuming = True
+        try:
+            super().setLineMode(extra)
+        finally:
+            self._is_resuming = False
 
     def lineReceived(self, line: bytes) -> None:
         """Take a line of a request's head."""

@@ -33,9 +33,13 @@ than its bytes. Much memory for a slow client would leave holes in the heap."""
 
 
 class RequestConnection(Protocol):
-    """The parts of a connection that its requests need beside those of Twisted's `HTTPChannel`."""
+    """The parts of a connection that its requests need beside those of Twisted's `HTTPChannel`.
+
+    `last_received` is when its last bytes arrived, in Unix seconds.
+    """
 
     state: SiteState
+    last_received: float
 
     def give_up(self) -> None:
         """Answer the request that is arriving with 503, and close."""
@@ -45,7 +49,7 @@ class AssetRequest(HardenedRequest):
     """A request whose body, if it has one, is read from `body`.
 
     `id` names it in the log; `authority` is the host, maybe with a port, that it is for, empty when it names none.
-    `reason` is why it was refused, for the log.
+    `arrived` is when its head was complete, in Unix seconds. `reason` is why it was refused, for the log.
     """
 
     reason = ""
@@ -60,6 +64,7 @@ class AssetRequest(HardenedRequest):
         self.body = Body(channel, self.limits)
         self.id = b""
         self.authority = ""
+        self.arrived = 0.0
         self._traffic = self._state.traffic
         self._begun: float | None = None
         self._answered = False
@@ -119,6 +124,8 @@ class AssetRequest(HardenedRequest):
         """Process the request. Twisted would parse the query first; here the routes do that."""
         self.method, self.uri, self.clientproto = command, uri, version
         self.path = uri.partition(b"?")[0]
+        # A pipelined request may have waited for the answer to the one before.
+        self.arrived = cast(RequestConnection, self.channel).last_received
         self.process()
 
     def process(self) -> None:

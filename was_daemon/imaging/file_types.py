@@ -1,6 +1,7 @@
 """File types, detected by the first bytes of a file, and extensions of image files."""
 
 import enum
+import re
 import struct
 from posixpath import splitext
 from typing import IO
@@ -59,9 +60,14 @@ _SIGNATURES: tuple[tuple[bytes, FileType], ...] = (
     (b"II\x1a\0\0\0HEAPCCDR", FileType.RAW),  # Canon CRW
 )
 
+_JPEG_START = b"\xff\xd8"
+_JPEG_MARKER = re.compile(rb"\xff[\xc0-\xc4\xda-\xdd\xe0-\xef\xfe]")
+"""Marker that may follow, in a JPEG whose first one is damaged: decoders look for the next one."""
+
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
-_LOSSLESS_FRAMES = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_UNSUPPORTED_LOSSLESS_FRAMES = frozenset({0xC7, 0xCB, 0xCF})
+_LOSSLESS_FRAMES = _UNSUPPORTED_LOSSLESS_FRAMES | {0xC3}
 _LS_FRAME = 0xF7
 _FRAMES = frozenset({*range(0xC0, 0xD0), _LS_FRAME}) - {0xC4, 0xC8, 0xCC}
 """JPEG markers that start the description of a frame (ITU T.81, table B.1; T.87)."""
@@ -90,6 +96,8 @@ def detect_file_type(head: bytes) -> FileType | None:
         return _detect_brand(head)
     if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES:
         return FileType.BMP
+    if head[:2] == _JPEG_START and _JPEG_MARKER.search(head):
+        return FileType.JPEG
     return FileType.PDF if b"%PDF-" in head else None
 
 
@@ -100,20 +108,35 @@ def unsupported_reason(file_type: FileType, file: IO[bytes]) -> str | None:
     if file_type is FileType.PSD:
         file.seek(22)
         bits = int.from_bytes(file.read(2), "big")
-        return f"{bits}-bit Photoshop files are not supported" if bits in (16, 32) else None
+        return "32-bit Photoshop files are not supported" if bits == 32 else None
     return None
 
 
+def is_lossless_jpeg(file: IO[bytes]) -> bool:
+    """Return whether a JPEG is lossless, as far as its markers can be read: such a one cannot be decoded reduced."""
+    frame = _jpeg_frame(file)
+    return frame is not None and frame[0] in _LOSSLESS_FRAMES
+
+
 def _unsupported_jpeg(file: IO[bytes]) -> str | None:
+    frame = _jpeg_frame(file)
+    if frame is None:
+        return None
+    marker, bits = frame
+    if marker == _LS_FRAME:
+        return "JPEG-LS is not supported"
+    if marker in _UNSUPPORTED_LOSSLESS_FRAMES:
+        return "lossless JPEG in arithmetic or differential coding is not supported"
+    return f"{bits}-bit JPEG is not supported" if bits > 8 else None
+
+
+def _jpeg_frame(file: IO[bytes]) -> tuple[int, int] | None:
+    """Return the marker of a JPEG's frame and its bits per sample; None when a marker before it is damaged."""
     file.seek(2)
     while (segment := file.read(4))[:1] == b"\xff" and len(segment) == 4:
         _, marker, length = struct.unpack(">BBH", segment)
-        if marker == _LS_FRAME:
-            return "JPEG-LS is not supported"
-        if marker in _LOSSLESS_FRAMES:
-            return "lossless JPEG is not supported"
         if marker in _FRAMES:
-            return "12-bit JPEG is not supported" if file.read(1) == b"\x0c" else None
+            return marker, int.from_bytes(file.read(1), "big")
         file.seek(max(0, length - 2), 1)
     return None
 

@@ -1,81 +1,73 @@
-"""EXIF metadata in the shape that Specify expects (contract, section 3)."""
+"""Metadata of a file in the shape that Specify expects (contract, section 3): EXIF, and XMP and IPTC beside it."""
 
-import importlib
-import logging
-from io import BytesIO
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import Any, BinaryIO
 
-import exifread
-from exifread.core.ifd_tag import IfdTag
-
 from was_daemon.imaging.bounded_file import BoundedFile
-from was_daemon.imaging.file_types import HEAD_SIZE, FileType, detect_file_type
+from was_daemon.imaging.containers.block import BinaryFile, BlockKind
+from was_daemon.imaging.containers.find import find_blocks
+from was_daemon.imaging.exif import read_canon_directory, read_exif, read_exif_directory, read_gps_directory
+from was_daemon.imaging.field import Field
+from was_daemon.imaging.iptc import read_iptc
+from was_daemon.imaging.raw_properties import read_ciff, read_sigma
+from was_daemon.imaging.xmp import read_xmp
 
-logging.getLogger("exifread").setLevel(logging.CRITICAL + 1)
-
-_CONTAINERS = {
-    FileType.WEBP: ("PIL.WebPImagePlugin", "WebPImageFile"),
-    FileType.AVIF: ("PIL.AvifImagePlugin", "AvifImageFile"),
-    FileType.HEIF: ("pillow_heif", "HeifImageFile"),
+_READERS: dict[BlockKind, Callable[[BinaryFile], Iterator[Field]]] = {
+    BlockKind.TIFF: read_exif,
+    BlockKind.EXIF_DIRECTORY: read_exif_directory,
+    BlockKind.GPS_DIRECTORY: read_gps_directory,
+    BlockKind.CANON_DIRECTORY: read_canon_directory,
+    BlockKind.XMP: read_xmp,
+    BlockKind.IPTC: read_iptc,
+    BlockKind.SIGMA: read_sigma,
+    BlockKind.CIFF: read_ciff,
 }
-"""File types whose EXIF block Pillow finds wherever it is; ExifRead looks in one place only."""
 
+_LISTING = ("XMP", "IPTC")
+_SEPARATOR = "; "
 _MAX_VALUE_BYTES = 1000
 _MAX_TOTAL_BYTES = 1_000_000
-_MAX_NUMBERS = 16
-"""Length above which a list of numbers that ExifRead does not interpret counts as binary data."""
+_MAX_FIELDS = 2000
+"""Fields of one block that are looked at; honest ones have some hundred."""
 
 
 def read_metadata(source: BinaryIO) -> list[dict[str, Any]]:
-    """Return the EXIF of the file `source` as `[{"Name": group, "Fields": {tag: value, ...}}, ...]`, [] without any.
+    """Return the metadata of the file `source` as `[{"Name": group, "Fields": {name: value, ...}}, ...]`.
 
-    Values are strings of printable characters, at most 1000 bytes of UTF-8 each and 1 MB in all. Damaged EXIF yields
-    the tags that can be read.
+    Values are strings of printable characters, at most 1000 bytes of UTF-8 each and 1 MB in all. Of a damaged file
+    these are the fields that can be read; [] without any.
     """
     groups: dict[str, dict[str, str]] = {}
     left = _MAX_TOTAL_BYTES
-    for tag, value in _tags(source).items():
-        group, _, field = tag.partition(" ")
-        if field and not _is_binary(value) and left > 0:
-            groups.setdefault(group, {})[field] = _printable(_text(value))
-            left -= len(groups[group][field])
+    for block in _fields(BoundedFile(source)):
+        # What an earlier block says counts: the picture's own EXIF comes before that of a preview in it.
+        found: dict[tuple[str, str], list[str]] = {}
+        for field in block:
+            found.setdefault((field.group, field.name), []).append(_printable(field.text))
+        for (group, name), texts in found.items():
+            # What is listed, such as keywords, is one text; EXIF lists nothing, so there the first counts.
+            value = _cut(_SEPARATOR.join(dict.fromkeys(filter(None, texts))) if group in _LISTING else texts[0])
+            if value and left > 0 and name not in groups.get(group, {}):
+                groups.setdefault(group, {})[name] = value
+                left -= len(value)
     return [{"Name": name, "Fields": fields} for name, fields in groups.items()]
 
 
-def _tags(source: BinaryIO) -> dict[str, Any]:
-    """Return ExifRead's tags; when reading fails, try again without the maker note."""
-    for details in (True, False):
-        try:
-            exif: Any = BoundedFile(_exif(source))
-            return dict(exifread.process_file(exif, details=details, extract_thumbnail=False))
-        except Exception:  # noqa: S112 - damaged EXIF makes ExifRead raise anything
-            continue
-    return {}
-
-
-def _exif(file: BinaryIO) -> BinaryIO:
-    """Return the file that ExifRead is to read: `file` itself, or its EXIF block, which is a TIFF file."""
-    file.seek(0)
-    file_type = detect_file_type(file.read(HEAD_SIZE))
-    if file_type not in _CONTAINERS:
-        return file
-    module, name = _CONTAINERS[file_type]
-    file.seek(0)
-    image = getattr(importlib.import_module(module), name)(file)
-    return BytesIO(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
-
-
-def _is_binary(value: Any) -> bool:
-    if not isinstance(value, IfdTag):
-        return True
-    return isinstance(value.values, list) and len(value.values) > _MAX_NUMBERS and str(value).startswith("[")
-
-
-def _text(value: IfdTag) -> str:
-    """Return ExifRead's text for `value`; text that is not UTF-8, which it leaves as bytes, is decoded as Latin-1."""
-    return value.values.decode("latin-1") if isinstance(value.values, bytes) else str(value)
+def _fields(file: BinaryFile) -> Iterator[list[Field]]:
+    """Yield the fields of each block, as far as they can be read."""
+    with suppress(Exception):  # a damaged file makes whatever reads it raise anything
+        for block in find_blocks(file):
+            fields: list[Field] = []
+            with suppress(Exception):
+                fields.extend(islice(_READERS[block.kind](block.file), _MAX_FIELDS))
+            yield fields
 
 
 def _printable(value: str) -> str:
-    text = "".join(character if character.isprintable() else " " for character in value).strip()
-    return text.encode(errors="replace")[:_MAX_VALUE_BYTES].decode(errors="ignore")
+    return "".join(character if character.isprintable() else " " for character in value).strip()
+
+
+def _cut(value: str) -> str:
+    return value.encode(errors="replace")[:_MAX_VALUE_BYTES].decode(errors="ignore")

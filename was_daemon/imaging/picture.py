@@ -11,6 +11,11 @@ OVERSAMPLING = 2
 With two the final Lanczos filter loses no visible detail.
 """
 
+_SAMPLES = 16
+"""Pixels per side of the sample that tells most pictures from uniform ones."""
+
+_ALPHA_MODES = ("LA", "RGBA")
+
 
 @attrs.frozen
 class Picture:
@@ -49,6 +54,31 @@ def reduction(size: tuple[int, int], box: int) -> float:
     """Return the factor per side by which a picture of `size` may be reduced for thumbnails of up to `box` pixels."""
     width, height = fit(size, box)
     return min(size[0] / width, size[1] / height) / OVERSAMPLING
+
+
+def is_uniform(image: Image.Image) -> bool:
+    """Return whether all pixels of `image` look the same: of one colour, or clear."""
+    return _is_one_colour(_sample(image)) and _is_one_colour(image)
+
+
+def without_clear_alpha(image: Image.Image) -> Image.Image:
+    """Return `image` without its alpha when all of it is clear and yet has colours: its alpha was never meant."""
+    if not (image.mode in _ALPHA_MODES and _is_clear(_sample(image)) and _is_clear(image)):
+        return image
+    colours = image.convert(image.mode[:-1])
+    return image if is_uniform(colours) else colours
+
+
+def _sample(image: Image.Image) -> Image.Image:
+    return image.resize((_SAMPLES, _SAMPLES), Image.Resampling.NEAREST)
+
+
+def _is_clear(image: Image.Image) -> bool:
+    return image.mode in _ALPHA_MODES and image.getchannel("A").getextrema() == (0, 0)
+
+
+def _is_one_colour(image: Image.Image) -> bool:
+    return _is_clear(image) or all(low == high for low, high in (band.getextrema() for band in image.split()))
 
 
 def black_and_white(low: float, high: float) -> tuple[float, float]:

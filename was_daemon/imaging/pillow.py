@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
-from was_daemon.imaging.file_types import FileType
+from was_daemon.imaging.file_types import FileType, is_lossless_jpeg
 from was_daemon.imaging.picture import Picture, check_pixels, reduction
 
 Image.MAX_IMAGE_PIXELS = None  # check_pixels is the limit
@@ -28,13 +28,20 @@ _MAX_PNG_PIXELS = 50_000_000
 _JPEG2000_REDUCTIONS = 5
 """Reductions by two that a JPEG 2000 file usually has; asking for more than it has is an error."""
 
+_DECODER_BYTES = 12
+"""Bytes for each pixel that decoders of whole pictures take."""
+
 _ORIENTATION = 0x0112
 _PHOTOMETRIC = 262
 _ICC_METHODS = (2, 3)
 
 
-def decode(source: BinaryIO, file_type: FileType, box: int, max_pixels: int, tolerant: bool) -> Picture:
+def decode(
+    source: BinaryIO, file_type: FileType, box: int, max_pixels: int, tolerant: bool, reduced: bool = True
+) -> Picture:
     """Decode a file with Pillow; with `tolerant`, missing parts are grey or black.
+
+    Without `reduced`, a JPEG 2000 file is decoded in its full size.
 
     Raises `BrokenImage` for too many pixels, MemoryError, and any other exception for a damaged file.
     """
@@ -50,17 +57,30 @@ def decode(source: BinaryIO, file_type: FileType, box: int, max_pixels: int, tol
         if "progressive" in image.info:
             _require_progressive_memory(image)
         wanted = (max(1, int(size[0] / factor)), max(1, int(size[1] / factor)))
-        drafted = image.draft(None, wanted) if file_type is FileType.JPEG else None
+        is_drafted = file_type is FileType.JPEG and not is_lossless_jpeg(source)
+        drafted = image.draft(None, wanted) if is_drafted else None
         extent = drafted[1][2:] if drafted else None
-        is_reduced = file_type is FileType.JPEG2000 and factor >= 2 and not tolerant
+        is_reduced = file_type is FileType.JPEG2000 and factor >= 2 and reduced and not tolerant
         if is_reduced:
             setattr(image, "reduce", min(int(factor).bit_length() - 1, _JPEG2000_REDUCTIONS))  # noqa: B010 - of its plugin only
-        image.load()
+        _load(image)
         # Read after loading: Pillow rotates a TIFF while it loads it, and then removes the orientation.
         orientation = _orientation(image)
         return Picture(
             _to_picture_mode(image), _profile(image, source), orientation, None if is_reduced else size, extent
         )
+
+
+def _load(image: Image.Image) -> None:
+    """Decode `image`; raise MemoryError when its decoder fails and there is no room for what decoders need."""
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception:
+        # Those of AVIF, JPEG 2000 and HEIF say that the file is damaged when it was memory that they lacked.
+        bytes(_DECODER_BYTES * image.width * image.height)
+        raise
 
 
 def _open(source: BinaryIO, file_type: FileType) -> Image.Image:

@@ -11,7 +11,7 @@ from was_daemon.imaging.colour import to_srgb
 from was_daemon.imaging.picture import Picture, fit
 from was_daemon.imaging.readers import read_picture
 from was_daemon.imaging.writers import write_thumbnail
-from was_daemon.model.errors import BrokenImage
+from was_daemon.model.errors import UnreadableImage
 
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -63,7 +63,7 @@ def render(
             write_thumbnail(_finish(picture, output.scale), output.target, output.format, output.owner)
         return None if any(output.format in _UNSUITED_AS_SOURCE for output in outputs) else _upright_size(picture)
     except MemoryError:
-        raise BrokenImage(f"the picture needs more memory than {_memory_limit()}") from None
+        raise UnreadableImage(f"the picture needs more memory than {_memory_limit()}") from None
 
 
 def _finish(picture: Picture, scale: int) -> Image.Image:

@@ -14,10 +14,12 @@ _PHOTOMETRIC = 262
 _EXTRA_SAMPLES = 338
 _GDAL_NODATA = 42113
 _SUB_IFDS = 330
+_SUBSAMPLING = 530
 _DNG_VERSION = 50706
 _REDUCED = 1
 _MAX_DIRECTORIES = 64
-_JPEG = (6, 7)
+_YCBCR = 6
+_OLD_JPEG, _NEW_JPEG = _JPEG = (6, 7)
 _UNSUPPORTED = {
     **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
     **dict.fromkeys((50002, 52546), "JPEG XL"),
@@ -78,6 +80,20 @@ def unsupported_reason(directories: list[ImageFileDirectory_v2]) -> str | None:
     if compression in _JPEG and bits == 12:
         return "TIFF in 12-bit JPEG compression is not supported"
     return "TIFF of 64 bits per sample is not supported" if bits in (64, 128) else None
+
+
+def is_misread_by_libvips(directories: list[ImageFileDirectory_v2]) -> bool:
+    """Return whether libvips gives nothing, or wrong colours, for the first page without saying so.
+
+    It does for JPEG in the form of TIFF 6.0 in tiles, and takes whole lightness and colours for red, green and blue.
+    """
+    if not directories:
+        return False
+    first = directories[0]
+    compression = _number(first, _COMPRESSION)
+    is_unsampled = tuple(first.get(_SUBSAMPLING, ())) == (1, 1)
+    is_plain = _number(first, _PHOTOMETRIC) == _YCBCR and is_unsampled and compression != _NEW_JPEG
+    return compression == _OLD_JPEG or is_plain
 
 
 def first_page(directories: list[ImageFileDirectory_v2]) -> Page:

@@ -1,4 +1,4 @@
-"""Decoding by libvips, which streams TIFF and very large PNG through a few rows of memory."""
+"""Decoding by libvips, which streams TIFF and very large PNG through a few rows of memory, and reduces WebP."""
 
 import math
 import os
@@ -20,6 +20,10 @@ _LAB = ("lab", "labs", "labq")
 _INVERTED_BY_VIPS = ("uchar", "ushort", "uint")
 """Formats that libvips inverts itself when the file declares the lowest number to be white."""
 
+_WEBP_MARGIN = 2
+"""Factor per side by which WebP is decoded larger than other kinds, as libwebp only averages neighbouring pixels."""
+
+_JPEG_SHRINKS = (1, 2, 4, 8)
 _MAX_MEASUREMENT = 1e30
 """Magnitude from which a number stands for "no data", as -3.4e38 does in maps; such pixels become black."""
 
@@ -40,9 +44,22 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
                 image = smaller
         image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
         negative = page.negative and image.format not in _INVERTED_BY_VIPS
-        return _to_picture(_mask_no_data(image, page.no_data), whole, box, negative)
+        return to_picture(_mask_no_data(image, page.no_data), whole, box, negative)
     except pyvips.Error as error:
-        raise _to_builtin_error(error) from None
+        raise to_builtin_error(error) from None
+
+
+def read_jpeg(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
+    """Read a JPEG whatever its first markers are; with `tolerant`, missing parts are grey. Raises as `read_tiff`."""
+    try:
+        whole = _load("jpegload_source", source)
+        size = (whole.width, whole.height)
+        check_pixels(size, max_pixels)
+        shrink = max(each for each in _JPEG_SHRINKS if each <= max(1, reduction(size, box)))
+        image = _load("jpegload_source", source, shrink=shrink, **_options(tolerant))
+        return to_picture(image, whole, box)
+    except pyvips.Error as error:
+        raise to_builtin_error(error) from None
 
 
 def read_png(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
@@ -50,9 +67,27 @@ def read_png(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Pic
     try:
         image = _load("pngload_source", source, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
-        return _to_picture(image, image, box)
+        return to_picture(image, image, box)
     except pyvips.Error as error:
-        raise _to_builtin_error(error) from None
+        raise to_builtin_error(error) from None
+
+
+def read_webp(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
+    """Read the first frame of a WebP, decoded by libwebp at reduced size. Raises the errors of `read_tiff`."""
+    try:
+        whole = _load("webpload_source", source, **_options(tolerant))
+        size = (whole.width, whole.height)
+        check_pixels(size, max_pixels)
+        factor = reduction(size, _WEBP_MARGIN * box)
+        image = _load("webpload_source", source, scale=1 / factor, **_options(tolerant)) if factor >= 2 else whole
+        return Picture(
+            _to_pillow(image, negative=False),
+            _property(whole, "icc-profile-data"),
+            _property(whole, "orientation") or 1,
+            size,
+        )
+    except pyvips.Error as error:
+        raise to_builtin_error(error) from None
 
 
 def grey_from_numbers(image: Image.Image, negative: bool, no_data: float | None) -> Image.Image:
@@ -83,7 +118,7 @@ def _options(tolerant: bool) -> dict[str, str]:
     return {"access": "sequential", "fail_on": "none" if tolerant else "error"}
 
 
-def _to_builtin_error(error: pyvips.Error) -> Exception:
+def to_builtin_error(error: pyvips.Error) -> Exception:
     """Return MemoryError or OSError for an error of libvips, without its text, which names files and functions.
 
     The cause is in `error.detail`; `error.message` always says "unable to write to memory".
@@ -98,7 +133,7 @@ def _is_level(whole: Any, smaller: Any, box: int) -> bool:
     return bool(same and factor <= reduction((whole.width, whole.height), box))
 
 
-def _to_picture(image: Any, whole: Any, box: int, negative: bool = False) -> Picture:
+def to_picture(image: Any, whole: Any, box: int, negative: bool = False) -> Picture:
     """Return `image`, reduced as far as thumbnails allow, with the orientation, profile and size of `whole`."""
     orientation = _property(whole, "orientation") or 1
     size = (whole.width, whole.height)

@@ -29,6 +29,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 82},
     "AVIF": {"quality": 70, "max_threads": 1},
 }
+_HALF = 128
+_CLEAR = 255
+"""Number of the clear colour in a GIF."""
+
 _OPAQUE = frozenset({"JPEG", "BMP"})
 
 
@@ -38,6 +42,8 @@ def write_thumbnail(image: Image.Image, target: BinaryIO, format: str, owner: st
     options = dict(_OPTIONS.get(format, {}))
     if format in _OPAQUE:
         image = _flatten(image)
+    if format == "GIF" and image.mode in ("LA", "RGBA"):
+        image, options["transparency"] = _with_clear_colour(image)
     if format == "PNG":
         options["pnginfo"] = _owner_note(owner)
     if format in _PLUGINS:
@@ -62,6 +68,18 @@ def _owner_note(owner: str) -> Any:
     note = PngInfo()
     note.add(OWNER_CHUNK, owner.encode())
     return note
+
+
+def _with_clear_colour(image: Image.Image) -> tuple[Image.Image, int]:
+    """Return `image` in 255 colours and a clear one, and the number of that.
+
+    A pixel that is half clear or more becomes clear. Colours with an alpha of their own, which a GIF cannot have, would
+    be drawn opaque where the edges of a picture fade.
+    """
+    clear = image.getchannel("A").point(lambda value: 255 * (value < _HALF))
+    colours = image.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE, colors=_CLEAR)
+    colours.paste(_CLEAR, mask=clear)
+    return colours, _CLEAR
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from was_daemon.derivatives.marks import is_marked
 from was_daemon.derivatives.owners import Owners
 from was_daemon.jobs.report import JobReport
 from was_daemon.library.collections import Collections
+from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
@@ -84,11 +85,8 @@ class Pruner:
     async def _exists(self, keys: Iterable[AssetKey]) -> bool:
         """Return whether one of these originals is stored."""
         for key in keys:
-            try:
-                await self.collections.place(key).store.stat(key)
-            except AssetNotFound:
-                continue
-            return True
+            if await find_stat(self.collections.place(key).store, key):
+                return True
         return False
 
 

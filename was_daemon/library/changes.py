@@ -7,7 +7,7 @@ from typing import TypeAlias
 import attrs
 
 from was_daemon.library.collections import Place
-from was_daemon.model.errors import AssetNotFound
+from was_daemon.library.store_steps import find_stat
 from was_daemon.model.interfaces import AssetStat, IStagingFile
 from was_daemon.model.keys import AssetKey
 
@@ -30,10 +30,7 @@ class Change:
     async def previous(self) -> AssetStat | None:
         """Fire with the version that is replaced or deleted, None if there is none; looked up by the first call."""
         if not self._is_looked_up:
-            try:
-                self._previous = await self.place.store.stat(self.key)
-            except AssetNotFound:
-                self._previous = None
+            self._previous = await find_stat(self.place.store, self.key)
             self._is_looked_up = True
         return self._previous
 

@@ -78,7 +78,7 @@ class Collections:
             raise UnknownCollection("no such collection")
         return self._named[collection].directory
 
-    def local_thumbnails(self) -> list[ILocalFiles]:
+    def local_derivative_stores(self) -> list[ILocalFiles]:
         """Return the stores that hold derivatives on this machine's disks."""
         stores = dict.fromkeys(place.thumbnails for place in (self.default, *self._by_directory.values()))
         return [ILocalFiles(store) for store in stores if ILocalFiles.providedBy(store)]

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.config.process_number import ProcessNumber
+from was_daemon.config.process_share import ProcessShare
 from was_daemon.library.collections import Original
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
@@ -46,14 +46,14 @@ class Spool:
     _log = Logger()
 
     def __init__(
-        self, root: Path, max_size: int, metrics: Metrics | None = None, process: ProcessNumber | None = None
+        self, root: Path, max_size: int, metrics: Metrics | None = None, process: ProcessShare | None = None
     ) -> None:
         self._opens = (metrics or Metrics()).spool_opens
         self.root = root
-        self._process = process or ProcessNumber()
-        self._kept_in = _COPIES if self._process.is_first else f"{_COPIES}-{self._process.number}"
+        self._process = process or ProcessShare()
+        self._copies_directory = _COPIES if self._process.is_first else f"{_COPIES}-{self._process.number}"
         self.max_size = max_size
-        self._threads = DiskThreads(f"spool {root}", place="spool")
+        self._threads = DiskThreads(f"spool {root}", subject="spool")
         self._locks: KeyLocks[AssetKey] = KeyLocks()
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._publishing = DeferredLock()
@@ -68,15 +68,15 @@ class Spool:
     def _copies(self) -> dict[str, int]:
         """Return the sizes of the copies by name, the least recently used first."""
         if self._process.is_first:
-            self._remove_those_of_nobody()
-        copies = _copies_in(self.root, self._kept_in)
+            self._remove_copies_of_extra_processes()
+        copies = _copies_in(self.root, self._copies_directory)
         return {name: status.st_size for name, status in sorted(copies.items(), key=lambda copy: copy[1].st_atime)}
 
-    def _remove_those_of_nobody(self) -> None:
-        """Remove the copies of processes that there are no more, because the settings ask for fewer."""
+    def _remove_copies_of_extra_processes(self) -> None:
+        """Remove the copies of processes that do not exist any more, because the settings ask for fewer."""
         for directory in self.root.glob(f"{_COPIES}-*"):
             number = directory.name.removeprefix(f"{_COPIES}-")
-            if number.isdecimal() and int(number) > self._process.of:
+            if number.isdecimal() and int(number) > self._process.count:
                 for name in _copies_in(self.root, directory.name):
                     _remove_copy(self.root, directory.name, name)
                 with suppress(OSError):
@@ -89,10 +89,10 @@ class Spool:
 
     async def stage(self) -> IStagingFile:
         """Open a temporary file; the caller discards it."""
-        return await self._staged(is_to_last=False)
+        return await self._staged(durable=False)
 
-    async def _staged(self, is_to_last: bool) -> StagingFile:
-        return await self._threads.acquire(StagingFile.discard, self._stage, is_to_last)
+    async def _staged(self, durable: bool) -> StagingFile:
+        return await self._threads.acquire(StagingFile.discard, self._stage, durable)
 
     async def directory(self, name: str) -> Path:
         """Fire with a directory `name` in the spool, for files that only this user may write."""
@@ -103,9 +103,9 @@ class Spool:
         """Call a blocking `function` in a thread of the spool's disk; raise OSErrors as `StoreUnavailable`."""
         return await self._threads.run(function, *args, **kwargs)
 
-    def _stage(self, is_to_last: bool) -> StagingFile:
+    def _stage(self, durable: bool) -> StagingFile:
         self._make_root()
-        return stage(self._threads, self.root, is_to_last)
+        return stage(self._threads, self.root, durable)
 
     def _make_root(self) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ class Spool:
             return None
         self._sizes.move_to_end(name)
         try:
-            return await self._threads.acquire(FileIO.close, open_regular, self.root / self._kept_in / name)
+            return await self._threads.acquire(FileIO.close, open_regular, self.root / self._copies_directory / name)
         except AssetNotFound:
             # Something that cleans up temporary files has removed it.
             return None
@@ -148,7 +148,7 @@ class Spool:
 
     async def _fetch(self, store: IAssetStore, key: AssetKey) -> FileIO:
         """Copy the current version of `key`, and open the copy."""
-        staged = await self._staged(is_to_last=True)
+        staged = await self._staged(durable=True)
         try:
             reader = await store.open(key)
             try:
@@ -172,7 +172,7 @@ class Spool:
             staged.discard()
 
     def _publish(self, staged: StagingFile, name: str) -> None:
-        with opened_below(self.root, [self._kept_in], create=True) as directory:
+        with opened_below(self.root, [self._copies_directory], create=True) as directory:
             staged.publish(directory, name)
 
     def _evict(self) -> None:
@@ -188,7 +188,7 @@ class Spool:
             async with self._publishing:
                 # It may have been fetched again while this waited.
                 if name not in self._sizes:
-                    await self._threads.run(_remove_copy, self.root, self._kept_in, name)
+                    await self._threads.run(_remove_copy, self.root, self._copies_directory, name)
         except AssetError as error:
             self._log.error("Could not remove a copy: {error}", error=error)
 

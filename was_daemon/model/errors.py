@@ -60,6 +60,10 @@ class BrokenImage(AssetError):
     """The file is an image, or its name says so, but it cannot be read or is beyond a limit."""
 
 
+class UnreadableImage(BrokenImage):
+    """A picture at which a decoder failed. Either it is damaged, or its worker had too little memory left."""
+
+
 class Overloaded(AssetError):
     """A queue that is full; a later attempt may succeed."""
 

@@ -209,14 +209,24 @@ class IPresence(Interface):
 class IUnfinished(Interface):
     """A remote store that marks unfinished uploads with the process that began them, as they cannot be locked."""
 
-    def settle(directory: Path) -> Awaitable[None]:
+    def register(directory: Path) -> Awaitable[None]:
         """Hold a locked file below `directory`, by which later processes of this machine see that this one has ended.
 
         To be called once, before the first upload. Without it, uploads of a killed process are removed after a day.
         """
 
     def clean() -> Awaitable[int]:
-        """Remove unfinished uploads of ended processes that settled in the same directory; fires with their number."""
+        """Remove unfinished uploads of ended processes that registered in this directory; fires with their number."""
+
+
+class IQuirks(Interface):
+    """A store whose server may be unable to do something that the promises of `IAssetStore` rest on."""
+
+    def quirks() -> Awaitable[Sequence[str]]:
+        """Find out, and fire with a sentence for each that says what the server cannot do, and what that costs.
+
+        Only what the store cannot make up for counts.
+        """
 
 
 class ISizes(Interface):

@@ -1,5 +1,6 @@
 """Media types of assets by their names, and the names of downloads."""
 
+import codecs
 import mimetypes
 from posixpath import basename, splitext
 from urllib.parse import quote
@@ -32,6 +33,10 @@ for _extension, _type in {
 }.items():
     _TYPES.add_type(_type, _extension)
 
+TEXT_SAMPLE = 1 << 16
+"""Number of first bytes by which `text_type` judges a text."""
+
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNKNOWN = "application/octet-stream"
 _SCRIPTABLE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 
@@ -47,9 +52,35 @@ def type_of_extension(extension: str) -> str:
     return known.get(extension) or known.get(extension.lower()) or _UNKNOWN
 
 
+def is_text(media_type: str) -> bool:
+    """Return whether files of this type are text, whose encoding a browser has to be told."""
+    return media_type.startswith("text/")
+
+
+def text_type(media_type: str, beginning: bytes) -> str:
+    """Return the media type of a text with its encoding: UTF-8, or UTF-16 by its mark; unchanged if it is neither.
+
+    `beginning` is the whole text, or its first `TEXT_SAMPLE` bytes. Browsers show UTF-8 that they are not told of in
+    the encoding that is usual in their country.
+    """
+    if not is_text(media_type):
+        return media_type
+    if beginning.startswith(_UTF16_MARKS):
+        return f"{media_type}; charset=utf-16"
+    # A longer text is cut, maybe within a character.
+    is_whole = len(beginning) < TEXT_SAMPLE
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(beginning, final=is_whole)
+    except UnicodeDecodeError:
+        return media_type
+    # UTF-16 without a mark is valid UTF-8 with NULs.
+    return media_type if b"\0" in beginning else f"{media_type}; charset=utf-8"
+
+
 def runs_scripts(media_type: str) -> bool:
     """Return whether a browser runs scripts in such a file, with the rights of pages of this server."""
-    return media_type in _SCRIPTABLE or media_type.endswith("+xml")
+    without_encoding = media_type.partition(";")[0]
+    return without_encoding in _SCRIPTABLE or without_encoding.endswith("+xml")
 
 
 def content_disposition(name: str) -> str:

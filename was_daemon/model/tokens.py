@@ -23,7 +23,8 @@ def sign(key: str, filename: str, timestamp: int) -> str:
 def verify(key: str, filename: str, token: str, now: int, window: int) -> str | None:
     """Return why `token` does not allow `filename`, None when it does.
 
-    `now` is in Unix seconds; `window` is the number of seconds by which a token's time may differ from it, 0 for any.
+    `now` is when the head of the request was complete, in Unix seconds; `window` is the number of seconds by which a
+    token's time may differ from it, 0 for any.
     """
     match = _TOKEN.fullmatch(token)
     if not match:

@@ -20,9 +20,7 @@ from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import AssetError
 from was_daemon.stores.local.directories import opened_directory
 from was_daemon.stores.local.locking import FileLock, create_locked, try_lock
-
-_STALE_SECONDS = 24 * 3600
-"""Age at which an upload is abandoned, whichever process began it: no single file takes a day to send."""
+from was_daemon.stores.local.staging import STALE_SECONDS
 
 _HEX = "[0-9a-f]{32}"
 _UPLOAD = f"was-(?P<instance>{_HEX})-{_HEX}"
@@ -37,7 +35,7 @@ class _Ended:
     path: Path
     fd: int
 
-    def places(self) -> list[str]:
+    def staging_directories(self) -> list[str]:
         """Return the directories in which this instance began uploads; blocks."""
         return self.path.read_text("utf-8").splitlines()
 
@@ -50,7 +48,7 @@ class _Ended:
 class StoreInstance:
     """Id of one store object in the names of its unfinished uploads, and the ids of earlier ones that have ended.
 
-    A place is the store's name of a directory with unfinished uploads. Before `settle`, and where files in the
+    A staging directory is named as the store names it. Before `register`, and where files in the
     directory given to it cannot be locked, later processes do not recognise this instance: they remove its uploads
     when these are a day old.
     """
@@ -59,22 +57,22 @@ class StoreInstance:
         """Make an instance of a store; `store` tells it apart from others that use the same directory."""
         self._id = uuid4().hex
         self._store = sha256(store.encode()).hexdigest()[:32]
-        self._threads = DiskThreads("instances", place="spool", size=1)
+        self._threads = DiskThreads("instances", subject="spool", size=1)
         self._fd: int | None = None
-        self._places: set[str] = set()
+        self._staging_directories: set[str] = set()
         self._over: set[str] = set()
         self._waiting: list[_Ended] = []
 
     @property
-    def has_ended_ones(self) -> bool:
-        """Whether there are ended instances whose places were not cleaned."""
+    def has_ended_instances(self) -> bool:
+        """Whether there are ended instances whose staging directories were not cleaned."""
         return bool(self._waiting)
 
     def new_name(self) -> str:
         """Return a new name for an unfinished upload."""
         return f"was-{self._id}-{uuid4().hex}"
 
-    def is_over(self, name: str, age: float | None, ending: str = "") -> bool:
+    def is_abandoned(self, name: str, age: float | None, ending: str = "") -> bool:
         """Return whether `name` is that of an abandoned upload, whose `age` is in seconds, if it is known.
 
         Only names that `new_name` made, in any process, are considered. `ending` is a pattern of what may follow them.
@@ -82,13 +80,13 @@ class StoreInstance:
         match = re.fullmatch(_UPLOAD + ending, name)
         if match is None:
             return False
-        return match["instance"] in self._over or (age is not None and age > _STALE_SECONDS)
+        return match["instance"] in self._over or (age is not None and age > STALE_SECONDS)
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """Lock a file in `directory`, on this machine, and find the instances there that have ended."""
-        await self._threads.run(self._settle, directory / self._store, frozenset(self._places))
+        await self._threads.run(self._register, directory / self._store, frozenset(self._staging_directories))
 
-    def _settle(self, directory: Path, places: frozenset[str]) -> None:
+    def _register(self, directory: Path, staging_directories: frozenset[str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._waiting += _ended(directory)
         self._over |= {ended.path.name for ended in self._waiting}
@@ -100,31 +98,31 @@ class StoreInstance:
             new.unlink()
             os.close(fd)
             return
-        os.write(fd, _lines(places))
+        os.write(fd, _lines(staging_directories))
         new.rename(directory / self._id)
         self._fd = fd
 
-    async def begin(self, place: str) -> None:
-        """Note for later processes that uploads are begun in `place`."""
-        if place not in self._places:
-            self._places.add(place)
-            # Uploads in a place that cannot be noted are found when they are a day old.
+    async def begin(self, staging_directory: str) -> None:
+        """Note for later processes that uploads are begun in a staging directory."""
+        if staging_directory not in self._staging_directories:
+            self._staging_directories.add(staging_directory)
+            # Uploads in a directory that cannot be noted are found when they are a day old.
             with suppress(AssetError):
-                await self._threads.run(self._note, place)
+                await self._threads.run(self._note, staging_directory)
 
-    def _note(self, place: str) -> None:
+    def _note(self, staging_directory: str) -> None:
         if self._fd is not None:
-            os.write(self._fd, _lines([place]))
+            os.write(self._fd, _lines([staging_directory]))
 
     async def clean(self, sweep: Callable[[str], Awaitable[int]]) -> int:
-        """Call `sweep` with each place of ended instances; fire with the sum of its results.
+        """Call `sweep` with each staging directory of ended instances; fire with the sum of its results.
 
         When `sweep` raises, these instances are kept for the next call.
         """
         waiting, self._waiting = self._waiting, []
         try:
-            found = [await self._threads.run(ended.places) for ended in waiting]
-            removed = sum([await sweep(place) for place in sorted({place for places in found for place in places})])
+            found = [await self._threads.run(ended.staging_directories) for ended in waiting]
+            removed = sum([await sweep(each) for each in sorted({each for listed in found for each in listed})])
         except BaseException:
             self._waiting += waiting
             raise
@@ -141,8 +139,8 @@ class StoreInstance:
         self._fd, self._waiting = None, []
 
 
-def _lines(places: Iterable[str]) -> bytes:
-    return "".join(f"{place}\n" for place in places).encode()
+def _lines(staging_directories: Iterable[str]) -> bytes:
+    return "".join(f"{each}\n" for each in staging_directories).encode()
 
 
 def _ended(directory: Path) -> Iterator[_Ended]:

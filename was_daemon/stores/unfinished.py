@@ -54,7 +54,7 @@ class UnfinishedUploads:
     def discard(self, path: str, remove: Callable[[str], Awaitable[object]] | None = None) -> None:
         """Begin to remove the file at `path`, by another step than the store's if `remove` is given.
 
-        A file that cannot be removed now is removed after a later `tidy`.
+        A file that cannot be removed now is removed after a later `sweep_if_due`.
         """
         self._removing.start(self._discard(path, remove or self._remove))
 
@@ -65,15 +65,15 @@ class UnfinishedUploads:
             self._log.warn("{path} could not be removed yet: {error}", path=path, error=error)
             self._left.add(path)
 
-    def tidy(self, directory: str) -> None:
+    def sweep_if_due(self, directory: str) -> None:
         """Begin to remove what is due to be removed. To be called after a write, when the store is known to work."""
         while self._left:
             self.discard(self._left.pop())
-        if self._instance.has_ended_ones:
-            self._sweep_if_due("what ended daemons left", self.clean)
-        self._sweep_if_due(directory, partial(self._sweep, directory))
+        if self._instance.has_ended_instances:
+            self._sweep_once_an_hour("what ended daemons left", self.clean)
+        self._sweep_once_an_hour(directory, partial(self._sweep, directory))
 
-    def _sweep_if_due(self, what: str, sweep: Callable[[], Awaitable[int]]) -> None:
+    def _sweep_once_an_hour(self, what: str, sweep: Callable[[], Awaitable[int]]) -> None:
         now = time.monotonic()
         if what not in self._swept or now - self._swept[what] >= _SWEEP_SECONDS:
             self._swept[what] = now
@@ -95,7 +95,7 @@ class UnfinishedUploads:
         """
         removed, problem = 0, None
         for name, age in await self._find(directory):
-            if self._instance.is_over(name, age, self._endings):
+            if self._instance.is_abandoned(name, age, self._endings):
                 try:
                     removed += await self._remove(f"{directory}/{name}")
                 except AssetError as error:
@@ -104,9 +104,9 @@ class UnfinishedUploads:
             raise problem
         return removed
 
-    async def settle(self, directory: Path) -> None:
+    async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._instance.settle(directory)
+        await self._instance.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""

@@ -3,6 +3,8 @@
 `was_daemon.testing.contract.StoreContract` is the test suite that every store must pass (it needs pytest and
 pytest-twisted). `was_daemon.testing.live.check_live` makes the harmless checks of it on a store in use.
 `was_daemon.testing.memory.MemoryStore` is the shortest complete store.
+
+Imports `model`, `telemetry` and `stores`; of the other rooms only `cli` may import it.
 """
 
 import sys

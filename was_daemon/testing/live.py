@@ -2,19 +2,31 @@
 
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import attrs
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
 
 from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.interfaces import IAssetStore, IQuirks, ISizes
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.telemetry.redaction import without_secrets
-from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
+from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
+
+_LARGE = (6 << 20) + 1
+"""Bytes: more than what stores send in one piece."""
+
+_LOCK_SECONDS = 10.0
+"""Time after which a read during an upload is given up: some stores let readers wait."""
 
 
 class _PromiseBroken(Exception):
-    """The store broke a promise; the message says how."""
+    """The store broke a promise; the message says how, and what that costs."""
+
+
+class _NotTried(Exception):
+    """The promise cannot be tried on this store."""
 
 
 class _Interrupted(Exception):
@@ -31,102 +43,186 @@ class PromiseResult:
 
 
 async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[PromiseResult, None]:
-    """Try the store's promises on one asset with a new, unguessable name in `collection`; yield a result for each.
+    """Try the store's promises on a few assets with new, unguessable names in `collection`; yield a result for each.
 
-    No other asset is read, written or deleted. The asset is deleted at the end, also when the caller closes the
-    generator early. When the store cannot be used at all, only the first promise is tried.
+    No other asset is read, written or deleted. These are deleted at the end, also when the caller closes the generator
+    early. When the store cannot be used at all, only the first promise is tried.
     """
-    name = f"was-check-{secrets.token_hex(16)} é%+#.bin"
-    trial = _Trial(store, AssetKey(collection, Kind.ORIGINAL, name))
+    trial = _Trial(store, collection, f"was-check-{secrets.token_hex(16)}")
     (first, reachable), *others = trial.promises()
-    problem = await _problem(reachable)
-    yield PromiseResult(first, problem)
-    if problem is not None:
+    result = await _result(first, reachable)
+    yield result
+    if result.problem is not None:
         for sentence, _attempt in others:
             yield PromiseResult(sentence, None, tried=False)
         return
     try:
         for sentence, attempt in others:
-            yield PromiseResult(sentence, await _problem(attempt))
+            yield await _result(sentence, attempt)
     finally:
-        # An error of deletion was already reported by the last promise.
-        with suppress(Exception):
-            await store.delete(trial.key)
+        await trial.clean()
 
 
-async def _problem(attempt: Callable[[], Awaitable[None]]) -> str | None:
+async def _result(promise: str, attempt: Callable[[], Awaitable[None]]) -> PromiseResult:
     try:
         await attempt()
-    except (AssetError, _PromiseBroken) as error:
-        return f"{type(error).__name__}: {error}" if isinstance(error, AssetError) else str(error)
+    except _NotTried:
+        return PromiseResult(promise, None, tried=False)
+    except _PromiseBroken as error:
+        return PromiseResult(promise, str(error))
+    except AssetError as error:
+        return PromiseResult(promise, f"{type(error).__name__}: {error}")
     except Exception as error:
         # A store that raises anything else breaks its contract; the operator is told instead of shown a traceback.
-        return without_secrets(f"unexpected {type(error).__name__}: {error}")
-    return None
+        return PromiseResult(promise, without_secrets(f"unexpected {type(error).__name__}: {error}"))
+    return PromiseResult(promise, None)
 
 
 @attrs.define
 class _Trial:
-    """Promises on one asset, tried in order: each step relies on the state that the previous one left."""
+    """Promises on assets whose names begin with `stem`, tried in order: each step relies on what the last one left."""
 
     store: IAssetStore
-    key: AssetKey
+    collection: str
+    stem: str
     old: bytes = attrs.field(factory=lambda: payload(300_001, seed=1), repr=False)
     new: bytes = attrs.field(factory=lambda: payload(300_001, seed=2), repr=False)
+    large: bytes = attrs.field(factory=lambda: payload(_LARGE, seed=3), repr=False)
+    used: list[AssetKey] = attrs.field(factory=list)
 
     def promises(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         return [
             ("the store is reachable, readable and writable", self._check),
+            ("the server can do all that the store needs of it", self._quirks),
             ("an asset that is not there is reported as not found", self._missing),
             ("what was written is read back", self._round_trip),
+            ("a large asset is read back", self._large),
             ("a range is read", self._range),
             ("size and version are told alike by stat and open", self._stat),
+            ("the time of the last change is told", self._time),
             ("an upload that breaks off changes nothing", self._interrupted),
+            ("readers see the old version until the new one is complete", self._atomic),
             ("a replaced asset has a new version, and an open reader is not mixed up", self._replace),
             ("the asset is listed", self._list),
+            ("the listing tells sizes", self._sizes),
+            ("names that differ in case are two assets", self._case),
+            ("names that differ in the composition of letters are two assets", self._composition),
+            ("names with spaces and signs are kept", self._signs),
             ("a deleted asset is gone", self._delete),
         ]
+
+    @property
+    def key(self) -> AssetKey:
+        return self._key(".bin")
+
+    def _key(self, ending: str) -> AssetKey:
+        key = AssetKey(self.collection, Kind.ORIGINAL, self.stem + ending)
+        if key not in self.used:
+            self.used.append(key)
+        return key
+
+    async def clean(self) -> None:
+        """Delete what is left. An error of deletion was already reported by the last promise."""
+        for key in self.used:
+            with suppress(Exception):
+                await self.store.delete(key)
 
     async def _check(self) -> None:
         await self.store.check()
 
+    async def _quirks(self) -> None:
+        if IQuirks.providedBy(self.store):
+            quirks = await IQuirks(self.store).quirks()
+            _expect(not quirks, "; ".join(quirks))
+
     async def _missing(self) -> None:
+        _expect(not await self._is_there(self.key), "a name that was never used is there")
         try:
-            await self.store.stat(self.key)
+            await self.store.delete(self.key)
         except AssetNotFound:
             return
-        raise _PromiseBroken("a name that was never used is there")
+        raise _PromiseBroken("the deletion of what is not there is said to be done: mistakes in names go unnoticed")
+
+    async def _is_there(self, key: AssetKey) -> bool:
+        try:
+            await self.store.stat(key)
+        except AssetNotFound:
+            return False
+        return True
 
     async def _round_trip(self) -> None:
         await self.store.write(self.key, chunked(self.old, 10_007), len(self.old))
-        _expect(await read_asset(self.store, self.key) == self.old, "the bytes read are not the bytes written")
+        await self._expect_content(self.key, self.old)
+
+    async def _large(self) -> None:
+        key = self._key("-large.bin")
+        await self.store.write(key, chunked(self.large), len(self.large))
+        await self._expect_content(key, self.large)
+        await self.store.delete(key)
+
+    async def _expect_content(self, key: AssetKey, content: bytes) -> None:
+        size = (await self.store.stat(key)).size
+        cost = "downloads would be cut short, or fail"
+        _expect(size == len(content), f"the store tells a size of {size} bytes instead of {len(content)}: {cost}")
+        got = await read_asset(self.store, key)
+        _expect(len(got) == len(content), f"{len(got)} bytes are read of {len(content)}: downloads would be cut short")
+        _expect(got == content, "the bytes read are not the bytes written: files would be damaged")
 
     async def _range(self) -> None:
         part = await read_asset(self.store, self.key, 99_999, 200_001)
-        _expect(part == self.old[99_999:200_001], "the bytes of a range are wrong")
+        _expect(part == self.old[99_999:200_001], "the bytes of a range are wrong: videos and resumed downloads break")
 
     async def _stat(self) -> None:
         stat = await self.store.stat(self.key)
         reader = await self.store.open(self.key)
         await reader.close()
         _expect(stat.size == len(self.old), f"stat says {stat.size} bytes instead of {len(self.old)}")
-        _expect(stat == reader.stat, f"stat says {stat}, open says {reader.stat}")
+        _expect(stat == reader.stat, f"stat says {stat}, open says {reader.stat}: thumbnails are made again each time")
+
+    async def _time(self) -> None:
+        stat = await self.store.stat(self.key)
+        cost = "old thumbnails cannot be told from new ones, and browsers fetch everything again"
+        _expect(stat.modified > 0, f"the server tells no times of modification: {cost}")
 
     async def _interrupted(self) -> None:
         async def breaks_off() -> AsyncIterator[bytes]:
-            yield self.new[:100_000]
+            yield self.large[:-1000]
             raise _Interrupted
 
-        with suppress(_Interrupted):
-            await self.store.write(self.key, breaks_off())
-            raise _PromiseBroken("the broken upload was accepted")
-        _expect(await read_asset(self.store, self.key) == self.old, "the broken upload changed the asset")
+        for size in (None, len(self.large)):
+            with suppress(_Interrupted):
+                await self.store.write(self.key, breaks_off(), size)
+                raise _PromiseBroken("the broken upload was accepted: half a file would pass for a whole one")
+            kept = await read_asset(self.store, self.key) == self.old
+            _expect(kept, "the broken upload changed the asset: the old version would be lost")
+
+    async def _atomic(self) -> None:
+        from twisted.internet import reactor
+
+        seen: list[bytes] = []
+
+        async def watched() -> AsyncGenerator[bytes, None]:
+            half = len(self.large) // 2
+            yield self.large[:half]
+            with suppress(DeferredTimeout):
+                reading = deferred(read_asset(self.store, self.key))
+                seen.append(await reading.addTimeout(_LOCK_SECONDS, IReactorTime(reactor)))
+            yield self.large[half:]
+
+        async with aclosing(watched()) as chunks:
+            await self.store.write(self.key, chunks, len(self.large))
+        cost = "who looks at an asset while it is replaced gets half a file"
+        _expect(not seen or seen == [self.old], f"an upload is visible before it is complete: {cost}")
+        await self.store.write(self.key, chunked(self.old), len(self.old))
+        if not seen:
+            raise _NotTried
 
     async def _replace(self) -> None:
         reader = await self.store.open(self.key)
         try:
-            stat = await self.store.write(self.key, chunked(self.new))
-            _expect(stat.etag != reader.stat.etag, "the version's etag did not change")
+            stat = await self.store.write(self.key, chunked(self.new), len(self.new))
+            cost = "browsers and thumbnails would go on showing the old one"
+            _expect(stat.etag != reader.stat.etag, f"the version's etag did not change: {cost}")
             _expect(await read_asset(self.store, self.key) == self.new, "the new bytes are not there")
             with suppress(AssetError):
                 _expect(await read_reader(reader) == self.old, "an open reader got bytes of another version")
@@ -134,12 +230,53 @@ class _Trial:
             await reader.close()
 
     async def _list(self) -> None:
-        found = await collect(self.store.list(self.key.collection, self.key.kind, self.key.name[:30]))
-        _expect(found == [self.key], f"found {[key.name for key in found]}")
+        await self._expect_listed(self.key)
+
+    async def _expect_listed(self, *keys: AssetKey) -> None:
+        found = [key.name for key in await collect(self.store.list(self.collection, Kind.ORIGINAL, self.stem))]
+        wanted = [key.name for key in keys]
+        cost = "`copy` and `verify` would pass over files, and thumbnails outlive their originals"
+        _expect(bool(found), f"the listing does not show the asset, which is there: {cost}")
+        _expect(set(wanted) <= set(found), f"the server alters names, and lists {found} instead of {wanted}: {cost}")
+        _expect(sorted(found) == sorted(wanted), f"the listing shows {found} instead of {wanted}: {cost}")
+
+    async def _sizes(self) -> None:
+        if not ISizes.providedBy(self.store):
+            return
+        try:
+            # One will do: a collection may have a million.
+            async with aclosing(ISizes(self.store).sizes(self.collection)) as sizes:
+                await anext(sizes, None)
+        except AssetError as error:
+            raise _PromiseBroken(f"{error}: quotas cannot be kept") from error
+
+    async def _case(self) -> None:
+        what = "names that differ in case are one file to the server"
+        await self._expect_apart(self._key("-case.bin"), self._key("-CASE.bin"), what)
+
+    async def _composition(self) -> None:
+        what = "names that differ in the composition of letters (\u00e9 as one sign or two) are one file to the server"
+        await self._expect_apart(self._key("-\u00e9.bin"), self._key("-e\u0301.bin"), what)
+
+    async def _expect_apart(self, first: AssetKey, second: AssetKey, what: str) -> None:
+        await self.store.write(first, chunked(b"first"), 5)
+        _expect(not await self._is_there(second), f"{what}: an upload would overwrite another asset")
+        await self.store.write(second, chunked(b"second"), 6)
+        _expect(await read_asset(self.store, first) == b"first", f"{what}: an upload would overwrite another asset")
+        await self._expect_listed(self.key, first, second)
+        for key in (first, second):
+            await self.store.delete(key)
+
+    async def _signs(self) -> None:
+        key = self._key(" \u00e9 \u6a19%41+#?;&=~'.bin")
+        await self.store.write(key, chunked(b"signs"), 5)
+        await self._expect_content(key, b"signs")
+        await self._expect_listed(self.key, key)
+        await self.store.delete(key)
 
     async def _delete(self) -> None:
         await self.store.delete(self.key)
-        await self._missing()
+        _expect(not await self._is_there(self.key), "it is still there: what is deleted in Specify would stay")
 
 
 def _expect(kept: bool, problem: str) -> None:

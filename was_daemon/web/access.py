@@ -1,6 +1,5 @@
 """The rules of who may read and write assets (contract, section 2)."""
 
-import time
 from collections.abc import Sequence
 
 import attrs
@@ -16,7 +15,11 @@ _DECIDING_FIELDS = frozenset({"store", "token"})
 
 @attrs.frozen
 class AccessRules:
-    """The rules of one configuration; `token_window` is in seconds, 0 accepts a token of any time."""
+    """The rules of one configuration; `token_window` is in seconds, 0 accepts a token of any time.
+
+    A token has to be fresh at `arrived`, the Unix seconds at which the head of its request was complete: an upload may
+    take longer than the window.
+    """
 
     collections: Collections
     keyring: Keyring
@@ -29,41 +32,40 @@ class AccessRules:
         """The fields of an upload that tell together whether it is allowed."""
         return _DECIDING_FIELDS if self.keyring.has_single_key else _DECIDING_FIELDS | {"coll"}
 
-    def require_token(self, collection: str | None, filename: str, token: str | None) -> None:
+    def require_token(self, collection: str | None, filename: str, token: str | None, arrived: float) -> None:
         """Raise `Forbidden` unless `token` allows `filename` of a collection, known or not."""
-        self._require(self.keyring.keys_of(collection), filename, token)
+        self._require(self.keyring.keys_of(collection), filename, token, arrived)
 
-    def require_token_of_any_key(self, filename: str, token: str | None) -> None:
+    def require_token_of_any_key(self, filename: str, token: str | None, arrived: float) -> None:
         """Raise `Forbidden` unless `token` allows `filename`, whatever its collection is."""
-        self._require(self.keyring.all_keys(), filename, token)
+        self._require(self.keyring.all_keys(), filename, token, arrived)
 
-    def require_token_to_read(self, collection: str | None, filename: str, token: str | None) -> None:
+    def require_token_to_read(self, collection: str | None, filename: str, token: str | None, arrived: float) -> None:
         """Raise `Forbidden` unless `filename` may be read with `token`."""
         if self.require_token_for_get:
-            self.require_token(collection, filename, token)
+            self.require_token(collection, filename, token, arrived)
 
     def original(self, collection: str | None, name: str) -> AssetKey:
         """Return the key of an original; raises `BadName` or `UnknownCollection`."""
         return self.collections.original(collection, name)
 
-    def _require(self, keys: Sequence[str], filename: str, token: str | None) -> None:
+    def _require(self, keys: Sequence[str], filename: str, token: str | None, arrived: float) -> None:
         if not keys:
             return
         if not token:
             raise Forbidden("the token is missing")
-        now = int(time.time())
         # Every key is tried, so that the time taken says nothing about them.
-        problems = [tokens.verify(key, filename, token, now, self.token_window) for key in keys]
+        problems = [tokens.verify(key, filename, token, int(arrived), self.token_window) for key in keys]
         if all(problems):
             problem = next((each for each in problems if each and each != tokens.MISMATCH), tokens.MISMATCH)
-            raise Forbidden(problem, self._reason(problem, token, now))
+            raise Forbidden(problem, self._reason(problem, token, int(arrived)))
 
-    def _reason(self, problem: str, token: str, now: int) -> str:
+    def _reason(self, problem: str, token: str, arrived: int) -> str:
         """Return what the log says of a token's problem, without the token and the keys."""
         if problem == tokens.MISMATCH:
             return "the token is for another name, or signed with another key"
         if problem == tokens.TOO_FAR:
-            skew = tokens.skew(token, now)
+            skew = tokens.skew(token, arrived)
             side = "ahead of" if skew > 0 else "behind"
             return f"the token's time is {abs(skew)} s {side} the server's, and token_window = {self.token_window}"
         return problem

@@ -11,6 +11,12 @@ from was_daemon.httpd.target import is_authority
 from was_daemon.library.redirects import Recipient
 from was_daemon.model.errors import BadRequest
 
+_SCHEMES = {
+    **dict.fromkeys(("https", "wss", "ssl", "on"), "https"),
+    **dict.fromkeys(("http", "ws", "off"), "http"),
+}
+"""The schemes that proxies mean in X-Forwarded-Proto: some tell that of a web socket, some whether TLS is on."""
+
 
 @attrs.frozen
 class Addresses:
@@ -28,11 +34,12 @@ class Addresses:
         """Return the address that clients use for this server, without a slash at its end; raises `BadRequest`."""
         if self.public_url:
             return self.public_url
-        scheme, host = "https" if request.isSecure() else "http", request.authority or _own_address(request)
+        said, host = "https" if request.isSecure() else "http", request.authority or _own_address(request)
         if is_from_proxy(request, self.trusted_proxies):
-            scheme = _first(request.getHeader("X-Forwarded-Proto")) or scheme
+            said = _first(request.getHeader("X-Forwarded-Proto")) or said
             host = _first(request.getHeader("X-Forwarded-Host")) or host
-        if scheme not in ("http", "https") or not is_authority(host):
+        scheme = _SCHEMES.get(said.lower())
+        if not scheme or not is_authority(host):
             raise BadRequest("the request came by a malformed address")
         return f"{scheme}://{host}"
 

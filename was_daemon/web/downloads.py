@@ -21,9 +21,10 @@ from was_daemon.httpd.ranges import (
 )
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.redirects import AssetUrl, OpenAsset
+from was_daemon.library.text_types import text_sample
 from was_daemon.model.errors import OtherVersion, VersionGone
 from was_daemon.model.interfaces import IAssetReader
-from was_daemon.model.media import content_disposition, runs_scripts
+from was_daemon.model.media import content_disposition, runs_scripts, text_type
 from was_daemon.web.answers import text_answer
 
 P = ParamSpec("P")
@@ -67,14 +68,18 @@ async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name
         return _redirect(request, asset.url)
     reader, nginx_path = asset.reader, asset.nginx_path
     try:
+        beginning = await text_sample(reader, asset.media_type)
+        media_type = text_type(asset.media_type, beginning)
         try:
-            span = _set_headers(request, reader, asset.media_type, download_name)
+            span = _set_headers(request, reader, media_type, download_name)
         except Unsatisfiable:
             return _refuse_range(request, reader.stat.size)
         if not span or request.method == b"HEAD":
             return b""
         if nginx_path and not any(map(request.getHeader, _CONDITIONS)):
             return _leave_to_nginx(request, nginx_path)
+        if span[1] <= len(beginning):
+            return beginning[slice(*span)]
         if span[1] - span[0] <= _SMALL:
             async with aclosing(reader.read(*span)) as chunks:
                 return b"".join([chunk async for chunk in chunks])

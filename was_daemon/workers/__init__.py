@@ -1,4 +1,4 @@
 """Pool of sandboxed worker processes, the queue in front of it, and the protocol between daemon and workers.
 
-Imports `imaging`, `telemetry` and `model`.
+Imports `imaging`, `concurrency`, `telemetry` and `model`.
 """

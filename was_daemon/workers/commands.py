@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twisted.protocols import amp
 
-from was_daemon.model.errors import BrokenImage, NoSpace, NoThumbnail
+from was_daemon.model.errors import BrokenImage, NoSpace, NoThumbnail, UnreadableImage
 
 COMMANDS, FILES = 3, 4
 """Descriptors of a worker's sockets."""
@@ -41,7 +41,13 @@ class Render(amp.Command):
         *_SIZE,
     ]
     response: ClassVar = _SIZE
-    errors: ClassVar = {NoThumbnail: b"NO_THUMBNAIL", BrokenImage: b"BROKEN_IMAGE", **_COMMON_ERRORS}
+    # AMP sends the first class that fits an error.
+    errors: ClassVar = {
+        NoThumbnail: b"NO_THUMBNAIL",
+        UnreadableImage: b"UNREADABLE_IMAGE",
+        BrokenImage: b"BROKEN_IMAGE",
+        **_COMMON_ERRORS,
+    }
 
 
 class ReadMetadata(amp.Command):

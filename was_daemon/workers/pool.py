@@ -9,7 +9,15 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from was_daemon.model.errors import AssetError, BrokenImage, NoSpace, NoThumbnail, Overloaded, StoreUnavailable
+from was_daemon.model.errors import (
+    AssetError,
+    BrokenImage,
+    NoSpace,
+    NoThumbnail,
+    Overloaded,
+    StoreUnavailable,
+    UnreadableImage,
+)
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import METRIC_NAMES
 from was_daemon.workers.fair_queue import FairQueue, Job, OpenFile
@@ -21,8 +29,17 @@ _IDLE_SECONDS = 60
 _MAX_CALLS = 1000
 """Jobs after which a worker is replaced."""
 
-_ATTEMPTS = 2
+_MAX_DEATHS = 2
 """Workers that may die of a file before the file is refused: something else may have killed the first."""
+
+_LEAST_GROWTH = 4 << 20
+"""Address space in bytes that a worker must have taken before a job, so that a new worker is asked when the job fails.
+
+Less makes no difference to any picture.
+"""
+
+_MAX_GROWTH = 1 / 4
+"""Part of a worker's memory that it may keep at rest beyond what it had at first. All libraries take a tenth of it."""
 
 _START_FAILURE_SECONDS = 60.0
 """Time for which a worker that could not be started is reported, unless another was started since."""
@@ -153,19 +170,34 @@ class WorkerPool:
 
     async def _run(self, job: Job) -> dict[str, Any]:
         try:
-            for _ in range(_ATTEMPTS - 1):
-                try:
-                    return await self._attempt(job)
-                except WorkerDied:
-                    continue
-            return await self._attempt(job)
+            return await self._attempt_until_certain(job)
+        except UnreadableImage as error:
+            raise BrokenImage(str(error)) from None
         except AssetError:
             raise
         except Exception as error:
             raise self._to_asset_error(error) from error
 
-    async def _attempt(self, job: Job) -> dict[str, Any]:
+    async def _attempt_until_certain(self, job: Job) -> dict[str, Any]:
+        """Give `job` to one worker after another until its outcome does not depend on earlier jobs."""
         worker = self._acquire()
+        deaths = 0
+        while True:
+            has_grown = worker.growth > _LEAST_GROWTH
+            try:
+                return await self._attempt(job, worker)
+            except WorkerDied:
+                deaths += 1
+                if deaths == _MAX_DEATHS:
+                    raise
+            except Exception as error:
+                if not (has_grown and _may_want_memory(error)):
+                    raise
+                if worker in self._idle:
+                    self._retire(worker)
+            worker = self._start()
+
+    async def _attempt(self, job: Job, worker: WorkerProcess) -> dict[str, Any]:
         begin = _clock().seconds()
         try:
             files = [file.fileno() for file in job.files]
@@ -178,12 +210,15 @@ class WorkerPool:
 
     def _acquire(self) -> WorkerProcess:
         """Return the worker that became idle last, so that others reach the end of their idle time; or start one."""
+        if self._closed or not self._idle:
+            return self._start()
+        worker, retirement = self._idle.popitem()
+        retirement.cancel()
+        return worker
+
+    def _start(self) -> WorkerProcess:
         if self._closed:
             raise StoreUnavailable("the daemon is about to end")
-        if self._idle:
-            worker, retirement = self._idle.popitem()
-            retirement.cancel()
-            return worker
         if self._all_hang():
             raise StoreUnavailable("the disk hangs, and all workers with it")
         worker = WorkerProcess(self._memory, self._forget)
@@ -191,7 +226,7 @@ class WorkerPool:
         return worker
 
     def _release(self, worker: WorkerProcess) -> None:
-        if self._closed or worker.calls >= _MAX_CALLS:
+        if self._closed or worker.calls >= _MAX_CALLS or worker.growth > _MAX_GROWTH * self._memory:
             worker.end()
         elif worker.is_usable:
             self._idle[worker] = _clock().callLater(_IDLE_SECONDS, self._retire, worker)
@@ -231,6 +266,14 @@ class WorkerPool:
             self._retire(worker)
         if self._living:
             await self._all_ended
+
+
+def _may_want_memory(error: Exception) -> bool:
+    """Return whether a job may have failed because the worker had too little memory left.
+
+    A plain `Exception` is an error that the command does not declare.
+    """
+    return isinstance(error, UnreadableImage) or type(error) is Exception
 
 
 def _clock() -> IReactorTime:

@@ -14,8 +14,9 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from was_daemon.concurrency.child_processes import command, module_path
 from was_daemon.workers.commands import COMMANDS, FILES, Ready
-from was_daemon.workers.interpreter import command, module_path
+from was_daemon.workers.heap import address_space
 
 _BOOTSTRAP = "from was_daemon.workers.worker import main; main()"
 _MAX_LOGGED_LINES = 10
@@ -57,6 +58,7 @@ class WorkerProcess(ProcessProtocol):
         self._ready = False
         self._is_overdue = False
         self._is_gone = False
+        self._first_size: int | None = None
         self._connection = _WorkerConnection(self)
         self._end_waiters: list[Deferred[None]] = []
         self._kill_timer: IDelayedCall | None = None
@@ -97,9 +99,17 @@ class WorkerProcess(ProcessProtocol):
             if job_timer.active():
                 job_timer.cancel()
 
+    @property
+    def growth(self) -> int:
+        """Address space in bytes that the process has taken since it was ready for its first job; 0 if unknown."""
+        if not self._first_size or self.has_ended:
+            return 0
+        return (address_space(self._process.pid) or 0) - self._first_size
+
     def ready(self) -> None:
         """Note that the process is ready; the time limit of a job that waits for it begins now."""
         self._ready = True
+        self._first_size = address_space(self._process.pid)
         if self._job_timer and self._job_timer.active():
             self._job_timer.reset(self._timeout)
 

@@ -7,12 +7,12 @@ Nothing that runs in the process afterwards can undo any of this.
 import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 import sysconfig
 from pathlib import Path
 
+from was_daemon.concurrency.child_processes import end_with_parent
 from was_daemon.workers import landlock, seccomp
 
 _NICE = 10
@@ -25,7 +25,7 @@ _SYSTEM = (
 )
 """Directories and files of the system that workers may read: libraries, fonts for PDF files, time zones."""
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITIES_VERSION_3 = 0x20080522
 _CAP_DAC_READ_SEARCH = 1 << 2
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,11 +82,6 @@ def _drop_capabilities() -> None:
     _, permitted, *_ = struct.unpack("=6I", data.raw)
     kept = permitted & _CAP_DAC_READ_SEARCH if os.geteuid() and landlock.version() else 0
     _check(_libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)))
-
-
-def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, from now on."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
 
 
 def _program_files() -> list[Path]:

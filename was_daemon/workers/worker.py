@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
-from twisted.internet.interfaces import IReactorCore, IReactorSocket
+from twisted.internet.interfaces import IReactorCore, IReactorSocket, IReactorTime
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import (
     FilteringLogObserver,
@@ -30,6 +30,7 @@ from was_daemon.imaging.render import Output, render
 from was_daemon.imaging.writers import overwrite
 from was_daemon.model.errors import NoSpace
 from was_daemon.workers.commands import COMMANDS, FILES, ReadMetadata, Ready, Render
+from was_daemon.workers.heap import bound_heap, trim_heap
 from was_daemon.workers.sandbox import confine
 
 _MAX_FILES = 253
@@ -71,7 +72,11 @@ class WorkerProtocol(amp.AMP):
 
     @contextmanager
     def _received(self) -> Iterator[list[BinaryIO]]:
-        """Receive the open files of a command: the first to read, the others to write."""
+        """Receive the open files of a command: the first to read, the others to write. Free memory goes back later."""
+        from twisted.internet import reactor
+
+        # Before the answer leaves, as the daemon then looks at the address space; and after the job's objects are gone.
+        IReactorTime(reactor).callLater(0, trim_heap)
         _, descriptors, _, _ = socket.recv_fds(self._files, 1, _MAX_FILES)
         with ExitStack() as files:
             source = files.enter_context(os.fdopen(descriptors[0], "rb"))
@@ -97,6 +102,7 @@ def main() -> None:
 
     warnings_and_errors = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(textFileLogObserver(sys.stderr), [warnings_and_errors])])
+    bound_heap()
     worker = WorkerProtocol(socket.socket(fileno=FILES))
     confine(int(sys.argv[1]))
     # Written without the reactor, which would handle the first command before it sent anything.

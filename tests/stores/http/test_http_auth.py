@@ -75,3 +75,13 @@ def test_challenges_are_taken_apart() -> None:
         ("digest", {"realm": "x", "nonce": 'q"q'}),
         ("ntlm", {}),
     ]
+
+
+def test_a_server_that_names_no_scheme_gets_the_password_where_that_was_allowed() -> None:
+    assert not PasswordLogin("u", "p").challenged([], None)
+    login = PasswordLogin("Aladdin", "open sesame", unasked=True)
+    assert login.authorise("GET", "/") is None
+    assert login.challenged([], None)
+    assert login.authorise("GET", "/") == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    assert not login.challenged([], login.authorise("GET", "/"))
+    assert not PasswordLogin("u", "p", unasked=True).challenged(["Negotiate"], None)

@@ -26,7 +26,8 @@ pytest_plugins = ["tests.support.davstores"]
 
 def stored_below(root: Path) -> list[str]:
     """The names of the files of a server, without those it keeps for itself."""
-    return [path.name for path in root.rglob("*") if path.is_file() and ".DAV" not in path.parts]
+    files = (path for path in root.rglob("*") if path.is_file())
+    return [path.name for path in files if ".DAV" not in path.parts and path.name != ".sabredav"]
 
 
 class WebDAVContract(StoreContract):
@@ -116,6 +117,12 @@ class TestWsgidav(WebDAVContract):
     test_the_etag_changes_with_every_version_even_of_the_same_size = None
 
 
+class TestSabre(WebDAVContract):
+    """The engine of Nextcloud and ownCloud."""
+
+    make_server = staticmethod(davservers.sabre)
+
+
 async def exercise(store: IAssetStore) -> None:
     """Everything a store does, once."""
     await store.check()
@@ -128,6 +135,11 @@ async def exercise(store: IAssetStore) -> None:
     await store.delete(KEY)
     with pytest.raises(AssetNotFound):
         await store.stat(KEY)
+
+
+@pytest_twisted.ensureDeferred
+async def test_sabre_without_etags(serve: Serve, make_store: MakeStore) -> None:
+    await exercise(make_store(serve(davservers.sabre("FS")).url))
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------

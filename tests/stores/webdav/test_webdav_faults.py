@@ -66,7 +66,7 @@ async def test_a_server_that_hangs_during_an_upload(serve: Serve, make_store: Ma
 
     await message(store.write(KEY, upload()), StoreTimeout)
     server.signal(signal.SIGCONT)
-    assert await read_asset(store, KEY) == SMALL
+    assert await read_asset(make_store(server.url), KEY) == SMALL
 
 
 @pytest_twisted.ensureDeferred
@@ -218,18 +218,22 @@ async def test_a_server_that_says_no_before_it_has_everything(serve: Serve, make
 
 
 class FullDisk(Protocol):
-    """A server that answers 507 to a large upload's first bytes, and then reads no more."""
+    """A server that answers 507 to a large upload's first bytes, and then reads no more. It moves nothing."""
 
     body = b""
+    size = 0
 
     def dataReceived(self, data: bytes) -> None:
         if b"chunked" in data:
             self.transport.pauseProducing()
             self.answer(b"507 Insufficient Storage", self.body)
-        elif data.startswith((b"PUT", b"MOVE")):
+        elif data.startswith(b"PUT"):
+            FullDisk.size = len(data.partition(b"\r\n\r\n")[2])
             self.answer(b"201 Created")
         elif data.startswith(b"HEAD"):
-            self.answer(b"200 OK")
+            self.transport.write(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: %d\r\n\r\n' % self.size)
+        elif data.startswith(b"MOVE"):
+            self.answer(b"405 Method Not Allowed")
         elif data.startswith(b"DELETE"):
             self.answer(b"204 No Content")
 
@@ -298,8 +302,10 @@ def versioned(body: bytes, etag: bytes, length: int | None = None) -> Callable[[
 
 @pytest_twisted.ensureDeferred
 async def test_bytes_of_another_version_are_never_given_out(make_store: MakeStore, listen: Listen) -> None:
-    for get in (versioned(b"other", b'"2"'), versioned(b"longer than before", b'"1"'), 404, 416):
-        store = make_store(listen(site(Script(HEAD=versioned(b"bytes", b'"1"'), GET=get))))
+    old, new = versioned(b"bytes", b'"1"'), versioned(b"other", b'"2"')
+    for get in (new, versioned(b"longer than before", b'"1"'), 404, 416):
+        heads = iter([old, new])
+        store = make_store(listen(site(Script(HEAD=lambda request, heads=heads: next(heads)(request), GET=get))))
         await message(read_asset(store, KEY), StoreFailed)
 
 

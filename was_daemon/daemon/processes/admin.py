@@ -10,8 +10,9 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Factory
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web._newclient import Request as ClientRequest
 from twisted.web.client import readBody
@@ -21,14 +22,14 @@ from twisted.web.http_headers import Headers
 from was_daemon.daemon.processes.monitor import Child
 
 _PATIENCE_SECONDS = 6.0
-"""How long to wait for a process, which may itself wait for a store for three seconds."""
+"""Seconds to wait for a process, which may itself wait three seconds for a store."""
 
-Answer = tuple[int, bytes] | None
-"""The status and body with which a process answers; None if it does not."""
+AdminResponse = tuple[int, bytes] | None
+"""Status and body of a response of one process; None without a response."""
 
 
-class AllProcesses:
-    """`/healthz` and `/metrics` of all `children`."""
+class CombinedAdminServer:
+    """Admin server whose `/healthz` and `/metrics` combine those of all `children`."""
 
     app = Klein()
 
@@ -44,7 +45,7 @@ class AllProcesses:
         """Say as JSON whether all is well in all processes, with 200, or what is not, with 503."""
         answers = await self._ask(b"/healthz")
         reports = {number: json.loads(answer[1]) if answer else None for number, answer in answers.items()}
-        document = together(reports)
+        document = merge_health(reports)
         request.setResponseCode(503 if document["problems"] else 200)
         request.setHeader(b"Content-Type", b"application/json")
         return json.dumps(document, indent=1).encode() + b"\n"
@@ -54,15 +55,15 @@ class AllProcesses:
         """Send the metrics of all processes, each with the label `process`."""
         answers = await self._ask(b"/metrics")
         request.setHeader(b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
-        return labelled({number: answer[1].decode() if answer else None for number, answer in answers.items()})
+        return merge_metrics({number: answer[1].decode() if answer else None for number, answer in answers.items()})
 
-    async def _ask(self, path: bytes) -> dict[int, Answer]:
+    async def _ask(self, path: bytes) -> dict[int, AdminResponse]:
         # At the same time: two that hang take no longer than one.
         asked = {child.number: Deferred.fromCoroutine(_ask(child, path)) for child in self._children}
         return {number: await answer for number, answer in asked.items()}
 
 
-async def _ask(child: Child, path: bytes) -> Answer:
+async def _ask(child: Child, path: bytes) -> AdminResponse:
     from twisted.internet import reactor
 
     if not child.serves:
@@ -74,19 +75,21 @@ async def _ask(child: Child, path: bytes) -> Answer:
         return None
 
 
-async def _fetch(child: Child, path: bytes) -> Answer:
+async def _fetch(child: Child, path: bytes) -> AdminResponse:
     from twisted.internet import reactor
 
-    # An Agent would write four lines into the log for each look at the daemon.
-    client = await connectProtocol(UNIXClientEndpoint(reactor, str(child.admin)), HTTP11ClientProtocol())
+    factory = Factory.forProtocol(HTTP11ClientProtocol)
+    # Monitoring asks every few seconds: that is not worth two lines in the log each time.
+    factory.noisy = False
+    client: Any = await UNIXClientEndpoint(reactor, str(child.admin)).connect(factory)
     response = await client.request(ClientRequest(b"GET", path, Headers({b"host": [b"was"]}), None))
     return response.code, await readBody(response)
 
 
-def together(reports: Mapping[int, dict[str, Any] | None]) -> dict[str, Any]:
-    """Return one health report for those of processes, by number; None of those that do not answer.
+def merge_health(reports: Mapping[int, dict[str, Any] | None]) -> dict[str, Any]:
+    """Return one health report, made of those of processes by number; None for a process that does not answer.
 
-    It is that of the first process that answers, with what else is wrong in the others.
+    The result is the report of the first process that answers, with the other problems of the others.
     """
     first: dict[str, Any] = next((report for report in reports.values() if report), {})
     found: list[str] = []
@@ -101,7 +104,7 @@ def together(reports: Mapping[int, dict[str, Any] | None]) -> dict[str, Any]:
     return {**first, "status": status, "problems": problems, "processes": found or "ok"}
 
 
-def labelled(processes: Mapping[int, str | None]) -> bytes:
+def merge_metrics(processes: Mapping[int, str | None]) -> bytes:
     """Return the metrics of processes by number, in Prometheus' text format, each with the label `process`.
 
     Adding them up is left to Prometheus: when a process is replaced its counters begin at 0, as Prometheus expects of

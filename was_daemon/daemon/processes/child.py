@@ -5,9 +5,9 @@ import sys
 from twisted.internet.interfaces import IReactorCore
 from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBeginner
 
+from was_daemon.concurrency.child_processes import end_with_parent
 from was_daemon.daemon.service import Options, assemble
 from was_daemon.telemetry.logs import WHOLE, DaemonLog
-from was_daemon.workers.sandbox import end_with_parent
 
 
 def main() -> None:

@@ -16,15 +16,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
 
+from was_daemon.concurrency.child_processes import command, module_path
 from was_daemon.daemon.processes.sockets import FIRST_DESCRIPTOR
-from was_daemon.workers.interpreter import command, module_path
 
 _BOOTSTRAP = "from was_daemon.daemon.processes.child import main; main()"
-_MANAGER = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-"""What systemd tells the parent only."""
+_SYSTEMD_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+"""Environment variables of systemd that are not passed on."""
 
 _LOG_SECONDS = 0.05
-"""How long lines of the log may wait for more."""
+"""Seconds for which lines of the log may wait for more."""
 
 _FULL_READ = 4096
 """Bytes of the log that are read at once when there may be more."""
@@ -51,13 +51,13 @@ class Child:
     serves: bool = False
     is_reloading: bool = False
     must_reload: bool = False
-    """The configuration was read again before it served: it may have read the one of before."""
+    """SIGHUP came while it was starting; sent again when it serves."""
     last_message: float = 0.0
-    """When it has sent its last message, by the reactor's clock."""
+    """Time of its last message, by the reactor's clock."""
 
     def environment(self, watchdog_seconds: float) -> dict[str, str]:
-        """Return the environment variables that it starts with."""
-        kept = {name: value for name, value in os.environ.items() if name not in _MANAGER}
+        """Return the environment variables to start it with."""
+        kept = {name: value for name, value in os.environ.items() if name not in _SYSTEMD_VARIABLES}
         names = ":".join(f"listen-{index}" for index in range(len(self.sockets)))
         own = {
             "PYTHONPATH": module_path(),
@@ -68,10 +68,10 @@ class Child:
         watched = {"WATCHDOG_USEC": str(round(watchdog_seconds * 1e6))} if watchdog_seconds else {}
         return {**kept, **own, **watched}
 
-    def leave_clients_to_others(self) -> None:
-        """Let no client wait for a daemon that cannot start: new connections go to the others until it listens again.
+    def stop_accepting(self) -> None:
+        """Shut the listening sockets down, so that the kernel gives new connections to the other daemons.
 
-        The sockets stay bound; shut down, they have no part in the distribution of connections.
+        The sockets stay bound. The successor listens on them again.
         """
         for each in self.sockets:
             with suppress(OSError):
@@ -130,16 +130,16 @@ class Monitor(ProcessMonitor):
         """Log the end of a process, and have the parent know of it; the successor is scheduled already."""
         child = self._children[name]
         if not child.serves and self.running:
-            child.leave_clients_to_others()
+            child.stop_accepting()
         child.serves = child.is_reloading = child.must_reload = False
         restart = self.restart.get(name)
         if self.running and restart and restart.active():
             delay = round(restart.getTime() - self._time.seconds())
             # An operator ends a process by SIGTERM to have it replaced: that is no error.
-            (_log.info if _was_asked(end) else _log.error)(
+            (_log.info if _is_requested_end(end) else _log.error)(
                 "Process {number} ended, {reason}; its successor starts {moment}",
                 number=child.number,
-                reason=_words(end),
+                reason=_reason(end),
                 moment=f"in {delay} s" if delay > 0 else "now",
             )
         self._ended()
@@ -153,7 +153,7 @@ class _DaemonProtocol(LoggingProtocol):
         self.name = name
         self._monitor = monitor
         self._unfinished = b""
-        self._complaint = b""
+        self._stderr = b""
 
     def connectionMade(self) -> None:
         """See `ProcessProtocol`."""
@@ -180,26 +180,26 @@ class _DaemonProtocol(LoggingProtocol):
         IReactorTime(reactor).callLater(_LOG_SECONDS, transport.resumeProducing)
 
     def errReceived(self, data: bytes) -> None:
-        """Keep what a process says that has no log yet, or what its interpreter says when it dies."""
-        self._complaint += data
+        """Keep messages to stderr: of a process without a log yet, or of the interpreter when it crashes."""
+        self._stderr += data
 
     def processEnded(self, reason: Failure) -> None:
         """See `ProcessProtocol`."""
         if self._unfinished:
             self.outReceived(b"\n")
-        words = "; ".join(self._complaint.decode("utf-8", "replace").split("\n")).strip("; ")
+        words = "; ".join(self._stderr.decode("utf-8", "replace").strip().split("\n")).replace(":; ", ": ")
         if words:
             _log.error("Process {number}: {words}", number=self.name, words=words)
         super().processEnded(reason)
         self._monitor.process_ended(self.name, reason.value)
 
 
-def _was_asked(end: Any) -> bool:
-    """Return whether a process ended because it was asked to; before it heeds signals, it is killed by them."""
+def _is_requested_end(end: Any) -> bool:
+    """Return whether a process ended because it was asked to; before it handles signals, they kill it."""
     return bool(end.exitCode == 0 or end.signal == signal.SIGTERM)
 
 
-def _words(end: Any) -> str:
+def _reason(end: Any) -> str:
     if end.signal:
         return f"killed by {signal.Signals(end.signal).name}"
     return f"with status {end.exitCode}"

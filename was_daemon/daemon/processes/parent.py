@@ -1,59 +1,62 @@
 """The parent of several daemons on the same ports."""
 
-import shutil
 import signal
 import socket
-import tempfile
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
-from was_daemon.config.load import Source
+from was_daemon.config.load import ConfigSource
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import create_stores
+from was_daemon.daemon.life_cycle import (
+    MAX_END_SECONDS,
+    OLD_CONFIGURATION,
+    SERVING,
+    LoggedService,
+    reloaded,
+    stop_reactor,
+)
 from was_daemon.daemon.listening import CannotListen, EndpointService
-from was_daemon.daemon.processes.admin import AllProcesses
+from was_daemon.daemon.processes.admin import CombinedAdminServer
 from was_daemon.daemon.processes.monitor import Child, Monitor
 from was_daemon.daemon.processes.notifications import Notifications
+from was_daemon.daemon.processes.runtime_directory import RuntimeDirectory
 from was_daemon.daemon.processes.sockets import open_sockets
-from was_daemon.daemon.running import OLD_CONFIGURATION, PARTING_SECONDS, SERVING, reloaded
 from was_daemon.daemon.signals import Signals
 from was_daemon.daemon.systemd import Notifier
 from was_daemon.telemetry.logs import PLAIN, WHOLE, DaemonLog
 from was_daemon.web.admin.routes import AdminSite
 
-_HURRY_SECONDS = 2.0
-"""How long the daemons have to end when they are to stop at once."""
+_FAST_STOP_SECONDS = 2.0
+"""Seconds that daemons have to end when they are to stop at once."""
 
-_DEATH_SECONDS = 5.0
-"""How long a process may take to die when it is killed."""
+_KILL_SECONDS = 5.0
+"""Seconds that a process may take to end after SIGKILL."""
 
 _log = Logger()
 
 
-class Parent(Service):
+class Parent(LoggedService):
     """Service that keeps `[server] workers` daemons running; `settings` are those of `source`."""
 
-    def __init__(self, source: Source, settings: Settings, log: DaemonLog | None) -> None:
+    def __init__(self, source: ConfigSource, settings: Settings, log: DaemonLog | None) -> None:
         from twisted.internet import reactor
 
+        super().__init__(log)
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
         self._source = source
         self._settings = settings
-        self._log = log
         self._sockets: list[list[socket.socket]] = []
-        self._directory: Path
+        self._directory: RuntimeDirectory
         self._children: list[Child] = []
         self._notifications: list[Notifications] = []
         self._monitor: Monitor
@@ -64,21 +67,11 @@ class Parent(Service):
         self._is_ready = False
         self._stopping = False
         self._all_ended = Waiters()
-        admin = AdminSite(AllProcesses(self._children).resource())
+        admin = AdminSite(CombinedAdminServer(self._children).resource())
         self._admin = MultiService()
         for description in settings.server.admin_listen:
             EndpointService(description, admin).setServiceParent(self._admin)
-        self._follow_log()
-
-    def setServiceParent(self, parent: Any) -> None:
-        """Join an application, and have twistd write its log as configured."""
-        super().setServiceParent(parent)
-        if self._log:
-            parent.setComponent(ILogObserver, self._log)
-
-    def _follow_log(self) -> None:
-        if self._log:
-            self._log.as_json = self._settings.log.format == "json"
+        self._configure_log(settings)
 
     # -- the start -----------------------------------------------------------------------------------------------------
 
@@ -95,8 +88,7 @@ class Parent(Service):
     def startService(self) -> None:
         """Start the daemons."""
         super().startService()
-        runtime = self._source.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-        self._directory = Path(tempfile.mkdtemp(prefix="was-", dir=runtime or None))
+        self._directory = RuntimeDirectory(self._source.environ)
         for number in range(1, self._settings.server.workers + 1):
             self._add_child(number)
         self._admin.startService()
@@ -104,7 +96,7 @@ class Parent(Service):
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def _add_child(self, number: int) -> None:
-        admin, notify = self._directory / f"{number}.admin", self._directory / f"{number}.notify"
+        admin, notify = (self._directory.path / f"{number}.{purpose}" for purpose in ("admin", "notify"))
         arguments = [
             WHOLE if self._log else PLAIN,
             f"--process={number}/{self._settings.server.workers}",
@@ -133,7 +125,7 @@ class Parent(Service):
             _log.info("{line}", line=line)
 
     def _received(self, child: Child, message: dict[str, str]) -> None:
-        """Note what a daemon tells its service manager."""
+        """Handle a message of a daemon to its service manager."""
         child.last_message = self._clock.seconds()
         if "READY" not in message or self._stopping:
             return
@@ -156,7 +148,7 @@ class Parent(Service):
             self._end_reload(SERVING)
 
     def _watch(self) -> None:
-        """Tell systemd that the parent lives, and kill daemons that have not told so in time."""
+        """Tell systemd that the parent lives, and kill daemons that have not sent a sign of life in time."""
         self._manager.alive()
         latest = self._clock.seconds() - self._manager.watchdog_seconds
         for child in self._children:
@@ -167,7 +159,7 @@ class Parent(Service):
     # -- a reload ------------------------------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Have all daemons go by the configuration as it is now; when it has mistakes, none."""
+        """Reload the configuration in all daemons; keep the old one if it has mistakes."""
         if self._stopping:
             return
         self._manager.reloading()
@@ -176,7 +168,7 @@ class Parent(Service):
             self._manager.ready(OLD_CONFIGURATION)
             return
         self._settings = settings
-        self._follow_log()
+        self._configure_log(settings)
         for child in self._children:
             if child.serves:
                 self._reload_child(child)
@@ -206,21 +198,19 @@ class Parent(Service):
         if self._stopping:
             for child in self._children:
                 self._monitor.send_signal(child, signal.SIGINT)
-            self._clock.callLater(_HURRY_SECONDS, self._kill)
+            self._clock.callLater(_FAST_STOP_SECONDS, self._kill)
         else:
-            # Two signals at the same moment are one.
-            with suppress(ReactorNotRunning):
-                IReactorCore(self._reactor).stop()
+            stop_reactor()
 
     def _kill(self) -> None:
         for child in self._children:
             self._monitor.send_signal(child, signal.SIGKILL)
 
     def stopService(self) -> Deferred[None]:
-        """Have the daemons finish what they are at, in `shutdown_grace` seconds."""
+        """Have the daemons finish requests under way, in `shutdown_grace` seconds."""
         super().stopService()
         self._stopping = True
-        grace = self._settings.server.shutdown_grace + PARTING_SECONDS
+        grace = self._settings.server.shutdown_grace + MAX_END_SECONDS
         self._manager.stopping("Finishing the requests under way", grace)
         return Deferred.fromCoroutine(self._stop(grace))
 
@@ -232,7 +222,7 @@ class Parent(Service):
                 listening.close()
         if self._monitor.protocols:
             try:
-                await self._all_ended.add().addTimeout(grace + _DEATH_SECONDS, self._clock)
+                await self._all_ended.add().addTimeout(grace + _KILL_SECONDS, self._clock)
             except DeferredTimeout:
                 _log.error("A process cannot be killed: a disk or a mount hangs")
         if self._watching.running:
@@ -240,4 +230,4 @@ class Parent(Service):
         await self._admin.stopService()
         for each in self._notifications:
             await each.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.remove()

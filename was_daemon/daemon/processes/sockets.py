@@ -21,10 +21,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from was_daemon.daemon.listening import with_backlog
 
 FIRST_DESCRIPTOR = 3
-"""Of the sockets that are handed on, see sd_listen_fds(3)."""
+"""Number of the first inherited descriptor, see sd_listen_fds(3)."""
 
 _BACKLOG = 50
-"""Twisted's, for endpoints that name none."""
+"""Twisted's default backlog."""
 
 
 def open_sockets(description: str, number: int) -> list[socket.socket]:
@@ -64,7 +64,7 @@ def _bind(listening: socket.socket, address: Any, is_first: bool) -> None:
 
 
 class _AskedPort:
-    """A reactor that notes which port an endpoint asks for."""
+    """Reactor that records which port an endpoint asks for."""
 
     def __init__(self) -> None:
         self.port: int | None = None
@@ -82,13 +82,13 @@ class _AskedPort:
 
 @attrs.define
 class InheritedSockets:
-    """A reactor for endpoints, which listens on sockets that this process was handed, one for each endpoint in turn."""
+    """Reactor for endpoints that listens on inherited sockets, one for each endpoint in turn."""
 
     descriptors: list[int]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "InheritedSockets":
-        """Return the sockets that `LISTEN_FDNAMES` tells of.
+        """Return the sockets that `LISTEN_FDNAMES` names.
 
         Twisted has removed `LISTEN_FDS` and `LISTEN_PID` when its endpoints were imported.
         """
@@ -107,12 +107,12 @@ class InheritedSockets:
         from twisted.internet import reactor
 
         if not self.descriptors:
-            raise CannotListenError("", port, "no socket was handed over for it")
+            raise CannotListenError(interface, port, "no socket was handed over for it")
         with socket.socket(fileno=self.descriptors.pop(0)) as inherited:
             inherited.setblocking(False)
-            # It may have been shut down while no process could serve it.
+            # The socket may have been shut down while no process could serve it.
             inherited.listen(backlog)
-            # It gets a descriptor of its own.
+            # The port duplicates the descriptor.
             return IReactorSocket(reactor).adoptStreamPort(inherited.fileno(), inherited.family, factory)
 
     def listenSSL(self, port: int, factory: IProtocolFactory, **options: Any) -> IListeningPort:

@@ -7,6 +7,7 @@ import attrs
 
 from was_daemon.derivatives.marks import mark_of, picture_size
 from was_daemon.jobs.copy.journal import CopyJournal
+from was_daemon.library.store_steps import find_stat
 from was_daemon.model.digests import HashedStream, digest_of
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
@@ -58,13 +59,13 @@ class Copier:
         try:
             return await self._copy(key, shown)
         except AssetNotFound:
-            if await _find(self.source, key):
+            if await find_stat(self.source, key):
                 raise
             return CopyOutcome.GONE
 
     async def _copy(self, key: AssetKey, shown: AssetKey | None) -> CopyOutcome:
         original = await self.source.stat(key)
-        existing = await _find(self.target, key)
+        existing = await find_stat(self.target, key)
         if existing and await self._is_same(key, original, existing):
             return CopyOutcome.THERE
         if existing and not self.overwrite:
@@ -77,7 +78,7 @@ class Copier:
 
     async def is_known_copy(self, key: AssetKey) -> bool:
         """Return whether the journal holds that both stores have the same bytes of `key` in their current versions."""
-        source, target = await _find(self.source, key), await _find(self.target, key)
+        source, target = await find_stat(self.source, key), await find_stat(self.target, key)
         return bool(source and target and await self.journal.are_same(key, source, target))
 
     async def _is_same(self, key: AssetKey, original: AssetStat, existing: AssetStat) -> bool:
@@ -116,10 +117,3 @@ class Copier:
             raise CopyFailed("what was read back is not what was written; it is removed again")
         await self.journal.add(key, reader.stat, stored)
         self.copied_bytes += found.size
-
-
-async def _find(store: IAssetStore, key: AssetKey) -> AssetStat | None:
-    try:
-        return await store.stat(key)
-    except AssetNotFound:
-        return None

@@ -3,18 +3,13 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.config.settings import Settings
-from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.owners import Owners
 from was_daemon.derivatives.thumbnails import Thumbnail, ThumbnailKind
 from was_daemon.jobs.copy.copier import Copier
 from was_daemon.library.collections import Collections, Place
-from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Layout, ThumbnailAddress
-from was_daemon.workers.pool import WorkerPool
 
 
 class CurrentThumbnails:
@@ -24,20 +19,13 @@ class CurrentThumbnails:
     version.
     """
 
-    def __init__(self, settings: Settings, copier: Copier, directories: Sequence[str]) -> None:
+    def __init__(self, copier: Copier, directories: Sequence[str]) -> None:
         self._copier = copier
         places = {directory: _place(directory, copier.source) for directory in directories}
         self._collections = Collections(_place("", copier.source), places)
         self._owners = Owners(self._collections)
-        limits = settings.thumbnails
-        # Only used to find thumbnails, which needs neither the spool nor the pool.
-        self._derivatives = Derivatives(
-            self._collections,
-            KeyLocks(),
-            Spool(settings.spool.path, 0),
-            WorkerPool(1, limits.timeout, limits.memory, limits.queue),
-            [ThumbnailKind(limits.max_pixels)],
-        )
+        # Finds thumbnails and makes none.
+        self._kind = ThumbnailKind(max_pixels=0)
 
     async def original_of(self, thumbnail: AssetKey) -> AssetKey | None:
         """Return the original whose current version `thumbnail` shows, if both stores have that version; else None."""
@@ -49,7 +37,7 @@ class CurrentThumbnails:
         return None
 
     async def _is_current(self, key: AssetKey, scale: int) -> bool:
-        reader = await self._derivatives.find(await self._collections.find(key), Thumbnail(scale))
+        reader = await self._kind.find(await self._collections.find(key), Thumbnail(scale))
         if reader:
             await reader.close()
         return reader is not None

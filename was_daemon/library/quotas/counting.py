@@ -1,57 +1,46 @@
-"""Counting what collections with a quota have: at the start, and again now and then.
+"""Periodic counts of the originals of collections with a quota, the first at the start.
 
-Files are copied in by hand, and by daemons on other machines. Of several processes that share a record of quotas one
-counts, whichever comes first. No request waits for a count.
+Files are copied in by hand, and by daemons on other machines. Of several processes that share a record of quotas the
+first one that looks counts. No request waits for a count.
 """
 
 from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from was_daemon.concurrency.background import BackgroundTasks
+from was_daemon.library.quotas.quota import Quota
 from was_daemon.library.quotas.record_file import RecordFile
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
-from was_daemon.model.interfaces import IAssetStore, ISizes
+from was_daemon.model.interfaces import ISizes
 from was_daemon.model.keys import Kind
 
 _COUNTED_AT_ONCE = 4
-"""How many collections are counted at the same time."""
+"""Number of collections that are counted at the same time."""
 
 _TURN_SECONDS = 60.0
-"""After this long another count may begin: a store that hangs does not keep the others from being counted."""
+"""Seconds after which another count may begin: a store that hangs does not keep the others from being counted."""
 
 _LOOK_SECONDS = 60.0
-"""How often to look whether a count is due, at least: another process may have been killed."""
+"""Seconds between two looks whether a count is due, at most: another process may have been killed."""
 
 _STATS_AT_ONCE = 1000
 """Files after which other work has a turn, in stores that answer at once."""
 
 
-class Originals(Protocol):
-    """The place of a collection's originals."""
-
-    @property
-    def store(self) -> IAssetStore:
-        """The store that has them."""
-
-    @property
-    def directory(self) -> str:
-        """The collection's directory in the store."""
-
-
 class Counting:
-    """Counts the originals in each of `places`, by their names in the record, every `interval` seconds until `stop`.
+    """Periodic count of the originals of collections, every `interval` seconds until `stop`.
 
-    A count of before `since`, on the monotonic clock, is out of date.
+    `quotas` are by the collections' identifiers. A count of before `since`, on the monotonic clock, is out of date.
     """
 
     _log = Logger()
 
-    def __init__(self, record: RecordFile, places: Mapping[str, Originals], interval: float, since: float) -> None:
+    def __init__(self, record: RecordFile, quotas: Mapping[str, Quota], interval: float, since: float) -> None:
         from twisted.internet import reactor
 
         self._clock = IReactorTime(reactor)
@@ -59,21 +48,20 @@ class Counting:
         self._interval = interval
         self._since = since
         self._turns = DeferredSemaphore(_COUNTED_AT_ONCE)
-        self._tasks = [Deferred.fromCoroutine(self._keep_counted(*place)) for place in places.items()]
-        for task in self._tasks:
-            task.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        self._tasks = BackgroundTasks()
+        for collection_id, quota in quotas.items():
+            self._tasks.start(self._keep_counted(collection_id, quota))
 
     def stop(self) -> None:
         """Count no more."""
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
 
-    async def _keep_counted(self, place: str, originals: Originals) -> None:
+    async def _keep_counted(self, collection_id: str, quota: Quota) -> None:
         while True:
             await self._turns.acquire()
             turn = self._clock.callLater(_TURN_SECONDS, self._turns.release)
             try:
-                await self._count_if_due(place, originals)
+                await self._count_if_due(collection_id, quota)
             except StoreUnavailable as error:
                 self._log.error("{error}", error=error)
             finally:
@@ -82,35 +70,33 @@ class Counting:
                     self._turns.release()
             await deferLater(self._clock, min(self._interval, _LOOK_SECONDS))
 
-    async def _count_if_due(self, place: str, originals: Originals) -> None:
+    async def _count_if_due(self, collection_id: str, quota: Quota) -> None:
         # A count is repeated at once if another process was killed in the middle of a change.
-        while await self._record.run(self._record.steps.begin_count, place, self._since):
+        while await self._record.run(self._record.steps.begin_count, collection_id, self._since):
             try:
-                found = await self._count(originals)
+                found = await self._count(quota)
             except CancelledError:
-                Deferred.fromCoroutine(self._record.run(self._record.steps.drop_count, place)).addErrback(
+                Deferred.fromCoroutine(self._record.run(self._record.steps.drop_count, collection_id)).addErrback(
                     lambda _: None
                 )
                 raise
-            await self._record.run(self._record.steps.end_count, place, found, self._interval)
+            await self._record.run(self._record.steps.end_count, collection_id, found, self._interval)
 
-    async def _count(self, originals: Originals) -> int | None:
+    async def _count(self, quota: Quota) -> int | None:
         """Fire with the bytes of a collection's originals, or None if they cannot be counted."""
         try:
-            return await _bytes_in(originals, self._clock)
+            return await _bytes_in(quota, self._clock)
         except CancelledError:
             raise
         except AssetError as error:
-            self._log.error(
-                "The originals in {store} could not be counted: {error}", store=originals.store, error=error
-            )
+            self._log.error("The originals in {store} could not be counted: {error}", store=quota.store, error=error)
         except Exception:
-            self._log.failure("The originals in {store} could not be counted", store=originals.store)
+            self._log.failure("The originals in {store} could not be counted", store=quota.store)
         return None
 
 
-async def _bytes_in(originals: Originals, clock: IReactorTime) -> int:
-    store, directory, total, number = originals.store, originals.directory, 0, 0
+async def _bytes_in(quota: Quota, clock: IReactorTime) -> int:
+    store, directory, total, number = quota.store, quota.directory, 0, 0
     if ISizes.providedBy(store):
         async with aclosing(ISizes(store).sizes(directory)) as sizes:
             async for size in sizes:

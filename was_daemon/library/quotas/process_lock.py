@@ -1,9 +1,16 @@
-"""The sign of life of a process: a locked file, whose lock the kernel releases when the process ends."""
+"""Lock file that shows whether a process runs: the kernel releases the lock when the process ends."""
 
 import fcntl
 import os
+import re
 from pathlib import Path
 from uuid import uuid4
+
+from was_daemon.stores.local.directories import opened_directory
+from was_daemon.stores.local.locking import create_locked
+from was_daemon.stores.local.staging import remove_stale
+
+_NAME = re.compile(r"[0-9a-f]{32}\.lock")
 
 
 class ProcessLock:
@@ -18,11 +25,11 @@ class ProcessLock:
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Lock the file, unless that was done before."""
+        """Lock the file, unless that was done before, and remove the files of processes that have been killed."""
         if self._fd is None:
-            fd = os.open(self._path(self.identifier), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            self._fd = fd
+            remove_stale(self._directory.parent, self._directory.name, _NAME)
+            with opened_directory(self._directory) as directory:
+                _, self._fd = create_locked(directory, lambda: self._path(self.identifier).name)
 
     def release(self) -> None:
         """Remove the file."""

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from math import nan
 from uuid import uuid4
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -14,40 +13,20 @@ from twisted.logger import Logger
 
 from was_daemon.library.changes import Change
 from was_daemon.library.quotas.counting import Counting
+from was_daemon.library.quotas.quota import Quota, Usage, collection_id
 from was_daemon.library.quotas.record import refusal
 from was_daemon.library.quotas.record_file import RecordFile
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import AssetNotFound, StoreUnavailable
+from was_daemon.library.store_steps import find_stat
+from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey
 from was_daemon.telemetry.metrics import Metrics
 
 _CLAIM_SECONDS = 0.02
-"""How often to try to claim an original that another process is changing."""
+"""Seconds between two attempts to claim an original that another process is changing."""
 
 _log = Logger()
-
-
-@attrs.frozen
-class Quota:
-    """A collection with a quota: where its originals are, and how many bytes they may have."""
-
-    store: IAssetStore
-    directory: str
-    size: int
-
-    @property
-    def place(self) -> str:
-        """The collection's name in the record, for all daemons that have its store."""
-        return f"{self.store}\n{self.directory}"
-
-
-@attrs.frozen
-class Usage:
-    """Bytes of originals that a collection has, None before they were counted, and may have."""
-
-    used: int | None
-    quota: int
 
 
 class Reservation:
@@ -65,8 +44,8 @@ class Reservation:
         needed = max(0, size - self._replaced)
         if needed > self._reserved:
             run, steps = self._record.run, self._record.steps
-            if not await run(steps.reserve, self.upload, self._quota.place, self._quota.size, needed):
-                raise refusal(self._quota.size, self._quota.place)
+            if not await run(steps.reserve, self.upload, self._quota.collection_id, self._quota.size, needed):
+                raise refusal(self._quota.size, self._quota.collection_id)
             self._reserved = needed
 
     def release(self) -> None:
@@ -78,7 +57,7 @@ class Reservation:
 
 
 class Quotas:
-    """The quotas of the configuration that `follow` was called with last."""
+    """The quotas of the configuration that `configure` was called with last."""
 
     def __init__(self, metrics: Metrics) -> None:
         from twisted.internet import reactor
@@ -90,10 +69,10 @@ class Quotas:
         self._interval: float | None = None
         self._since = 0.0
         self._quotas: Mapping[str, Quota] = {}
-        self._by_place: Mapping[str, Quota] = {}
+        self._by_id: Mapping[str, Quota] = {}
 
-    def follow(self, quotas: Mapping[str, Quota], interval: float, spool: Spool) -> None:
-        """Keep these quotas from now on, by the collections' names, and count what there is every `interval` seconds.
+    def configure(self, quotas: Mapping[str, Quota], interval: float, spool: Spool) -> None:
+        """Enforce these quotas from now on, by the collections' names, and count originals every `interval` seconds.
 
         The record lies in `spool`, for all daemons of the machine with the same one.
         """
@@ -101,7 +80,7 @@ class Quotas:
         if interval != self._interval:
             self._interval, self._since = interval, time.monotonic()
         self._quotas = quotas
-        self._by_place = {quota.place: quota for quota in quotas.values()}
+        self._by_id = {quota.collection_id: quota for quota in quotas.values()}
         self._metrics.collection_used.clear()
         self._metrics.collection_quota.clear()
         for name, quota in quotas.items():
@@ -111,7 +90,7 @@ class Quotas:
             # Requests that began before go on with the record that they began with.
             if not self._records or self._record.spool is not spool:
                 self._records.append(RecordFile(spool))
-            self._counting = Counting(self._record, self._by_place, interval, self._since)
+            self._counting = Counting(self._record, self._by_id, interval, self._since)
 
     @property
     def _record(self) -> RecordFile:
@@ -125,7 +104,7 @@ class Quotas:
                 used = await self._record.run(self._record.steps.used)
             except StoreUnavailable as error:
                 _log.error("{error}", error=error)
-        found = {name: Usage(used.get(quota.place), quota.size) for name, quota in self._quotas.items()}
+        found = {name: Usage(used.get(quota.collection_id), quota.size) for name, quota in self._quotas.items()}
         for name, usage in found.items():
             self._metrics.collection_used.labels(name).set(nan if usage.used is None else usage.used)
         return found
@@ -135,7 +114,8 @@ class Quotas:
         quota = self._of(store, key)
         if quota is None:
             return None
-        reservation = Reservation(self._record, quota, await _size_of(store, key))
+        replaced = await find_stat(store, key)
+        reservation = Reservation(self._record, quota, replaced.size if replaced else 0)
         try:
             await reservation.cover(size)
         except BaseException:
@@ -161,13 +141,13 @@ class Quotas:
 
     async def _begin(self, record: RecordFile, quota: Quota, change: Change, reservation: Reservation | None) -> None:
         try:
-            while not await record.run(record.steps.claim, quota.place, change.key.name):
+            while not await record.run(record.steps.claim, quota.collection_id, change.key.name):
                 await deferLater(self._clock, _CLAIM_SECONDS)
             # Only now, so that it is this version that is replaced.
             previous = await change.previous()
             growth = (await change.staged.size() if change.staged else 0) - (previous.size if previous else 0)
             upload = reservation.upload if reservation else ""
-            await record.run(record.steps.begin, quota.place, change.key.name, quota.size, growth, upload)
+            await record.run(record.steps.begin, quota.collection_id, change.key.name, quota.size, growth, upload)
         except StoreUnavailable as error:
             if change.staged:
                 raise
@@ -176,13 +156,13 @@ class Quotas:
 
     async def _end(self, record: RecordFile, quota: Quota, change: Change, happened: bool) -> None:
         try:
-            await record.run(record.steps.end, quota.place, change.key.name, happened)
+            await record.run(record.steps.end, quota.collection_id, change.key.name, happened)
         except StoreUnavailable as error:
             # The next change of this original has the collection counted.
             _log.error("{error}", error=error)
 
     def _of(self, store: IAssetStore, key: AssetKey) -> Quota | None:
-        return self._by_place.get(f"{store}\n{key.collection}") if self._by_place else None
+        return self._by_id.get(collection_id(store, key.collection)) if self._by_id else None
 
     def stop(self) -> None:
         """Count no more."""
@@ -195,11 +175,3 @@ class Quotas:
         self.stop()
         for record in self._records:
             await record.close()
-
-
-async def _size_of(store: IAssetStore, key: AssetKey) -> int:
-    """Fire with the bytes of an original, 0 if there is none."""
-    try:
-        return (await store.stat(key)).size
-    except AssetNotFound:
-        return 0

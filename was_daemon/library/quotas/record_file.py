@@ -29,17 +29,17 @@ class RecordFile:
         self.steps = QuotaRecord(ProcessLock(directory))
         self.spool = spool
         self._database = Database(directory / "quotas.sqlite", SCHEMA, "the record of quotas")
-        self._is_private = False
+        self._directory_made = False
 
     async def run(self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Fire with the result of a step, which runs as one transaction; raises `StoreUnavailable`."""
-        if not self._is_private:
+        if not self._directory_made:
             await self.spool.directory(_DIRECTORY)
-            self._is_private = True
+            self._directory_made = True
         return await self._database.run(step, *args, **kwargs)
 
     async def close(self) -> None:
-        """Leave the record to other processes."""
+        """Remove this process's rows and close the file."""
         try:
             await self._database.run(self.steps.leave)
         except StoreUnavailable as error:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -20,11 +21,11 @@ from was_daemon.stores.http.progress import Watchdog
 
 
 def http_time(text: str | None) -> float | None:
-    """Return the Unix seconds of a date as HTTP writes it; None when it is none."""
-    try:
-        return parsedate_to_datetime(text or "").timestamp()
-    except ValueError:
-        return None
+    """Return the Unix seconds of a date as HTTP writes it, or ISO 8601 as some servers do; None when it is none."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        with suppress(ValueError, OverflowError):
+            return read((text or "").strip()).timestamp()
+    return None
 
 
 @attrs.define(eq=False)

@@ -20,6 +20,9 @@ _HASHES: dict[str, Callable[[bytes], "hashlib._Hash"]] = {
 """The Digest algorithms of RFC 7616, strongest first. No server uses SHA-512-256."""
 
 
+_SESSION = "-SESS"
+
+
 class Login(Protocol):
     """Authentication of requests to one server."""
 
@@ -28,7 +31,10 @@ class Login(Protocol):
         """Whether a server that accepted a header will accept it again."""
 
     def authorise(self, method: str, target: str) -> str | None:
-        """Return the `Authorization` header of a request for `target`, the path as it is sent; None for no header."""
+        """Return the `Authorization` header of a request; None for no header.
+
+        `target` is the path with the query, as they are sent.
+        """
 
     def challenged(self, challenges: Iterable[str], sent: str | None) -> bool:
         """Note the `WWW-Authenticate` headers in the answer to `sent`; return whether another attempt makes sense."""
@@ -53,9 +59,14 @@ class FixedLogin:
 class PasswordLogin:
     """Login with Digest (RFC 7616) where the server offers it, otherwise with Basic (RFC 7617)."""
 
-    def __init__(self, user: str, password: str) -> None:
+    def __init__(self, user: str, password: str, unasked: bool = False) -> None:
+        """Make a login; with `unasked` Basic is tried with a server that refuses a request and names no scheme.
+
+        That is for connections by https, as nobody has promised that the server keeps a password for itself.
+        """
         self._user = user
         self._password = password
+        self._unasked = unasked
         self._basic = False
         self._digest: Digest | None = None
 
@@ -75,6 +86,8 @@ class PasswordLogin:
     def challenged(self, challenges: Iterable[str], sent: str | None) -> bool:
         """See `Login`. A nonce grows too old, or is forgotten by a restarted server: the next one may be accepted."""
         offers = parse_challenges(challenges)
+        if not offers and self._unasked:
+            offers = [("basic", {})]
         digests = [digest for scheme, offer in offers if scheme == "digest" and (digest := Digest.offered(offer))]
         if digests:
             order = list(_HASHES)
@@ -95,13 +108,17 @@ class Digest:
     opaque: str | None
     is_counted: bool
     """Whether the server wants uses counted (`qop`)."""
-    _names_algorithm: bool
+    is_session: bool
+    """Whether the first client nonce is part of the secret (`-sess`)."""
+    _told_algorithm: str | None
+    _session_nonce: str = attrs.field(factory=lambda: secrets.token_hex(16), repr=False)
     _uses: int = 0
 
     @classmethod
     def offered(cls, offer: dict[str, str]) -> "Digest | None":
         """Return the nonce of a challenge with these parameters; None when it asks for an unknown algorithm."""
-        algorithm = offer.get("algorithm", "MD5").upper()
+        told = offer.get("algorithm")
+        algorithm = (told or "MD5").upper().removesuffix(_SESSION)
         qualities = [quality.strip().lower() for quality in offer.get("qop", "").split(",") if quality.strip()]
         if algorithm not in _HASHES or "nonce" not in offer or (qualities and "auth" not in qualities):
             return None
@@ -111,24 +128,30 @@ class Digest:
             nonce=offer["nonce"],
             opaque=offer.get("opaque"),
             is_counted=bool(qualities),
-            names_algorithm="algorithm" in offer,
+            is_session=(told or "").upper().endswith(_SESSION),
+            told_algorithm=told,
         )
 
     def header(self, user: str, password: str, method: str, target: str) -> str:
         """Return the `Authorization` header of one request (RFC 7616, section 3.4); each call counts as a use."""
         self._uses += 1
-        count, client_nonce = f"{self._uses:08x}", secrets.token_hex(16)
+        count = f"{self._uses:08x}"
+        client_nonce = self._session_nonce if self.is_session else secrets.token_hex(16)
         between = f"{count}:{client_nonce}:auth:" if self.is_counted else ""
         secret = self._hash(f"{user}:{self.realm}:{password}")
+        if self.is_session:
+            secret = self._hash(f"{secret}:{self.nonce}:{client_nonce}")
         response = self._hash(f"{secret}:{self.nonce}:{between}{self._hash(f'{method}:{target}')}")
         quoted = {"username": user, "realm": self.realm, "nonce": self.nonce, "uri": target, "response": response}
         if self.opaque is not None:
             quoted["opaque"] = self.opaque
         fields = [f'{name}="{_escaped(value)}"' for name, value in quoted.items()]
-        if self._names_algorithm:
-            fields.append(f"algorithm={self.algorithm}")
+        if self._told_algorithm:
+            fields.append(f"algorithm={self._told_algorithm}")
         if self.is_counted:
-            fields += ["qop=auth", f"nc={count}", f'cnonce="{client_nonce}"']
+            fields += ["qop=auth", f"nc={count}"]
+        if self.is_counted or self.is_session:
+            fields.append(f'cnonce="{client_nonce}"')
         return "Digest " + ", ".join(fields)
 
     def _hash(self, text: str) -> str:

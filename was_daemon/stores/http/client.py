@@ -57,7 +57,8 @@ class HTTPRemote:
         whose connection was lost before any answer, or that has to log in first, is repeated once if its upload can be
         sent twice. An upload that cannot is held back until the server asks for it, if the server supports that.
         """
-        target = urlsplit(url).path
+        parts = urlsplit(url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
         lost = challenged = False
         while True:
             authorisation = self._login.authorise(method, target)
@@ -80,7 +81,9 @@ class HTTPRemote:
                 self._invites = False
                 continue
             offers = answer.headers.getRawHeaders("WWW-Authenticate") or []
-            again = self._login.challenged(offers, authorisation) if answer.code == 401 else False
+            # Some servers say 403 to strangers, and name no scheme.
+            refused = answer.code == 401 or (answer.code == 403 and not authorisation and not offers)
+            again = refused and self._login.challenged(offers, authorisation)
             if not again or challenged or not _repeatable(upload):
                 return answer
             challenged = True

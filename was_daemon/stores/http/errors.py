@@ -15,9 +15,14 @@ from twisted.web.client import (
 
 from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreUnavailable
 
+
+class Forbidden(StoreUnavailable):
+    """Refusal of a request that the login does not allow."""
+
+
 _REFUSALS: dict[int, AssetError] = {
     401: StoreUnavailable("the store refused the login"),
-    403: StoreUnavailable("the store denied permission"),
+    403: Forbidden("the store denied permission"),
     408: StoreUnavailable("the store gave up on the request"),
     413: NoSpace("the store takes no file of this size"),
     423: StoreUnavailable("the asset is locked in the store"),

@@ -6,29 +6,45 @@ from contextlib import aclosing
 
 from zope.interface import implementer
 
-from was_daemon.model.errors import StoreFailed, VersionGone
+from was_daemon.model.errors import AssetNotFound, StoreFailed, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.stores.http.answer import Answer, http_time
 
 
 def asset_stat(answer: Answer, size: int) -> AssetStat:
     """Return the version in a response's headers. Raises `StoreFailed` when they do not tell versions apart."""
-    modified = http_time(answer.header("Last-Modified")) or 0.0
+    return version(size, answer.header("ETag"), http_time(answer.header("Last-Modified")))
+
+
+def version(size: int, etag: str | None, modified: float | None) -> AssetStat:
+    """Return the version with an ETag as HTTP writes it, and a time. Raises `StoreFailed` when there is neither."""
     # Apache's tag is weak for a second after every change, and is the same otherwise.
-    tag = (answer.header("ETag") or "").removeprefix("W/").strip('"')
+    tag = (etag or "").strip().removeprefix("W/").strip('"')
     if not tag and not modified:
         raise StoreFailed("the store does not tell versions of a file apart")
-    return AssetStat(size, modified, tag or f"{int(modified):x}-{size:x}")
+    return AssetStat(size, modified or 0.0, tag or f"{int(modified or 0):x}-{size:x}")
 
 
 @implementer(IAssetReader)
 class HTTPReader:
     """Reader of one version of the asset at a URL. Every response is compared with the version that was opened."""
 
-    def __init__(self, get: Callable[[dict[str, str]], Awaitable[Answer]], stat: AssetStat) -> None:
-        """Make a reader of the version `stat`; `get` sends a GET request with the headers in its argument."""
+    def __init__(
+        self,
+        get: Callable[[dict[str, str]], Awaitable[Answer]],
+        stat: AssetStat,
+        look: Callable[[], Awaitable[AssetStat]] | None = None,
+    ) -> None:
+        """Make a reader of the version `stat`; `get` sends a GET request with the headers in its argument.
+
+        `look` fires with the current version, found as `stat` was. It allows for a server that tells one version
+        differently in its answers to GET.
+        """
         self.stat = stat
         self._get = get
+        self._look = look
+        self._also: AssetStat | None = None
+        """The same version in the answers to GET, if it is another there."""
         self._answers: set[Answer] = set()
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -41,7 +57,7 @@ class HTTPReader:
         answer = await self._get(headers)
         self._answers.add(answer)
         try:
-            skip = start - self._offset(answer)
+            skip = start - await self._offset(answer)
             async with aclosing(_cut(answer, skip, stop - start)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -49,7 +65,7 @@ class HTTPReader:
             self._answers.discard(answer)
             answer.close()
 
-    def _offset(self, answer: Answer) -> int:
+    async def _offset(self, answer: Answer) -> int:
         """Return the offset in the asset of the body's first byte. Raises `VersionGone` for another version."""
         if answer.code in (404, 410, 412, 416):
             raise VersionGone("the asset was replaced or deleted while it was read")
@@ -60,9 +76,29 @@ class HTTPReader:
             if not found:
                 raise StoreFailed("the store sent other bytes than it was asked for")
             offset, size = int(found[1]), None if found[2] == "*" else int(found[2])
-        if asset_stat(answer, self.stat.size if size is None else size) != self.stat:
+        if not await self._is_of_this_version(answer, self.stat.size if size is None else size):
             raise VersionGone("the asset was replaced or deleted while it was read")
         return offset
+
+    async def _is_of_this_version(self, answer: Answer, size: int) -> bool:
+        try:
+            told = asset_stat(answer, size)
+        except StoreFailed:
+            if self._look is None:
+                raise
+            told = None
+        if told is not None and told in (self.stat, self._also):
+            return True
+        if self._look is None or self._also or size != self.stat.size:
+            return False
+        try:
+            # If it was replaced before the answer came, the new version is the current one.
+            if await self._look() != self.stat:
+                return False
+        except AssetNotFound:
+            return False
+        self._also = told
+        return True
 
     async def close(self) -> None:
         """See `IAssetReader`."""

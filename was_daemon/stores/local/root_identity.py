@@ -25,14 +25,15 @@ _log = Logger()
 class RootIdentity:
     """Detects that a store's root directory was replaced or unmounted.
 
-    Directories below the root that lie on other disks are watched as well. `has_mark` returns whether a file that the
-    daemon has left in `root` is there; its argument is whether the inode is the same. With that file, a directory is
-    accepted under other numbers, too: network mounts that come back may have another device, FUSE has other inodes.
+    Directories below the root that lie on other disks are watched as well. `has_presence_file` returns whether a file
+    that the daemon has left in `root` is there; its argument is whether the inode is the same. With that file, a
+    directory is accepted under other numbers, too: network mounts that come back may have another device, FUSE has
+    other inodes.
     """
 
-    def __init__(self, root: Path, has_mark: Callable[[bool], bool]) -> None:
+    def __init__(self, root: Path, has_presence_file: Callable[[bool], bool]) -> None:
         self._root = root
-        self._has_mark = has_mark
+        self._has_presence_file = has_presence_file
         self._known: _Identity | None = None
         self._elsewhere: dict[Path, _Identity] = {}
         self._lost: set[Path] = set()
@@ -70,7 +71,7 @@ class RootIdentity:
         return found
 
     def _is_ours(self, found: _Identity | None, known: _Identity) -> bool:
-        return bool(found and found != known and self._has_mark(found[1] == known[1]))
+        return bool(found and found != known and self._has_presence_file(found[1] == known[1]))
 
     def _verify_below(self, directory: Path, root: _Identity) -> None:
         known, found = self._elsewhere.get(directory), _identity(directory)

@@ -44,7 +44,8 @@ _WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_STALE_SECONDS = 24 * 3600
+STALE_SECONDS = 24 * 3600
+"""Age at which an unfinished upload, or a file without locks, is abandoned: no single file takes a day to send."""
 
 _log = Logger()
 
@@ -53,10 +54,10 @@ _log = Logger()
 class StagingFile:
     """Locked, open file in the staging directory of `base`. Made by `stage`."""
 
-    def __init__(self, threads: DiskThreads, base: Path, name: str, fd: int, free: int, is_to_last: bool) -> None:
+    def __init__(self, threads: DiskThreads, base: Path, name: str, fd: int, free: int, durable: bool) -> None:
         self._base = base
         self._name = name
-        self._is_to_last = is_to_last
+        self._durable = durable
         self._free_before: int | None = free
         self._threads = threads
         self._fd = fd
@@ -141,7 +142,7 @@ class StagingFile:
 
     def _write_back(self) -> None:
         """Have the disk begin to write when enough bytes wait for it: `fsync` waits for the rest only."""
-        if self._is_to_last and self._not_written_back >= _WRITTEN_BACK_AT_ONCE:
+        if self._durable and self._not_written_back >= _WRITTEN_BACK_AT_ONCE:
             self._not_written_back = 0
             # From the first byte to the last. On file systems without this call, all is left to fsync.
             _libc.sync_file_range(self._fd, ctypes.c_int64(0), ctypes.c_int64(0), _WRITE)
@@ -179,16 +180,16 @@ class StagingFile:
         os.close(self._fd)
 
 
-def stage(threads: DiskThreads, base: Path, is_to_last: bool = True) -> StagingFile:
+def stage(threads: DiskThreads, base: Path, durable: bool = True) -> StagingFile:
     """Create a staging file in `.staging` in `base`, both of which are created when missing; blocks.
 
-    A file that `is_to_last` is written to the disk while it grows; others are read and discarded.
+    A `durable` file is written to the disk while it grows; others are read and discarded.
     """
     make_directory(base)
     with opened_below(base, [DIRECTORY], create=True) as directory:
         free = free_bytes(directory)
         name, fd = create_locked(directory, lambda: f"was-{uuid4().hex}.part")
-    return StagingFile(threads, base, name, fd, free, is_to_last)
+    return StagingFile(threads, base, name, fd, free, durable)
 
 
 def remove_stale(base: Path, directory: str = DIRECTORY, names: re.Pattern[str] = _NAME) -> int:
@@ -206,17 +207,17 @@ def remove_stale(base: Path, directory: str = DIRECTORY, names: re.Pattern[str] 
     return 0
 
 
-def _remove_unlocked(entry: Entry, place: Path) -> bool:
+def _remove_unlocked(entry: Entry, directory: Path) -> bool:
     try:
         fd = entry.open(os.O_RDWR)
     except FileNotFoundError:
         return False
     except OSError as error:
-        _log.warn("Could not remove {path}: {error}", path=place / entry.name, error=error)
+        _log.warn("Could not remove {path}: {error}", path=directory / entry.name, error=error)
         return False
     try:
         lock = try_lock(fd)
-        is_recent = time.time() - os.fstat(fd).st_mtime < _STALE_SECONDS
+        is_recent = time.time() - os.fstat(fd).st_mtime < STALE_SECONDS
         if lock is FileLock.THEIRS or (lock is FileLock.UNSUPPORTED and is_recent):
             return False
         with suppress(FileNotFoundError):

@@ -40,20 +40,28 @@ async def document(answer: Answer) -> Element:
 async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[Listed, None]:
     """Yield the objects whose names begin with `prefix`; if `flat`, only names without a slash after it."""
     query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"} | ({"delimiter": "/"} if flat else {})
+    last = ""
     while True:
         answer = await bucket.request("GET", "", query)
         page, told = await document(answer), answer.header("Date")
+        if not page.tag.endswith("ListBucketResult"):
+            raise StoreFailed("the store sent a listing of something else than the bucket")
         for entry, name in zip(page.findall("{*}Contents"), _names(page, "Contents"), strict=True):
             size = entry.findtext("{*}Size") or ""
             if not size.isdecimal():
                 raise StoreFailed("the store sent a listing without sizes")
-            yield Listed(name, int(size), entry.findtext("{*}LastModified") or "", told)
-        following = page.findtext("{*}NextContinuationToken")
-        if page.findtext("{*}IsTruncated") != "true":
+            last = max(last, name)
+            # Not every server minds what it is asked for.
+            if name.startswith(prefix):
+                yield Listed(name, int(size), entry.findtext("{*}LastModified") or "", told)
+        if (page.findtext("{*}IsTruncated") or "").strip().lower() != "true":
             return
-        if not following or following == query.get("continuation-token"):
+        token = page.findtext("{*}NextContinuationToken")
+        # Servers that know only the first version of listings go on after a name.
+        following = {"continuation-token": token} if token else {"marker": page.findtext("{*}NextMarker") or last}
+        if following.items() <= query.items() or following == {"marker": ""}:
             raise StoreFailed("the store sent a listing that does not end")
-        query["continuation-token"] = following
+        query |= following
 
 
 def _names(page: Element, kind: str) -> Iterator[str]:

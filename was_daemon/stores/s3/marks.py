@@ -66,9 +66,9 @@ class Marks:
         """Delete a mark or another object, and leave the upload that it names as it is."""
         await self._bucket().call("DELETE", self.name(path), accept=(200, 204, 404))
 
-    def tidy(self) -> None:
+    def sweep_if_due(self) -> None:
         """Begin to remove what is due to be removed; see `UnfinishedUploads`."""
-        self.uploads.tidy(DIRECTORY)
+        self.uploads.sweep_if_due(DIRECTORY)
 
     async def _find(self, directory: str) -> list[tuple[str, float | None]]:
         """Fire with the names and ages of all marks and objects of checks."""

@@ -1,33 +1,40 @@
 """Uploads in parts: several parts at a time, invisible until the last step, and given up when they fail."""
 
-from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from xml.sax.saxutils import escape
+from posixpath import basename
 
 import attrs
-from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # it ships no annotations
-from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.model.errors import StoreFailed, StoreUnavailable
+from was_daemon.model.interfaces import AssetStat
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, pause
 from was_daemon.stores.s3.errors import problem_in
-from was_daemon.stores.s3.integrity import PART_SIZE, Payload, composite, etag_of, is_md5
-from was_daemon.stores.s3.listing import document
+from was_daemon.stores.s3.integrity import PART_SIZE, Payload, composite, etag_of
 from was_daemon.stores.s3.marks import Marks
+from was_daemon.stores.s3.parts import (
+    XML,
+    SentPart,
+    abort_upload,
+    begin_upload,
+    completed_tag,
+    completion,
+    part_query,
+)
+from was_daemon.stores.s3.tags import TagKind, Tags
 
 MOST_PARTS = 10_000
 
 _AT_ONCE = 3
 """Number of parts of one upload that are sent at the same time."""
 
-_XML = {"Content-Type": "application/xml"}
-_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_UPLOAD = "x-amz-meta-was-upload"
+"""Header that tells, of an object in parts, which upload it came from."""
 
 
 @attrs.frozen
@@ -61,20 +68,16 @@ def _joined(pieces: list[bytes]) -> bytes:
 
 @attrs.frozen
 class Uploaded:
-    """New object: its ETag, its size in bytes, and its time in Unix seconds."""
+    """New object: its ETag, the MD5 that this may be, its size in bytes, and its time in Unix seconds."""
 
     etag: str
+    md5: str
     size: int
     at: float
 
-
-@attrs.frozen
-class _Sent:
-    """Part that the server has: the server's ETag, and the digests of the bytes sent."""
-
-    tag: str
-    md5: bytes
-    sha256: bytes
+    def may_be(self, stat: AssetStat) -> bool:
+        """Return whether `stat` is of this object; some servers tell another ETag when they are asked afterwards."""
+        return stat.size == self.size and (self.etag.lower() != self.md5 or stat.etag.lower() == self.md5)
 
 
 class Multipart:
@@ -88,6 +91,7 @@ class Multipart:
         self._bucket = bucket
         self._checksums = checksums
         self.marks = Marks(store, bucket, folder, self._abort)
+        self.tags = Tags(bucket, self.marks)
 
     async def send(
         self,
@@ -103,26 +107,23 @@ class Multipart:
         Raises `StoreFailed` when they are not `size` bytes together, if that is known. After an error the object is
         unchanged.
         """
-        begin = {**headers, PART_SIZE: str(part_size)}
+        bucket, mark = self._bucket(), await self.marks.new_mark()
+        begin = {**headers, PART_SIZE: str(part_size), _UPLOAD: basename(mark)}
         if self._checksums:
             begin["x-amz-checksum-algorithm"] = "SHA256"
-        bucket, mark = self._bucket(), await self.marks.new_mark()
-        answer = await bucket.request("POST", name, {"uploads": ""}, begin)
-        upload = (await document(answer)).findtext("{*}UploadId")
-        if not upload:
-            raise StoreFailed("the store did not begin an upload in parts")
+        upload = await begin_upload(bucket, name, begin)
         try:
             await self.marks.write(mark, name, upload)
         except BaseException:
             self.marks.uploads.discard(mark, lambda _mark: self._abort(name, upload))
             raise
         try:
-            sending = _Parts(bucket, name, upload, self._checksums)
+            sending = _Parts(bucket, self.tags, name, upload, basename(mark), self._checksums)
             await sending.send(parts)
             if size not in (None, sending.size):
                 raise StoreFailed("the upload is not as long as was said")
             async with lock:
-                uploaded = Uploaded(await sending.complete(), sending.size, bucket.clock.seconds())
+                uploaded = await sending.complete()
         except BaseException:
             self.marks.uploads.discard(mark, partial(self._give_up, name, upload))
             raise
@@ -130,7 +131,7 @@ class Multipart:
         return uploaded
 
     async def _abort(self, name: str, upload: str) -> None:
-        await self._bucket().call("DELETE", name, {"uploadId": upload}, accept=(200, 204, 404))
+        await abort_upload(self._bucket(), name, upload)
 
     async def _give_up(self, name: str, upload: str, mark: str) -> None:
         await self._abort(name, upload)
@@ -142,13 +143,15 @@ class _Parts:
 
     _log = Logger()
 
-    def __init__(self, bucket: Bucket, name: str, upload: str, checksums: bool) -> None:
+    def __init__(self, bucket: Bucket, tags: Tags, name: str, upload: str, mark: str, checksums: bool) -> None:
         self.size = 0
         self._bucket = bucket
+        self._tags = tags
         self._name = name
-        self._query = {"uploadId": upload}
+        self._upload = upload
+        self._mark = mark
         self._checksums = checksums
-        self._sent: dict[int, _Sent] = {}
+        self._sent: dict[int, SentPart] = {}
         self._problem: Exception | None = None
 
     async def send(self, parts: AsyncGenerator[Part, None]) -> None:
@@ -174,21 +177,29 @@ class _Parts:
     async def _put(self, number: int, part: Part, places: DeferredSemaphore) -> None:
         try:
             payload = await Payload.of(part.content)
-            query = self._query | {"partNumber": str(number)}
-            headers = payload.checksum_header() if self._checksums else {}
+            query, headers = part_query(self._upload, number), payload.checksum_header() if self._checksums else {}
             answer = await self._bucket.call("PUT", self._name, query, headers, payload)
-            self._sent[number] = _Sent(payload.check(answer), payload.md5, payload.sha256)
+            tag, md5 = etag_of(answer), payload.md5.hex()
+            if not await self._tags.allow(TagKind.PART, answer, tag, md5):
+                raise StoreFailed("the upload arrived damaged in the store")
+            self._sent[number] = SentPart(tag or md5, payload.md5, payload.sha256)
         except Exception as error:
             self._problem = self._problem or error
         finally:
             places.release()
 
-    async def complete(self) -> str:
-        """Have the server make the object of the parts; fire with its ETag."""
-        body = Payload.now(self._document().encode())
-        expected = composite([self._sent[number].md5 for number in sorted(self._sent)])
+    async def complete(self) -> Uploaded:
+        """Have the server make the object of the parts."""
+        parts = sorted(self._sent.items())
+        expected = composite([sent.md5 for _number, sent in parts])
+        tag = await self._completed(completion(parts, self._checksums), expected)
+        return Uploaded(tag, expected, self.size, self._bucket.clock.seconds())
+
+    async def _completed(self, body: Payload, expected: str) -> str:
+        """Fire with the ETag of the object that the document in `body` asks for."""
+        query = {"uploadId": self._upload}
         for attempt in range(ATTEMPTS):
-            answer = await self._bucket.request("POST", self._name, self._query, _XML, body, accept=(200, 404))
+            answer = await self._bucket.request("POST", self._name, query, XML, body, accept=(200, 404))
             try:
                 # An error may come after the status: putting parts together takes a server its time.
                 said = await answer.content(1 << 16)
@@ -197,13 +208,13 @@ class _Parts:
                     raise
                 await pause(self._bucket.clock, attempt)
                 continue
-            tag = _tag_in(said)
+            tag = completed_tag(said)
             if tag is not None:
                 # Ceph, for one, leaves it empty.
-                return self._checked(answer, tag or await self._tag_there() or "", expected)
-            if answer.code == 404 and await self._tag_there() == expected:
+                return await self._checked(answer, tag or await self._tag_there() or "", expected)
+            if answer.code == 404 and (there := await self._tag_there(expected)) is not None:
                 # It was completed already, and only the answer was lost.
-                return expected
+                return there
             problem = problem_in(said, answer)
             if not problem.passing or attempt + 1 == ATTEMPTS:
                 self._log.warn("{name}: {code} {details}", name=self._name, code=problem.code, details=problem.details)
@@ -211,32 +222,19 @@ class _Parts:
             await pause(self._bucket.clock, attempt)
         raise AssertionError("unreachable")
 
-    def _document(self) -> str:
-        lines = []
-        for number, sent in sorted(self._sent.items()):
-            checksum = f"<ChecksumSHA256>{b64encode(sent.sha256).decode()}</ChecksumSHA256>" if self._checksums else ""
-            tag = f"<ETag>{escape(sent.tag)}</ETag>"
-            lines.append(f"<Part>{checksum}{tag}<PartNumber>{number}</PartNumber></Part>")
-        return f'<CompleteMultipartUpload xmlns="{_NAMESPACE}">{"".join(lines)}</CompleteMultipartUpload>'
-
-    def _checked(self, answer: Answer, tag: str, expected: str) -> str:
+    async def _checked(self, answer: Answer, tag: str, expected: str) -> str:
         # Some servers' ETag is the MD5 of all bytes together, which is not known here.
-        if is_md5(answer, tag) and "-" in tag and tag != expected:
+        if not await self._tags.allow(TagKind.COMPOSITE, answer, tag, expected):
             self._log.error("{name} has the ETag {tag}, not {right}", name=self._name, tag=tag, right=expected)
             raise StoreFailed("the store put the parts of the upload together to something else")
         return tag
 
-    async def _tag_there(self) -> str | None:
-        """Fire with the ETag of the object that has the name now; None when there is none."""
+    async def _tag_there(self, expected: str | None = None) -> str | None:
+        """Fire with the ETag of the object that has the name now; None when there is none.
+
+        With the ETag that is `expected` also None when it came from another upload.
+        """
         answer = await self._bucket.call("HEAD", self._name, accept=(200, 404))
-        return etag_of(answer) if answer.code == 200 else None
-
-
-def _tag_in(document: bytes) -> str | None:
-    """Return the ETag in the document that reports an upload's completion; None when it reports something else."""
-    try:
-        root = fromstring(document.strip(), forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError):
-        return None
-    done = root.tag.endswith("CompleteMultipartUploadResult")
-    return (root.findtext("{*}ETag") or "").strip('"') if done else None
+        tag = etag_of(answer)
+        ours = expected is None or answer.header(_UPLOAD) == self._mark or tag.lower() == expected
+        return tag if answer.code == 200 and ours else None

@@ -1,191 +1,175 @@
-"""Requests of SFTP and of OpenSSH's extensions, and transfers with many requests in flight."""
+"""Requests and transfers of an SFTP session, for the reactor's thread."""
 
-import struct
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
 
-from twisted.conch.ssh import filetransfer as ft
-from twisted.conch.ssh.common import NS
+import asyncssh
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
-from was_daemon.model.errors import AssetNotFound, StoreFailed
-from was_daemon.stores.sftp.session import SFTPSession, drop
+from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.interfaces import AssetStat
+from was_daemon.stores.sftp.loop import EventLoopThread
+from was_daemon.stores.sftp.session import REFUSALS, SFTPSession
+from was_daemon.stores.sftp.transfers import BATCH, Download, Upload
+from was_daemon.stores.sftp.versions import is_link, look, open_version
 
-_BLOCK = 32768
-"""Bytes that every server takes in a request (draft-ietf-secsh-filexfer-02, section 3)."""
+T = TypeVar("T")
 
-_IN_FLIGHT = 4 << 20
-"""Bytes asked for or sent and not answered yet, at most, in one transfer: 100 MB/s when an answer takes 40 ms."""
-
-_FIRST = 4
-"""Requests in flight when a transfer starts; it takes a few round trips to fill a long line."""
-
-_QUEUEING_SECONDS = 0.25
-"""When answers take longer, the line is full, and more requests would only hold up other transfers."""
-
-_TIMES = ft.FILEXFER_ATTR_ACMODTIME
-
-Attributes = dict[str, Any]
+Attributes = asyncssh.SFTPAttrs
 """`size`, `mtime`, `permissions`, ... as far as the server tells."""
 
+File = asyncssh.SFTPClientFile
+"""Open file of a session."""
 
-class SFTPClient(SFTPSession):
-    """Requests of one SFTP session. Paths are bytes; the Deferreds fail as `SFTPSession` says."""
+_NAMES = 256
+"""Names of a directory that are handed to the reactor's thread at once, at most."""
 
-    block = _BLOCK
-    """Bytes in a request to read or write."""
 
-    def open(self, path: bytes, flags: int) -> Deferred[bytes]:
+class SFTPClient:
+    """Requests of one SFTP session. Paths are bytes; the Deferreds fail as `SFTPSession` says, and may be cancelled."""
+
+    def __init__(self, loop: EventLoopThread, session: SFTPSession) -> None:
+        self._loop = loop
+        self._session = session
+        self.can_replace = session.can_replace
+        """Whether the server announces that `replace` is possible."""
+        self.is_openssh = session.software.startswith("OpenSSH_")
+        """Whether the server is OpenSSH's, which does what it announces."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is still there."""
+        return self._session.alive
+
+    def _ask(self, what: str, request: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> Deferred[T]:
+        session = self._session
+        return self._loop.call(lambda: session.request(what, lambda: request(session.sftp)))
+
+    def open(self, path: bytes, flags: int) -> Deferred[File]:
         """Open a file; fire with its handle."""
-        return self._sendRequest(ft.FXP_OPEN, NS(path) + struct.pack("!LL", flags, 0))
+        return self._loop.call(lambda: self._session.open(path, flags), lambda file: drop([self.close(file)]))
 
-    def close(self, handle: bytes) -> Deferred[object]:
+    def open_version(self, path: bytes) -> Deferred[tuple[File, AssetStat]]:
+        """Open the regular file at `path`; fire with its handle and the version. Fails with `AssetNotFound`."""
+        return self._loop.call(lambda: open_version(self._session, path), lambda found: drop([self.close(found[0])]))
+
+    def look(self, path: bytes) -> Deferred[AssetStat]:
+        """Fire with the version of the regular file at `path`. Fails with `AssetNotFound`."""
+        return self._loop.call(lambda: look(self._session, path))
+
+    def close(self, file: File) -> Deferred[None]:
         """Close a file."""
-        return self._sendRequest(ft.FXP_CLOSE, NS(handle))
+        return self._ask("close a file", lambda _: file.close())
 
     def lstat(self, path: bytes) -> Deferred[Attributes]:
         """Fire with the attributes of a file, of a link the link's own."""
-        return self._sendRequest(ft.FXP_LSTAT, NS(path))
-
-    def fstat(self, handle: bytes) -> Deferred[Attributes]:
-        """Fire with the attributes of an open file."""
-        return self._sendRequest(ft.FXP_FSTAT, NS(handle))
+        return self._loop.call(lambda: self._session.lstat(path))
 
     def set_modified(self, path: bytes, seconds: int) -> Deferred[None]:
         """Set the times of a file, in Unix seconds."""
-        # By path: servers, conch's among them, do not all do it by handle.
-        return self._sendRequest(ft.FXP_SETSTAT, NS(path) + struct.pack("!LLL", _TIMES, seconds, seconds))
+        # By path: servers do not all do it by handle.
+        return self._ask("set the times of a file", lambda sftp: sftp.utime(path, (seconds, seconds)))
 
-    def remove(self, path: bytes) -> Deferred[object]:
+    def remove(self, path: bytes) -> Deferred[None]:
         """Remove a file or a link."""
-        return self._sendRequest(ft.FXP_REMOVE, NS(path))
+        return self._loop.call(lambda: self._session.remove(path))
 
-    def make_directory(self, path: bytes) -> Deferred[object]:
+    def make_directory(self, path: bytes) -> Deferred[None]:
         """Make a directory, whose parent exists."""
-        return self._sendRequest(ft.FXP_MKDIR, NS(path) + struct.pack("!L", 0))
+        return self._ask("make a directory", lambda sftp: sftp.mkdir(path))
 
-    def rename(self, old: bytes, new: bytes) -> Deferred[object]:
+    def rename(self, old: bytes, new: bytes) -> Deferred[None]:
         """Rename a file. Servers differ in what happens when `new` exists."""
-        return self._sendRequest(ft.FXP_RENAME, NS(old) + NS(new))
+        return self._ask("rename a file", lambda sftp: sftp.rename(old, new))
 
-    def replace(self, old: bytes, new: bytes) -> Deferred[object]:
-        """Rename a file over `new`, atomically; needs the extension `posix-rename@openssh.com`."""
-        return self._extended(b"posix-rename@openssh.com", NS(old) + NS(new))
+    def replace(self, old: bytes, new: bytes) -> Deferred[None]:
+        """Rename a file over `new`, atomically, by an extension of OpenSSH's; fails without it."""
+        return self._ask("replace a file", lambda sftp: sftp.posix_rename(old, new))
 
-    def sync(self, handle: bytes) -> Deferred[object]:
-        """Write the file's bytes to disk; needs the extension `fsync@openssh.com`."""
-        return self._extended(b"fsync@openssh.com", NS(handle))
+    def sync(self, file: File) -> Deferred[None]:
+        """Write the file's bytes to disk, by an extension of OpenSSH's; fails without it."""
+        return self._ask("sync a file", lambda _: file.fsync())
 
     async def free_bytes(self, path: bytes) -> int:
-        """Fire with the free bytes of the file system of `path`; needs the extension `statvfs@openssh.com`."""
-        answer = await self._extended(b"statvfs@openssh.com", NS(path))
-        _bsize, fragment, _blocks, _free, available = struct.unpack_from("!5Q", answer)
-        return int(fragment * available)
+        """Fire with the free bytes of the file system of `path`, by an extension of OpenSSH's; fails without it."""
+        answer = await self._ask("tell its free space", lambda sftp: sftp.statvfs(path))
+        return answer.frsize * answer.bavail
 
-    async def negotiate(self) -> None:
-        """Wait for the server's greeting, and learn how large requests may be."""
-        await self.ready
-        if b"limits@openssh.com" in self.extensions:
-            answer = await self._extended(b"limits@openssh.com", b"")
-            _packet, read, write, _handles = struct.unpack_from("!4Q", answer)
-            self.block = max(_BLOCK, min(4 * _BLOCK, read or _BLOCK, write or _BLOCK))
+    def is_link(self, path: bytes) -> Deferred[bool]:
+        """Fire with whether `path` is a link, for servers whose attributes do not tell."""
+        return self._loop.call(lambda: is_link(self._session, path))
 
-    async def entries(self, directory: bytes) -> AsyncGenerator[tuple[bytes, Attributes], None]:
-        """Yield the names in a directory, with their attributes; none when it does not exist."""
+    async def leads_somewhere(self, path: bytes) -> bool:
+        """Fire with whether there is anything at `path`, or where it leads to if it is a link."""
         try:
-            handle = await self._sendRequest(ft.FXP_OPENDIR, NS(directory))
+            await self._ask("look at a directory", lambda sftp: sftp.stat(path))
+        except REFUSALS:
+            return False
+        return True
+
+    def exists(self, path: bytes) -> Deferred[bool]:
+        """Fire with whether there is anything at `path`."""
+        return self._loop.call(lambda: self._session.exists(path))
+
+    async def entries(self, directory: bytes) -> AsyncGenerator[asyncssh.SFTPName, None]:
+        """Yield the names in a directory, with their attributes; none when it does not exist."""
+        names = self._session.sftp.scandir(directory)
+
+        async def some() -> list[asyncssh.SFTPName]:
+            found: list[asyncssh.SFTPName] = []
+            async for name in names:
+                found.append(name)
+                if len(found) == _NAMES:
+                    break
+            return found
+
+        try:
+            while batch := await self._ask("list a directory", lambda _: some()):
+                for name in batch:
+                    yield name
         except AssetNotFound:
             return
-        asked: deque[Deferred[list[tuple[bytes, bytes, Attributes]]]] = deque()
-        try:
-            while True:
-                while len(asked) < _FIRST:
-                    asked.append(self._sendRequest(ft.FXP_READDIR, NS(handle)))
-                for name, _line, attributes in await asked.popleft():
-                    yield name, attributes
-        except EOFError:
-            return
+        except AssetError:
+            if await self.exists(directory):
+                raise
         finally:
-            drop([*asked, self.close(handle)])
+            drop([self._ask("close a directory", lambda _: _end(names))])
 
-    async def read(self, handle: bytes, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+    async def read(self, file: File, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes [start, stop) of an open file. Raises `StoreFailed` when it ends before."""
-        window = _Window(self._clock, _IN_FLIGHT // self.block)
-        asked: deque[tuple[int, int, float, Deferred[bytes]]] = deque()
-        try:
-            while start < stop or asked:
-                while start < stop and len(asked) < window.size:
-                    length = min(self.block, stop - start)
-                    asked.append((start, length, self._clock.seconds(), self._read(handle, start, length)))
-                    start += length
-                offset, length, since, answer = asked.popleft()
-                chunk = await window.answered(answer, since)
-                yield chunk
-                if len(chunk) < length:
-                    # A server may send less than it was asked for; the missing bytes are asked for first.
-                    offset, length = offset + len(chunk), length - len(chunk)
-                    asked.appendleft((offset, length, self._clock.seconds(), self._read(handle, offset, length)))
-        except EOFError:
-            raise StoreFailed("the file became shorter while it was read") from None
-        finally:
-            drop(answer for _, _, _, answer in asked)
 
-    async def write(self, handle: bytes, chunks: AsyncIterator[bytes]) -> int:
+        download = Download(self._session, file, start, stop)
+        while start < stop:
+            for piece in await self._loop.call(download.take):
+                start += len(piece)
+                yield piece
+
+    async def write(self, file: File, chunks: AsyncIterator[bytes]) -> int:
         """Write `chunks` from the beginning of an open file; fire with the number of bytes when the server has them."""
-        window = _Window(self._clock, _IN_FLIGHT // self.block)
-        sent: deque[tuple[float, Deferred[object]]] = deque()
-        offset = 0
-        try:
-            async with aclosing(_regrouped(chunks, self.block)) as blocks:
-                async for block in blocks:
-                    request = b"".join((NS(handle), struct.pack("!QL", offset, len(block)), block))
-                    sent.append((self._clock.seconds(), self._sendRequest(ft.FXP_WRITE, request)))
-                    offset += len(block)
-                    while len(sent) >= window.size or (sent and sent[0][1].called):
-                        since, answer = sent.popleft()
-                        await window.answered(answer, since)
-            while sent:
-                await sent.popleft()[1]
-        finally:
-            drop(answer for _, answer in sent)
-        return offset
 
-    def _extended(self, name: bytes, data: bytes) -> Deferred[Any]:
-        return self._sendRequest(ft.FXP_EXTENDED, NS(name) + data)
+        upload = Upload(self._session, file)
+        batch: list[bytes] = []
+        async for chunk in chunks:
+            batch.append(chunk)
+            if sum(map(len, batch)) >= BATCH:
+                await self._loop.call(partial(upload.put, batch))
+                batch = []
+        await self._loop.call(partial(upload.put, batch))
+        return await self._loop.call(upload.end)
 
-    def _read(self, handle: bytes, offset: int, length: int) -> Deferred[bytes]:
-        return self._sendRequest(ft.FXP_READ, NS(handle) + struct.pack("!QL", offset, length))
+    def abort(self) -> None:
+        """Close the connection at once; requests under way fail."""
+        self._session.abort()
 
 
-class _Window:
-    """Number of requests that may be in flight: it grows while answers come soon, and shrinks when they queue."""
-
-    def __init__(self, clock: IReactorTime, most: int) -> None:
-        self._clock = clock
-        self._most = most
-        self.size = _FIRST
-
-    async def answered(self, answer: Deferred[Any], since: float) -> Any:
-        """Fire with the answer of a request sent at `since`, and adapt `size` to the time it took."""
-        # An answer that is already there says nothing: the reader or writer here is the slower end.
-        waited = not answer.called
-        result = await answer
-        if waited:
-            late = self._clock.seconds() - since > _QUEUEING_SECONDS
-            self.size = max(_FIRST, self.size - 1) if late else min(self._most, self.size + 1)
-        return result
+async def _end(names: AsyncIterator[asyncssh.SFTPName]) -> None:
+    if isinstance(names, AsyncGenerator):
+        await names.aclose()
 
 
-async def _regrouped(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[bytes, None]:
-    """Yield `chunks` as blocks of `size` bytes, the last one shorter."""
-    waiting = bytearray()
-    async for chunk in chunks:
-        waiting += chunk
-        while len(waiting) >= size:
-            yield bytes(waiting[:size])
-            del waiting[:size]
-    if waiting:
-        yield bytes(waiting)
+def drop(answers: Iterable[Deferred[Any]]) -> None:
+    """Ignore answers, good or bad. The requests are carried out all the same."""
+    for answer in answers:
+        answer.addErrback(lambda _: None)
+        answer.cancel()

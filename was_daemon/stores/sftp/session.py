@@ -1,163 +1,200 @@
-"""conch's SFTP client as a protocol of requests and answers, with the store's errors and a time-out."""
+"""One SFTP session: the store's errors for those of SFTP, and a time-out. Runs in the event loop."""
 
-import struct
-from collections.abc import Iterable
-from typing import Any, cast
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from twisted.conch.ssh import filetransfer as ft
-from twisted.conch.ssh.common import NS, getNS
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import connectionDone
+import asyncssh
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from was_daemon.model.errors import AssetError, AssetNotFound, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.stores.sftp.ssh import Subsystem, SubsystemProtocol
+from was_daemon.stores.sftp.login import LoginClient
 
-_MAX_PACKET = 1 << 20
+T = TypeVar("T")
 
-_NO_SPACE = (14, 15)
-"""Codes of newer drafts for a failure of SFTP 3; some servers send them all the same."""
+_MISSING = (
+    asyncssh.FX_NO_SUCH_FILE,
+    asyncssh.FX_NO_SUCH_PATH,
+    asyncssh.FX_NOT_A_DIRECTORY,
+    asyncssh.FX_NO_MEDIA,
+)
+"""Codes for what is not there; all but the first are of later drafts, and come from servers of SFTP 3 all the same."""
+
+_FULL = (asyncssh.FX_NO_SPACE_ON_FILESYSTEM, asyncssh.FX_QUOTA_EXCEEDED)
+_DENIED = (asyncssh.FX_PERMISSION_DENIED, asyncssh.FX_WRITE_PROTECT)
+_LOST = (asyncssh.FX_NO_CONNECTION, asyncssh.FX_CONNECTION_LOST)
+
+_LOOK = "look at a file"
+
+NEVER_THERE = b".was-is-never-there"
+"""Name that no file has."""
 
 
-class SFTPSession(ft.FileTransferClient, SubsystemProtocol):
-    """Client end of one SFTP session: requests are sent, and their Deferreds fire with the answers.
+class Refused(StoreFailed):
+    """The server refused a request with a `code` that says little: what is true has to be looked up."""
 
-    The Deferreds may be cancelled. They fail with `AssetNotFound`, `StoreUnavailable` (also: permission denied),
-    `NoSpace`, `StoreFailed`, and with `StoreTimeout` when the server leaves requests unanswered and nothing moves for
-    `patience` seconds; the connection is dropped then. An idle connection is tried every `patience` seconds.
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Denied(StoreUnavailable):
+    """The server denied permission, or uses that code for something else."""
+
+
+REFUSALS = (AssetNotFound, Refused, Denied)
+"""Errors after which the connection still works, and what is true can be looked up."""
+
+
+class SFTPSession:
+    """Requests of one SFTP session, which is dropped when the server leaves them unanswered for `patience` seconds.
+
+    Requests raise `AssetNotFound`, `Refused`, `Denied`, `NoSpace`, `StoreUnavailable`, `StoreTimeout`.
+    An idle connection is tried every `patience` seconds.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, patience: float, server: str) -> None:
-        super().__init__()
-        self._server = server
-        self._clock = clock
+    def __init__(
+        self,
+        connection: asyncssh.SSHClientConnection,
+        client: LoginClient,
+        sftp: asyncssh.SFTPClient,
+        can_replace: bool,
+        patience: float,
+        server: str,
+    ) -> None:
+        self.sftp = sftp
+        self.can_replace = can_replace
+        """Whether the server announces that it can rename a file over another."""
+        self.software = str(connection.get_extra_info("server_version", ""))
+        """What the server calls itself."""
+        self._connection = connection
+        self._client = client
         self._patience = patience
-        self._alarm: IDelayedCall | None = None
-        self._received = bytearray()
-        self._problem: AssetError | None = None
-        self.ready: Deferred[None] = Deferred()
-        """Fires when the server has told its version and `extensions`."""
-        self.extensions: dict[bytes, bytes] = {}
+        self._server = server
+        self._problem: AssetError = StoreUnavailable("the connection to the store was lost")
+        self.loop = asyncio.get_running_loop()
+        self._moved = self.loop.time()
+        self._waiting = 0
+        self._given_up = False
+        self._code_for_missing: int | None = None
+        self._watching = asyncio.create_task(self._watch())
+        self._trial: asyncio.Task[asyncssh.SFTPAttrs] | None = None
 
-    def gotServerVersion(self, version: int, extensions: dict[bytes, bytes]) -> None:
-        self.extensions = extensions
-        self.ready.callback(None)
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is still there; may be asked in any thread."""
+        return not self._given_up and not self._client.is_lost
 
-    def _sendRequest(self, kind: int, data: bytes) -> Deferred[Any]:
-        number = self.counter
+    async def request(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return the server's answer to the request that `ask` makes; `what` it is to do is told in errors."""
+        if not self.alive:
+            raise self._lost()
+        if not self._waiting:
+            self._moved = self.loop.time()
+        self._waiting += 1
+        try:
+            return await ask()
+        except asyncssh.SFTPEOFError:
+            raise EOFError from None
+        except asyncssh.SFTPError as error:
+            raise self._error(what, error) from None
+        except (asyncssh.Error, OSError):
+            raise self._lost() from None
+        except ValueError:
+            raise StoreFailed("the file is not open any more") from None
+        finally:
+            self._waiting -= 1
+            self._moved = self.loop.time()
 
-        def abandon(_: Deferred[Any]) -> None:
-            late: Deferred[Any] = Deferred()
-            opened = kind in (ft.FXP_OPEN, ft.FXP_OPENDIR)
-            late.addCallback(self._close_late if opened else lambda _: None).addErrback(lambda _: None)
-            self.openRequests[number] = late
+    async def open(self, path: bytes, flags: int) -> asyncssh.SFTPClientFile:
+        """Open a file."""
 
-        answer: Deferred[Any] = Deferred(abandon)
-        if not self.connected:
-            answer.errback(self._problem or StoreUnavailable("the connection to the store was lost"))
-            return answer
-        if not self.openRequests:
-            self._set_alarm()
-        self.openRequests[number] = answer
-        self.counter = (number + 1) & 0xFFFFFFFF
-        cast(Subsystem, self.transport).write(b"".join((struct.pack("!LBL", len(data) + 5, kind, number), data)))
-        return answer
+        async def ask() -> asyncssh.SFTPClientFile:
+            # One request for each read or write: how many there are at a time is decided by the transfers.
+            return await self.sftp.open(path, flags, encoding=None, block_size=0)
 
-    def _close_late(self, handle: bytes) -> None:
-        drop([self._sendRequest(ft.FXP_CLOSE, NS(handle))])
+        return await self.request("open a file", ask)
 
-    def dataReceived(self, data: bytes) -> None:
-        # conch's own copies everything behind a packet for each packet, and logs each.
-        self.progressed()
-        received = self._received
-        received += data
-        start, end = 0, len(received)
-        with memoryview(received) as view:
-            while end - start >= 9:
-                length, kind, number = struct.unpack_from("!LBL", received, start)
-                if length > _MAX_PACKET:
-                    self._give_up(StoreFailed("the store sent something that is no SFTP"))
-                    return
-                if end - start < 4 + length:
-                    break
-                if kind == ft.FXP_DATA:
-                    self.openRequests.pop(number).callback(bytes(view[start + 13 : start + 4 + length]))
-                else:
-                    getattr(self, f"packet_{self.packetTypes[kind]}")(bytes(view[start + 5 : start + 4 + length]))
-                start += 4 + length
-        del received[:start]
+    async def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
+        """Return the attributes of a file, of a link the link's own. Raises `AssetNotFound`, whatever its code."""
+        try:
+            return await self.request(_LOOK, lambda: self.sftp.lstat(path))
+        except Refused as error:
+            if error.code != asyncssh.FX_OP_UNSUPPORTED and error.code == await self._says_for_missing():
+                raise AssetNotFound("no such asset") from None
+            raise
 
-    def packet_STATUS(self, data: bytes) -> None:
-        answer, data = self._parseRequest(data)
-        (code,) = struct.unpack_from("!L", data)
-        if code == ft.FX_OK:
-            answer.callback(None)
-        else:
-            answer.errback(self._error(code, getNS(data[4:])[0] if len(data) >= 8 else b""))
+    async def exists(self, path: bytes) -> bool:
+        """Return whether there is anything at `path`."""
+        try:
+            await self.lstat(path)
+        except AssetNotFound:
+            return False
+        return True
 
-    def _error(self, code: int, message: bytes) -> Exception:
-        if code == ft.FX_EOF:
-            return EOFError()
-        if code == ft.FX_NO_SUCH_FILE:
+    async def remove(self, path: bytes) -> None:
+        """Remove a file or a link. What is gone afterwards is removed, whatever the server says."""
+        try:
+            await self.request("remove a file", lambda: self.sftp.remove(path))
+        except (Refused, Denied):
+            if await self.exists(path):
+                raise
+
+    async def _says_for_missing(self) -> int:
+        """Return the code with which this server says that there is no such file."""
+        if self._code_for_missing is None:
+            try:
+                await self.request(_LOOK, lambda: self.sftp.lstat(NEVER_THERE))
+                self._code_for_missing = asyncssh.FX_OK
+            except AssetNotFound:
+                self._code_for_missing = asyncssh.FX_NO_SUCH_FILE
+            except Refused as error:
+                self._code_for_missing = error.code
+        return self._code_for_missing
+
+    def _error(self, what: str, error: asyncssh.SFTPError) -> AssetError:
+        code = error.code
+        if code in _LOST:
+            return self._lost()
+        if code in _MISSING:
             return AssetNotFound("no such asset")
-        self._log.debug("the SFTP server says {code}: {message!r}", code=code, message=message)
-        if code == ft.FX_PERMISSION_DENIED:
-            return StoreUnavailable("the store denied permission")
-        if code in _NO_SPACE or b"no space left" in message.lower():
+        self._log.debug("the SFTP server says {code}: {message!r}", code=code, message=error.reason)
+        if code in _DENIED:
+            return Denied(f"the store denied permission to {what}")
+        if code in _FULL or "no space left" in error.reason.lower():
             return NoSpace("no space left in the store")
-        if code == ft.FX_OP_UNSUPPORTED:
-            return StoreFailed("the store cannot do what is needed")
-        return StoreFailed("the store reported a failure")
+        if code == asyncssh.FX_OP_UNSUPPORTED:
+            return Refused(f"the store cannot {what}", code)
+        return Refused(f"the store failed to {what}", code)
 
-    def progressed(self) -> None:
-        if self._alarm is not None:
-            self._alarm.reset(self._patience)
+    def _lost(self) -> AssetError:
+        return type(self._problem)(*self._problem.args)
 
-    def _set_alarm(self) -> None:
-        if self._alarm is None:
-            self._alarm = self._clock.callLater(self._patience, self._nothing_moved)
-        else:
-            self._alarm.reset(self._patience)
-
-    def _nothing_moved(self) -> None:
-        self._alarm = None
-        if self.openRequests:
-            self._give_up(StoreTimeout("the store made no progress in time"))
-        else:
-            drop([self._sendRequest(ft.FXP_LSTAT, NS(b"."))])
-
-    def _give_up(self, problem: AssetError) -> None:
-        self._problem = problem
-        self._log.warn("the connection to {server} is given up: {problem}", server=self._server, problem=problem)
-        self.abort()
+    async def _watch(self) -> None:
+        while self.alive:
+            quiet = self.loop.time() - self._moved
+            if quiet < self._patience:
+                await asyncio.sleep(self._patience - quiet)
+            elif self._waiting:
+                self._problem = StoreTimeout("the store made no progress in time")
+                self._log.warn("the connection to {host} is given up: {why}", host=self._server, why=self._problem)
+                self.abort()
+            else:
+                self._trial = asyncio.create_task(self.request(_LOOK, lambda: self.sftp.lstat(b".")))
+                self._trial.add_done_callback(ignore)
+                await asyncio.sleep(self._patience)
 
     def abort(self) -> None:
-        """Close the connection at once; requests under way fail."""
-        if self.connected:
-            cast(Subsystem, self.transport).abort()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.connected = False
-        self._log.info(
-            "the connection to {server} ended: {reason}", server=self._server, reason=reason.getErrorMessage()
-        )
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        failure = Failure(self._problem) if self._problem else reason
-        if not self.ready.called:
-            self.ready.errback(failure)
-        # The first failure may well make its receiver drop the other requests, which changes `openRequests`.
-        while self.openRequests:
-            self.openRequests.pop(next(iter(self.openRequests))).errback(failure)
+        """Close the connection at once; requests under way fail. May be called in any thread."""
+        self._given_up = True
+        with suppress(RuntimeError):  # the loop has ended, and the connection with it
+            self.loop.call_soon_threadsafe(self._connection.abort)
 
 
-def drop(answers: Iterable[Deferred[Any]]) -> None:
-    """Ignore answers, good or bad. The requests are carried out all the same."""
-    for answer in answers:
-        answer.addErrback(lambda _: None)
-        answer.cancel()
+def ignore(task: "asyncio.Task[Any]") -> None:
+    """Take note of the outcome of a task that nobody waits for, so that asyncio does not complain."""
+    if not task.cancelled():
+        task.exception()

@@ -13,9 +13,9 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable
-from was_daemon.stores.sftp.client import SFTPClient
+from was_daemon.stores.sftp.client import Attributes, File, SFTPClient, drop
 from was_daemon.stores.sftp.reconnect import Reconnector
-from was_daemon.stores.sftp.session import drop
+from was_daemon.stores.sftp.versions import file_type
 from was_daemon.stores.unfinished import UnfinishedUploads
 
 DIRECTORY = ".staging"
@@ -30,16 +30,15 @@ class StagedFile:
 
     client: SFTPClient
     path: bytes
-    handle: bytes
+    file: File
     _discard: Callable[[], None]
     _open: bool = True
 
     async def close(self) -> None:
         """Close the file, and leave it there."""
-        # The server may give the handle's number to the next file: it must not be closed twice.
         if self._open:
             self._open = False
-            await self.client.close(self.handle)
+            await self.client.close(self.file)
 
     def discard(self) -> None:
         """Close and remove the file, without waiting for the server."""
@@ -60,9 +59,9 @@ class SFTPStaging:
         """Return the path of a new file in the staging directory `directory`."""
         return await self.uploads.new_path(directory)
 
-    def staged(self, client: SFTPClient, path: str, handle: bytes) -> StagedFile:
-        """Return the file at `path`, which was opened as `handle`."""
-        return StagedFile(client, self._path(path), handle, lambda: self.uploads.discard(path))
+    def staged(self, client: SFTPClient, path: str, file: File) -> StagedFile:
+        """Return the file at `path`, which is open as `file`."""
+        return StagedFile(client, self._path(path), file, lambda: self.uploads.discard(path))
 
     async def _find(self, directory: str) -> list[tuple[str, float | None]]:
         """Fire with the names and ages of the regular files in a staging directory that a daemon may have made."""
@@ -71,15 +70,16 @@ class SFTPStaging:
             itself = await client.lstat(place)
         except AssetNotFound:
             return []
-        if not stat.S_ISDIR(itself.get("permissions", 0)):
+        if not await _is(stat.S_IFDIR, itself, client, place):
             return []
         # The last change of the directory is not later than now, and of now if this store has just written there.
-        now, found = itself.get("mtime"), []
+        now = itself.mtime
+        found: list[tuple[str, float | None]] = []
         async with aclosing(client.entries(place)) as entries:
-            async for name, attributes in entries:
-                modified = attributes.get("mtime")
+            async for entry in entries:
+                name, modified = entry.filename, entry.attrs.mtime
                 age = None if now is None or modified is None else now - modified
-                if name.startswith(_PREFIX) and await _is_file(client, place + b"/" + name):
+                if isinstance(name, bytes) and name.startswith(_PREFIX) and await _is_file(client, place + b"/" + name):
                     found.append((name.decode("ascii", "replace"), age))
         return found
 
@@ -98,6 +98,12 @@ class SFTPStaging:
 async def _is_file(client: SFTPClient, path: bytes) -> bool:
     """Fire with whether there is a regular file: listings of some servers give links the type of their targets."""
     try:
-        return stat.S_ISREG((await client.lstat(path)).get("permissions", 0))
+        return await _is(stat.S_IFREG, await client.lstat(path), client, path)
     except AssetNotFound:
         return False
+
+
+async def _is(type_: int, attributes: Attributes, client: SFTPClient, path: bytes) -> bool:
+    """Fire with whether a file is of a type, or may be, when the server does not tell types and it is no link."""
+    told = file_type(attributes)
+    return told == type_ if told is not None else not await client.is_link(path)

@@ -10,18 +10,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from twisted.conch.ssh.filetransfer import FXF_CREAT, FXF_EXCL, FXF_WRITE
+import asyncssh
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat
-from was_daemon.stores.sftp.client import SFTPClient
-from was_daemon.stores.sftp.reader import asset_stat
+from was_daemon.stores.sftp.client import File, SFTPClient, drop
 from was_daemon.stores.sftp.reconnect import Reconnector
-from was_daemon.stores.sftp.rename import remove_old_version, replace, replaces_at_once, restore_old_version
-from was_daemon.stores.sftp.session import drop
+from was_daemon.stores.sftp.rename import Replacements
+from was_daemon.stores.sftp.session import REFUSALS, Denied, Refused
+from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
 from was_daemon.stores.sftp.staging import SFTPStaging, StagedFile
+from was_daemon.stores.sftp.versions import asset_stat
 
 T = TypeVar("T")
 
@@ -32,7 +34,10 @@ _ROOT_SECONDS = 5.0
 """Time after which a root that was there is looked for again when an asset is not found."""
 
 _NO_ROOT = "the store's directory does not exist"
-_NEW_FILE = FXF_WRITE | FXF_CREAT | FXF_EXCL
+
+_CREATE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT
+_NEW_FILE = (_CREATE | asyncssh.FXF_EXCL, _CREATE | asyncssh.FXF_TRUNC, _CREATE)
+"""Flags to open a new file with; servers refuse the first, or the second."""
 
 _LITTLE_SPACE = 1 << 20
 """Free bytes below which a write that failed did so for want of space."""
@@ -41,10 +46,17 @@ _LITTLE_SPACE = 1 << 20
 class SFTPTree:
     """Files below the directory `root` of a server. Paths are relative to it."""
 
+    _log = Logger()
+
     def __init__(self, store: str, clock: IReactorTime, connections: Reconnector[SFTPClient], root: str) -> None:
         """Make the tree of `store`, which is at `root`; an empty root is the directory of the login."""
         self._clock = clock
-        self._root = root.rstrip("/")
+        self._store = store
+        self._root = root.rstrip("/") or root[:1]
+        self._replacements = Replacements()
+        self._new_file: tuple[int, ...] = _NEW_FILE
+        self._syncs = True
+        self._sets_times = True
         self._locks = KeyLocks[str]()
         self._deleted: dict[str, tuple[int, float]] = {}
         self._staging = SFTPStaging(store, connections, self.path)
@@ -62,91 +74,159 @@ class SFTPTree:
         """
         path = self.path(relative)
         try:
-            if replaces_at_once(client):
+            if self._replacements.are_at_once(client):
                 return await look(client, path)
             async with self._locks.exclusive(relative):
-                try:
-                    return await look(client, path)
-                except AssetNotFound:
-                    # A daemon may have been killed between the steps.
-                    with suppress(StoreFailed):
-                        await restore_old_version(client, path)
-                    return await look(client, path)
+                return await self._find_or_restore(client, path, look)
         except AssetNotFound:
             await self._check_root(client)
             raise
+
+    async def _find_or_restore(
+        self, client: SFTPClient, path: bytes, look: Callable[[SFTPClient, bytes], Awaitable[T]]
+    ) -> T:
+        try:
+            return await look(client, path)
+        except AssetNotFound as missing:
+            # A daemon may have been killed between the steps.
+            try:
+                await self._replacements.restore_old_version(client, path)
+            except REFUSALS:
+                raise missing from None
+            return await look(client, path)
 
     async def _check_root(self, client: SFTPClient) -> None:
         """Raise `StoreUnavailable` when the root is missing: on an unmounted volume no asset can be called missing."""
         now = self._clock.seconds()
         if now < self._root_seen + _ROOT_SECONDS:
             return
-        try:
-            # The dot follows a link.
-            await client.lstat(self.path("."))
-        except AssetNotFound:
-            raise StoreUnavailable(_NO_ROOT) from None
+        # The dot follows a link.
+        if not await client.exists(self.path(".")):
+            raise StoreUnavailable(_NO_ROOT)
         self._root_seen = now
 
     async def stage(self, client: SFTPClient, directory: str) -> StagedFile:
         """Create a file in the staging directory `directory`, which is made when it is missing."""
         path = await self._staging.new_path(directory)
         try:
-            handle = await self._with_directory(client, directory, lambda: client.open(self.path(path), _NEW_FILE))
+            file = await self._with_directory(client, directory, lambda: self._create(client, self.path(path)))
         except BaseException:
             # A cancelled request is carried out all the same: the client closes such a file, but does not remove it.
             drop([client.remove(self.path(path))])
             raise
-        self.uploads.tidy(directory)
-        return self._staging.staged(client, path, handle)
+        self.uploads.sweep_if_due(directory)
+        return self._staging.staged(client, path, file)
+
+    async def _create(self, client: SFTPClient, path: bytes) -> File:
+        """Open a new file. Its name is nobody else's, so that the flags matter to the server only."""
+        for flags in self._new_file[:-1]:
+            with suppress(Refused, Denied):
+                file = await client.open(path, flags)
+                self._new_file = self._new_file[self._new_file.index(flags) :]
+                return file
+        return await client.open(path, self._new_file[-1])
 
     async def _with_directory(self, client: SFTPClient, directory: str, request: Callable[[], Awaitable[T]]) -> T:
         """Fire with the result of `request`; make the directory when it turns out to be missing."""
         try:
             return await request()
-        except AssetNotFound:
-            parts = directory.split("/")
-            for count in range(1, len(parts) + 1):
-                # Failure may mean that it exists. The root is not made: when it is missing, so is perhaps a volume.
-                with suppress(StoreFailed, AssetNotFound):
-                    await client.make_directory(self.path("/".join(parts[:count])))
-        try:
-            return await request()
-        except AssetNotFound:
-            raise StoreUnavailable(_NO_ROOT) from None
+        except REFUSALS:
+            if await client.leads_somewhere(self.path(directory)):
+                raise
+        parts = directory.split("/")
+        for count in range(1, len(parts) + 1):
+            path = self.path("/".join(parts[:count]))
+            try:
+                await client.make_directory(path)
+            except REFUSALS:
+                # That is what it says when there is one, too. The root is not made: when it is missing, so is perhaps
+                # a volume.
+                if not await client.leads_somewhere(path):
+                    if await client.exists(self.path(".")):
+                        raise
+                    raise StoreUnavailable(_NO_ROOT) from None
+        return await request()
 
-    async def publish(self, staged: StagedFile, relative: str) -> AssetStat:
-        """Move a staged file to its place, when the server has it on disk; fire with its version.
+    async def publish(self, staged: StagedFile, relative: str, size: int) -> AssetStat:
+        """Move a staged file of `size` bytes to its place, when the server has it on disk; fire with its version.
 
         Cancelling does not stop this half-way.
         """
-        if b"fsync@openssh.com" in staged.client.extensions:
-            await staged.client.sync(staged.handle)
-        return await self._locks.run(relative, lambda: self._publish(staged, relative))
+        await self._sync(staged)
+        return await self._locks.run(relative, lambda: self._publish(staged, relative, size))
 
-    async def _publish(self, staged: StagedFile, relative: str) -> AssetStat:
+    async def _sync(self, staged: StagedFile) -> None:
+        """Have the server write the file to disk, if it is one that does so on request."""
+        if not self._syncs:
+            return
+        try:
+            await staged.client.sync(staged.file)
+        except (Refused, Denied) as refusal:
+            if isinstance(refusal, Refused) and refusal.code == asyncssh.FX_OP_UNSUPPORTED:
+                return
+            # An empty file tells a server that refuses the request from a disk that failed.
+            if await self._syncs_an_empty_file(staged.client):
+                raise
+            self._syncs = False
+            self._log.warn("{store} does not confirm that files are on its disk", store=self._store)
+
+    async def _syncs_an_empty_file(self, client: SFTPClient) -> bool:
+        empty = await self.stage(client, STAGING)
+        try:
+            await client.sync(empty.file)
+        except REFUSALS:
+            return False
+        finally:
+            empty.discard()
+        return True
+
+    async def _publish(self, staged: StagedFile, relative: str, size: int) -> AssetStat:
         client, path = staged.client, self.path(relative)
-        version = await self._date(staged, relative)
         await staged.close()
-        await self._with_directory(client, posixpath.dirname(relative), lambda: replace(client, staged.path, path))
+        version = await self._date(staged, relative)
+        if version.size != size:
+            raise StoreFailed("the store did not keep all that was written")
+        directory = posixpath.dirname(relative)
+        try:
+            await self._with_directory(client, directory, lambda: self._replacements.replace(client, staged.path, path))
+        except REFUSALS:
+            # No two versions are the same: this one is there, whatever the server says.
+            if not await client.exists(path) or asset_stat(await client.lstat(path)) != version:
+                raise
         return version
 
     async def _date(self, staged: StagedFile, relative: str) -> AssetStat:
         """Give the new version a modification time of its own; see the module's text."""
+        client, path = staged.client, self.path(relative)
         earliest, _ = self._deleted.get(relative, (0, 0.0))
         with suppress(AssetNotFound):
-            earliest = max(earliest, (await staged.client.lstat(self.path(relative))).get("mtime", 0) + 1)
-        attributes = await staged.client.fstat(staged.handle)
-        if attributes.get("mtime", earliest) < earliest:
-            with suppress(StoreFailed):  # a server that cannot: this version's etag may not be its own
-                await staged.client.set_modified(staged.path, earliest)
-            attributes = await staged.client.fstat(staged.handle)
-        return asset_stat(attributes)
+            earliest = max(earliest, int((await client.lstat(path)).mtime or 0) + 1)
+        try:
+            attributes = await client.lstat(staged.path)
+            if (attributes.mtime or earliest) < earliest:
+                await self._set_modified(client, staged.path, earliest)
+                attributes = await client.lstat(staged.path)
+            return asset_stat(attributes)
+        except AssetNotFound:
+            raise StoreFailed("the store did not keep what was written") from None
+
+    async def _set_modified(self, client: SFTPClient, path: bytes, seconds: int) -> None:
+        try:
+            await client.set_modified(path, seconds)
+        except REFUSALS:
+            if not self._sets_times:
+                return
+            self._sets_times = False
+            self._log.warn(
+                "{store} lets no times be set: of two versions of an asset that are written within a second and have "
+                "one size, clients may take the second for the first",
+                store=self._store,
+            )
 
     async def delete(self, client: SFTPClient, relative: str, version: AssetStat) -> None:
         """Remove the file, whose latest version was `version`. Raises `AssetNotFound`."""
         async with self._locks.exclusive(relative):
-            await remove_old_version(client, self.path(relative))
+            await self._replacements.remove_old_version(client, self.path(relative))
             await client.remove(self.path(relative))
             now = self._clock.seconds()
             self._deleted = {path: entry for path, entry in self._deleted.items() if entry[1] > now - _DELETED_SECONDS}
@@ -155,8 +235,6 @@ class SFTPTree:
     async def is_full(self, client: SFTPClient, directory: str) -> bool:
         """Fire with whether the file system of `directory` is known to be full."""
         # SFTP 3 has no code for it: a full disk is a failure like any other.
-        if b"statvfs@openssh.com" not in client.extensions:
-            return False
         try:
             return await client.free_bytes(self.path(directory)) < _LITTLE_SPACE
         except AssetError:

@@ -5,8 +5,9 @@ from contextlib import aclosing
 
 from was_daemon.model.errors import StoreFailed
 from was_daemon.stores.http.body import Upload
+from was_daemon.stores.webdav.members import Members
 from was_daemon.stores.webdav.multistatus import Entry, parsed
-from was_daemon.stores.webdav.staging import DIRECTORY
+from was_daemon.stores.webdav.staging import HIDDEN
 from was_daemon.stores.webdav.tree import DavTree
 
 _PROPFIND = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/></prop></propfind>'
@@ -17,7 +18,7 @@ async def files(tree: DavTree, directory: str, depth: int) -> AsyncGenerator[tup
     below: list[str] = []
     async with aclosing(entries_of(tree, directory)) as entries:
         async for name, entry in entries:
-            if entry.is_directory and depth and name != DIRECTORY:
+            if entry.is_directory and depth and name != HIDDEN:
                 below.append(f"{directory}/{name}")
             elif not entry.is_directory and not depth:
                 yield f"{directory}/{name}", entry.size
@@ -29,8 +30,8 @@ async def files(tree: DavTree, directory: str, depth: int) -> AsyncGenerator[tup
 
 async def entries_of(tree: DavTree, directory: str) -> AsyncGenerator[tuple[str, Entry], None]:
     """Yield the entries of `directory` with their names; none when it does not exist."""
-    headers = {"Depth": "1", "Content-Type": "application/xml"}
-    answer = await tree.remote().request("PROPFIND", tree.url(directory + "/"), headers, Upload(_PROPFIND))
+    headers, url = {"Depth": "1", "Content-Type": "application/xml"}, tree.url(directory + "/")
+    answer = await tree.remote().request("PROPFIND", url, headers, Upload(_PROPFIND))
     if answer.code == 404:
         await answer.drain()
         return
@@ -38,13 +39,14 @@ async def entries_of(tree: DavTree, directory: str) -> AsyncGenerator[tuple[str,
         await answer.drain()
         raise StoreFailed("the store cannot list its files")
     answer.expect(207)
-    # The path in front may be another one than ours: a proxy may have rewritten it.
-    parent = f"/{directory}".encode()
+    members = Members(url, directory)
     async with aclosing(parsed(answer.chunks())) as entries:
         async for entry in entries:
-            above, _slash, name = entry.path.rstrip(b"/").rpartition(b"/")
-            if above.endswith(parent):
-                try:
-                    yield name.decode(), entry
-                except UnicodeDecodeError:
-                    continue
+            name = members.name(entry)
+            if name is None:
+                continue
+            try:
+                yield name.decode(), entry
+            except UnicodeDecodeError:
+                continue
+    members.end()

@@ -1,8 +1,9 @@
 """Parser of WebDAV listings (RFC 4918, section 13) while they arrive: a directory may hold a million files."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 from xml.etree.ElementTree import ParseError
 
 import attrs
@@ -12,18 +13,25 @@ from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyp
 from was_daemon.model.errors import StoreFailed
 from was_daemon.stores.http.answer import http_time
 
+_ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)
+_PROPERTIES = ("getcontentlength", "getetag", "getlastmodified")
+
 
 @attrs.frozen
 class Entry:
-    """Entry of a listing."""
+    """Entry of a listing. What the server was not asked for, or does not tell, is None."""
 
     path: bytes
     """Path as the server spells it, without percent-encoding."""
     is_directory: bool
     modified: float | None
-    """Time of the last change in Unix seconds, if the server was asked and tells it."""
+    """Time of the last change in Unix seconds."""
     size: int | None = None
-    """Size in bytes, if the server was asked and tells it."""
+    """Size in bytes."""
+    etag: str | None = None
+    """ETag as HTTP writes it."""
+    status: int = 200
+    """Status of the entry itself: 404, for instance, for one that was deleted meanwhile."""
 
 
 class Listing:
@@ -36,10 +44,12 @@ class Listing:
         self._entries: list[Entry] = []
         self._parser = DefusedXMLParser(target=self, forbid_dtd=True)
         self._open: list[str] = []
-        self._href = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._href = self._status = ""
         self._is_directory = False
-        self._modified = ""
-        self._size = ""
+        self._told = dict.fromkeys(_PROPERTIES, "")
 
     def feed(self, data: bytes) -> None:
         """Parse the next bytes of the response; no bytes at all stand for its end."""
@@ -60,7 +70,7 @@ class Listing:
         """Begin an element; called by the XML parser."""
         self._open.append(tag)
         if tag == "{DAV:}response":
-            self._href, self._is_directory, self._modified, self._size = "", False, "", ""
+            self._begin()
         elif self._open[-2:] == ["{DAV:}resourcetype", "{DAV:}collection"]:
             self._is_directory = True
 
@@ -68,18 +78,23 @@ class Listing:
         """Add text; called by the XML parser."""
         if self._open[-2:] == ["{DAV:}response", "{DAV:}href"]:
             self._href += text
-        elif self._open[-1:] == ["{DAV:}getlastmodified"]:
-            self._modified += text
-        elif self._open[-1:] == ["{DAV:}getcontentlength"]:
-            self._size += text
+        elif self._open[-2:] == ["{DAV:}response", "{DAV:}status"]:
+            self._status += text
+        elif self._open and (name := self._open[-1].removeprefix("{DAV:}")) in self._told:
+            self._told[name] += text
 
     def end(self, tag: str) -> None:
         """End an element; called by the XML parser."""
         self._open.pop()
         if tag == "{DAV:}response":
-            path = unquote_to_bytes(urlsplit(self._href.strip()).path)
-            size = int(self._size) if self._size.isascii() and self._size.isdigit() else None
-            self._entries.append(Entry(path, self._is_directory, http_time(self._modified), size))
+            path = unquote_to_bytes(_ORIGIN.sub("", self._href.strip(), count=1))
+            length, etag, modified = (self._told[name].strip() for name in _PROPERTIES)
+            size = int(length) if length.isascii() and length.isdigit() else None
+            told = re.search(r" (\d{3})\b", self._status)
+            status = int(told[1]) if told else 200
+            # A slash at the end says it, too, for servers without the property.
+            is_directory = self._is_directory or path.endswith(b"/")
+            self._entries.append(Entry(path, is_directory, http_time(modified), size, etag or None, status))
 
     def close(self) -> None:
         """End the document; called by the XML parser."""

@@ -1,7 +1,7 @@
 """Files on a WebDAV server that are being uploaded and are no assets yet.
 
-They lie in `.was-staging` directories beside the assets, so that a search for old ones lists no million others. Each
-has a name that marks it as a daemon's. No other file is ever removed there, nor one that a live daemon writes.
+They lie in directories of their own, so that a search for old ones lists no million others. Each has a name that marks
+it as a daemon's. No other file is ever removed there, nor one that a live daemon writes.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,14 @@ from was_daemon.stores.http.answer import http_time
 from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.unfinished import UnfinishedUploads
+from was_daemon.stores.webdav.members import Members
 from was_daemon.stores.webdav.multistatus import parsed
 
-DIRECTORY = ".was-staging"
+HIDDEN = ".was-staging"
 """Name that no asset can have, other than that of the directory which a filesystem store in the same place empties."""
+
+_PLAIN = "was-staging"
+"""Name for servers that refuse a leading dot. It lies beside `originals` and `thumbnails`, as an asset may have it."""
 
 _ENDING = "[?;#%25-]*"
 """Pattern of what was added to a name when MOVE was tried out, as far as the server kept it."""
@@ -25,22 +29,26 @@ _PROPFIND = b"""<?xml version="1.0"?>
 
 
 class DavStaging:
-    """Staging directories of one store."""
+    """Staging directories of one store: `.was-staging` beside the assets, unless `is_hidden` is made False."""
 
     def __init__(self, store: str, remote: Callable[[], HTTPRemote], url: Callable[[str], str]) -> None:
         """Make the staging directories of `store`; `url` returns the address of a path."""
         self._remote = remote
         self._url = url
+        self.is_hidden = True
         self.uploads = UnfinishedUploads(store, self._find, self._remove, _ENDING)
 
     async def new_path(self, directory: str) -> str:
-        """Return a new path in the staging directory of `directory`."""
-        return await self.uploads.new_path(f"{directory}/{DIRECTORY}".lstrip("/"))
+        """Return a new path for an upload to `directory`, which holds assets, or is the root."""
+        place = f"{directory}/{HIDDEN}" if self.is_hidden else f"{dirname(directory)}/{_PLAIN}"
+        return await self.uploads.new_path(place.lstrip("/"))
 
     async def new_path_beside(self, path: str) -> str:
         """Return a new path in the staging directory of `path`, which may be an asset's or a staged file's."""
         directory = dirname(path)
-        return await self.new_path(dirname(directory) if basename(directory) == DIRECTORY else directory)
+        if basename(directory) in (HIDDEN, _PLAIN):
+            return await self.uploads.new_path(directory)
+        return await self.new_path(directory)
 
     async def _remove(self, path: str) -> bool:
         """Delete a file; fire with whether it is gone."""
@@ -49,23 +57,18 @@ class DavStaging:
 
     async def _find(self, directory: str) -> list[tuple[str, float | None]]:
         """Fire with the names and ages of the files in a staging directory; with none where the server lists none."""
-        headers = {"Depth": "1", "Content-Type": "application/xml"}
-        answer = await self._remote().request("PROPFIND", self._url(directory + "/"), headers, Upload(_PROPFIND))
+        headers, url = {"Depth": "1", "Content-Type": "application/xml"}, self._url(directory + "/")
+        answer = await self._remote().request("PROPFIND", url, headers, Upload(_PROPFIND))
         if answer.code in (404, 405, 501):
             await answer.drain()
             return []
         answer.expect(207)
-        now = http_time(answer.header("Date"))
-        itself: set[bytes] = set()
-        found: list[tuple[bytes, str, float | None]] = []
+        now, members = http_time(answer.header("Date")), Members(url, directory, exact=True)
+        found: list[tuple[str, float | None]] = []
         async with aclosing(parsed(answer.chunks())) as entries:
             async for entry in entries:
-                above, _slash, name = entry.path.rpartition(b"/")
-                if entry.is_directory:
-                    itself.add(entry.path.rstrip(b"/"))
-                else:
+                name = members.name(entry)
+                if name is not None and not entry.is_directory:
                     age = None if now is None or entry.modified is None else now - entry.modified
-                    found.append((above, name.decode("ascii", "replace"), age))
-        # The path in front may be another one than ours, but is the same for the directory and for what is in it.
-        itself = {path for path in itself if path.endswith(f"/{directory}".encode())}
-        return [(name, age) for above, name, age in found if itself == {above}]
+                    found.append((name.decode("ascii", "replace"), age))
+        return found

@@ -63,11 +63,13 @@ def _document(report: Report) -> dict[str, object]:
         "status": "failing" if report.problems else "ok",
         "problems": report.problems,
         "warnings": list(report.warnings),
-        "stores": {name: finding.located_problem or "ok" for name, finding in report.stores.items()},
+        "stores": {name: outcome.located_problem or "ok" for name, outcome in report.stores.items()},
         "spool": report.spool.located_problem or "ok",
         "workers": report.workers or "ok",
         "collections": {
             name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
         },
-        "free_bytes": {place: finding.free for place, finding in report.places.items() if finding.free is not None},
+        "free_bytes": {
+            subject: outcome.free for subject, outcome in report.subjects.items() if outcome.free is not None
+        },
     }

@@ -1,6 +1,6 @@
 """The authorisation of each route: a decorator that checks the request before its handler is called.
 
-A form of authorisation checks the token and returns the arguments of the handler, such as the original's key. All forms
+Each authorisation checks the token and returns the arguments of the handler, such as the original's key. All of them
 raise `BadRequest`, and `BadName`, `Forbidden`, `UnknownCollection` or `AssetNotFound` where they apply.
 """
 
@@ -17,7 +17,7 @@ from was_daemon.web.contract.parameters import filename, query, static_asset
 
 Ts = TypeVarTuple("Ts")
 Fields: TypeAlias = Mapping[str, str]
-Form: TypeAlias = Callable[[AccessRules, AssetRequest], Awaitable[tuple[*Ts]]]
+Authorisation: TypeAlias = Callable[[AccessRules, AssetRequest], Awaitable[tuple[*Ts]]]
 
 
 class Guarded(Protocol):
@@ -27,16 +27,16 @@ class Guarded(Protocol):
 
 
 def authorised(
-    form: Form[*Ts],
+    check: Authorisation[*Ts],
 ) -> Callable[[Callable[[Any, AssetRequest, *Ts], Awaitable[bytes]]], Callable[..., Awaitable[bytes]]]:
-    """Decorate the handler of a route: it is called with the values of `form`, unless that raises."""
+    """Decorate the handler of a route: it is called with the values of `check`, unless that raises."""
 
     def decorate(handler: Callable[[Any, AssetRequest, *Ts], Awaitable[bytes]]) -> Callable[..., Awaitable[bytes]]:
         @wraps(handler)
         async def route(server: Guarded, request: AssetRequest, **_path_segments: str) -> bytes:
-            return await handler(server, request, *await form(server.access, request))
+            return await handler(server, request, *await check(server.access, request))
 
-        route.authorisation = form  # type: ignore[attr-defined]  # for tests, which go through all routes
+        route.authorisation = check  # type: ignore[attr-defined]  # for tests, which go through all routes
         return route
 
     return decorate
@@ -53,7 +53,7 @@ async def token_for_random(access: AccessRules, request: AssetRequest) -> tuple[
     if "random" not in fields:
         raise BadRequest("the field random is missing")
     # Specify 7 tests its key when it starts, and names no collection.
-    access.require_token_of_any_key(fields["random"], fields.get("token"))
+    access.require_token_of_any_key(fields["random"], fields.get("token"), request.arrived)
     return ()
 
 
@@ -61,7 +61,7 @@ async def token_to_read(access: AccessRules, request: AssetRequest) -> tuple[Ass
     """Require a token for the file in the query where reading needs one; return its key and the query's fields."""
     fields = query(request)
     name, collection = filename(fields), fields.get("coll")
-    access.require_token_to_read(collection, name, fields.get("token"))
+    access.require_token_to_read(collection, name, fields.get("token"), request.arrived)
     return access.original(collection, name), fields
 
 
@@ -69,12 +69,12 @@ async def token_to_delete(access: AccessRules, request: AssetRequest) -> tuple[A
     """Require a token for the file in a form; return its key."""
     fields = await read_form(request)
     name, collection = filename(fields), fields.get("coll")
-    access.require_token(collection, name, fields.get("token"))
+    access.require_token(collection, name, fields.get("token"), request.arrived)
     return (access.original(collection, name),)
 
 
 async def token_in_upload(_access: AccessRules, _request: AssetRequest) -> tuple[()]:
-    """Leave the check to `Upload`: Specify 7 sends the token after the file (contract, section 1)."""
+    """Leave the check to `UploadForm`: Specify 7 sends the token after the file (contract, section 1)."""
     return ()
 
 

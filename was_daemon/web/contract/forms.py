@@ -15,6 +15,9 @@ from was_daemon.model.errors import BadRequest
 _MAX_PARTS = 32
 _MAX_FIELD_BYTES = 1 << 16
 
+_SEPARATOR = re.compile("&(?:amp;)+", re.IGNORECASE)
+"""The separator of fields in an address that was copied out of HTML as it is. In a value, "&" is percent-encoded."""
+
 _CODECS = re.compile(r"utf-.+|ascii|(iso8859-|cp125|mac-).+")
 
 FormEvent: TypeAlias = MultipartSegment | bytes | bytearray | None
@@ -44,7 +47,8 @@ async def _read_urlencoded(request: AssetRequest) -> dict[str, str]:
 def parse_fields(data: bytes) -> dict[str, str]:
     """Return the fields of an urlencoded form or query; raises `BadRequest`."""
     try:
-        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARTS)
+        text = _SEPARATOR.sub("&", data.decode("ascii"))
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARTS)
     except UnicodeDecodeError:
         raise BadRequest("a field is not valid UTF-8") from None
     except ValueError:

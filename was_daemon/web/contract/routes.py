@@ -32,7 +32,7 @@ from was_daemon.web.contract.parameters import scale
 from was_daemon.web.contract.pending_uploads import PendingUploads, UploadLimits
 from was_daemon.web.contract.resource import AssetResource, Router
 from was_daemon.web.contract.status_page import CONTENT_POLICY, status_page
-from was_daemon.web.contract.uploads import Upload
+from was_daemon.web.contract.uploads import UploadForm
 from was_daemon.web.downloads import retry_when_replaced, send
 from was_daemon.web.errors import answer_error
 
@@ -97,7 +97,8 @@ class AssetServer:
     @authorised(token_in_upload)
     async def fileupload(self, request: AssetRequest) -> bytes:
         """Store an original; ignore a thumbnail."""
-        upload = Upload(self._assets, self.access, self._pending_uploads, self._addresses.client(request))
+        client = self._addresses.client(request)
+        upload = UploadForm(self._assets, self.access, self._pending_uploads, client, request.arrived)
         try:
             await upload.receive(request)
             stored = await upload.store()

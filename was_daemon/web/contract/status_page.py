@@ -73,7 +73,7 @@ def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
 
 def _running(overview: Overview) -> str:
     process, running = overview.process, f"running for {_duration(overview.uptime)}"
-    return running if process.of == 1 else f"{process} of {process.of}, {running}"
+    return running if process.count == 1 else f"{process} of {process.count}, {running}"
 
 
 def _value(value: str, meaning: str, kind: str) -> str:

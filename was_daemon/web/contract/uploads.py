@@ -34,14 +34,20 @@ _SPACE_CHECK_BYTES = 16 << 20
 """Bytes of a file after which the free space is checked again: other programs write to the disk, too."""
 
 
-class Upload:
-    """One upload of `client`: receive it, then store it; `discard` cleans up whatever happened."""
+class UploadForm:
+    """One upload of `client`: receive it, then store it; `discard` cleans up whatever happened.
 
-    def __init__(self, assets: Assets, access: AccessRules, pending: PendingUploads, client: str) -> None:
+    `arrived` is when the head of its request was complete, in Unix seconds.
+    """
+
+    def __init__(
+        self, assets: Assets, access: AccessRules, pending: PendingUploads, client: str, arrived: float
+    ) -> None:
         self._assets = assets
         self._access = access
         self._pending_uploads = pending
         self._client = client
+        self._arrived = arrived
         self._limits = pending.limits
         self._fields = FormFields()
         self._pending_upload: PendingUpload | None = None
@@ -117,9 +123,9 @@ class Upload:
             return None
         if not complete and not self._is_authorisation_known:
             # A token that no key signs is refused at once, whatever the collection will be.
-            self._access.require_token_of_any_key(name, fields["token"])
+            self._access.require_token_of_any_key(name, fields["token"], self._arrived)
             return None
-        self._access.require_token(fields.get("coll"), name, fields.get("token"))
+        self._access.require_token(fields.get("coll"), name, fields.get("token"), self._arrived)
         return self._access.original(fields.get("coll"), name) if complete or "coll" in fields else None
 
     async def _begin_file(self, request: AssetRequest, declared: int) -> None:

@@ -1,4 +1,4 @@
-"""The one rule by which a reload keeps what need not change."""
+"""Components that a reload takes over when what they were built from is unchanged."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Parts:
+class ReusableParts:
     """Parts by name, each with its origin: everything that made it what it is.
 
     A part of `before` is taken over when its origin is the same, and built otherwise.
     """
 
-    def __init__(self, before: "Parts | None" = None) -> None:
+    def __init__(self, before: "ReusableParts | None" = None) -> None:
         self._before = before._parts if before else {}
         self._parts: dict[str, tuple[object, Any]] = {}
 

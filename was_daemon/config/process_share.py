@@ -1,4 +1,4 @@
-"""One of several daemons that serve the same ports of a machine, and its part of what the settings allow."""
+"""Share of one of several daemons that serve the same ports of a machine: its number, and its part of the limits."""
 
 import attrs
 
@@ -7,14 +7,14 @@ from was_daemon.config.structure import Size
 
 
 @attrs.frozen
-class ProcessNumber:
-    """The number of a process, counted from 1, of `of` processes. A daemon that is the only one is 1 of 1."""
+class ProcessShare:
+    """The number of a process, counted from 1, of `count` processes. A daemon that is the only one is 1 of 1."""
 
     number: int = 1
-    of: int = 1
+    count: int = 1
 
     def __str__(self) -> str:
-        return "the daemon" if self.of == 1 else f"process {self.number}"
+        return "the daemon" if self.count == 1 else f"process {self.number}"
 
     @property
     def is_first(self) -> bool:
@@ -26,7 +26,7 @@ class ProcessNumber:
 
         Workers, the queue and the copies in the spool are divided among the processes. Each has one worker at least.
         """
-        if self.of == 1:
+        if self.count == 1:
             return settings
         thumbnails, spool = settings.thumbnails, settings.spool
         return attrs.evolve(
@@ -34,10 +34,10 @@ class ProcessNumber:
             thumbnails=attrs.evolve(
                 thumbnails, workers=self.part(thumbnails.workers), queue=self.part(thumbnails.queue)
             ),
-            spool=attrs.evolve(spool, max_size=Size(spool.max_size // self.of)),
+            spool=attrs.evolve(spool, max_size=Size(spool.max_size // self.count)),
         )
 
     def part(self, whole: int) -> int:
         """Return this process's part of `whole` things that cannot be divided further, at least one."""
-        each, left = divmod(whole, self.of)
+        each, left = divmod(whole, self.count)
         return max(1, each + (self.number <= left))

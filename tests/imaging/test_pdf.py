@@ -1,0 +1,66 @@
+"""The first page of PDF files that are no plain pictures: forms, scans, encrypted ones."""
+
+import pytest
+
+from tests.imaging.conftest import Render
+from tests.support import images, pdfs
+from tests.support.likeness import same_corners
+from was_daemon.imaging.jpeg2000 import decomposition_levels
+from was_daemon.model.errors import BrokenImage
+
+SCAN_SIZE = (1200, 800)
+
+
+def jpeg_2000(resolutions: int) -> bytes:
+    return images.encode(images.chart(SCAN_SIZE), "JPEG2000", num_resolutions=resolutions, irreversible=True)
+
+
+@pytest.mark.parametrize("fields", ["[5 0 R]", "[]", ""])
+def test_form_fields_are_drawn(fields: str, thumbnail: Render) -> None:
+    assert same_corners(thumbnail(pdfs.form(fields), "permit.pdf"))
+
+
+def test_what_was_filled_in_is_drawn(thumbnail: Render) -> None:
+    image = thumbnail(pdfs.filled_form(), "permit.pdf").convert("L")
+    assert sum(image.histogram()[:100]) > 200
+    assert image.getpixel((230, 10)) == 255
+
+
+@pytest.mark.parametrize("scale", [1, 16, 60, 123, 256, 600])
+@pytest.mark.parametrize("resolutions", [1, 2, 3, 6])
+def test_a_scan_of_few_resolutions_is_shown_at_every_scale(resolutions: int, scale: int, thumbnail: Render) -> None:
+    image = thumbnail(pdfs.scan(jpeg_2000(resolutions), SCAN_SIZE), "scan.pdf", scale=scale)
+    assert image.size == (scale, max(1, round(scale * 2 / 3)))
+    assert scale < 16 or same_corners(image)
+    assert image.convert("L").getextrema()[0] < 200
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_scan_is_shown_beside_what_else_is_on_its_page(nested: bool, thumbnail: Render) -> None:
+    data = pdfs.scan(jpeg_2000(1), SCAN_SIZE, text="17", nested=nested)
+    assert same_corners(thumbnail(data, "scan.pdf", scale=60))
+
+
+def test_a_white_page_stays_white(thumbnail: Render) -> None:
+    assert thumbnail(pdfs.white(), "white.pdf", scale=60).convert("RGB").getextrema() == ((255, 255),) * 3
+
+
+def test_a_pdf_that_opens_with_the_empty_password_is_shown(thumbnail: Render) -> None:
+    assert same_corners(thumbnail(pdfs.encrypted(), "a.pdf"))
+
+
+def test_a_pdf_that_needs_a_password_is_refused(thumbnail: Render) -> None:
+    with pytest.raises(BrokenImage, match="protected by a password"):
+        thumbnail(pdfs.encrypted(b"secret"), "a.pdf")
+    with pytest.raises(BrokenImage, match="protected by a password"):
+        thumbnail(pdfs.encrypted().replace(b"/Standard", b"/Unknown "), "a.pdf")
+
+
+@pytest.mark.parametrize("resolutions", [1, 2, 6])
+def test_the_levels_of_a_jpeg_2000_are_found(resolutions: int) -> None:
+    data = jpeg_2000(resolutions)
+    assert decomposition_levels(data) == resolutions - 1
+    start = data.index(b"\xff\x4f\xff\x51")
+    assert decomposition_levels(data[start:]) == resolutions - 1
+    assert decomposition_levels(data[:start]) is None
+    assert decomposition_levels(data[: start + 40]) is None

@@ -1,0 +1,254 @@
+"""The S3 store on servers that differ from Amazon's: nothing is lost, and nothing refused that is right."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import aclosing
+
+import pytest
+import pytest_twisted
+from twisted.web.server import Request, Site
+
+from tests.support.davservers import KEY, message
+from tests.support.s3quirks import QuirkyS3, md5
+from tests.support.s3servers import MakeS3Store
+from tests.support.scripted import Listen, Script, site
+from was_daemon.model.errors import StoreFailed
+from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.keys import Kind
+from was_daemon.stores.s3.tags import TagKind
+from was_daemon.testing.contract import original
+from was_daemon.testing.live import check_live
+from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
+
+pytest_plugins = ["tests.support.s3stores"]
+
+PART = 5 << 20
+SMALL, LARGE = payload(100_000), payload(PART + (1 << 20))
+
+
+@pytest.fixture
+def server() -> QuirkyS3:
+    return QuirkyS3()
+
+
+@pytest.fixture
+def store(server: QuirkyS3, listen: Listen, make_s3_store: MakeS3Store) -> IAssetStore:
+    return make_s3_store(listen(Site(server, timeout=None)), prefix="")
+
+
+def as_amazon(_method: str, _kind: TagKind, digest: str) -> str:
+    return f'"{digest}"'
+
+
+def in_capitals(_method: str, _kind: TagKind, digest: str) -> str:
+    return f'"{digest.upper()}"'
+
+
+def another_digest_for_parts(_method: str, kind: TagKind, digest: str) -> str:
+    return f'"{digest}"' if kind is TagKind.WHOLE else f'"{md5(digest.encode())}{digest[32:]}"'
+
+
+def another_digest_for_all(_method: str, _kind: TagKind, digest: str) -> str:
+    return f'"{md5(digest.encode())}{digest[32:]}"'
+
+
+def another_to_each_method(method: str, _kind: TagKind, digest: str) -> str:
+    return f'"{md5((digest + method).encode())}"'
+
+
+def plain_digest_of_parts(_method: str, kind: TagKind, digest: str) -> str:
+    return f'"{digest.partition("-")[0]}"'
+
+
+def random_looking(_method: str, _kind: TagKind, digest: str) -> str:
+    return f'"0x8D{hashlib.sha1(digest.encode()).hexdigest()[:12].upper()}"'
+
+
+def weak(_method: str, _kind: TagKind, digest: str) -> str:
+    return f'W/"{digest}"'
+
+
+def without_quotes(_method: str, _kind: TagKind, digest: str) -> str:
+    return digest
+
+
+def weak_to_a_head(method: str, _kind: TagKind, digest: str) -> str:
+    return f'W/"{digest}"' if method == "HEAD" else f'"{digest}"'
+
+
+def capitals_to_a_head(method: str, _kind: TagKind, digest: str) -> str:
+    return f'"{digest.upper() if method == "HEAD" else digest}"'
+
+
+def none_of_a_new_object(method: str, _kind: TagKind, digest: str) -> str | None:
+    return None if method in ("PUT", "POST") else f'"{digest}"'
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        in_capitals,
+        another_digest_for_parts,
+        another_digest_for_all,
+        another_to_each_method,
+        plain_digest_of_parts,
+        random_looking,
+        weak,
+        without_quotes,
+        weak_to_a_head,
+        capitals_to_a_head,
+        none_of_a_new_object,
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_an_etag_of_any_kind_costs_nothing(
+    server: QuirkyS3, store: IAssetStore, tag: Callable[[str, TagKind, str], str | None]
+) -> None:
+    server.tag = tag
+    for content in (SMALL, LARGE, LARGE[1:], b""):
+        stat = await store.write(KEY, chunked(content), len(content))
+        assert await store.stat(KEY) == stat
+        assert await read_asset(store, KEY) == content
+        assert await read_asset(store, KEY, 10, 5000) == content[10:5000]
+    assert "DELETE" not in server.steps
+    assert [result for result in await collect(check_live(store, "")) if result.problem] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_etag_is_compared_where_it_was_an_md5_before_and_nothing_is_deleted(
+    server: QuirkyS3, store: IAssetStore
+) -> None:
+    await store.write(KEY, chunked(SMALL), len(SMALL))
+    server.damage = lambda content: content[:-1] + b"?" if len(content) > 1000 else content
+    for content in (SMALL[::-1], LARGE):
+        server.steps.clear()
+        assert "damaged" in await message(store.write(KEY, chunked(content), len(content)), StoreFailed)
+        assert set(server.steps) <= {"PUT", "POST"}
+    assert len(server.objects[f"originals/{KEY.name}"].content) == len(SMALL)
+
+
+@pytest_twisted.ensureDeferred
+async def test_parts_put_together_wrongly_are_not_acknowledged(server: QuirkyS3, store: IAssetStore) -> None:
+    server.mixes_up_parts = True
+    assert "put the parts" in await message(store.write(KEY, chunked(LARGE), len(LARGE)), StoreFailed)
+    assert server.objects[f"originals/{KEY.name}"].content != LARGE
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE])
+@pytest_twisted.ensureDeferred
+async def test_a_damaged_download_is_cut_off_before_its_end_where_etags_are_md5s(
+    server: QuirkyS3, store: IAssetStore, listen: Listen, make_s3_store: MakeS3Store, content: bytes
+) -> None:
+    await store.write(KEY, chunked(content), len(content))
+    stored = server.objects[f"originals/{KEY.name}"]
+    stored.content = content[:-1000] + b"?" + content[-999:]
+    # One that has seen no answer of the server yet.
+    for reading in (store, make_s3_store(listen(Site(server, timeout=None)), prefix="")):
+        reader = await reading.open(KEY)
+        got = b""
+        with pytest.raises(StoreFailed):
+            async with aclosing(reader.read()) as chunks:
+                async for chunk in chunks:
+                    got += chunk
+        assert len(got) < len(content)
+        await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_objects_that_others_sent_in_parts_are_read_whatever_their_etag(
+    server: QuirkyS3, store: IAssetStore
+) -> None:
+    await store.write(KEY, chunked(SMALL), len(SMALL))
+    server.tag = plain_digest_of_parts
+    for content, size, metadata in (
+        (LARGE, 8 << 20, {}),
+        (LARGE, 3 << 20, {}),
+        # Copied with what it said of itself elsewhere.
+        (LARGE, 3 << 20, {"x-amz-meta-part-size": str(PART)}),
+        (SMALL, 8 << 20, {"x-amz-meta-part-size": str(PART)}),
+    ):
+        for tag in (plain_digest_of_parts, as_amazon):
+            server.tag = tag
+            server.put_in_parts(f"originals/{KEY.name}", content, size, metadata)
+            assert await read_asset(store, KEY) == content
+
+
+@pytest.mark.parametrize("length", ["0", None, "", "many"])
+@pytest.mark.parametrize("chunked_get", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_the_length_is_told_by_a_get_or_a_listing_where_a_head_does_not(
+    server: QuirkyS3, store: IAssetStore, length: str | None, chunked_get: bool
+) -> None:
+    def head(request: Request) -> None:
+        request.responseHeaders.removeHeader("Content-Length")
+        if length is not None:
+            request.setHeader("Content-Length", length)
+
+    server.head = head
+    server.chunked_get = chunked_get
+    for content in (SMALL, b""):
+        stat = await store.write(KEY, chunked(content), len(content))
+        assert stat.size == len(content)
+        assert await store.stat(KEY) == stat
+        assert await read_asset(store, KEY) == content
+    await store.delete(KEY)
+    assert [result for result in await collect(check_live(store, "")) if result.problem] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_version_that_is_replaced_is_noticed_also_where_head_and_get_differ(
+    server: QuirkyS3, store: IAssetStore
+) -> None:
+    server.tag = another_to_each_method
+    await store.write(KEY, chunked(SMALL), len(SMALL))
+    reader = await store.open(KEY)
+    await store.write(KEY, chunked(SMALL[::-1]), len(SMALL))
+    await message(read_reader(reader), StoreFailed)
+    await reader.close()
+    reader = await store.open(KEY)
+    assert await read_reader(reader) == SMALL[::-1]
+    await store.write(KEY, chunked(SMALL), len(SMALL))
+    await message(read_reader(reader, 5), StoreFailed)
+    await reader.close()
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("truncated", ["true", "True", "TRUE"])
+@pytest_twisted.ensureDeferred
+async def test_every_server_is_listed_to_the_end(
+    server: QuirkyS3, store: IAssetStore, old: bool, truncated: str
+) -> None:
+    server.page, server.old_listings, server.truncated = 3, old, truncated
+    names = {f"{number} é+.jpg" for number in range(10)}
+    for name in names:
+        await store.write(original(name), chunked(SMALL))
+    assert {key.name for key in await collect(store.list("", Kind.ORIGINAL))} == names
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_upload_whose_completion_was_lost_is_known_by_its_mark_where_etags_tell_nothing(
+    server: QuirkyS3, store: IAssetStore
+) -> None:
+    server.tag, server.forgets_completion = random_looking, True
+    await store.write(KEY, chunked(LARGE), len(LARGE))
+    assert await read_asset(store, KEY) == LARGE
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_listing_tells_of_other_places_is_not_listed(
+    server: QuirkyS3, listen: Listen, make_s3_store: MakeS3Store
+) -> None:
+    url = listen(Site(server, timeout=None))
+    for prefix in ("", "ours", "ours/too"):
+        await make_s3_store(url, prefix=prefix).write(original(f"{len(prefix)}.jpg"), chunked(SMALL))
+    server.minds_prefixes = False
+    assert await collect(make_s3_store(url, prefix="ours").list("", Kind.ORIGINAL)) == [original("4.jpg")]
+
+
+@pytest.mark.parametrize("body", [b"<ListAllMyBucketsResult/>", b"<html/>", b"<Error><Code>NoSuchKey</Code></Error>"])
+@pytest_twisted.ensureDeferred
+async def test_a_listing_of_something_else_is_an_error_and_not_an_empty_list(
+    listen: Listen, make_s3_store: MakeS3Store, body: bytes
+) -> None:
+    store = make_s3_store(listen(site(Script(GET=lambda _request: body))))
+    assert "listing" in await message(collect(store.list("", Kind.ORIGINAL)), StoreFailed)

@@ -1,0 +1,48 @@
+"""Steps that callers take in the same way with local and with remote stores."""
+
+from contextlib import aclosing
+
+from twisted.logger import Logger
+
+from was_daemon.library.spool import Spool
+from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IStagingFile, IUnfinished
+from was_daemon.model.keys import AssetKey
+
+_INSTANCES = "instances"
+"""Directory in the spool that records which processes have unfinished uploads at remote stores."""
+
+_log = Logger()
+
+
+async def register(store: IAssetStore, spool: Spool) -> None:
+    """Register this process in the spool, so that later ones recognise what it leaves unfinished at a remote store."""
+    if IUnfinished.providedBy(store):
+        try:
+            await IUnfinished(store).register(await spool.directory(_INSTANCES))
+        except AssetError as error:
+            _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
+
+
+async def open_staging_file(store: IAssetStore, near: AssetKey | None, spool: Spool) -> IStagingFile:
+    """Open a temporary file for an asset: on the store's own disk if it has one, otherwise in the spool.
+
+    `near` is the key of the asset, None when that is not known yet.
+    """
+    return await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else spool.stage())
+
+
+async def store_staged(store: IAssetStore, key: AssetKey, staged: IStagingFile) -> AssetStat:
+    """Make a staging file the asset `key`: by renaming it in a local store, by sending its bytes to a remote one."""
+    if ILocalFiles.providedBy(store):
+        return await ILocalFiles(store).adopt(staged, key)
+    async with aclosing(staged.read()) as chunks:
+        return await store.write(key, chunks, await staged.size())
+
+
+async def find_stat(store: IAssetStore, key: AssetKey) -> AssetStat | None:
+    """Fire with the status of an asset, None if there is none; raises what the store raises."""
+    try:
+        return await store.stat(key)
+    except AssetNotFound:
+        return None

@@ -1,0 +1,109 @@
+"""The way to an SFTP session: connection, the server's key, login, subsystem. Runs in the event loop."""
+
+import asyncio
+
+import asyncssh
+from twisted.logger import Logger
+
+from was_daemon.model.errors import AssetError, StoreTimeout, StoreUnavailable
+from was_daemon.stores.sftp.login import HostKeys, LoginClient, SSHLogin
+from was_daemon.stores.sftp.session import NEVER_THERE, SFTPSession
+
+_log = Logger()
+
+_WINDOW = 4 << 20
+"""Bytes that the server may send before it must wait; asyncssh's 2 MiB are 100 MB/s when an answer takes 20 ms."""
+
+_MAX_PACKET = 128 << 10
+
+_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+"""Ciphers to try before all others that asyncssh has: processors compute AES, and not ChaCha20."""
+
+
+async def open_session(login: SSHLogin, patience: float) -> SFTPSession:
+    """Connect, log in, and start SFTP; return the session.
+
+    Raises `StoreTimeout` when that takes longer than `patience` seconds, and `StoreUnavailable` when the server cannot
+    be reached, is not who it should be, or refuses; the log has the details.
+    """
+    keys = login.host_keys()
+    client = LoginClient(login, keys)
+    try:
+        async with asyncio.timeout(patience):
+            connection = await _connect(login, keys, client)
+            try:
+                sftp = await connection.start_sftp_client()
+                can_replace = await _announces_replacement(sftp)
+            except BaseException:
+                connection.abort()
+                raise
+    except TimeoutError:
+        _log.warn("{host} did not answer in time", host=login.known_as)
+        raise StoreTimeout("the store did not answer in time") from None
+    except (OSError, asyncssh.Error) as error:
+        raise _problem(login, client, error) from None
+    return SFTPSession(connection, client, sftp, can_replace, patience, login.known_as)
+
+
+async def _connect(login: SSHLogin, keys: HostKeys, client: LoginClient) -> asyncssh.SSHClientConnection:
+    async with login.agent_keys() as agent_keys:
+        return await asyncssh.connect(
+            login.host,
+            login.port,
+            config=None,
+            client_factory=lambda: client,
+            username=login.user,
+            password=login.password,
+            client_keys=[*login.client_keys(), *agent_keys] or None,
+            agent_path=None,
+            known_hosts=(keys.trusted, keys.authorities, keys.revoked),
+            server_host_key_algs=keys.algorithms(),
+            x509_trusted_certs=None,
+            gss_host=None,
+            login_timeout=0,
+            encryption_algs=_CIPHERS,
+            # Whatever a server says, an error of its text is none of ours.
+            utf8_decode_errors="replace",
+            window=_WINDOW,
+            max_pktsize=_MAX_PACKET,
+        )
+
+
+async def _announces_replacement(sftp: asyncssh.SFTPClient) -> bool:
+    """Return whether the server announces `posix-rename@openssh.com`; asyncssh asks no other."""
+    try:
+        await sftp.posix_rename(NEVER_THERE, NEVER_THERE)
+    except asyncssh.SFTPOpUnsupported:
+        return False
+    except (asyncssh.SFTPNoConnection, asyncssh.SFTPConnectionLost):
+        raise
+    except asyncssh.SFTPError:
+        return True
+    return True
+
+
+def _problem(login: SSHLogin, client: LoginClient, error: Exception) -> AssetError:
+    """Return the store's error for what went wrong, after the log was told what the administrator should know."""
+    host = login.known_as
+    match error:
+        case asyncssh.HostKeyNotVerifiable():
+            if client.refused:
+                return StoreUnavailable(f"the host key of the store {client.refused}")
+            _log.error("the key of the SSH server {host} is refused: {error}", host=host, error=error)
+            what = "is revoked" if "revoked" in str(error) else "cannot be verified"
+            return StoreUnavailable(f"the host key of the store {what}")
+        case asyncssh.KeyExchangeFailed():
+            # asyncssh names the algorithms of both sides.
+            _log.error("no connection to the SSH server {host} can be agreed on: {error}", host=host, error=error)
+            return StoreUnavailable("no SSH connection to the store could be agreed on")
+        case asyncssh.PermissionDenied():
+            _log.error("the SSH server {host} refused the login of {user}", host=host, user=login.user)
+            return StoreUnavailable("the store refused the login")
+        case asyncssh.ChannelOpenError() | asyncssh.SFTPError():
+            _log.error("the SSH server {host} does not start SFTP: {error}", host=host, error=error)
+            return StoreUnavailable("the store does not offer what is needed")
+        case asyncssh.DisconnectError():
+            _log.warn("the SSH server {host} ends the connection: {error}", host=host, error=error)
+            return StoreUnavailable("no SSH connection to the store could be agreed on")
+    _log.warn("the SSH server {host} cannot be reached: {error}", host=host, error=error)
+    return StoreUnavailable("the store cannot be reached")
