@@ -231,6 +231,22 @@ async def test_the_key_of_a_server_with_a_certificate_is_known_without_it(server
     await store_on(server, fingerprint=server.fingerprint()).check()
 
 
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+@ensure
+async def test_the_pinned_key_may_be_any_of_the_servers(server, store_on, logged, kind) -> None:
+    keys = {each: make_key(server.directory / each, each) for each in ("ecdsa", "rsa")}
+    with server.config.open("a") as config:
+        config.writelines(f"HostKey {key}\n" for key in keys.values())
+    server.start()
+    pinned = asyncssh.read_private_key(keys.get(kind, server.host_key)).get_fingerprint()
+    server.known_hosts.unlink()
+    await store_on(server, fingerprint=pinned).check()
+    assert "fingerprint" not in logged()
+    with pytest.raises(StoreUnavailable, match="is not the pinned one"):
+        await store_on(server, fingerprint="SHA256:" + "x" * 43).check()
+    assert logged().count("has no key with the fingerprint in the config") == 1
+
+
 @pytest.mark.parametrize("pattern", ["127.0.0.1", "*", "127.0.0.?", "[127.0.0.1]:*", "nas,127.0.0.1,other"])
 @ensure
 async def test_known_hosts_may_have_wildcards_and_no_port(server, store_on, pattern) -> None:

@@ -29,10 +29,9 @@ async def open_session(login: SSHLogin, patience: float) -> SFTPSession:
     be reached, is not who it should be, or refuses; the log has the details.
     """
     keys = login.host_keys()
-    client = LoginClient(login, keys)
     try:
         async with asyncio.timeout(patience):
-            connection = await _connect(login, keys, client)
+            client, connection = await _connect_by_any_key(login, keys)
             try:
                 _send_no_ignored_packets(connection)
                 sftp = await connection.start_sftp_client()
@@ -44,11 +43,39 @@ async def open_session(login: SSHLogin, patience: float) -> SFTPSession:
         _log.warn("{host} did not answer in time", host=login.known_as)
         raise StoreTimeout("the store did not answer in time") from None
     except (OSError, asyncssh.Error) as error:
-        raise _problem(login, client, error) from None
+        raise _problem(login, error) from None
     return SFTPSession(connection, client, sftp, can_replace, patience, login.known_as)
 
 
-async def _connect(login: SSHLogin, keys: HostKeys, client: LoginClient) -> asyncssh.SSHClientConnection:
+async def _connect_by_any_key(login: SSHLogin, keys: HostKeys) -> tuple[LoginClient, asyncssh.SSHClientConnection]:
+    """Connect; as long as a key is pinned and the server shows another one, ask for other types of keys.
+
+    Raises `StoreUnavailable` when none of its keys is the right one.
+    """
+    algorithms, refused = keys.algorithms(), None
+    while algorithms:
+        client = LoginClient(login, keys)
+        try:
+            return client, await _connect(login, keys, client, algorithms)
+        except asyncssh.HostKeyNotVerifiable:
+            if client.shown is None:
+                raise
+            refused = client
+            types = [name.decode() for name in client.shown.sig_algorithms]
+            algorithms = [name for name in algorithms if name not in types] if login.fingerprint else []
+        except (OSError, asyncssh.Error):
+            # A server without a key of the other types ends the connection.
+            if refused is None:
+                raise
+            break
+    assert refused is not None  # noqa: S101  # there is always an algorithm to begin with
+    refused.log_refusal()
+    raise StoreUnavailable(f"the host key of the store {refused.refused}")
+
+
+async def _connect(
+    login: SSHLogin, keys: HostKeys, client: LoginClient, algorithms: list[str]
+) -> asyncssh.SSHClientConnection:
     async with login.agent_keys() as agent_keys:
         return await asyncssh.connect(
             login.host,
@@ -60,7 +87,7 @@ async def _connect(login: SSHLogin, keys: HostKeys, client: LoginClient) -> asyn
             client_keys=[*login.client_keys(), *agent_keys] or None,
             agent_path=None,
             known_hosts=(keys.trusted, keys.authorities, keys.revoked),
-            server_host_key_algs=keys.algorithms(),
+            server_host_key_algs=algorithms,
             x509_trusted_certs=None,
             gss_host=None,
             login_timeout=0,
@@ -99,13 +126,11 @@ async def _announces_replacement(sftp: asyncssh.SFTPClient) -> bool:
     return True
 
 
-def _problem(login: SSHLogin, client: LoginClient, error: Exception) -> AssetError:
+def _problem(login: SSHLogin, error: Exception) -> AssetError:
     """Return the store's error for what went wrong, after the log was told what the administrator should know."""
     host = login.known_as
     match error:
         case asyncssh.HostKeyNotVerifiable():
-            if client.refused:
-                return StoreUnavailable(f"the host key of the store {client.refused}")
             _log.error("the key of the SSH server {host} is refused: {error}", host=host, error=error)
             what = "is revoked" if "revoked" in str(error) else "cannot be verified"
             return StoreUnavailable(f"the host key of the store {what}")

@@ -112,6 +112,8 @@ class LoginClient(asyncssh.SSHClient):
         self._asked = False
         self.refused: str | None = None
         """What is wrong with the server's key, once it was refused."""
+        self.shown: asyncssh.SSHKey | None = None
+        """The server's key that was refused."""
         self.is_lost = False
         """Whether the connection has ended."""
         self._is_in = False
@@ -125,25 +127,38 @@ class LoginClient(asyncssh.SSHClient):
             _log.info("the connection to {host} ended: {reason}", host=self._login.known_as, reason=exc or "closed")
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """Return whether `key`, which is not in known_hosts, is the pinned one; else log what is to be done."""
-        shown = key.get_fingerprint()
+        """Return whether `key`, which is not in known_hosts, is the pinned one."""
         pinned = self._login.fingerprint
-        if pinned and shown.rstrip("=") == pinned.rstrip("="):
+        if pinned and key.get_fingerprint().rstrip("=") == pinned.rstrip("="):
             return True
         known = self._known.trusted or self._known.authorities
         self.refused = "is not the pinned one" if pinned else "has changed" if known else "is not known"
+        self.shown = key
+        return False
+
+    def log_refusal(self) -> None:
+        """Log what is to be done about the key that was refused."""
+        assert self.shown is not None  # noqa: S101  # it was refused
+        shown, host = self.shown.get_fingerprint(), self._login.known_as
+        if self._login.fingerprint:
+            _log.error(
+                "the SSH server {host} has no key with the fingerprint in the config; the last one that it showed is "
+                "{shown}. Once its administrator has confirmed that this is right, set fingerprint to that",
+                host=host,
+                shown=shown,
+            )
+            return
         _log.error(
             "the key of the SSH server {host} {what}: it is {shown}. Once its administrator has confirmed that this is "
             'right, run "ssh-keyscan -p {port} {name}" and put the line of that key into {file}, in place of older '
             'ones of this server, or set fingerprint = "{shown}" in the config',
-            host=self._login.known_as,
+            host=host,
             what=self.refused,
             shown=shown,
             port=self._login.port,
             name=self._login.host,
             file=str(self._login.known_hosts),
         )
-        return False
 
     def kbdint_auth_requested(self) -> str | None:
         """Return that the server may ask, once, if there is a password: many NAS want it this way only."""
