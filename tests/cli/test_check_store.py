@@ -17,6 +17,7 @@ def files(directory: Path) -> list[str]:
 
 
 def test_the_promises_are_told_as_json(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
     config = write_config(tmp_path, {"main": {"plugin": "filesystem", "path": tmp_path / "store"}})
     ran = run("check-store", "main", "--json", "--config", config)
     assert (ran.code, ran.err) == (0, "")

@@ -392,7 +392,7 @@ class TestClientsThatLeave:
     @pytest.fixture
     def told(self, site: Site) -> Callable[[], str]:
         """The warnings and errors since the test began; those about the stores that are no good came before."""
-        complain = {"sftp": ("refused", "down"), "webdav": ("refused", "down", "denied")}[site.far.kind]
+        complain = {"sftp": ("refused", "down", "denied"), "webdav": ("refused", "down", "denied")}[site.far.kind]
         for name in complain:
             eventually(lambda name=name: f"#error] Store {name}: " in site.daemon.log(), f"for the check of {name}")
         already = len(site.daemon.log())

@@ -13,7 +13,7 @@ from was_daemon.stores.local.locking import FileLock, try_lock
 
 _PREFIX = "was-"
 
-_LONGEST_PATH = 90
+_LONGEST_PATH = 96
 """Bytes of the directory's path: with the names in it, no Unix socket may have a path of more than 107 bytes."""
 
 _SOCKET = re.compile(r"[0-9]+\.(admin|admin\.lock|notify)")
