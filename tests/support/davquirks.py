@@ -10,7 +10,9 @@ from xml.sax.saxutils import escape
 
 import attrs
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
+
+from tests.support.scripted_content import send_content
 
 
 @attrs.frozen
@@ -143,17 +145,7 @@ class QuirkyDav(Resource):
         status = self.get(request, path)
         if status:
             return self._end(request, status)
-        content, asked = self.files[path].content, request.getHeader("Range")
-        if asked:
-            start, stop = (int(each) for each in asked.removeprefix("bytes=").split("-"))
-            request.setResponseCode(206)
-            request.setHeader("Content-Range", f"bytes {start}-{stop}/{len(content)}")
-            content = content[start : stop + 1]
-        if self.chunked_get:
-            request.write(content)
-            request.finish()
-            return NOT_DONE_YET
-        return content
+        return send_content(request, self.files[path].content, self.chunked_get)
 
     def _propfind(self, request: Request, path: str) -> bytes:
         request.setHeader("Date", formatdate(usegmt=True))

@@ -8,8 +8,9 @@ from xml.sax.saxutils import escape
 
 import attrs
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
+from tests.support.scripted_content import send_content
 from was_daemon.stores.s3.tags import TagKind
 
 
@@ -132,17 +133,7 @@ class QuirkyS3(Resource):
         if condition and condition != tag:
             request.setResponseCode(412)
             return b""
-        asked = request.getHeader("Range")
-        if asked:
-            start, stop = (int(each) for each in asked.removeprefix("bytes=").split("-"))
-            request.setResponseCode(206)
-            request.setHeader("Content-Range", f"bytes {start}-{stop}/{len(content)}")
-            content = content[start : stop + 1]
-        if self.chunked_get:
-            request.write(content)
-            request.finish()
-            return NOT_DONE_YET
-        return content
+        return send_content(request, content, self.chunked_get)
 
     def _found(self, request: Request, name: str) -> bool:
         if name not in self.objects:
