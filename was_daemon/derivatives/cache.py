@@ -71,7 +71,7 @@ class Derivatives:
         Fires with None when it was published but has to be looked up, and when the original has changed meanwhile.
         Raises `NoThumbnail`, `BrokenImage`, `Overloaded`, and what the stores raise.
         """
-        self._refusals.check(original)
+        self._refusals.check(original, self._scope(recipe))
         making = self._making.get(_shared(original, recipe))
         if making is None:
             making = self._start(Making(client, background=False), original, [recipe])
@@ -137,11 +137,14 @@ class Derivatives:
             # Of an original that was replaced or deleted meanwhile this says nothing.
             if await original.is_replaced():
                 return {}
-            self._refusals.add(original, refusal)
+            self._refusals.add(original, refusal, self._scope(recipes[0]))
             raise
         finally:
             for file in staged.values():
                 file.discard()
+
+    def _scope(self, recipe: Recipe) -> Any:
+        return self._kinds[type(recipe)].refusal_scope(recipe)
 
     async def _open_source(
         self, original: Original, kind: DerivativeKind[Any], recipes: Sequence[Recipe]
@@ -166,7 +169,7 @@ class Derivatives:
         store = original.place.thumbnails
         for recipe, file in staged.items():
             await file.write([mark_of(original.stat)])
-            content = await content_of(file)
+            content = await content_of(file) if kind.is_kept_in_memory else None
             stored = await store_staged(store, recipe.key(original.key), file)
             if kind.evictor and ILocalFiles.providedBy(store):
                 kind.evictor.added(ILocalFiles(store), stored.size)

@@ -23,6 +23,7 @@ _STATUS: dict[type[errors.AssetError], int] = {
     errors.UploadWithdrawn: 503,
     errors.NoThumbnail: 415,
     errors.BrokenImage: 422,
+    errors.NotImplementedHere: 501,
     errors.StoreFailed: 502,
     errors.Overloaded: 503,
     errors.StoreUnavailable: 503,

@@ -1,0 +1,139 @@
+"""Looking closely at originals: pyramids that are made when they are asked for, tiles, and other parts of a picture."""
+
+import math
+from collections.abc import Sequence
+from hashlib import sha256
+
+import attrs
+
+from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind
+from was_daemon.derivatives.stored import content_of, in_memory
+from was_daemon.library.collections import Collections, Original
+from was_daemon.library.spool import Spool
+from was_daemon.model.errors import BrokenImage, NoThumbnail, Overloaded
+from was_daemon.model.interfaces import AssetStat, IAssetReader
+from was_daemon.model.keys import AssetKey
+from was_daemon.model.pyramids import Box, Geometry, Tile
+from was_daemon.stores.memory_reader import MemoryReader
+from was_daemon.workers.commands import RenderRegion
+from was_daemon.workers.pool import WorkerPool
+
+_ATTEMPTS = 5
+"""Attempts at one pyramid for one request, each after a change of the original."""
+
+_MOST_PIXELS = 80_000_000
+"""Pixels of a level that one rendering may decode: what a region in distorted proportions needs is not bounded else."""
+
+_MOST_BYTES = 128 << 20
+"""Bytes of a rendered view, which is in memory while it is sent."""
+
+
+@attrs.frozen
+class View:
+    """What a client wants to see of a picture: `region` of level 0 in `size` pixels, mirrored, turned, and written.
+
+    `rotation` is in degrees clockwise; `name` is the same for the same view.
+    """
+
+    region: Box
+    size: tuple[int, int]
+    mirrored: bool
+    rotation: float
+    quality: str
+    format: str
+    name: str
+
+
+class Zoom:
+    """Pyramids of the originals of all collections, and what is shown of them."""
+
+    def __init__(
+        self, collections: Collections, derivatives: Derivatives, pyramids: PyramidKind, spool: Spool, pool: WorkerPool
+    ) -> None:
+        self._collections = collections
+        self._derivatives = derivatives
+        self._pyramids = pyramids
+        self._spool = spool
+        self._pool = pool
+
+    async def open(self, key: AssetKey, page: int, client: str) -> OpenPyramid:
+        """Open the pyramid of a page of an original, made first if there is none; the caller closes its reader.
+
+        `client` takes turns with other clients when many are to be made. Raises `AssetNotFound` (no such original or
+        page), `NoThumbnail`, `BrokenImage`, `Overloaded`, and what the stores raise.
+        """
+        place, recipe = self._collections.place(key), Pyramid(page)
+        if place.makes_thumbnails:
+            raise NoThumbnail("the store of this collection makes its pictures itself")
+        for _ in range(_ATTEMPTS):
+            original = Original(place, key, await place.store.stat(key))
+            pyramid = await self._pyramids.open(original, recipe)
+            if pyramid:
+                return pyramid
+            await self._derivatives.make(original, recipe, client)
+        raise Overloaded("the original keeps changing")
+
+    async def tile(self, pyramid: OpenPyramid, tile: Tile) -> IAssetReader:
+        """Open a tile of an open pyramid."""
+        return MemoryReader(await pyramid.read(tile), pyramid.stat(tile))
+
+    def stat(self, pyramid: OpenPyramid, view: View) -> AssetStat:
+        """Return the version of a view, of size 0 as it is not rendered yet."""
+        version = pyramid.reader.stat
+        return AssetStat(0, version.modified, f"{version.etag}-{sha256(view.name.encode()).hexdigest()[:16]}")
+
+    async def render(self, pyramid: OpenPyramid, view: View, client: str) -> IAssetReader:
+        """Render a view of an open pyramid. Raises `BrokenImage`, `Overloaded`, `NoSpace`."""
+        geometry = pyramid.index.geometry
+        level = choose_level(geometry, view)
+        factor = 1 << level
+        tiles = list(geometry.tiles_in(level, _on_level(view.region, factor)))
+        contents = [await pyramid.read(tile) for tile in tiles]
+        target = await self._spool.stage()
+        try:
+            with in_memory(b"".join(contents)) as source:
+                region = view.region
+                await self._pool.submit(
+                    RenderRegion,
+                    client,
+                    [source, target],
+                    tiles=_placed(tiles, contents, geometry.tile_size),
+                    region=[side / factor for side in (region.x, region.y, region.width, region.height)],
+                    width=view.size[0],
+                    height=view.size[1],
+                    mirrored=view.mirrored,
+                    rotation=view.rotation,
+                    quality=view.quality,
+                    format=view.format,
+                ).done
+            content = await content_of(target, _MOST_BYTES)
+        finally:
+            target.discard()
+        if content is None:
+            raise BrokenImage("the picture is too large")
+        return MemoryReader(content, attrs.evolve(self.stat(pyramid, view), size=len(content)))
+
+
+def choose_level(geometry: Geometry, view: View) -> int:
+    """Return the smallest level that shows a region in as many pixels as the view has, or what may be decoded of it."""
+    region, (width, height) = view.region, view.size
+    reduction = min(region.width / width, region.height / height)
+    level = min(int(math.log2(reduction)) if reduction >= 1 else 0, len(geometry.levels) - 1)
+    while region.width * region.height >> 2 * level > _MOST_PIXELS and level < len(geometry.levels) - 1:
+        level += 1
+    return level
+
+
+def _on_level(region: Box, factor: int) -> Box:
+    """Return the pixels of a level that show a part of `region`."""
+    x, y = region.x // factor, region.y // factor
+    right, lower = -(-(region.x + region.width) // factor), -(-(region.y + region.height) // factor)
+    return Box(x, y, right - x, lower - y)
+
+
+def _placed(tiles: Sequence[Tile], contents: Sequence[bytes], side: int) -> list[dict[str, int]]:
+    return [
+        {"length": len(content), "x": tile.column * side, "y": tile.row * side}
+        for tile, content in zip(tiles, contents, strict=True)
+    ]
