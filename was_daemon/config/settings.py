@@ -115,6 +115,7 @@ class ZoomSettings:
     max_width: int = attrs.field(default=4096, validator=at_least(TILE_SIZE))
     max_height: int = attrs.field(default=4096, validator=at_least(TILE_SIZE))
     max_area: int = attrs.field(default=4096 * 4096, validator=at_least(TILE_SIZE * TILE_SIZE))
+    max_age: int = attrs.field(default=300, validator=at_least(0))
     address_lifetime: float = attrs.field(default=24 * 3600.0, validator=at_least(60))
     warm: bool = False
 

@@ -173,5 +173,12 @@ def _server(
         UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
         max_scale=settings.thumbnails.max_scale,
         overview=overview,
-        images=ImageServer(zoom, access, addresses, largest, settings.zoom.address_lifetime),
+        images=ImageServer(
+            zoom,
+            access,
+            addresses,
+            largest,
+            max_age=settings.zoom.max_age,
+            address_lifetime=settings.zoom.address_lifetime,
+        ),
     )

@@ -44,7 +44,7 @@ class Derivatives:
         self._spool = spool
         self._pool = pool
         self._kinds = {kind.recipe: kind for kind in kinds}
-        self._making: dict[tuple[AssetKey, Recipe, str], Making] = {}
+        self._making: dict[tuple[AssetKey, Recipe, str], Making[Made]] = {}
         self._refusals = Refusals()
 
     async def start(self, before: "Derivatives | None" = None) -> None:
@@ -106,7 +106,7 @@ class Derivatives:
             await self._start(Making("", background=True), original, missing).join()
         return len(missing)
 
-    def _start(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Making:
+    def _start(self, making: Making[Made], original: Original, recipes: Sequence[Recipe]) -> Making[Made]:
         shared = [_shared(original, recipe) for recipe in recipes]
         self._making.update(dict.fromkeys(shared, making))
 
@@ -117,7 +117,7 @@ class Derivatives:
         making.start(self._make(making, original, recipes), forget)
         return making
 
-    async def _make(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Made:
+    async def _make(self, making: Making[Made], original: Original, recipes: Sequence[Recipe]) -> Made:
         kind = self._kinds[type(recipes[0])]
         staged: dict[Recipe, IStagingFile] = {}
         try:

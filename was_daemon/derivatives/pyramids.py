@@ -14,7 +14,7 @@ from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
 from was_daemon.derivatives.marks import MARK_SIZE, has_mark, is_mark_of
 from was_daemon.library.collections import Collections, Original
-from was_daemon.model.errors import AssetNotFound
+from was_daemon.model.errors import AssetNotFound, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles
 from was_daemon.model.keys import MAX_PAGE, PYRAMID_NAME, AssetKey, Kind
 from was_daemon.model.pyramids import TRAILER_SIZE, BadIndex, PyramidIndex, Tile, index_size, parse_index
@@ -43,8 +43,18 @@ class Pyramid:
 class OpenPyramid:
     """A stored pyramid, held open, and its index; the caller closes `reader`."""
 
+    key: AssetKey
+    store: IAssetStore
     reader: IAssetReader
     index: PyramidIndex
+
+    async def again(self) -> "OpenPyramid":
+        """Open the same version once more; raises `VersionGone` when there is another by now."""
+        reader = await self.store.open(self.key)
+        if reader.stat.etag == self.reader.stat.etag:
+            return attrs.evolve(self, reader=reader)
+        await reader.close()
+        raise VersionGone("the pyramid was replaced")
 
     async def read(self, tile: Tile) -> bytes:
         """Fire with the bytes of a tile, a JPEG."""
@@ -94,7 +104,7 @@ class PyramidKind(DerivativeKind[Pyramid]):
             if end and is_mark_of(end.mark, original.stat):
                 if self.evictor:
                     self.evictor.used(key)
-                return OpenPyramid(reader, end.index)
+                return OpenPyramid(key, store, reader, end.index)
         except BaseException:
             await reader.close()
             raise

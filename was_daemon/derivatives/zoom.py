@@ -1,12 +1,16 @@
 """Looking closely at originals: pyramids that are made when they are asked for, tiles, and other parts of a picture."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
+from typing import Any, TypeAlias
 
 import attrs
 
 from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.making import Making
 from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind
 from was_daemon.derivatives.stored import content_of, in_memory
 from was_daemon.library.collections import Collections, Original
@@ -25,8 +29,15 @@ _ATTEMPTS = 5
 _MOST_PIXELS = 80_000_000
 """Pixels of a level that one rendering may decode: what a region in distorted proportions needs is not bounded else."""
 
+_KEPT_BYTES = 32 << 20
+"""Bytes of rendered views that are kept in memory: overviews and small pictures are asked for again and again."""
+
+_LARGEST_KEPT = 1 << 20
 _MOST_BYTES = 128 << 20
 """Bytes of a rendered view, which is in memory while it is sent."""
+
+ViewName: TypeAlias = tuple[AssetKey, str, str]
+"""A pyramid's key and version, and the name of a view of it."""
 
 
 @attrs.frozen
@@ -56,6 +67,8 @@ class Zoom:
         self._pyramids = pyramids
         self._spool = spool
         self._pool = pool
+        self._rendering: dict[ViewName, Making[MemoryReader]] = {}
+        self._views = _Views()
 
     async def open(self, key: AssetKey, page: int, client: str) -> OpenPyramid:
         """Open the pyramid of a page of an original, made first if there is none; the caller closes its reader.
@@ -83,36 +96,71 @@ class Zoom:
         version = pyramid.reader.stat
         return AssetStat(0, version.modified, f"{version.etag}-{sha256(view.name.encode()).hexdigest()[:16]}")
 
-    async def render(self, pyramid: OpenPyramid, view: View, client: str) -> IAssetReader:
-        """Render a view of an open pyramid. Raises `BrokenImage`, `Overloaded`, `NoSpace`."""
-        geometry = pyramid.index.geometry
-        level = choose_level(geometry, view)
-        factor = 1 << level
-        tiles = list(geometry.tiles_in(level, _on_level(view.region, factor)))
-        contents = [await pyramid.read(tile) for tile in tiles]
+    async def view(self, pyramid: OpenPyramid, view: View, client: str) -> IAssetReader:
+        """Render a view of an open pyramid; requests for the same one share the work.
+
+        Raises `BrokenImage`, `Overloaded`, `NoSpace`, and `VersionGone` when the pyramid was replaced meanwhile.
+        """
+        name = (pyramid.key, pyramid.reader.stat.etag, view.name)
+        if rendered := self._views.get(name):
+            return rendered
+        making = self._rendering.get(name)
+        if making is None:
+            making = self._rendering[name] = Making(client, background=False)
+            making.start(self._render(making, pyramid, view, name), partial(self._forget, name))
+        return await making.join()
+
+    def _forget(self, name: ViewName) -> None:
+        del self._rendering[name]
+
+    async def _render(
+        self, making: Making[MemoryReader], pyramid: OpenPyramid, view: View, name: ViewName
+    ) -> MemoryReader:
+        level = choose_level(pyramid.index.geometry, view)
+        tiles = list(pyramid.index.geometry.tiles_in(level, _on_level(view.region, 1 << level)))
+        # The request that came first may leave before the others, and closes its reader then.
+        own = await pyramid.again()
+        try:
+            contents = [await own.read(tile) for tile in tiles]
+        finally:
+            await own.reader.close()
         target = await self._spool.stage()
         try:
             with in_memory(b"".join(contents)) as source:
-                region = view.region
-                await self._pool.submit(
-                    RenderRegion,
-                    client,
-                    [source, target],
-                    tiles=_placed(tiles, contents, geometry.tile_size),
-                    region=[side / factor for side in (region.x, region.y, region.width, region.height)],
-                    width=view.size[0],
-                    height=view.size[1],
-                    mirrored=view.mirrored,
-                    rotation=view.rotation,
-                    quality=view.quality,
-                    format=view.format,
-                ).done
+                arguments = _arguments(view, level, tiles, contents)
+                making.job = self._pool.submit(RenderRegion, making.client, [source, target], **arguments)
+                await making.job.done
             content = await content_of(target, _MOST_BYTES)
         finally:
             target.discard()
         if content is None:
-            raise BrokenImage("the picture is too large")
-        return MemoryReader(content, attrs.evolve(self.stat(pyramid, view), size=len(content)))
+            raise BrokenImage("the rendered picture is too large")
+        rendered = MemoryReader(content, attrs.evolve(self.stat(pyramid, view), size=len(content)))
+        self._views.add(name, rendered)
+        return rendered
+
+
+class _Views:
+    """The views that were rendered last, up to a size."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[ViewName, MemoryReader] = OrderedDict()
+        self._size = 0
+
+    def get(self, name: ViewName) -> MemoryReader | None:
+        """Return a view, if it is kept."""
+        if name in self._kept:
+            self._kept.move_to_end(name)
+        return self._kept.get(name)
+
+    def add(self, name: ViewName, view: MemoryReader) -> None:
+        """Keep a view, and forget those that were not asked for longest."""
+        if view.stat.size > _LARGEST_KEPT:
+            return
+        self._kept[name] = view
+        self._size += view.stat.size
+        while self._size > _KEPT_BYTES:
+            self._size -= self._kept.popitem(last=False)[1].stat.size
 
 
 def choose_level(geometry: Geometry, view: View) -> int:
@@ -132,8 +180,19 @@ def _on_level(region: Box, factor: int) -> Box:
     return Box(x, y, right - x, lower - y)
 
 
-def _placed(tiles: Sequence[Tile], contents: Sequence[bytes], side: int) -> list[dict[str, int]]:
-    return [
-        {"length": len(content), "x": tile.column * side, "y": tile.row * side}
-        for tile, content in zip(tiles, contents, strict=True)
+def _arguments(view: View, level: int, tiles: Sequence[Tile], contents: Sequence[bytes]) -> dict[str, Any]:
+    """Return the arguments of `RenderRegion`."""
+    region, factor = view.region, 1 << level
+    places = [
+        {"length": len(content), "x": tile.left, "y": tile.top} for tile, content in zip(tiles, contents, strict=True)
     ]
+    return {
+        "tiles": places,
+        "region": [side / factor for side in (region.x, region.y, region.width, region.height)],
+        "width": view.size[0],
+        "height": view.size[1],
+        "mirrored": view.mirrored,
+        "rotation": view.rotation,
+        "quality": view.quality,
+        "format": view.format,
+    }

@@ -47,13 +47,12 @@ class Box:
 
 @attrs.frozen
 class Tile:
-    """A tile: the part of level 0 that it shows, its own size in pixels, its place in its level, and its number."""
+    """A tile: the part of level 0 that it shows, its own size, its place in pixels of its level, and its number."""
 
     region: Box
     size: tuple[int, int]
-    level: int
-    column: int
-    row: int
+    left: int
+    top: int
     number: int
 
 
@@ -118,7 +117,8 @@ class Geometry:
         region = Box(x, y, min(side, self.width - x), min(side, self.height - y))
         size = _divide(region.width, 1 << level), _divide(region.height, 1 << level)
         columns = _divide(self.levels[level][0], self.tile_size)
-        return Tile(region, size, level, column, row, self._firsts[level] + row * columns + column)
+        left, top = column * self.tile_size, row * self.tile_size
+        return Tile(region, size, left, top, self._firsts[level] + row * columns + column)
 
 
 @attrs.frozen

@@ -23,7 +23,7 @@ from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.redirects import AssetUrl, OpenAsset
 from was_daemon.library.text_types import text_sample
 from was_daemon.model.errors import OtherVersion, VersionGone
-from was_daemon.model.interfaces import IAssetReader
+from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.model.media import content_disposition, runs_scripts, text_type
 from was_daemon.web.answers import text_answer
 
@@ -33,6 +33,9 @@ Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]
 _ATTEMPTS = 3
 _SMALL = 1 << 16
 """Bytes of an asset up to which it is sent in one go: the connection takes them in any case."""
+
+ASK_FIRST = "no-cache"
+"""Value of Cache-Control: a replaced asset keeps its address, so that caches have to ask, and are told 304."""
 
 _CONDITIONS = ("Range", "If-Match", "If-Unmodified-Since")
 """Headers that nginx would check against the file it finds, which may be a later version."""
@@ -59,10 +62,12 @@ def retry_when_replaced(route: Route[P]) -> Route[P]:
     return sent
 
 
-async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name: str | None = None) -> bytes:
+async def send(
+    request: AssetRequest, asset: OpenAsset | AssetUrl, download_name: str | None = None, caching: str = ASK_FIRST
+) -> bytes:
     """Answer with an open asset, which is closed then, or with the URL to fetch it from; fires with the body's end.
 
-    The bytes of a whole file are left to nginx where it has the file.
+    The bytes of a whole file are left to nginx where it has the file. `caching` is the value of `Cache-Control`.
     """
     if isinstance(asset, AssetUrl):
         return _redirect(request, asset.url)
@@ -71,7 +76,7 @@ async def send(request: AssetRequest, asset: OpenAsset | AssetUrl, download_name
         beginning = await text_sample(reader, asset.media_type)
         media_type = text_type(asset.media_type, beginning)
         try:
-            span = _set_headers(request, reader, media_type, download_name)
+            span = _set_headers(request, reader, media_type, download_name, caching)
         except Unsatisfiable:
             return _refuse_range(request, reader.stat.size)
         if not span or request.method == b"HEAD":
@@ -113,8 +118,28 @@ def _refuse_range(request: AssetRequest, size: int) -> bytes:
     return text
 
 
+def is_known(request: AssetRequest, stat: AssetStat, caching: str) -> bool:
+    """Return whether the client has this version already; then the headers of that answer are set."""
+    now = time.time()
+    unchanged = is_unchanged(
+        request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified, now
+    )
+    if unchanged:
+        _set_version(request, stat, caching, now)
+        request.setResponseCode(304)
+    return unchanged
+
+
+def _set_version(request: AssetRequest, stat: AssetStat, caching: str, now: float) -> None:
+    request.setHeader("ETag", f'"{stat.etag}"')
+    date = last_modified(stat.modified, now)
+    if date is not None:
+        request.setHeader("Last-Modified", format_date(date))
+    request.setHeader("Cache-Control", caching)
+
+
 def _set_headers(
-    request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None
+    request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None, caching: str
 ) -> tuple[int, int] | None:
     """Set status and headers; return the range [start, stop) to send, None for no body.
 
@@ -124,17 +149,9 @@ def _set_headers(
     # The order of the conditions is that of RFC 9110, section 13.2.2.
     if has_changed(request.getHeader("If-Match"), request.getHeader("If-Unmodified-Since"), stat.etag, stat.modified):
         raise OtherVersion("the asset is of another version")
-    request.setHeader("ETag", f'"{stat.etag}"')
-    date = last_modified(stat.modified, now)
-    if date is not None:
-        request.setHeader("Last-Modified", format_date(date))
-    # A replaced asset keeps its address: caches have to ask, and are told 304.
-    request.setHeader("Cache-Control", "no-cache")
-    if is_unchanged(
-        request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified, now
-    ):
-        request.setResponseCode(304)
+    if is_known(request, stat, caching):
         return None
+    _set_version(request, stat, caching, now)
     span = _requested_range(request, reader, now)
     request.setHeader("Content-Type", media_type)
     request.setHeader("Accept-Ranges", "bytes")

@@ -39,6 +39,7 @@ _HEADERS_OF_ASSETS = (
     b"Content-Security-Policy",
     b"ETag",
     b"Last-Modified",
+    b"Link",
 )
 """Headers that a download may have set before its store failed: no cache shall keep the error as the asset."""
 

@@ -162,6 +162,7 @@ class AssetServer:
 
     @app.route("/iiif/<path:path>", methods=["GET"])
     @authorised(capability_to_look)
+    @retry_when_replaced
     async def iiif(self, request: AssetRequest, picture: PictureRequest) -> bytes:
         """Send a picture, a part of it, or its description, by the Image API."""
         if not self._images:

@@ -11,7 +11,7 @@ from was_daemon.model.errors import AssetNotFound
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
 from was_daemon.web.answers import text_answer
-from was_daemon.web.downloads import send
+from was_daemon.web.downloads import is_known, send
 from was_daemon.web.iiif.authorisation import PictureRequest, with_capability
 from was_daemon.web.iiif.identifiers import Identifier
 from was_daemon.web.iiif.info import CONTEXTS, PROFILES, image_information
@@ -25,18 +25,27 @@ class ImageServer:
     """The Image API: versions 3.0 and 2.1.1, of pictures of any collection."""
 
     def __init__(
-        self, zoom: Zoom, access: AccessRules, addresses: Addresses, limits: Limits, capability_lifetime: float
+        self,
+        zoom: Zoom,
+        access: AccessRules,
+        addresses: Addresses,
+        limits: Limits,
+        *,
+        max_age: int,
+        address_lifetime: float,
     ) -> None:
         self._zoom = zoom
         self._access = access
         self._addresses = addresses
         self._limits = limits
-        self._capability_lifetime = capability_lifetime
+        self._address_lifetime = address_lifetime
+        # What not everybody may see is not for the caches of proxies.
+        self._caching = f"{'private' if access.require_token_for_get else 'public'}, max-age={max_age}"
 
     async def answer(self, request: AssetRequest, picture: PictureRequest) -> bytes:
         """Answer a request that is allowed."""
         if picture.needs_capability:
-            signed = with_capability(self._access, picture.identifier, self._capability_lifetime)
+            signed = with_capability(self._access, picture.identifier, self._address_lifetime)
             # Whoever follows has an address that lasts, and can be copied into another viewer.
             return self._redirect(request, picture.version, signed, picture.rest or _INFORMATION)
         if not picture.rest:
@@ -62,7 +71,7 @@ class ImageServer:
         await pyramid.reader.close()
         content = image_information(picture.version, address, pyramid.index.geometry, self._limits)
         request.setHeader("Vary", "Accept")
-        request.setHeader("Cache-Control", "no-cache")
+        request.setHeader("Cache-Control", self._caching)
         if self._addresses.depends_on_requests:
             request.setHeader("Cache-Control", "no-store")
             request.setHeader("Vary", "Accept, Host, X-Forwarded-Host, X-Forwarded-Proto")
@@ -75,19 +84,21 @@ class ImageServer:
         pyramid = await self._open(request, picture)
         try:
             rendering = resolve(parameters, pyramid.index.geometry, self._limits)
-            canonical = rendering.canonical(picture.version)
-            request.setHeader("Link", _links(picture, canonical))
+            request.setHeader("Link", _links(picture, rendering.canonical(picture.version)))
             if rendering.tile:
                 reader = await self._zoom.tile(pyramid, rendering.tile)
             else:
-                view = _view(rendering, canonical)
-                reader = await self._zoom.render(pyramid, view, self._addresses.client(request))
+                view = _view(rendering)
+                # What the client has already need not be rendered.
+                if is_known(request, self._zoom.stat(pyramid, view), self._caching):
+                    return b""
+                reader = await self._zoom.view(pyramid, view, self._addresses.client(request))
         finally:
             await pyramid.reader.close()
-        return await send(request, OpenAsset(reader, FORMATS[parameters.format]))
+        return await send(request, OpenAsset(reader, FORMATS[parameters.format]), caching=self._caching)
 
 
-def _view(rendering: Rendering, name: str) -> View:
+def _view(rendering: Rendering) -> View:
     return View(
         rendering.region,
         rendering.size,
@@ -95,7 +106,7 @@ def _view(rendering: Rendering, name: str) -> View:
         float(rendering.rotation),
         rendering.quality,
         rendering.format,
-        name,
+        name=rendering.canonical(3),
     )
 
 
