@@ -12,7 +12,7 @@ from twisted.protocols import amp
 
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
-from was_daemon.derivatives.marks import MARK_SIZE, has_mark, is_mark_of
+from was_daemon.derivatives.marks import MARK_SIZE, has_mark, is_mark_of, is_marked
 from was_daemon.library.collections import Collections, Original
 from was_daemon.model.errors import AssetNotFound, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles
@@ -121,10 +121,20 @@ class PyramidKind(DerivativeKind[Pyramid]):
                 pyramids = [key async for key in found if _is_pyramid(key.name, prefix)]
             for key in pyramids:
                 with suppress(AssetNotFound):
-                    await store.delete(key)
+                    await _delete_marked(store, key)
 
     async def forget_remains(self, store: IAssetStore, original: AssetKey) -> None:
         """Do nothing: by its mark, a pyramid that is left over is never served, and eviction or `prune` removes it."""
+
+
+async def _delete_marked(store: IAssetStore, pyramid: AssetKey) -> None:
+    reader = await store.open(pyramid)
+    try:
+        is_own = await is_marked(reader)
+    finally:
+        await reader.close()
+    if is_own:
+        await store.delete(pyramid)
 
 
 def _beginnings(original: AssetKey) -> list[str]:
