@@ -107,7 +107,7 @@ def _pyramid_evictor(settings: Settings, collections: Collections, parts: Reusab
     max_size = settings.zoom.max_size
     if not max_size:
         return None
-    origin = max_size, frozenset(collections.local_thumbnails())
+    origin = max_size, frozenset(collections.local_derivative_stores())
     evictor = parts.take("pyramid evictor", origin, lambda: Evictor(collections, max_size, EvictablePyramids()))
     evictor.collections = collections
     return evictor

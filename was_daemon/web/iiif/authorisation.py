@@ -37,7 +37,7 @@ async def capability_to_look(access: AccessRules, request: AssetRequest) -> tupl
         if identifier.capability:
             _require(access, identifier)
         else:
-            access.require_token(collection, name, query(request).get("token"))
+            access.require_token(collection, name, query(request).get("token"), request.arrived)
             needs_capability = access.needs_key(collection)
     return (PictureRequest(version, identifier, rest, access.original(collection, name), needs_capability),)
 
