@@ -34,7 +34,7 @@ class Lookout:
         self.evictor = Evictor(self.collections, max_size, EvictablePyramids()) if max_size else None
         self.kind = PyramidKind(500_000_000, self.evictor)
         self.museum = Museum(directory / "spool", pool, store, store, kinds=[self.kind])
-        self.zoom = Zoom(self.collections, self.museum.cache, self.kind, self.museum._spool, pool)
+        self.zoom = Zoom(self.collections, self.museum.cache, self.kind, pool)
 
     async def look(self, name: str, page: int = 1) -> OpenPyramid:
         pyramid = await self.zoom.open(original(name), page, "a client")

@@ -52,7 +52,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     pyramids = PyramidKind(limits.max_pixels, _pyramid_evictor(settings, collections, parts))
     kinds: list[DerivativeKind[Any]] = [ThumbnailKind(limits.max_pixels, limits.max_scale, evictor), pyramids]
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
-    zoom = Zoom(collections, derivatives, pyramids, spool, pool)
+    zoom = Zoom(collections, derivatives, pyramids, pool)
     checksums = _checksums(settings, parts)
     assets = Assets(
         collections,

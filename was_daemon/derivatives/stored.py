@@ -49,12 +49,12 @@ def in_memory(content: bytes) -> FileIO:
     return file
 
 
-async def content_of(staged: IStagingFile, limit: int = _HELD_BYTES) -> bytes | None:
-    """Fire with the content of a staging file; None when it has more than `limit` bytes."""
+async def content_of(staged: IStagingFile) -> bytes | None:
+    """Fire with the content of a staging file; None when it is too large to be kept in memory."""
     content = b""
     async with aclosing(staged.read()) as chunks:
         async for chunk in chunks:
             content += chunk
-            if len(content) > limit:
+            if len(content) > _HELD_BYTES:
                 return None
     return content

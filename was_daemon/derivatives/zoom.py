@@ -1,6 +1,7 @@
 """Looking closely at originals: pyramids that are made when they are asked for, tiles, and other parts of a picture."""
 
 import math
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
@@ -12,9 +13,8 @@ import attrs
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.making import Making
 from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind
-from was_daemon.derivatives.stored import content_of, in_memory
+from was_daemon.derivatives.stored import in_memory
 from was_daemon.library.collections import Collections, Original
-from was_daemon.library.spool import Spool
 from was_daemon.model.errors import BrokenImage, NoThumbnail, Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.model.keys import AssetKey
@@ -60,12 +60,11 @@ class Zoom:
     """Pyramids of the originals of all collections, and what is shown of them."""
 
     def __init__(
-        self, collections: Collections, derivatives: Derivatives, pyramids: PyramidKind, spool: Spool, pool: WorkerPool
+        self, collections: Collections, derivatives: Derivatives, pyramids: PyramidKind, pool: WorkerPool
     ) -> None:
         self._collections = collections
         self._derivatives = derivatives
         self._pyramids = pyramids
-        self._spool = spool
         self._pool = pool
         self._rendering: dict[ViewName, Making[MemoryReader]] = {}
         self._views = _Views()
@@ -124,17 +123,16 @@ class Zoom:
             contents = [await own.read(tile) for tile in tiles]
         finally:
             await own.reader.close()
-        target = await self._spool.stage()
-        try:
-            with in_memory(b"".join(contents)) as source:
-                arguments = _arguments(view, level, tiles, contents)
-                making.job = self._pool.submit(RenderRegion, making.client, [source, target], **arguments)
-                await making.job.done
-            content = await content_of(target, _MOST_BYTES)
-        finally:
-            target.discard()
-        if content is None:
-            raise BrokenImage("the rendered picture is too large")
+        # In memory, as the tiles are few and the picture is sent at once.
+        with in_memory(b"".join(contents)) as source, in_memory(b"") as target:
+            arguments = _arguments(view, level, tiles, contents)
+            making.job = self._pool.submit(RenderRegion, making.client, [source, target], **arguments)
+            await making.job.done
+            size = target.seek(0, os.SEEK_END)
+            if size > _MOST_BYTES:
+                raise BrokenImage("the rendered picture is too large")
+            target.seek(0)
+            content = target.readall()
         rendered = MemoryReader(content, attrs.evolve(self.stat(pyramid, view), size=len(content)))
         self._views.add(name, rendered)
         return rendered

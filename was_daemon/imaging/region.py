@@ -1,6 +1,8 @@
 """Rendering of a part of a picture from the tiles of its pyramid."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -23,6 +25,9 @@ _RIGHT_ANGLES = {
     270: Image.Transpose.ROTATE_90,
 }
 """Transpositions for angles clockwise; Pillow's turn the other way."""
+
+_BLOCKS = 4
+"""Pieces of memory that Pillow keeps while a region is rendered."""
 
 _HALF = 128
 """The lightness that becomes white in a bitonal picture."""
@@ -65,34 +70,47 @@ def write_region(
     The region is in pixels of the level whose `tiles` lie in `source` one behind the other. Raises `UnreadableImage`.
     """
     try:
-        level, (left, upper) = _assemble(source, tiles)
-        box = (region[0] - left, region[1] - upper, region[2] - left, region[3] - upper)
-        image = level.resize((view.width, view.height), Image.Resampling.LANCZOS, _within(box, level.size))
-        del level
-        _write(_in_quality(_rotated(image, view), view.quality), view.format, target)
+        with _reused_memory():
+            image = _shown(source, tiles, region)
+            if image.size != (view.width, view.height) or region != tuple(map(round, region)):
+                image = image.resize((view.width, view.height), Image.Resampling.LANCZOS, _within(region, image.size))
+            _write(_in_quality(_rotated(image, view), view.quality), view.format, target)
     except MemoryError:
         raise UnreadableImage("the region needs more memory than there is") from None
 
 
-def _assemble(source: BinaryIO, tiles: Sequence[PlacedTile]) -> tuple[Image.Image, tuple[int, int]]:
-    """Return the picture that adjacent tiles show together, and the place of its corner in the level."""
+@contextmanager
+def _reused_memory() -> Iterator[None]:
+    """Have Pillow use the memory of one tile for the next: new memory costs more time than decoding into it."""
+    core: Any = getattr(Image, "core")  # noqa: B009 - Pillow's type has no such attribute
+    core.set_blocks_max(_BLOCKS)
+    try:
+        yield
+    finally:
+        core.set_blocks_max(0)
+        core.clear_cache()
+
+
+def _shown(source: BinaryIO, tiles: Sequence[PlacedTile], region: tuple[float, float, float, float]) -> Image.Image:
+    """Return the pixels of a level that show a part of `region`, from the tiles in which they are."""
     source.seek(0)
-    images = [Image.open(BytesIO(source.read(tile.length)), formats=["JPEG"]) for tile in tiles]
-    left, upper = min(tile.x for tile in tiles), min(tile.y for tile in tiles)
-    width = max(tile.x + image.width for image, tile in zip(images, tiles, strict=True)) - left
-    height = max(tile.y + image.height for image, tile in zip(images, tiles, strict=True)) - upper
-    # In the mode of the tiles: those of a grey picture are grey.
-    whole = Image.new(images[0].mode, (width, height))
-    for image, tile in zip(images, tiles, strict=True):
-        with image:
-            whole.paste(image, (tile.x - left, tile.y - upper))
-    return whole, (left, upper)
+    left, upper = math.floor(region[0]), math.floor(region[1])
+    size = (math.ceil(region[2]) - left, math.ceil(region[3]) - upper)
+    shown: Image.Image | None = None
+    for tile in tiles:
+        with Image.open(BytesIO(source.read(tile.length)), formats=["JPEG"]) as image:
+            # In the mode of the tiles: those of a grey picture are grey.
+            shown = shown or Image.new(image.mode, size)
+            shown.paste(image, (tile.x - left, tile.y - upper))
+    assert shown  # noqa: S101 - there is a tile in every region
+    return shown
 
 
-def _within(box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return `box` without what lies outside of `size` by the rounding of levels."""
-    left, upper, right, lower = box
-    return max(0.0, left), max(0.0, upper), min(float(size[0]), right), min(float(size[1]), lower)
+def _within(region: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return `region` in pixels of what `_shown` returned, which has `size`."""
+    left, upper = math.floor(region[0]), math.floor(region[1])
+    right, lower = min(size[0], region[2] - left), min(size[1], region[3] - upper)
+    return region[0] - left, region[1] - upper, right, lower
 
 
 def _rotated(image: Image.Image, view: View) -> Image.Image:

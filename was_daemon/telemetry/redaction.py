@@ -18,9 +18,8 @@ _TOKEN = re.compile(f"{_HEX}{{32}}(?::|%3a){_DIGIT}{{1,15}}", re.IGNORECASE)
 _FIELD = re.compile(f"([?&;]{''.join(map(_letter_pattern, 'token'))}(?:=|%3d))[^&#\\s]+", re.IGNORECASE)
 """Pattern of the parameter `token` in an address, whatever its value."""
 
-_CAPABILITY = re.compile(
-    f"((?:;|%3b){_DIGIT}{{1,12}})(?:\\.|%2e)(?:[\\w-]|%[0-9a-f]{{2}}){{22}}", re.IGNORECASE | re.ASCII
-)
+_MAC = "(?:[\\w-]|%[0-9a-f]{2}){22}"
+_CAPABILITY = re.compile(f"((?:;|%3b){_DIGIT}{{1,12}})(?:\\.|%2e){_MAC}", re.IGNORECASE | re.ASCII)
 """Pattern of the capability in the address of a picture (`web.iiif.capabilities`)."""
 
 _HINT = re.compile("[:;%]|token", re.IGNORECASE)
