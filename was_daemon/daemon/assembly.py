@@ -62,6 +62,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         pool,
         settings.server.overwrite,
         limits.warm,
+        settings.zoom.warm,
         metrics=metrics,
         recorder=Recorder(checksums),
         quotas=state.quotas,

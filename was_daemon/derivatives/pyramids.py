@@ -92,6 +92,11 @@ class PyramidKind(DerivativeKind[Pyramid]):
         """See `DerivativeKind`: a page that cannot be shown, or not in full size, says nothing about the others."""
         return recipe
 
+    async def find(self, original: Original, recipe: Pyramid, fetch: bool = True) -> IAssetReader | None:
+        """See `DerivativeKind`; no pyramid is fetched whole."""
+        pyramid = await self.open(original, recipe)
+        return pyramid.reader if pyramid else None
+
     async def open(self, original: Original, recipe: Pyramid) -> OpenPyramid | None:
         """Open the stored pyramid of this version, if there is one; the caller closes its reader."""
         store, key = original.place.thumbnails, recipe.key(original.key)
@@ -116,7 +121,7 @@ class PyramidKind(DerivativeKind[Pyramid]):
         if ILocalFiles.providedBy(store):
             await ILocalFiles(store).in_thread(original, _remove_files, ILocalFiles(store), original)
             return
-        for prefix in dict.fromkeys(_beginnings(original)):
+        for prefix in dict.fromkeys(beginnings(original)):
             async with aclosing(store.list(original.collection, Kind.PYRAMID, prefix)) as found:
                 pyramids = [key async for key in found if _is_pyramid(key.name, prefix)]
             for key in pyramids:
@@ -137,7 +142,7 @@ async def _delete_marked(store: IAssetStore, pyramid: AssetKey) -> None:
         await store.delete(pyramid)
 
 
-def _beginnings(original: AssetKey) -> list[str]:
+def beginnings(original: AssetKey) -> list[str]:
     """Return what the names of an original's pyramids begin with, by the number of digits of the page.
 
     These differ when the name of the original is long.
@@ -152,10 +157,10 @@ def _is_pyramid(name: str, beginning: str) -> bool:
 
 def _remove_files(files: ILocalFiles, original: AssetKey) -> None:
     """Remove the pyramids of all pages of an original; blocks."""
-    beginnings = _beginnings(original)
+    starts = beginnings(original)
     by_directory: dict[str, list[str]] = {}
     for page in range(1, MAX_PAGE + 1):
-        name = f"{beginnings[len(str(page)) - 1]}{page}.zip"
+        name = f"{starts[len(str(page)) - 1]}{page}.zip"
         # The directory depends on the first characters only, however the store arranges its files.
         by_directory.setdefault(name[:4], []).append(name)
     for names in by_directory.values():
