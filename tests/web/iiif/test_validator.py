@@ -1,6 +1,8 @@
 """The official validator of the Image API finds nothing wrong, in both versions, directly and through nginx."""
 
 from collections.abc import Iterator
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -23,11 +25,33 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def site(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxSite]:
-    daemon_behind = NginxSite(tmp_path_factory.mktemp("nginx"), daemon)
-    yield daemon_behind.start()
-    daemon_behind.stop()
+    site = NginxSite(tmp_path_factory.mktemp("nginx"), daemon).start()
+    yield site
+    site.stop()
 
 
 @pytest.mark.parametrize(("version", "test"), TESTS)
 def test_the_validator_finds_nothing_wrong(daemon: Daemon, version: str, test: str) -> None:
     assert failure(daemon.url, NAME, version, test) is None
+
+
+@pytest.mark.parametrize(("version", "test"), TESTS)
+def test_the_validator_finds_nothing_wrong_through_nginx(site: NginxSite, version: str, test: str) -> None:
+    assert failure(site.url, NAME, version, test) is None
+
+
+def test_a_picture_is_not_refused_for_a_box_larger_than_itself(daemon: Daemon) -> None:
+    """As the specification says (3.0, section 4.2); the rest of what `size_noup` tests is refused."""
+    for size, status in {"!2000,3000": 200, "1200,1200": 400, ",1200": 400, "1200,": 400, "pct:200": 400}.items():
+        try:
+            answered = urlopen(f"{daemon.url}/iiif/3/{NAME}/full/{size}/0/default.jpg").status
+        except HTTPError as error:
+            answered = error.code
+        assert answered == status
+
+
+def test_what_the_validator_cannot_test_works(daemon: Daemon) -> None:
+    for version, size in ((2, "full"), (3, "max")):
+        with urlopen(f"{daemon.url}/iiif/{version}/{NAME}/full/{size}/0/default.webp") as answer:
+            assert answer.headers["Content-Type"] == "image/webp"
+            assert answer.read()[8:12] == b"WEBP"
