@@ -1,6 +1,9 @@
 """Pyramids show what thumbnails show: every kind of file, upright, in sRGB, on white, without its metadata."""
 
+import errno
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -8,9 +11,11 @@ import pytest
 from PIL import Image
 
 from tests.imaging.test_render import FORMATS
+from tests.stores.local.test_filesystem_store import tiny_disk
 from tests.support import images, profiles, tiffs
 from tests.support.likeness import difference, on_white, same_corners
-from tests.support.pyramids import PyramidFile
+from tests.support.pyramids import MAX_PIXELS, PyramidFile
+from was_daemon.imaging.pyramid import write_pyramid
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail
 
 LARGE = (1700, 1100)
@@ -135,3 +140,38 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     for content in (b"", b"text", images.jpeg()[:100]):
         with pytest.raises(BrokenImage):
             PyramidFile(tmp_path, content)
+
+
+def test_a_full_disk_is_told_from_a_damaged_picture(tmp_path: Path) -> None:
+    source, disk = tmp_path / "source.jpg", tmp_path / "disk"
+    source.write_bytes(images.noisy_photograph((3000, 2000)))
+    with tiny_disk(disk), source.open("rb") as original, (disk / "target").open("w+b") as target:
+        with pytest.raises(OSError) as caught:
+            write_pyramid(original, "a.jpg", 1, target, MAX_PIXELS)
+        assert caught.value.errno == errno.ENOSPC
+        # What was not written yet shall not be tried again when the file is closed.
+        target.raw.truncate(0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", [None, profiles.adobe_rgb()], ids=["sRGB", "Adobe RGB"])
+def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(profile: bytes | None, tmp_path: Path) -> None:
+    """Also when its colours are converted, as those of scanners are."""
+    side = 20_000
+    script = f"""if True:
+        import resource, sys
+        from was_daemon.imaging.vips import pyvips
+        from was_daemon.imaging.pyramid import write_pyramid
+        profile = {profile!r}
+        picture = pyvips.Image.black({side}, {side}, bands=3).copy(interpretation="srgb")
+        if profile:
+            picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        picture.tiffsave(sys.argv[1], compression="lzw")
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)
+        with open(sys.argv[1], "rb") as source, open(sys.argv[1] + ".zip", "w+b") as target:
+            write_pyramid(source, "a.tif", 1, target, 500_000_000)
+    """
+    source = tmp_path / "a.tif"
+    ran = subprocess.run([sys.executable, "-c", script, str(source)], capture_output=True, text=True)
+    assert not ran.returncode, ran.stderr
+    assert (tmp_path / "a.tif.zip").stat().st_size > 1_000_000

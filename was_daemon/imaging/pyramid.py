@@ -13,6 +13,9 @@ from was_daemon.model.pyramids import TILE_SIZE, Geometry, PyramidIndex, Tile
 
 _NAME = "tiles"
 _SUFFIX = ".jpg[Q=82,keep=none]"
+_SPACE = 1 << 16
+"""Bytes that libvips writes at a time at least."""
+
 _LOCAL_HEADER = 30
 """Bytes of an entry's header before its name (APPNOTE.TXT, section 4.3.7)."""
 
@@ -33,10 +36,18 @@ def write_pyramid(source: BinaryIO, name: str, page: int, target: BinaryIO, max_
         except MemoryError:
             short_of_memory = True
         except Exception as error:  # damaged files make decoders raise anything; the next reader tries
+            _require_space(target)
             short_of_memory = short_of_memory or "memory" in str(error).lower()
     if short_of_memory:
         raise UnreadableImage(f"the picture needs more memory than the limit of {_memory_limit() >> 20} MiB")
     raise UnreadableImage("the picture is damaged or ends too early to show anything")
+
+
+def _require_space(target: BinaryIO) -> None:
+    """Raise OSError when the disk is full: libvips does not tell that from a damaged picture."""
+    target.seek(0, os.SEEK_END)
+    target.write(bytes(_SPACE))
+    target.flush()
 
 
 def _write(picture: FullSize, target: BinaryIO) -> None:

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -318,3 +319,52 @@ async def test_no_address_costs_more_than_the_limits_allow(run_daemon: RunDaemon
     assert (await picture(client, "a.jpg/full/max/0/default.jpg")).image().size == (1000, 647)
     for size in ("1001,", "^pct:200", "^1,801"):
         assert (await picture(client, f"a.jpg/full/{size}/0/default.jpg")).status == 400
+
+
+_DAM = """
+import attrs
+from zope.interface import implementer
+from was_daemon.plugins import AssetNotFound, IAssetStore, IAssetStorePlugin, IImageService
+
+@implementer(IAssetStore, IImageService)
+class Store:
+    async def image_service(self, key, page, version):
+        if key.name == "missing.jpg":
+            raise AssetNotFound("no such asset")
+        return f"https://dam.example/iiif/{key.name}-{page}" if version == 3 else None
+    async def stat(self, key): raise AssetNotFound("no such asset")
+    async def list(self, collection, kind, prefix=""):
+        return
+        yield
+    async def check(self): pass
+    async def close(self): pass
+
+@attrs.frozen
+class Options: pass
+
+@implementer(IAssetStorePlugin)
+class Plugin:
+    name, options = "iiif-dam", Options
+    def create(self, options): return Store()
+
+plugin = Plugin()
+"""
+
+
+@async_test
+async def test_viewers_are_sent_to_a_dam_that_speaks_the_image_api(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    (tmp_path / "storage_plugins").mkdir()
+    (tmp_path / "storage_plugins" / "iiif_dam.py").write_text(_DAM)
+    config = {"plugins": {"path": [tmp_path]}, "stores": {"main": {"plugin": "iiif-dam"}}}
+    client = Client(run_daemon({**config, "server": {"require_token_for_get": True}}).url, KEY)
+    assert (await picture(client, "a.jpg/info.json")).status == 403
+    signed = f"a.jpg;2;{grant(KEY, None, 'a.jpg', int(time.time()) + 60)}"
+    for rest in ("/info.json", ""):
+        answer = await picture(client, f"{signed}{rest}")
+        assert (answer.status, answer.headers["Location"]) == (303, "https://dam.example/iiif/a.jpg-2/info.json")
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    answer = await picture(client, f"{signed}/full/!90,90/0/default.jpg")
+    assert answer.headers["Location"] == "https://dam.example/iiif/a.jpg-2/full/%2190%2C90/0/default.jpg"
+    missing = grant(KEY, None, "missing.jpg", int(time.time()) + 60)
+    assert (await picture(client, f"missing.jpg;{missing}/info.json")).status == 404
+    assert (await picture(client, f"{signed}/info.json", version=2)).status == 404

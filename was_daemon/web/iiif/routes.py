@@ -17,6 +17,7 @@ from was_daemon.web.iiif.identifiers import Identifier
 from was_daemon.web.iiif.info import CONTEXTS, PROFILES, image_information
 from was_daemon.web.iiif.parameters import FORMATS, ImageRequest, Limits, Rendering, parse_parameters, resolve
 
+_BASE: tuple[list[str], ...] = ([], [""])
 _INFORMATION = ["info.json"]
 _JSON_LD = "application/ld+json"
 
@@ -47,20 +48,17 @@ class ImageServer:
         if picture.needs_capability:
             signed = with_capability(self._access, picture.identifier, self._address_lifetime)
             # Whoever follows has an address that lasts, and can be copied into another viewer.
-            return self._redirect(request, picture.version, signed, picture.rest or _INFORMATION)
-        if not picture.rest:
-            return self._redirect(request, picture.version, picture.identifier, _INFORMATION)
+            return _redirect(request, self._address(request, picture.version, signed), picture.rest)
+        elsewhere = await self._zoom.elsewhere(picture.key, picture.identifier.page, picture.version)
+        if elsewhere:
+            return _redirect(request, elsewhere, picture.rest)
+        if picture.rest in _BASE:
+            return _redirect(request, self._address(request, picture.version, picture.identifier), picture.rest)
         if picture.rest == _INFORMATION:
             return await self._information(request, picture)
         if len(picture.rest) != 4:
             raise AssetNotFound("no such picture")
         return await self._image(request, picture, parse_parameters(picture.version, *picture.rest))
-
-    def _redirect(self, request: AssetRequest, version: int, identifier: Identifier, rest: list[str]) -> bytes:
-        request.setResponseCode(303)
-        request.setHeader("Location", "/".join([self._address(request, version, identifier), *map(quote, rest)]))
-        request.setHeader("Cache-Control", "no-store")
-        return text_answer(request, "elsewhere")
 
     def _address(self, request: AssetRequest, version: int, identifier: Identifier) -> str:
         return f"{self._addresses.base_url(request)}/iiif/{version}/{identifier}"
@@ -96,6 +94,14 @@ class ImageServer:
         finally:
             await pyramid.reader.close()
         return await send(request, OpenAsset(reader, FORMATS[parameters.format]), caching=self._caching)
+
+
+def _redirect(request: AssetRequest, address: str, rest: list[str]) -> bytes:
+    """Send the client to what it asks for of the picture at `address`, or to the description."""
+    request.setResponseCode(303)
+    request.setHeader("Location", "/".join([address, *map(quote, _INFORMATION if rest in _BASE else rest)]))
+    request.setHeader("Cache-Control", "no-store")
+    return text_answer(request, "elsewhere")
 
 
 def _view(rendering: Rendering) -> View:
