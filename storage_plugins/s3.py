@@ -24,8 +24,8 @@ from was_daemon.model.media import content_disposition, media_type
 from was_daemon.stores.http.reader import asset_stat
 from was_daemon.stores.http.transport import trusted_only
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.s3.bucket import ATTEMPTS, Addresses, Bucket
-from was_daemon.stores.s3.credentials import Keys
+from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, ObjectUrls
+from was_daemon.stores.s3.credentials import CredentialCache
 from was_daemon.stores.s3.errors import Denied
 from was_daemon.stores.s3.integrity import Payload, etag_of
 from was_daemon.stores.s3.listing import objects
@@ -162,7 +162,7 @@ class S3Store:
         if download_name:
             query["response-content-disposition"] = content_disposition(download_name)
         options = self._options
-        public = Addresses(options.public_endpoint or options.address, options.bucket, options.virtual)
+        public = ObjectUrls(options.public_endpoint or options.address, options.bucket, options.virtual)
         return await self._bucket().address(public, name, query, _ADDRESS_SECONDS)
 
     # -- writing -------------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class S3Store:
         places = self._small if size is not None and size <= part_size else self._large
         async with places, aclosing(in_parts(chunks, part_size)) as parts:
             uploaded = await self._send(name, headers, part_size, parts, size)
-        self._multipart.marks.sweep_if_due()
+        self._multipart.records.sweep_if_due()
         try:
             stat = await self._look(name)
             if uploaded.may_be(stat):
@@ -222,9 +222,9 @@ class S3Store:
 
     async def check(self) -> None:
         """See `IAssetStore`."""
-        bucket, folder, marks = self._bucket(), self._options.folder, self._multipart.marks
-        path, payload = await marks.new_object(), Payload.now(b"check")
-        name = marks.name(path)
+        bucket, folder, records = self._bucket(), self._options.folder, self._multipart.records
+        path, payload = await records.new_object(), Payload.now(b"check")
+        name = records.name(path)
         try:
             with _needed("s3:ListBucket"):
                 async with aclosing(objects(bucket, f"{folder}{Kind.ORIGINAL.value}/", flat=True)) as names:
@@ -236,10 +236,10 @@ class S3Store:
                     kept = await (await bucket.request("GET", name)).content()
             finally:
                 with _needed("s3:DeleteObject"):
-                    await marks.delete(path)
+                    await records.delete(path)
             if kept != payload.content:
                 raise StoreFailed("what was written to the store is not there")
-            marks.sweep_if_due()
+            records.sweep_if_due()
         except (StoreUnavailable, StoreTimeout):
             raise
         except AssetError as error:
@@ -247,15 +247,15 @@ class S3Store:
 
     async def register(self, directory: Path) -> None:
         """See `IUnfinished`."""
-        await self._multipart.marks.uploads.register(directory)
+        await self._multipart.records.uploads.register(directory)
 
     async def clean(self) -> int:
         """See `IUnfinished`."""
-        return await self._multipart.marks.uploads.clean()
+        return await self._multipart.records.uploads.clean()
 
     async def close(self) -> None:
         """See `IAssetStore`."""
-        await self._multipart.marks.uploads.close()
+        await self._multipart.records.uploads.close()
         if self._connected:
             await self._connected.close()
 
@@ -267,8 +267,8 @@ class S3Store:
             except (OSError, ValueError) as error:
                 self._log.error("{path} is no use: {error}", path=options.ca_file, error=error)
                 raise StoreUnavailable("the store's certificate file cannot be read") from error
-            addresses = Addresses(options.address, options.bucket, options.virtual)
-            keys = Keys(self._clock, options.search(), options.timeout)
+            addresses = ObjectUrls(options.address, options.bucket, options.virtual)
+            keys = CredentialCache(self._clock, options.search(), options.timeout)
             self._connected = Bucket(addresses, options.region_name(), keys, options.timeout, policy)
         return self._connected
 

@@ -68,6 +68,18 @@ def test_wrong_usage_is_told_from_a_failure(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
+def test_a_shell_completes_commands_and_options() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        environ = clean_environment({"_WAS_DAEMON_COMPLETE": f"{shell}_source"})
+        printed = subprocess.run([BIN / "was-daemon"], env=environ, capture_output=True, text=True, check=False)
+        assert f"{shell}_complete" in printed.stdout
+    environ = clean_environment(
+        {"_WAS_DAEMON_COMPLETE": "bash_complete", "COMP_WORDS": "was-daemon ch", "COMP_CWORD": "1"}
+    )
+    told = subprocess.run([BIN / "was-daemon"], env=environ, capture_output=True, text=True, check=True)
+    assert {"plain,check", "plain,check-store"} <= set(told.stdout.split())
+
+
 # -- token -------------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 
+import attrs
 import pytest
 
 import storage_plugins
@@ -21,6 +22,7 @@ from was_daemon.config.settings import (
     Settings,
     ThumbnailSettings,
 )
+from was_daemon.config.structure import Mistakes, PathResolver, structure
 from was_daemon.model.keys import Layout
 
 SECRET = "correct horse battery staple"
@@ -33,6 +35,8 @@ key_file = "key"
 token_window = 150
 require_token_for_get = false
 static_access = true
+max_age = 60
+stale_while_revalidate = 3600
 overwrite = true
 max_upload = "4 GiB"
 trusted_proxies = ["127.0.0.1"]
@@ -159,7 +163,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_every_key_of_the_documented_example_is_understood(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(f"{SECRET}\n")
-    plugins = '[plugins]\npath = ["/etc/was-daemon/plugins"]'
+    (tmp_path / "plugins/storage_plugins").mkdir(parents=True)
+    plugins = '[plugins]\npath = ["plugins"]'
     settings = settings_of(tmp_path, SERVER + MAIN + COLLECTIONS + THUMBNAILS + plugins)
     server = settings.server
     assert server.listen == ["tcp:8080"]
@@ -167,6 +172,7 @@ def test_every_key_of_the_documented_example_is_understood(tmp_path: Path) -> No
     assert server.key == SECRET
     assert server.token_window == 150
     assert (server.require_token_for_get, server.static_access, server.overwrite) == (False, True, True)
+    assert (server.max_age, server.stale_while_revalidate) == (60, 3600)
     assert server.max_upload == 4 * 1024**3
     assert server.trusted_proxies == [ip_network("127.0.0.1/32")]
     assert settings.stores["main"].plugin.name == "filesystem"
@@ -204,6 +210,7 @@ def test_what_is_left_out_has_the_documented_default(tmp_path: Path) -> None:
     assert server.public_url is None
     assert server.token_window == 150
     assert (server.require_token_for_get, server.static_access, server.overwrite) == (False, True, True)
+    assert (server.max_age, server.stale_while_revalidate) == (300, 7 * 24 * 3600)
     assert server.insecure_no_key is False
     assert server.trusted_proxies == []
     assert settings.default_store == "main"
@@ -254,6 +261,31 @@ def test_a_path_may_begin_with_a_variable_of_the_environment(tmp_path: Path) -> 
 def test_a_variable_elsewhere_in_a_path_is_no_variable(tmp_path: Path) -> None:
     settings = load(write(tmp_path, SMALLEST.replace('"files"', '"a/$FILES/$FILES"')), {"FILES": "/srv"})
     assert settings.stores["main"].options.path == tmp_path / "a" / "$FILES" / "$FILES"
+
+
+def test_a_missing_secret_is_missing_and_a_wrong_one_is_not_shown(tmp_path: Path) -> None:
+    @attrs.frozen
+    class Options:
+        api_key: str = attrs.field(repr=False)
+
+    tables: list[tuple[dict[str, int], str]] = [({}, "is missing"), ({"api_key": 12345}, "expected a text")]
+    for table, reason in tables:
+        mistakes = Mistakes()
+        assert structure(table, Options, "stores.dam", PathResolver(tmp_path, {}), mistakes) is None
+        assert mistakes.lines == [f"stores.dam.api_key: {reason}"]
+
+
+def test_a_plugin_path_without_plugins_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "right/storage_plugins").mkdir(parents=True)
+    text = SMALLEST + '[plugins]\npath = ["right", "none", "empty", "right/storage_plugins"]'
+    with pytest.raises(ConfigError) as raised:
+        load(write(tmp_path, text), {})
+    assert raised.value.mistakes == [
+        f"plugins.path[1]: {tmp_path}/none: there is no such directory",
+        f"plugins.path[2]: {tmp_path}/empty has no directory storage_plugins",
+        f"plugins.path[3]: {tmp_path}/right/storage_plugins has no directory storage_plugins",
+    ]
 
 
 def test_a_path_with_a_variable_that_is_not_set_is_a_mistake(tmp_path: Path) -> None:
@@ -482,6 +514,8 @@ MISTAKES = {
     "a truth for an integer": (with_server("token_window = true"), "server.token_window", "an integer, got true"),
     "a fraction for an integer": (with_server("token_window = 1.5"), "server.token_window", "an integer, got 1.5"),
     "a negative window": (with_server("token_window = -1"), "server.token_window", "at least 0"),
+    "a negative age": (with_server("max_age = -1"), "server.max_age", "at least 0"),
+    "half a second": (with_server("stale_while_revalidate = 0.5"), "server.stale_while_revalidate", "an integer"),
     "an integer for a truth": (with_server("overwrite = 1"), "server.overwrite", "true or false, got 1"),
     "a text for a truth": (with_server('static_access = "no"'), "server.static_access", "true or false"),
     "a size in unknown units": (with_server('max_upload = "4 gigs"'), "server.max_upload", "4 gigs"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from tests.support.model_server import KEY as MODEL_KEY
 from tests.support.model_server import Answering, ModelServer, Reply, Request
 from tests.support.official import OfficialServer
 from tests.support.ports import free_port
+from was_daemon.conformance import pictures
 from was_daemon.conformance.suite import CHECKS
 
 Completed = subprocess.CompletedProcess[str]
@@ -40,6 +42,13 @@ def files_below(directory: Path) -> list[Path]:
     return [path for path in relative if not any(part.startswith(".") for part in path.parts)]
 
 
+def everything_of(daemon: Daemon) -> set[Path]:
+    """All files of a daemon: in its stores, unfinished ones too, and in its spool."""
+    own = (".daemons", "twistd.log")
+    files = {path for path in daemon.directory.rglob("*") if path.is_file()}
+    return {path for path in files if not any(part in own for part in path.relative_to(daemon.directory).parts)}
+
+
 @contextmanager
 def collections_daemon(run_daemon: RunDaemon) -> Iterator[Daemon]:
     entries = {name: {"directory": name} for name in ("KUFish", "Käfer")}
@@ -50,14 +59,27 @@ def collections_daemon(run_daemon: RunDaemon) -> Iterator[Daemon]:
 
 
 def test_our_daemon_passes_every_check_and_keeps_nothing(filesystem_daemon: Daemon, tmp_path: Path) -> None:
-    before = files_below(filesystem_daemon.store)
+    before = everything_of(filesystem_daemon)
     (tmp_path / "key").write_text(f"{KEY}\n", "utf-8")
     finished = check(filesystem_daemon.url, "--key-file", tmp_path / "key", "--json", key="")
     assert finished.returncode == 0, finished.stdout + finished.stderr
     found = states(finished)
     assert [id_ for id_, state in found.items() if state != "passed"] == ["collection-unknown"]
     assert len(found) == len(CHECKS) + 2
-    assert files_below(filesystem_daemon.store) == before
+    assert everything_of(filesystem_daemon) <= before
+
+
+@pytest.mark.slow
+def test_thumbnails_made_in_the_background_and_kept_elsewhere_are_gone_too(
+    run_daemon: RunDaemon, tmp_path: Path
+) -> None:
+    stores = {name: {"plugin": "filesystem", "path": str(tmp_path / "daemon0" / name)} for name in ("main", "cache")}
+    daemon = run_daemon({"stores": stores, "thumbnails": {"store": "cache", "warm": [60, 123, 400]}})
+    before = everything_of(daemon)
+    finished = check(daemon.url, "--json", key=KEY)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert states(finished)["clean-up"] == "passed"
+    eventually(lambda: everything_of(daemon) == before, "for the thumbnails that are being made")
 
 
 @pytest.mark.slow
@@ -138,6 +160,8 @@ def test_the_official_server_fails_where_specifys_clients_suffer() -> None:
         "metadata-json",
         "metadata-none",
         "thumbnail-simultaneous",
+        "thumbnail-position",
+        "thumbnail-pages",
         "thumbnail-pdf",
         "names-letters",
         "names-traversal",
@@ -150,8 +174,8 @@ def test_the_official_server_fails_where_specifys_clients_suffer() -> None:
         "download-type",
         "download-name",
         "thumbnail-scale",
-        "thumbnail-pages",
         "delete-siblings",
+        "clean-up",
     }
 
 
@@ -164,7 +188,7 @@ def test_a_line_for_each_check_tells_what_was_expected_and_what_came(official: C
     assert lines[at + 1 : at + 3] == ["         expected 200 to getmetadata", '         got      500 "no"']
     assert "passed   Specify 7 uploads: the file, then the fields" in lines
     assert "differs  a download has the name that it was given: the file of the name Käfer 1.jpg" in official.stdout
-    assert lines[-1].endswith("11 failed, 1 skipped")
+    assert lines[-1].endswith("13 failed, 1 skipped")
     assert official.returncode == 1
     assert "\x1b" not in official.stdout
 
@@ -173,7 +197,7 @@ def test_a_pipeline_gets_a_junit_report(official: Completed) -> None:
     suite = ElementTree.parse(official.args[-1]).getroot()
     cases = {str(case.get("classname")): case for case in suite}
     assert suite.get("tests") == str(len(cases))
-    assert suite.get("failures") == "11"
+    assert suite.get("failures") == "13"
     failure = cases["was-daemon.check.metadata-json"].find("failure")
     assert failure is not None
     assert failure.get("message") == 'expected 200 to getmetadata, got 500 "no"'
@@ -301,6 +325,28 @@ def test_an_interrupted_check_cleans_up(signal_number: signal.Signals) -> None:
         assert process.returncode == 1
         assert errors == "Interrupted; what was uploaded is removed.\n"
         eventually(lambda: server.originals == {}, "for the upload to be removed")
+
+
+def test_thumbnails_that_the_server_keeps_are_named() -> None:
+    with OfficialServer().running() as server:
+        finished = check(server.url)
+    named = {*re.findall(r"the thumbnail of (.+?) at scale (\d+)", finished.stderr)}
+    assert {server.thumbnail_name(name, int(scale)) for name, scale in named} == {*server.thumbnails} != set()
+    assert finished.stderr.startswith("Left on the server: the thumbnail of ")
+    assert "differs  nothing is left behind: the server has the thumbnail of " in finished.stdout
+    assert all(name in finished.stdout for name, _ in named)
+
+
+def test_a_picture_for_whatever_is_missing_is_not_left_behind() -> None:
+    def show_icon(request: Request, answer: Answering) -> Reply:
+        got = answer(request)
+        is_missing = got.status == 404 and request.fields.get("type") == "T"
+        return Reply(200, pictures.plain(pictures.RED, (20, 20))) if is_missing else got
+
+    with ModelServer(show_icon).running() as server:
+        finished = check(server.url)
+    assert finished.stderr == ""
+    assert "passed   nothing is left behind" in finished.stdout
 
 
 def test_what_cannot_be_removed_is_named() -> None:

@@ -22,7 +22,7 @@ Tamper = Callable[[Request, Answering], Reply]
 When = Callable[[Request], bool]
 
 BY_ID = {check.id: check for check in (*CHECKS, *discovery.FINAL_CHECKS)}
-FAILED, DIFFERS, SKIPPED = CheckState.FAILED, CheckState.DIFFERS, CheckState.SKIPPED
+PASSED, FAILED, DIFFERS, SKIPPED = CheckState.PASSED, CheckState.FAILED, CheckState.DIFFERS, CheckState.SKIPPED
 
 
 def at(path: str, method: str | None = None, **fields: str) -> When:
@@ -88,6 +88,15 @@ def with_fields(**fields: str) -> Callable[[Request], Request]:
 
 def picture(size: tuple[int, int]) -> bytes:
     return pictures.plain(pictures.RED, size)
+
+
+def with_position(exif: bool) -> bytes:
+    """A photograph with its position in its EXIF data, or in its XMP data."""
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(pictures.photograph())) as image:
+        kept = {"exif": image.getexif()} if exif else {"xmp": image.info["xmp"]}
+        Image.new("RGB", (120, 80)).save(out, "JPEG", **kept)
+    return out.getvalue()
 
 
 anything: When = lambda request: True  # noqa: E731
@@ -196,6 +205,7 @@ TAMPERED: list[tuple[str, str, CheckState, Tamper]] = [
     ("metadata-none", "500", FAILED, reply(METADATA, 500)),
     ("metadata-none", "not found", DIFFERS, reply(METADATA, 404)),
     ("metadata-none", "an empty object", DIFFERS, change(METADATA, body(lambda b: b"{}"))),
+    ("static", "no original without a type", PASSED, reply(both(at("/getfileref"), lacking("type")), 500)),
     ("static", "off", SKIPPED, reply(at("/getfileref"), 404)),
     ("static", "relative", FAILED, change(at("/getfileref"), body(lambda b: b"/static/a.jpg"))),
     ("static", "leads nowhere", FAILED, reply(at("/static"), 404)),
@@ -209,16 +219,22 @@ TAMPERED: list[tuple[str, str, CheckState, Tamper]] = [
     ("thumbnail", "no type", FAILED, change(THUMBNAIL, header("Content-Type"))),
     ("thumbnail-small", "enlarged", DIFFERS, change(THUMBNAIL, body(lambda b: picture((200, 133))))),
     ("thumbnail-upright", "the photograph itself", DIFFERS, change(THUMBNAIL, body(lambda b: pictures.photograph()))),
-    ("thumbnail-png", "none", DIFFERS, reply(THUMBNAIL, 415)),
+    ("thumbnail-position", "the photograph itself", FAILED, change(THUMBNAIL, body(lambda b: pictures.photograph()))),
+    ("thumbnail-position", "only in EXIF", FAILED, change(THUMBNAIL, body(lambda b: with_position(exif=True)))),
+    ("thumbnail-position", "only in XMP", FAILED, change(THUMBNAIL, body(lambda b: with_position(exif=False)))),
+    ("thumbnail-gif", "none", FAILED, reply(THUMBNAIL, 404)),
+    ("thumbnail-png", "none", FAILED, reply(THUMBNAIL, 415)),
+    ("thumbnail-tiff", "none", FAILED, reply(THUMBNAIL, 404)),
     (
         "thumbnail-tiff",
         "another picture",
         FAILED,
         change(THUMBNAIL, body(lambda b: pictures.plain(pictures.BLUE, (120, 80)))),
     ),
-    ("thumbnail-pages", "none", DIFFERS, reply(THUMBNAIL, 404)),
+    ("thumbnail-pages", "none", FAILED, reply(THUMBNAIL, 404)),
     ("thumbnail-pages", "500", FAILED, reply(THUMBNAIL, 500)),
     ("thumbnail-pdf", "500", FAILED, reply(THUMBNAIL, 500)),
+    ("thumbnail-pdf", "none", FAILED, reply(THUMBNAIL, 415)),
     ("thumbnail-scale", "500", DIFFERS, reply(both(THUMBNAIL, lacking("scale")), 500)),
     ("thumbnail-broken", "500", DIFFERS, change(THUMBNAIL, on_errors(lambda got: Reply(500)))),
     ("thumbnail-broken", "an icon", DIFFERS, reply(THUMBNAIL, 200, picture((20, 20)))),
@@ -258,7 +274,8 @@ TAMPERED: list[tuple[str, str, CheckState, Tamper]] = [
     ("delete-missing", "500", FAILED, change(DELETE, on_errors(lambda got: Reply(500)))),
     ("delete-missing", "200", DIFFERS, change(DELETE, on_errors(lambda got: Reply(200)))),
     ("delete-siblings", "no thumbnail", FAILED, reply(THUMBNAIL, 404)),
-    ("timestamps", "none with errors", FAILED, change(anything, on_errors(header("X-Timestamp")))),
+    ("timestamps", "none with errors", DIFFERS, change(anything, on_errors(header("X-Timestamp")))),
+    ("timestamps", "a date", FAILED, change(anything, on_errors(header("X-Timestamp", "2026-01-01")))),
 ]
 
 

@@ -151,6 +151,7 @@ class TestThumbnails:
         ):
             answer = await client.thumbnail(name, _SCALE, headers=condition)
             assert (answer.status, answer.body) == (304, b"")
+            assert answer.headers.get_all("Cache-Control") == answers[-1].headers.get_all("Cache-Control")
             assert has_common_headers(answer)
             check_allowed_everywhere(answer)
 

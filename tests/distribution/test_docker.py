@@ -12,8 +12,10 @@ import subprocess
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from packaging.utils import canonicalize_name
 
 from tests.distribution.test_constraints import pinned
@@ -93,6 +95,49 @@ def test_port_volume_and_user_are_those_of_the_official_image() -> None:
     assert "--uid 999" in DOCKERFILE
     assert "attachments:/home/specify/attachments" in COMPOSE
     assert all(f"- {variable}=" in COMPOSE for variable in _VARIABLES)
+
+
+def rendered(environ: dict[str, str], *names: str) -> dict[str, Any]:
+    """Compose files as Docker reads them together: tables merged, variables filled in."""
+
+    def variable(match: re.Match[str]) -> str:
+        name, required = match[1], match[2]
+        assert name in environ or not required, f"{name} is not set"
+        return environ.get(name, "")
+
+    def merged(first: Any, second: Any) -> Any:
+        if not (isinstance(first, dict) and isinstance(second, dict)):
+            return second
+        return {**first, **{name: merged(first.get(name), value) for name, value in second.items()}}
+
+    document: dict[str, Any] = {}
+    for name in names:
+        text = re.sub(r"\$\{(\w+)(?::(\?)[^}]*)?\}", variable, (DOCKER / name).read_text("utf-8"))
+        document = merged(document, yaml.safe_load(text))
+    return document
+
+
+def test_the_volume_of_another_compose_file_is_reached() -> None:
+    environ = {"ATTACHMENT_KEY": KEY, "ATTACHMENTS_VOLUME": "web-asset-server_attachments"}
+    document = rendered(environ, "compose.yml", "compose.existing-volume.yml")
+    (server,) = document["services"].values()
+    assert "attachments:/home/specify/attachments" in server["volumes"]
+    assert f"ATTACHMENT_KEY={KEY}" in server["environment"]
+    assert document["volumes"] == {"attachments": {"external": True, "name": "web-asset-server_attachments"}}
+    assert rendered(environ, "compose.yml")["volumes"] == {"attachments": None}
+    with pytest.raises(AssertionError, match="ATTACHMENTS_VOLUME is not set"):
+        rendered({"ATTACHMENT_KEY": KEY}, "compose.yml", "compose.existing-volume.yml")
+
+
+def test_docker_renders_both_files_alike() -> None:
+    files = ["--file", str(DOCKER / "compose.yml"), "--file", str(DOCKER / "compose.existing-volume.yml")]
+    command = ["docker", "compose", *files, "config", "--format", "json"]
+    environ = {**os.environ, "ATTACHMENT_KEY": KEY, "ATTACHMENTS_VOLUME": "web-asset-server_attachments"}
+    if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        pytest.skip("no docker compose here")
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    volume = json.loads(ran.stdout)["volumes"]["attachments"]
+    assert (volume["external"], volume["name"]) == (True, "web-asset-server_attachments")
 
 
 @pytest.mark.slow

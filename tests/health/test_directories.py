@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage_plugins.filesystem import FilesystemStore
-from was_daemon.health.directories import UnusableDirectory, check_directories, check_subdirectories
+from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.keys import Layout
 
@@ -127,8 +127,8 @@ def test_thumbnails_that_the_official_server_left_beside_the_originals_are_not_n
 def test_a_directory_of_the_spool_that_root_has_made_is_named(root: Path) -> None:
     make(root, "copies")
     with another_user(root):
-        check_subdirectories(root)
+        check_spool(root)
     forbid(root / "copies")
     with pytest.raises(UnusableDirectory) as caught, another_user(root):
-        check_subdirectories(root)
+        check_spool(root)
     assert caught.value.path == root / "copies"

@@ -48,6 +48,7 @@ from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, payload
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
+from was_daemon.web.caching import CacheRules
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.keyring import Keyring
@@ -220,7 +221,8 @@ async def serving(directory: Path, pool: WorkerPool, store: IAssetStore) -> Asyn
         require_token_for_get=False,
     )
     uploads = UploadLimits(1 << 30, pending=128, pending_size=1 << 30, min_free=0)
-    resource = AssetServer(assets, access, Addresses(None, []), uploads, max_scale=4096).resource()
+    caching = CacheRules(300, 604800, access.token_window, is_private=False)
+    resource = AssetServer(assets, access, Addresses(None, []), uploads, caching=caching, max_scale=4096).resource()
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
     site = AssetSite(resource, limits, traffic=Traffic(metrics))
     port = reactor.listenTCP(0, site, interface="127.0.0.1")

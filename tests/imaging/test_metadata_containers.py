@@ -215,6 +215,17 @@ def test_the_maker_note_is_grouped(tmp_path: Path) -> None:
     assert groups_of(images.jpeg(exif=bytes(block)), tmp_path)["MakerNote"]["LensModel"] == "LUMIX G 20/F1.7"
 
 
+@pytest.mark.parametrize("tag", [0x8825, 0x829A, 0x0112, 0x9286])
+def test_one_damaged_field_costs_no_others(tag: int, tmp_path: Path) -> None:
+    """Its offset, or its value, lies behind the end of the file."""
+    block = bytearray(raws.exif_block())
+    at = next(at for at in range(8, len(block), 2) if block[at : at + 2] == tag.to_bytes(2, "little"))
+    block[at + 2 : at + 12] = b"\x05\0\xff\xff\xff\x7f\xff\xff\xff\xff"
+    found = groups_of(images.jpeg(exif=b"Exif\0\0" + block), tmp_path)
+    assert found["EXIF"]["DateTimeOriginal"] == images.TAKEN
+    assert found["EXIF"]["LensModel"] == raws.LENS
+
+
 def test_numbers_read_as_numbers(tmp_path: Path) -> None:
     exif = raws.exif()
     photo = exif.get_ifd(0x8769)

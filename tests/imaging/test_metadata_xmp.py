@@ -63,7 +63,7 @@ def test_a_list_has_all_its_items() -> None:
     [
         '<rdf:li rdf:parseType="Resource"><ext:City>Berlin</ext:City><ext:Sublocation>Mitte</ext:Sublocation></rdf:li>',
         '<rdf:li ext:City="Berlin" ext:Sublocation="Mitte"/>',
-        '<rdf:li><rdf:Description ext:City="Mitte"><ext:City>Berlin</ext:City></rdf:Description></rdf:li>',
+        '<rdf:li><rdf:Description ext:City="Berlin"><ext:X>Mitte</ext:X></rdf:Description></rdf:li>',
     ],
 )
 def test_a_place_is_one_text(place: str) -> None:

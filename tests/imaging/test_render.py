@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageChops, ImageCms, ImageStat
+from PIL import Image, ImageChops, ImageStat
 
 from tests.imaging.conftest import MAX_PIXELS, Render
 from tests.support import images, profiles, tiffs
@@ -20,15 +20,6 @@ from was_daemon.imaging.picture import fit
 from was_daemon.imaging.png_owner import png_owner
 from was_daemon.imaging.render import Output, render
 from was_daemon.model.errors import BrokenImage, NoThumbnail
-
-
-def lab(image: Image.Image) -> Image.Image:
-    converted = ImageCms.profileToProfile(
-        image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
-    )
-    assert converted is not None
-    return converted
-
 
 CHART = images.chart()
 GREY = CHART.convert("L")
@@ -62,7 +53,7 @@ FORMATS: dict[str, tuple[Callable[[], bytes], Image.Image, float]] = {
     "Photoshop RGB": (images.psd, CHART, 0),
     "Photoshop grey": (lambda: images.psd(GREY), GREY, 0),
     "Photoshop CMYK": (lambda: images.psd(CHART.convert("CMYK")), CHART, 0),
-    "Photoshop LAB": (lambda: images.psd(lab(CHART)), CHART, 2),
+    "Photoshop LAB": (lambda: images.psd(profiles.lab(CHART)), CHART, 2),
     "TIFF": (lambda: images.encode(CHART, "TIFF"), CHART, 0),
     "LZW TIFF": (lambda: images.encode(CHART, "TIFF", compression="tiff_lzw"), CHART, 0),
     "deflate TIFF": (lambda: images.encode(CHART, "TIFF", compression="tiff_adobe_deflate"), CHART, 0),
@@ -74,7 +65,7 @@ FORMATS: dict[str, tuple[Callable[[], bytes], Image.Image, float]] = {
     "RGBA TIFF": (lambda: images.encode(CLEAR, "TIFF"), CLEAR, 0),
     "grey TIFF with alpha": (lambda: images.encode(CLEAR.convert("LA"), "TIFF"), CLEAR.convert("LA"), 0),
     "CMYK TIFF": (lambda: images.encode(CHART.convert("CMYK"), "TIFF"), CHART, 0),
-    "LAB TIFF": (lambda: images.encode(lab(CHART), "TIFF"), CHART, 2),
+    "LAB TIFF": (lambda: images.encode(profiles.lab(CHART), "TIFF"), CHART, 2),
     "16-bit LAB TIFF": (lambda: tiffs.tiff("uchar", space="labs"), CHART, 1),
     "16-bit grey TIFF": (lambda: tiffs.tiff("ushort", factor=257, image=GREY), GREY, 0),
     "16-bit RGB TIFF": (lambda: tiffs.tiff("ushort", factor=257), CHART, 0),

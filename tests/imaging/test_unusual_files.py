@@ -30,6 +30,16 @@ def test_a_tiff_of_lightness_and_colours_is_shown_in_its_colours(
     assert difference(thumbnail(tiffs.ycbcr(compression, subsampling), "a.tif"), CHART) < 3
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_in_lab_of_icc_profiles_is_shown_in_its_colours(bits: int, thumbnail: Render) -> None:
+    assert difference(thumbnail(tiffs.icc_lab(profiles.lab(CHART), bits), "a.tif"), CHART) < 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_bands_without_a_meaning_are_not_taken_for_alpha(count: int, thumbnail: Render) -> None:
+    assert difference(thumbnail(tiffs.with_more_bands(count), "a.tif"), CHART) == 0
+
+
 def test_a_reduced_version_that_shows_nothing_is_not_believed(thumbnail: Render) -> None:
     data = tiffs.two_pages(images.chart((960, 640)), Image.new("RGB", (480, 320), "white"), reduced=True)
     assert same_corners(thumbnail(data, "a.tif", scale=60))

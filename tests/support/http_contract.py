@@ -116,6 +116,7 @@ def check_refused(answer: Answer, status: int, key: str) -> None:
     assert answer.status == status, answer
     assert has_common_headers(answer)
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers.get_all("Cache-Control") == ["no-store"]
     assert re.fullmatch(r"[^\r\n]+\n?", answer.text)
     assert key not in answer.text
     assert "Traceback" not in answer.text
@@ -476,6 +477,47 @@ class DiscoveryContract:
         )
         urls = list(ElementTree.fromstring(answer.body))
         assert urls[0].text == "http://was/fileget"
+
+    @pytest_twisted.ensureDeferred
+    async def test_caches_may_show_assets_and_no_errors(self, client: Client) -> None:
+        name = new_name()
+        root = name.removesuffix(".jpg")
+        await client.store(name, photograph())
+        thumbnail = {"filename": name, "type": "T", "scale": 50}
+        for path, fields in (
+            ("/fileget", {"filename": name}),
+            ("/fileget", thumbnail),
+            (f"/static/originals/{name}", {}),
+            (f"/static/thumbnails/{root}_50.jpg", {}),
+        ):
+            whole = await client.get(path, **fields)
+            kept = whole.headers.get_all("Cache-Control")
+            assert kept == ["public, s-maxage=75, max-age=300, stale-while-revalidate=604800"], path
+            unchanged = await client.get(path, headers={"If-None-Match": whole.headers["ETag"]}, **fields)
+            part = await client.get(path, headers={"Range": "bytes=0-9"}, **fields)
+            head = await client.head(path, **fields)
+            assert [unchanged.status, part.status, head.status] == [304, 206, 200]
+            for answer in (unchanged, part, head):
+                assert answer.headers.get_all("Cache-Control") == kept
+            for headers, status in (({"Range": "bytes=99999999-"}, 416), ({"If-Match": '"another"'}, 412)):
+                answer = await client.get(path, headers=headers, **fields)
+                assert (answer.status, answer.headers.get_all("Cache-Control")) == (status, ["no-store"])
+        await client.store(f"{root}.txt", b"a text")
+        await client.store(f"{root}-broken.jpg", b"no picture")
+        for answer, status in (
+            (await client.original("missing.jpg"), 404),
+            (await client.thumbnail("missing.jpg", 50), 404),
+            (await client.thumbnail(name, "x"), 400),
+            (await client.thumbnail(f"{root}.txt", 50), 415),
+            (await client.thumbnail(f"{root}-broken.jpg", 50), 422),
+            (await client.get("/static/originals/missing.jpg"), 404),
+            (await client.get("/testkey", random="a", token="b"), 403),  # it is no token
+            (await client.get("/nowhere"), 404),
+            (await client.post("/fileget", b"", "text/plain"), 405),
+            (client.raw(b"no request\r\n\r\n"), 400),
+            (client.raw(b"GET nowhere HTTP/1.1\r\nHost: was\r\n\r\n"), 400),
+        ):
+            assert (answer.status, answer.headers.get_all("Cache-Control")) == (status, ["no-store"])
 
     @pytest.mark.parametrize("separator", ["&amp;", "&AMP;", "&amp;amp;"])
     @pytest_twisted.ensureDeferred

@@ -20,6 +20,7 @@ from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
+from was_daemon.web.caching import CacheRules
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.keyring import Keyring
@@ -108,7 +109,8 @@ async def serving(assets: Any, key: str, max_upload: int, require_token_for_get:
     )
     uploads = UploadLimits(max_upload, pending=128, pending_size=128 * max_upload, min_free=0)
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
-    server = AssetServer(assets, access, Addresses(None, []), uploads, max_scale=4096)
+    caching = CacheRules(300, 604800, access.token_window, is_private=require_token_for_get)
+    server = AssetServer(assets, access, Addresses(None, []), uploads, caching=caching, max_scale=4096)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
     yield port.getHost().port
     await port.stopListening()

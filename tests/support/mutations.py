@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image
 
-from tests.support import images, raws, tiffs
+from tests.support import images, pdfs, raws, tiffs, unusual
+from tests.support.heif import grid_heic
 
 _EXIF = images.photograph_exif()
 _EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -48,6 +49,17 @@ SEEDS: dict[str, Callable[[], bytes]] = {
     "plain.psd": images.psd,
     "cmyk.psd": lambda: images.psd(images.chart().convert("CMYK")),
     "two-pages.pdf": lambda: images.pdf(pages=2),
+    "old-jpeg.tif": lambda: tiffs.old_jpeg(tiled=True),
+    "ycbcr.tif": lambda: tiffs.ycbcr(5),
+    "lossless.jpg": lambda: unusual.lossless_jpeg(images.chart()),
+    "marker.jpg": lambda: images.jpeg().replace(b"\xff\xe0", b"\0\xe0", 1),
+    "fields.bmp": lambda: unusual.bit_field_bmp((0x0F00, 0x00F0, 0x000F, 0xF000)),
+    "deep.psd": lambda: unusual.deep_psd(images.chart(), packed=True),
+    "preview.psd": lambda: images.psd_without_composite(images.chart((120, 80))),
+    "form.pdf": pdfs.form,
+    "scan.pdf": lambda: pdfs.scan(images.encode(images.chart(), "JPEG2000", num_resolutions=2), images.CHART_SIZE),
+    "encrypted.pdf": pdfs.encrypted,
+    "grid.heic": lambda: grid_heic(2, 2),
     "camera.dng": lambda: tiffs.dng(images.chart((480, 320))),
     "camera.cr3": lambda: raws.cr3(raws.camera_jpeg()),
     "camera.raf": lambda: raws.raf(raws.camera_jpeg()),

@@ -3,6 +3,7 @@
 Written from the table of measurements; nothing here is its code.
 """
 
+import io
 import threading
 from posixpath import splitext
 
@@ -17,6 +18,7 @@ _HUGE = 1 << 20
 """Bytes of a file that is read again and again while it is replaced; several readers may take a while to come round."""
 
 _MORE_PATIENCE = 3
+_ORIENTATION = 0x0112
 
 _LARGE = 50_000
 """Bytes of a photograph that takes so long to convert that another request comes in between."""
@@ -57,6 +59,21 @@ class OfficialServer(ModelServer):
         reply = super().fileget(request)
         disposition = reply.headers.get("Content-Disposition")
         return reply.having(Content_Disposition=disposition.replace("%C3%A4", "?")) if disposition else reply
+
+    def getfileref(self, request: Request) -> Reply:
+        if "type" not in request.fields:
+            raise Refused(500)
+        return super().getfileref(request)
+
+    def make_thumbnail(self, name: str, original: bytes, scale: int) -> bytes:
+        made = super().make_thumbnail(name, original, scale)
+        exif = self.picture(name, original).getexif()
+        # It turns the picture here, which it does not need: this is about the position.
+        exif.pop(_ORIENTATION, None)
+        out = io.BytesIO()
+        with Image.open(io.BytesIO(made)) as image:
+            image.save(out, "PNG", exif=exif)
+        return out.getvalue()
 
     def original(self, name: str) -> bytes:
         content = super().original(name.removeprefix("../originals/"))

@@ -2,7 +2,7 @@
 
 import struct
 
-from PIL import Image
+from PIL import Image, ImageCms
 
 Colour = tuple[int, int, int]
 Vector = tuple[float, float, float]
@@ -83,6 +83,15 @@ def squares(colours: list[Colour], size: tuple[int, int] = (120, 80)) -> Image.I
     for index, colour in enumerate(colours):
         image.putpixel((index % 2, index // 2), colour)
     return image.resize(size, Image.Resampling.NEAREST)
+
+
+def lab(image: Image.Image) -> Image.Image:
+    """The sRGB picture in mode LAB."""
+    converted = ImageCms.profileToProfile(
+        image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    assert converted is not None
+    return converted
 
 
 def _linear(colour: Colour, space: Matrix) -> list[float]:

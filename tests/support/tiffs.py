@@ -124,6 +124,26 @@ def _lzw(data: bytes) -> bytes:
     return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
+def icc_lab(lab: Image.Image, bits: int) -> bytes:
+    """A TIFF of an image of mode LAB in LAB as ICC profiles have it, of 8 or 16 bits per sample."""
+    lightness, *colours = lab.split()
+    samples = Image.merge("RGB", (lightness, *colours)).tobytes()
+    data = samples if bits == 8 else b"".join(struct.pack("<H", value * 256) for value in samples)
+    page = [entry for entry in _rgb_page(lab, ["strip 0"], len(data)) if entry[0] not in (258, 262)]
+    return _tiff([sorted([*page, (258, "H", [bits] * 3), (262, "H", [9])])], [data])
+
+
+def with_more_bands(count: int) -> bytes:
+    """The chart as a TIFF with further bands that have no meaning, and little in them."""
+    image = chart()
+    pixels = image.tobytes()
+    data = b"".join(pixels[at : at + 3] + bytes(range(7, 7 + count)) for at in range(0, len(pixels), 3))
+    page = [entry for entry in _rgb_page(image, ["strip 0"], len(data)) if entry[0] not in (258, 277)]
+    return _tiff(
+        [sorted([*page, (258, "H", [8] * (3 + count)), (277, "H", [3 + count]), (338, "H", [0] * count)])], [data]
+    )
+
+
 def two_pages(first: Image.Image, second: Image.Image, reduced: bool) -> bytes:
     """Two pages; the second says whether it is a reduced version of the first."""
     pages = [

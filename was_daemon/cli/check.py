@@ -60,7 +60,7 @@ def check(
 
     One line for each check: passed; failed, with what was expected and what came; skipped, with the reason; or differs:
     not as the contract says, but no client of Specify's suffers. What is uploaded has new, unguessable names, and is
-    deleted again.
+    deleted again; what the server keeps all the same is named.
     """
     from was_daemon.conformance.client import HttpClient
     from was_daemon.conformance.server import Server
@@ -126,8 +126,9 @@ def _run(server: "Server", collections: Mapping[str, str | None], quiet: bool) -
     finally:
         printer.flush()
         server.clean_up()
-        if server.not_deleted:
-            click.echo(f"Left on the server: {', '.join(server.not_deleted)}", err=True)
+        left = [*server.not_deleted, *server.left_thumbnails]
+        if left:
+            click.echo(f"Left on the server: {', '.join(left)}", err=True)
     return results
 
 

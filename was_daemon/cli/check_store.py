@@ -9,7 +9,7 @@ import click
 
 from was_daemon.cli.identity import as_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.targets import check_store_name, create_stores
+from was_daemon.cli.targets import check_store_name, create_stores, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.model.interfaces import IAssetStore
@@ -50,6 +50,7 @@ async def _try(store: "IAssetStore", collection: str, quiet: bool) -> "list[Prom
 
     told = []
     try:
+        await require_directory(store)
         async with aclosing(check_live(store, collection)) as results:
             async for result in results:
                 told.append(result)

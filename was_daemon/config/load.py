@@ -19,7 +19,7 @@ from was_daemon.config.checks import (
     check_thumbnails,
 )
 from was_daemon.config.new_files import write_key
-from was_daemon.config.plugins import find_plugins
+from was_daemon.config.plugins import PLUGIN_DIRECTORY, find_plugins
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.config.secret_files import check_permissions
@@ -109,6 +109,7 @@ class _Loader:
     def settings(self, file: Path | None) -> Settings:
         """Return the settings, which are in `file`; raise `ConfigError` with all mistakes."""
         sections = self._sections()
+        self._check_plugins(sections.plugins.path)
         available = find_plugins(sections.plugins.path, self._debug)
         stores = self._stores(available)
         default_store = sections.collections.store or next(iter(stores), "main")
@@ -139,6 +140,13 @@ class _Loader:
             weak_keys=self._mistakes.weak_keys,
             warnings=self._mistakes.warnings,
         )
+
+    def _check_plugins(self, paths: Sequence[Path]) -> None:
+        for index, path in enumerate(paths):
+            if not path.is_dir():
+                self._mistakes.add(f"plugins.path[{index}]", f"{path}: there is no such directory")
+            elif not (path / PLUGIN_DIRECTORY).is_dir():
+                self._mistakes.add(f"plugins.path[{index}]", f"{path} has no directory {PLUGIN_DIRECTORY}")
 
     def _sections(self) -> Sections:
         classes: dict[str, Any] = {field.name: field.type for field in attrs.fields(Sections)}

@@ -13,6 +13,9 @@ from twisted.python.failure import Failure
 import storage_plugins
 from was_daemon.model.interfaces import IAssetStorePlugin
 
+PLUGIN_DIRECTORY = storage_plugins.__name__
+"""The directory on the plugin path that holds plugins."""
+
 _log = Logger()
 
 
@@ -23,7 +26,7 @@ def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str
     the same name. A file that cannot be imported is left out, and the log says why, with a traceback if `debug`.
     """
     for path in paths:
-        directory = str(path / "storage_plugins")
+        directory = str(path / PLUGIN_DIRECTORY)
         if directory not in storage_plugins.__path__:
             storage_plugins.__path__.append(directory)
     return _Plugins(storage_plugins.__path__, debug)

@@ -26,6 +26,7 @@ _MIN_RATE = Size(1 << 10)
 _MIN_FREE = Size(256 << 20)
 _LEAST_MEMORY = 128 << 20
 _LEAST_SECONDS = 0.001
+_WEEK = 7 * 24 * 3600
 
 
 def default_spool(environ: Mapping[str, str], uid: int) -> Path:
@@ -47,6 +48,8 @@ class ServerSettings:
     token_window: int = attrs.field(default=150, validator=at_least(0))
     require_token_for_get: bool = False
     static_access: bool = True
+    max_age: int = attrs.field(default=300, validator=at_least(0))
+    stale_while_revalidate: int = attrs.field(default=_WEEK, validator=at_least(0))
     overwrite: bool = True
     max_upload: Size = _MAX_UPLOAD
     trusted_proxies: list[Network] = attrs.field(factory=list)
@@ -115,7 +118,6 @@ class ZoomSettings:
     max_width: int = attrs.field(default=4096, validator=at_least(TILE_SIZE))
     max_height: int = attrs.field(default=4096, validator=at_least(TILE_SIZE))
     max_area: int = attrs.field(default=4096 * 4096, validator=at_least(TILE_SIZE * TILE_SIZE))
-    max_age: int = attrs.field(default=300, validator=at_least(0))
     address_lifetime: float = attrs.field(default=24 * 3600.0, validator=at_least(60))
     warm: bool = False
 

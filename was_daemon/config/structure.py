@@ -147,7 +147,8 @@ def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
     if isinstance(error, ClassValidationError):
         located, others = error.group_exceptions()
         for inner, attribute in located:
-            if attrs.fields_dict(error.cl)[attribute.name].repr:
+            # That something is missing tells no secret.
+            if attrs.fields_dict(error.cl)[attribute.name].repr or isinstance(inner, KeyError):
                 _report(inner, f"{key}.{attribute.name}", mistakes)
             else:
                 # Secrets are kept out of logs as out of reprs.

@@ -44,6 +44,18 @@ def at_least(least: float, each: bool = False) -> FieldValidator:
     return FieldValidator(lambda value: f"must be at least {least}, got {value}" if value < least else None, each)
 
 
+def in_range(least: int, most: int) -> FieldValidator:
+    """Return a validator of numbers from `least` to `most`."""
+    return FieldValidator(
+        lambda value: None if least <= value <= most else f"must be from {least} to {most}, got {value}"
+    )
+
+
+def optional(validator: FieldValidator) -> FieldValidator:
+    """Return a validator of values that are None, or that `validator` accepts."""
+    return FieldValidator(lambda value: None if value is None else validator.find_problem(value))
+
+
 def one_of(*choices: str) -> FieldValidator:
     """Return a validator of two or more texts."""
     *first, last = (f'"{choice}"' for choice in choices)
@@ -58,4 +70,4 @@ def matching(pattern: str, description: str) -> FieldValidator:
 
 
 not_empty = FieldValidator(lambda value: None if value else "is empty")
-"""Validator of lists with at least one item."""
+"""Validator of texts and lists that are not empty."""

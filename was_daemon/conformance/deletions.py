@@ -61,7 +61,7 @@ def _similar_names(server: Server) -> str | None:
 
 def _thumbnail_address(server: Server, name: str) -> str | None:
     try:
-        return server.reference(name, type="T", scale="123").text.strip()
+        return server.reference(name, "123").text.strip()
     except CheckSkipped:
         return None
 

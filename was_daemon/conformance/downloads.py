@@ -145,7 +145,7 @@ def _static(server: Server) -> str | None:
     reference = server.reference(name).expect(200, to="getfileref")
     answer = server.request("GET", _url(reference)).expect(200, to=f"the address that getfileref tells, {reference}")
     expect(answer.body == content, "the original", answer)
-    reference = server.reference(name, type="T", scale="123").expect(200, to="getfileref of a thumbnail")
+    reference = server.reference(name, "123").expect(200, to="getfileref of a thumbnail")
     thumbnail = server.request("GET", _url(reference)).expect(200, to="the thumbnail's address").image()
     expect(max(thumbnail.size) <= 123, "a thumbnail of at most 123 pixels", thumbnail.size)
     return None

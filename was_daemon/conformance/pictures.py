@@ -13,15 +13,23 @@ RED, BLUE = (200, 30, 30), (30, 30, 200)
 _TIME_TAKEN, _POSITION, _ORIENTATION = 0x9003, 0x8825, 0x0112
 _EXIF_DIRECTORY = 0x8769
 
+_POSITION_IN_XMP = "GPSLatitude"
+_XMP = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:{_POSITION_IN_XMP}="38,57.5N"/>
+</rdf:RDF></x:xmpmeta>""".encode()
+
 
 def photograph(size: tuple[int, int] = (600, 400), orientation: int = 1) -> bytes:
-    """Return a JPEG of `size` pixels with the EXIF data of a camera: time, position and orientation."""
+    """Return a JPEG of `size` pixels with the EXIF data of a camera: time, position and orientation.
+
+    The position is also in its XMP data, as Lightroom and others write it.
+    """
     exif = Image.Exif()
     exif[_ORIENTATION] = orientation
     exif.get_ifd(_EXIF_DIRECTORY)[_TIME_TAKEN] = TAKEN
     exif.get_ifd(_POSITION)[1] = "N"
     exif.get_ifd(_POSITION)[2] = (38.0, 57.0, 30.0)
-    return _encoded(Image.radial_gradient("L").resize(size).convert("RGB"), "JPEG", exif=exif)
+    return _encoded(Image.radial_gradient("L").resize(size).convert("RGB"), "JPEG", exif=exif, xmp=_XMP)
 
 
 def plain(colour: tuple[int, int, int], size: tuple[int, int] = (300, 200), kind: str = "JPEG") -> bytes:
@@ -36,8 +44,9 @@ def pages() -> bytes:
 
 
 def has_position(image: Image.Image) -> bool:
-    """Return whether the EXIF data of `image` tell where it was taken."""
-    return bool(image.getexif().get_ifd(_POSITION))
+    """Return whether the EXIF or XMP data of `image` tell where it was taken."""
+    in_exif = bool(image.getexif().get_ifd(_POSITION))
+    return in_exif or any(_POSITION_IN_XMP in str(value) for value in image.info.values())
 
 
 def shows(image: Image.Image, colour: tuple[int, int, int]) -> bool:

@@ -25,7 +25,8 @@ class Server:
 
     `key` is None for a server that has none; without a `collection` that field is left out. `endpoints` is the content
     of the discovery document, by type; `clock_offset` is how many seconds the server's clock is ahead of this one.
-    `answers` are all answers received, without their bodies. `not_deleted` are names whose deletion failed.
+    `answers` are all answers received, without their bodies. `not_deleted` are names whose deletion failed;
+    `left_thumbnails` describe thumbnails that the server still has of assets that it deleted.
     """
 
     url: str
@@ -36,7 +37,9 @@ class Server:
     clock_offset: int = 0
     answers: list[Answer] = attrs.field(factory=list)
     not_deleted: list[str] = attrs.field(factory=list)
+    left_thumbnails: list[str] = attrs.field(factory=list)
     _created: set[tuple[str, str | None, str | None]] = attrs.field(factory=set)
+    _scales: dict[str, set[str]] = attrs.field(factory=dict)
 
     def new_name(self, ending: str = ".jpg") -> str:
         """Return an unused name, as Specify 7 makes them."""
@@ -85,6 +88,7 @@ class Server:
 
     def thumbnail(self, name: str, scale: str = "123") -> Answer:
         """GET a thumbnail, as a browser does."""
+        self._note_thumbnail(name, scale)
         fields = {"coll": self.collection, "type": "T", "filename": name, "scale": scale}
         return self.get("read", {**fields, "token": self.token(name) or None})
 
@@ -93,10 +97,20 @@ class Server:
         fields = {"filename": name, "coll": self.collection, "dt": dt, "token": self.token(name) or None}
         return self.get("getmetadata", fields)
 
-    def reference(self, name: str, **more: str) -> Answer:
-        """GET the address below /static/, as older web portals do; raise `CheckSkipped` when the server has none."""
+    def _note_thumbnail(self, name: str, scale: str) -> None:
+        if scale.isdecimal():
+            self._scales.setdefault(name, set()).add(scale)
+
+    def reference(self, name: str, scale: str | None = None) -> Answer:
+        """GET the address below /static/ of an original, or of its thumbnail at `scale`, as older web portals do.
+
+        Raises `CheckSkipped` when the server has none.
+        """
+        if scale:
+            self._note_thumbnail(name, scale)
         url = urljoin(self.endpoints["read"], "getfileref")
-        answer = self.request("GET", self._address(url, {"filename": name, "coll": self.collection, **more}))
+        fields = {"coll": self.collection, "type": "T" if scale else "O", "filename": name, "scale": scale}
+        answer = self.request("GET", self._address(url, fields))
         if answer.status in (404, 403, 405, 501):
             raise CheckSkipped(f"the server has no getfileref ({answer.status}), which only older web portals use")
         return answer
@@ -147,15 +161,30 @@ class Server:
     # -- afterwards ----------------------------------------------------------------------------------------------------
 
     def clean_up(self) -> None:
-        """Delete all uploads; add to `not_deleted` the names of assets that the server may still have."""
+        """Delete all uploads; add to `not_deleted` and `left_thumbnails` what the server may still have."""
         for each in tuple(self._created):
             name, collection, key = each
-            if not attrs.evolve(self, collection=collection, key=key)._is_gone(name):
+            view = attrs.evolve(self, collection=collection, key=key)
+            if view._is_gone(name):
+                self.left_thumbnails += view._thumbnails_left_of(name)
+            else:
                 self.not_deleted.append(name)
             self._created.remove(each)
 
     def _is_gone(self, name: str) -> bool:
         try:
             return self.delete(name).status in (200, 404) or self.original(name).status != 200
+        except Unanswered:
+            return False
+
+    def _thumbnails_left_of(self, name: str) -> list[str]:
+        scales = sorted(self._scales.pop(name, ()), key=int)
+        left = [f"the thumbnail of {name} at scale {scale}" for scale in scales if self._has_thumbnail(name, scale)]
+        # Some servers have a picture to show for every name.
+        return [] if left and self._has_thumbnail(self.new_name(), scales[0]) else left
+
+    def _has_thumbnail(self, name: str, scale: str) -> bool:
+        try:
+            return self.thumbnail(name, scale).status == 200
         except Unanswered:
             return False

@@ -37,6 +37,10 @@ def run_checks(server: Server, collections: Mapping[str, str | None] | None = No
         yield result
     if server.not_deleted:
         yield CheckResult(*_CLEAN_UP, CheckState.FAILED, "all uploads to be removed", ", ".join(server.not_deleted))
+    elif server.left_thumbnails:
+        # That a browser is still shown them is the matter of another check.
+        remark = f"the server has {', '.join(server.left_thumbnails)}"
+        yield CheckResult(*_CLEAN_UP, CheckState.DIFFERS, remark=remark)
     else:
         yield CheckResult(*_CLEAN_UP, CheckState.PASSED)
 

@@ -25,6 +25,7 @@ from was_daemon.model.interfaces import IAssetStore
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
+from was_daemon.web.caching import CacheRules
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.iiif.parameters import Limits
@@ -165,6 +166,9 @@ def _server(
     )
     addresses = Addresses(server.public_url, server.trusted_proxies)
     largest = Limits(settings.zoom.max_width, settings.zoom.max_height, settings.zoom.max_area)
+    caching = CacheRules(
+        server.max_age, server.stale_while_revalidate, server.token_window, is_private=server.require_token_for_get
+    )
     limits = settings.limits
     pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
     return AssetServer(
@@ -172,6 +176,7 @@ def _server(
         access,
         addresses,
         UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
+        caching=caching,
         max_scale=settings.thumbnails.max_scale,
         overview=overview,
         images=ImageServer(
@@ -179,7 +184,7 @@ def _server(
             access,
             addresses,
             largest,
-            max_age=settings.zoom.max_age,
+            caching=caching,
             address_lifetime=settings.zoom.address_lifetime,
         ),
     )

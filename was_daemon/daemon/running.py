@@ -28,6 +28,7 @@ from was_daemon.daemon.life_cycle import (
 from was_daemon.daemon.listening import EndpointService
 from was_daemon.daemon.nginx_marker import set_marker
 from was_daemon.daemon.processes.sockets import InheritedSockets
+from was_daemon.daemon.reactor_watch import ReactorWatch
 from was_daemon.daemon.signals import Signals
 from was_daemon.daemon.systemd import Notifier
 from was_daemon.daemon.warnings import warn
@@ -91,6 +92,7 @@ class RunningDaemon(LoggedService):
         self._signals = Signals(self.reload, self._stop_by)
         self._stopping: Deferred[None] | None = None
         self._manager = Notifier(source.environ)
+        self._watch = ReactorWatch()
         self._alive = LoopingCall(self._manager.alive)
         self._alive.clock = self._clock
 
@@ -115,6 +117,7 @@ class RunningDaemon(LoggedService):
         keep_freed_memory()
         self._signals.heed_stops()
         self._manager.ready(SERVING)
+        self._watch.start()
         if self._manager.watchdog_seconds:
             self._alive.start(self._manager.watchdog_seconds / 2)
 
@@ -224,6 +227,7 @@ class RunningDaemon(LoggedService):
             await components.assets.settled()
         # A delete or replacement that has begun is brought to its end.
         await self._state.locks.settled()
+        self._watch.stop()
         for part in {id(part): part for components in self._in_use for part in components.closable}.values():
             await part.close()
         await self._state.quotas.close()

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
-from was_daemon.health.directories import UnusableDirectory, check_directories, check_subdirectories
+from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Usage
 from was_daemon.library.quotas.quotas import Quotas
@@ -239,7 +239,7 @@ def _free_near(path: Path) -> int:
 
 async def _spool_free(spool: Spool) -> int | None:
     free = await _free(await spool.stage())
-    await spool.in_thread(check_subdirectories, spool.root)
+    await spool.in_thread(check_spool, spool.root)
     return free
 
 

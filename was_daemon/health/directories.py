@@ -9,6 +9,9 @@ from was_daemon.model.interfaces import IAssetStore, ILocalFiles
 from was_daemon.model.keys import Kind
 
 _STAGING = ".staging"
+_IN_SPOOL = (_STAGING, "copies", "instances", "quotas")
+"""Beginnings of the names of the daemon's directories in the spool. Commands have others there."""
+
 _NEEDED_BY = {Kind.ORIGINAL: "uploads", Kind.THUMBNAIL: "thumbnails"}
 
 
@@ -34,11 +37,11 @@ def check_directories(store: IAssetStore, collections: Collections) -> None:
                 _check(_nearest(files.root / directory / kind.value, files.root), _NEEDED_BY[kind])
 
 
-def check_subdirectories(root: Path) -> None:
-    """Raise `UnusableDirectory` for a directory right below `root` that the daemon may not write to."""
+def check_spool(root: Path) -> None:
+    """Raise `UnusableDirectory` for a directory of the daemon in the spool `root` that it may not write to."""
     with os.scandir(root) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
+            if entry.name.startswith(_IN_SPOOL) and entry.is_dir(follow_symlinks=False):
                 _check_writable(root / entry.name, "copies and uploads")
 
 

@@ -199,5 +199,6 @@ def _refusal(status: bytes, text: bytes, request_id: bytes) -> bytes:
         b"X-Content-Type-Options: nosniff\r\n"
         b"X-Request-Id: %s\r\n"
         b"Access-Control-Allow-Origin: *\r\n"
+        b"Cache-Control: no-store\r\n"
         b"Connection: close\r\n\r\n%s" % (status, len(text), time.time(), request_id, text)
     )

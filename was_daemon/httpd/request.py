@@ -160,6 +160,7 @@ class AssetRequest(HardenedRequest):
     def _refuse(self, text: bytes) -> None:
         self.setResponseCode(400)
         self.setHeader(b"Access-Control-Allow-Origin", b"*")
+        self.setHeader(b"Cache-Control", b"no-store")
         self.setHeader(b"Content-Length", b"%d" % len(text))
         self.write(text)
         self.finish()

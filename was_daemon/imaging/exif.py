@@ -37,6 +37,10 @@ _LACKING = {0x001F: ("GPSHPositioningError", None)}
 _MAX_NUMBERS = 16
 """Length above which a list of numbers that no table explains counts as binary data."""
 
+_SONY = (b"SONY DSC ", b"SONY CAM ")
+_MISREAD = (b"OLYMPUS\0", b"OM SYSTEM\0", b"QVC\0")
+"""Beginnings of maker notes in newer forms, which ExifRead takes for the makers' older ones."""
+
 _OLYMPUS_EQUIPMENT, _OLYMPUS_LENS, _PANASONIC_LENS = 0x2010, 0x0203, 0x0051
 
 
@@ -46,7 +50,7 @@ def read_exif(file: BinaryFile) -> Iterator[Field]:
     main, following = tiff.directory(tiff.first)
     yield from _fields(tiff, main, "Image", EXIF_TAGS)
     for pointer in _entries(main, _EXIF):
-        exif, _ = tiff.directory(*tiff.numbers(pointer)[:1])
+        exif = _directory_at(tiff, pointer)
         yield from _fields(tiff, exif, "EXIF", EXIF_TAGS)
         for note in _entries(exif, _MAKER_NOTE):
             yield from _maker_note(tiff, note, _first_text(tiff, main, _MAKE), _first_text(tiff, main, _MODEL))
@@ -89,11 +93,21 @@ def _fields(tiff: TiffFile, directory: list[Entry], group: str, names: dict[int,
             continue
         unknown = _LACKING.get(entry.tag) if names is GPS_TAGS else None
         name, meaning = names.get(entry.tag) or unknown or (f"Tag 0x{entry.tag:04X}", None)
-        text = _text(tiff, entry, meaning)
+        text = ""
+        with suppress(Exception):  # a damaged value makes ExifRead's functions raise anything
+            text = _text(tiff, entry, meaning)
         if text:
             yield Field(group, name, text)
         if isinstance(meaning, tuple):
-            yield from _fields(tiff, tiff.directory(*tiff.numbers(entry)[:1])[0], *meaning)
+            yield from _fields(tiff, _directory_at(tiff, entry), *meaning)
+
+
+def _directory_at(tiff: TiffFile, pointer: Entry) -> list[Entry]:
+    """Return the directory that an entry points to, [] when there is none."""
+    with suppress(OSError, OverflowError, TypeError, ValueError):
+        for offset in tiff.numbers(pointer)[:1]:
+            return tiff.directory(offset)[0]
+    return []
 
 
 def _text(tiff: TiffFile, entry: Entry, meaning: Any) -> str:
@@ -154,14 +168,17 @@ def _maker_note(tiff: TiffFile, note: Entry, make: str, model: str) -> Iterator[
     """Yield the fields of a maker note as far as ExifRead knows the maker, and the lens of some others."""
     file: Any = tiff.file  # ExifRead wants a `BinaryIO`, and reads and seeks
     header = ExifHeader(file, "I" if tiff.order == "<" else "M", 0, 0, strict=False, detailed=True)
-    beginning = list(tiff.octets(note, 64))
+    beginning = tiff.octets(note, 64)
+    # Sony's directory follows a name of 12 bytes in compact cameras, of which ExifRead does not know.
+    start = note.position + (12 if beginning.startswith(_SONY) else 0)
     header.tags = {
         "Image Make": IfdTag(make, _MAKE, FieldType.ASCII, make, 0, 0),
         "Image Model": IfdTag(model, _MODEL, FieldType.ASCII, model, 0, 0),
-        "EXIF MakerNote": IfdTag("", _MAKER_NOTE, FieldType.UNDEFINED, beginning, note.position, note.size),
+        "EXIF MakerNote": IfdTag("", _MAKER_NOTE, FieldType.UNDEFINED, list(beginning), start, note.size),
     }
     with suppress(Exception):  # a damaged note makes ExifRead raise anything
-        header.decode_maker_note()
+        if not beginning.startswith(_MISREAD):
+            header.decode_maker_note()
     for name, tag in header.tags.items():
         group, _, field = name.partition(" ")
         if group == "MakerNote" and isinstance(tag, IfdTag) and not _is_binary(tag):
@@ -196,6 +213,7 @@ def _lens(tiff: TiffFile, note: Entry) -> Iterator[Field]:
 
 def _olympus_lens(tiff: TiffFile, offset: int) -> str:
     for equipment in _entries(tiff.directory(offset)[0], _OLYMPUS_EQUIPMENT):
-        start = equipment.position if equipment.type == UNDEFINED else tiff.numbers(equipment)[0]
-        return _first_text(tiff, tiff.directory(start)[0], _OLYMPUS_LENS)
+        is_here = equipment.type == UNDEFINED
+        directory = tiff.directory(equipment.position)[0] if is_here else _directory_at(tiff, equipment)
+        return _first_text(tiff, directory, _OLYMPUS_LENS)
     return ""

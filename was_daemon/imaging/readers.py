@@ -18,6 +18,7 @@ from was_daemon.imaging.file_types import (
 )
 from was_daemon.imaging.picture import Picture, is_uniform, without_clear_alpha
 from was_daemon.imaging.pillow import decode
+from was_daemon.imaging.webp import read_webp
 from was_daemon.model.errors import BrokenImage, NoThumbnail, UnreadableImage
 
 _Reader = Callable[..., Picture]
@@ -63,7 +64,7 @@ def _attempts(source: BinaryIO, file_type: FileType, box: int, max_pixels: int) 
     if file_type is FileType.JPEG2000:
         return _by_tolerance(pillow, partial(pillow, reduced=False))
     if file_type is FileType.WEBP:
-        return _by_tolerance(partial(_read_webp, source, box, max_pixels), pillow)
+        return _by_tolerance(partial(read_webp, source, box, max_pixels), pillow)
     if file_type is FileType.BMP:
         return _by_tolerance(pillow, partial(_read_bit_fields, source, box, max_pixels))
     if file_type is FileType.PSD:
@@ -79,12 +80,6 @@ def _read_damaged_jpeg(source: BinaryIO, box: int, max_pixels: int, tolerant: bo
     from was_daemon.imaging.vips import read_jpeg
 
     return read_jpeg(source, box, max_pixels, tolerant)
-
-
-def _read_webp(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
-    from was_daemon.imaging.vips import read_webp
-
-    return read_webp(source, box, max_pixels, tolerant)
 
 
 def _read_bit_fields(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:

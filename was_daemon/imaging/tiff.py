@@ -18,7 +18,10 @@ _SUBSAMPLING = 530
 _DNG_VERSION = 50706
 _REDUCED = 1
 _MAX_DIRECTORIES = 64
-_YCBCR = 6
+_SEPARATED, _YCBCR, _ICC_LAB = 5, 6, 9
+_ALPHA = (1, 2)
+"""Values of ExtraSamples for alpha: colours are multiplied by it, or not."""
+
 _OLD_JPEG, _NEW_JPEG = _JPEG = (6, 7)
 _UNSUPPORTED = {
     **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
@@ -35,17 +38,25 @@ class Page:
 
     `levels` are libvips' options (page, subifd) that load the reduced versions of the page; `extra` is the meaning of
     the samples after the colours (0: unspecified, None: not stated); `negative` is True when the lowest number is
-    white; `no_data` is the number that stands for no measurement.
+    white; `no_data` is the number that stands for no measurement; `photometric` is the meaning of the colours.
     """
 
     levels: list[dict[str, int]]
     extra: int | None
     negative: bool
     no_data: float | None
+    photometric: int | None
+
+    @property
+    def is_icc_lab(self) -> bool:
+        """Whether the colours are LAB as ICC profiles have it, of which libvips makes red, green and blue."""
+        return self.photometric == _ICC_LAB
 
     def is_opaque(self, bands: int) -> bool:
-        """Return whether the last of four bands is not alpha."""
-        return bands == 4 and self.extra == 0
+        """Return whether the band after three colours is not alpha. A single one without a meaning usually is."""
+        if bands < 4 or self.photometric == _SEPARATED or self.extra in _ALPHA:
+            return False
+        return bands > 4 or self.extra is not None
 
 
 def directories(source: BinaryIO) -> list[ImageFileDirectory_v2]:
@@ -104,10 +115,10 @@ def first_page(directories: list[ImageFileDirectory_v2]) -> Page:
 def page_in(directories: list[ImageFileDirectory_v2], number: int) -> Page:
     """Return the properties of the page in a directory, without its reduced versions; 0 is the first directory."""
     if number >= len(directories):
-        return Page([], None, False, None)
+        return Page([], None, False, None, None)
     directory = directories[number]
-    negative = _number(directory, _PHOTOMETRIC) == 0
-    return Page([], _number(directory, _EXTRA_SAMPLES), negative, no_data(directory))
+    photometric = _number(directory, _PHOTOMETRIC)
+    return Page([], _number(directory, _EXTRA_SAMPLES), photometric == 0, no_data(directory), photometric)
 
 
 def page_directories(directories: list[ImageFileDirectory_v2], count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Decoding by libvips, which streams TIFF and very large PNG through a few rows of memory, and reduces WebP."""
+"""Decoding by libvips, which streams TIFF and very large PNG through a few rows of memory."""
 
 import math
 import os
@@ -37,9 +37,7 @@ _LAB = ("lab", "labs", "labq")
 _INVERTED_BY_VIPS = ("uchar", "ushort", "uint")
 """Formats that libvips inverts itself when the file declares the lowest number to be white."""
 
-_WEBP_MARGIN = 2
-"""Factor per side by which WebP is decoded larger than other kinds, as libwebp only averages neighbouring pixels."""
-
+_UNSIGNED = ("uchar", "ushort")
 _JPEG_SHRINKS = (1, 2, 4, 8)
 _MAX_MEASUREMENT = 1e30
 """Magnitude from which a number stands for "no data", as -3.4e38 does in maps; such pixels become black."""
@@ -59,8 +57,8 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
             smaller = _load("tiffload_source", source, **options, **level)
             if _is_level(whole, smaller, box) and smaller.width < image.width:
                 image = smaller
-        meant, negative = _meant(image, page)
-        return to_picture(meant, whole, box, negative)
+        meant, negative, mode = _meant(image, page)
+        return to_picture(meant, whole, box, negative, mode)
     except pyvips.Error as error:
         raise to_builtin_error(error) from None
 
@@ -86,7 +84,8 @@ def stream_tiff(source: BinaryIO, max_pixels: int, tolerant: bool, page: Page, d
     with builtin_errors():
         image = _load("tiffload_source", source, page=directory, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
-        return _rows(*_meant(image, page), image)
+        meant, negative, mode = _meant(image, page)
+        return _rows(meant, image, negative, mode)
 
 
 def stream_png(source: BinaryIO, max_pixels: int, tolerant: bool) -> Rows:
@@ -94,7 +93,7 @@ def stream_png(source: BinaryIO, max_pixels: int, tolerant: bool) -> Rows:
     with builtin_errors():
         image = _load("pngload_source", source, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
-        return _rows(image, False, image)
+        return _rows(image, image)
 
 
 def stream_jpeg(source: BinaryIO, max_pixels: int, tolerant: bool) -> Rows:
@@ -102,7 +101,7 @@ def stream_jpeg(source: BinaryIO, max_pixels: int, tolerant: bool) -> Rows:
     with builtin_errors():
         image = _load("jpegload_source", source, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
-        return _rows(image, False, image)
+        return _rows(image, image)
 
 
 def directories_of_tiff(source: BinaryIO) -> int:
@@ -118,24 +117,6 @@ def read_png(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Pic
         image = _load("pngload_source", source, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
         return to_picture(image, image, box)
-    except pyvips.Error as error:
-        raise to_builtin_error(error) from None
-
-
-def read_webp(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
-    """Read the first frame of a WebP, decoded by libwebp at reduced size. Raises the errors of `read_tiff`."""
-    try:
-        whole = _load("webpload_source", source, **_options(tolerant))
-        size = (whole.width, whole.height)
-        check_pixels(size, max_pixels)
-        factor = reduction(size, _WEBP_MARGIN * box)
-        image = _load("webpload_source", source, scale=1 / factor, **_options(tolerant)) if factor >= 2 else whole
-        return Picture(
-            _to_pillow(image, negative=False),
-            _property(whole, "icc-profile-data"),
-            _property(whole, "orientation") or 1,
-            size,
-        )
     except pyvips.Error as error:
         raise to_builtin_error(error) from None
 
@@ -166,6 +147,12 @@ def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 
 
+def _signed_lab(image: Any) -> Any:
+    """Return LAB of 8 or 16 bits as the bytes of Pillow's LAB, in which a and b are signed."""
+    image = image if image.format == "uchar" else (image >> 8).cast("uchar")
+    return image.extract_band(0, n=3) ^ [0, 0x80, 0x80]
+
+
 def _mask_no_data(image: Any, no_data: float | None) -> Any:
     """Replace `no_data` by NaN, so that no filter mixes it with neighbouring measurements."""
     if no_data is None or image.format in ("uchar", "ushort"):
@@ -173,11 +160,16 @@ def _mask_no_data(image: Any, no_data: float | None) -> Any:
     return (image == no_data).ifthenelse(math.nan, image.cast("float"))
 
 
-def _meant(image: Any, page: Page) -> tuple[Any, bool]:
-    """Return `image` as the tags of its page say it is meant, and whether its lowest number is still white."""
+def _meant(image: Any, page: Page) -> tuple[Any, bool, str | None]:
+    """Return `image` as the tags of its page say it is meant, whether its lowest number is still white, and its mode.
+
+    The mode is Pillow's, None where libvips knows it.
+    """
     image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
+    if page.is_icc_lab and image.format in _UNSIGNED:
+        return _signed_lab(image), False, "LAB"
     negative = page.negative and image.format not in _INVERTED_BY_VIPS
-    return _mask_no_data(image, page.no_data), negative
+    return _mask_no_data(image, page.no_data), negative, None
 
 
 def _options(tolerant: bool) -> dict[str, str]:
@@ -199,17 +191,20 @@ def _is_level(whole: Any, smaller: Any, box: int) -> bool:
     return bool(same and factor <= reduction((whole.width, whole.height), box))
 
 
-def _rows(image: Any, negative: bool, whole: Any) -> Rows:
-    image, mode = _to_bytes(image, negative)
+def _rows(image: Any, whole: Any, negative: bool = False, mode: str | None = None) -> Rows:
+    image, mode = _to_bytes(image, negative, mode)
     return Rows(image, mode, _property(whole, "icc-profile-data"), _property(whole, "orientation") or 1)
 
 
-def to_picture(image: Any, whole: Any, box: int, negative: bool = False) -> Picture:
-    """Return `image`, reduced as far as thumbnails allow, with the orientation, profile and size of `whole`."""
+def to_picture(image: Any, whole: Any, box: int, negative: bool = False, mode: str | None = None) -> Picture:
+    """Return `image`, reduced as far as thumbnails allow, with the orientation, profile and size of `whole`.
+
+    `mode` is Pillow's mode for its bytes, where libvips does not know it.
+    """
     orientation = _property(whole, "orientation") or 1
     size = (whole.width, whole.height)
     factor = reduction(size, box) * image.width / whole.width
-    pixels = _to_pillow(_shrink(image, factor), negative)
+    pixels = _to_pillow(_shrink(image, factor), negative, mode)
     return Picture(pixels, _property(whole, "icc-profile-data"), orientation, size)
 
 
@@ -228,17 +223,18 @@ def _shrink(image: Any, factor: float) -> Any:
     return image.premultiply().resize(1 / factor, kernel=kernel).unpremultiply().cast(image.format)
 
 
-def _to_pillow(image: Any, negative: bool) -> Image.Image:
-    image, mode = _to_bytes(image, negative)
+def _to_pillow(image: Any, negative: bool, mode: str | None = None) -> Image.Image:
+    image, mode = _to_bytes(image, negative, mode)
     return Image.frombytes(mode, (image.width, image.height), image.write_to_memory())
 
 
-def _to_bytes(image: Any, negative: bool) -> tuple[Any, str]:
+def _to_bytes(image: Any, negative: bool, mode: str | None) -> tuple[Any, str]:
     """Return `image` with the bands of one of Pillow's modes, as bytes, and that mode."""
     if image.interpretation in _LAB:
         image = image.colourspace("srgb")
     image = _eight_bits(image, negative)
-    mode = "CMYK" if image.interpretation == "cmyk" and image.bands >= 4 else _MODES[min(image.bands, 4)]
+    if mode is None:
+        mode = "CMYK" if image.interpretation == "cmyk" and image.bands >= 4 else _MODES[min(image.bands, 4)]
     return image.extract_band(0, n=len(mode)), mode
 
 

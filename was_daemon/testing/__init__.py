@@ -7,7 +7,14 @@ pytest-twisted). `was_daemon.testing.live.check_live` makes the harmless checks 
 Imports `model`, `telemetry` and `stores`; of the other rooms only `cli` may import it.
 """
 
+import sys
 from typing import Any
+
+if "pytest" in sys.modules:
+    import pytest
+
+    # A broken promise is told with the values that were compared. Without pytest there are no tests to rewrite.
+    pytest.register_assert_rewrite(f"{__name__}.contract")
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from was_daemon.model.errors import OtherVersion, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.model.media import content_disposition, runs_scripts, text_type
 from was_daemon.web.answers import text_answer
+from was_daemon.web.caching import NO_STORE
 
 P = ParamSpec("P")
 Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]
@@ -33,9 +34,6 @@ Route = Callable[Concatenate[Any, AssetRequest, P], Awaitable[bytes]]
 _ATTEMPTS = 3
 _SMALL = 1 << 16
 """Bytes of an asset up to which it is sent in one go: the connection takes them in any case."""
-
-ASK_FIRST = "no-cache"
-"""Value of Cache-Control: a replaced asset keeps its address, so that caches have to ask, and are told 304."""
 
 _CONDITIONS = ("Range", "If-Match", "If-Unmodified-Since")
 """Headers that nginx would check against the file it finds, which may be a later version."""
@@ -63,11 +61,12 @@ def retry_when_replaced(route: Route[P]) -> Route[P]:
 
 
 async def send(
-    request: AssetRequest, asset: OpenAsset | AssetUrl, download_name: str | None = None, caching: str = ASK_FIRST
+    request: AssetRequest, asset: OpenAsset | AssetUrl, cache_control: str, download_name: str | None = None
 ) -> bytes:
     """Answer with an open asset, which is closed then, or with the URL to fetch it from; fires with the body's end.
 
-    The bytes of a whole file are left to nginx where it has the file. `caching` is the value of `Cache-Control`.
+    `cache_control` is for answers with the asset, or with 304. The bytes of a whole file are left to nginx where it has
+    the file.
     """
     if isinstance(asset, AssetUrl):
         return _redirect(request, asset.url)
@@ -76,7 +75,7 @@ async def send(
         beginning = await text_sample(reader, asset.media_type)
         media_type = text_type(asset.media_type, beginning)
         try:
-            span = _set_headers(request, reader, media_type, download_name, caching)
+            span = _set_headers(request, reader, media_type, cache_control, download_name)
         except Unsatisfiable:
             return _refuse_range(request, reader.stat.size)
         if not span or request.method == b"HEAD":
@@ -97,8 +96,8 @@ async def send(
 def _redirect(request: AssetRequest, url: str) -> bytes:
     request.setResponseCode(302)
     request.setHeader("Location", url)
-    # The URL is for this client, and for now.
-    request.setHeader("Cache-Control", "no-store")
+    # The URL is for this client, and may soon be of no use.
+    request.setHeader("Cache-Control", NO_STORE)
     return text_answer(request, "elsewhere")
 
 
@@ -113,33 +112,34 @@ def _leave_to_nginx(request: AssetRequest, path: str) -> bytes:
 def _refuse_range(request: AssetRequest, size: int) -> bytes:
     text = f"the range is outside of the {size} bytes".encode()
     request.setResponseCode(416)
+    request.setHeader("Cache-Control", NO_STORE)
     request.setHeader("Content-Range", f"bytes */{size}")
     request.setHeader("Content-Length", str(len(text)))
     return text
 
 
-def is_known(request: AssetRequest, stat: AssetStat, caching: str) -> bool:
+def is_known(request: AssetRequest, stat: AssetStat, cache_control: str) -> bool:
     """Return whether the client has this version already; then the headers of that answer are set."""
     now = time.time()
     unchanged = is_unchanged(
         request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified, now
     )
     if unchanged:
-        _set_version(request, stat, caching, now)
+        _set_version(request, stat, cache_control, now)
         request.setResponseCode(304)
     return unchanged
 
 
-def _set_version(request: AssetRequest, stat: AssetStat, caching: str, now: float) -> None:
+def _set_version(request: AssetRequest, stat: AssetStat, cache_control: str, now: float) -> None:
     request.setHeader("ETag", f'"{stat.etag}"')
     date = last_modified(stat.modified, now)
     if date is not None:
         request.setHeader("Last-Modified", format_date(date))
-    request.setHeader("Cache-Control", caching)
+    request.setHeader("Cache-Control", cache_control)
 
 
 def _set_headers(
-    request: AssetRequest, reader: IAssetReader, media_type: str, download_name: str | None, caching: str
+    request: AssetRequest, reader: IAssetReader, media_type: str, cache_control: str, download_name: str | None
 ) -> tuple[int, int] | None:
     """Set status and headers; return the range [start, stop) to send, None for no body.
 
@@ -149,9 +149,9 @@ def _set_headers(
     # The order of the conditions is that of RFC 9110, section 13.2.2.
     if has_changed(request.getHeader("If-Match"), request.getHeader("If-Unmodified-Since"), stat.etag, stat.modified):
         raise OtherVersion("the asset is of another version")
-    if is_known(request, stat, caching):
+    if is_known(request, stat, cache_control):
         return None
-    _set_version(request, stat, caching, now)
+    _set_version(request, stat, cache_control, now)
     span = _requested_range(request, reader, now)
     request.setHeader("Content-Type", media_type)
     request.setHeader("Accept-Ranges", "bytes")

@@ -9,6 +9,7 @@ from was_daemon.concurrency.frames import release_frames
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.model import errors
 from was_daemon.telemetry.redaction import without_secrets
+from was_daemon.web.caching import NO_STORE
 
 _log = Logger()
 
@@ -33,7 +34,6 @@ _STATUS: dict[type[errors.AssetError], int] = {
 
 _HEADERS_OF_ASSETS = (
     b"Accept-Ranges",
-    b"Cache-Control",
     b"Content-Disposition",
     b"Content-Range",
     b"Content-Security-Policy",
@@ -65,6 +65,8 @@ async def answer_error(request: AssetRequest, failure: Failure) -> bytes:
     release_frames(failure)
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+    # Some statuses may be kept by default, such as 404 (RFC 9110, section 15.1).
+    request.setHeader(b"Cache-Control", NO_STORE.encode())
     body = text.encode()
     request.setHeader(b"Content-Length", b"%d" % len(body))
     return body

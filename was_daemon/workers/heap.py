@@ -8,32 +8,46 @@ import ctypes
 from pathlib import Path
 from resource import getpagesize
 
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-"""Parameters of mallopt(3)."""
+_M_ARENA_MAX = -8
+"""Parameter of mallopt(3)."""
 
-_MAPPED = 1 << 20
-"""Size from which a piece of memory goes back to the system when it is freed."""
+_MAX_FREE = 32 << 20
+"""Bytes of free memory in the heap that are kept: finding and clearing them again takes longer than a photograph."""
+
+
+class _Mallinfo(ctypes.Structure):
+    """`struct mallinfo2` (mallinfo(3))."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
 
 _libc = ctypes.CDLL(None)
+_mallopt = getattr(_libc, "mallopt", None)
+_malloc_trim = getattr(_libc, "malloc_trim", None)
+_mallinfo = getattr(_libc, "mallinfo2", None)  # glibc 2.33
+if _mallinfo:
+    _mallinfo.restype = _Mallinfo
 
 
 def bound_heap() -> None:
-    """Have all threads share one heap, and large pieces go back to the system. Does nothing with other C libraries.
+    """Have all threads share one heap. Does nothing with other C libraries.
 
-    glibc reserves 64 MiB for each thread of a decoder, eight times for each processor, and keeps them. It also raises
-    the size of a piece that it maps to that of the largest one freed so far, up to 32 MiB.
+    glibc reserves 64 MiB for each thread of a decoder, eight times for each processor, and keeps them.
     """
-    mallopt = getattr(_libc, "mallopt", None)
-    if mallopt:
-        mallopt(_M_ARENA_MAX, 1)
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED)
+    if _mallopt:
+        _mallopt(_M_ARENA_MAX, 1)
 
 
 def trim_heap() -> None:
-    """Give free memory back to the system: 0.1 ms after a photograph, up to 20 ms after the largest pictures."""
-    malloc_trim = getattr(_libc, "malloc_trim", None)
-    if malloc_trim:
-        malloc_trim(0)
+    """Give free memory back to the system when there is much of it, which takes up to 20 ms after large pictures."""
+    if _malloc_trim and not (_mallinfo and _mallinfo().fordblks <= _MAX_FREE):
+        _malloc_trim(0)
 
 
 def address_space(process: int) -> int | None:

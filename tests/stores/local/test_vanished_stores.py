@@ -199,11 +199,15 @@ async def test_a_daemon_refuses_uploads_until_the_directory_is_back_or_accepted(
     await client.store("a.jpg", b"bytes")
     away = daemon.store.rename(tmp_path / "away")
     assert (await client.upload_like_specify7("b.jpg", b"bytes")).status == 503
-    assert (await client.original("a.jpg")).status == 503
+    # For a second a directory that is open is taken for the one at its path.
+    while (answer := await client.original("a.jpg")).status == 200:
+        pass
+    assert answer.status == 503
     with pytest.raises(HTTPError) as told:
         urlopen(f"http://127.0.0.1:{admin}/healthz", timeout=30)
     assert told.value.code == 503
-    assert json.load(told.value)["problems"] == ["store main: the store's directory is gone; is its disk mounted?"]
+    problem = f"store main: the store's directory is gone; is its disk mounted? ({daemon.store})"
+    assert json.load(told.value)["problems"] == [problem]
     assert not daemon.store.exists()
     assert daemon.log().count("reload the daemon") == 1
     # Restored from a backup, without what the daemon had left there.

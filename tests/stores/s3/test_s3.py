@@ -36,7 +36,7 @@ from was_daemon.model.media import content_disposition
 from was_daemon.stores import instances
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3 import options as s3_options
-from was_daemon.stores.s3.bucket import Addresses, Bucket
+from was_daemon.stores.s3.bucket import Bucket, ObjectUrls
 from was_daemon.stores.s3.integrity import Payload
 from was_daemon.stores.s3.listing import document, objects
 from was_daemon.stores.s3.options import Addressing, S3Options
@@ -285,16 +285,16 @@ async def test_unfinished_uploads_with_our_mark_go_after_a_day_and_nothing_else(
     other, store = make_s3_store(url, prefix=prefix), make_s3_store(url, prefix=prefix)
     bucket, staging = store._bucket(), f"{prefix}/.was-staging/"
     uploads = {name: await begin(bucket, name) for name in (f"{prefix}/originals/a.jpg", f"{prefix}/b", f"{prefix}x/c")}
-    marks = other._multipart.marks
-    ours = [marks.name(path) for path in [await marks.new_mark() for _ in uploads] + [await marks.new_object()]]
-    for mark, (name, upload) in zip(ours, uploads.items(), strict=False):
-        await marks.write(mark.removeprefix(f"{prefix}/"), name, upload)
+    records = other._multipart.records
+    ours = [records.name(path) for path in [await records.new_record() for _ in uploads] + [await records.new_object()]]
+    for record, (name, upload) in zip(ours, uploads.items(), strict=False):
+        await records.write(record.removeprefix(f"{prefix}/"), name, upload)
     await bucket.call("PUT", ours[-1], payload=Payload.now(b"check"))
     # Somebody else's, some of them as much alike as can be.
     begun = [await begin(bucket, name) for name in (f"{prefix}/originals/a.jpg", f"{prefix}/originals/theirs.jpg")]
     name = ours[0].removesuffix(".upload")
     foreign = [f"{staging}notes.txt", f"{name}.jpg", f"{name}x.upload", f"{staging}{'0' * 32}", f"{name}/a.upload"]
-    foreign += [f"{prefix}/{name.rpartition('/')[2]}.upload", f"{marks.name(await marks.new_object())}.upload"]
+    foreign += [f"{prefix}/{name.rpartition('/')[2]}.upload", f"{records.name(await records.new_object())}.upload"]
     for each in foreign:
         await bucket.call("PUT", each, payload=Payload.now(b'"nobody\'s"'))
     await store.check()
@@ -419,7 +419,7 @@ def test_the_plugin_provides_its_interface() -> None:
     [
         ({"bucket": "a/b"}, "bucket"),
         ({"endpoint": "s3.example.org"}, "endpoint: an http"),
-        ({"endpoint": "https://u:p@s3.example.org"}, "settings of their own"),
+        ({"endpoint": "https://u:p@s3.example.org"}, "settings of its own"),
         ({"public_endpoint": "ftp://s3.example.org"}, "public_endpoint: an http"),
         ({"prefix": "a/../b"}, "prefix"),
         ({"prefix": "a//b"}, "prefix"),
@@ -471,4 +471,4 @@ def test_botocore_is_imported_when_a_store_is_used_and_not_before() -> None:
 )
 def test_addresses_are_encoded_once(settings: dict[str, object], address: str) -> None:
     options = S3Options(**({"bucket": "assets"} | settings))
-    assert Addresses(options.address, options.bucket, options.virtual).of("a +~\u00e9%/b", {"uploads": ""}) == address
+    assert ObjectUrls(options.address, options.bucket, options.virtual).of("a +~\u00e9%/b", {"uploads": ""}) == address

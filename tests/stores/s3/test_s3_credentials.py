@@ -16,7 +16,14 @@ from twisted.web.server import Request
 from tests.support.scripted import Listen, Script, site
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import StoreUnavailable
-from was_daemon.stores.s3.credentials import AccessKey, Keys, Search, Source, in_settings, in_usual_places
+from was_daemon.stores.s3.credentials import (
+    AccessKey,
+    CredentialCache,
+    CredentialFinder,
+    CredentialSource,
+    find_by_botocore,
+    find_in_settings,
+)
 from was_daemon.stores.s3.options import S3Options
 
 REGION = "eu-central-1"
@@ -37,9 +44,9 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Monk
     return monkeypatch
 
 
-async def found(search: Search) -> AccessKey:
+async def found(search: CredentialFinder) -> AccessKey:
     """The key that a search leads to."""
-    return await Keys(Clock(), search, TIMEOUT).current()
+    return await CredentialCache(Clock(), search, TIMEOUT).current()
 
 
 def profiles(*names: str) -> str:
@@ -93,23 +100,23 @@ class Metadata:
 async def test_the_environment_has_the_usual_names(surroundings: pytest.MonkeyPatch) -> None:
     surroundings.setenv("AWS_ACCESS_KEY_ID", "id")
     surroundings.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    assert await found(in_usual_places(REGION)) == AccessKey("id", "secret")
+    assert await found(find_by_botocore(REGION)) == AccessKey("id", "secret")
     surroundings.setenv("AWS_SESSION_TOKEN", "t")
-    assert await found(in_usual_places(REGION)) == AccessKey("id", "secret", "t")
+    assert await found(find_by_botocore(REGION)) == AccessKey("id", "secret", "t")
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_file_has_profiles(tmp_path: Path, surroundings: pytest.MonkeyPatch) -> None:
     usual = tmp_path / ".aws" / "credentials"
     usual.write_text(profiles("default", "museum") + "aws_session_token = t\n")
-    assert await found(in_usual_places(REGION)) == AccessKey("default", "se%cret")
-    assert await found(in_usual_places(REGION, profile="museum")) == AccessKey("museum", "se%cret", "t")
+    assert await found(find_by_botocore(REGION)) == AccessKey("default", "se%cret")
+    assert await found(find_by_botocore(REGION, profile="museum")) == AccessKey("museum", "se%cret", "t")
     file = tmp_path / "file"
     file.write_text(profiles("default", "museum"))
-    assert await found(in_usual_places(REGION, "museum", file)) == AccessKey("museum", "se%cret")
+    assert await found(find_by_botocore(REGION, "museum", file)) == AccessKey("museum", "se%cret")
     surroundings.setenv("AWS_PROFILE", "museum")
-    assert await found(in_usual_places(REGION)) == AccessKey("museum", "se%cret", "t")
-    assert await found(in_usual_places(REGION, file=file)) == AccessKey("museum", "se%cret")
+    assert await found(find_by_botocore(REGION)) == AccessKey("museum", "se%cret", "t")
+    assert await found(find_by_botocore(REGION, file=file)) == AccessKey("museum", "se%cret")
 
 
 @pytest.mark.parametrize(
@@ -141,8 +148,8 @@ async def test_a_profile_or_a_file_that_is_named_is_the_only_place(
     if content is not None:
         file.write_text(content)
     with pytest.raises(StoreUnavailable):
-        await found(in_usual_places(REGION, profile, file))
-    assert f"The credentials for the store are not to be had: {reason}" in logged()
+        await found(find_by_botocore(REGION, profile, file))
+    assert f"The credentials for the store could not be obtained: {reason}" in logged()
     assert not service.script.requests
 
 
@@ -153,24 +160,24 @@ async def test_a_file_that_others_can_change_is_not_believed(
 ) -> None:
     file = tmp_path / ".aws" / name
     file.write_text(profiles("default"))
-    assert (await found(in_usual_places(REGION))).id == "default"
+    assert (await found(find_by_botocore(REGION))).id == "default"
     file.chmod(0o666)
     with pytest.raises(StoreUnavailable):
-        await found(in_usual_places(REGION))
+        await found(find_by_botocore(REGION))
     assert f"{file} can be changed by others: run chmod go-w" in logged()
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_machine_in_a_cloud_has_a_role(listen: Listen, surroundings: pytest.MonkeyPatch) -> None:
     Metadata().start(listen, surroundings)
-    assert await found(in_usual_places(REGION)) == AccessKey("id1", "secret", "token1")
+    assert await found(find_by_botocore(REGION)) == AccessKey("id1", "secret", "token1")
     for nothing in (Metadata(role=None), Metadata(lambda _number: b'{"Code": "Failed", "Message": "no"}')):
         nothing.start(listen, surroundings)
         with pytest.raises(StoreUnavailable):
-            await found(in_usual_places(REGION))
+            await found(find_by_botocore(REGION))
     surroundings.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(StoreUnavailable):
-        await found(in_usual_places(REGION))
+        await found(find_by_botocore(REGION))
 
 
 @pytest_twisted.ensureDeferred
@@ -178,9 +185,9 @@ async def test_no_service_is_asked_when_the_key_is_elsewhere(
     tmp_path: Path, listen: Listen, surroundings: pytest.MonkeyPatch
 ) -> None:
     service = Metadata().start(listen, surroundings)
-    assert (await found(in_settings("ours", "s", None))).id == "ours"
+    assert (await found(find_in_settings("ours", "s", None))).id == "ours"
     (tmp_path / ".aws" / "credentials").write_text(profiles("default"))
-    assert (await found(in_usual_places(REGION))).id == "default"
+    assert (await found(find_by_botocore(REGION))).id == "default"
     assert not service.script.requests
 
 
@@ -197,10 +204,10 @@ async def test_a_container_is_told_an_address_and_a_password(
     (tmp_path / "token").write_text("pass")
     for name, value in {"TOKEN": "pass", "TOKEN_FILE": str(tmp_path / "token")}.items():
         surroundings.setenv(f"AWS_CONTAINER_AUTHORIZATION_{name}", value)
-        assert await found(in_usual_places(REGION)) == AccessKey("id1", "secret", "token1")
+        assert await found(find_by_botocore(REGION)) == AccessKey("id1", "secret", "token1")
     surroundings.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://s3.example.org/")
     with pytest.raises(StoreUnavailable):
-        await found(in_usual_places(REGION))
+        await found(find_by_botocore(REGION))
 
 
 @pytest_twisted.ensureDeferred
@@ -209,10 +216,10 @@ async def test_a_program_may_hand_out_the_key(tmp_path: Path, logged: Callable[[
     answer.write_bytes(json.dumps({"Version": 1, "AccessKeyId": "id", "SecretAccessKey": "sesame"}).encode())
     config = tmp_path / ".aws" / "config"
     config.write_text(f"[default]\ncredential_process = cat {answer}\n")
-    assert await found(in_usual_places(REGION)) == AccessKey("id", "sesame")
+    assert await found(find_by_botocore(REGION)) == AccessKey("id", "sesame")
     config.write_text("[default]\ncredential_process = sh -c 'echo no such role >&2; exit 1'\n")
     with pytest.raises(StoreUnavailable):
-        await found(in_usual_places(REGION))
+        await found(find_by_botocore(REGION))
     assert "Error when retrieving credentials from custom-process: no such role" in logged()
 
 
@@ -230,7 +237,7 @@ async def test_a_role_may_be_taken_on(tmp_path: Path, listen: Listen, surroundin
     role = "[profile museum]\nrole_arn = arn:aws:iam::123456789012:role/specify\nsource_profile = default\n"
     (tmp_path / ".aws" / "config").write_text(role)
     (tmp_path / ".aws" / "credentials").write_text(profiles("default"))
-    assert await found(in_usual_places(REGION, "museum")) == AccessKey("id1", "secret", "token1")
+    assert await found(find_by_botocore(REGION, "museum")) == AccessKey("id1", "secret", "token1")
 
 
 @pytest.mark.parametrize(
@@ -261,16 +268,16 @@ async def test_what_is_said_goes_before_what_is_found(
 @pytest_twisted.ensureDeferred
 async def test_without_any_key_the_store_says_so(logged: Callable[[], str]) -> None:
     with pytest.raises(StoreUnavailable, match="no credentials"):
-        await found(in_usual_places(REGION))
+        await found(find_by_botocore(REGION))
     assert "LookupError: none of the places has any" in logged()
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("sesame\n")
-    assert await found(in_settings("id", SecretFile(tmp_path / "secret"), None)) == AccessKey("id", "sesame")
+    assert await found(find_in_settings("id", SecretFile(tmp_path / "secret"), None)) == AccessKey("id", "sesame")
     with pytest.raises(StoreUnavailable):
-        await found(in_settings("id", SecretFile(tmp_path / "missing"), None))
+        await found(find_in_settings("id", SecretFile(tmp_path / "missing"), None))
 
 
 @pytest_twisted.ensureDeferred
@@ -283,7 +290,7 @@ async def test_the_log_quotes_no_answer_of_a_service(
 
     surroundings.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", listen(site(Script(GET=refuse))))
     with pytest.raises(StoreUnavailable):
-        await found(in_usual_places(REGION))
+        await found(find_by_botocore(REGION))
     assert "Received non 200 response 500 from container metadata" in logged()
     assert "sesame" not in logged()
 
@@ -303,7 +310,7 @@ class Counting:
         self.searches = 0
         self._faulty = faulty
 
-    def __call__(self) -> Source:
+    def __call__(self) -> CredentialSource:
         self.searches += 1
         return self._key
 
@@ -321,7 +328,7 @@ class Held:
         self.threads: list[threading.Thread] = []
         self._go = threading.Event()
 
-    def __call__(self) -> Source:
+    def __call__(self) -> CredentialSource:
         return self._key
 
     def _key(self) -> AccessKey:
@@ -351,7 +358,7 @@ def held() -> Iterator[Held]:
 @pytest_twisted.ensureDeferred
 async def test_a_key_is_looked_at_every_minute() -> None:
     clock, search = Clock(), Counting()
-    keys = Keys(clock, search, TIMEOUT)
+    keys = CredentialCache(clock, search, TIMEOUT)
     assert (await keys.current()).id == "id1"
     clock.advance(59)
     assert (await keys.current()).id == "id1"
@@ -366,7 +373,7 @@ async def test_a_temporary_key_is_exchanged_before_it_expires(listen: Listen, su
     service = Script(GET=lambda _request: temporary(len(service.requests), lifetimes[len(service.requests) - 1]))
     surroundings.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", listen(site(service)))
     clock = Clock()
-    keys = Keys(clock, in_usual_places(REGION), TIMEOUT)
+    keys = CredentialCache(clock, find_by_botocore(REGION), TIMEOUT)
     # One that ends soon is exchanged at once.
     assert (await keys.current()).id == "id2"
     clock.advance(60)
@@ -377,7 +384,7 @@ async def test_a_temporary_key_is_exchanged_before_it_expires(listen: Listen, su
 @pytest_twisted.ensureDeferred
 async def test_a_key_that_cannot_be_renewed_is_used_on(logged: Callable[[], str]) -> None:
     clock, search = Clock(), Counting(2, 3)
-    keys = Keys(clock, search, TIMEOUT)
+    keys = CredentialCache(clock, search, TIMEOUT)
     await keys.current()
     clock.advance(60)
     assert (await keys.current()).id == "id1"
@@ -387,13 +394,13 @@ async def test_a_key_that_cannot_be_renewed_is_used_on(logged: Callable[[], str]
     assert (await keys.current()).id == "id1"
     clock.advance(30)
     assert (await keys.current()).id == "id4"
-    assert logged().count("are not to be had: OSError: down") == 2
+    assert logged().count("could not be obtained: OSError: down") == 2
 
 
 @pytest_twisted.ensureDeferred
 async def test_all_that_wait_in_vain_are_told_by_one_search() -> None:
     clock, search = Clock(), Counting(1)
-    keys = Keys(clock, search, TIMEOUT)
+    keys = CredentialCache(clock, search, TIMEOUT)
     waiting = [Deferred.fromCoroutine(keys.current()) for _ in range(5)]
     for each in waiting:
         with pytest.raises(StoreUnavailable):
@@ -406,7 +413,7 @@ async def test_all_that_wait_in_vain_are_told_by_one_search() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_key_that_was_refused_is_forgotten_once() -> None:
     clock, search = Clock(), Counting()
-    keys = Keys(clock, search, TIMEOUT)
+    keys = CredentialCache(clock, search, TIMEOUT)
     first = await keys.current()
     assert keys.forget(first)
     second = await keys.current()
@@ -423,7 +430,7 @@ async def test_a_key_that_was_refused_is_forgotten_once() -> None:
 @pytest_twisted.ensureDeferred
 async def test_the_search_is_in_a_thread_and_has_a_time_limit(held: Held, logged: Callable[[], str]) -> None:
     clock = Clock()
-    keys = Keys(clock, held, TIMEOUT)
+    keys = CredentialCache(clock, held, TIMEOUT)
     waiting = [Deferred.fromCoroutine(keys.current()) for _ in range(3)]
     await held.begun(1)
     assert held.threads[0] is not threading.current_thread()
@@ -432,7 +439,7 @@ async def test_the_search_is_in_a_thread_and_has_a_time_limit(held: Held, logged
     for each in waiting:
         with pytest.raises(StoreUnavailable):
             await each
-    assert "are not to be had: it takes too long" in logged()
+    assert "could not be obtained: it takes too long" in logged()
     held.let_go()
     clock.advance(3)
     assert (await keys.current()).id == "id2"
@@ -440,7 +447,7 @@ async def test_the_search_is_in_a_thread_and_has_a_time_limit(held: Held, logged
 
 @pytest_twisted.ensureDeferred
 async def test_a_request_that_is_cancelled_takes_the_key_from_nobody(held: Held) -> None:
-    keys = Keys(Clock(), held, TIMEOUT)
+    keys = CredentialCache(Clock(), held, TIMEOUT)
     first, second = (Deferred.fromCoroutine(keys.current()) for _ in range(2))
     await held.begun(1)
     first.cancel()
@@ -453,7 +460,7 @@ async def test_a_request_that_is_cancelled_takes_the_key_from_nobody(held: Held)
 @pytest_twisted.ensureDeferred
 async def test_requests_do_not_wait_while_a_key_is_renewed(held: Held) -> None:
     clock = Clock()
-    keys = Keys(clock, held, TIMEOUT * 100)
+    keys = CredentialCache(clock, held, TIMEOUT * 100)
     held.let_go()
     await keys.current()
     held.hold()

@@ -159,7 +159,7 @@ def test_the_plugin_provides_its_interface() -> None:
         ({"url": "ftp://dav.example.org/"}, "http or https"),
         ({"url": "https:///path"}, "http or https"),
         ({"url": "https://dav.example.org/?a=b"}, "http or https"),
-        ({"url": "https://u:p@dav.example.org/"}, "settings of their own"),
+        ({"url": "https://u:p@dav.example.org/"}, "settings of its own"),
         ({"url": "https://dav.example.org/", "user": "u"}, "password"),
         ({"url": "https://dav.example.org/", "password": "p"}, "user"),
         ({"url": "https://dav.example.org/", "user": "u", "password": "p", "password_file": Path("p")}, "either"),

@@ -191,7 +191,7 @@ async def test_what_a_browser_has_is_not_sent_again(client: Client) -> None:
     await client.store("cached.jpg", PHOTO)
     for path in ("0,0,512,512/512,512/0/default.jpg", "0,0,500,500/max/0/default.png"):
         answer = await picture(client, f"cached.jpg/{path}")
-        assert answer.headers["Cache-Control"] == "public, max-age=300"
+        assert answer.headers["Cache-Control"] == "public, s-maxage=75, max-age=300, stale-while-revalidate=604800"
         again = await picture(client, f"cached.jpg/{path}", **{"If-None-Match": answer.headers["ETag"]})
         assert (again.status, again.body) == (304, b"")
         assert again.headers["ETag"] == answer.headers["ETag"]
@@ -299,7 +299,10 @@ async def test_with_tokens_for_reading_only_a_signed_address_works_until_it_expi
     information = await client.get(path)
     assert information.json["id"] == client.base_url + path.removesuffix("/info.json")
     image = await client.get(f"{path.removesuffix('/info.json')}/full/100,/0/default.jpg")
-    assert (image.status, image.headers["Cache-Control"]) == (200, "private, max-age=300")
+    assert (image.status, image.headers["Cache-Control"]) == (
+        200,
+        "private, max-age=300, stale-while-revalidate=604800",
+    )
     expired = grant(KEY, None, "a.jpg", int(time.time()) - 1)
     assert (await picture(client, f"a.jpg;{expired}/info.json")).status == 403
     capability = path.split(";")[1].split("/")[0]

@@ -40,7 +40,24 @@ def png_blocks(file: BinaryFile) -> Iterator[Block]:
 
 
 def webp_blocks(file: BinaryFile) -> Iterator[Block]:
-    """Yield the blocks of a WebP file (RFC 9649, section 2.7.1.5)."""
+    """Yield the blocks of a WebP file."""
+    for name, start, size in _webp_chunks(file):
+        if name == b"EXIF":
+            yield Block(BlockKind.TIFF, tiff_part(file, start, size))
+        elif name == b"XMP ":
+            yield Block(BlockKind.XMP, FilePart(file, start, size))
+
+
+def webp_profile(file: BinaryFile) -> bytes | None:
+    """Return the ICC profile of a WebP file, or None."""
+    for name, start, size in _webp_chunks(file):
+        if name == b"ICCP":
+            return FilePart(file, start, size).read(MAX_BLOCK_BYTES)
+    return None
+
+
+def _webp_chunks(file: BinaryFile) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and size of each chunk (RFC 9649, section 2.3)."""
     position = 12
     while True:
         file.seek(position)
@@ -48,10 +65,7 @@ def webp_blocks(file: BinaryFile) -> Iterator[Block]:
         if len(head) < 8:
             return
         size = int.from_bytes(head[4:], "little")
-        if head[:4] == b"EXIF":
-            yield Block(BlockKind.TIFF, tiff_part(file, position + 8, size))
-        elif head[:4] == b"XMP ":
-            yield Block(BlockKind.XMP, FilePart(file, position + 8, size))
+        yield head[:4], position + 8, size
         position += 8 + size + size % 2
 
 

@@ -16,7 +16,7 @@ from was_daemon.stores.http.auth import FixedLogin
 from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.errors import GarbledError, UnansweredError
-from was_daemon.stores.s3.credentials import AccessKey, Keys
+from was_daemon.stores.s3.credentials import AccessKey, CredentialCache
 from was_daemon.stores.s3.errors import Problem, problem_of
 from was_daemon.stores.s3.integrity import Payload
 
@@ -35,7 +35,7 @@ Query = Mapping[str, str]
 
 
 @attrs.frozen
-class Addresses:
+class ObjectUrls:
     """URLs of the objects of a bucket: below a path of its endpoint, or on a host of their own."""
 
     _endpoint: str
@@ -66,7 +66,7 @@ class Bucket:
     _log = Logger()
 
     def __init__(
-        self, addresses: Addresses, region: str, keys: Keys, timeout: float, policy: IPolicyForHTTPS | None
+        self, addresses: ObjectUrls, region: str, keys: CredentialCache, timeout: float, policy: IPolicyForHTTPS | None
     ) -> None:
         """Make a client; `timeout` is in seconds without progress."""
         from twisted.internet import reactor
@@ -110,7 +110,7 @@ class Bucket:
                 problem = await self._problem(method, url, answer)
                 if attempt == 0 and self._lapsed(key, problem):
                     continue
-                if not problem.passing or attempt + 1 == ATTEMPTS:
+                if not problem.is_temporary or attempt + 1 == ATTEMPTS:
                     raise problem.error
             await pause(self.clock, attempt)
         raise AssertionError("unreachable")
@@ -138,9 +138,9 @@ class Bucket:
 
     def _lapsed(self, key: AccessKey, problem: Problem) -> bool:
         """Forget the key if another one may help; return whether that is so."""
-        if problem.lapsed:
+        if problem.is_credential_error:
             return self._keys.forget(key)
-        return problem.unexplained and self._keys.forget(key, _OLD)
+        return problem.may_be_credential_error and self._keys.forget(key, _OLD)
 
     async def _problem(self, method: str, url: str, answer: Answer) -> Problem:
         problem = await problem_of(answer)
@@ -154,7 +154,7 @@ class Bucket:
         )
         return problem
 
-    async def address(self, public: Addresses, name: str, query: Query, seconds: int) -> str:
+    async def address(self, public: ObjectUrls, name: str, query: Query, seconds: int) -> str:
         """Return a signed URL of an object, at the `public` address, that is valid for so many seconds."""
         key = await self._keys.current()
         return self._signer.address(key, public.of(name, query), seconds)

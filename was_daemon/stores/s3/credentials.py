@@ -42,26 +42,26 @@ class AccessKey:
     token: str | None = attrs.field(default=None, repr=False)
 
 
-Source = Callable[[], AccessKey]
+CredentialSource = Callable[[], AccessKey]
 """Returns the key as it is now, renewed when it is time. It may block."""
 
-Search = Callable[[], Source]
+CredentialFinder = Callable[[], CredentialSource]
 """Finds a source, or raises an exception of any kind. It may block."""
 
 
-class Keys:
+class CredentialCache:
     """Access key of one store: found when it is first needed, and renewed before it expires, in a thread."""
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, search: Search, timeout: float) -> None:
+    def __init__(self, clock: IReactorTime, search: CredentialFinder, timeout: float) -> None:
         """A request waits `timeout` seconds for the key."""
         self._clock = clock
         self._search = search
         self._timeout = timeout
         self._threads = Threads("S3 credentials", 1)
         self._looking = DeferredLock()
-        self._source: Source | None = None
+        self._source: CredentialSource | None = None
         self._key: AccessKey | None = None
         self._changed = 0.0
         self._next_look = -1.0
@@ -96,7 +96,7 @@ class Keys:
         except CancelledError:
             raise
         except Exception as error:  # of any kind: botocore passes on what its sources make of wrong answers
-            self._log.error("The credentials for the store are not to be had: {reason}", reason=_reason(error))
+            self._log.error("The credentials for the store could not be obtained: {reason}", reason=_reason(error))
             self._next_look = self._clock.seconds() + (_PAUSE if self._key else _SHORT_PAUSE)
             return
         now = self._clock.seconds()
@@ -111,10 +111,10 @@ class Keys:
         return key
 
 
-def in_settings(key_id: str, secret: str | SecretFile, token: str | None) -> Search:
+def find_in_settings(key_id: str, secret: str | SecretFile, token: str | None) -> CredentialFinder:
     """Return a search for the key in the store's settings; `secret` may be in a file."""
 
-    def search() -> Source:
+    def search() -> CredentialSource:
         text = secret.text() if isinstance(secret, SecretFile) else secret
         key = AccessKey(key_id, text, token)
         return lambda: key
@@ -122,14 +122,14 @@ def in_settings(key_id: str, secret: str | SecretFile, token: str | None) -> Sea
     return search
 
 
-def in_usual_places(region: str, profile: str | None = None, file: Path | None = None) -> Search:
+def find_by_botocore(region: str, profile: str | None = None, file: Path | None = None) -> CredentialFinder:
     """Return a search of botocore's, which looks where all of Amazon's tools do.
 
     With a profile or a file it looks for that profile, or the default one, in that file, or the usual ones, only.
     `region` is where services are asked that hand out keys, unless a profile says where.
     """
 
-    def search() -> Source:
+    def search() -> CredentialSource:
         # Here, as botocore is there only where somebody wants an S3 store, and takes half a second to import.
         from botocore.credentials import create_credential_resolver
         from botocore.session import Session

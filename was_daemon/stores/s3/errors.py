@@ -50,13 +50,13 @@ _ERRORS: dict[str, AssetError] = {
     "XMinioStorageFull": _FULL,
 }
 
-_PASSING = frozenset(
+_TEMPORARY = frozenset(
     {"BadDigest", "OperationAborted", "RequestTimeout", "SlowDown", "TooManyRequests"}
     | {"XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 )
 """Codes after which the same request may succeed, as after statuses of 500 and more, and 429."""
 
-_LAPSED = frozenset({"ExpiredToken", "InvalidAccessKeyId", "InvalidToken"})
+_CREDENTIAL_ERRORS = frozenset({"ExpiredToken", "InvalidAccessKeyId", "InvalidToken"})
 """Codes of requests that may succeed with new credentials."""
 
 
@@ -69,16 +69,16 @@ class Problem:
     details: str
     """Message of the server, for the log."""
     error: AssetError
-    passing: bool
+    is_temporary: bool
     """Whether the same request, repeated, may succeed."""
 
     @property
-    def lapsed(self) -> bool:
+    def is_credential_error(self) -> bool:
         """Whether the credentials are not, or no longer, valid."""
-        return self.code in _LAPSED
+        return self.code in _CREDENTIAL_ERRORS
 
     @property
-    def unexplained(self) -> bool:
+    def may_be_credential_error(self) -> bool:
         """Whether the credentials may be the reason: the answer to a HEAD does not tell it."""
         return self.code in ("400", "401", "403")
 
@@ -109,7 +109,9 @@ def problem_in(body: bytes, answer: Answer) -> Problem:
         error = Denied("the store denied permission")
     if (known is _ELSEWHERE or status == 301) and re.fullmatch(r"[a-z0-9-]{1,40}", region):
         error = StoreUnavailable(f"the bucket is in the region {region}, the settings say another one")
-    passing = code in _PASSING or status >= 500 or status == 429 or (known is not None and code == "InternalError")
-    if passing and isinstance(error, NoSpace):
-        passing = False
-    return Problem(code or str(status), " ".join(details.split())[:300], error, passing)
+    is_temporary = (
+        code in _TEMPORARY or status >= 500 or status == 429 or (known is not None and code == "InternalError")
+    )
+    if is_temporary and isinstance(error, NoSpace):
+        is_temporary = False
+    return Problem(code or str(status), " ".join(details.split())[:300], error, is_temporary)

@@ -24,7 +24,7 @@ class Listed:
     size: int
     modified: str
     """Time of the last write, as ISO 8601 writes it."""
-    told: str | None
+    server_date: str | None
     """Time of the listing by the server's clock, as HTTP writes it."""
 
 
@@ -43,7 +43,7 @@ async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[Lis
     last = ""
     while True:
         answer = await bucket.request("GET", "", query)
-        page, told = await document(answer), answer.header("Date")
+        page, server_date = await document(answer), answer.header("Date")
         if not page.tag.endswith("ListBucketResult"):
             raise StoreFailed("the store sent a listing of something else than the bucket")
         for entry, name in zip(page.findall("{*}Contents"), _names(page, "Contents"), strict=True):
@@ -53,7 +53,7 @@ async def objects(bucket: Bucket, prefix: str, flat: bool) -> AsyncGenerator[Lis
             last = max(last, name)
             # Not every server minds what it is asked for.
             if name.startswith(prefix):
-                yield Listed(name, int(size), entry.findtext("{*}LastModified") or "", told)
+                yield Listed(name, int(size), entry.findtext("{*}LastModified") or "", server_date)
         if (page.findtext("{*}IsTruncated") or "").strip().lower() != "true":
             return
         token = page.findtext("{*}NextContinuationToken")

@@ -16,7 +16,6 @@ from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, pause
 from was_daemon.stores.s3.errors import problem_in
 from was_daemon.stores.s3.integrity import PART_SIZE, Payload, composite, etag_of
-from was_daemon.stores.s3.marks import Marks
 from was_daemon.stores.s3.parts import (
     XML,
     SentPart,
@@ -27,6 +26,7 @@ from was_daemon.stores.s3.parts import (
     part_query,
 )
 from was_daemon.stores.s3.tags import TagKind, Tags
+from was_daemon.stores.s3.upload_records import UploadRecords
 
 MOST_PARTS = 10_000
 
@@ -90,8 +90,8 @@ class Multipart:
         """
         self._bucket = bucket
         self._checksums = checksums
-        self.marks = Marks(store, bucket, folder, self._abort)
-        self.tags = Tags(bucket, self.marks)
+        self.records = UploadRecords(store, bucket, folder, self._abort)
+        self.tags = Tags(bucket, self.records)
 
     async def send(
         self,
@@ -107,35 +107,35 @@ class Multipart:
         Raises `StoreFailed` when they are not `size` bytes together, if that is known. After an error the object is
         unchanged.
         """
-        bucket, mark = self._bucket(), await self.marks.new_mark()
-        begin = {**headers, PART_SIZE: str(part_size), _UPLOAD: basename(mark)}
+        bucket, record = self._bucket(), await self.records.new_record()
+        begin = {**headers, PART_SIZE: str(part_size), _UPLOAD: basename(record)}
         if self._checksums:
             begin["x-amz-checksum-algorithm"] = "SHA256"
         upload = await begin_upload(bucket, name, begin)
         try:
-            await self.marks.write(mark, name, upload)
+            await self.records.write(record, name, upload)
         except BaseException:
-            self.marks.uploads.discard(mark, lambda _mark: self._abort(name, upload))
+            self.records.uploads.discard(record, lambda _record: self._abort(name, upload))
             raise
         try:
-            sending = _Parts(bucket, self.tags, name, upload, basename(mark), self._checksums)
+            sending = _Parts(bucket, self.tags, name, upload, basename(record), self._checksums)
             await sending.send(parts)
             if size not in (None, sending.size):
                 raise StoreFailed("the upload is not as long as was said")
             async with lock:
                 uploaded = await sending.complete()
         except BaseException:
-            self.marks.uploads.discard(mark, partial(self._give_up, name, upload))
+            self.records.uploads.discard(record, partial(self._give_up, name, upload))
             raise
-        self.marks.uploads.discard(mark, self.marks.delete)
+        self.records.uploads.discard(record, self.records.delete)
         return uploaded
 
     async def _abort(self, name: str, upload: str) -> None:
         await abort_upload(self._bucket(), name, upload)
 
-    async def _give_up(self, name: str, upload: str, mark: str) -> None:
+    async def _give_up(self, name: str, upload: str, record: str) -> None:
         await self._abort(name, upload)
-        await self.marks.delete(mark)
+        await self.records.delete(record)
 
 
 class _Parts:
@@ -143,13 +143,13 @@ class _Parts:
 
     _log = Logger()
 
-    def __init__(self, bucket: Bucket, tags: Tags, name: str, upload: str, mark: str, checksums: bool) -> None:
+    def __init__(self, bucket: Bucket, tags: Tags, name: str, upload: str, record: str, checksums: bool) -> None:
         self.size = 0
         self._bucket = bucket
         self._tags = tags
         self._name = name
         self._upload = upload
-        self._mark = mark
+        self._record = record
         self._checksums = checksums
         self._sent: dict[int, SentPart] = {}
         self._problem: Exception | None = None
@@ -216,7 +216,7 @@ class _Parts:
                 # It was completed already, and only the answer was lost.
                 return there
             problem = problem_in(said, answer)
-            if not problem.passing or attempt + 1 == ATTEMPTS:
+            if not problem.is_temporary or attempt + 1 == ATTEMPTS:
                 self._log.warn("{name}: {code} {details}", name=self._name, code=problem.code, details=problem.details)
                 raise problem.error
             await pause(self._bucket.clock, attempt)
@@ -236,5 +236,5 @@ class _Parts:
         """
         answer = await self._bucket.call("HEAD", self._name, accept=(200, 404))
         tag = etag_of(answer)
-        ours = expected is None or answer.header(_UPLOAD) == self._mark or tag.lower() == expected
+        ours = expected is None or answer.header(_UPLOAD) == self._record or tag.lower() == expected
         return tag if answer.code == 200 and ours else None

@@ -11,8 +11,10 @@ import attrs
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
+from was_daemon.config.validators import FieldValidator, at_least, matching, optional
 from was_daemon.model.keys import Layout
-from was_daemon.stores.s3.credentials import Search, in_settings, in_usual_places
+from was_daemon.stores.http.urls import url_problem
+from was_daemon.stores.s3.credentials import CredentialFinder, find_by_botocore, find_in_settings
 
 _LEAST_PART = 5 << 20
 """Bytes: the smallest part that S3 takes, but for the last one of an upload."""
@@ -25,17 +27,14 @@ class Addressing(Enum):
     VIRTUAL = "virtual"
 
 
-def _check_endpoint(_options: object, attribute: "attrs.Attribute[str | None]", value: str | None) -> None:
-    parts = urlsplit(value or "https://localhost")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{attribute.name}: an http or https address without ? and # is needed")
-    if "@" in parts.netloc:
-        raise ValueError(f"{attribute.name}: the credentials have settings of their own")
-
-
-def _check_prefix(_options: object, _attribute: object, value: str) -> None:
+def _prefix_problem(value: str) -> str | None:
     if value and any(segment in ("", ".", "..") for segment in value.strip("/").split("/")):
-        raise ValueError("prefix: names with single slashes between them are needed")
+        return "names with single slashes between them are needed"
+    return None
+
+
+_URL = optional(FieldValidator(url_problem))
+_REGION = optional(matching("[A-Za-z0-9_-]+", "the name of a region"))
 
 
 @attrs.frozen
@@ -46,14 +45,14 @@ class S3Options:
     progress, `part_size` in bytes. Without credentials they are looked for where Amazon's tools do.
     """
 
-    bucket: str = attrs.field(validator=attrs.validators.matches_re(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]"))
-    endpoint: str | None = attrs.field(default=None, validator=_check_endpoint)
-    public_endpoint: str | None = attrs.field(default=None, validator=_check_endpoint)
+    bucket: str = attrs.field(validator=matching("[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", "the name of a bucket"))
+    endpoint: str | None = attrs.field(default=None, validator=_URL)
+    public_endpoint: str | None = attrs.field(default=None, validator=_URL)
     region: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.matches_re("[A-Za-z0-9_-]+"))
+        default=None, validator=optional(matching("[A-Za-z0-9_-]+", "the name of a region"))
     )
     addressing: Addressing | None = None
-    prefix: str = attrs.field(default="", validator=_check_prefix)
+    prefix: str = attrs.field(default="", validator=FieldValidator(_prefix_problem))
     layout: Layout = Layout.FLAT
     access_key_id: str | None = None
     secret_access_key: str | None = attrs.field(default=None, repr=False)
@@ -63,8 +62,8 @@ class S3Options:
     credentials_file: SecretFile | None = None
     ca_file: Path | None = None
     checksums: bool | None = None
-    part_size: Size = attrs.field(default=Size(_LEAST_PART), validator=attrs.validators.ge(Size(_LEAST_PART)))
-    timeout: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
+    part_size: Size = attrs.field(default=Size(_LEAST_PART), validator=at_least(_LEAST_PART))
+    timeout: float = attrs.field(default=30.0, validator=at_least(0.001))
 
     def __attrs_post_init__(self) -> None:
         if find_spec("botocore") is None:
@@ -81,7 +80,7 @@ class S3Options:
 
     @property
     def address(self) -> str:
-        """The endpoint's."""
+        """The URL of the endpoint."""
         return self.endpoint or f"https://s3.{self.region_name()}.amazonaws.com"
 
     @property
@@ -105,9 +104,9 @@ class S3Options:
         """Return the region to sign for."""
         return self.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
-    def search(self) -> Search:
+    def search(self) -> CredentialFinder:
         """Return the search for the key."""
         if self.access_key_id is None:
-            return in_usual_places(self.region_name(), self.profile, self.credentials_file)
+            return find_by_botocore(self.region_name(), self.profile, self.credentials_file)
         secret = self.secret_access_key_file or self.secret_access_key or ""
-        return in_settings(self.access_key_id, secret, self.session_token)
+        return find_in_settings(self.access_key_id, secret, self.session_token)

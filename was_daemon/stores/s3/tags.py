@@ -11,7 +11,6 @@ from was_daemon.model.errors import AssetError
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import Bucket
 from was_daemon.stores.s3.integrity import Payload, composite, etag_of
-from was_daemon.stores.s3.marks import Marks
 from was_daemon.stores.s3.parts import (
     XML,
     SentPart,
@@ -21,6 +20,7 @@ from was_daemon.stores.s3.parts import (
     completion,
     part_query,
 )
+from was_daemon.stores.s3.upload_records import UploadRecords
 
 
 class TagKind(Enum):
@@ -40,9 +40,9 @@ class Tags:
 
     _log = Logger()
 
-    def __init__(self, bucket: Callable[[], Bucket], marks: Marks) -> None:
+    def __init__(self, bucket: Callable[[], Bucket], records: UploadRecords) -> None:
         self._bucket = bucket
-        self._marks = marks
+        self._records = records
         self._trying = DeferredLock()
         self._are_md5: dict[TagKind, bool] = {}
         self._is_ambiguous = False
@@ -64,8 +64,8 @@ class Tags:
         return not self._are_md5.get(kind, False) or (kind is TagKind.WHOLE and self._is_ambiguous)
 
     async def _try(self, kind: TagKind) -> None:
-        path, payload = await self._marks.new_object(), Payload.now(b"check")
-        name = self._marks.name(path)
+        path, payload = await self._records.new_object(), Payload.now(b"check")
+        name = self._records.name(path)
         try:
             if kind is TagKind.WHOLE:
                 self._note(kind, etag_of(await self._bucket().call("PUT", name, payload=payload)), payload.md5.hex())
@@ -75,7 +75,7 @@ class Tags:
             # For want of permission, for instance: then nothing is compared.
             self._log.warn("What the ETags of the store are is not to be found out: {error}", error=error)
         finally:
-            self._marks.uploads.discard(path)
+            self._records.uploads.discard(path)
 
     async def _try_parts(self, name: str, payload: Payload) -> None:
         bucket = self._bucket()

@@ -6,8 +6,10 @@ from urllib.parse import urlsplit
 import attrs
 
 from was_daemon.config.secret_files import SecretFile
+from was_daemon.config.validators import FieldValidator, at_least
 from was_daemon.model.keys import Layout
 from was_daemon.stores.http.auth import FixedLogin, Login, PasswordLogin
+from was_daemon.stores.http.urls import url_problem
 
 
 @attrs.frozen
@@ -18,7 +20,7 @@ class WebDAVOptions:
     progress. Credentials go over plain http only with `allow_http`.
     """
 
-    url: str = attrs.field(validator=lambda _self, _attribute, value: _check_url(value))
+    url: str = attrs.field(validator=FieldValidator(url_problem))
     user: str | None = None
     password: str | None = attrs.field(default=None, repr=False)
     password_file: SecretFile | None = None
@@ -26,7 +28,7 @@ class WebDAVOptions:
     ca_file: Path | None = None
     allow_http: bool = False
     layout: Layout = Layout.FLAT
-    timeout: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
+    timeout: float = attrs.field(default=30.0, validator=at_least(0.001))
 
     def __attrs_post_init__(self) -> None:
         passwords = (self.password is not None) + (self.password_file is not None)
@@ -45,11 +47,3 @@ class WebDAVOptions:
             return FixedLogin(None)
         password = self.password_file.text() if self.password_file else self.password or ""
         return PasswordLogin(self.user, password, unasked=urlsplit(self.url).scheme == "https")
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("url: an http or https address without ? and # is needed")
-    if "@" in parts.netloc:
-        raise ValueError("url: user and password have settings of their own")

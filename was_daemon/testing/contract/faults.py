@@ -10,6 +10,7 @@ from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import Kind
 from was_daemon.testing.contract.base import GONE, ContractBase, clock, gather_all, original, original_names, promise
+from was_daemon.testing.contract.measure import blocking_calls
 from was_daemon.testing.live import check_live
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 
@@ -23,6 +24,18 @@ class Faults(ContractBase):
     async def test_check_passes(self, store: IAssetStore) -> None:
         await store.check()
         await store.check()
+
+    @promise
+    async def test_no_operation_blocks_the_reactor(self, store: IAssetStore) -> None:
+        key, content = original("any.jpg"), payload(300_000)
+        with blocking_calls() as found:
+            await store.write(key, chunked(content), len(content))
+            await store.stat(key)
+            assert await read_asset(store, key) == content
+            assert await original_names(store) == ["any.jpg"]
+            await store.delete(key)
+            await store.check()
+        assert found == [], "the reactor waits meanwhile: call blocking functions in a thread"
 
     @promise
     async def test_the_check_of_a_store_in_use_finds_nothing_and_leaves_nothing(self, store: IAssetStore) -> None:

@@ -16,6 +16,7 @@ from was_daemon.model.media import media_type
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
 from was_daemon.web.answers import text_answer
+from was_daemon.web.caching import NO_STORE, CacheRules
 from was_daemon.web.contract.authorisation import (
     Fields,
     authorised,
@@ -52,6 +53,7 @@ class AssetServer:
         addresses: Addresses,
         uploads: UploadLimits,
         *,
+        caching: CacheRules,
         max_scale: int,
         overview: OverviewSource = empty_overview,
         images: ImageServer | None = None,
@@ -60,6 +62,7 @@ class AssetServer:
         self._assets = assets
         self._addresses = addresses
         self._pending_uploads = PendingUploads(uploads)
+        self._caching = caching
         self._max_scale = max_scale
         self._overview = overview
         self._images = images
@@ -81,7 +84,7 @@ class AssetServer:
         request.setHeader("Vary", "Accept")
         if "text/html" not in (request.getHeader("Accept") or ""):
             return text_answer(request, "It works!")
-        request.setHeader("Cache-Control", "no-store")
+        request.setHeader("Cache-Control", NO_STORE)
         request.setHeader("Content-Security-Policy", CONTENT_POLICY)
         return text_answer(request, status_page(await self._overview()), "text/html; charset=utf-8")
 
@@ -117,7 +120,7 @@ class AssetServer:
         """Send an original or a thumbnail."""
         recipient = self._addresses.recipient(request, fields.get("downloadname"))
         asset = await self._assets.deliver(key, recipient, scale(fields, self._max_scale))
-        return await send(request, asset, recipient.download_name)
+        return await send(request, asset, self._caching.cache_control("token" in fields), recipient.download_name)
 
     @app.route("/filedelete", methods=["POST"])
     @authorised(token_to_delete)
@@ -156,9 +159,10 @@ class AssetServer:
     @retry_when_replaced
     async def static(self, request: AssetRequest, asset: AssetKey | ThumbnailAddress) -> bytes:
         """Send the file at a path of the flat layout, whatever the layout of the store is."""
+        cache_control = self._caching.cache_control(has_token=False)
         if isinstance(asset, ThumbnailAddress):
-            return await send(request, OpenAsset(*await self._assets.existing_thumbnail(asset)))
-        return await send(request, OpenAsset(await self._assets.open(asset), media_type(asset.name)))
+            return await send(request, OpenAsset(*await self._assets.existing_thumbnail(asset)), cache_control)
+        return await send(request, OpenAsset(await self._assets.open(asset), media_type(asset.name)), cache_control)
 
     @app.route("/iiif/<path:path>", methods=["GET"])
     @authorised(capability_to_look)
@@ -186,6 +190,6 @@ class AssetServer:
     def _base_url(self, request: AssetRequest) -> str:
         """Return the address to tell the client of `request`, in an answer that no cache is to give to others."""
         if self._addresses.depends_on_requests:
-            request.setHeader("Cache-Control", "no-store")
+            request.setHeader("Cache-Control", NO_STORE)
             request.setHeader("Vary", "Host, X-Forwarded-Host, X-Forwarded-Proto")
         return self._addresses.base_url(request)

@@ -11,6 +11,7 @@ from was_daemon.model.errors import AssetNotFound
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
 from was_daemon.web.answers import text_answer
+from was_daemon.web.caching import NO_STORE, CacheRules
 from was_daemon.web.downloads import is_known, send
 from was_daemon.web.iiif.authorisation import PictureRequest, with_capability
 from was_daemon.web.iiif.identifiers import Identifier
@@ -32,7 +33,7 @@ class ImageServer:
         addresses: Addresses,
         limits: Limits,
         *,
-        max_age: int,
+        caching: CacheRules,
         address_lifetime: float,
     ) -> None:
         self._zoom = zoom
@@ -40,8 +41,8 @@ class ImageServer:
         self._addresses = addresses
         self._limits = limits
         self._address_lifetime = address_lifetime
-        # What not everybody may see is not for the caches of proxies.
-        self._caching = f"{'private' if access.require_token_for_get else 'public'}, max-age={max_age}"
+        # Whoever has a signed address has it from the server, which is private then.
+        self._cache_control = caching.cache_control(has_token=False)
 
     async def answer(self, request: AssetRequest, picture: PictureRequest) -> bytes:
         """Answer a request that is allowed."""
@@ -69,9 +70,9 @@ class ImageServer:
         await pyramid.reader.close()
         content = image_information(picture.version, address, pyramid.index.geometry, self._limits)
         request.setHeader("Vary", "Accept")
-        request.setHeader("Cache-Control", self._caching)
+        request.setHeader("Cache-Control", self._cache_control)
         if self._addresses.depends_on_requests:
-            request.setHeader("Cache-Control", "no-store")
+            request.setHeader("Cache-Control", NO_STORE)
             request.setHeader("Vary", "Accept, Host, X-Forwarded-Host, X-Forwarded-Proto")
         return text_answer(request, json.dumps(content, indent=1), _type_of_information(request, picture.version))
 
@@ -88,19 +89,19 @@ class ImageServer:
             else:
                 view = _view(rendering)
                 # What the client has already need not be rendered.
-                if is_known(request, self._zoom.stat(pyramid, view), self._caching):
+                if is_known(request, self._zoom.stat(pyramid, view), self._cache_control):
                     return b""
                 reader = await self._zoom.view(pyramid, view, self._addresses.client(request))
         finally:
             await pyramid.reader.close()
-        return await send(request, OpenAsset(reader, FORMATS[parameters.format]), caching=self._caching)
+        return await send(request, OpenAsset(reader, FORMATS[parameters.format]), self._cache_control)
 
 
 def _redirect(request: AssetRequest, address: str, rest: list[str]) -> bytes:
     """Send the client to what it asks for of the picture at `address`, or to the description."""
     request.setResponseCode(303)
     request.setHeader("Location", "/".join([address, *map(quote, _INFORMATION if rest in _BASE else rest)]))
-    request.setHeader("Cache-Control", "no-store")
+    request.setHeader("Cache-Control", NO_STORE)
     return text_answer(request, "elsewhere")
 
 
