@@ -14,7 +14,7 @@ from was_daemon.derivatives.pyramids import EvictablePyramids, OpenPyramid, Pyra
 from was_daemon.derivatives.zoom import Zoom
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.errors import AssetNotFound
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.interfaces import IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect
@@ -102,6 +102,55 @@ async def test_a_file_that_is_no_pyramid_is_neither_served_nor_removed(lookout: 
         await lookout.look("a.jpg", page=2)
     await lookout.museum.assets.delete(original("a.jpg"))
     assert await lookout.stored() == ["a.jpg_2.zip"]
+
+
+class CountingStore(MemoryStore):
+    """A remote store, and the names of the pyramids that it was asked to open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+
+    async def open(self, key: AssetKey) -> IAssetReader:
+        if key.kind is Kind.PYRAMID:
+            self.opened.append(key.name)
+        return await super().open(key)
+
+
+@async_test
+async def test_a_pyramid_of_a_remote_store_is_opened_once_for_many_tiles(tmp_path: Path, pool: WorkerPool) -> None:
+    store = CountingStore()
+    lookout = Lookout(tmp_path, pool, store)
+    try:
+        await lookout.museum.put("a.jpg", plain(RED, size=(600, 600)))
+        await lookout.look("a.jpg")
+        store.opened.clear()
+        for _ in range(5):
+            pyramid = await lookout.zoom.open(original("a.jpg"), 1, "a client")
+            for tile in pyramid.index.geometry.tiles():
+                assert (await pyramid.read(tile)).startswith(b"\xff\xd8")
+            await pyramid.reader.close()
+        assert store.opened == []
+        await lookout.museum.put("a.jpg", plain(BLUE, size=(300, 300)))
+        assert (await lookout.look("a.jpg")).index.geometry.width == 300
+        await lookout.museum.assets.delete(original("a.jpg"))
+        with pytest.raises(AssetNotFound):
+            await lookout.look("a.jpg")
+    finally:
+        await lookout.museum.close()
+
+
+@async_test
+async def test_few_remote_pyramids_are_held_open(tmp_path: Path, pool: WorkerPool) -> None:
+    lookout = Lookout(tmp_path, pool, MemoryStore())
+    try:
+        for number in range(20):
+            await lookout.museum.put(f"{number}.jpg", plain(RED))
+            await lookout.look(f"{number}.jpg")
+        held = lookout.kind._held._held
+        assert [key.name for _, key in held] == [f"{number}.jpg_1.zip" for number in range(4, 20)]
+    finally:
+        await lookout.museum.close()
 
 
 @async_test

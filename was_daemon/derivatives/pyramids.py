@@ -11,6 +11,7 @@ import attrs
 from twisted.protocols import amp
 
 from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.held_readers import HeldReader, HeldReaders
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
 from was_daemon.derivatives.marks import MARK_SIZE, has_mark, is_mark_of, is_marked
 from was_daemon.library.collections import Collections, Original
@@ -50,6 +51,8 @@ class OpenPyramid:
 
     async def again(self) -> "OpenPyramid":
         """Open the same version once more; raises `VersionGone` when there is another by now."""
+        if isinstance(self.reader, HeldReader):
+            return self
         reader = await self.store.open(self.key)
         if reader.stat.etag == self.reader.stat.etag:
             return attrs.evolve(self, reader=reader)
@@ -82,6 +85,12 @@ class PyramidKind(DerivativeKind[Pyramid]):
         self.evictor = evictor
         self._max_pixels = max_pixels
         self._indexes = _Indexes()
+        self._held = HeldReaders()
+
+    async def start(self, collections: Collections, before: "DerivativeKind[Pyramid] | None") -> None:
+        """Take over what the kind of the last configuration holds."""
+        if isinstance(before, PyramidKind):
+            self._held = before._held
 
     def inputs(self, original: Original, recipes: Sequence[Pyramid]) -> Iterator[CommandInput[Pyramid]]:
         """See `DerivativeKind`; a job makes one pyramid."""
@@ -100,21 +109,29 @@ class PyramidKind(DerivativeKind[Pyramid]):
     async def open(self, original: Original, recipe: Pyramid) -> OpenPyramid | None:
         """Open the stored pyramid of this version, if there is one; the caller closes its reader."""
         store, key = original.place.thumbnails, recipe.key(original.key)
+        held = self._held.get((store, key))
+        if held:
+            end = await self._indexes.of(key, held)
+            if end and is_mark_of(end.mark, original.stat):
+                return OpenPyramid(key, store, held, end.index)
+            self._held.drop((store, key))
         try:
             reader = await store.open(key)
         except AssetNotFound:
             return None
         try:
             end = await self._indexes.of(key, reader)
-            if end and is_mark_of(end.mark, original.stat):
-                if self.evictor:
-                    self.evictor.used(key)
-                return OpenPyramid(key, store, reader, end.index)
         except BaseException:
             await reader.close()
             raise
-        await reader.close()
-        return None
+        if not end or not is_mark_of(end.mark, original.stat):
+            await reader.close()
+            return None
+        if ILocalFiles.providedBy(store):
+            if self.evictor:
+                self.evictor.used(key)
+            return OpenPyramid(key, store, reader, end.index)
+        return OpenPyramid(key, store, self._held.hold((store, key), reader), end.index)
 
     async def forget(self, store: IAssetStore, original: AssetKey, exists: bool) -> None:
         """See `DerivativeKind`. Only files that carry a mark are removed, with an original as without."""
