@@ -30,8 +30,8 @@ async def sftp(directory: Path) -> list[Figure]:
         assert relay.stdout
         delayed = int(relay.stdout.readline())
         return [
-            *await _compare(server, server.port, directory / "near", "SFTP", "at least 0.8"),
-            *await _compare(server, delayed, directory / "far", f"SFTP with {2000 * DELAY:.0f} ms", "at least 0.6"),
+            *await _compare(server, server.port, directory / "near", "SFTP", "at least 1.0"),
+            *await _compare(server, delayed, directory / "far", f"SFTP with {2000 * DELAY:.0f} ms", "at least 0.9"),
         ]
     finally:
         relay.kill()

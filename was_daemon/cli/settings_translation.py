@@ -8,12 +8,12 @@ import attrs
 
 from was_daemon.cli import toml
 from was_daemon.cli.settings_file import SettingsFile
+from was_daemon.cli.settings_kinds import is_flag, is_map, is_port, is_text, is_text_or_none, is_window
 from was_daemon.cli.settings_remarks import REDACTION, is_fork, may_decide_access, remark_of
 from was_daemon.config.weak_keys import advice, weakness
 
 _PORT = 8080
 _LOCAL = "127.0.0.1"
-_LARGEST_PORT = 65535
 _PRIVILEGED = 1024
 _ANY_ADDRESS = ("0.0.0.0", "", "*")  # noqa: S104  # read, not bound to
 
@@ -118,12 +118,12 @@ class _Translator:
         return None if value == default or fits(value) else f"is not {expected}"
 
     def _text_value(self, name: str) -> str | None:
-        value: str | None = self._value(name, None, _is_text, "a text")
+        value: str | None = self._value(name, None, is_text, "a text")
         return value
 
     def _port(self, *names: str) -> int:
         for name in names:
-            value = self._value(name, None, _is_port, "the number of a port")
+            value = self._value(name, None, is_port, "the number of a port")
             if value is not None:
                 return int(value)
         return _PORT
@@ -161,10 +161,10 @@ class _Translator:
             self._add(f"public_url = {toml.text(public_url)}")
         self._listen(public_url)
         key = self._key(key_file)
-        window = self._value("TIME_TOLERANCE", 150, _is_window, "a number of seconds")
+        window = self._value("TIME_TOLERANCE", 150, is_window, "a number of seconds")
         self._add(f"token_window = {0 if window is None else int(window)}")
-        needs_key = bool(self._access("REQUIRE_KEY_FOR_GET", False, True, _is_flag, "True or False"))
-        is_static = bool(self._access("ALLOW_STATIC_FILE_ACCESS", True, False, _is_flag, "True or False"))
+        needs_key = bool(self._access("REQUIRE_KEY_FOR_GET", False, True, is_flag, "True or False"))
+        is_static = bool(self._access("ALLOW_STATIC_FILE_ACCESS", True, False, is_flag, "True or False"))
         if self._is_fork:
             self._warn("SQL", REDACTION)
             needs_key, is_static = True, False
@@ -176,7 +176,7 @@ class _Translator:
 
     def _listen(self, public_url: str | None) -> None:
         port = self._port("DEVELOPMENT_PORT", "PORT")
-        address: str = self._access("IPADDR", None, _LOCAL, _is_text, "a text") or ""
+        address: str = self._access("IPADDR", None, _LOCAL, is_text, "a text") or ""
         if address in _ANY_ADDRESS:
             address = ""
         is_https = bool(public_url and public_url.startswith("https:"))
@@ -220,7 +220,7 @@ class _Translator:
 
     def _key(self, key_file: Path | None) -> str | None:
         """Add the key, or the file that is to hold it, and return the key."""
-        key: str | None = self._access("KEY", "", "", _is_text_or_none, "a text")
+        key: str | None = self._access("KEY", "", "", is_text_or_none, "a text")
         if key is None:
             self._ask("KEY", "KEY is None: anybody may write and delete. With a key_file, only Specify may.")
             self._add("insecure_no_key = true")
@@ -239,7 +239,7 @@ class _Translator:
 
     def _store(self) -> None:
         self._add("", "[stores.main]", 'plugin = "filesystem"')
-        kind = self._value("STORAGE_TYPE", "local", _is_text, "a text")
+        kind = self._value("STORAGE_TYPE", "local", is_text, "a text")
         if kind != "local":
             self._ask("STORAGE_TYPE", f"STORAGE_TYPE is {kind}: there is no plugin for it here; see docs/plugins.md.")
         base = self._text_value("BASE_DIR")
@@ -249,7 +249,7 @@ class _Translator:
             # No directory is made up: the daemon would serve another one, or none.
             self._ask("BASE_DIR", 'BASE_DIR names no directory. Set this yourself: path = "..."')
         for name, ours in (("ORIG_DIR", "originals"), ("THUMB_DIR", "thumbnails")):
-            theirs = self._value(name, ours, _is_text, "a text")
+            theirs = self._value(name, ours, is_text, "a text")
             if str(theirs).strip("/") != ours:
                 remark = f"{name} is {theirs}; here it is {ours}: rename it, or make a symbolic link, wherever it is."
                 self._ask(name, remark)
@@ -257,7 +257,7 @@ class _Translator:
 
     def _collections(self) -> None:
         self._add("", "[collections]")
-        directories = self._value("COLLECTION_DIRS", {}, _is_map, "a map of names to directories") or {}
+        directories = self._value("COLLECTION_DIRS", {}, is_map, "a map of names to directories") or {}
         entries = [line for name, directory in directories.items() if (line := self._collection(name, directory))]
         # All collections in one directory is what they are only when nobody tells them apart there.
         is_single = not directories and "COLLECTION_DIRS" not in self._attention
@@ -284,28 +284,3 @@ class _Translator:
 def _printable(text: str) -> str:
     """Return `text` without what would end a comment or control a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool | int) or value is None
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_text_or_none(value: Any) -> bool:
-    return isinstance(value, str) or value is None
-
-
-def _is_port(value: Any) -> bool:
-    text = str(value).strip()
-    return text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST_PORT
-
-
-def _is_window(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and value > 0)
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, dict) or value is None

@@ -157,6 +157,17 @@ class Liar(Files):
         raise Answer(asyncssh.FX_PERMISSION_DENIED)
 
 
+class Crowded(Files):
+    """Somebody else makes a directory just after it was found missing."""
+
+    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        try:
+            return super().open(path, pflags, attrs)
+        finally:
+            if pflags & asyncssh.FXF_CREAT:
+                self.local(path).parent.mkdir(parents=True, exist_ok=True)
+
+
 def is_there(files: Files, path: bytes, *_: object) -> bool:
     return files.local(path).exists()
 
@@ -198,6 +209,7 @@ QUIRKS = {
     "fsync is not supported": refusing("fsync", 8),
     "statvfs fails": refusing("statvfs", 4),
     "short reads": ShortReads,
+    "directories are made by others meanwhile": Crowded,
     "what is done is called a failure": Liar,
 }
 

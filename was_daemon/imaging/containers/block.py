@@ -12,7 +12,7 @@ MAX_BLOCK_BYTES = 1 << 20
 
 
 class BinaryFile(Protocol):
-    """What the walkers and the readers of metadata need of a file."""
+    """Open file, as far as walkers of containers and readers of metadata use it."""
 
     def read(self, size: int = -1, /) -> bytes:
         """See `io.RawIOBase`."""

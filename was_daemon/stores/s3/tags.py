@@ -24,7 +24,7 @@ from was_daemon.stores.s3.upload_records import UploadRecords
 
 
 class TagKind(Enum):
-    """What an ETag is of."""
+    """Kinds of things that have an ETag; the value is the word for the log."""
 
     WHOLE = "objects"
     PART = "parts"

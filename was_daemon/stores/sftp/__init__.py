@@ -1,4 +1,5 @@
 """Parts of the SFTP store.
 
-The SSH connection, the SFTP client, the directory tree, unfinished uploads.
+asyncssh in an event loop of its own (`connecting`, `login`, `session`, `transfers`, `versions`), the client that the
+reactor's thread uses, the directory tree, unfinished uploads.
 """

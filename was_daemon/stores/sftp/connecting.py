@@ -1,8 +1,10 @@
 """The way to an SFTP session: connection, the server's key, login, subsystem. Runs in the event loop."""
 
 import asyncio
+from typing import Any
 
 import asyncssh
+from asyncssh.constants import MSG_IGNORE
 from twisted.logger import Logger
 
 from was_daemon.model.errors import AssetError, StoreTimeout, StoreUnavailable
@@ -32,6 +34,7 @@ async def open_session(login: SSHLogin, patience: float) -> SFTPSession:
         async with asyncio.timeout(patience):
             connection = await _connect(login, keys, client)
             try:
+                _send_no_ignored_packets(connection)
                 sftp = await connection.start_sftp_client()
                 can_replace = await _announces_replacement(sftp)
             except BaseException:
@@ -67,6 +70,20 @@ async def _connect(login: SSHLogin, keys: HostKeys, client: LoginClient) -> asyn
             window=_WINDOW,
             max_pktsize=_MAX_PACKET,
         )
+
+
+def _send_no_ignored_packets(connection: asyncssh.SSHClientConnection) -> None:
+    """Keep asyncssh from sending an empty packet before each, which doubles the work for small ones and for uploads.
+
+    They are against an attack on CBC (RFC 4251, section 9.3.1), and no such cipher is offered here.
+    """
+    send = connection.send_packet
+
+    def send_packet(kind: int, *parts: bytes, handler: Any = None) -> None:
+        if kind != MSG_IGNORE:
+            send(kind, *parts, handler=handler)
+
+    connection.send_packet = send_packet  # type: ignore[method-assign, assignment] # asyncssh has no setting for it
 
 
 async def _announces_replacement(sftp: asyncssh.SFTPClient) -> bool:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from threading import Thread
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.python.failure import Failure
 
 from was_daemon.concurrency.waiting import shield
@@ -15,6 +17,9 @@ from was_daemon.model.errors import StoreUnavailable
 T = TypeVar("T")
 
 _CLOSED = "the store was closed"
+
+_PARTING_SECONDS = 5.0
+"""Time for which `close` waits for the thread, which may wait for a look-up of a name that hangs."""
 
 
 class EventLoopThread:
@@ -28,6 +33,7 @@ class EventLoopThread:
 
         self._name = name
         self._reactor = IReactorFromThreads(reactor)
+        self._clock = IReactorTime(reactor)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self._stopping = asyncio.Event()
@@ -85,4 +91,5 @@ class EventLoopThread:
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.call_soon_threadsafe(self._stopping.set)
-            await shield(self._ended)
+            with suppress(DeferredTimeout):
+                await shield(self._ended).addTimeout(_PARTING_SECONDS, self._clock)

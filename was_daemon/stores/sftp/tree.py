@@ -122,7 +122,7 @@ class SFTPTree:
         for flags in self._new_file[:-1]:
             with suppress(Refused, Denied):
                 file = await client.open(path, flags)
-                self._new_file = self._new_file[self._new_file.index(flags) :]
+                self._new_file = _NEW_FILE[_NEW_FILE.index(flags) :]
                 return file
         return await client.open(path, self._new_file[-1])
 
@@ -131,8 +131,12 @@ class SFTPTree:
         try:
             return await request()
         except REFUSALS:
-            if await client.leads_somewhere(self.path(directory)):
-                raise
+            if not await client.leads_somewhere(self.path(directory)):
+                await self._make_directory(client, directory)
+        # Also when it is there: another upload may have made it since.
+        return await request()
+
+    async def _make_directory(self, client: SFTPClient, directory: str) -> None:
         parts = directory.split("/")
         for count in range(1, len(parts) + 1):
             path = self.path("/".join(parts[:count]))
@@ -145,7 +149,6 @@ class SFTPTree:
                     if await client.exists(self.path(".")):
                         raise
                     raise StoreUnavailable(_NO_ROOT) from None
-        return await request()
 
     async def publish(self, staged: StagedFile, relative: str, size: int) -> AssetStat:
         """Move a staged file of `size` bytes to its place, when the server has it on disk; fire with its version.

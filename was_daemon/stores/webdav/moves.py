@@ -28,7 +28,7 @@ class Names(Enum):
 
 @attrs.frozen
 class Moves:
-    """What a server can move, and whether a file that is moved takes the place of another."""
+    """Abilities of a server: which names it can move, and whether a moved file replaces another one."""
 
     names: Names
     replaces: bool
