@@ -371,3 +371,18 @@ async def test_viewers_are_sent_to_a_dam_that_speaks_the_image_api(run_daemon: R
     missing = grant(KEY, None, "missing.jpg", int(time.time()) + 60)
     assert (await picture(client, f"missing.jpg;{missing}/info.json")).status == 404
     assert (await picture(client, f"{signed}/info.json", version=2)).status == 404
+
+
+@async_test
+async def test_no_daemon_sends_a_tile_of_what_another_one_has_replaced_or_deleted(run_daemon: RunDaemon) -> None:
+    one = run_daemon()
+    other = run_daemon({"stores": {"main": {"plugin": "filesystem", "path": one.store}}})
+    writer, reader = Client(one.url, KEY), Client(other.url, KEY)
+    for colour, band in (("red", 0), ("blue", 2)):
+        await writer.store("a.png", images.encode(Image.new("RGB", (600, 600), colour), "PNG"))
+        for path in ("0,0,512,512/512,512/0/default.jpg", "full/100,/0/default.png"):
+            assert (await picture(reader, f"a.png/{path}")).image().getpixel((50, 50))[band] > 200
+    form = f"filename=a.png&token={quote(writer.token('a.png'))}".encode()
+    assert (await writer.post("/filedelete", form, "application/x-www-form-urlencoded")).status == 200
+    for path in ("0,0,512,512/512,512/0/default.jpg", "full/100,/0/default.png", "info.json"):
+        assert (await picture(reader, f"a.png/{path}")).status == 404
