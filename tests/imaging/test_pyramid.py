@@ -68,6 +68,20 @@ def test_clear_parts_are_white(tmp_path: Path) -> None:
         assert difference(pyramid.level(0), on_white(images.translucent())) <= 4
 
 
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+def test_colours_under_an_alpha_that_was_never_meant_are_shown(form: str, tmp_path: Path) -> None:
+    clear = images.chart().convert("RGBA")
+    clear.putalpha(0)
+    options = {"exact": True, "lossless": True} if form == "WEBP" else {}
+    assert same_corners(PyramidFile(tmp_path, images.encode(clear, form, **options)).level(0))
+
+
+def test_a_picture_of_one_colour_is_shown(tmp_path: Path) -> None:
+    for form in ("JPEG", "PNG", "TIFF"):
+        plain = Image.new("RGB", (300, 200), "red")
+        assert difference(PyramidFile(tmp_path, images.encode(plain, form)).level(0), plain) <= 2
+
+
 def test_a_pyramid_is_a_zip_with_the_canonical_addresses_of_the_tiles(tmp_path: Path) -> None:
     pyramid = PyramidFile(tmp_path, images.photograph((1000, 600)))
     with zipfile.ZipFile(pyramid.path) as archive:

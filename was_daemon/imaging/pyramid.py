@@ -3,10 +3,14 @@
 import os
 import resource
 from array import array
+from io import BytesIO
 from typing import Any, BinaryIO
 from zipfile import ZIP_STORED, ZipFile
 
-from was_daemon.imaging.full_size import FullSize, readers
+from PIL import Image
+
+from was_daemon.imaging.full_size import FullSize, Reader, readers
+from was_daemon.imaging.picture import is_uniform
 from was_daemon.imaging.vips import builtin_errors, pyvips
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail, UnreadableImage
 from was_daemon.model.pyramids import TILE_SIZE, Geometry, PyramidIndex, Tile
@@ -27,10 +31,14 @@ def write_pyramid(source: BinaryIO, name: str, page: int, target: BinaryIO, max_
     and `BrokenImage`, also for a picture that does not fit into the memory this process may use.
     """
     short_of_memory = False
+    uniform: Reader | None = None
     for read in readers(source, name, page, max_pixels):
         try:
-            _write(read(), target)
-            return
+            index = _write(read(), target)
+            if not _shows_nothing(target, index):
+                return
+            # As of thumbnails: a picture of one colour is believed when no other reader shows more.
+            uniform = uniform or read
         except (AssetNotFound, BrokenImage, NoThumbnail):
             raise
         except MemoryError:
@@ -38,6 +46,9 @@ def write_pyramid(source: BinaryIO, name: str, page: int, target: BinaryIO, max_
         except Exception as error:  # damaged files make decoders raise anything; the next reader tries
             _require_space(target)
             short_of_memory = short_of_memory or "memory" in str(error).lower()
+    if uniform:
+        _write(uniform(), target)
+        return
     if short_of_memory:
         raise UnreadableImage(f"the picture needs more memory than the limit of {_memory_limit() >> 20} MiB")
     raise UnreadableImage("the picture is damaged or ends too early to show anything")
@@ -50,7 +61,15 @@ def _require_space(target: BinaryIO) -> None:
     target.flush()
 
 
-def _write(picture: FullSize, target: BinaryIO) -> None:
+def _shows_nothing(target: BinaryIO, index: PyramidIndex) -> bool:
+    """Return whether the smallest version of the picture is of one colour."""
+    start, stop = index.span(index.geometry.tile(index.geometry.count - 1))
+    target.seek(start)
+    with Image.open(BytesIO(target.read(stop - start)), formats=["JPEG"]) as image:
+        return is_uniform(image)
+
+
+def _write(picture: FullSize, target: BinaryIO) -> PyramidIndex:
     target.seek(0)
     target.truncate()
     geometry = Geometry(picture.image.width, picture.image.height)
@@ -64,6 +83,7 @@ def _write(picture: FullSize, target: BinaryIO) -> None:
     target.seek(0, os.SEEK_END)
     target.write(index.pack())
     target.flush()
+    return index
 
 
 def _write_tiles(image: Any, target: BinaryIO) -> None:
