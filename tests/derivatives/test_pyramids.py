@@ -9,15 +9,20 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.assets.test_assets import BLUE, RED, Museum, new_pool, original, plain
+from tests.support.images import noisy_photograph
+from was_daemon.derivatives import views
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.pyramids import EvictablePyramids, OpenPyramid, PyramidKind
-from was_daemon.derivatives.zoom import Zoom
+from was_daemon.derivatives.views import SMALL, Views
+from was_daemon.derivatives.zoom import View, Zoom
 from was_daemon.library.collections import Collections, Place
-from was_daemon.model.errors import AssetNotFound
+from was_daemon.model.errors import AssetNotFound, Overloaded
 from was_daemon.model.interfaces import IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.pyramids import Box
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.testing.memory import MemoryStore
-from was_daemon.testing.streams import chunked, collect
+from was_daemon.testing.streams import chunked, collect, read_reader
 from was_daemon.workers.commands import MakePyramid
 from was_daemon.workers.pool import WorkerPool
 
@@ -34,7 +39,9 @@ class Lookout:
         self.evictor = Evictor(self.collections, max_size, EvictablePyramids()) if max_size else None
         self.kind = PyramidKind(500_000_000, self.evictor)
         self.museum = Museum(directory / "spool", pool, store, store, kinds=[self.kind])
-        self.zoom = Zoom(self.collections, self.museum.cache, self.kind, pool)
+        spool = self.museum._spool
+        self.views = Views(spool)
+        self.zoom = Zoom(self.collections, self.museum.cache, self.kind, spool, self.views, pool)
 
     async def look(self, name: str, page: int = 1) -> OpenPyramid:
         pyramid = await self.zoom.open(original(name), page, "a client")
@@ -168,4 +175,59 @@ async def test_pyramids_are_kept_within_a_size(tmp_path: Path, pool: WorkerPool)
         assert 1 < len(await lookout.stored()) < 12
         assert {"other_1.zip", "11.jpg_1.zip"} <= set(await lookout.stored())
     finally:
+        await lookout.museum.close()
+
+
+def view_of(pyramid: OpenPyramid, width: int, form: str = "png") -> View:
+    geometry = pyramid.index.geometry
+    height = geometry.height * width // geometry.width
+    whole = Box(0, 0, geometry.width, geometry.height)
+    return View(whole, (width, height), False, 0.0, "default", form, f"{width}.{form}")
+
+
+@async_test
+async def test_large_views_are_files_of_the_spool_and_small_ones_in_memory(tmp_path: Path, pool: WorkerPool) -> None:
+    lookout = Lookout(tmp_path, pool, FilesystemStore(tmp_path / "files", Layout.FLAT))
+    try:
+        await lookout.museum.put("a.jpg", noisy_photograph((900, 600)))
+        pyramid = await lookout.zoom.open(original("a.jpg"), 1, "a client")
+        small = await lookout.zoom.view(pyramid, view_of(pyramid, 100), "a client")
+        large = await lookout.zoom.view(pyramid, view_of(pyramid, 900), "a client")
+        again = await lookout.zoom.view(pyramid, view_of(pyramid, 900), "a client")
+        await pyramid.reader.close()
+        assert isinstance(small, MemoryReader) and small.stat.size <= SMALL
+        assert not isinstance(large, MemoryReader) and large.stat.size > SMALL
+        assert [job.command for job in lookout.museum.pool.jobs] == [MakePyramid]
+        await lookout.views.close()
+        # Whoever is being sent one is sent all of it.
+        content = await read_reader(large)
+        assert content.startswith(b"\x89PNG") and len(content) == large.stat.size
+        assert await read_reader(again) == content
+        for reader in (small, large, again):
+            await reader.close()
+    finally:
+        await lookout.museum.close()
+
+
+@async_test
+async def test_large_views_that_are_being_sent_are_bounded(
+    tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "_MOST_SENT", 3_000_000)
+    lookout = Lookout(tmp_path, pool, FilesystemStore(tmp_path / "files", Layout.FLAT))
+    try:
+        await lookout.museum.put("a.jpg", noisy_photograph((900, 600)))
+        pyramid = await lookout.zoom.open(original("a.jpg"), 1, "a client")
+        await pyramid.reader.close()
+        sent = []
+        with pytest.raises(Overloaded):
+            for _ in range(20):
+                sent.append(await lookout.zoom.view(pyramid, view_of(pyramid, 900), "a client"))
+        assert sent
+        for reader in sent:
+            await reader.close()
+            await reader.close()
+        await (await lookout.zoom.view(pyramid, view_of(pyramid, 900), "a client")).close()
+    finally:
+        await lookout.views.close()
         await lookout.museum.close()

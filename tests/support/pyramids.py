@@ -20,6 +20,8 @@ class PyramidFile:
         target.write_bytes(b"left over" * 10_000)
         with source.open("rb") as original, target.open("r+b") as output:
             write_pyramid(original, name, page, output, MAX_PIXELS)
+            # Here the daemon writes the mark.
+            assert output.tell() == target.stat().st_size
         self.path = target
         self._content = target.read_bytes()
 

@@ -16,6 +16,7 @@ from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.kinds import DerivativeKind
 from was_daemon.derivatives.pyramids import EvictablePyramids, PyramidKind
 from was_daemon.derivatives.thumbnails import EvictableThumbnails, ThumbnailKind
+from was_daemon.derivatives.views import Views
 from was_daemon.derivatives.zoom import Zoom
 from was_daemon.health.overview import OverviewSource, overview_source
 from was_daemon.library.collections import Collections, Place
@@ -53,7 +54,8 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     pyramids = PyramidKind(limits.max_pixels, _pyramid_evictor(settings, collections, parts))
     kinds: list[DerivativeKind[Any]] = [ThumbnailKind(limits.max_pixels, limits.max_scale, evictor), pyramids]
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
-    zoom = Zoom(collections, derivatives, pyramids, pool)
+    views = parts.take("views", spool, lambda: Views(spool))
+    zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
     checksums = _checksums(settings, parts)
     assets = Assets(
         collections,
@@ -72,7 +74,19 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     overview = overview_source(state.health, state.recent, pool, process)
     resource = _server(settings, assets, zoom, collections, process, overview).resource()
     return Components(
-        settings, state, parts, stores, collections, spool, pool, evictor, checksums, derivatives, assets, resource
+        settings,
+        state,
+        parts,
+        stores,
+        collections,
+        spool,
+        views,
+        pool,
+        evictor,
+        checksums,
+        derivatives,
+        assets,
+        resource,
     )
 
 

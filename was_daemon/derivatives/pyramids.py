@@ -5,21 +5,25 @@ import stat
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
+from io import FileIO
 from typing import Any, ClassVar
 
 import attrs
 from twisted.protocols import amp
 
 from was_daemon.derivatives.eviction import Evictor
-from was_daemon.derivatives.held_readers import HeldReader, HeldReaders
+from was_daemon.derivatives.held_readers import HeldReaders
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
 from was_daemon.derivatives.marks import MARK_SIZE, has_mark, is_mark_of, is_marked
 from was_daemon.library.collections import Collections, Original
+from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles
 from was_daemon.model.keys import MAX_PAGE, PYRAMID_NAME, AssetKey, Kind
 from was_daemon.model.pyramids import TRAILER_SIZE, BadIndex, PyramidIndex, Tile, index_size, parse_index
 from was_daemon.stores.local.directories import Entry
+from was_daemon.stores.local.disk import open_regular
+from was_daemon.stores.local.file_reader import file_stat
 from was_daemon.workers.commands import MakePyramid
 
 _FIRST_READ = 1 << 15
@@ -49,20 +53,34 @@ class OpenPyramid:
     reader: IAssetReader
     index: PyramidIndex
 
-    async def again(self) -> "OpenPyramid":
-        """Open the same version once more; raises `VersionGone` when there is another by now."""
-        if isinstance(self.reader, HeldReader):
-            return self
-        reader = await self.store.open(self.key)
-        if reader.stat.etag == self.reader.stat.etag:
-            return attrs.evolve(self, reader=reader)
-        await reader.close()
-        raise VersionGone("the pyramid was replaced")
-
     async def read(self, tile: Tile) -> bytes:
         """Fire with the bytes of a tile, a JPEG."""
         async with aclosing(self.reader.read(*self.index.span(tile))) as chunks:
             return b"".join([chunk async for chunk in chunks])
+
+    async def source(self, tiles: Sequence[Tile], spool: Spool) -> tuple[FileIO, list[tuple[int, int]]]:
+        """Open a local file that has the bytes of some tiles; fire with it and the bytes [start, stop) of each tile.
+
+        The caller closes the file. Raises `VersionGone` when the pyramid was replaced meanwhile.
+        """
+        if ILocalFiles.providedBy(self.store):
+            files = ILocalFiles(self.store)
+            file = await files.in_thread(self.key, _open_file, files, self.key)
+            if file_stat(os.fstat(file.fileno())).etag != self.reader.stat.etag:
+                file.close()
+                raise VersionGone("the pyramid was replaced")
+            return file, [self.index.span(tile) for tile in tiles]
+        staged = await spool.stage()
+        try:
+            spans, end = [], 0
+            for tile in tiles:
+                content = await self.read(tile)
+                await staged.write([content])
+                spans.append((end, end + len(content)))
+                end += len(content)
+            return FileIO(os.dup(staged.fileno()), "r"), spans
+        finally:
+            staged.discard()
 
     def stat(self, tile: Tile) -> AssetStat:
         """Return the version of a tile."""
@@ -157,6 +175,11 @@ async def _delete_marked(store: IAssetStore, pyramid: AssetKey) -> None:
         await reader.close()
     if is_own:
         await store.delete(pyramid)
+
+
+def _open_file(files: ILocalFiles, key: AssetKey) -> FileIO:
+    with files.directory(key) as directory:
+        return open_regular(key.name, directory)
 
 
 def beginnings(original: AssetKey) -> list[str]:

@@ -1,21 +1,21 @@
 """Looking closely at originals: pyramids that are made when they are asked for, tiles, and other parts of a picture."""
 
 import math
-import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.making import Making
 from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind
-from was_daemon.derivatives.stored import in_memory
+from was_daemon.derivatives.stored import content_of
+from was_daemon.derivatives.views import SMALL, LargeView, ViewName, Views
 from was_daemon.library.collections import Collections, Original
-from was_daemon.model.errors import BrokenImage, NoThumbnail, Overloaded
+from was_daemon.library.spool import Spool
+from was_daemon.model.errors import NoThumbnail, Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IImageService
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.pyramids import Box, Geometry, Tile
@@ -28,16 +28,6 @@ _ATTEMPTS = 5
 
 _MOST_PIXELS = 80_000_000
 """Pixels of a level that one rendering may decode: what a region in distorted proportions needs is not bounded else."""
-
-_KEPT_BYTES = 32 << 20
-"""Bytes of rendered views that are kept in memory: overviews and small pictures are asked for again and again."""
-
-_LARGEST_KEPT = 1 << 20
-_MOST_BYTES = 128 << 20
-"""Bytes of a rendered view, which is in memory while it is sent."""
-
-ViewName: TypeAlias = tuple[AssetKey, str, str]
-"""A pyramid's key and version, and the name of a view of it."""
 
 
 @attrs.frozen
@@ -60,14 +50,21 @@ class Zoom:
     """Pyramids of the originals of all collections, and what is shown of them."""
 
     def __init__(
-        self, collections: Collections, derivatives: Derivatives, pyramids: PyramidKind, pool: WorkerPool
+        self,
+        collections: Collections,
+        derivatives: Derivatives,
+        pyramids: PyramidKind,
+        spool: Spool,
+        views: Views,
+        pool: WorkerPool,
     ) -> None:
         self._collections = collections
         self._derivatives = derivatives
         self._pyramids = pyramids
+        self._spool = spool
         self._pool = pool
-        self._rendering: dict[ViewName, Making[MemoryReader]] = {}
-        self._views = _Views()
+        self._rendering: dict[ViewName, Making[MemoryReader | LargeView]] = {}
+        self._views = views
 
     async def elsewhere(self, key: AssetKey, page: int, version: int) -> str | None:
         """Fire with the URI of a picture in the server of its store, None when it is shown by this daemon.
@@ -106,69 +103,48 @@ class Zoom:
         return AssetStat(0, version.modified, f"{version.etag}-{sha256(view.name.encode()).hexdigest()[:16]}")
 
     async def view(self, pyramid: OpenPyramid, view: View, client: str) -> IAssetReader:
-        """Render a view of an open pyramid; requests for the same one share the work.
+        """Render a view of an open pyramid, unless it is kept; requests for the same one share the work.
 
-        Raises `BrokenImage`, `Overloaded`, `NoSpace`, and `VersionGone` when the pyramid was replaced meanwhile.
+        The caller closes it. Raises `BrokenImage`, `Overloaded`, `NoSpace`, and `VersionGone` when the pyramid was
+        replaced meanwhile.
         """
         name = (pyramid.key, pyramid.reader.stat.etag, view.name)
-        if rendered := self._views.get(name):
-            return rendered
-        making = self._rendering.get(name)
-        if making is None:
-            making = self._rendering[name] = Making(client, background=False)
-            making.start(self._render(making, pyramid, view, name), partial(self._forget, name))
-        return await making.join()
+        kept = self._views.get(name)
+        if kept is None:
+            making = self._rendering.get(name)
+            if making is None:
+                making = self._rendering[name] = Making(client, background=False)
+                making.start(self._render(making, pyramid, view, name), partial(self._forget, name))
+            kept = await making.join()
+        return self._views.open(kept)
 
     def _forget(self, name: ViewName) -> None:
         del self._rendering[name]
 
     async def _render(
-        self, making: Making[MemoryReader], pyramid: OpenPyramid, view: View, name: ViewName
-    ) -> MemoryReader:
+        self, making: Making[MemoryReader | LargeView], pyramid: OpenPyramid, view: View, name: ViewName
+    ) -> MemoryReader | LargeView:
         level = choose_level(pyramid.index.geometry, view)
         tiles = list(pyramid.index.geometry.tiles_in(level, _on_level(view.region, 1 << level)))
-        # The request that came first may leave before the others, and closes its reader then.
-        own = await pyramid.again()
+        target = await self._spool.stage()
+        is_kept = False
         try:
-            contents = [await own.read(tile) for tile in tiles]
+            # A file of its own: the request that came first may leave before the others, and closes the reader.
+            source, spans = await pyramid.source(tiles, self._spool)
+            with source:
+                arguments = _arguments(view, level, tiles, spans)
+                making.job = self._pool.submit(RenderRegion, making.client, [source, target], **arguments)
+                await making.job.done
+            version = attrs.evolve(self.stat(pyramid, view), size=await target.size())
+            if version.size > SMALL:
+                is_kept = True
+                return self._views.add_large(name, target, version)
+            small = MemoryReader(await content_of(target) or b"", version)
+            self._views.add_small(name, small)
+            return small
         finally:
-            await own.reader.close()
-        # In memory, as the tiles are few and the picture is sent at once.
-        with in_memory(b"".join(contents)) as source, in_memory(b"") as target:
-            arguments = _arguments(view, level, tiles, contents)
-            making.job = self._pool.submit(RenderRegion, making.client, [source, target], **arguments)
-            await making.job.done
-            size = target.seek(0, os.SEEK_END)
-            if size > _MOST_BYTES:
-                raise BrokenImage("the rendered picture is too large")
-            target.seek(0)
-            content = target.readall()
-        rendered = MemoryReader(content, attrs.evolve(self.stat(pyramid, view), size=len(content)))
-        self._views.add(name, rendered)
-        return rendered
-
-
-class _Views:
-    """The views that were rendered last, up to a size."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[ViewName, MemoryReader] = OrderedDict()
-        self._size = 0
-
-    def get(self, name: ViewName) -> MemoryReader | None:
-        """Return a view, if it is kept."""
-        if name in self._kept:
-            self._kept.move_to_end(name)
-        return self._kept.get(name)
-
-    def add(self, name: ViewName, view: MemoryReader) -> None:
-        """Keep a view, and forget those that were not asked for longest."""
-        if view.stat.size > _LARGEST_KEPT:
-            return
-        self._kept[name] = view
-        self._size += view.stat.size
-        while self._size > _KEPT_BYTES:
-            self._size -= self._kept.popitem(last=False)[1].stat.size
+            if not is_kept:
+                target.discard()
 
 
 def choose_level(geometry: Geometry, view: View) -> int:
@@ -188,14 +164,14 @@ def _on_level(region: Box, factor: int) -> Box:
     return Box(x, y, right - x, lower - y)
 
 
-def _arguments(view: View, level: int, tiles: Sequence[Tile], contents: Sequence[bytes]) -> dict[str, Any]:
+def _arguments(view: View, level: int, tiles: Sequence[Tile], spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Return the arguments of `RenderRegion`."""
     region, factor = view.region, 1 << level
-    places = [
-        {"length": len(content), "x": tile.left, "y": tile.top} for tile, content in zip(tiles, contents, strict=True)
-    ]
     return {
-        "tiles": places,
+        "tiles": [
+            {"offset": start, "length": stop - start, "x": tile.left, "y": tile.top}
+            for tile, (start, stop) in zip(tiles, spans, strict=True)
+        ],
         "region": [side / factor for side in (region.x, region.y, region.width, region.height)],
         "width": view.size[0],
         "height": view.size[1],

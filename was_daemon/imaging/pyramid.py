@@ -65,7 +65,10 @@ def _shows_nothing(target: BinaryIO, index: PyramidIndex) -> bool:
     """Return whether the smallest version of the picture is of one colour."""
     start, stop = index.span(index.geometry.tile(index.geometry.count - 1))
     target.seek(start)
-    with Image.open(BytesIO(target.read(stop - start)), formats=["JPEG"]) as image:
+    content = target.read(stop - start)
+    # The daemon appends to the file, whose position it shares.
+    target.seek(0, os.SEEK_END)
+    with Image.open(BytesIO(content), formats=["JPEG"]) as image:
         return is_uniform(image)
 
 

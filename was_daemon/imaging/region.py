@@ -35,8 +35,9 @@ _HALF = 128
 
 @attrs.frozen
 class PlacedTile:
-    """A tile in a file of several: its length in bytes, and its place in pixels of its level."""
+    """A tile in a file of several: its place in bytes, and in pixels of its level."""
 
+    offset: int
     length: int
     x: int
     y: int
@@ -67,7 +68,7 @@ def write_region(
 ) -> None:
     """Write the part of a picture within `region` (left, upper, right, lower) to `target`.
 
-    The region is in pixels of the level whose `tiles` lie in `source` one behind the other. Raises `UnreadableImage`.
+    The region is in pixels of the level whose `tiles` lie in `source`. Raises `UnreadableImage`.
     """
     try:
         with _reused_memory():
@@ -93,11 +94,11 @@ def _reused_memory() -> Iterator[None]:
 
 def _shown(source: BinaryIO, tiles: Sequence[PlacedTile], region: tuple[float, float, float, float]) -> Image.Image:
     """Return the pixels of a level that show a part of `region`, from the tiles in which they are."""
-    source.seek(0)
     left, upper = math.floor(region[0]), math.floor(region[1])
     size = (math.ceil(region[2]) - left, math.ceil(region[3]) - upper)
     shown: Image.Image | None = None
     for tile in tiles:
+        source.seek(tile.offset)
         with Image.open(BytesIO(source.read(tile.length)), formats=["JPEG"]) as image:
             # In the mode of the tiles: those of a grey picture are grey.
             shown = shown or Image.new(image.mode, size)

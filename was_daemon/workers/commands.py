@@ -70,15 +70,15 @@ class MakePyramid(amp.Command):
 class RenderRegion(amp.Command):
     """Command to fill the target with a part of a picture, made of the tiles that show it.
 
-    The source holds the tiles one behind the other; `tiles` has the length of each in bytes, and its place in pixels of
-    its level. `region` is the part to show (x, y, width, height in such pixels, with fractions), `width` and `height`
-    the size to scale it to. Then it is mirrored, turned by `rotation` degrees, and written in `quality` and `format`.
+    `tiles` has the place of each tile in the source, in bytes, and in pixels of its level. `region` is the part to show
+    (x, y, width, height in such pixels, with fractions), `width` and `height` the size to scale it to. Then it is
+    mirrored, turned by `rotation` degrees, and written in `quality` and `format`.
 
     Files: the source, the target.
     """
 
     arguments: ClassVar = [
-        (b"tiles", amp.AmpList([(b"length", amp.Integer()), (b"x", amp.Integer()), (b"y", amp.Integer())])),
+        (b"tiles", amp.AmpList([(name, amp.Integer()) for name in (b"offset", b"length", b"x", b"y")])),
         (b"region", amp.ListOf(amp.Float())),
         (b"width", amp.Integer()),
         (b"height", amp.Integer()),
