@@ -215,10 +215,10 @@ def test_if_the_parent_is_killed_none_stays_behind(run_two: Any) -> None:
         assert len(daemon.workers()) == 2
         daemon.kill()
     assert not accepts(daemon)
-    (left,) = daemon.directory.glob("was-daemon-*")
+    (left,) = daemon.directory.glob("was-????????")
     daemon.start()
     daemon.await_processes()
-    (used,) = daemon.directory.glob("was-daemon-*")
+    (used,) = daemon.directory.glob("was-????????")
     assert used != left
 
 
@@ -355,3 +355,13 @@ from twisted.logger import eventAsText
 def observer():
     return lambda event: print("Logged:", eventAsText(event, False, False), file=sys.__stdout__, flush=True)
 """
+
+
+def test_a_directory_that_is_too_deep_for_sockets_is_named(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 90)
+    deep.mkdir()
+    daemon = Daemon(tmp_path / "daemon", TWO, {"TMPDIR": str(deep)})
+    daemon.launch()
+    assert daemon.wait() != 0
+    assert f"{deep} is too long a path for the sockets of several processes: set TMPDIR" in daemon.log()
+    assert not list(deep.iterdir())

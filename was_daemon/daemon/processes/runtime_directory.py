@@ -11,7 +11,11 @@ from pathlib import Path
 from was_daemon.stores.local.directories import Entry, entries_of
 from was_daemon.stores.local.locking import FileLock, try_lock
 
-_PREFIX = "was-daemon-"
+_PREFIX = "was-"
+
+_LONGEST_PATH = 90
+"""Bytes of the directory's path: with the names in it, no Unix socket may have a path of more than 107 bytes."""
+
 _SOCKET = re.compile(r"[0-9]+\.(admin|admin\.lock|notify)")
 """Names of the sockets, and of the links with which Twisted locks those that it listens on."""
 
@@ -31,6 +35,9 @@ class RuntimeDirectory:
                 with suppress(OSError):
                     _remove_left(path)
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        if len(os.fsencode(self.path)) > _LONGEST_PATH:
+            self.path.rmdir()
+            raise SystemExit(f"{parent} is too long a path for the sockets of several processes: set TMPDIR to another")
         self._fd = _open(self.path)
         try_lock(self._fd)
 
