@@ -109,11 +109,28 @@ def is_misread_by_libvips(directories: list[ImageFileDirectory_v2]) -> bool:
 
 def first_page(directories: list[ImageFileDirectory_v2]) -> Page:
     """Return the properties of the first page."""
-    if not directories:
+    return attrs.evolve(page_in(directories, 0), levels=_levels(directories) if directories else [])
+
+
+def page_in(directories: list[ImageFileDirectory_v2], number: int) -> Page:
+    """Return the properties of the page in a directory, without its reduced versions; 0 is the first directory."""
+    if number >= len(directories):
         return Page([], None, False, None, None)
-    first = directories[0]
-    photometric = _number(first, _PHOTOMETRIC)
-    return Page(_levels(directories), _number(first, _EXTRA_SAMPLES), photometric == 0, no_data(first), photometric)
+    directory = directories[number]
+    photometric = _number(directory, _PHOTOMETRIC)
+    return Page([], _number(directory, _EXTRA_SAMPLES), photometric == 0, no_data(directory), photometric)
+
+
+def page_directories(directories: list[ImageFileDirectory_v2], count: int) -> list[int]:
+    """Return the numbers of the directories that hold a page of its own, of `count` directories in the file.
+
+    Those that could not be read are taken for pages.
+    """
+    return [
+        number
+        for number in range(count)
+        if not number or number >= len(directories) or not _is_reduced(directories[number])
+    ]
 
 
 def no_data(directory: Mapping[int, Any]) -> float | None:
