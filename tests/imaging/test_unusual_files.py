@@ -110,7 +110,11 @@ def test_a_picture_of_nothing_stays_clear(thumbnail: Render) -> None:
 # -- profiles ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["bright", "negative", "dark", "tinted", "balanced", "black", "falling"])
+NO_GREYS = ["bright", "negative", "dark", "tinted", "balanced", "black", "falling"]
+NO_COLOURS = ["grey", "nearly grey", "two colours"]
+
+
+@pytest.mark.parametrize("name", NO_GREYS + NO_COLOURS)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG 2000"])
 def test_an_implausible_profile_is_dropped(name: str, kind: str, thumbnail: Render) -> None:
     profile = profiles.nonsense(name)
@@ -125,6 +129,11 @@ def test_an_unusual_profile_is_applied(thumbnail: Render) -> None:
     red, green, blue = CHART.split()
     data = images.encode(Image.merge("RGB", (green, red, blue)), "PNG", icc_profile=profiles.swapped())
     assert same_corners(thumbnail(data), within=6)
+
+
+def test_a_profile_of_few_colours_is_applied(thumbnail: Render) -> None:
+    shown = thumbnail(images.encode(CHART, "PNG", icc_profile=profiles.poor_display()))
+    assert difference(shown, CHART) > 10
 
 
 # -- what Pillow does not read -----------------------------------------------------------------------------------------
