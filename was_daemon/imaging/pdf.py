@@ -26,6 +26,9 @@ _MAX_DRAWN = 8192
 _MAX_OBJECTS = 2000
 """Objects of a page among which images are looked for, of 10 µs each. A scan comes before the words that it shows."""
 
+_NO_FIELD = -1
+"""PDFium's type of a form field that is not in the form."""
+
 _ENCRYPTED = (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)
 
 
@@ -58,10 +61,10 @@ def read_pdf(source: BinaryIO, box: int) -> Picture:
 
 
 def _first_page(document: Any) -> Any:
-    """Return the first page; form fields of a document without a form become part of it."""
+    """Return the first page; form fields that are no part of the document's form become part of the page."""
     page = document[0]
-    # PDFium draws the fields of forms only.
-    if document.get_formtype() == raw.FORMTYPE_NONE and any(_is_field(page, number) for number in _annotations(page)):
+    # PDFium draws the fields of forms only, and only those that say what kind they are of.
+    if any(_is_loose_field(document, page, number) for number in _annotations(page)):
         raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)
         page.close()
         page = document[0]
@@ -72,10 +75,12 @@ def _annotations(page: Any) -> range:
     return range(raw.FPDFPage_GetAnnotCount(page))
 
 
-def _is_field(page: Any, number: int) -> bool:
+def _is_loose_field(document: Any, page: Any, number: int) -> bool:
     annotation = raw.FPDFPage_GetAnnot(page, number)
     try:
-        return bool(raw.FPDFAnnot_GetSubtype(annotation) == raw.FPDF_ANNOT_WIDGET)
+        if raw.FPDFAnnot_GetSubtype(annotation) != raw.FPDF_ANNOT_WIDGET:
+            return False
+        return document.formenv is None or raw.FPDFAnnot_GetFormFieldType(document.formenv, annotation) == _NO_FIELD
     finally:
         raw.FPDFPage_CloseAnnot(annotation)
 
