@@ -33,6 +33,9 @@ _FINE_PRINT = 300 / 72
 _LEAST_CLOSE = 2048
 """Pixels of the longer side that a page has at least when it is looked at closely."""
 
+_NO_FIELD = -1
+"""PDFium's type of a form field that is not in the form."""
+
 _ENCRYPTED = (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)
 
 
@@ -89,10 +92,10 @@ def _opened(source: BinaryIO) -> Iterator[Any]:
 
 
 def _load_page(document: Any, number: int) -> Any:
-    """Return a page; form fields of a document without a form become part of it."""
+    """Return a page; form fields that are no part of the document's form become part of the page."""
     page = document[number]
-    # PDFium draws the fields of forms only.
-    if document.get_formtype() == raw.FORMTYPE_NONE and any(_is_field(page, number) for number in _annotations(page)):
+    # PDFium draws the fields of forms only, and only those that say what kind they are of.
+    if any(_is_loose_field(document, page, annotation) for annotation in _annotations(page)):
         raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)
         page.close()
         page = document[number]
@@ -103,10 +106,12 @@ def _annotations(page: Any) -> range:
     return range(raw.FPDFPage_GetAnnotCount(page))
 
 
-def _is_field(page: Any, number: int) -> bool:
+def _is_loose_field(document: Any, page: Any, number: int) -> bool:
     annotation = raw.FPDFPage_GetAnnot(page, number)
     try:
-        return bool(raw.FPDFAnnot_GetSubtype(annotation) == raw.FPDF_ANNOT_WIDGET)
+        if raw.FPDFAnnot_GetSubtype(annotation) != raw.FPDF_ANNOT_WIDGET:
+            return False
+        return document.formenv is None or raw.FPDFAnnot_GetFormFieldType(document.formenv, annotation) == _NO_FIELD
     finally:
         raw.FPDFPage_CloseAnnot(annotation)
 
