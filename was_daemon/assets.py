@@ -13,7 +13,9 @@ from was_daemon.catalogue.checksums import Recorder
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.kinds import Recipe
 from was_daemon.derivatives.owners import possible_owners
+from was_daemon.derivatives.pyramids import Pyramid
 from was_daemon.derivatives.refusals import Refusals
 from was_daemon.derivatives.stored import content_of
 from was_daemon.derivatives.thumbnails import Thumbnail
@@ -60,6 +62,7 @@ class Assets:
         pool: WorkerPool,
         overwrite: bool = True,
         warm: Sequence[int] = (),
+        warm_zoom: bool = False,
         metrics: Metrics | None = None,
         recorder: Recorder | None = None,
         quotas: Quotas | None = None,
@@ -77,7 +80,8 @@ class Assets:
         self._pool = pool
         self._unreadable = Refusals()
         self._overwrite = overwrite
-        self._warm = warm
+        # Recipes of one kind each, the most urgent first.
+        self._warm: list[list[Recipe]] = [[Thumbnail(scale) for scale in warm], [Pyramid()] if warm_zoom else []]
         self._recorder = recorder or Recorder()
         self._warming = BackgroundTasks()
 
@@ -199,18 +203,20 @@ class Assets:
     async def put(self, key: AssetKey, staged: IStagingFile, reservation: Reservation | None = None) -> AssetStat:
         """Make `staged` the original `key`, durably, and remove the derivatives of the version it replaces.
 
-        `reservation` comes from `reserve`. The thumbnails of the scales `warm` are made in the background. Raises
-        `AssetExists` where replacing is forbidden, `QuotaExceeded` and `NoSpace`; the store is unchanged then.
+        `reservation` comes from `reserve`. The thumbnails of the scales `warm`, and with `warm_zoom` the pyramid, are
+        made in the background. Raises `AssetExists` where replacing is forbidden, `QuotaExceeded` and `NoSpace`; the
+        store is unchanged then.
         """
         place = self._collections.place(key)
         stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged), staged, reservation))
-        if self._warm and not place.makes_thumbnails:
+        if any(self._warm) and not place.makes_thumbnails:
             self._warming.start(self._make_warm(Original(place, key, stored)))
         return stored
 
     async def _make_warm(self, original: Original) -> None:
         try:
-            await self._derivatives.warm(original, [Thumbnail(scale) for scale in self._warm])
+            for recipes in filter(None, self._warm):
+                await self._derivatives.warm(original, recipes)
         except CancelledError:
             raise
         except Exception:

@@ -46,6 +46,34 @@ def test_properties_are_read_from_elements_and_attributes() -> None:
     assert xmp(data) == [("Country", "Germany"), ("Rating", "5"), ("City", "Berlin")]
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (b"K\xe4fer", "K?fer"),
+        (b"K\xe4", "K?"),
+        (b"\xc3\xc3\xa4", "?\xe4"),
+        (b"a\x01b", "a b"),
+        (b"a\0b", "a b"),
+        (b"a\xef\xbf\xbfb", "a b"),
+        (b"a&#1;b &#228; &#xE4; &amp;", "a b \xe4 \xe4 &"),
+        (b"a&#xD800;&#99999999;b", "a  b"),
+    ],
+)
+def test_what_xml_does_not_allow_is_replaced(written: bytes, told: str) -> None:
+    before, after = packet("<dc:title>@</dc:title><dc:rights>CC0</dc:rights>").split(b"@")
+    # Also where one chunk that is read ends and the next one begins.
+    for start in (0, *range((1 << 16) - 30, 1 << 16)):
+        filled = before.replace(b"<dc:title>", b" " * max(0, start - len(before)) + b"<dc:title>")
+        assert xmp(filled + written + after) == [("Title", told), ("Rights", "CC0")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "iso-8859-1"])
+def test_a_packet_in_another_encoding_is_read(encoding: str) -> None:
+    text = packet("<dc:title>K\xe4fer</dc:title>").decode().replace("\ufeff", "")
+    beginning = "\ufeff" if encoding.startswith("utf-16") else f"<?xml version='1.0' encoding='{encoding}'?>"
+    assert xmp((beginning + text).encode(encoding)) == [("Title", "K\xe4fer")]
+
+
 def test_of_several_languages_the_default_one_counts() -> None:
     languages = '<rdf:li xml:lang="de">Käfer</rdf:li><rdf:li xml:lang="x-default">Beetle</rdf:li>'
     assert xmp(packet(f"<dc:title><rdf:Alt>{languages}</rdf:Alt></dc:title>")) == [("Title", "Beetle")]

@@ -20,6 +20,17 @@ def test_form_fields_are_drawn(fields: str, thumbnail: Render) -> None:
     assert same_corners(thumbnail(pdfs.form(fields), "permit.pdf"))
 
 
+@pytest.mark.parametrize("fields", ["[5 0 R]", "[]", ""])
+def test_fields_of_no_kind_are_drawn(fields: str, thumbnail: Render) -> None:
+    assert same_corners(thumbnail(pdfs.form(fields, kind=""), "permit.pdf"))
+
+
+def test_a_field_of_no_kind_is_drawn_beside_what_was_filled_in(thumbnail: Render) -> None:
+    image = thumbnail(pdfs.filled_form(beside_a_loose_field=True), "permit.pdf").convert("L")
+    assert sum(image.crop((0, 40, 240, 160)).histogram()[:100]) > 200
+    assert image.crop((200, 0, 240, 30)).getextrema()[0] < 200
+
+
 def test_what_was_filled_in_is_drawn(thumbnail: Render) -> None:
     image = thumbnail(pdfs.filled_form(), "permit.pdf").convert("L")
     assert sum(image.histogram()[:100]) > 200

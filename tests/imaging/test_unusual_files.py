@@ -45,6 +45,24 @@ def test_a_reduced_version_that_shows_nothing_is_not_believed(thumbnail: Render)
     assert same_corners(thumbnail(data, "a.tif", scale=60))
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("bits", [2, 4, 8, 12, 16])
+def test_grey_is_scaled_by_the_depth_that_the_tiff_declares(bits: int, compressed: bool, thumbnail: Render) -> None:
+    grey = CHART.convert("L")
+    most = 2**bits - 1
+    reference = grey.point([round(round(value * most / 255) * 255 / most) for value in range(256)])
+    assert difference(thumbnail(tiffs.of_depth(grey, bits, compressed), "a.tif"), reference) < 1
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_pillow_shows_the_lowest_number_as_white_if_the_tiff_says_so(
+    bits: int, thumbnail: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("was_daemon.imaging.tiff.is_misread_by_libvips", lambda _: True)
+    grey = CHART.convert("L")
+    assert difference(thumbnail(tiffs.of_depth(grey, bits, inverted=True), "a.tif"), grey) < 5
+
+
 UNIFORM: dict[str, Callable[[Image.Image], bytes]] = {
     "a.jpg": lambda image: images.encode(image, "JPEG"),
     "a.png": lambda image: images.encode(image, "PNG"),
@@ -110,7 +128,11 @@ def test_a_picture_of_nothing_stays_clear(thumbnail: Render) -> None:
 # -- profiles ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["bright", "negative", "dark", "tinted", "balanced", "black", "falling"])
+NO_GREYS = ["bright", "negative", "dark", "tinted", "balanced", "black", "falling"]
+NO_COLOURS = ["grey", "nearly grey", "two colours"]
+
+
+@pytest.mark.parametrize("name", NO_GREYS + NO_COLOURS)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG 2000"])
 def test_an_implausible_profile_is_dropped(name: str, kind: str, thumbnail: Render) -> None:
     profile = profiles.nonsense(name)
@@ -125,6 +147,11 @@ def test_an_unusual_profile_is_applied(thumbnail: Render) -> None:
     red, green, blue = CHART.split()
     data = images.encode(Image.merge("RGB", (green, red, blue)), "PNG", icc_profile=profiles.swapped())
     assert same_corners(thumbnail(data), within=6)
+
+
+def test_a_profile_of_few_colours_is_applied(thumbnail: Render) -> None:
+    shown = thumbnail(images.encode(CHART, "PNG", icc_profile=profiles.poor_display()))
+    assert difference(shown, CHART) > 10
 
 
 # -- what Pillow does not read -----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from was_daemon.model.errors import AssetNotFound, BadName
-from was_daemon.model.keys import MAX_NAME_BYTES, AssetKey, Kind, Layout, check_name
+from was_daemon.model.keys import MAX_NAME_BYTES, PYRAMID_NAME, AssetKey, Kind, Layout, check_name
 
 patiently = settings(deadline=None)
 
@@ -238,3 +238,17 @@ def test_no_name_collides_with_what_a_longer_one_is_shortened_to(letter: str) ->
     impostor = splitext(shortened.name)[0].removesuffix("_123") + ".jpg"
     assert impostor != longest
     assert AssetKey("", Kind.ORIGINAL, impostor).thumbnail(123) != shortened
+
+
+pictures = segments | st.text("aé_1", min_size=120, max_size=250).filter(
+    lambda text: len(text.encode()) <= MAX_NAME_BYTES
+)
+
+
+@given(st.lists(pictures, min_size=2, max_size=2, unique=True), st.lists(st.integers(1, 4096), min_size=2, max_size=2))
+def test_a_pyramid_has_a_name_of_its_own(names: list[str], pages: list[int]) -> None:
+    first, second = (AssetKey("", Kind.ORIGINAL, name).pyramid(page) for name, page in zip(names, pages, strict=True))
+    assert first != second
+    assert len(first.name.encode()) <= MAX_NAME_BYTES
+    assert PYRAMID_NAME.fullmatch(first.name)
+    assert Layout.FLAT.path(first).startswith(".pyramids/")

@@ -11,36 +11,46 @@ _PERMISSIONS = -44
 _ID = b"\x11" * 16
 
 
-def form(fields: str = "[5 0 R]") -> bytes:
-    """A PDF whose page is empty, and whose only form field looks like the chart's corners.
+def form(fields: str = "[5 0 R]", kind: str = "/FT /Tx") -> bytes:
+    """A PDF whose page is empty, and whose only form field, of that kind, looks like the chart's corners.
 
     `fields` is the list of fields in the form; without one, the document has no form.
     """
     width, height = CHART_SIZE
-    content = _corners()
     entry = f"/AcroForm << /Fields {fields} >>" if fields else ""
-    field = f"/Type /Annot /Subtype /Widget /FT /Tx /T (a) /V (x) /Rect [0 0 {width} {height}] /F 4"
+    field = f"/Type /Annot /Subtype /Widget {kind} /T (a) /V (x) /Rect [0 0 {width} {height}] /F 4"
     return _document(
         f"<< /Type /Catalog /Pages 2 0 R {entry} >>".encode(),
-        [
-            _page("/Annots [5 0 R]"),
-            _stream(b""),
-            f"<< {field} /AP << /N 6 0 R >> >>".encode(),
-            _stream(content, f"/Type /XObject /Subtype /Form /BBox [0 0 {width} {height}]"),
-        ],
+        [_page("/Annots [5 0 R]"), _stream(b""), f"<< {field} /AP << /N 6 0 R >> >>".encode(), _appearance()],
     )
 
 
-def filled_form() -> bytes:
-    """A PDF form of one text field, for whose value the program that filled it in made no picture."""
+def filled_form(beside_a_loose_field: bool = False) -> bytes:
+    """A PDF form of one text field, for whose value the program that filled it in made no picture.
+
+    With `beside_a_loose_field` there is another field, of no kind, in a corner.
+    """
     width, height = CHART_SIZE
     fonts = "/DR << /Font << /Helv << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
     entry = f"/AcroForm << /NeedAppearances true {fonts} /Fields [5 0 R] >>"
     field = f"/Type /Annot /Subtype /Widget /FT /Tx /T (a) /V (Permit 17) /Rect [0 0 {width} {height}] /F 4"
+    loose = "/Type /Annot /Subtype /Widget /T (b) /Rect [200 130 240 160] /F 4 /AP << /N 7 0 R >>"
+    annotations = "[5 0 R 6 0 R]" if beside_a_loose_field else "[5 0 R]"
     return _document(
         f"<< /Type /Catalog /Pages 2 0 R {entry} >>".encode(),
-        [_page("/Annots [5 0 R]"), _stream(b""), f"<< {field} /DA (/Helv 40 Tf 0 g) >>".encode()],
+        [
+            _page(f"/Annots {annotations}"),
+            _stream(b""),
+            f"<< {field} /DA (/Helv 40 Tf 0 g) >>".encode(),
+            f"<< {loose} >>".encode(),
+            _appearance(),
+        ],
     )
+
+
+def _appearance() -> bytes:
+    width, height = CHART_SIZE
+    return _stream(_corners(), f"/Type /XObject /Subtype /Form /BBox [0 0 {width} {height}]")
 
 
 def scan(jpeg_2000: bytes, size: tuple[int, int], text: str = "", nested: bool = False) -> bytes:

@@ -41,6 +41,9 @@ def nonsense(name: str) -> bytes:
         "dark": (tuple((a / 9, b / 9, c / 9) for a, b, c in SRGB), linear),
         "tinted": ((red, (0.0, 0.0, 0.0), blue), linear),
         "balanced": (((9.0, -8.0, 4.0), (-8.3, 9.1, -3.0), (0.26, -0.1, -0.18)), linear),
+        "grey": (((0.3214, 0.3333, 0.275),) * 3, linear),
+        "nearly grey": (((0.34, 0.3433, 0.265), (0.31, 0.3333, 0.27), (0.3142, 0.3234, 0.2899)), linear),
+        "two colours": (((0.4106, 0.4697, 0.0555),) * 2 + ((0.143, 0.0606, 0.7139),), linear),
         "black": (SRGB, black),
         "falling": (SRGB, falling),
     }[name]
@@ -51,6 +54,13 @@ def swapped() -> bytes:
     """A profile with which red stands for green, and green for red: unusual, but whole."""
     red, green, blue = SRGB
     return _rgb_profile("Swapped", (green, red, blue), _gamma_curve(2.2))
+
+
+def poor_display() -> bytes:
+    """A profile of a display of half the saturation of sRGB: fewer colours than any that is sold has."""
+    white = [sum(primary[axis] for primary in SRGB) / 3 for axis in range(3)]
+    primaries = tuple(tuple((value + middle) / 2 for value, middle in zip(each, white, strict=True)) for each in SRGB)
+    return _rgb_profile("Poor display", primaries, _gamma_curve(2.2))  # type: ignore[arg-type]
 
 
 def grey_inks() -> bytes:

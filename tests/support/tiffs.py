@@ -3,7 +3,7 @@
 import struct
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.support.images import CHART_SIZE, TAKEN, chart, encode
 
@@ -142,6 +142,49 @@ def with_more_bands(count: int) -> bytes:
     return _tiff(
         [sorted([*page, (258, "H", [8] * (3 + count)), (277, "H", [3 + count]), (338, "H", [0] * count)])], [data]
     )
+
+
+def of_depth(image: Image.Image, bits: int, compressed: bool = False, inverted: bool = False) -> bytes:
+    """A TIFF of an image of mode L, RGB or YCbCr with `bits` bits per sample, compressed by deflate or not at all.
+
+    `inverted` is grey of which the lowest number is white. 16 bits are in the byte order of the file.
+    """
+    import zlib
+
+    image = ImageOps.invert(image) if inverted else image
+    most, row = 2**bits - 1, image.width * len(image.getbands())
+    values = [round(value * most / 255) for value in image.tobytes()]
+    if bits == 16:
+        data = struct.pack(f"<{len(values)}H", *values)
+    else:
+        rows = ["".join(f"{value:0{bits}b}" for value in values[at : at + row]) for at in range(0, len(values), row)]
+        padded = "".join(each + "0" * (-len(each) % 8) for each in rows)
+        data = int(padded, 2).to_bytes(len(padded) // 8, "big")
+    data = zlib.compress(data) if compressed else data
+    meaning = {"L": 0 if inverted else 1, "RGB": 2, "YCbCr": 6}[image.mode]
+    bands = len(image.getbands())
+    page = [entry for entry in _rgb_page(image, ["strip 0"], len(data)) if entry[0] not in (258, 259, 262, 277)]
+    page += [
+        (258, "H", [bits] * bands),
+        (259, "H", [8 if compressed else 1]),
+        (262, "H", [meaning]),
+        (277, "H", [bands]),
+    ]
+    return _tiff([sorted(page)], [data])
+
+
+def with_depths(*bits: int) -> bytes:
+    """A TIFF whose samples have different depths."""
+    image = chart()
+    page = [entry for entry in _rgb_page(image, ["strip 0"], image.width * image.height * 2) if entry[0] != 258]
+    return _tiff([sorted([*page, (258, "H", list(bits))])], [bytes(image.width * image.height * 2)])
+
+
+def planar_ycbcr() -> bytes:
+    """The chart as lightness and colours in planes of their own."""
+    planes = [band.tobytes() for band in chart().convert("YCbCr").split()]
+    page = [entry for entry in _rgb_page(chart(), ["strip 0", "strip 1", "strip 2"], len(planes[0])) if entry[0] != 262]
+    return _tiff([sorted([*page, (262, "H", [6]), (284, "H", [2]), (530, "H", [1, 1])])], planes)
 
 
 def two_pages(first: Image.Image, second: Image.Image, reduced: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from was_daemon.web.contract import authorisation
 from was_daemon.web.contract.routes import AssetServer
+from was_daemon.web.iiif.authorisation import capability_to_look
 
 FORMS = {
     "index": authorisation.public,
@@ -14,6 +15,7 @@ FORMS = {
     "filedelete": authorisation.token_to_delete,
     "getfileref": authorisation.static_original,
     "static": authorisation.static_path,
+    "iiif": capability_to_look,
 }
 
 

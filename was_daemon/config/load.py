@@ -130,6 +130,7 @@ class _Loader:
             default_store=default_store,
             collections=collections,
             thumbnails=sections.thumbnails,
+            zoom=sections.zoom,
             spool=sections.spool,
             log=sections.log,
             checksums=sections.checksums,

@@ -13,6 +13,7 @@ from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
 from was_daemon.config.validators import at_least, matching, not_empty, one_of
 from was_daemon.model.interfaces import IAssetStorePlugin
+from was_daemon.model.pyramids import TILE_SIZE
 from was_daemon.model.redirect import Redirect
 
 Network = IPv4Network | IPv6Network
@@ -110,6 +111,18 @@ class ThumbnailSettings:
 
 
 @attrs.frozen
+class ZoomSettings:
+    """Section `[zoom]`."""
+
+    max_size: Size | None = None
+    max_width: int = attrs.field(default=4096, validator=at_least(TILE_SIZE))
+    max_height: int = attrs.field(default=4096, validator=at_least(TILE_SIZE))
+    max_area: int = attrs.field(default=4096 * 4096, validator=at_least(TILE_SIZE * TILE_SIZE))
+    address_lifetime: float = attrs.field(default=24 * 3600.0, validator=at_least(60))
+    warm: bool = False
+
+
+@attrs.frozen
 class SpoolSettings:
     """Section `[spool]`."""
 
@@ -146,6 +159,7 @@ class Sections:
     limits: LimitSettings
     collections: CollectionsSettings
     thumbnails: ThumbnailSettings
+    zoom: ZoomSettings
     spool: SpoolSettings
     log: LogSettings
     checksums: ChecksumSettings
@@ -177,6 +191,7 @@ class Settings:
     default_store: str
     collections: CollectionsSettings
     thumbnails: ThumbnailSettings
+    zoom: ZoomSettings
     spool: SpoolSettings
     log: LogSettings
     checksums: ChecksumSettings

@@ -1,6 +1,7 @@
 """Assembly of the components that settings describe."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from was_daemon.assets import Assets
 from was_daemon.catalogue.checksums import Checksums, Recorder
@@ -12,7 +13,11 @@ from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.stores import build_stores
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.kinds import DerivativeKind
+from was_daemon.derivatives.pyramids import EvictablePyramids, PyramidKind
 from was_daemon.derivatives.thumbnails import EvictableThumbnails, ThumbnailKind
+from was_daemon.derivatives.views import Views
+from was_daemon.derivatives.zoom import Zoom
 from was_daemon.health.overview import OverviewSource, overview_source
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.redirects import Redirects, StoreRedirects
@@ -24,6 +29,8 @@ from was_daemon.web.addresses import Addresses
 from was_daemon.web.caching import CacheRules
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
+from was_daemon.web.iiif.parameters import Limits
+from was_daemon.web.iiif.routes import ImageServer
 from was_daemon.web.keyring import Keyring
 from was_daemon.workers.pool import WorkerPool
 
@@ -44,8 +51,11 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     spool, pool = _spool(settings, state, parts), _pool(settings, metrics, parts)
     evictor = _evictor(settings, collections, parts)
     limits = settings.thumbnails
-    kinds = [ThumbnailKind(limits.max_pixels, limits.max_scale, evictor)]
+    pyramids = PyramidKind(limits.max_pixels, _pyramid_evictor(settings, collections, parts))
+    kinds: list[DerivativeKind[Any]] = [ThumbnailKind(limits.max_pixels, limits.max_scale, evictor), pyramids]
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
+    views = parts.take("views", spool, lambda: Views(spool))
+    zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
     checksums = _checksums(settings, parts)
     assets = Assets(
         collections,
@@ -55,15 +65,28 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         pool,
         settings.server.overwrite,
         limits.warm,
+        settings.zoom.warm,
         metrics=metrics,
         recorder=Recorder(checksums),
         quotas=state.quotas,
         redirects=_redirects(settings, collections, stores),
     )
     overview = overview_source(state.health, state.recent, pool, process)
-    resource = _server(settings, assets, collections, process, overview).resource()
+    resource = _server(settings, assets, zoom, collections, process, overview).resource()
     return Components(
-        settings, state, parts, stores, collections, spool, pool, evictor, checksums, derivatives, assets, resource
+        settings,
+        state,
+        parts,
+        stores,
+        collections,
+        spool,
+        views,
+        pool,
+        evictor,
+        checksums,
+        derivatives,
+        assets,
+        resource,
     )
 
 
@@ -92,6 +115,16 @@ def _evictor(settings: Settings, collections: Collections, parts: ReusableParts)
         return None
     origin = max_size, frozenset(collections.local_derivative_stores())
     evictor = parts.take("evictor", origin, lambda: Evictor(collections, max_size, EvictableThumbnails()))
+    evictor.collections = collections
+    return evictor
+
+
+def _pyramid_evictor(settings: Settings, collections: Collections, parts: ReusableParts) -> Evictor | None:
+    max_size = settings.zoom.max_size
+    if not max_size:
+        return None
+    origin = max_size, frozenset(collections.local_derivative_stores())
+    evictor = parts.take("pyramid evictor", origin, lambda: Evictor(collections, max_size, EvictablePyramids()))
     evictor.collections = collections
     return evictor
 
@@ -130,7 +163,12 @@ def _keyring(settings: Settings) -> Keyring:
 
 
 def _server(
-    settings: Settings, assets: Assets, collections: Collections, process: ProcessShare, overview: OverviewSource
+    settings: Settings,
+    assets: Assets,
+    zoom: Zoom,
+    collections: Collections,
+    process: ProcessShare,
+    overview: OverviewSource,
 ) -> AssetServer:
     server = settings.server
     access = AccessRules(
@@ -141,6 +179,7 @@ def _server(
         static_access=server.static_access,
     )
     addresses = Addresses(server.public_url, server.trusted_proxies)
+    largest = Limits(settings.zoom.max_width, settings.zoom.max_height, settings.zoom.max_area)
     caching = CacheRules(
         server.max_age, server.stale_while_revalidate, server.token_window, is_private=server.require_token_for_get
     )
@@ -154,4 +193,12 @@ def _server(
         caching=caching,
         max_scale=settings.thumbnails.max_scale,
         overview=overview,
+        images=ImageServer(
+            zoom,
+            access,
+            addresses,
+            largest,
+            caching=caching,
+            address_lifetime=settings.zoom.address_lifetime,
+        ),
     )

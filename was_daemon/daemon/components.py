@@ -18,6 +18,7 @@ from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.startup import accept_new_root, prepare_store, run_and_log
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
+from was_daemon.derivatives.views import Views
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Quota
@@ -38,6 +39,7 @@ class Components:
     stores: Mapping[str, IAssetStore]
     collections: Collections
     spool: Spool
+    views: Views
     pool: WorkerPool
     evictor: Evictor | None
     checksums: Checksums | None
@@ -54,10 +56,10 @@ class Components:
         )
 
     @property
-    def closable(self) -> list[WorkerPool | IAssetStore | Spool | Checksums]:
+    def closable(self) -> list[WorkerPool | IAssetStore | Views | Spool | Checksums]:
         """The parts to close, in this order."""
         checksums = [self.checksums] if self.checksums else []
-        return [self.pool, *self.stores.values(), self.spool, *checksums]
+        return [self.pool, *self.stores.values(), self.views, self.spool, *checksums]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""

@@ -44,7 +44,7 @@ class Derivatives:
         self._spool = spool
         self._pool = pool
         self._kinds = {kind.recipe: kind for kind in kinds}
-        self._making: dict[tuple[AssetKey, Recipe, str], Making] = {}
+        self._making: dict[tuple[AssetKey, Recipe, str], Making[Made]] = {}
         self._refusals = Refusals()
 
     async def start(self, before: "Derivatives | None" = None) -> None:
@@ -71,7 +71,7 @@ class Derivatives:
         Fires with None when it was published but has to be looked up, and when the original has changed meanwhile.
         Raises `NoThumbnail`, `BrokenImage`, `Overloaded`, and what the stores raise.
         """
-        self._refusals.check(original)
+        self._refusals.check(original, self._scope(recipe))
         making = self._making.get(_shared(original, recipe))
         if making is None:
             making = self._start(Making(client, background=False), original, [recipe])
@@ -106,7 +106,7 @@ class Derivatives:
             await self._start(Making("", background=True), original, missing).join()
         return len(missing)
 
-    def _start(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Making:
+    def _start(self, making: Making[Made], original: Original, recipes: Sequence[Recipe]) -> Making[Made]:
         shared = [_shared(original, recipe) for recipe in recipes]
         self._making.update(dict.fromkeys(shared, making))
 
@@ -117,7 +117,7 @@ class Derivatives:
         making.start(self._make(making, original, recipes), forget)
         return making
 
-    async def _make(self, making: Making, original: Original, recipes: Sequence[Recipe]) -> Made:
+    async def _make(self, making: Making[Made], original: Original, recipes: Sequence[Recipe]) -> Made:
         kind = self._kinds[type(recipes[0])]
         staged: dict[Recipe, IStagingFile] = {}
         try:
@@ -137,11 +137,14 @@ class Derivatives:
             # Of an original that was replaced or deleted meanwhile this says nothing.
             if await original.is_replaced():
                 return {}
-            self._refusals.add(original, refusal)
+            self._refusals.add(original, refusal, self._scope(recipes[0]))
             raise
         finally:
             for file in staged.values():
                 file.discard()
+
+    def _scope(self, recipe: Recipe) -> Any:
+        return self._kinds[type(recipe)].refusal_scope(recipe)
 
     async def _open_source(
         self, original: Original, kind: DerivativeKind[Any], recipes: Sequence[Recipe]
@@ -166,7 +169,7 @@ class Derivatives:
         store = original.place.thumbnails
         for recipe, file in staged.items():
             await file.write([mark_of(original.stat)])
-            content = await content_of(file)
+            content = await content_of(file) if kind.is_kept_in_memory else None
             stored = await store_staged(store, recipe.key(original.key), file)
             if kind.evictor and ILocalFiles.providedBy(store):
                 kind.evictor.added(ILocalFiles(store), stored.size)

@@ -48,6 +48,12 @@ class DerivativeKind(ABC, Generic[R]):
     recipe: type[R]
     command: ClassVar[type[amp.Command]]
     evictor: Evictor | None = None
+    is_kept_in_memory: ClassVar[bool] = True
+    """Whether requests that wait for a derivative get its bytes from memory; else they look it up."""
+
+    def refusal_scope(self, recipe: R) -> Any:
+        """Return what else is refused, without trying, when a worker has refused to make one of this recipe."""
+        return self.recipe
 
     @abstractmethod
     def inputs(self, original: Original, recipes: Sequence[R]) -> Iterator[CommandInput[R]]:

@@ -47,8 +47,14 @@ async def shows(reader: IAssetReader, original: AssetStat) -> bool:
     end = await _end_of(reader)
     if not end.startswith(_HEAD):
         return reader.stat.modified >= original.modified
+    return is_mark_of(end, original)
+
+
+def is_mark_of(end: bytes, original: AssetStat) -> bool:
+    """Return whether `end`, the last `MARK_SIZE` bytes of a file, is the mark of a derivative of this version."""
     etag, dated = end[-2 * _PART : -_PART], end[-_PART:]
-    return etag == _part(original.etag) or (dated != _NOTHING and dated == _dated(original))
+    is_same = etag == _part(original.etag) or (dated != _NOTHING and dated == _dated(original))
+    return _is_mark(end) and is_same
 
 
 async def is_marked(reader: IAssetReader) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections import OrderedDict
+from typing import Any
 
 from was_daemon.library.collections import Original
 from was_daemon.model.errors import BrokenImage, NoThumbnail
@@ -18,20 +19,20 @@ class Refusals:
     """Refusals of workers by version of the original, for ten minutes."""
 
     def __init__(self) -> None:
-        self._refused: OrderedDict[tuple[AssetKey, str], tuple[float, type[NoThumbnail | BrokenImage], str]] = (
+        self._refused: OrderedDict[tuple[AssetKey, str, Any], tuple[float, type[NoThumbnail | BrokenImage], str]] = (
             OrderedDict()
         )
 
-    def add(self, original: Original, refusal: NoThumbnail | BrokenImage) -> None:
-        """Remember that `refusal` was raised for this version."""
+    def add(self, original: Original, refusal: NoThumbnail | BrokenImage, scope: Any = None) -> None:
+        """Remember that `refusal` was raised for this version; `scope` tells apart what can be refused of it."""
         # Not the exception: it holds on to the frames it came through, and all that they hold.
         refused = (time.monotonic() + _SECONDS, type(refusal), str(refusal))
-        self._refused[(original.key, original.stat.etag)] = refused
+        self._refused[(original.key, original.stat.etag, scope)] = refused
         if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
 
-    def check(self, original: Original) -> None:
-        """Raise the refusal that is remembered for this version, if any."""
-        until, refusal, reason = self._refused.get((original.key, original.stat.etag), (0.0, BrokenImage, ""))
+    def check(self, original: Original, scope: Any = None) -> None:
+        """Raise the refusal that is remembered for this version in this scope, if any."""
+        until, refusal, reason = self._refused.get((original.key, original.stat.etag, scope), (0.0, BrokenImage, ""))
         if time.monotonic() < until:
             raise refusal(reason)

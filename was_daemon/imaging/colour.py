@@ -20,6 +20,9 @@ _MOST_TINTED = 60
 _MOST_DARKENING = 6
 """Levels by which a lighter grey may become darker: of rounding in coarse tables."""
 
+_LEAST_COLOURFUL = 0.05
+"""Volume that red, green and blue span in sRGB, where theirs is 1. On a display of half the saturation it is 0.26."""
+
 _PRIMARIES = (-0.5, 1.5)
 """Range of the XYZ values of primaries. Those of the widest working spaces are between -0.1 and 1.1."""
 
@@ -46,7 +49,7 @@ def _apply_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
             if source.profile.xcolor_space.strip() == _CONVERTIBLE[image.mode] and _has_plausible_primaries(source):
                 srgb = ImageCms.createProfile("sRGB")
                 transform = ImageCms.buildTransform(source, srgb, image.mode, "RGB")
-                if _keeps_greys(transform, image.mode):
+                if _keeps_greys(transform, image.mode) and _keeps_colours(transform, image.mode):
                     converted = transform.apply(image)
                     return converted.convert("L") if image.mode == "L" else converted
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
@@ -75,6 +78,18 @@ def _keeps_greys(transform: Any, mode: str) -> bool:
     lightness = converted.convert("L").tobytes()
     is_in_order = all(after >= before - _MOST_DARKENING for before, after in pairwise(lightness))
     return is_neutral and is_in_order and lightness[-1] >= _DARKEST_WHITE and lightness[0] <= _LIGHTEST_BLACK
+
+
+def _keeps_colours(transform: Any, mode: str) -> bool:
+    """Return whether red, green and blue remain three different colours, none of them a mixture of the others."""
+    if mode != "RGB":
+        return True
+    primaries = Image.new(mode, (3, 1))
+    for place in range(3):
+        primaries.putpixel((place, 0), tuple(255 * (place == band) for band in range(3)))
+    (a, b, c), (d, e, f), (g, h, i) = (transform.apply(primaries).getpixel((place, 0)) for place in range(3))
+    volume = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return bool(abs(volume) >= _LEAST_COLOURFUL * 255**3)
 
 
 def _grey(mode: str, step: int) -> Any:

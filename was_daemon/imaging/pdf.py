@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from mmap import ACCESS_READ, mmap
 from typing import Any, BinaryIO
@@ -11,8 +12,8 @@ from PIL import Image
 from pypdfium2 import raw
 
 from was_daemon.imaging.jpeg2000 import decomposition_levels
-from was_daemon.imaging.picture import OVERSAMPLING, Picture, is_uniform
-from was_daemon.model.errors import BrokenImage, UnreadableImage
+from was_daemon.imaging.picture import OVERSAMPLING, Picture, check_pixels, is_uniform
+from was_daemon.model.errors import AssetNotFound, BrokenImage, UnreadableImage
 
 _MAX_OVERSAMPLED = 2048
 """Pixels per side up to which a page is drawn larger than needed and then scaled down: thin lines stay even."""
@@ -26,6 +27,15 @@ _MAX_DRAWN = 8192
 _MAX_OBJECTS = 2000
 """Objects of a page among which images are looked for, of 10 µs each. A scan comes before the words that it shows."""
 
+_FINE_PRINT = 300 / 72
+"""Pixels per point at which the finest print of a page can be read."""
+
+_LEAST_CLOSE = 2048
+"""Pixels of the longer side that a page has at least when it is looked at closely."""
+
+_NO_FIELD = -1
+"""PDFium's type of a form field that is not in the form."""
+
 _ENCRYPTED = (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)
 
 
@@ -34,6 +44,36 @@ def read_pdf(source: BinaryIO, box: int) -> Picture:
 
     Raises `BrokenImage`. A PDF that opens with the empty password counts as not encrypted.
     """
+    with _opened(source) as document:
+        page = _load_page(document, 0)
+        longest = max(page.get_size())
+        pixels = max(box, min(box * OVERSAMPLING, _MAX_OVERSAMPLED), min(_least_scale(page) * longest, _MAX_DRAWN))
+        image = _draw(page, pixels / longest)
+        if pixels < _SECOND_LOOK and is_uniform(image) and _has_content(page):
+            image = _draw(page, _SECOND_LOOK / longest)
+        return Picture(image)
+
+
+def read_page(source: BinaryIO, number: int, max_pixels: int) -> tuple[Image.Image, int]:
+    """Draw a page on white, large enough to be looked at closely; return it, and the number of pages.
+
+    The first page is 0. Raises `BrokenImage`, and `AssetNotFound` when there is no such page.
+    """
+    with _opened(source) as document:
+        if number >= len(document):
+            raise AssetNotFound("there is no such page")
+        page = _load_page(document, number)
+        longest = max(page.get_size())
+        pixels = min(max(_LEAST_CLOSE, max(_FINE_PRINT, _least_scale(page)) * longest), _MAX_DRAWN)
+        width, height = page.get_size()
+        check_pixels((round(width * pixels / longest) or 1, round(height * pixels / longest) or 1), max_pixels)
+        return _draw(page, pixels / longest), len(document)
+
+
+@contextmanager
+def _opened(source: BinaryIO) -> Iterator[Any]:
+    """Open a document for as long as the context lasts; raise `BrokenImage` for what goes wrong with it."""
+    source.seek(0)
     try:
         document = pypdfium2.PdfDocument(source)
     except pypdfium2.PdfiumError as error:
@@ -44,27 +84,21 @@ def read_pdf(source: BinaryIO, box: int) -> Picture:
     try:
         # Before any page is loaded.
         document.init_forms()
-        page = _first_page(document)
-        longest = max(page.get_size())
-        pixels = max(box, min(box * OVERSAMPLING, _MAX_OVERSAMPLED), min(_least_scale(page) * longest, _MAX_DRAWN))
-        image = _draw(page, pixels / longest)
-        if pixels < _SECOND_LOOK and is_uniform(image) and _has_content(page):
-            image = _draw(page, _SECOND_LOOK / longest)
-        return Picture(image)
+        yield document
     except (pypdfium2.PdfiumError, IndexError, ZeroDivisionError, ValueError):
-        raise UnreadableImage("the first page of the PDF cannot be drawn") from None
+        raise UnreadableImage("the page of the PDF cannot be drawn") from None
     finally:
         document.close()
 
 
-def _first_page(document: Any) -> Any:
-    """Return the first page; form fields of a document without a form become part of it."""
-    page = document[0]
-    # PDFium draws the fields of forms only.
-    if document.get_formtype() == raw.FORMTYPE_NONE and any(_is_field(page, number) for number in _annotations(page)):
+def _load_page(document: Any, number: int) -> Any:
+    """Return a page; form fields that are no part of the document's form become part of the page."""
+    page = document[number]
+    # PDFium draws the fields of forms only, and only those that say what kind they are of.
+    if any(_is_loose_field(document, page, annotation) for annotation in _annotations(page)):
         raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)
         page.close()
-        page = document[0]
+        page = document[number]
     return page
 
 
@@ -72,10 +106,12 @@ def _annotations(page: Any) -> range:
     return range(raw.FPDFPage_GetAnnotCount(page))
 
 
-def _is_field(page: Any, number: int) -> bool:
+def _is_loose_field(document: Any, page: Any, number: int) -> bool:
     annotation = raw.FPDFPage_GetAnnot(page, number)
     try:
-        return bool(raw.FPDFAnnot_GetSubtype(annotation) == raw.FPDF_ANNOT_WIDGET)
+        if raw.FPDFAnnot_GetSubtype(annotation) != raw.FPDF_ANNOT_WIDGET:
+            return False
+        return document.formenv is None or raw.FPDFAnnot_GetFormFieldType(document.formenv, annotation) == _NO_FIELD
     finally:
         raw.FPDFPage_CloseAnnot(annotation)
 

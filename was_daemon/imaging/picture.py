@@ -16,6 +16,17 @@ _SAMPLES = 16
 
 _ALPHA_MODES = ("LA", "RGBA")
 
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
+
 
 @attrs.frozen
 class Picture:
@@ -79,6 +90,12 @@ def _is_clear(image: Image.Image) -> bool:
 
 def _is_one_colour(image: Image.Image) -> bool:
     return _is_clear(image) or all(low == high for low, high in (band.getextrema() for band in image.split()))
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Return `image` turned as its EXIF orientation says; `image` itself when that is nothing to do."""
+    transposition = _TRANSPOSITIONS.get(orientation)
+    return image if transposition is None else image.transpose(transposition)
 
 
 def black_and_white(low: float, high: float) -> tuple[float, float]:

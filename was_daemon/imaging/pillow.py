@@ -4,7 +4,7 @@ import importlib
 from contextlib import suppress
 from typing import BinaryIO
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from was_daemon.imaging.file_types import FileType, is_lossless_jpeg
 from was_daemon.imaging.picture import Picture, check_pixels, reduction
@@ -32,6 +32,7 @@ _DECODER_BYTES = 12
 """Bytes for each pixel that decoders of whole pictures take."""
 
 _ORIENTATION = 0x0112
+_BITS = 258
 _PHOTOMETRIC = 262
 _ICC_METHODS = (2, 3)
 
@@ -162,10 +163,15 @@ def _to_picture_mode(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;"):
-        return image.convert("I").convert("F").point(lambda value: value * (1 / 257) + 0.5).convert("L")
     from was_daemon.imaging.tiff import no_data
     from was_daemon.imaging.vips import grey_from_numbers
 
     entries = getattr(image, "tag_v2", {})
-    return grey_from_numbers(image, entries.get(_PHOTOMETRIC) == 0, no_data(entries))
+    negative = entries.get(_PHOTOMETRIC) == 0
+    if not image.mode.startswith("I;"):
+        return grey_from_numbers(image, negative, no_data(entries))
+    # A TIFF of 12 bits has the same mode as one of 16.
+    (bits,) = entries.get(_BITS, (16,))
+    factor = 255 / (2**bits - 1)
+    grey = image.convert("I").convert("F").point(lambda value: value * factor + 0.5).convert("L")
+    return ImageOps.invert(grey) if negative else grey

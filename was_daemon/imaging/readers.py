@@ -131,7 +131,12 @@ def _read_tiff_pages(source: BinaryIO, box: int, max_pixels: int, directories: l
     pillow = partial(decode, source, FileType.TIFF, box, max_pixels)
     libvips = partial(vips.read_tiff, source, box, max_pixels, page=tiff.first_page(directories))
     readers = [pillow] if tiff.is_misread_by_libvips(directories) else [libvips, pillow]
-    return _first_success(FileType.TIFF, _by_tolerance(*readers))
+    try:
+        return _first_success(FileType.TIFF, _by_tolerance(*readers))
+    except UnreadableImage:
+        if reason := tiff.unusual_form(directories):
+            raise BrokenImage(reason) from None
+        raise
 
 
 def _first_success(file_type: FileType, attempts: list[_Attempt]) -> Picture:

@@ -8,20 +8,10 @@ import attrs
 from PIL import Image
 
 from was_daemon.imaging.colour import to_srgb
-from was_daemon.imaging.picture import Picture, fit
+from was_daemon.imaging.picture import Picture, fit, upright
 from was_daemon.imaging.readers import read_picture
 from was_daemon.imaging.writers import write_thumbnail
 from was_daemon.model.errors import UnreadableImage
-
-_TRANSPOSITIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 _UNSUITED_AS_SOURCE = frozenset({"WEBP", "AVIF"})
 """Formats whose thumbnails are no source of smaller ones: these would be more than 3 levels off."""
@@ -75,8 +65,8 @@ def _finish(picture: Picture, scale: int) -> Image.Image:
         shown = (0, 0, *(picture.extent or image.size))
         image = image.resize(size, Image.Resampling.LANCZOS, shown, reducing_gap=3.0)
     image = to_srgb(image, picture.profile)
-    transposition = _TRANSPOSITIONS.get(picture.orientation)
-    return image.copy() if transposition is None else image.transpose(transposition)
+    turned = upright(image, picture.orientation)
+    return turned.copy() if turned is image else turned
 
 
 def _upright_size(picture: Picture) -> tuple[int, int] | None:

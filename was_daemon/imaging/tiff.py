@@ -11,6 +11,8 @@ _SUBFILE_TYPE = 254
 _BITS = 258
 _COMPRESSION = 259
 _PHOTOMETRIC = 262
+_SAMPLES = 277
+_PLANES = 284
 _EXTRA_SAMPLES = 338
 _GDAL_NODATA = 42113
 _SUB_IFDS = 330
@@ -21,6 +23,14 @@ _MAX_DIRECTORIES = 64
 _SEPARATED, _YCBCR, _ICC_LAB = 5, 6, 9
 _ALPHA = (1, 2)
 """Values of ExtraSamples for alpha: colours are multiplied by it, or not."""
+
+_SEPARATE = 2
+"""Value of PlanarConfiguration for samples that are stored one after the other."""
+
+_YCBCR_DEPTHS = (8,)
+_DEPTHS = (*_YCBCR_DEPTHS, 16, 32)
+_GREY_DEPTHS = (1, 2, 4, *_DEPTHS)
+"""Bits per sample that libvips or Pillow read with one sample per pixel; `_DEPTHS` with several, but for YCbCr."""
 
 _OLD_JPEG, _NEW_JPEG = _JPEG = (6, 7)
 _UNSUPPORTED = {
@@ -93,6 +103,28 @@ def unsupported_reason(directories: list[ImageFileDirectory_v2]) -> str | None:
     return "TIFF of 64 bits per sample is not supported" if bits in (64, 128) else None
 
 
+def unusual_form(directories: list[ImageFileDirectory_v2]) -> str | None:
+    """Return why readers have failed at the first page if its form explains that, or None.
+
+    Readers are asked first: some forms are read in one byte order or compression only.
+    """
+    if not directories:
+        return None
+    first = directories[0]
+    depths, samples = first.get(_BITS, (1,)), _number(first, _SAMPLES) or 1
+    is_ycbcr = _number(first, _PHOTOMETRIC) == _YCBCR
+    if is_ycbcr and _number(first, _PLANES) == _SEPARATE:
+        return "TIFF in YCbCr with separate planes is not supported"
+    if len(set(depths)) > 1:
+        return "TIFF with samples of different depths is not supported"
+    bits = depths[0]
+    if is_ycbcr:
+        return None if bits in _YCBCR_DEPTHS else f"TIFF in YCbCr with {bits}-bit samples is not supported"
+    if samples > 1:
+        return None if bits in _DEPTHS else f"TIFF with several {bits}-bit samples per pixel is not supported"
+    return None if bits in _GREY_DEPTHS else f"TIFF with {bits}-bit samples is not supported"
+
+
 def is_misread_by_libvips(directories: list[ImageFileDirectory_v2]) -> bool:
     """Return whether libvips gives nothing, or wrong colours, for the first page without saying so.
 
@@ -109,11 +141,28 @@ def is_misread_by_libvips(directories: list[ImageFileDirectory_v2]) -> bool:
 
 def first_page(directories: list[ImageFileDirectory_v2]) -> Page:
     """Return the properties of the first page."""
-    if not directories:
+    return attrs.evolve(page_in(directories, 0), levels=_levels(directories) if directories else [])
+
+
+def page_in(directories: list[ImageFileDirectory_v2], number: int) -> Page:
+    """Return the properties of the page in a directory, without its reduced versions; 0 is the first directory."""
+    if number >= len(directories):
         return Page([], None, False, None, None)
-    first = directories[0]
-    photometric = _number(first, _PHOTOMETRIC)
-    return Page(_levels(directories), _number(first, _EXTRA_SAMPLES), photometric == 0, no_data(first), photometric)
+    directory = directories[number]
+    photometric = _number(directory, _PHOTOMETRIC)
+    return Page([], _number(directory, _EXTRA_SAMPLES), photometric == 0, no_data(directory), photometric)
+
+
+def page_directories(directories: list[ImageFileDirectory_v2], count: int) -> list[int]:
+    """Return the numbers of the directories that hold a page of its own, of `count` directories in the file.
+
+    Those that could not be read are taken for pages.
+    """
+    return [
+        number
+        for number in range(count)
+        if not number or number >= len(directories) or not _is_reduced(directories[number])
+    ]
 
 
 def no_data(directory: Mapping[int, Any]) -> float | None:

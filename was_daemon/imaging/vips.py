@@ -2,8 +2,11 @@
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+import attrs
 from PIL import Image
 
 from was_daemon.imaging.picture import Picture, black_and_white, check_pixels, reduction
@@ -11,9 +14,23 @@ from was_daemon.imaging.tiff import Page
 
 os.environ.setdefault("VIPS_CONCURRENCY", "1")  # read when the library is loaded; the pool has a worker per CPU
 
-import pyvips
+import pyvips as pyvips  # other modules take it from here, with the variable set
 
 pyvips.cache_set_max(0)  # the cache would answer for a path with the picture of an earlier file
+
+
+@attrs.frozen
+class Rows:
+    """Picture of full size of which libvips gives one row after the other, from the first to the last.
+
+    `image` is of bytes and has the bands of Pillow's `mode`; `profile` and `orientation` are as in `Picture`.
+    """
+
+    image: Any
+    mode: str
+    profile: bytes | None
+    orientation: int
+
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _LAB = ("lab", "labs", "labq")
@@ -40,11 +57,8 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
             smaller = _load("tiffload_source", source, **options, **level)
             if _is_level(whole, smaller, box) and smaller.width < image.width:
                 image = smaller
-        image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
-        if page.is_icc_lab and image.format in _UNSIGNED:
-            return to_picture(_signed_lab(image), whole, box, mode="LAB")
-        negative = page.negative and image.format not in _INVERTED_BY_VIPS
-        return to_picture(_mask_no_data(image, page.no_data), whole, box, negative)
+        meant, negative, mode = _meant(image, page)
+        return to_picture(meant, whole, box, negative, mode)
     except pyvips.Error as error:
         raise to_builtin_error(error) from None
 
@@ -62,12 +76,56 @@ def read_jpeg(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Pi
         raise to_builtin_error(error) from None
 
 
+def stream_tiff(source: BinaryIO, max_pixels: int, tolerant: bool, page: Page, directory: int) -> Rows:
+    """Open the page of a TIFF in the directory of that number, whose properties are `page`, to read row by row.
+
+    Raises the errors of `read_tiff`.
+    """
+    with builtin_errors():
+        image = _load("tiffload_source", source, page=directory, **_options(tolerant))
+        check_pixels((image.width, image.height), max_pixels)
+        meant, negative, mode = _meant(image, page)
+        return _rows(meant, image, negative, mode)
+
+
+def stream_png(source: BinaryIO, max_pixels: int, tolerant: bool) -> Rows:
+    """Open a PNG to read row by row; raises the errors of `read_tiff`."""
+    with builtin_errors():
+        image = _load("pngload_source", source, **_options(tolerant))
+        check_pixels((image.width, image.height), max_pixels)
+        return _rows(image, image)
+
+
+def stream_jpeg(source: BinaryIO, max_pixels: int, tolerant: bool) -> Rows:
+    """Open a JPEG to read row by row; raises the errors of `read_tiff`."""
+    with builtin_errors():
+        image = _load("jpegload_source", source, **_options(tolerant))
+        check_pixels((image.width, image.height), max_pixels)
+        return _rows(image, image)
+
+
+def directories_of_tiff(source: BinaryIO) -> int:
+    """Return the number of directories of a TIFF; raises OSError."""
+    with builtin_errors():
+        image = _load("tiffload_source", source)
+        return int(_property(image, "n-pages") or 1)
+
+
 def read_png(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
     """Read a PNG; an interlaced one is held in memory whole. Raises the errors of `read_tiff`."""
     try:
         image = _load("pngload_source", source, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
         return to_picture(image, image, box)
+    except pyvips.Error as error:
+        raise to_builtin_error(error) from None
+
+
+@contextmanager
+def builtin_errors() -> Iterator[None]:
+    """Raise MemoryError or OSError for an error of libvips."""
+    try:
+        yield
     except pyvips.Error as error:
         raise to_builtin_error(error) from None
 
@@ -102,6 +160,18 @@ def _mask_no_data(image: Any, no_data: float | None) -> Any:
     return (image == no_data).ifthenelse(math.nan, image.cast("float"))
 
 
+def _meant(image: Any, page: Page) -> tuple[Any, bool, str | None]:
+    """Return `image` as the tags of its page say it is meant, whether its lowest number is still white, and its mode.
+
+    The mode is Pillow's, None where libvips knows it.
+    """
+    image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
+    if page.is_icc_lab and image.format in _UNSIGNED:
+        return _signed_lab(image), False, "LAB"
+    negative = page.negative and image.format not in _INVERTED_BY_VIPS
+    return _mask_no_data(image, page.no_data), negative, None
+
+
 def _options(tolerant: bool) -> dict[str, str]:
     return {"access": "sequential", "fail_on": "none" if tolerant else "error"}
 
@@ -119,6 +189,11 @@ def _is_level(whole: Any, smaller: Any, box: int) -> bool:
     factor = whole.width / smaller.width
     same = abs(smaller.height * factor - whole.height) <= 2 * factor and smaller.bands == whole.bands
     return bool(same and factor <= reduction((whole.width, whole.height), box))
+
+
+def _rows(image: Any, whole: Any, negative: bool = False, mode: str | None = None) -> Rows:
+    image, mode = _to_bytes(image, negative, mode)
+    return Rows(image, mode, _property(whole, "icc-profile-data"), _property(whole, "orientation") or 1)
 
 
 def to_picture(image: Any, whole: Any, box: int, negative: bool = False, mode: str | None = None) -> Picture:
@@ -149,13 +224,18 @@ def _shrink(image: Any, factor: float) -> Any:
 
 
 def _to_pillow(image: Any, negative: bool, mode: str | None = None) -> Image.Image:
+    image, mode = _to_bytes(image, negative, mode)
+    return Image.frombytes(mode, (image.width, image.height), image.write_to_memory())
+
+
+def _to_bytes(image: Any, negative: bool, mode: str | None) -> tuple[Any, str]:
+    """Return `image` with the bands of one of Pillow's modes, as bytes, and that mode."""
     if image.interpretation in _LAB:
         image = image.colourspace("srgb")
     image = _eight_bits(image, negative)
     if mode is None:
         mode = "CMYK" if image.interpretation == "cmyk" and image.bands >= 4 else _MODES[min(image.bands, 4)]
-    image = image.extract_band(0, n=len(mode))
-    return Image.frombytes(mode, (image.width, image.height), image.write_to_memory())
+    return image.extract_band(0, n=len(mode)), mode
 
 
 def _eight_bits(image: Any, negative: bool) -> Any:

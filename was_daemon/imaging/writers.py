@@ -41,7 +41,7 @@ def write_thumbnail(image: Image.Image, target: BinaryIO, format: str, owner: st
     image.info.clear()
     options = dict(_OPTIONS.get(format, {}))
     if format in _OPAQUE:
-        image = _flatten(image)
+        image = flatten(image)
     if format == "GIF" and image.mode in ("LA", "RGBA"):
         image, options["transparency"] = _with_clear_colour(image)
     if format == "PNG":
@@ -82,7 +82,7 @@ def _with_clear_colour(image: Image.Image) -> tuple[Image.Image, int]:
     return colours, _CLEAR
 
 
-def _flatten(image: Image.Image) -> Image.Image:
+def flatten(image: Image.Image) -> Image.Image:
     """Return `image` on white, without alpha."""
     if image.mode not in ("LA", "RGBA"):
         return image

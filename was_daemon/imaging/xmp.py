@@ -4,7 +4,9 @@ The packet is read as it comes, up to a limit of size, without a tree in memory.
 that is XMP has one, and entities come with it.
 """
 
+import codecs
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -52,6 +54,19 @@ _ISO_DATE = re.compile(r"\d{4}(-\d\d){0,2}(T|$)", re.ASCII)
 _RATIONALS = frozenset({"ExposureTime", "FNumber", "FocalLength", "GPSAltitude"})
 _FRACTION = re.compile(r"-?\d{1,12}/\d{1,12}", re.ASCII)
 
+_OTHER_ENCODING = re.compile(
+    rb"""\xff\xfe|\xfe\xff|.?\0|<\?xml[^>]{0,100}\sencoding\s*=\s*["'](?!utf-?8["'])""", re.IGNORECASE | re.DOTALL
+)
+"""Beginnings of packets that are not in UTF-8."""
+
+_INVALID = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\ufffd-\uffff]|&#(?:x(?P<hex>[0-9A-Fa-f]{1,8})|(?P<decimal>[0-9]{1,8}));", re.ASCII
+)
+"""Characters that XML 1.0 does not allow (section 2.2), the mark of bytes that are not UTF-8, and references."""
+
+_MAX_REFERENCE = 12
+_SURROGATES = (0xD800, 0xDFFF)
+
 _CHUNK = 1 << 16
 _MAX_DEPTH = 100
 
@@ -69,18 +84,48 @@ def read_xmp(file: BinaryFile) -> Iterator[Field]:
     parser.StartElementHandler = packet.start
     parser.EndElementHandler = packet.end
     parser.CharacterDataHandler = packet.text
-    # An XML declaration has to be the very first; some writers put an empty line before the packet.
-    chunk = file.read(_CHUNK).lstrip()
-    left = MAX_BLOCK_BYTES
-    while chunk and left > 0:
+    for piece in _pieces(file):
         try:
-            parser.Parse(chunk)
+            parser.Parse(piece)
         except (expat.ExpatError, RefusedXml, UnicodeError):
             break
         yield from packet.taken()
-        left -= len(chunk)
-        chunk = file.read(_CHUNK)
     yield from packet.taken()
+
+
+def _pieces(file: BinaryFile) -> Iterator[str | bytes]:
+    """Yield a packet in pieces, up to the limit: in UTF-8 as text, in another encoding as it is.
+
+    Bytes that are not UTF-8, and characters that XML does not allow, are replaced: some programs write Latin-1, or what
+    a scanner of bar codes has sent.
+    """
+    # An XML declaration has to be the very first; some writers put an empty line before the packet.
+    chunk = file.read(_CHUNK).lstrip()
+    left = MAX_BLOCK_BYTES
+    decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+    is_utf8 = not _OTHER_ENCODING.match(chunk)
+    rest = ""
+    while chunk and left > 0:
+        left -= len(chunk)
+        if is_utf8:
+            text = rest + decode(chunk)
+            # A reference may continue in the next chunk.
+            end = text.rfind("&", -_MAX_REFERENCE)
+            text, rest = (text, "") if end < 0 else (text[:end], text[end:])
+            yield _INVALID.sub(_replacement, text)
+        else:
+            yield chunk
+        chunk = file.read(_CHUNK)
+    yield _INVALID.sub(_replacement, rest + decode(b"", final=True))
+
+
+def _replacement(match: re.Match[str]) -> str:
+    """Return what XML allows instead of an invalid character, or a reference unless it is to one."""
+    if match["hex"] or match["decimal"]:
+        code = int(match["hex"], 16) if match["hex"] else int(match["decimal"])
+        is_valid = code < _SURROGATES[0] or _SURROGATES[1] < code <= sys.maxunicode
+        return match[0] if is_valid and not _INVALID.match(chr(code)) else " "
+    return "?" if match[0] == "\ufffd" else " "
 
 
 def _refuse(*_: object) -> None:

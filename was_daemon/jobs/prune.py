@@ -37,9 +37,9 @@ class Pruner:
             place = self.collections.place_in(directory)
             if place.makes_thumbnails:
                 continue
-            if await _is_empty(place.thumbnails, directory, Kind.THUMBNAIL):
+            if await is_empty(place.thumbnails, directory, Kind.THUMBNAIL):
                 continue
-            if await _is_empty(place.store, directory, Kind.ORIGINAL):
+            if await is_empty(place.store, directory, Kind.ORIGINAL):
                 # A disk that is not mounted is more likely than a collection without originals.
                 self.report.describe(
                     "failed", directory or "the store", "has no originals at all; its thumbnails are kept"
@@ -90,7 +90,8 @@ class Pruner:
         return False
 
 
-async def _is_empty(store: IAssetStore, directory: str, kind: Kind) -> bool:
+async def is_empty(store: IAssetStore, directory: str, kind: Kind) -> bool:
+    """Fire with whether a store holds no asset of this kind in a collection."""
     async with aclosing(store.list(directory, kind)) as keys:
         async for _ in keys:
             return False

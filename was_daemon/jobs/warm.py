@@ -1,4 +1,4 @@
-"""Creation of missing thumbnails."""
+"""Creation of missing derivatives."""
 
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -8,7 +8,7 @@ import attrs
 from twisted.internet.task import deferLater
 
 from was_daemon.derivatives.cache import Derivatives
-from was_daemon.derivatives.thumbnails import Thumbnail
+from was_daemon.derivatives.kinds import Recipe
 from was_daemon.jobs.report import JobReport
 from was_daemon.library.collections import Collections
 from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
@@ -34,12 +34,12 @@ class RateLimit:
 
 @attrs.frozen
 class Warmer:
-    """Creation of the thumbnails of `scales` that are missing, as the daemon creates them."""
+    """Creation of the derivatives of `recipes`, all of one kind, that are missing, as the daemon creates them."""
 
     collections: Collections
     derivatives: Derivatives
     directories: Sequence[str]
-    scales: Sequence[int]
+    recipes: Sequence[Recipe]
     rate_limit: RateLimit
     report: JobReport
 
@@ -54,10 +54,10 @@ class Warmer:
                     yield key
 
     async def warm(self, key: AssetKey) -> None:
-        """Make the missing thumbnails of one original."""
+        """Make the missing derivatives of one original."""
         try:
             original = await self.collections.find(key)
-            made = await self.derivatives.make_missing(original, [Thumbnail(scale) for scale in self.scales])
+            made = await self.derivatives.make_missing(original, self.recipes)
         except AssetNotFound:
             # The original was deleted meanwhile.
             return
@@ -70,7 +70,7 @@ class Warmer:
             return
         else:
             self.report.count("made", made)
-            self.report.count("there", len(self.scales) - made)
+            self.report.count("there", len(self.recipes) - made)
             if not made:
                 return
         await self.rate_limit.wait()

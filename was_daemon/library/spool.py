@@ -19,10 +19,11 @@ from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.library.collections import Original
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
-from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.local.directories import Entry, entries_of, opened_below
 from was_daemon.stores.local.disk import open_regular
+from was_daemon.stores.local.file_reader import FileReader
 from was_daemon.stores.local.staging import StagingFile, remove_stale, stage
 from was_daemon.telemetry.metrics import Metrics
 
@@ -90,6 +91,10 @@ class Spool:
     async def stage(self) -> IStagingFile:
         """Open a temporary file; the caller discards it."""
         return await self._staged(durable=False)
+
+    def reader(self, staged: IStagingFile, version: AssetStat) -> FileReader:
+        """Open what was written to a temporary file of this spool, as `version`; it may be discarded meanwhile."""
+        return FileReader(lambda: self._threads, os.dup(staged.fileno()), version)
 
     async def _staged(self, durable: bool) -> StagingFile:
         return await self._threads.acquire(StagingFile.discard, self._stage, durable)

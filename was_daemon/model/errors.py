@@ -40,6 +40,10 @@ class AssetExists(AssetError):
     """A name that is taken, where the settings forbid replacing."""
 
 
+class NotImplementedHere(AssetError):
+    """A request that a standard allows, but that this server does not know how to answer."""
+
+
 class OtherVersion(AssetError):
     """A request for a version of an asset that is not the current one."""
 

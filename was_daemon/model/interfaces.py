@@ -261,6 +261,17 @@ class IThumbnails(Interface):
         """
 
 
+class IImageService(Interface):
+    """A store whose server speaks the Image API of IIIF itself, so that viewers are sent there."""
+
+    def image_service(key: AssetKey, page: int, version: int) -> Awaitable[str | None]:
+        """Fire with the absolute URI of a page of the original `key` in that server, without a slash at its end.
+
+        The first page is 1; `version` of the Image API is 2 or 3. Parameters and `info.json` follow the URI. Fires with
+        None when the server does not speak that version; then the daemon shows the picture. Raises `AssetNotFound`.
+        """
+
+
 class IAssetStorePlugin(IPlugin):
     """A factory of stores from tables of the configuration; a module in a `storage_plugins` directory holds one."""
 

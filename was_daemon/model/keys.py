@@ -28,12 +28,18 @@ THUMBNAIL_NAME = re.compile(r"(?P<root>.+)_(?P<scale>[1-9][0-9]{0,8})(?P<extensi
 MAX_DIGITS = 9
 """Most digits of a scale in the name of a thumbnail."""
 
+PYRAMID_NAME = re.compile(r".+_[1-9][0-9]{0,8}\.zip", re.DOTALL)
+MAX_PAGE = 4096
+"""The largest number of a page that is shown: all numbers are tried when the pyramids of an original are removed."""
+
 
 class Kind(enum.Enum):
     """The kind of an asset; the value is the directory that holds it in the official layout."""
 
     ORIGINAL = "originals"
     THUMBNAIL = "thumbnails"
+    # With a dot: no collection can have a directory of this name, also none of an existing store.
+    PYRAMID = ".pyramids"
 
 
 _KINDS = frozenset(kind.value for kind in Kind)
@@ -94,6 +100,12 @@ class AssetKey:
     def thumbnail(self, scale: int) -> "AssetKey":
         """Return the key of this original's thumbnail that fits a box of `scale` x `scale` pixels."""
         return ThumbnailAddress.of(self, scale).key
+
+    def pyramid(self, page: int) -> "AssetKey":
+        """Return the key of the pyramid of a page of this original; the first page is 1."""
+        ending = f"_{page}.zip"
+        name = _shorten(self.name, MAX_NAME_BYTES - len(ending.encode())) + ending
+        return AssetKey(self.collection, Kind.PYRAMID, name)
 
 
 @attrs.frozen

@@ -18,8 +18,13 @@ _TOKEN = re.compile(f"{_HEX}{{32}}(?::|%3a){_DIGIT}{{1,15}}", re.IGNORECASE)
 _FIELD = re.compile(f"([?&;]{''.join(map(_letter_pattern, 'token'))}(?:=|%3d))[^&#\\s]+", re.IGNORECASE)
 """Pattern of the parameter `token` in an address, whatever its value."""
 
-_HINT = re.compile("[:%]|token", re.IGNORECASE)
-"""Pattern that matches in every text with a token or such a parameter, and in few others; it is faster."""
+_MAC = "(?:[\\w-]|%[0-9a-f]{2}){22}"
+_CAPABILITY = re.compile(f"((?:;|%3b){_DIGIT}{{1,12}})(?:\\.|%2e){_MAC}", re.IGNORECASE | re.ASCII)
+"""Pattern of the capability in the address of a picture (`web.iiif.capabilities`)."""
+
+_HINT = re.compile("[:;%]|token", re.IGNORECASE)
+"""Pattern that matches in every text with a token, such a parameter or a capability, and in few others; it is faster.
+"""
 
 _USERINFO = re.compile(r"(\w://)[^/?#\s'\"]*@")
 _QUERY = re.compile(r"(\w://[^?\s'\"]*\?)[^\s'\"]+")
@@ -27,8 +32,10 @@ _CREDENTIALS = re.compile(r"\b((?:Basic|Bearer) +)[^\s'\"]{6,}", re.IGNORECASE)
 
 
 def without_tokens(text: str) -> str:
-    """Return `text` with every token, and every value of a parameter of that name, replaced by three dots."""
-    return _TOKEN.sub("...", _FIELD.sub(r"\1...", text)) if _HINT.search(text) else text
+    """Return `text` with tokens, values of a parameter of that name, and capabilities replaced by three dots."""
+    if not _HINT.search(text):
+        return text
+    return _CAPABILITY.sub(r"\1...", _TOKEN.sub("...", _FIELD.sub(r"\1...", text)))
 
 
 def without_secrets(text: str) -> str:

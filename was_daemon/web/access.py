@@ -45,6 +45,10 @@ class AccessRules:
         if self.require_token_for_get:
             self.require_token(collection, filename, token, arrived)
 
+    def needs_key(self, collection: str | None) -> bool:
+        """Return whether there is a key that signs what is asked of a collection, known or not."""
+        return bool(self.keyring.keys_of(collection))
+
     def original(self, collection: str | None, name: str) -> AssetKey:
         """Return the key of an original; raises `BadName` or `UnknownCollection`."""
         return self.collections.original(collection, name)

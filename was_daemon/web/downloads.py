@@ -23,7 +23,7 @@ from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.redirects import AssetUrl, OpenAsset
 from was_daemon.library.text_types import text_sample
 from was_daemon.model.errors import OtherVersion, VersionGone
-from was_daemon.model.interfaces import IAssetReader
+from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.model.media import content_disposition, runs_scripts, text_type
 from was_daemon.web.answers import text_answer
 from was_daemon.web.caching import NO_STORE
@@ -118,6 +118,26 @@ def _refuse_range(request: AssetRequest, size: int) -> bytes:
     return text
 
 
+def is_known(request: AssetRequest, stat: AssetStat, cache_control: str) -> bool:
+    """Return whether the client has this version already; then the headers of that answer are set."""
+    now = time.time()
+    unchanged = is_unchanged(
+        request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified, now
+    )
+    if unchanged:
+        _set_version(request, stat, cache_control, now)
+        request.setResponseCode(304)
+    return unchanged
+
+
+def _set_version(request: AssetRequest, stat: AssetStat, cache_control: str, now: float) -> None:
+    request.setHeader("ETag", f'"{stat.etag}"')
+    date = last_modified(stat.modified, now)
+    if date is not None:
+        request.setHeader("Last-Modified", format_date(date))
+    request.setHeader("Cache-Control", cache_control)
+
+
 def _set_headers(
     request: AssetRequest, reader: IAssetReader, media_type: str, cache_control: str, download_name: str | None
 ) -> tuple[int, int] | None:
@@ -129,16 +149,9 @@ def _set_headers(
     # The order of the conditions is that of RFC 9110, section 13.2.2.
     if has_changed(request.getHeader("If-Match"), request.getHeader("If-Unmodified-Since"), stat.etag, stat.modified):
         raise OtherVersion("the asset is of another version")
-    request.setHeader("ETag", f'"{stat.etag}"')
-    date = last_modified(stat.modified, now)
-    if date is not None:
-        request.setHeader("Last-Modified", format_date(date))
-    request.setHeader("Cache-Control", cache_control)
-    if is_unchanged(
-        request.getHeader("If-None-Match"), request.getHeader("If-Modified-Since"), stat.etag, stat.modified, now
-    ):
-        request.setResponseCode(304)
+    if is_known(request, stat, cache_control):
         return None
+    _set_version(request, stat, cache_control, now)
     span = _requested_range(request, reader, now)
     request.setHeader("Content-Type", media_type)
     request.setHeader("Accept-Ranges", "bytes")

@@ -24,6 +24,7 @@ _STATUS: dict[type[errors.AssetError], int] = {
     errors.UploadWithdrawn: 503,
     errors.NoThumbnail: 415,
     errors.BrokenImage: 422,
+    errors.NotImplementedHere: 501,
     errors.StoreFailed: 502,
     errors.Overloaded: 503,
     errors.StoreUnavailable: 503,
@@ -38,6 +39,7 @@ _HEADERS_OF_ASSETS = (
     b"Content-Security-Policy",
     b"ETag",
     b"Last-Modified",
+    b"Link",
 )
 """Headers that a download may have set before its store failed: no cache shall keep the error as the asset."""
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twisted.protocols import amp
 
-from was_daemon.model.errors import BrokenImage, NoSpace, NoThumbnail, UnreadableImage
+from was_daemon.model.errors import AssetNotFound, BrokenImage, NoSpace, NoThumbnail, UnreadableImage
 
 COMMANDS, FILES = 3, 4
 """Descriptors of a worker's sockets."""
@@ -50,6 +50,47 @@ class Render(amp.Command):
     }
 
 
+class MakePyramid(amp.Command):
+    """Command to fill the target with the zoom pyramid of a page of the source, whose asset is called `name`.
+
+    The first page is 1. Files: the source, the target.
+    """
+
+    arguments: ClassVar = [(b"name", amp.Unicode()), (b"page", amp.Integer()), (b"max_pixels", amp.Integer())]
+    response: ClassVar = []
+    errors: ClassVar = {
+        AssetNotFound: b"NO_PAGE",
+        NoThumbnail: b"NO_THUMBNAIL",
+        UnreadableImage: b"UNREADABLE_IMAGE",
+        BrokenImage: b"BROKEN_IMAGE",
+        **_COMMON_ERRORS,
+    }
+
+
+class RenderRegion(amp.Command):
+    """Command to fill the target with a part of a picture, made of the tiles that show it.
+
+    `tiles` has the place of each tile in the source, in bytes, and in pixels of its level. `region` is the part to show
+    (x, y, width, height in such pixels, with fractions), `width` and `height` the size to scale it to. Then it is
+    mirrored, turned by `rotation` degrees, and written in `quality` and `format`.
+
+    Files: the source, the target.
+    """
+
+    arguments: ClassVar = [
+        (b"tiles", amp.AmpList([(name, amp.Integer()) for name in (b"offset", b"length", b"x", b"y")])),
+        (b"region", amp.ListOf(amp.Float())),
+        (b"width", amp.Integer()),
+        (b"height", amp.Integer()),
+        (b"mirrored", amp.Boolean()),
+        (b"rotation", amp.Float()),
+        (b"quality", amp.Unicode()),
+        (b"format", amp.Unicode()),
+    ]
+    response: ClassVar = []
+    errors: ClassVar = {UnreadableImage: b"UNREADABLE_IMAGE", BrokenImage: b"BROKEN_IMAGE", **_COMMON_ERRORS}
+
+
 class ReadMetadata(amp.Command):
     """Command to write the metadata of the source to the target as JSON; an AMP value would hold 64 KiB at most.
 
@@ -69,5 +110,10 @@ class Ready(amp.Command):
     requiresAnswer = False
 
 
-METRIC_NAMES: dict[type[amp.Command], str] = {Render: "thumbnail", ReadMetadata: "metadata"}
+METRIC_NAMES: dict[type[amp.Command], str] = {
+    Render: "thumbnail",
+    ReadMetadata: "metadata",
+    MakePyramid: "pyramid",
+    RenderRegion: "region",
+}
 """Names of the commands in the metrics."""

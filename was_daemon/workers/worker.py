@@ -29,7 +29,7 @@ from was_daemon.imaging.metadata import read_metadata
 from was_daemon.imaging.render import Output, render
 from was_daemon.imaging.writers import overwrite
 from was_daemon.model.errors import NoSpace
-from was_daemon.workers.commands import COMMANDS, FILES, ReadMetadata, Ready, Render
+from was_daemon.workers.commands import COMMANDS, FILES, MakePyramid, ReadMetadata, Ready, Render, RenderRegion
 from was_daemon.workers.heap import bound_heap, trim_heap
 from was_daemon.workers.sandbox import confine
 
@@ -62,6 +62,27 @@ class WorkerProtocol(amp.AMP):
             orders = [Output(target=target, **output) for output, target in zip(outputs, targets, strict=True)]
             size = render(source, name, orders, max_pixels, (width, height) if width and height else None)
         return dict(zip(("width", "height"), size or (), strict=False))
+
+    @MakePyramid.responder
+    def make_pyramid(self, name: str, page: int, max_pixels: int) -> dict[str, Any]:
+        """See `MakePyramid`."""
+        # Most workers never need it, and libvips takes memory.
+        from was_daemon.imaging.pyramid import write_pyramid
+
+        with _full_disk_as_no_space(), self._received() as (source, target):
+            write_pyramid(source, name, page, target, max_pixels)
+        return {}
+
+    @RenderRegion.responder
+    def render_region(self, tiles: list[dict[str, int]], region: list[float], **view: Any) -> dict[str, Any]:
+        """See `RenderRegion`."""
+        from was_daemon.imaging.region import PlacedTile, View, write_region
+
+        with _full_disk_as_no_space(), self._received() as (source, target):
+            x, y, width, height = region
+            placed = [PlacedTile(**tile) for tile in tiles]
+            write_region(source, placed, (x, y, x + width, y + height), View(**view), target)
+        return {}
 
     @ReadMetadata.responder
     def read_metadata(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from was_daemon.httpd.request import AssetRequest
-from was_daemon.model.errors import BadName, BadRequest
+from was_daemon.model.errors import AssetNotFound, BadName, BadRequest
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress, check_name
 from was_daemon.web.contract.forms import parse_fields
 
@@ -41,6 +41,8 @@ def static_asset(path: bytes) -> AssetKey | ThumbnailAddress:
     """
     decoded = _static_path(path)
     kind = decoded.rpartition("/")[0].rpartition("/")[2]
+    if kind == Kind.PYRAMID.value:
+        raise AssetNotFound("no such asset")
     return ThumbnailAddress.parse(decoded) if kind == Kind.THUMBNAIL.value else Layout.FLAT.parse(decoded)
 
 

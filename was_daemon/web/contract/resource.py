@@ -11,7 +11,7 @@ from was_daemon.web.active_requests import ActiveRequests
 from was_daemon.web.errors import without_client
 
 _CROSS_ORIGIN = (b"/fileupload", b"/fileget", b"/getfileref")
-"""Paths that pages of other origins use, Specify 7 first of all; `/static/` is another."""
+"""Paths that pages of other origins use, Specify 7 first of all; those below `/static/` and `/iiif/` are others."""
 
 
 class AssetResource(KleinResource):
@@ -26,7 +26,7 @@ class AssetResource(KleinResource):
         self.active_requests.begin(request)
         joined = b"/".join(request.postpath)
         path = b"/" + joined.lstrip(b"/")
-        if path in _CROSS_ORIGIN or path.startswith(b"/static/"):
+        if path in _CROSS_ORIGIN or path.startswith((b"/static/", b"/iiif/")):
             # Set here, so that it is also set when no route matches: a browser does not show an error without it.
             request.setHeader("Access-Control-Allow-Origin", "*")
         try:

@@ -36,6 +36,8 @@ from was_daemon.web.contract.status_page import CONTENT_POLICY, status_page
 from was_daemon.web.contract.uploads import UploadForm
 from was_daemon.web.downloads import retry_when_replaced, send
 from was_daemon.web.errors import answer_error
+from was_daemon.web.iiif.authorisation import PictureRequest, capability_to_look
+from was_daemon.web.iiif.routes import ImageServer
 
 
 class AssetServer:
@@ -54,6 +56,7 @@ class AssetServer:
         caching: CacheRules,
         max_scale: int,
         overview: OverviewSource = empty_overview,
+        images: ImageServer | None = None,
     ) -> None:
         self.access = access
         self._assets = assets
@@ -62,6 +65,7 @@ class AssetServer:
         self._caching = caching
         self._max_scale = max_scale
         self._overview = overview
+        self._images = images
 
     def resource(self) -> AssetResource:
         """Return the resource for a site."""
@@ -160,10 +164,20 @@ class AssetServer:
             return await send(request, OpenAsset(*await self._assets.existing_thumbnail(asset)), cache_control)
         return await send(request, OpenAsset(await self._assets.open(asset), media_type(asset.name)), cache_control)
 
+    @app.route("/iiif/<path:path>", methods=["GET"])
+    @authorised(capability_to_look)
+    @retry_when_replaced
+    async def iiif(self, request: AssetRequest, picture: PictureRequest) -> bytes:
+        """Send a picture, a part of it, or its description, by the Image API."""
+        if not self._images:
+            raise AssetNotFound("no such page")
+        return await self._images.answer(request, picture)
+
     @app.route("/fileupload", methods=["OPTIONS"])
     @app.route("/fileget", methods=["OPTIONS"])
     @app.route("/getfileref", methods=["OPTIONS"])
     @app.route("/static/<path:path>", methods=["OPTIONS"])
+    @app.route("/iiif/<path:path>", methods=["OPTIONS"])
     @authorised(public)
     async def preflight(self, request: AssetRequest) -> bytes:
         """Tell a browser that pages of other origins may use these."""

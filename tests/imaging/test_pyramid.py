@@ -1,0 +1,191 @@
+"""Pyramids show what thumbnails show: every kind of file, upright, in sRGB, on white, without its metadata."""
+
+import errno
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.imaging.test_render import FORMATS
+from tests.stores.local.test_filesystem_store import tiny_disk
+from tests.support import images, profiles, tiffs
+from tests.support.likeness import difference, on_white, same_corners
+from tests.support.pyramids import MAX_PIXELS, PyramidFile
+from was_daemon.imaging.pyramid import write_pyramid
+from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail
+
+LARGE = (1700, 1100)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_kind_of_image_is_shown_in_its_colours(kind: str, tmp_path: Path) -> None:
+    make, expected, within = FORMATS[kind]
+    pyramid = PyramidFile(tmp_path, make())
+    assert pyramid.index.geometry.levels == [expected.size]
+    # Of JPEG at quality 82, with colours of half the resolution.
+    assert difference(pyramid.level(0), expected) <= max(within, 3) + 1.5
+
+
+def test_levels_together_are_the_whole_picture(tmp_path: Path) -> None:
+    data = images.photograph(LARGE)
+    pyramid = PyramidFile(tmp_path, data)
+    whole = Image.open(io.BytesIO(data)).convert("RGB")
+    assert pyramid.index.geometry.levels == [(1700, 1100), (850, 550), (425, 275)]
+    for number, size in enumerate(pyramid.index.geometry.levels):
+        level, expected = pyramid.level(number), whole.resize(size, Image.Resampling.BOX)
+        assert difference(level, expected) <= 3
+        if number < 2:
+            # A seam would show in the columns and rows where tiles meet.
+            assert difference(level.crop((508, 0, 516, size[1])), expected.crop((508, 0, 516, size[1]))) <= 3
+            assert difference(level.crop((0, 508, size[0], 516)), expected.crop((0, 508, size[0], 516))) <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "TIFF", "PNG", "WEBP"])
+def test_orientation_is_applied(form: str, orientation: int, tmp_path: Path) -> None:
+    exif = images.photograph_exif(orientation)
+    pyramid = PyramidFile(tmp_path, images.encode(images.stored_as(images.chart(), orientation), form, exif=exif))
+    assert pyramid.index.geometry.levels == [images.CHART_SIZE]
+    assert same_corners(pyramid.level(0))
+
+
+def test_colours_end_in_srgb_row_by_row_as_in_memory(tmp_path: Path) -> None:
+    """A PNG with a profile is converted while it is read, a WebP in one piece."""
+    profile = profiles.adobe_rgb()
+    streamed = PyramidFile(tmp_path, images.encode(images.chart(), "PNG", icc_profile=profile)).level(0)
+    whole = PyramidFile(tmp_path, images.encode(images.chart(), "WEBP", icc_profile=profile, lossless=True)).level(0)
+    assert difference(streamed, whole) == 0
+    assert difference(streamed, images.chart()) > 2
+
+
+def test_clear_parts_are_white(tmp_path: Path) -> None:
+    for form in ("PNG", "TIFF", "WEBP"):
+        pyramid = PyramidFile(tmp_path, images.encode(images.translucent(), form))
+        assert difference(pyramid.level(0), on_white(images.translucent())) <= 4
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+def test_colours_under_an_alpha_that_was_never_meant_are_shown(form: str, tmp_path: Path) -> None:
+    clear = images.chart().convert("RGBA")
+    clear.putalpha(0)
+    options = {"exact": True, "lossless": True} if form == "WEBP" else {}
+    assert same_corners(PyramidFile(tmp_path, images.encode(clear, form, **options)).level(0))
+
+
+def test_a_picture_of_one_colour_is_shown(tmp_path: Path) -> None:
+    for form in ("JPEG", "PNG", "TIFF"):
+        plain = Image.new("RGB", (300, 200), "red")
+        assert difference(PyramidFile(tmp_path, images.encode(plain, form)).level(0), plain) <= 2
+
+
+def test_a_pyramid_is_a_zip_with_the_canonical_addresses_of_the_tiles(tmp_path: Path) -> None:
+    pyramid = PyramidFile(tmp_path, images.photograph((1000, 600)))
+    with zipfile.ZipFile(pyramid.path) as archive:
+        assert archive.testzip() is None
+        names = {name for name in archive.namelist() if name.endswith(".jpg")}
+        assert names == {
+            "tiles/0,0,512,512/512,512/0/default.jpg",
+            "tiles/512,0,488,512/488,512/0/default.jpg",
+            "tiles/0,512,512,88/512,88/0/default.jpg",
+            "tiles/512,512,488,88/488,88/0/default.jpg",
+            "tiles/full/500,300/0/default.jpg",
+        }
+        for tile in pyramid.index.geometry.tiles():
+            assert pyramid.tile(tile).size == tile.size
+
+
+def test_no_metadata_is_left(tmp_path: Path) -> None:
+    data = images.photograph((600, 600))
+    assert b"Canon" in data or b"GPS" in data or b"Exif" in data
+    pyramid = PyramidFile(tmp_path, data)
+    content = pyramid.path.read_bytes()
+    assert b"Exif" not in content and b"exif" not in content and images.TAKEN.encode() not in content
+    assert not pyramid.tile(pyramid.index.geometry.tile(0)).getexif()
+
+
+def test_pages_of_a_tiff_are_shown_and_counted_without_its_reduced_versions(tmp_path: Path) -> None:
+    first, second = images.chart(), Image.new("RGB", (300, 200), (10, 200, 30))
+    data = tiffs.two_pages(first, second, reduced=False)
+    assert PyramidFile(tmp_path, data).index.pages == 2
+    page = PyramidFile(tmp_path, data, page=2)
+    assert page.index.geometry.levels == [(300, 200)]
+    assert difference(page.level(0), second) <= 2
+    with pytest.raises(AssetNotFound):
+        PyramidFile(tmp_path, data, page=3)
+    reduced = tiffs.two_pages(first, first.resize((120, 80)), reduced=True)
+    assert PyramidFile(tmp_path, reduced).index.pages == 1
+    with pytest.raises(AssetNotFound):
+        PyramidFile(tmp_path, reduced, page=2)
+
+
+def test_pages_of_a_pdf_are_drawn_large_enough_to_be_read(tmp_path: Path) -> None:
+    data = images.pdf((595, 842), pages=3)
+    page = PyramidFile(tmp_path, data, "a.pdf")
+    assert page.index.pages == 3
+    assert page.index.geometry.levels[0] == (2480, 3509)
+    black = PyramidFile(tmp_path, data, "a.pdf", page=3)
+    smallest = len(black.index.geometry.levels) - 1
+    assert difference(black.level(smallest), Image.new("RGB", black.index.geometry.levels[smallest])) < 1
+    with pytest.raises(AssetNotFound):
+        PyramidFile(tmp_path, data, "a.pdf", page=4)
+
+
+def test_other_files_have_one_page(tmp_path: Path) -> None:
+    for data in (images.jpeg(), images.animated_gif(), images.heic()):
+        with pytest.raises(AssetNotFound):
+            PyramidFile(tmp_path, data, page=2)
+
+
+def test_a_truncated_jpeg_shows_what_there_is(tmp_path: Path) -> None:
+    data = images.photograph(LARGE)
+    pyramid = PyramidFile(tmp_path, data[: len(data) // 2])
+    whole = Image.open(io.BytesIO(data)).convert("RGB")
+    upper = (0, 0, LARGE[0], LARGE[1] // 4)
+    assert difference(pyramid.level(0).crop(upper), whole.crop(upper)) <= 3
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoThumbnail):
+        PyramidFile(tmp_path, b"text", "a.txt")
+    for content in (b"", b"text", images.jpeg()[:100]):
+        with pytest.raises(BrokenImage):
+            PyramidFile(tmp_path, content)
+
+
+def test_a_full_disk_is_told_from_a_damaged_picture(tmp_path: Path) -> None:
+    source, disk = tmp_path / "source.jpg", tmp_path / "disk"
+    source.write_bytes(images.noisy_photograph((3000, 2000)))
+    with tiny_disk(disk), source.open("rb") as original, (disk / "target").open("w+b") as target:
+        with pytest.raises(OSError) as caught:
+            write_pyramid(original, "a.jpg", 1, target, MAX_PIXELS)
+        assert caught.value.errno == errno.ENOSPC
+        # What was not written yet shall not be tried again when the file is closed.
+        target.raw.truncate(0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", [None, profiles.adobe_rgb()], ids=["sRGB", "Adobe RGB"])
+def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(profile: bytes | None, tmp_path: Path) -> None:
+    """Also when its colours are converted, as those of scanners are."""
+    side = 20_000
+    script = f"""if True:
+        import resource, sys
+        from was_daemon.imaging.vips import pyvips
+        from was_daemon.imaging.pyramid import write_pyramid
+        profile = {profile!r}
+        picture = pyvips.Image.black({side}, {side}, bands=3).copy(interpretation="srgb")
+        if profile:
+            picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        picture.tiffsave(sys.argv[1], compression="lzw")
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)
+        with open(sys.argv[1], "rb") as source, open(sys.argv[1] + ".zip", "w+b") as target:
+            write_pyramid(source, "a.tif", 1, target, 500_000_000)
+    """
+    source = tmp_path / "a.tif"
+    ran = subprocess.run([sys.executable, "-c", script, str(source)], capture_output=True, text=True)
+    assert not ran.returncode, ran.stderr
+    assert (tmp_path / "a.tif.zip").stat().st_size > 1_000_000

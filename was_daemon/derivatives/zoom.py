@@ -1,0 +1,182 @@
+"""Looking closely at originals: pyramids that are made when they are asked for, tiles, and other parts of a picture."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import attrs
+
+from was_daemon.derivatives.cache import Derivatives
+from was_daemon.derivatives.making import Making
+from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind
+from was_daemon.derivatives.stored import content_of
+from was_daemon.derivatives.views import SMALL, LargeView, ViewName, Views
+from was_daemon.library.collections import Collections, Original
+from was_daemon.library.spool import Spool
+from was_daemon.model.errors import NoThumbnail, Overloaded
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IImageService
+from was_daemon.model.keys import AssetKey
+from was_daemon.model.pyramids import Box, Geometry, Tile
+from was_daemon.stores.memory_reader import MemoryReader
+from was_daemon.workers.commands import RenderRegion
+from was_daemon.workers.pool import WorkerPool
+
+_ATTEMPTS = 5
+"""Attempts at one pyramid for one request, each after a change of the original."""
+
+_MOST_PIXELS = 80_000_000
+"""Pixels of a level that one rendering may decode: what a region in distorted proportions needs is not bounded else."""
+
+
+@attrs.frozen
+class View:
+    """What a client wants to see of a picture: `region` of level 0 in `size` pixels, mirrored, turned, and written.
+
+    `rotation` is in degrees clockwise; `name` is the same for the same view.
+    """
+
+    region: Box
+    size: tuple[int, int]
+    mirrored: bool
+    rotation: float
+    quality: str
+    format: str
+    name: str
+
+
+class Zoom:
+    """Pyramids of the originals of all collections, and what is shown of them."""
+
+    def __init__(
+        self,
+        collections: Collections,
+        derivatives: Derivatives,
+        pyramids: PyramidKind,
+        spool: Spool,
+        views: Views,
+        pool: WorkerPool,
+    ) -> None:
+        self._collections = collections
+        self._derivatives = derivatives
+        self._pyramids = pyramids
+        self._spool = spool
+        self._pool = pool
+        self._rendering: dict[ViewName, Making[MemoryReader | LargeView]] = {}
+        self._views = views
+
+    async def elsewhere(self, key: AssetKey, page: int, version: int) -> str | None:
+        """Fire with the URI of a picture in the server of its store, None when it is shown by this daemon.
+
+        See `IImageService`. Raises what the store raises.
+        """
+        store = self._collections.place(key).store
+        if not IImageService.providedBy(store):
+            return None
+        return await IImageService(store).image_service(key, page, version)
+
+    async def open(self, key: AssetKey, page: int, client: str) -> OpenPyramid:
+        """Open the pyramid of a page of an original, made first if there is none; the caller closes its reader.
+
+        `client` takes turns with other clients when many are to be made. Raises `AssetNotFound` (no such original or
+        page), `NoThumbnail`, `BrokenImage`, `Overloaded`, and what the stores raise.
+        """
+        place, recipe = self._collections.place(key), Pyramid(page)
+        if place.makes_thumbnails:
+            raise NoThumbnail("the store of this collection makes its pictures itself")
+        for _ in range(_ATTEMPTS):
+            original = Original(place, key, await place.store.stat(key))
+            pyramid = await self._pyramids.open(original, recipe)
+            if pyramid:
+                return pyramid
+            await self._derivatives.make(original, recipe, client)
+        raise Overloaded("the original keeps changing")
+
+    async def tile(self, pyramid: OpenPyramid, tile: Tile) -> IAssetReader:
+        """Open a tile of an open pyramid."""
+        return MemoryReader(await pyramid.read(tile), pyramid.stat(tile))
+
+    def stat(self, pyramid: OpenPyramid, view: View) -> AssetStat:
+        """Return the version of a view, of size 0 as it is not rendered yet."""
+        version = pyramid.reader.stat
+        return AssetStat(0, version.modified, f"{version.etag}-{sha256(view.name.encode()).hexdigest()[:16]}")
+
+    async def view(self, pyramid: OpenPyramid, view: View, client: str) -> IAssetReader:
+        """Render a view of an open pyramid, unless it is kept; requests for the same one share the work.
+
+        The caller closes it. Raises `BrokenImage`, `Overloaded`, `NoSpace`, and `VersionGone` when the pyramid was
+        replaced meanwhile.
+        """
+        name = (pyramid.key, pyramid.reader.stat.etag, view.name)
+        kept = self._views.get(name)
+        if kept is None:
+            making = self._rendering.get(name)
+            if making is None:
+                making = self._rendering[name] = Making(client, background=False)
+                making.start(self._render(making, pyramid, view, name), partial(self._forget, name))
+            kept = await making.join()
+        return self._views.open(kept)
+
+    def _forget(self, name: ViewName) -> None:
+        del self._rendering[name]
+
+    async def _render(
+        self, making: Making[MemoryReader | LargeView], pyramid: OpenPyramid, view: View, name: ViewName
+    ) -> MemoryReader | LargeView:
+        level = choose_level(pyramid.index.geometry, view)
+        tiles = list(pyramid.index.geometry.tiles_in(level, _on_level(view.region, 1 << level)))
+        target = await self._spool.stage()
+        is_kept = False
+        try:
+            # A file of its own: the request that came first may leave before the others, and closes the reader.
+            source, spans = await pyramid.source(tiles, self._spool)
+            with source:
+                arguments = _arguments(view, level, tiles, spans)
+                making.job = self._pool.submit(RenderRegion, making.client, [source, target], **arguments)
+                await making.job.done
+            version = attrs.evolve(self.stat(pyramid, view), size=await target.size())
+            if version.size > SMALL:
+                is_kept = True
+                return self._views.add_large(name, target, version)
+            small = MemoryReader(await content_of(target) or b"", version)
+            self._views.add_small(name, small)
+            return small
+        finally:
+            if not is_kept:
+                target.discard()
+
+
+def choose_level(geometry: Geometry, view: View) -> int:
+    """Return the smallest level that shows a region in as many pixels as the view has, or what may be decoded of it."""
+    region, (width, height) = view.region, view.size
+    reduction = min(region.width / width, region.height / height)
+    level = min(int(math.log2(reduction)) if reduction >= 1 else 0, len(geometry.levels) - 1)
+    while region.width * region.height >> 2 * level > _MOST_PIXELS and level < len(geometry.levels) - 1:
+        level += 1
+    return level
+
+
+def _on_level(region: Box, factor: int) -> Box:
+    """Return the pixels of a level that show a part of `region`."""
+    x, y = region.x // factor, region.y // factor
+    right, lower = -(-(region.x + region.width) // factor), -(-(region.y + region.height) // factor)
+    return Box(x, y, right - x, lower - y)
+
+
+def _arguments(view: View, level: int, tiles: Sequence[Tile], spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Return the arguments of `RenderRegion`."""
+    region, factor = view.region, 1 << level
+    return {
+        "tiles": [
+            {"offset": start, "length": stop - start, "x": tile.left, "y": tile.top}
+            for tile, (start, stop) in zip(tiles, spans, strict=True)
+        ],
+        "region": [side / factor for side in (region.x, region.y, region.width, region.height)],
+        "width": view.size[0],
+        "height": view.size[1],
+        "mirrored": view.mirrored,
+        "rotation": view.rotation,
+        "quality": view.quality,
+        "format": view.format,
+    }

@@ -1,0 +1,72 @@
+"""The authorisation of requests for pictures: by the rules of `fileget`, with a capability in place of a token."""
+
+import time
+from urllib.parse import unquote_to_bytes
+
+import attrs
+
+from was_daemon.httpd.request import AssetRequest
+from was_daemon.model.errors import AssetNotFound, Forbidden
+from was_daemon.model.keys import AssetKey
+from was_daemon.web.access import AccessRules
+from was_daemon.web.contract.parameters import query
+from was_daemon.web.iiif.capabilities import grant, problem_of
+from was_daemon.web.iiif.identifiers import Identifier, parse_identifier
+
+_VERSIONS = {"2": 2, "3": 3}
+
+
+@attrs.frozen
+class PictureRequest:
+    """A request for a picture: the version of the API, the identifier, and what follows it in the path."""
+
+    version: int
+    identifier: Identifier
+    rest: list[str]
+    key: AssetKey
+    needs_capability: bool = False
+    """Whether the client came with a token, and gets an address with a capability instead."""
+
+
+async def capability_to_look(access: AccessRules, request: AssetRequest) -> tuple[PictureRequest]:
+    """Require a capability or a token for the picture at the request's path, where reading needs one."""
+    version, identifier, rest = _parse(request.path)
+    collection, name = identifier.collection, identifier.name
+    needs_capability = False
+    if access.require_token_for_get:
+        if identifier.capability:
+            _require(access, identifier)
+        else:
+            access.require_token(collection, name, query(request).get("token"), request.arrived)
+            needs_capability = access.needs_key(collection)
+    return (PictureRequest(version, identifier, rest, access.original(collection, name), needs_capability),)
+
+
+def with_capability(access: AccessRules, identifier: Identifier, lifetime: float) -> Identifier:
+    """Return `identifier` with a capability that lasts for `lifetime` seconds or a little longer."""
+    # The same for some time, so that browsers find in their caches what they have fetched before.
+    step = max(1, int(lifetime / 4))
+    expiry = (int(time.time() + lifetime) // step + 1) * step
+    key = access.keyring.keys_of(identifier.collection)[0]
+    return attrs.evolve(identifier, capability=grant(key, identifier.collection, identifier.name, expiry))
+
+
+def _require(access: AccessRules, identifier: Identifier) -> None:
+    """Raise `Forbidden` unless the capability of `identifier` is valid."""
+    capability, collection = identifier.capability, identifier.collection
+    assert capability  # noqa: S101 - the caller has looked
+    keys = access.keyring.keys_of(collection)
+    problems = [problem_of(capability, key, collection, identifier.name, time.time()) for key in keys]
+    if keys and all(problems):
+        raise Forbidden(problems[0] or "")
+
+
+def _parse(path: bytes) -> tuple[int, Identifier, list[str]]:
+    """Return version, identifier and further segments of a path below `/iiif/`; raises `AssetNotFound`."""
+    # Split before they are decoded: an encoded slash is a part of its segment.
+    try:
+        segments = [unquote_to_bytes(segment).decode() for segment in path.lstrip(b"/").split(b"/")]
+        _, version, identifier, *rest = segments
+        return _VERSIONS[version], parse_identifier(identifier), rest
+    except (KeyError, ValueError):
+        raise AssetNotFound("no such picture") from None
