@@ -190,10 +190,11 @@ def test_its_packages_are_listed_with_their_licences_and_the_list_is_always_the_
 def test_a_file_with_another_hash_is_not_packed(one_file: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "etc" / "dist", tmp_path / "etc" / "dist")
     constraints = (ROOT / "constraints.txt").read_text("utf-8")
-    appdirs = re.sub(
-        r"(^appdirs==.*\n)((?: +--hash.*\n)+)", rf"\1    --hash=sha256:{'0' * 64}\n", constraints, flags=re.M
+    another, count = re.subn(
+        r"(^attrs==.*\n)((?: +--hash.*\n)+)", rf"\1    --hash=sha256:{'0' * 64}\n", constraints, flags=re.M
     )
-    (tmp_path / "constraints.txt").write_text(appdirs)
+    assert count == 1
+    (tmp_path / "constraints.txt").write_text(another)
     (wheel,) = one_file.parent.glob("*.whl")
     finished = pack(tmp_path / "etc" / "dist", wheel, tmp_path / "was-daemon.pyz")
     assert finished.returncode != 0

@@ -137,6 +137,7 @@ class _Loader:
             key_source=key_source,
             debug=self._debug,
             plugins=available,
+            plugin_path=sections.plugins.path,
             weak_keys=self._mistakes.weak_keys,
             warnings=self._mistakes.warnings,
         )

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -181,8 +181,8 @@ class Settings:
     """The whole configuration.
 
     `default_store` is the store of collections that name none; `key_source` says where the key is; `plugins` are
-    the plugins that stores could use, by name; `weak_keys` are lines on keys that are easy to guess, with no path and
-    no key in them; `warnings` are lines on what else the operator should change.
+    the plugins that stores could use, by name; `plugin_path` are the directories searched for plugins beside the
+    daemon's own; `weak_keys` are lines on keys that are easy to guess, with no path and no key in them; `warnings` are lines on what else the operator should change.
     """
 
     server: ServerSettings
@@ -198,5 +198,6 @@ class Settings:
     key_source: str
     debug: bool
     plugins: Mapping[str, IAssetStorePlugin]
+    plugin_path: Sequence[Path]
     weak_keys: list[str]
     warnings: list[str]

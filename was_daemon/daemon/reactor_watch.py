@@ -31,8 +31,9 @@ class ReactorWatch:
         self._thread = threading.Thread(target=self._run, name="reactor watch", daemon=True)
 
     def start(self) -> None:
-        """Start; to be called in the reactor's thread."""
-        self._thread.start()
+        """Start, unless it runs; to be called in the reactor's thread."""
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def stop(self) -> None:
         """Stop, without waiting for the thread."""

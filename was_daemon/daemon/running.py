@@ -117,9 +117,14 @@ class RunningDaemon(LoggedService):
         keep_freed_memory()
         self._signals.heed_stops()
         self._manager.ready(SERVING)
-        self._watch.start()
+        self._watch_plugins()
         if self._manager.watchdog_seconds:
             self._alive.start(self._manager.watchdog_seconds / 2)
+
+    def _watch_plugins(self) -> None:
+        """Watch the reactor if plugins of other authors run in it; without them, an idle daemon is not to wake."""
+        if self._components.settings.plugin_path:
+            self._watch.start()
 
     def reload(self) -> None:
         """Reload the configuration, for the next requests; keep the old one if it has mistakes."""
@@ -135,6 +140,7 @@ class RunningDaemon(LoggedService):
         before, self._components = self._components, components
         self._in_use.append(components)
         components.start(before)
+        self._watch_plugins()
         self._configure_log(components.settings)
         self._tell_nginx(components.settings, before.settings)
         self._site.reconfigure(
