@@ -182,7 +182,8 @@ class Settings:
 
     `default_store` is the store of collections that name none; `key_source` says where the key is; `plugins` are
     the plugins that stores could use, by name; `plugin_path` are the directories searched for plugins beside the
-    daemon's own; `weak_keys` are lines on keys that are easy to guess, with no path and no key in them; `warnings` are lines on what else the operator should change.
+    daemon's own; `weak_keys` are lines on keys that are easy to guess, with no path and no key in them; `warnings`
+    are lines on what else the operator should change.
     """
 
     server: ServerSettings
