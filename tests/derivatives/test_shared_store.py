@@ -15,12 +15,12 @@ import pytest
 import pytest_twisted
 from PIL import Image
 from twisted.internet.defer import Deferred, DeferredList
+from was_daemon.catalogue.checksums import Checksums, Recorder
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.assets.test_assets import BLUE, GREEN, RED, Museum, new_pool, original, plain, shows
 from tests.support.images import chart, encode
 from tests.support.processes import eventually
-from was_daemon.catalogue.checksums import Checksums, Recorder
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnails import EvictableThumbnails

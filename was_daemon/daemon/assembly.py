@@ -1,10 +1,10 @@
 """Assembly of the components that settings describe."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from was_daemon.assets import Assets
-from was_daemon.catalogue.checksums import Checksums, Recorder
+from was_daemon.catalogue.recorder import Recorder
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
@@ -34,6 +34,9 @@ from was_daemon.web.iiif.routes import ImageServer
 from was_daemon.web.keyring import Keyring
 from was_daemon.workers.pool import WorkerPool
 
+if TYPE_CHECKING:
+    from was_daemon.catalogue.catalogue import Catalogue
+
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
 
@@ -56,7 +59,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
     views = parts.take("views", spool, lambda: Views(spool))
     zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
-    checksums = _checksums(settings, parts)
+    catalogue = _catalogue(settings, parts)
     assets = Assets(
         collections,
         derivatives,
@@ -67,7 +70,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         limits.warm,
         settings.zoom.warm,
         metrics=metrics,
-        recorder=Recorder(checksums),
+        recorder=Recorder(catalogue),
         quotas=state.quotas,
         redirects=_redirects(settings, collections, stores),
     )
@@ -83,7 +86,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         views,
         pool,
         evictor,
-        checksums,
+        catalogue,
         derivatives,
         assets,
         resource,
@@ -129,9 +132,14 @@ def _pyramid_evictor(settings: Settings, collections: Collections, parts: Reusab
     return evictor
 
 
-def _checksums(settings: Settings, parts: ReusableParts) -> Checksums | None:
-    path = settings.checksums.path
-    return parts.take("checksums", path, lambda: Checksums(path)) if path else None
+def _catalogue(settings: Settings, parts: ReusableParts) -> "Catalogue | None":
+    chosen = settings.catalogue
+    if not chosen.is_on:
+        return None
+    # SQLAlchemy takes time and memory, which a daemon without a catalogue is not to pay for.
+    from was_daemon.catalogue.catalogue import open_catalogue
+
+    return parts.take("catalogue", chosen, lambda: open_catalogue(chosen))
 
 
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
