@@ -1,40 +1,63 @@
 """Steps on the catalogue's database: recording events, and finding what is recorded of originals."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select, tuple_
 
 from was_daemon.catalogue.events import Event
 from was_daemon.catalogue.schema import assets, history
 from was_daemon.model.digests import Digest
 from was_daemon.model.keys import AssetKey, Kind
 
+_Identity: TypeAlias = tuple[str, str, str]
+"""Store, collection and name of an original."""
 
-def record(connection: Connection, events: Iterable[Event]) -> None:
-    """Add events to the history, unless they are in it, and bring `assets` up to date.
+
+def record(connection: Connection, events: Sequence[Event]) -> None:
+    """Add some hundred events to the history, unless they are in it, and bring `assets` up to date.
 
     Events may come late, or in another order than they happened in: the latest one by its time decides.
     """
-    for event in events:
-        if connection.scalar(select(history.c.id).where(history.c.source == event.source)) is not None:
-            continue
-        latest = connection.scalar(select(func.max(history.c.at)).where(_is(history, event.store, event.key)))
-        connection.execute(
-            insert(history).values(source=event.source, at=event.at, kind=event.kind.value, **_facts(event))
-        )
-        if latest is None or latest <= event.at:
-            _update(connection, event)
-
-
-def _update(connection: Connection, event: Event) -> None:
-    this = _is(assets, event.store, event.key)
-    if not event.kind.has_content:
-        connection.execute(delete(assets).where(this))
+    known = set(
+        connection.scalars(select(history.c.source).where(history.c.source.in_([each.source for each in events])))
+    )
+    fresh = list({each.source: each for each in events if each.source not in known}.values())
+    if not fresh:
         return
-    facts = {"changed": event.at, **_facts(event)}
-    if not connection.execute(update(assets).where(this).values(facts)).rowcount:
-        connection.execute(insert(assets).values(facts))
+    latest = _latest(connection, fresh)
+    connection.execute(
+        insert(history),
+        [{"source": each.source, "at": each.at, "kind": each.kind.value, **_facts(each)} for each in fresh],
+    )
+    current: dict[_Identity, Event] = {}
+    for event in fresh:
+        identity = _identity(event)
+        if event.at >= latest.get(identity, event.at):
+            latest[identity] = event.at
+            current[identity] = event
+    if current:
+        connection.execute(delete(assets).where(_columns(assets).in_(list(current))))
+    rows = [{"changed": event.at, **_facts(event)} for event in current.values() if event.kind.has_content]
+    if rows:
+        connection.execute(insert(assets), rows)
+
+
+def _latest(connection: Connection, events: Sequence[Event]) -> dict[_Identity, float]:
+    """Return the time of the last event in the history of each original that `events` are about."""
+    key = history.c.store, history.c.collection, history.c.name
+    those = _columns(history).in_(list({_identity(event) for event in events}))
+    return {
+        row[:3]: row[3] for row in connection.execute(select(*key, func.max(history.c.at)).where(those).group_by(*key))
+    }
+
+
+def _identity(event: Event) -> _Identity:
+    return event.store, event.key.collection, event.key.name
+
+
+def _columns(table: Table) -> Any:
+    return tuple_(table.c.store, table.c.collection, table.c.name)
 
 
 def _facts(event: Event) -> dict[str, Any]:
