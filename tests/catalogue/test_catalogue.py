@@ -129,3 +129,12 @@ async def test_what_became_of_a_killed_daemons_changes_is_seen_in_the_store(url:
     assert [row[0] for row in await next_one.rows(history.c.kind)] == ["stored", "deleted", "found"]
     assert await next_one.catalogue.journal.interrupted() == []
     await next_one.catalogue.close()
+
+
+@async_test
+async def test_what_is_neither_recorded_nor_on_its_way_is_told(kept: Fixture) -> None:
+    keys = [AssetKey("Fish", Kind.ORIGINAL, f"{number}.jpg") for number in range(4)]
+    await kept.record(event(EventKind.STORED, 1, OLD, keys[0]), event(EventKind.STORED, 1, None, keys[1]))
+    await kept.catalogue.journal.begin("main", keys[2])
+    assert await kept.catalogue.unrecorded("main", keys) == [keys[1], keys[3]]
+    assert await kept.catalogue.unrecorded("main", []) == []

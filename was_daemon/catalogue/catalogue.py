@@ -1,7 +1,7 @@
 """The catalogue: what is kept, and what has happened to it."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.events import Event, EventKind
 from was_daemon.catalogue.journal import Journal, Unsettled
 from was_daemon.catalogue.old_checksums import old_checksums, set_aside
-from was_daemon.catalogue.records import digests_after, find_digest, record
+from was_daemon.catalogue.records import digests_after, find_digest, record, recorded
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.config.settings import CatalogueSettings
 from was_daemon.model.digests import Digest, digest_of
@@ -78,6 +78,11 @@ class Catalogue:
         if await self.journal.mentions(store, key):
             return None
         return await self._database.read(find_digest, store, key)
+
+    async def unrecorded(self, store: str, keys: Sequence[AssetKey]) -> list[AssetKey]:
+        """Fire with those of some hundred originals of which nothing is recorded, and that do not change now."""
+        known = await self._database.read(recorded, store, keys) | await self.journal.mentioned(store)
+        return [key for key in keys if key not in known]
 
     async def each(self, store: str, collection: str) -> AsyncGenerator[tuple[AssetKey, Digest], None]:
         """Yield what is recorded of all originals of a collection in a store, in the order of their names."""

@@ -83,6 +83,10 @@ class Journal:
         """Fire with whether a change of `key` is under way, or not yet in the database."""
         return await self._database.read(_mentions, store, key)
 
+    async def mentioned(self, store: str) -> set[AssetKey]:
+        """Fire with the originals of a store whose changes are under way, or not yet in the database."""
+        return await self._database.read(_mentioned, store)
+
     async def interrupted(self) -> list[Unsettled]:
         """Fire with the changes of processes that have ended."""
         return await self._database.run(self._interrupted)
@@ -156,6 +160,11 @@ def _remove(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
 
 def _count(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT COUNT(*) FROM events").fetchone()[0])
+
+
+def _mentioned(connection: sqlite3.Connection, store: str) -> set[AssetKey]:
+    query = " UNION ".join(f"SELECT collection, name FROM {table} WHERE store = ?" for table in ("changes", "events"))  # noqa: S608
+    return {AssetKey(collection, Kind.ORIGINAL, name) for collection, name in connection.execute(query, (store, store))}
 
 
 def _mentions(connection: sqlite3.Connection, store: str, key: AssetKey) -> bool:

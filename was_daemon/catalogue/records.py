@@ -80,6 +80,13 @@ def find_digest(connection: Connection, store: str, key: AssetKey) -> Digest | N
     return _digest(row) if row else None
 
 
+def recorded(connection: Connection, store: str, keys: Sequence[AssetKey]) -> set[AssetKey]:
+    """Return those of some hundred originals of which the content is recorded."""
+    those = _columns(assets).in_([(store, key.collection, key.name) for key in keys])
+    query = select(assets.c.collection, assets.c.name).where(those, assets.c.sha256.is_not(None))
+    return {AssetKey(collection, Kind.ORIGINAL, name) for collection, name in connection.execute(query)}
+
+
 def digests_after(
     connection: Connection, store: str, collection: str, name: str, limit: int
 ) -> list[tuple[AssetKey, Digest]]:

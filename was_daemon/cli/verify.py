@@ -76,5 +76,5 @@ async def _verify(verifier: "Verifier", directories: Sequence[str], parallel: in
     # A store that is down has lost nothing.
     await verifier.require_store()
     await for_each_with_bar("Recorded", lambda: verifier.recorded(directories), parallel, verifier.compare)
-    step = verifier.record_if_new if record else verifier.count_if_new
-    await for_each_with_bar("Not recorded", lambda: verifier.stored(directories), parallel, step)
+    step = verifier.record if record else verifier.count
+    await for_each_with_bar("Not recorded", lambda: verifier.unrecorded(directories), parallel, step)

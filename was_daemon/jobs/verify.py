@@ -15,6 +15,9 @@ from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 
+_BATCH = 500
+"""Number of originals that the catalogue is asked about at a time."""
+
 _ABSENT_KEY = AssetKey("", Kind.ORIGINAL, "was-daemon-verify")
 
 
@@ -41,9 +44,18 @@ class Verifier:
                 async for each in records:
                     yield each
 
-    def stored(self, directories: Sequence[str]) -> AsyncGenerator[AssetKey, None]:
-        """Yield the keys of the stored originals in these collections."""
-        return list_assets(self.store, directories, Kind.ORIGINAL)
+    async def unrecorded(self, directories: Sequence[str]) -> AsyncGenerator[AssetKey, None]:
+        """Yield the keys of the stored originals in these collections of which nothing is recorded."""
+        batch: list[AssetKey] = []
+        async with aclosing(list_assets(self.store, directories, Kind.ORIGINAL)) as keys:
+            async for key in keys:
+                batch.append(key)
+                if len(batch) == _BATCH:
+                    for each in await self.catalogue.unrecorded(self.name, batch):
+                        yield each
+                    batch = []
+        for each in await self.catalogue.unrecorded(self.name, batch):
+            yield each
 
     async def compare(self, record: tuple[AssetKey, Digest]) -> None:
         """Read one original, and report whether it is as recorded."""
@@ -65,15 +77,12 @@ class Verifier:
         else:
             self.report.describe("changed", Layout.FLAT.path(key), _difference(wanted, found))
 
-    async def count_if_new(self, key: AssetKey) -> None:
-        """Count an original of which nothing is recorded as unrecorded."""
-        if not await self.catalogue.find(self.name, key):
-            self.report.count("unrecorded")
+    async def count(self, key: AssetKey) -> None:
+        """Count an original as not recorded."""
+        self.report.count("unrecorded")
 
-    async def record_if_new(self, key: AssetKey) -> None:
-        """Record size and checksum of an original of which nothing is recorded."""
-        if await self.catalogue.find(self.name, key):
-            return
+    async def record(self, key: AssetKey) -> None:
+        """Read an original, and record its size and checksums."""
         # What the daemon changes from now on counts more.
         began = time.time()
         try:
