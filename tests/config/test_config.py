@@ -503,6 +503,11 @@ MISTAKES = {
     "a number in a list of texts": (with_server("listen = [8080]"), "server.listen[0]", "a text"),
     "a port that is none": (with_server('listen = ["tcp:0", "tcp:http"]'), "server.listen[1]", "tcp:http"),
     "a port beyond all": (with_server('listen = ["tcp:70000"]'), "server.listen[0]", "70000"),
+    "a port beyond all, named last": (
+        with_server('listen = ["tcp:interface=127.0.0.1:port=70000"]'),
+        "server.listen[0]",
+        "70000",
+    ),
     "an endpoint nobody knows": (with_server('listen = ["carrier-pigeon:8080"]'), "server.listen[0]", "carrier-pigeon"),
     "an empty endpoint": (with_server('listen = [""]'), "server.listen[0]", ""),
     "a certificate that is missing": (
