@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from tests.imaging.conftest import MAX_PIXELS, Render
-from tests.support import images, profiles, tiffs
+from tests.support import images, profiles, raws, tiffs
 from tests.support.likeness import difference, on_white, same_corners
 from was_daemon.derivatives.stored import in_memory
 from was_daemon.imaging.formats import output_format
@@ -104,7 +104,7 @@ def test_every_kind_of_image_is_shown_in_its_colours(kind: str, thumbnail: Rende
 @pytest.mark.parametrize(
     ("kind", "orientation"),
     [
-        *product(["JPEG", "PNG", "WEBP", "TIFF", "HEIC", "AVIF"], range(1, 9)),
+        *product(["JPEG", "PNG", "WEBP", "TIFF", "HEIC", "AVIF", "JPEG 2000"], range(1, 9)),
         *product(["Zstandard TIFF"], [3, 5, 6]),  # libvips does not read these
         *product(["DNG"], [1, 3, 6, 8]),  # cameras do not mirror
     ],
@@ -117,6 +117,8 @@ def test_orientation_is_applied(kind: str, orientation: int, thumbnail: Render) 
         data = images.heic(stored, exif=exif.tobytes())
     elif kind == "DNG":
         data = tiffs.dng(stored, orientation)
+    elif kind == "JPEG 2000":
+        data = raws.jp2(stored, orientation)
     elif kind == "Zstandard TIFF":
         data = images.encode(stored, "TIFF", exif=exif, compression="zstd")
     else:
