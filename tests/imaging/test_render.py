@@ -25,6 +25,7 @@ CHART = images.chart()
 GREY = CHART.convert("L")
 BITMAP = CHART.convert("1")
 CLEAR = images.translucent()
+HAZY = Image.merge("LA", (CHART.convert("L"), CLEAR.getchannel("A").point(lambda value: 100 + value // 2)))
 LOW, HIGH = GREY.getextrema()
 STRETCHED = GREY.point(lambda value: (value - LOW) * 255 / (HIGH - LOW))
 NEGATIVE = STRETCHED.point(lambda value: 255 - value)
@@ -73,6 +74,23 @@ FORMATS: dict[str, tuple[Callable[[], bytes], Image.Image, float]] = {
     "BigTIFF": (lambda: tiffs.tiff(bigtiff=True), CHART, 0),
     "tiled TIFF": (lambda: tiffs.tiff(tile=True, tile_width=64, tile_height=64, compression="lzw"), CHART, 0),
     "TIFF in planes": (tiffs.planar_tiff, CHART, 0),
+    "grey TIFF in planes": (lambda: tiffs.planar_grey(CLEAR.convert("LA")), CLEAR.convert("LA"), 0),
+    "16-bit grey TIFF in planes": (lambda: tiffs.planar_grey(CLEAR.convert("LA"), 16), CLEAR.convert("LA"), 0),
+    "grey TIFF in planes, white to black": (
+        lambda: tiffs.planar_grey(CLEAR.convert("LA"), inverted=True),
+        CLEAR.convert("LA"),
+        0,
+    ),
+    "grey TIFF in planes, multiplied": (
+        lambda: tiffs.planar_grey(HAZY, multiplied=True),
+        HAZY,
+        1,
+    ),
+    "16-bit grey TIFF in planes, multiplied": (
+        lambda: tiffs.planar_grey(HAZY, 16, multiplied=True),
+        HAZY,
+        1,
+    ),
     "float TIFF of 0 to 1": (lambda: tiffs.tiff("float", factor=1 / 255, image=GREY), GREY, 0),
     "float TIFF of 0 to 255": (lambda: tiffs.tiff("float", image=GREY), GREY, 0),
     "float TIFF of measurements": (lambda: tiffs.tiff("float", factor=-33.5, image=GREY), NEGATIVE, 1),
