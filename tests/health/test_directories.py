@@ -142,7 +142,9 @@ def test_thumbnails_that_the_official_server_left_beside_the_originals_are_not_n
 
 
 def test_a_directory_of_the_spool_that_root_has_made_is_named(root: Path) -> None:
-    make(root, "copies")
+    make(root, "copies", "copies-2")
+    # The journal of `copy`.
+    forbid_file(root / "copies.sqlite")
     with another_user(root):
         check_spool(root)
     forbid(root / "copies")

@@ -6,6 +6,7 @@ collection, with a staging directory. All but the stores' directories are in the
 """
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from was_daemon.model.keys import Kind
 
 _STAGING = ".staging"
 _PRESENCE = ".daemons"
-_IN_SPOOL = (_STAGING, "copies", "instances", "quotas")
-"""Beginnings of the names of the daemon's directories in the spool. Commands have others there."""
+_IN_SPOOL = re.compile(r"\.staging|copies(-[0-9]+)?|instances|quotas")
+"""Names of the daemon's directories in the spool. Commands have others there."""
 
 _MAY_BE_LINKS = ("instances", "quotas")
 
@@ -64,9 +65,9 @@ def check_spool(root: Path) -> None:
     if not root.exists():
         return
     with os.scandir(root) as entries:
-        ours = sorted(entry.name for entry in entries if entry.name.startswith(_IN_SPOOL))
+        ours = sorted(entry.name for entry in entries if _IN_SPOOL.fullmatch(entry.name))
     for name in ours:
-        _check_directory(root / name, "copies and uploads", may_be_link=name.startswith(_MAY_BE_LINKS))
+        _check_directory(root / name, "copies and uploads", may_be_link=name in _MAY_BE_LINKS)
         with suppress(FileNotFoundError), os.scandir(root / name) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
