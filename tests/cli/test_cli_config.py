@@ -20,7 +20,8 @@ SECRET = "correct horse battery staple"
 MAIN = {"plugin": "filesystem", "path": "/srv/attachments", "layout": "sharded"}
 NAS = {"plugin": "sftp", "host": "nas.example.org", "user": "specify", "password": SECRET}
 GROUPS = [["config"], ["thumbnails"], ["zoom"]]
-WITHIN_GROUPS = [["config", "check"], *([group, name] for group in ("thumbnails", "zoom") for name in ("warm", "prune"))]
+DERIVED = [[group, name] for group in ("thumbnails", "zoom") for name in ("warm", "prune")]
+WITHIN_GROUPS = [["config", "check"], *DERIVED]
 COMMANDS = [[], *([name] for name in main.commands), *WITHIN_GROUPS]
 
 

@@ -50,7 +50,7 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
     """
     options = _options(tolerant)
     try:
-        image = _load_page(source, page, **options)
+        image = _load_page(source, page, 0, **options)
         check_pixels((image.width, image.height), max_pixels)
         whole = image
         for level in page.levels:
@@ -147,7 +147,7 @@ def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 
 
-def _load_page(source: BinaryIO, page: Page, directory: int = 0, **options: Any) -> Any:
+def _load_page(source: BinaryIO, page: Page, directory: int, **options: Any) -> Any:
     """Open the page of a TIFF in the directory of that number, whose properties are `page`."""
     if not page.is_grey_in_planes:
         return _load("tiffload_source", source, page=directory, **options)
