@@ -26,6 +26,7 @@ from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirec
 from was_daemon.library.spool import Spool
 from was_daemon.library.store_steps import open_staging_file, store_staged
 from was_daemon.library.text_types import text_sample
+from was_daemon.model.charset import text_type
 from was_daemon.model.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
 from was_daemon.model.interfaces import (
     AssetStat,
@@ -35,7 +36,7 @@ from was_daemon.model.interfaces import (
     IThumbnails,
 )
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
-from was_daemon.model.media import is_text, media_type, text_type, type_of_extension
+from was_daemon.model.media import is_text, media_type, type_of_extension
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.redirect import Redirect
 from was_daemon.telemetry.metrics import Metrics

@@ -44,6 +44,7 @@ class Catalogue:
         from twisted.internet import reactor
 
         self.journal = journal
+        self.path = database.path
         self._database = database
         self._clock = IReactorTime(reactor)
         self._tasks = BackgroundTasks()
@@ -180,6 +181,10 @@ class Catalogue:
             known = await self._database.read(find_digest, change.store, change.key)
             return Event.new(EventKind.DELETED, change.store, change.key, at=at) if known else None
         return Event.new(EventKind.FOUND, change.store, change.key, digest, at=at)
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` when the database cannot be written to."""
+        await self._database.check()
 
     async def settled(self) -> None:
         """Wait until the work in the background is done."""

@@ -23,6 +23,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
 from was_daemon.concurrency.disk_threads import DiskThreads
@@ -54,6 +55,7 @@ class CatalogueDatabase:
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         self._threads = DiskThreads(f"catalogue {url.render_as_string()}", "catalogue", size=_CONNECTIONS)
         self._opening = Lock()
         self._engine: Engine | None = None
@@ -67,29 +69,48 @@ class CatalogueDatabase:
         options = {"reads": True}
         return self._threads.run(lambda: self._call(options, lambda connection: step(connection, *args, **kwargs)))
 
+    def check(self) -> Deferred[None]:
+        """Raise `StoreUnavailable` if the database cannot be written to; the schema is left as it is."""
+        return self._threads.run(self._check)
+
     async def close(self) -> None:
         """Close the connections after the steps under way; later steps are refused."""
         await self._threads.close()
         if self._engine:
             self._engine.dispose()
 
+    def _check(self) -> None:
+        with _translated():
+            engine = self._engine or _engine(self.url)
+            with engine.begin():
+                pass
+            if engine is not self._engine:
+                engine.dispose()
+
     def _call(self, options: dict[str, Any], step: Callable[[Connection], T]) -> T:
-        try:
+        with _translated():
             engine = self._ready_engine()
             with engine.connect() as connection, connection.execution_options(**options).begin():
                 return step(connection)
-        except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).strip()
-            raise StoreUnavailable("the catalogue cannot be used", reason) from error
 
     def _ready_engine(self) -> Engine:
         with self._opening:
-            if self._engine is None:
+            # A SQLite file that was removed is made again.
+            if self._engine is None or (self.path and not self.path.exists()):
                 engine = _engine(self.url)
                 with _migration_lock(engine), engine.begin() as connection:
                     _migrate(connection)
                 self._engine = engine
             return self._engine
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise StoreUnavailable("the catalogue cannot be used", reason) from error
 
 
 def _engine(url: URL) -> Engine:
@@ -105,7 +126,9 @@ def _sqlite_engine(url: URL) -> Engine:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # It holds names and addresses of clients.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    engine = create_engine(url, connect_args={"timeout": _TIMEOUT_SECONDS}, hide_parameters=True)
+    # Without a pool: a connection that stays open would write to a file that was replaced meanwhile.
+    options: dict[str, Any] = {"connect_args": {"timeout": _TIMEOUT_SECONDS}, "poolclass": NullPool}
+    engine = create_engine(url, hide_parameters=True, **options)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: object) -> None:

@@ -48,6 +48,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path, _SCHEMA, "the journal of the catalogue")
+        self.path: Path | None = path
         self._processes = path.with_name(f"{path.name}.processes")
         self._lock = ProcessLock(self._processes)
 
@@ -90,6 +91,10 @@ class Journal:
     async def interrupted(self) -> list[Unsettled]:
         """Fire with the changes of processes that have ended."""
         return await self._database.run(self._interrupted)
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` if nothing can be entered."""
+        await self._database.check()
 
     async def close(self) -> None:
         """Close the file. Changes that are under way count as interrupted from then on."""

@@ -6,6 +6,7 @@ The hooks here refuse values that cattrs would convert (`"12"` is no integer, `1
 import enum
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -101,6 +102,13 @@ class PathResolver:
             return Path(f"{self.directory}{text[match.end() :]}")
         if match[1] not in self.environ:
             raise ValueError(f"the environment has no {match[1]}")
+        # `Path.is_dir` raises where this user may not look.
+        if match[1] == _CREDENTIALS and not os.path.isdir(self.environ[_CREDENTIALS]):  # noqa: PTH112
+            # Left over in a shell or a unit: systemd removes the directory when the service ends.
+            raise ValueError(
+                f"there is no directory {self.environ[_CREDENTIALS]}, which $CREDENTIALS_DIRECTORY names: unset the "
+                f"variable to read the file from {self.directory}"
+            )
         return Path(self.environ[match[1]] + text[match.end() :])
 
 

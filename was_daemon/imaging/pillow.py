@@ -7,6 +7,7 @@ from typing import BinaryIO
 from PIL import Image, ImageFile, ImageOps
 
 from was_daemon.imaging.file_types import FileType, is_lossless_jpeg
+from was_daemon.imaging.orientation import stated_orientation
 from was_daemon.imaging.picture import Picture, check_pixels, reduction
 
 Image.MAX_IMAGE_PIXELS = None  # check_pixels is the limit
@@ -66,7 +67,7 @@ def decode(
             setattr(image, "reduce", min(int(factor).bit_length() - 1, _JPEG2000_REDUCTIONS))  # noqa: B010 - of its plugin only
         _load(image)
         # Read after loading: Pillow rotates a TIFF while it loads it, and then removes the orientation.
-        orientation = _orientation(image)
+        orientation = _orientation(image, source)
         return Picture(
             _to_picture_mode(image), _profile(image, source), orientation, None if is_reduced else size, extent
         )
@@ -142,7 +143,10 @@ def _jp2_profile(file: BinaryIO) -> bytes | None:
     return None
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, source: BinaryIO) -> int:
+    if image.format == "JPEG2000":
+        # Pillow does not look into its boxes.
+        return stated_orientation(source) or 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF raises anything, and does not matter

@@ -10,7 +10,7 @@ import attrs
 from PIL import Image
 
 from was_daemon.imaging.picture import Picture, black_and_white, check_pixels, reduction
-from was_daemon.imaging.tiff import Page
+from was_daemon.imaging.tiff import ASSOCIATED_ALPHA, Page, as_colours
 
 os.environ.setdefault("VIPS_CONCURRENCY", "1")  # read when the library is loaded; the pool has a worker per CPU
 
@@ -50,7 +50,7 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
     """
     options = _options(tolerant)
     try:
-        image = _load("tiffload_source", source, **options)
+        image = _load_page(source, page, 0, **options)
         check_pixels((image.width, image.height), max_pixels)
         whole = image
         for level in page.levels:
@@ -82,7 +82,7 @@ def stream_tiff(source: BinaryIO, max_pixels: int, tolerant: bool, page: Page, d
     Raises the errors of `read_tiff`.
     """
     with builtin_errors():
-        image = _load("tiffload_source", source, page=directory, **_options(tolerant))
+        image = _load_page(source, page, directory, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
         meant, negative, mode = _meant(image, page)
         return _rows(meant, image, negative, mode)
@@ -145,6 +145,21 @@ def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
     """
     source.seek(0)
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
+
+
+def _load_page(source: BinaryIO, page: Page, directory: int, **options: Any) -> Any:
+    """Open the page of a TIFF in the directory of that number, whose properties are `page`."""
+    if not page.is_grey_in_planes:
+        return _load("tiffload_source", source, page=directory, **options)
+    mapped = pyvips.Source.new_from_memory(as_colours(source, directory))
+    # Unlike `tiffload_source`, this keeps the mapping as long as the picture.
+    image = pyvips.Image.new_from_source(mapped, "", page=directory, **options)
+    image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
+    if page.extra == ASSOCIATED_ALPHA:
+        image = image.unpremultiply().cast(image.format)
+    if page.negative and image.format in _INVERTED_BY_VIPS:
+        return image.extract_band(0).invert().bandjoin(image.extract_band(1, n=image.bands - 1))
+    return image
 
 
 def _signed_lab(image: Any) -> Any:

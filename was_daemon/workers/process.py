@@ -15,6 +15,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from was_daemon.concurrency.child_processes import command, module_path
+from was_daemon.concurrency.waiting import Waiters
 from was_daemon.workers.commands import COMMANDS, FILES, Ready
 from was_daemon.workers.heap import address_space
 
@@ -60,7 +61,7 @@ class WorkerProcess(ProcessProtocol):
         self._is_gone = False
         self._first_size: int | None = None
         self._connection = _WorkerConnection(self)
-        self._end_waiters: list[Deferred[None]] = []
+        self._end_waiters = Waiters()
         self._kill_timer: IDelayedCall | None = None
         self._job_timer: IDelayedCall | None = None
         self._timeout = 0.0
@@ -122,13 +123,11 @@ class WorkerProcess(ProcessProtocol):
         self.is_usable = False
         if self._is_gone:
             return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._end_waiters.append(done)
         with suppress(ProcessExitedAlready):
             self._process.signalProcess("KILL")
         if self._kill_timer is None:
             self._kill_timer = _reactor(IReactorTime).callLater(_KILL_SECONDS, self._give_up)
-        return done
+        return self._end_waiters.add()
 
     def _give_up(self) -> None:
         self._log.error("Worker {pid} cannot be killed: a disk or a mount hangs", pid=self._process.pid)
@@ -136,7 +135,7 @@ class WorkerProcess(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         """See `ProcessProtocol`."""
-        if not self._end_waiters:
+        if self.is_usable:
             self._log.error("A worker ended: {reason}", reason=reason.getErrorMessage())
         self.has_ended = True
         self.is_usable = False
@@ -149,8 +148,7 @@ class WorkerProcess(ProcessProtocol):
         self._files.close()
         self._connection.abort()
         self._on_gone(self)
-        while self._end_waiters:
-            self._end_waiters.pop().callback(None)
+        self._end_waiters.release()
 
     def outReceived(self, data: bytes) -> None:
         """Log what image libraries print about broken files."""

@@ -66,6 +66,7 @@ def _document(report: Report) -> dict[str, object]:
         "stores": {name: outcome.located_problem or "ok" for name, outcome in report.stores.items()},
         "spool": report.spool.located_problem or "ok",
         "workers": report.workers or "ok",
+        **{name: outcome.located_problem or "ok" for name, outcome in report.databases.items()},
         "collections": {
             name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
         },

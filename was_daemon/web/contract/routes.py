@@ -135,6 +135,7 @@ class AssetServer:
     async def getmetadata(self, request: AssetRequest, key: AssetKey, fields: Fields) -> bytes:
         """Send the metadata that a camera wrote into an original."""
         metadata = await self._assets.metadata(key, self._addresses.client(request))
+        request.setHeader("Cache-Control", self._caching.cache_control("token" in fields))
         if fields.get("dt") != "date":
             return text_answer(request, json.dumps(metadata), "application/json")
         date = capture_date(metadata)
