@@ -312,11 +312,16 @@ def test_quotas_that_cannot_be_kept_are_red_in_health_page_and_status(
     assert f"({tmp_path}/spool/quotas)" in run("status", "--config", seen.daemon.config_file).out
 
 
-def test_status_makes_neither_spool_nor_checksums(tmp_path: Path, run_daemon: RunDaemon) -> None:
+def test_status_makes_neither_spool_nor_catalogue(tmp_path: Path, run_daemon: RunDaemon) -> None:
     daemon = run_daemon()
     stores = {"main": {"plugin": "filesystem", "path": daemon.store}}
-    config = write_config(tmp_path, stores, checksums={"path": tmp_path / "state/sums"})
+    config = write_config(tmp_path, stores, catalogue={"path": tmp_path / "state/catalogue.sqlite"})
     ran = run("status", "--config", config, "--url", daemon.url, "--json")
-    assert (ran.code, ran.report["files"]["spool"]["ok"], ran.report["files"]["checksums"]["ok"]) == (0, True, True)
+    assert {name: each["ok"] for name, each in ran.report["files"].items()} == {
+        "spool": True,
+        "catalogue": True,
+        "journal": True,
+    }
+    assert ran.code == 0
     assert not (tmp_path / "spool").exists()
     assert not (tmp_path / "state").exists()

@@ -19,6 +19,7 @@ from was_daemon.daemon.startup import accept_new_root, prepare_store, run_and_lo
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.views import Views
+from was_daemon.health.checks import DatabaseCheck
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Quota
@@ -108,5 +109,15 @@ class Components:
             self.spool,
             settings.limits.min_free,
             settings.weak_keys,
-            {"catalogue": self.catalogue, "journal": self.catalogue.journal} if self.catalogue else {},
+            self._database_checks(),
         )
+
+    def _database_checks(self) -> dict[str, DatabaseCheck]:
+        catalogue = self.catalogue
+        if not catalogue:
+            return {}
+        journal = catalogue.journal
+        return {
+            "catalogue": DatabaseCheck(catalogue.path, catalogue.check),
+            "journal": DatabaseCheck(journal.path, journal.check),
+        }

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -54,24 +53,26 @@ class CheckOutcome:
         return f"{self.problem} ({self.path})" if self.problem and self.path else self.problem
 
 
-@runtime_checkable
-class Checkable(Protocol):
-    """A database, which is in the file `path`, or None on a server."""
+@attrs.frozen
+class DatabaseCheck:
+    """Check of a database, which is in the file `path`, or on a server if that is None.
+
+    `run` raises `StoreUnavailable` when it cannot be written to.
+    """
 
     path: Path | None
-
-    async def check(self) -> None:
-        """Raise `StoreUnavailable` when it cannot be written to."""
+    run: Callable[[], Awaitable[None]]
 
 
-NO_DATABASES: Mapping[str, Checkable] = {}
+NO_DATABASES: Mapping[str, DatabaseCheck] = {}
 
 
 @attrs.frozen
 class Report:
     """Outcomes for the stores by name, the spool, the workers, and the databases by name.
 
-    None stands for workers of which all is well. The databases are `catalogue`, `journal` and `quotas`, if the settings have them.
+    None stands for workers of which all is well. The databases are `catalogue`, `journal` and `quotas`, if the settings
+    have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay.
     """
@@ -124,7 +125,7 @@ class Health:
         spool: Spool,
         min_free: int,
         warnings: Sequence[str] = (),
-        databases: Mapping[str, Checkable] = NO_DATABASES,
+        databases: Mapping[str, DatabaseCheck] = NO_DATABASES,
     ) -> None:
         """Look at these from now on, and repeat `warnings`, which have no path in them.
 
@@ -239,7 +240,7 @@ def path_of(error: AssetError, place: object) -> Path | None:
     """Return where an error of a store, the spool or a database is, None if that is not on this machine."""
     if isinstance(error, UnusableDirectory):
         return error.path
-    if isinstance(place, Checkable):
+    if isinstance(place, DatabaseCheck):
         return place.path
     if isinstance(place, Spool) or ILocalFiles.providedBy(place):
         root: Path = place.root
@@ -260,9 +261,9 @@ async def look_at_store(store: IAssetStore, collections: Collections) -> int | N
     return _known(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
 
 
-async def look_at_database(database: Checkable) -> int | None:
+async def look_at_database(database: DatabaseCheck) -> int | None:
     """Check whether a database can be written to; raises `StoreUnavailable`."""
-    await database.check()
+    await database.run()
     return None
 
 
