@@ -269,7 +269,7 @@ class Assets:
 
     @asynccontextmanager
     async def _recording(self, change: Change) -> AsyncIterator[None]:
-        """Keep the recorded checksum true; the participant `checksums`."""
+        """Keep the recorded checksum up to date; a `Participant`."""
         place, key = change.place, change.key
         async with self._recorder.changing(place.name, key, change.staged):
             yield
