@@ -1,10 +1,11 @@
 """Structure of a JPEG 2000 codestream (ISO/IEC 15444-1, annex A)."""
 
-import struct
-from mmap import ACCESS_COPY, ACCESS_READ, mmap
+from io import RawIOBase
 from typing import BinaryIO
 
 from PIL import Image, ImageChops
+
+from was_daemon.imaging.containers.boxes import boxes
 
 _START, _CODING_STYLE = b"\xff\x4f\xff\x51", b"\xff\x52"
 _MARKER = 2
@@ -12,7 +13,10 @@ _LEVELS = 9
 """Offset of the number of decomposition levels in the segment of the coding style."""
 
 _COMPONENTS = 40
-"""Offset of the number of components from the start; three bytes for each of them follow, the first is its depth."""
+"""Offset of the number of components from the start; what follows is about each of them."""
+
+_COMPONENT = 3
+"""Bytes about a component; the first is the code of its depth."""
 
 _SIGNED = 0x80
 _BYTE, _DEEPEST = 8, 16
@@ -34,19 +38,41 @@ def decomposition_levels(data: bytes) -> int | None:
 
 def depths(source: BinaryIO) -> list[int]:
     """Return the bits per sample of the components, [] when the header is damaged."""
-    with mmap(source.fileno(), 0, access=ACCESS_READ) as data:
-        return [(data[at] & ~_SIGNED) + 1 for at in _depth_positions(data)]
+    return [(code & ~_SIGNED) + 1 for code in _depth_codes(source)[1]]
 
 
-def with_headroom(source: BinaryIO) -> mmap:
-    """Return a file, in a private mapping, whose samples are said to have one bit more than they have.
+class WithHeadroom(RawIOBase):
+    """The file `source`, which says of its samples that they have one bit more than they have.
 
     Decoded samples are then in the middle half of what is possible.
     """
-    data = mmap(source.fileno(), 0, access=ACCESS_COPY)
-    for at in _depth_positions(data):
-        data[at] += 1
-    return data
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._file = source
+        start, codes = _depth_codes(source)
+        self._replaced = {start + _COMPONENT * number: code + 1 for number, code in enumerate(codes)}
+        self.seek(0)
+
+    def seekable(self) -> bool:
+        """See `io.IOBase`."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """See `io.IOBase`."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """See `io.IOBase`."""
+        return self._file.tell()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """See `io.RawIOBase`."""
+        start = self._file.tell()
+        data = bytearray(self._file.read(size))
+        for position, code in self._replaced.items():
+            if start <= position < start + len(data):
+                data[position - start] = code
+        return bytes(data)
 
 
 def is_deep(bits: list[int]) -> bool:
@@ -57,7 +83,7 @@ def is_deep(bits: list[int]) -> bool:
 def unwrapped(image: Image.Image, headroom: Image.Image) -> Image.Image:
     """Return `image` with what Pillow made of samples that are too large to be rounded up to a byte: black, not white.
 
-    `headroom` is what it made of the same picture `with_headroom`.
+    `headroom` is what it made of the same picture in a file `WithHeadroom`.
     """
     bands = []
     for band, halved in zip(image.split(), headroom.split(), strict=True):
@@ -80,11 +106,20 @@ def widened(image: Image.Image, bits: list[int]) -> Image.Image:
     return Image.merge(image.mode, scaled)
 
 
-def _depth_positions(data: mmap) -> range:
-    start = data.find(_START)
-    at = start + _COMPONENTS
-    if start < 0 or at + 2 > len(data):
-        return range(0)
-    (count,) = struct.unpack_from(">H", data, at)
-    end = at + 2 + 3 * count
-    return range(at + 2, end, 3) if end <= len(data) else range(0)
+def _depth_codes(source: BinaryIO) -> tuple[int, bytes]:
+    """Return where the codes of the components' depths begin, and every third byte from there on, which they are."""
+    start = _codestream(source)
+    source.seek(start + _COMPONENTS)
+    count = int.from_bytes(source.read(2), "big")
+    table = source.read(_COMPONENT * count)
+    whole = len(table) // _COMPONENT * _COMPONENT
+    return start + _COMPONENTS + 2, table[:whole:_COMPONENT]
+
+
+def _codestream(source: BinaryIO) -> int:
+    """Return where the codestream begins; the end of a file without one."""
+    source.seek(0)
+    if source.read(len(_START)) == _START:
+        return 0
+    end = source.seek(0, 2)
+    return next((box.start for box in boxes(source, 0, end) if box.name == b"jp2c"), end)

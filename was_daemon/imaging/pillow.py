@@ -97,10 +97,8 @@ def _with_right_whites(image: Image.Image, source: BinaryIO, reductions: int) ->
     if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         return image
     if jpeg2000.is_deep(bits) and any(band.getextrema()[0] == 0 for band in image.split()):
-        with (
-            jpeg2000.with_headroom(source) as mapped,
-            Image.open(cast(BinaryIO, mapped), formats=["JPEG2000"]) as other,
-        ):
+        file = cast(BinaryIO, jpeg2000.WithHeadroom(source))
+        with Image.open(file, formats=["JPEG2000"]) as other:
             setattr(other, "reduce", reductions)  # noqa: B010 - of its plugin only
             _load(other)
             image = jpeg2000.unwrapped(image, other)
