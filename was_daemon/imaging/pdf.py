@@ -51,7 +51,7 @@ def read_pdf(source: BinaryIO, box: int) -> Picture:
         image = _draw(page, pixels / longest)
         if pixels < _SECOND_LOOK and is_uniform(image) and _has_content(page):
             image = _draw(page, _SECOND_LOOK / longest)
-        return Picture(image)
+        return Picture(image, proportions=page.get_size())
 
 
 def read_page(source: BinaryIO, number: int, max_pixels: int) -> tuple[Image.Image, int]:
