@@ -5,10 +5,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from PIL import Image
+
+from tests.support.needs import require
+from tests.support.paths import ROOT
 
 try:
     import magic  # noqa: F401
@@ -66,3 +70,17 @@ def failure(url: str, identifier: str, version: str, test: str) -> str | None:
     except Exception as error:  # the validator's own, of any kind
         return f"{error!r} at {result.urls}"
     return f"{result.exception} at {result.urls}" if result.exception else None
+
+
+_PREZI = ROOT / ".venv" / "iiif-prezi3"
+"""Where `install-tools.sh` puts it, without what it depends on: it asks for an older Pillow than there is."""
+
+
+def valid_manifest(content: Any) -> Any:
+    """The manifest in a JSON document, as an object of iiif-prezi3; raises when that finds it invalid."""
+    require(_PREZI.is_dir(), "iiif-prezi3")
+    if str(_PREZI) not in sys.path:
+        sys.path.append(str(_PREZI))
+    from iiif_prezi3 import Manifest
+
+    return Manifest.model_validate(content)

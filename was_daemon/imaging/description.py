@@ -14,10 +14,6 @@ from was_daemon.model.descriptions import Description
 from was_daemon.model.keys import MAX_PAGE
 from was_daemon.model.media import is_recording, media_type
 
-_POINTS = 72
-_DOTS = 300
-"""Dots per inch in which the pages of a PDF are measured."""
-
 _ANY_PIXELS = 1 << 40
 _TURNED = range(5, 9)
 """Orientations in which width and height change places."""
@@ -36,26 +32,12 @@ def _pages(source: BinaryIO, name: str) -> list[tuple[int, int]]:
     sizes: list[tuple[int, int]] = []
     with suppress(Exception):  # a damaged file makes whatever reads it raise anything
         if file_type is FileType.PDF:
-            sizes.extend(islice(_pages_of_pdf(source), MAX_PAGE))
+            from was_daemon.imaging.pdf import page_sizes
+
+            sizes.extend(islice(page_sizes(source), MAX_PAGE))
         elif file_type is FileType.TIFF and splitext(name)[1].lower() not in RAW_EXTENSIONS:
             sizes.extend(islice(_pages_of_tiff(source), MAX_PAGE))
     return sizes
-
-
-def _pages_of_pdf(source: BinaryIO) -> Iterator[tuple[int, int]]:
-    import pypdfium2
-
-    document = pypdfium2.PdfDocument(source)
-    try:
-        for number in range(len(document)):
-            width, height = document.get_page_size(number)
-            yield _pixels(width), _pixels(height)
-    finally:
-        document.close()
-
-
-def _pixels(points: float) -> int:
-    return max(1, round(points * _DOTS / _POINTS))
 
 
 def _pages_of_tiff(source: BinaryIO) -> Iterator[tuple[int, int]]:
