@@ -70,7 +70,9 @@ def test_a_wav_may_be_larger_than_its_numbers_or_not_finished() -> None:
 
 def test_a_compressed_wav_counts_its_samples() -> None:
     plain = recordings.sound("wav")
-    compressed = plain[:20] + struct.pack("<H", 2) + plain[22:36] + b"fact" + struct.pack("<II", 4, 3 * RATE) + plain[36:]
+    compressed = (
+        plain[:20] + struct.pack("<H", 2) + plain[22:36] + b"fact" + struct.pack("<II", 4, 3 * RATE) + plain[36:]
+    )
     assert duration(compressed) == 3
 
 
