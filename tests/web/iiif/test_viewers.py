@@ -109,7 +109,8 @@ def opened(site: str, viewer: str, daemon: Daemon, name: str, directory: Path) -
 
 def has(picture: Image.Image, colour: tuple[int, int, int], parts: float) -> bool:
     """Whether as large a part of a picture is of a colour."""
-    near = sum(all(abs(a - b) < 24 for a, b in zip(pixel, colour, strict=True)) for pixel in picture.get_flattened_data())
+    pixels = picture.get_flattened_data()
+    near = sum(all(abs(a - b) < 24 for a, b in zip(pixel, colour, strict=True)) for pixel in pixels)
     return near >= parts * picture.width * picture.height
 
 
