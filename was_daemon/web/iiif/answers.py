@@ -53,7 +53,7 @@ def document_answer(request: AssetRequest, content: dict[str, Any], is_linked_da
     if not (_JSON_LD in accepted or (is_linked_data and not names_json)):
         kind = "application/json"
         request.setHeader("Link", f'<{context}>;rel="http://www.w3.org/ns/json-ld#context";type="{_JSON_LD}"')
-    return text_answer(request, json.dumps(content, indent=1), kind)
+    return text_answer(request, json.dumps(content, ensure_ascii=False, separators=(",", ":")), kind)
 
 
 def redirect_to(request: AssetRequest, address: str, rest: list[str]) -> bytes:

@@ -10,7 +10,7 @@ from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_services import ImageServices
 from was_daemon.model.descriptions import Description
 from was_daemon.model.errors import AssetNotFound, NotImplementedHere
-from was_daemon.model.keys import AssetKey
+from was_daemon.model.keys import MAX_PAGE, AssetKey
 from was_daemon.model.media import is_recording, media_type
 from was_daemon.web.access import AccessRules
 from was_daemon.web.downloads import send
@@ -118,7 +118,7 @@ class Presentation:
         self, request: AssetRequest, identifier: Identifier, first: _FirstPage, description: Description
     ) -> list[Page]:
         base = self._addresses.base_url(request)
-        count = first.pages or len(description.pages) or 1
+        count = min(first.pages or len(description.pages) or 1, MAX_PAGE)
         # A page whose size cannot be read has the size of the first.
         sizes = dict(enumerate(description.pages, 1)) | {1: first.size}
         return [
