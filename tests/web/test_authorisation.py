@@ -16,6 +16,7 @@ FORMS = {
     "getfileref": authorisation.static_original,
     "static": authorisation.static_path,
     "iiif": capability_to_look,
+    "presentation": capability_to_look,
 }
 
 

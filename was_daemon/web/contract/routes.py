@@ -37,6 +37,7 @@ from was_daemon.web.contract.uploads import UploadForm
 from was_daemon.web.downloads import retry_when_replaced, send
 from was_daemon.web.errors import answer_error
 from was_daemon.web.iiif.authorisation import PictureRequest, capability_to_look
+from was_daemon.web.iiif.presentation import Presentation
 from was_daemon.web.iiif.routes import ImageServer
 
 
@@ -57,6 +58,7 @@ class AssetServer:
         max_scale: int,
         overview: OverviewSource = empty_overview,
         images: ImageServer | None = None,
+        presentation: Presentation | None = None,
     ) -> None:
         self.access = access
         self._assets = assets
@@ -66,6 +68,7 @@ class AssetServer:
         self._max_scale = max_scale
         self._overview = overview
         self._images = images
+        self._presentation = presentation
 
     def resource(self) -> AssetResource:
         """Return the resource for a site."""
@@ -164,6 +167,15 @@ class AssetServer:
         if isinstance(asset, ThumbnailAddress):
             return await send(request, OpenAsset(*await self._assets.existing_thumbnail(asset)), cache_control)
         return await send(request, OpenAsset(await self._assets.open(asset), media_type(asset.name)), cache_control)
+
+    @app.route("/iiif/presentation/<path:path>", methods=["GET"])
+    @authorised(capability_to_look)
+    @retry_when_replaced
+    async def presentation(self, request: AssetRequest, asked: PictureRequest) -> bytes:
+        """Send the manifest of an asset, or a recording, by the Presentation API."""
+        if not self._presentation:
+            raise AssetNotFound("no such page")
+        return await self._presentation.answer(request, asked)
 
     @app.route("/iiif/<path:path>", methods=["GET"])
     @authorised(capability_to_look)
