@@ -483,6 +483,20 @@ async def test_nothing_is_done_where_a_page_or_a_redirect_is_the_answer(
     assert (kept and kept.content) == old
 
 
+@pytest_twisted.ensureDeferred
+async def test_the_log_tells_where_a_redirect_leads_that_is_not_followed(
+    server: QuirkyDav, store: IAssetStore, logged: Callable[[], str]
+) -> None:
+    def refuse(request: Request, path: str) -> int:
+        request.setHeader("Location", f"https://moved.example/dav/{path}?secret=1")
+        return 301
+
+    server.refuse = refuse
+    await message(store.write(KEY, chunked(SMALL)), StoreFailed)
+    assert "was answered with 301, a redirect to https://moved.example/dav/" in logged()
+    assert "secret" not in logged()
+
+
 # -- redirects of downloads --------------------------------------------------------------------------------------------
 
 
