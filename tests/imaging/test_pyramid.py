@@ -219,6 +219,17 @@ def test_no_metadata_is_left(tmp_path: Path) -> None:
     assert not pyramid.tile(pyramid.index.geometry.tile(0)).getexif()
 
 
+def test_of_camera_raw_the_preview_of_nearly_full_size_is_shown_in_its_own_size(tmp_path: Path) -> None:
+    width, height = images.CHART_SIZE
+    for factor, expected in ((0.97, (round(width * 0.97), round(height * 0.97))), (0.5, images.CHART_SIZE)):
+        preview = Image.new("RGB", (round(width * factor), round(height * factor)), "blue")
+        preview.paste("red", (0, 0, 20, 20))
+        pyramid = PyramidFile(tmp_path, tiffs.dng(preview), "a.dng")
+        assert pyramid.index.geometry.levels == [expected]
+        assert pyramid.level(0).size == expected
+        assert (difference(pyramid.level(0), preview.resize(expected)) < 3) == (factor > 0.9)
+
+
 def test_pages_of_a_tiff_are_shown_and_counted_without_its_reduced_versions(tmp_path: Path) -> None:
     first, second = images.chart(), Image.new("RGB", (300, 200), (10, 200, 30))
     data = tiffs.two_pages(first, second, reduced=False)
@@ -280,23 +291,25 @@ def test_a_full_disk_is_told_from_a_damaged_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", [None, profiles.adobe_rgb()], ids=["sRGB", "Adobe RGB"])
-def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(profile: bytes | None, tmp_path: Path) -> None:
-    """Also when its colours are converted, as those of scanners are."""
+@pytest.mark.parametrize(
+    ("profile", "orientation"),
+    [(None, 1), (profiles.adobe_rgb(), 1), (None, 6), (profiles.adobe_rgb(), 3)],
+    ids=["sRGB", "Adobe RGB", "sideways", "upside down"],
+)
+def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(
+    profile: bytes | None, orientation: int, tmp_path: Path
+) -> None:
+    """Also when its colours are converted, as those of scanners are, and when it is turned."""
     side = 20_000
     script = f"""if True:
         import resource, sys
         from was_daemon.imaging.vips import pyvips
-        from was_daemon.imaging import full_size
-from was_daemon.imaging.colour import to_srgb
-from was_daemon.imaging.pyramid import write_pyramid
-from was_daemon.imaging.readers import read_picture
-from was_daemon.imaging.vips import pyvips
-from was_daemon.imaging.writers import flatten
+        from was_daemon.imaging.pyramid import write_pyramid
         profile = {profile!r}
         picture = pyvips.Image.black({side}, {side}, bands=3).copy(interpretation="srgb")
         if profile:
             picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        picture.set_type(pyvips.GValue.gint_type, "orientation", {orientation})
         picture.tiffsave(sys.argv[1], compression="lzw")
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)
         with open(sys.argv[1], "rb") as source, open(sys.argv[1] + ".zip", "w+b") as target:

@@ -4,6 +4,7 @@ JPEG, TIFF and PNG are read row by row, so that a picture needs little memory, w
 damaged files, are read into memory as for thumbnails.
 """
 
+import resource
 from collections.abc import Callable, Iterator
 from functools import partial
 from posixpath import splitext
@@ -52,7 +53,10 @@ _FROM_THE_END = (3, 4, 7, 8)
 
 
 _LARGEST_PART = 256 << 20
-"""Bytes of pixels that are held to turn a picture. A larger one is read several times, each time for another part."""
+"""Bytes of pixels that are held to turn a picture, or a quarter of the memory that this process may use.
+
+A larger picture is read several times, each time for another part.
+"""
 
 
 @attrs.define
@@ -253,11 +257,16 @@ def _turned(stored: FullSize, read: Callable[[], FullSize], orientation: int) ->
     if orientation in _ROW_BY_ROW:
         return attrs.evolve(stored, image=turn(stored.image))
     image = stored.image
-    if image.width * image.height * image.bands <= _LARGEST_PART:
+    if image.width * image.height * image.bands <= _largest_part():
         return attrs.evolve(stored, image=turn(image.copy_memory()))
     size = (image.height, image.width) if orientation in _SIDEWAYS else (image.width, image.height)
     turned = _from_strips(_turned_in_parts(read, size, orientation, stored), size, stored.mode, stored.pages)
     return attrs.evolve(turned, alpha=stored._alpha)
+
+
+def _largest_part() -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return _LARGEST_PART if limit == resource.RLIM_INFINITY else min(_LARGEST_PART, limit // 4)
 
 
 def _turned_in_parts(
@@ -265,15 +274,18 @@ def _turned_in_parts(
 ) -> Iterator[Image.Image]:
     """Yield strips of the upright picture, which has `size`; note the alpha of all parts as that of `stored`."""
     width, height = size
-    rows = max(1, _LARGEST_PART // (width * stored.image.bands))
+    rows = max(1, _largest_part() // (width * stored.image.bands))
     for top in range(0, height, rows):
         count = min(rows, height - top)
-        whole = read()
-        image = whole.image
         # The rows of the upright picture are rows or columns of the stored one, from its beginning or its end.
         start = height - top - count if orientation in _FROM_THE_END else top
-        box = (start, 0, count, image.height) if orientation in _SIDEWAYS else (0, start, image.width, count)
-        part = image.crop(*box).copy_memory()
-        whole.check()
-        stored._alpha.is_used |= whole.has_alpha
-        yield from _strips_of_rows(_TURNS[orientation](part), whole.mode)
+        box = (start, 0, count, width) if orientation in _SIDEWAYS else (0, start, width, count)
+        # Held by nothing here, so that its memory is free before the next part is read.
+        yield from _strips_of_rows(_turned_part(read(), box, orientation, stored._alpha), stored.mode)
+
+
+def _turned_part(whole: FullSize, box: tuple[int, int, int, int], orientation: int, note: _Alpha) -> Any:
+    part = whole.image.crop(*box).copy_memory()
+    whole.check()
+    note.is_used |= whole.has_alpha
+    return _TURNS[orientation](part)
