@@ -33,12 +33,19 @@ LONG = "n" * 240 + ".jpg"
 class Lookout:
     """A museum whose pictures are looked at closely."""
 
-    def __init__(self, directory: Path, pool: WorkerPool, store: IAssetStore, max_size: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        pool: WorkerPool,
+        store: IAssetStore,
+        max_size: int | None = None,
+        pyramids: IAssetStore | None = None,
+    ) -> None:
         self.store = store
-        self.collections = Collections(Place("", store, store))
+        self.collections = Collections(Place("", store, pyramids or store))
         self.evictor = Evictor(self.collections, max_size, EvictablePyramids()) if max_size else None
         self.kind = PyramidKind(500_000_000, self.evictor)
-        self.museum = Museum(directory / "spool", pool, store, store, kinds=[self.kind])
+        self.museum = Museum(directory / "spool", pool, store, pyramids or store, kinds=[self.kind])
         spool = self.museum._spool
         self.views = Views(spool)
         self.zoom = Zoom(self.collections, self.museum.cache, self.kind, spool, self.views, pool)

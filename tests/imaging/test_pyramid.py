@@ -303,6 +303,8 @@ def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(
     side = 20_000
     script = f"""if True:
         import resource, sys
+        from was_daemon.workers.heap import bound_heap
+        bound_heap()
         from was_daemon.imaging.vips import pyvips
         from was_daemon.imaging.pyramid import write_pyramid
         profile = {profile!r}
