@@ -1,4 +1,4 @@
-"""Pyramids that several daemons share, in a store other than that of the originals: what they cost, and how old they are."""
+"""Pyramids that several daemons share, in a store of their own: what they cost, and that none is outdated."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
