@@ -169,3 +169,19 @@ async def test_a_pyramid_that_another_daemon_has_removed_is_made_again(daemons: 
         # A reader holds a version. The route tries again then.
         after = await show(here, "a.jpg")
     assert after == before
+
+
+@async_test
+async def test_a_view_of_a_pyramid_that_was_removed_meanwhile_is_asked_for_again(
+    tmp_path: Path, pool: WorkerPool
+) -> None:
+    lookout = Lookout(tmp_path, pool, FilesystemStore(tmp_path / "files", Layout.FLAT))
+    try:
+        await lookout.museum.put("a.jpg", plain(RED, size=(100, 50)))
+        pyramid = await lookout.zoom.open(original("a.jpg"), 1, "a client")
+        await lookout.store.delete(pyramid.key)
+        with pytest.raises(VersionGone):
+            await lookout.zoom.view(pyramid, view_of(pyramid, 50), "a client")
+        await pyramid.reader.close()
+    finally:
+        await lookout.museum.close()

@@ -64,11 +64,14 @@ class OpenPyramid:
     async def source(self, spans: Sequence[Span], spool: Spool) -> tuple[FileIO, list[Span]]:
         """Open a local file that has some parts of the pyramid; fire with it and the place of each part in it.
 
-        The caller closes the file. Raises `VersionGone` when the pyramid was replaced meanwhile.
+        The caller closes the file. Raises `VersionGone` when the pyramid was replaced or removed meanwhile.
         """
         if ILocalFiles.providedBy(self.store):
             files = ILocalFiles(self.store)
-            file = await files.in_thread(self.key, open_local, files, self.key)
+            try:
+                file = await files.in_thread(self.key, open_local, files, self.key)
+            except AssetNotFound:
+                raise VersionGone("the pyramid was removed") from None
             if file_stat(os.fstat(file.fileno())).etag != self.reader.stat.etag:
                 file.close()
                 raise VersionGone("the pyramid was replaced")

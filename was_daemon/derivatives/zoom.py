@@ -96,7 +96,7 @@ class Zoom:
         """Render a view of an open pyramid, unless it is kept; requests for the same one share the work.
 
         The caller closes it. Raises `BrokenImage`, `Overloaded`, `NoSpace`, and `VersionGone` when the pyramid was
-        replaced meanwhile.
+        replaced or removed meanwhile.
         """
         name = (pyramid.key, pyramid.reader.stat.etag, view.name)
         kept = self._views.get(name)
