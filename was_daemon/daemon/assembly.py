@@ -32,6 +32,8 @@ from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.iiif.parameters import Limits
 from was_daemon.web.iiif.routes import ImageServer
 from was_daemon.web.keyring import Keyring
+from was_daemon.web.viewer.files import installed_files
+from was_daemon.web.viewer.routes import Viewer
 from was_daemon.workers.pool import WorkerPool
 
 _LARGEST_PENDING = 4
@@ -201,4 +203,5 @@ def _server(
             caching=caching,
             address_lifetime=settings.zoom.address_lifetime,
         ),
+        viewer=Viewer(zoom, access, settings.zoom.address_lifetime, installed_files()),
     )

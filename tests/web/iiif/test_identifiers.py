@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from was_daemon.model import tokens
 from was_daemon.model.errors import AssetNotFound
-from was_daemon.web.iiif.capabilities import Capability, grant, problem_of
+from was_daemon.web.capabilities import Capability, grant, problem_of
 from was_daemon.web.iiif.identifiers import Identifier, parse_identifier
 
 KEY, OTHER_KEY = "a key", "another key"

@@ -16,7 +16,7 @@ from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon
 from tests.support.likeness import difference
 from was_daemon.model.pyramids import Geometry
-from was_daemon.web.iiif.capabilities import grant
+from was_daemon.web.capabilities import grant
 
 async_test = pytest_twisted.ensureDeferred
 

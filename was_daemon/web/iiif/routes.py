@@ -3,6 +3,8 @@
 import json
 from urllib.parse import quote
 
+import attrs
+
 from was_daemon.derivatives.pyramids import OpenPyramid
 from was_daemon.derivatives.zoom import View, Zoom
 from was_daemon.httpd.request import AssetRequest
@@ -74,7 +76,10 @@ class ImageServer:
         if self._addresses.depends_on_requests:
             request.setHeader("Cache-Control", NO_STORE)
             request.setHeader("Vary", "Accept, Host, X-Forwarded-Host, X-Forwarded-Proto")
-        return text_answer(request, json.dumps(content, indent=1), _type_of_information(request, picture.version))
+        media_type = _type_of_information(request, picture.version)
+        if pyramid.index.pages > 1:
+            request.responseHeaders.addRawHeader("Link", _link_to_last_page(picture.identifier, pyramid.index.pages))
+        return text_answer(request, json.dumps(content, indent=1), media_type)
 
     async def _open(self, request: AssetRequest, picture: PictureRequest) -> OpenPyramid:
         return await self._zoom.open(picture.key, picture.identifier.page, self._addresses.client(request))
@@ -121,6 +126,12 @@ def _links(picture: PictureRequest, canonical: str) -> str:
     # Relative to this server: the host of the request, which a cache may not know, is not a part of it.
     address = f"/iiif/{picture.version}/{picture.identifier}/{canonical}"
     return f'<{PROFILES[picture.version]}>;rel="profile", <{address}>;rel="canonical"'
+
+
+def _link_to_last_page(identifier: Identifier, pages: int) -> str:
+    """Return a link by which a viewer learns the number of pages, which the Image API has no word for (RFC 8288)."""
+    # Relative to info.json, whatever a proxy puts before the path.
+    return f'<../{attrs.evolve(identifier, page=pages)}/info.json>;rel="last"'
 
 
 def _type_of_information(request: AssetRequest, version: int) -> str:
