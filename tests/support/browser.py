@@ -31,7 +31,17 @@ _FLAGS = (
     "--hide-scrollbars",
 )
 _PATIENCE = 120
-_KEY_CODES = {"ArrowLeft": 37, "ArrowRight": 39, "PageDown": 34, "PageUp": 33, "Tab": 9, "Enter": 13, "Escape": 27}
+_KEY_CODES = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    "PageUp": 33,
+    "PageDown": 34,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
 
 
 def screenshot(url: str, directory: Path, size: tuple[int, int], dark: bool = False, scale: int = 1) -> Image.Image:
@@ -118,9 +128,9 @@ class Page:
             f"(() => {{ const box = document.querySelector({name}).getBoundingClientRect();"
             " return [box.x + box.width / 2, box.y + box.height / 2] })()"
         )
-        assert self.evaluate(
-            f"Boolean(document.elementFromPoint({x}, {y})?.closest({name}))"
-        ), f"{selector} is hidden or covered"
+        assert self.evaluate(f"Boolean(document.elementFromPoint({x}, {y})?.closest({name}))"), (
+            f"{selector} is hidden or covered"
+        )
         for kind in ("mousePressed", "mouseReleased"):
             self.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 

@@ -34,6 +34,37 @@ BROKEN = {
 """Tests of the validator that no server passes, or none that follows the specification, with the reason."""
 
 
+DAM_PLUGIN = """
+import attrs
+from zope.interface import implementer
+from was_daemon.plugins import AssetNotFound, IAssetStore, IAssetStorePlugin, IImageService
+
+@implementer(IAssetStore, IImageService)
+class Store:
+    async def image_service(self, key, page, version):
+        if key.name == "missing.jpg":
+            raise AssetNotFound("no such asset")
+        return f"https://dam.example/iiif/{key.name}-{page}" if version == 3 else None
+    async def stat(self, key): raise AssetNotFound("no such asset")
+    async def list(self, collection, kind, prefix=""):
+        return
+        yield
+    async def check(self): pass
+    async def close(self): pass
+
+@attrs.frozen
+class Options: pass
+
+@implementer(IAssetStorePlugin)
+class Plugin:
+    name, options = "iiif-dam", Options
+    def create(self, options): return Store()
+
+plugin = Plugin()
+"""
+"""A plugin for a DAM that speaks the Image API itself."""
+
+
 def known_picture() -> bytes:
     """A PNG of 10 x 10 squares, whose colours the validator knows."""
     colours = ValidationInfo().colorInfo

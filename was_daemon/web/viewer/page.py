@@ -1,13 +1,15 @@
 """The viewer's page and its Content-Security-Policy: pure functions."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from string import Template
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
+
+_ORIGIN = re.compile(r"https?://[\w.:\[\]-]+", re.ASCII)
 
 _SCRIPTS = """<script defer src="view/$version/openseadragon.js"></script>
 <script type="module" src="view/$version/main.js"></script>"""
@@ -26,8 +28,9 @@ $links
 class ShownPicture:
     """What the page is told of an asset. Addresses are relative to the page's own, whatever a proxy puts before it.
 
-    `image` is the address by the Image API, with `{page}` where the page's number goes; `problem` is a status and a
-    reason when the asset cannot be shown.
+    `image` is the address by the Image API, with `{page}` where the page's number goes; `expiry` is the time in Unix
+    seconds until which addresses are valid, None without an end; `problem` is a status and a reason when the asset
+    cannot be shown.
     """
 
     name: str
@@ -36,6 +39,7 @@ class ShownPicture:
     image: str = ""
     original: str = ""
     metadata: str = ""
+    expiry: int | None = None
     problem: tuple[int, str] | None = None
 
     def document(self) -> dict[str, Any]:
@@ -48,8 +52,7 @@ def content_policy(pictures: Iterable[ShownPicture]) -> str:
 
     A store may have its pictures shown by a server of its own, whose origin is added.
     """
-    parts = [urlsplit(picture.image) for picture in pictures]
-    origins = {f"{each.scheme}://{each.netloc}" for each in parts if each.scheme in ("http", "https") and each.netloc}
+    origins = {match[0] for match in (_ORIGIN.match(picture.image) for picture in pictures) if match}
     sources = " ".join(["'self'", *sorted(origins)])
     return "; ".join(
         [
@@ -78,7 +81,7 @@ def page_without_viewer(template: str, version: str, pictures: Sequence[ShownPic
 
 def _filled(template: str, version: str, pictures: Sequence[ShownPicture], scripts: str, content: str) -> str:
     return Template(template).substitute(
-        title=escape(" and ".join(picture.name for picture in pictures)),
+        title=escape(" and ".join(picture.name for picture in pictures)) or "No picture",
         version=version,
         scripts=scripts,
         content=content,

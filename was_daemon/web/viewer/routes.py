@@ -42,7 +42,9 @@ class Viewer:
         request.setHeader("Content-Security-Policy", content_policy(pictures))
         make_page = viewer_page if self._files.are_complete else page_without_viewer
         if pictures[0].problem:
-            request.setResponseCode(pictures[0].problem[0])
+            status, reason = pictures[0].problem
+            request.setResponseCode(status)
+            request.reason = reason if status == 403 else ""
         elif not self._files.are_complete:
             request.setResponseCode(501)
         html = make_page(self._files.template, self._files.version, pictures)
@@ -54,13 +56,14 @@ class Viewer:
         file = self._files.by_name.get(name)
         if not file or version != self._files.version:
             raise AssetNotFound("no such page")
-        is_compressed = _accepts_gzip(request)
         request.setHeader("Vary", "Accept-Encoding")
         request.setHeader("Cache-Control", _FOREVER)
-        if request.setETag(b'"%s%s"' % (version.encode(), b"-gzip" if is_compressed else b"")) == CACHED:
+        # Weak, as it is the same for both encodings (RFC 9110, section 8.8.1).
+        if request.setETag(b'W/"%s"' % version.encode()) == CACHED:
             return b""
-        content = file.compressed if is_compressed else file.content
-        if is_compressed:
+        content = file.content
+        if _accepts_gzip(request):
+            content = file.compressed
             request.setHeader("Content-Encoding", "gzip")
         request.setHeader("Content-Type", file.media_type)
         request.setHeader("Content-Length", str(len(content)))
@@ -88,8 +91,9 @@ class Viewer:
         try:
             if subject.problem or not subject.key:
                 raise subject.problem or AssetNotFound("no such asset")
-            await self._access.collections.find(subject.key)
             elsewhere = await self._zoom.elsewhere(subject.key, 1, _IMAGE_API)
+            if not elsewhere:
+                await self._access.collections.find(subject.key)
         except AssetError as problem:
             return attrs.evolve(shown, problem=(status_of(problem), str(problem)))
         query = {"coll": subject.collection, "filename": subject.name, "token": subject.capability}
@@ -99,6 +103,7 @@ class Viewer:
             image=elsewhere or self._image(subject),
             original=f"fileget?{fields}&downloadname={quote(subject.name, safe='')}",
             metadata=f"getmetadata?{fields}",
+            expiry=subject.capability.expiry if subject.capability else None,
         )
 
     def _image(self, subject: Subject) -> str:

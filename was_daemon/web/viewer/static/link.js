@@ -1,5 +1,7 @@
 // Two pictures that move together: each movement of one is repeated by the other, from where it is.
 
+/* global OpenSeadragon */
+
 /** Have both panels follow each other while `isOn()`. */
 export function link(panels, isOn) {
   const states = new Map();
@@ -15,7 +17,9 @@ export function link(panels, isOn) {
       const other = panels.find((each) => each !== panel);
       if (!before || !other.isShown || !isOn()) return;
       isFollowing = true;
-      other.follow((after.x - before.x) * after.zoom, (after.y - before.y) * after.zoom, after.zoom / before.zoom);
+      const moved = new OpenSeadragon.Point(after.x - before.x, after.y - before.y);
+      // On the screen, since the other may be rotated.
+      other.follow(moved.times(after.zoom).rotate(panel.rotation), after.zoom / before.zoom);
       remember(other);
       isFollowing = false;
     });

@@ -75,13 +75,14 @@ function showTools() {
   for (const act of ["zoomIn", "zoomOut", "whole", "rotateLeft", "rotateRight", "part"]) {
     for (const button of buttons(act)) button.disabled = !active.information;
   }
-  byId("copy").hidden = !active.subject.image;
 }
 
 async function showDetails() {
   if (byId("details").hidden) return;
   const panel = active;
   showFacts(byId("facts"), panel.facts());
+  byId("sharing").hidden = !panel.subject.image;
+  byId("address").value = panel.subject.image && panel.informationAddress;
   showText(byId("metadata"), "The metadata are being read…");
   const groups = await panel.metadata;
   if (panel !== active) return;
@@ -128,13 +129,14 @@ function compare(event) {
 }
 
 async function copyAddress() {
-  const address = active.informationAddress;
+  const field = byId("address");
+  field.select();
   try {
-    await navigator.clipboard.writeText(address);
+    await navigator.clipboard.writeText(field.value);
     say("Copied");
   } catch {
-    // Browsers copy for pages with https only.
-    prompt("The address for other viewers", address);
+    // Browsers let pages copy by https only.
+    say("Selected: copy it with Ctrl+C");
   }
 }
 

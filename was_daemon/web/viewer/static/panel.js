@@ -90,10 +90,10 @@ export class Panel extends EventTarget {
   }
 
   pan(across, down) {
-    const width = this.#viewport?.getBounds().width;
-    // Rotated by OpenSeadragon with the picture: the arrow keys move along the screen.
-    const step = width && new OpenSeadragon.Point(across * PAN * width, down * PAN * width).rotate(-this.rotation);
-    if (step) this.#viewport.panBy(step).applyConstraints();
+    const viewport = this.#viewport;
+    // Along the screen, however the picture is rotated.
+    const step = new OpenSeadragon.Point(across * PAN, down * PAN).rotate(-this.rotation);
+    viewport?.panBy(step.divide(viewport.getZoom())).applyConstraints();
   }
 
   rotate(degrees) {
@@ -113,13 +113,12 @@ export class Panel extends EventTarget {
     this.#showScale();
   }
 
-  /** Move as another panel has moved: by this part of the window's width, and zoomed by this factor. */
-  follow(across, down, factor) {
+  /** Move as another panel has moved: on the screen by `moved` widths of the window, and zoomed by `factor`. */
+  follow(moved, factor) {
     if (!this.isShown) return;
     const viewport = this.#viewport;
     viewport.zoomBy(factor, null, true);
-    const width = viewport.getBounds(true).width;
-    viewport.panBy(new OpenSeadragon.Point(across * width, down * width), true);
+    viewport.panBy(moved.divide(viewport.getZoom(true)).rotate(-this.rotation), true);
     this.#showScale();
   }
 
@@ -160,7 +159,8 @@ export class Panel extends EventTarget {
       const { width, height } = this.information;
       facts.push(["Size", `${width} × ${height} pixels, ${((width * height) / 1e6).toFixed(1)} megapixels`]);
     }
-    if (this.resolution) facts.push(["Resolution", `${(this.resolution * 25.4).toFixed(0)} pixels per inch, as the file says`]);
+    if (this.resolution) facts.push(["Resolution", `${Math.round(this.resolution * 25.4)} pixels per inch, as the file says`]);
+    if (this.subject.expiry) facts.push(["Addresses are valid until", new Date(this.subject.expiry * 1000).toLocaleString()]);
     return facts;
   }
 
