@@ -111,13 +111,12 @@ class Page:
             raise AssertionError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    def wait_for(self, condition: str) -> Any:
-        """The first true value of an expression."""
+    def wait_for(self, condition: str) -> None:
+        """Wait until an expression is true."""
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
-            value = self.evaluate(f"(() => {{ try {{ return {condition} }} catch {{ return null }} }})()")
-            if value:
-                return value
+            if self.evaluate(f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"):
+                return
             time.sleep(0.02)
         raise AssertionError(f"waited in vain: {condition}; {self.complaints}")
 

@@ -52,14 +52,14 @@ class Viewer:
 
     def file(self, request: AssetRequest) -> bytes:
         """Answer with the file at the request's path, `/view/VERSION/NAME`; raises `AssetNotFound`."""
-        _, _, version, name = [*request.path.decode("latin-1").split("/"), "", "", ""][:4]
+        name = request.path.decode("latin-1").rpartition("/")[2]
         file = self._files.by_name.get(name)
-        if not file or version != self._files.version:
+        if not file or request.path != f"/view/{self._files.version}/{name}".encode():
             raise AssetNotFound("no such page")
         request.setHeader("Vary", "Accept-Encoding")
         request.setHeader("Cache-Control", _FOREVER)
         # Weak, as it is the same for both encodings (RFC 9110, section 8.8.1).
-        if request.setETag(b'W/"%s"' % version.encode()) == CACHED:
+        if request.setETag(f'W/"{self._files.version}"'.encode()) == CACHED:
             return b""
         content = file.content
         if _accepts_gzip(request):

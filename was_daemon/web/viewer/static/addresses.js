@@ -20,11 +20,11 @@ export function enteredAsset(text, collection, page) {
 
 /** Return the address of the page that shows `asset` beside the first picture of `page`. */
 export function pageWithSecond(page, asset) {
-  const address = pageWithout(page, "2");
+  const address = new URL(pageWithout(page, "2"));
   for (const [field, value] of Object.entries(asset)) {
     if (value) address.searchParams.set(`${field}2`, value);
   }
-  return address;
+  return address.href;
 }
 
 /** Return the address of the page without one of its two pictures: the one whose fields have `suffix`. */
@@ -38,7 +38,7 @@ export function pageWithout(page, suffix) {
     if (second) address.searchParams.set(field, second);
   }
   if (!suffix) address.searchParams.delete("page");
-  return address;
+  return address.href;
 }
 
 /** Return the address by the Image API of a page of a picture, absolute. */

@@ -12,7 +12,7 @@ const buttons = (act) => document.querySelectorAll(`[data-act="${act}"]`);
 
 const subjects = JSON.parse(document.body.dataset.pictures);
 const firstPage = Number(new URL(location.href).searchParams.get("page")) || 1;
-const panels = subjects.map((subject, index) => new Panel(subject, index ? 1 : firstPage));
+export const panels = subjects.map((subject, index) => new Panel(subject, index ? 1 : firstPage));
 let active = panels[0];
 let isLinked = true;
 let silence;

@@ -54,6 +54,7 @@ export class Panel extends EventTarget {
     this.parts.view.replaceChildren();
     this.parts.problem.hidden = true;
     this.parts.scale.hidden = true;
+    this.#setBusy(true);
     this.#showPages();
     if (this.subject.problem) return this.#fail(...this.subject.problem);
     this.parts.loading.hidden = false;
@@ -211,7 +212,11 @@ export class Panel extends EventTarget {
     // Keys are those of the whole page, see main.js.
     this.viewer.addHandler("canvas-key", (event) => { event.preventDefaultAction = true; });
     this.viewer.addHandler("canvas-key-press", (event) => { event.preventDefaultAction = true; });
-    this.viewer.addHandler("open", () => this.#tell("opened"));
+    this.viewer.addHandler("open", () => {
+      const item = this.viewer.world.getItemAt(0);
+      item.addHandler("fully-loaded-change", (event) => this.#setBusy(!event.fullyLoaded));
+      this.#tell("opened");
+    });
     this.viewer.addHandler("update-viewport", () => this.#showScale());
     this.viewer.addHandler("viewport-change", () => this.#tell("moved"));
     this.viewer.addOnceHandler("tile-load-failed", () => this.#explainMissingTiles());
@@ -227,6 +232,7 @@ export class Panel extends EventTarget {
     const { title, text } = problemText(status, reason);
     const { problem, loading } = this.parts;
     loading.hidden = true;
+    this.#setBusy(false);
     problem.querySelector("h2").textContent = title;
     problem.querySelector("p").textContent = text;
     problem.querySelector("button").hidden = !mayPass(status) || Boolean(this.subject.problem);
@@ -292,6 +298,10 @@ export class Panel extends EventTarget {
     pages.querySelector("span").textContent = `of ${this.pages}`;
     pages.querySelector(".previous").disabled = this.page <= 1;
     pages.querySelector(".next").disabled = this.page >= this.pages;
+  }
+
+  #setBusy(isBusy) {
+    this.element.setAttribute("aria-busy", String(isBusy));
   }
 
   #tell(type, detail) {
