@@ -32,7 +32,7 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh s3rver radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install

@@ -27,6 +27,50 @@ def test_the_promises_are_told_as_json(tmp_path: Path) -> None:
     assert files(tmp_path / "store") == []
 
 
+def test_nothing_is_left_that_was_not_there_before(tmp_path: Path) -> None:
+    (tmp_path / "store/fish/originals").mkdir(parents=True)
+    (tmp_path / "store/fish/originals/felis.jpg").write_bytes(b"felis")
+    before = sorted(tmp_path.joinpath("store").rglob("*"))
+    collections = {"mode": "map", "map": {"Fish": {"directory": "fish"}, "Birds": {"directory": "birds/all"}}}
+    for layout in ("flat", "sharded"):
+        main = {"plugin": "filesystem", "path": tmp_path / "store", "layout": layout}
+        for sections in ({}, {"collections": collections}, {"collections": {"mode": "auto"}}):
+            config = write_config(tmp_path, {"main": main}, **sections)
+            ran = run("check-store", "main", "--config", config)
+            assert (ran.code, "FAILED" in ran.out) == (0, False), ran
+            assert sorted(tmp_path.joinpath("store").rglob("*")) == before
+
+
+def test_every_collection_of_the_store_is_tried(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (store / "fish").mkdir(parents=True)
+    (store / "birds").write_text("a file")
+    (store / "plants/thumbnails").mkdir(parents=True)
+    (store / "plants/thumbnails/.staging").symlink_to(tmp_path)
+    (tmp_path / "other").mkdir()
+    directories = {name.title(): {"directory": name} for name in ("fish", "birds", "plants")}
+    config = write_config(
+        tmp_path,
+        {name: {"plugin": "filesystem", "path": tmp_path / name} for name in ("store", "other")},
+        collections={
+            "mode": "map",
+            "store": "store",
+            "map": {**directories, "Shells": {"directory": "shells", "store": "other"}},
+        },
+    )
+    ran = run("check-store", "store", "--config", config)
+    failed = [line for line in ran.out.splitlines() if line.startswith("FAILED")]
+    assert (ran.code, len(failed)) == (1, 2), ran
+    assert "the collection in birds can be written to" in failed[0]
+    assert failed[0].endswith(f"({store}/birds)")
+    assert failed[1].endswith(f"({store}/plants/thumbnails/.staging)")
+    assert "ok      the collection in fish can be written to: originals, thumbnails, deep zoom" in ran.out
+    assert "shells" not in ran.out
+    assert "the collection in shells" in run("check-store", "other", "--config", config).out
+    only = run("check-store", "store", "--collection", "fish", "--config", config)
+    assert (only.code, "birds" in only.out) == (0, False)
+
+
 def test_what_failed_and_what_was_not_tried_is_told_as_json(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/"
     config = write_config(tmp_path, {"main": {"plugin": "webdav", "url": url}})

@@ -242,7 +242,8 @@ def test_one_file_that_fails_does_not_stop_the_others(tmp_path: Path, disks: Pat
     assert [each["file"] for each in ran.report["files"]] == [f"originals/{NAMES[2]}"]
 
 
-def test_a_target_that_loses_bytes_is_found_out(tmp_path: Path) -> None:
+def disk_and_lossy_store(tmp_path: Path) -> Path:
+    """The configuration of two stores on this disk, `a`, and `b` which changes some of what is written to it."""
     plugin = tmp_path / "plugins/storage_plugins/lossy.py"
     plugin.parent.mkdir(parents=True)
     plugin.write_text(
@@ -256,11 +257,29 @@ def test_a_target_that_loses_bytes_is_found_out(tmp_path: Path) -> None:
         "        return await super().write(key, damaged(), size)\n"
         "lossy = StorePlugin('lossy', FilesystemOptions, lambda options: Lossy(options.path, options.layout))\n"
     )
-    fill(tmp_path / "a", {"a.bin": b"a good file", "b.bin": b"another"})
     stores = {"a": local(tmp_path / "a"), "b": {"plugin": "lossy", "path": tmp_path / "b"}}
-    ran = copy(write_config(tmp_path, stores, plugins={"path": [tmp_path / "plugins"]}))
+    return write_config(tmp_path, stores, plugins={"path": [tmp_path / "plugins"]})
+
+
+def test_a_target_that_loses_bytes_is_found_out_and_nothing_is_deleted(tmp_path: Path) -> None:
+    config = disk_and_lossy_store(tmp_path)
+    fill(tmp_path / "a", {"a.bin": b"a good file", "b.bin": b"another"})
+    ran = copy(config)
     assert (ran.code, counts(ran.report)) == (1, {"copied": 1, "failed": 1})
-    assert content(tmp_path / "b/originals") == {"b.bin": b"another"}
+    assert content(tmp_path / "b/originals") == {"a.bin": b"a evil file", "b.bin": b"another"}
+    # Somebody looks after it.
+    (tmp_path / "b/originals/a.bin").write_bytes(b"a good file")
+    assert counts(copy(config).report) == {"there": 2}
+
+
+def test_a_target_that_loses_bytes_loses_no_more_than_one_old_version(tmp_path: Path) -> None:
+    config = disk_and_lossy_store(tmp_path)
+    fill(tmp_path / "a", dict.fromkeys(NAMES, b"a good file"))
+    fill(tmp_path / "b", dict.fromkeys(NAMES, b"an old file"))
+    ran = copy(config, "--overwrite", "--parallel", "1")
+    assert (ran.code, counts(ran.report)) == (1, {"failed": len(NAMES)})
+    left = list(content(tmp_path / "b/originals").values())
+    assert sorted(left) == [b"a evil file", *[b"an old file"] * (len(NAMES) - 1)]
 
 
 def test_a_target_that_cannot_be_used_is_told_in_a_line(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_where_the_directories_have_several_owners_root_is_told_what_to_do(place
     give(place / "spool", GAMES)
     ran = run("thumbnails", "warm", "--scale", "123", "--config", config)
     assert ran.code == 1
-    assert f"{place}/main to nobody and {place}/spool to games belong" in ran.err
+    assert f"Error: {place}/main belongs to nobody, and {place}/spool belongs to games. Only one of them" in ran.err
     assert "runuser -u nobody -- was-daemon" in ran.err
     assert not (place / "main/thumbnails").exists()
 

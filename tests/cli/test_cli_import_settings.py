@@ -353,7 +353,7 @@ def test_a_text_is_no_answer_to_who_may_read() -> None:
     text = f"{SAMPLE}\nREQUIRE_KEY_FOR_GET = os.environ.get('A', 'False')\n"
     finished = run(text, "--env", "A=False", "--output", "was.toml")
     assert "WARNING: REQUIRE_KEY_FOR_GET is not True or False." in finished.stderr
-    assert "access is closed where the settings that decide about it could not be read" in finished.stderr
+    assert "it is not certain who had access on that server: see the warnings above" in finished.stderr
     assert finished.exit_code == 1
     assert load(Path("was.toml"), {}).server.require_token_for_get
 
@@ -419,7 +419,20 @@ def test_the_note_on_a_local_address_stands_at_the_address_and_not_at_an_open_po
     lines = run(f"{SAMPLE}\nSERVER_NAME = 'localhost'\nSERVER_PORT = 8080\n").stdout.splitlines()
     note = lines.index("# Only programs on the same machine find it there.")
     assert lines[note + 1] == 'public_url = "http://localhost:8080"'
-    assert lines[note + 2] == 'listen = ["tcp:8080"]'
+    assert lines[note + 2 :][:2] == ["# Other machines, too, reach the daemon at this port.", 'listen = ["tcp:8080"]']
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "http://127.0.1.1", "[::1]", "LOCALHOST"])
+def test_the_note_stands_at_every_address_of_the_same_machine(host: str) -> None:
+    finished = run(f"{SAMPLE}\nSERVER_NAME = '{host}'\nIPADDR = '127.0.0.1'\n")
+    assert "# Only programs on the same machine find it there." in finished.stdout
+    assert "Other machines" not in finished.stdout
+
+
+def test_behind_a_proxy_the_note_names_the_address_that_is_listened_on() -> None:
+    finished = run(f"{SAMPLE}\nSERVER_NAME = 'https://a.org'\nIPADDR = '10.0.0.5'\n")
+    assert "the daemon listens on 10.0.0.5 only" in finished.stdout
+    assert "127.0.0.1" not in finished.stdout
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,29 @@ async def test_a_file_that_cannot_be_used_is_told_without_its_path(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_file_that_was_removed_or_replaced_is_opened_again(database: Database, path: Path) -> None:
+    for replace in (Path.unlink, lambda path: path.rename(path.with_name("moved"))):
+        await database.run(increase, "felis")
+        replace(path)
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        assert await database.run(increase, "felis") == 1
+        with closing(sqlite3.connect(path)) as other:
+            assert count(other, "felis") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_check_finds_that_nothing_can_be_written(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.01)
+    await database.check()
+    with a_writer(path), pytest.raises(StoreUnavailable, match="the counts cannot be used"):
+        await database.check()
+    await database.check()
+
+
+@pytest_twisted.ensureDeferred
 async def test_closing_waits_for_the_steps_before_and_refuses_those_after(database: Database, path: Path) -> None:
     steps = [database.run(increase, "fish") for _ in range(3)]
     await database.close()

@@ -13,6 +13,7 @@ import pytest
 
 import storage_plugins
 from was_daemon.config.load import ConfigError, load
+from was_daemon.config.paths import PathResolver
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.settings import (
     CollectionsSettings,
@@ -22,7 +23,7 @@ from was_daemon.config.settings import (
     Settings,
     ThumbnailSettings,
 )
-from was_daemon.config.structure import Mistakes, PathResolver, structure
+from was_daemon.config.structure import Mistakes, structure
 from was_daemon.model.keys import Layout
 
 SECRET = "correct horse battery staple"
@@ -277,14 +278,26 @@ def test_a_missing_secret_is_missing_and_a_wrong_one_is_not_shown(tmp_path: Path
 
 def test_a_plugin_path_without_plugins_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "right/storage_plugins").mkdir(parents=True)
-    text = SMALLEST + '[plugins]\npath = ["right", "none", "empty", "right/storage_plugins"]'
+    (tmp_path / "right/storage_plugins/package").mkdir(parents=True)
+    (tmp_path / "right/storage_plugins/dam.py").touch()
+    (tmp_path / "empty/dam.py").touch()
+    wrong = ["none", "empty", "right/storage_plugins", "right/storage_plugins/", "right/storage_plugins/dam.py"]
+    paths = ["right", *wrong, "right/storage_plugins/package", "empty/dam.py", "empty/dam.py/x"]
+    text = SMALLEST + f"[plugins]\npath = {paths}"
     with pytest.raises(ConfigError) as raised:
         load(write(tmp_path, text), {})
     assert raised.value.mistakes == [
         f"plugins.path[1]: {tmp_path}/none: there is no such directory",
-        f"plugins.path[2]: {tmp_path}/empty has no directory storage_plugins",
-        f"plugins.path[3]: {tmp_path}/right/storage_plugins has no directory storage_plugins",
+        f"plugins.path[2]: {tmp_path}/empty has no directory storage_plugins: "
+        f"put the plugins into {tmp_path}/empty/storage_plugins",
+        *(
+            f"plugins.path[{index}]: {tmp_path}/right/storage_plugins{rest}: "
+            f'the directory above storage_plugins is needed: "{tmp_path}/right"'
+            for index, rest in enumerate(("", "", "/dam.py", "/package"), start=3)
+        ),
+        f"plugins.path[7]: {tmp_path}/empty/dam.py is a file: "
+        f'put it into "{tmp_path}/empty/storage_plugins", and write "{tmp_path}/empty" here',
+        f"plugins.path[8]: {tmp_path}/empty/dam.py/x: there is no such directory",
     ]
 
 
@@ -299,6 +312,17 @@ def test_without_systemd_credentials_are_read_from_the_configurations_directory(
     text = '[server]\nkey_file = "$CREDENTIALS_DIRECTORY/key"\n' + MAIN
     for environ in ({}, {"CREDENTIALS_DIRECTORY": ""}):
         assert load(write(tmp_path, text), environ).server.key == SECRET
+
+
+def test_credentials_of_a_service_that_has_ended_are_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(SECRET)
+    text = '[server]\nkey_file = "$CREDENTIALS_DIRECTORY/key"\n' + MAIN
+    with pytest.raises(ConfigError) as raised:
+        load(write(tmp_path, text), {"CREDENTIALS_DIRECTORY": f"{tmp_path}/gone"})
+    assert raised.value.mistakes == [
+        f"server.key_file: there is no directory {tmp_path}/gone, which $CREDENTIALS_DIRECTORY names: "
+        f"unset the variable to read the file from {tmp_path}"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -503,6 +527,11 @@ MISTAKES = {
     "a number in a list of texts": (with_server("listen = [8080]"), "server.listen[0]", "a text"),
     "a port that is none": (with_server('listen = ["tcp:0", "tcp:http"]'), "server.listen[1]", "tcp:http"),
     "a port beyond all": (with_server('listen = ["tcp:70000"]'), "server.listen[0]", "70000"),
+    "a port beyond all, named last": (
+        with_server('listen = ["tcp:interface=127.0.0.1:port=70000"]'),
+        "server.listen[0]",
+        "70000",
+    ),
     "an endpoint nobody knows": (with_server('listen = ["carrier-pigeon:8080"]'), "server.listen[0]", "carrier-pigeon"),
     "an empty endpoint": (with_server('listen = [""]'), "server.listen[0]", ""),
     "a certificate that is missing": (

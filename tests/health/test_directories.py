@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage_plugins.filesystem import FilesystemStore
-from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
+from was_daemon.health.directories import UnusableDirectory, check_database, check_directories, check_spool
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.keys import Layout
 
@@ -42,6 +42,12 @@ def forbid(path: Path) -> None:
     """Make `path` a directory that somebody has forgotten to give to the daemon's user."""
     path.chmod(0o500)
     os.chown(path, os.geteuid(), os.getegid())
+
+
+def forbid_file(path: Path) -> None:
+    """Make `path` a file that the daemon's user may only read."""
+    path.touch()
+    path.chmod(0o444)
 
 
 def make(root: Path, *directories: str) -> None:
@@ -77,6 +83,9 @@ def test_directories_of_the_daemons_user_are_well(root: Path) -> None:
         ("fish/originals/.staging", "uploads"),
         ("fish/thumbnails", "thumbnails"),
         ("fish/thumbnails/.staging", "thumbnails"),
+        ("fish/.pyramids", "deep zoom"),
+        ("fish/.pyramids/.staging", "deep zoom"),
+        (".daemons", "running daemons"),
     ],
 )
 @pytest.mark.parametrize("auto", [False, True])
@@ -99,13 +108,21 @@ def test_a_collection_in_which_originals_cannot_be_made_is_named(root: Path) -> 
     assert caught.value.path == root / "fish"
 
 
-@pytest.mark.parametrize("path", [".staging", "fish/originals/.staging", "fish/thumbnails/.staging"])
+@pytest.mark.parametrize("path", [".staging", ".daemons", "fish/originals/.staging", "fish/thumbnails/.staging"])
 def test_a_link_in_the_place_of_a_staging_directory_is_named(root: Path, path: str) -> None:
     make(root, "fish/originals", "fish/thumbnails", "elsewhere")
     (root / path).symlink_to(root / "elsewhere", target_is_directory=True)
     with pytest.raises(UnusableDirectory, match="link") as caught:
         look(root)
     assert caught.value.path == root / path
+
+
+def test_a_directory_that_can_be_written_to_and_not_read_is_named(root: Path) -> None:
+    make(root, "fish/originals")
+    (root / "fish/originals").chmod(0o300)
+    with pytest.raises(UnusableDirectory) as caught:
+        look(root)
+    assert caught.value.path == root / "fish/originals"
 
 
 def test_a_broken_link_to_another_disk_is_named(root: Path) -> None:
@@ -125,10 +142,64 @@ def test_thumbnails_that_the_official_server_left_beside_the_originals_are_not_n
 
 
 def test_a_directory_of_the_spool_that_root_has_made_is_named(root: Path) -> None:
-    make(root, "copies")
+    make(root, "copies", "copies-2")
+    # The journal of `copy`.
+    forbid_file(root / "copies.sqlite")
     with another_user(root):
         check_spool(root)
     forbid(root / "copies")
     with pytest.raises(UnusableDirectory) as caught, another_user(root):
         check_spool(root)
     assert caught.value.path == root / "copies"
+
+
+@pytest.mark.parametrize("path", ["instances/store", "quotas"])
+def test_what_is_in_a_directory_of_the_spool_is_looked_at_too(root: Path, path: str) -> None:
+    make(root, "instances/store", "quotas")
+    with another_user(root):
+        check_spool(root)
+    forbid(root / path)
+    with pytest.raises(UnusableDirectory) as caught, another_user(root):
+        check_spool(root)
+    assert caught.value.path == root / path
+
+
+def test_a_record_of_quotas_that_root_has_made_is_named(root: Path) -> None:
+    make(root, "quotas")
+    forbid_file(root / "quotas/quotas.sqlite-wal")
+    with pytest.raises(UnusableDirectory, match="quotas") as caught, another_user(root):
+        check_spool(root)
+    assert caught.value.path == root / "quotas/quotas.sqlite-wal"
+
+
+def test_a_spool_that_is_not_there_yet_is_well(root: Path) -> None:
+    check_spool(root / "none")
+
+
+@pytest.mark.parametrize("path", ["sums.sqlite", "sums.sqlite-wal", "sums.sqlite-shm"])
+def test_a_file_of_a_database_that_root_has_made_is_named(root: Path, path: str) -> None:
+    make(root)
+    with another_user(root):
+        assert not check_database(root / "sums.sqlite", "checksums")
+        assert not check_database(root / "new" / "sums.sqlite", "checksums")
+    forbid_file(root / path)
+    with pytest.raises(UnusableDirectory, match="checksums") as caught, another_user(root):
+        check_database(root / "sums.sqlite", "checksums")
+    assert caught.value.path == root / path
+
+
+def test_a_database_whose_directory_cannot_be_written_to_is_named(root: Path) -> None:
+    make(root, "state")
+    forbid(root / "state")
+    (root / "link.sqlite").symlink_to(root / "state/sums.sqlite")
+    for path in ("state/sums.sqlite", "state/below/sums.sqlite", "link.sqlite"):
+        with pytest.raises(UnusableDirectory) as caught, another_user(root):
+            check_database(root / path, "checksums")
+        assert caught.value.path == root / "state"
+
+
+def test_a_directory_in_the_place_of_a_database_is_named(root: Path) -> None:
+    make(root, "sums.sqlite")
+    with pytest.raises(UnusableDirectory) as caught, another_user(root):
+        check_database(root / "sums.sqlite", "checksums")
+    assert caught.value.path == root / "sums.sqlite"

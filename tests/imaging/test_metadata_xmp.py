@@ -67,6 +67,18 @@ def test_what_xml_does_not_allow_is_replaced(written: bytes, told: str) -> None:
         assert xmp(filled + written + after) == [("Title", told), ("Rights", "CC0")]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_packet_that_continues_in_further_segments_is_read_to_its_end(order: int, tmp_path: Path) -> None:
+    guid = "2B5C1B1E9F0B4D7AB0E5A7A3F1C2D3E4"
+    note = f'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{guid}"'
+    standard = packet("<dc:title>Beetle</dc:title>", note)
+    rest = packet("<dc:description>Pinned</dc:description><dc:title>Another</dc:title>" + " " * 70_000)
+    written = raws.extended_xmp_jpeg(standard, rest, guid, order)
+    assert groups_of(written, tmp_path)["XMP"] == {"Title": "Beetle", "Description": "Pinned"}
+    # Left behind by a program that wrote another packet and did not know of it.
+    assert groups_of(raws.extended_xmp_jpeg(standard, rest, "F" * 32, order), tmp_path)["XMP"] == {"Title": "Beetle"}
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "iso-8859-1"])
 def test_a_packet_in_another_encoding_is_read(encoding: str) -> None:
     text = packet("<dc:title>K\xe4fer</dc:title>").decode().replace("\ufeff", "")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.imaging.test_render import FORMATS
 from tests.stores.local.test_filesystem_store import tiny_disk
-from tests.support import images, profiles, tiffs
+from tests.support import images, profiles, raws, tiffs
 from tests.support.likeness import difference, on_white, same_corners
 from tests.support.pyramids import MAX_PIXELS, PyramidFile
 from was_daemon.imaging.pyramid import write_pyramid
@@ -45,10 +45,12 @@ def test_levels_together_are_the_whole_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("form", ["JPEG", "TIFF", "PNG", "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", "TIFF", "PNG", "WEBP", "JPEG2000"])
 def test_orientation_is_applied(form: str, orientation: int, tmp_path: Path) -> None:
     exif = images.photograph_exif(orientation)
-    pyramid = PyramidFile(tmp_path, images.encode(images.stored_as(images.chart(), orientation), form, exif=exif))
+    stored = images.stored_as(images.chart(), orientation)
+    data = raws.jp2(stored, orientation) if form == "JPEG2000" else images.encode(stored, form, exif=exif)
+    pyramid = PyramidFile(tmp_path, data)
     assert pyramid.index.geometry.levels == [images.CHART_SIZE]
     assert same_corners(pyramid.level(0))
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from tests.imaging.conftest import MAX_PIXELS, Render
-from tests.support import images, profiles, tiffs
+from tests.support import images, profiles, raws, tiffs
 from tests.support.likeness import difference, on_white, same_corners
 from was_daemon.derivatives.stored import in_memory
 from was_daemon.imaging.formats import output_format
@@ -25,6 +25,7 @@ CHART = images.chart()
 GREY = CHART.convert("L")
 BITMAP = CHART.convert("1")
 CLEAR = images.translucent()
+HAZY = Image.merge("LA", (CHART.convert("L"), CLEAR.getchannel("A").point(lambda value: 100 + value // 2)))
 LOW, HIGH = GREY.getextrema()
 STRETCHED = GREY.point(lambda value: (value - LOW) * 255 / (HIGH - LOW))
 NEGATIVE = STRETCHED.point(lambda value: 255 - value)
@@ -73,6 +74,23 @@ FORMATS: dict[str, tuple[Callable[[], bytes], Image.Image, float]] = {
     "BigTIFF": (lambda: tiffs.tiff(bigtiff=True), CHART, 0),
     "tiled TIFF": (lambda: tiffs.tiff(tile=True, tile_width=64, tile_height=64, compression="lzw"), CHART, 0),
     "TIFF in planes": (tiffs.planar_tiff, CHART, 0),
+    "grey TIFF in planes": (lambda: tiffs.planar_grey(CLEAR.convert("LA")), CLEAR.convert("LA"), 0),
+    "16-bit grey TIFF in planes": (lambda: tiffs.planar_grey(CLEAR.convert("LA"), 16), CLEAR.convert("LA"), 0),
+    "grey TIFF in planes, white to black": (
+        lambda: tiffs.planar_grey(CLEAR.convert("LA"), inverted=True),
+        CLEAR.convert("LA"),
+        0,
+    ),
+    "grey TIFF in planes, multiplied": (
+        lambda: tiffs.planar_grey(HAZY, multiplied=True),
+        HAZY,
+        1,
+    ),
+    "16-bit grey TIFF in planes, multiplied": (
+        lambda: tiffs.planar_grey(HAZY, 16, multiplied=True),
+        HAZY,
+        1,
+    ),
     "float TIFF of 0 to 1": (lambda: tiffs.tiff("float", factor=1 / 255, image=GREY), GREY, 0),
     "float TIFF of 0 to 255": (lambda: tiffs.tiff("float", image=GREY), GREY, 0),
     "float TIFF of measurements": (lambda: tiffs.tiff("float", factor=-33.5, image=GREY), NEGATIVE, 1),
@@ -104,7 +122,7 @@ def test_every_kind_of_image_is_shown_in_its_colours(kind: str, thumbnail: Rende
 @pytest.mark.parametrize(
     ("kind", "orientation"),
     [
-        *product(["JPEG", "PNG", "WEBP", "TIFF", "HEIC", "AVIF"], range(1, 9)),
+        *product(["JPEG", "PNG", "WEBP", "TIFF", "HEIC", "AVIF", "JPEG 2000"], range(1, 9)),
         *product(["Zstandard TIFF"], [3, 5, 6]),  # libvips does not read these
         *product(["DNG"], [1, 3, 6, 8]),  # cameras do not mirror
     ],
@@ -117,6 +135,8 @@ def test_orientation_is_applied(kind: str, orientation: int, thumbnail: Render) 
         data = images.heic(stored, exif=exif.tobytes())
     elif kind == "DNG":
         data = tiffs.dng(stored, orientation)
+    elif kind == "JPEG 2000":
+        data = raws.jp2(stored, orientation)
     elif kind == "Zstandard TIFF":
         data = images.encode(stored, "TIFF", exif=exif, compression="zstd")
     else:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 from PIL import Image
 
 from tests.support.needs import require
@@ -31,6 +32,8 @@ _FLAGS = (
     "--hide-scrollbars",
 )
 _PATIENCE = 120
+_PAGE_SECONDS = 20
+"""Time that passes on a page of scripts before it is looked at: the page's own, which stands while a request runs."""
 _KEY_CODES = {
     "Tab": 9,
     "Enter": 13,
@@ -42,6 +45,38 @@ _KEY_CODES = {
     "ArrowRight": 39,
     "ArrowDown": 40,
 }
+
+
+@attrs.frozen
+class Shown:
+    """What a page of scripts has become: its elements as HTML, and what people see of it."""
+
+    html: str
+    picture: Image.Image
+
+
+def show(url: str, directory: Path, size: tuple[int, int]) -> Shown:
+    """The page at `url` after its scripts ran, in a window of `size` pixels; `directory` is as for `screenshot`."""
+    picture = directory / "page.png"
+    require(_CHROMIUM, "Chromium")
+    done = subprocess.run(
+        [
+            str(_CHROMIUM),
+            *_FLAGS,
+            "--autoplay-policy=no-user-gesture-required",
+            f"--user-data-dir={directory / 'profile'}",
+            f"--window-size={size[0]},{size[1]}",
+            f"--virtual-time-budget={_PAGE_SECONDS * 1000}",
+            f"--screenshot={picture}",
+            "--dump-dom",
+            url,
+        ],
+        check=True,
+        capture_output=True,
+        timeout=_PATIENCE,
+    )
+    with Image.open(picture) as image:
+        return Shown(done.stdout.decode(), image.convert("RGB"))
 
 
 def screenshot(url: str, directory: Path, size: tuple[int, int], dark: bool = False, scale: int = 1) -> Image.Image:
@@ -70,11 +105,13 @@ def screenshot(url: str, directory: Path, size: tuple[int, int], dark: bool = Fa
 class Page:
     """A page in a browser that is spoken to by the DevTools protocol, as JSON through a pair of pipes.
 
-    `complaints` are the errors and warnings of its console, violations of its Content-Security-Policy among them.
+    `complaints` are the errors and warnings of its console, violations of its Content-Security-Policy among them;
+    `failed` are those about answers with an error, `requests` the addresses that it has asked for.
     """
 
     def __init__(self, commands: int, answers: int) -> None:
         self.complaints: list[str] = []
+        self.failed: list[str] = []
         self.requests: list[str] = []
         self._commands = commands
         self._answers = answers
@@ -101,8 +138,10 @@ class Page:
 
     def open(self, url: str) -> None:
         """Go to an address, and wait until the document is there."""
-        self.command("Page.navigate", url=url)
-        self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
+        before = self.evaluate("performance.timeOrigin")
+        answer = self.command("Page.navigate", url=url)
+        assert "errorText" not in answer, answer
+        self.wait_for(f"document.readyState === 'complete' && performance.timeOrigin !== {before}")
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression of JavaScript, of what it promises."""
@@ -181,11 +220,13 @@ class Page:
     def _take(self, event: dict[str, Any]) -> None:
         details = event.get("params", {})
         if event.get("method") == "Log.entryAdded" and details["entry"]["level"] in ("error", "warning"):
-            self.complaints.append(f"{details['entry']['text']} {details['entry'].get('url', '')}")
+            told = self.failed if details["entry"]["source"] == "network" else self.complaints
+            told.append(f"{details['entry']['text']} {details['entry'].get('url', '')}")
         elif event.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(details["exceptionDetails"]))
         elif event.get("method") == "Runtime.consoleAPICalled" and details["type"] in ("error", "warning", "assert"):
-            self.complaints.append(" ".join(str(each.get("value", "")) for each in details["args"]))
+            line = " ".join(str(each.get("value", "")) for each in details["args"])
+            (self.failed if "failed to load" in line else self.complaints).append(line)
         elif event.get("method") == "Network.requestWillBeSent":
             self.requests.append(details["request"]["url"])
 

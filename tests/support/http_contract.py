@@ -961,8 +961,15 @@ class DownloadContract:
             (b"\xef\xbb\xbfbeetle", "utf-8"),
             (b"x" * 65535 + "ä".encode() * 9, "utf-8"),
             (b"x" * 65534 + "\U0001f41e".encode() * 9, "utf-8"),
+            (b"x" * 65539, None),
+            (b"x" * 70000 + b"\xe4", None),
+            (b"x" * 65535 + b"\xe4" + b"x" * 9, None),
+            ("ä".encode() + b"x" * 70000, "utf-8"),
             ("\ufeffKäfer".encode("utf-16-le"), "utf-16"),
             ("\ufeffKäfer".encode("utf-16-be"), "utf-16"),
+            ("\ufeffKäfer".encode("utf-32-le"), None),
+            ("\ufeffKäfer".encode("utf-32-be"), None),
+            ("標本".encode("iso-2022-jp"), None),
             ("Käfer".encode("latin-1"), None),
             (b"x" * 100 + "ä".encode()[:1], None),
             ("beetle".encode("utf-16-le"), None),
@@ -982,6 +989,38 @@ class DownloadContract:
         assert part.body == content[1:4] if content else part.status == 416
         for answer in (whole, head, static, *([part] if content else [])):
             assert answer.headers["Content-Type"] == expected
+
+    @pytest.mark.parametrize(
+        ("extension", "content", "charset"),
+        [
+            (".html", b"<meta charset=shift_jis>beetle", None),
+            (".html", b"<META content='text/html; charset = \"ISO-8859-1\"' http-equiv=Content-Type>beetle", None),
+            (".htm", b"<?xml version='1.0' encoding='iso-8859-1'?><html>beetle</html>", None),
+            # Bytes that UTF-8 allows as well.
+            (".html", b"<meta charset=gbk>" + "模".encode("gbk"), None),
+            (".html", b"<meta charset='windows-1252'>K\xe4fer", None),
+            (".html", "<meta charset='UTF-8'>Käfer".encode(), "utf-8"),
+            (".html", "<meta charset=utf8>Käfer".encode(), "utf-8"),
+            (".html", "<!-- <meta charset=shift_jis> -->Käfer".encode(), "utf-8"),
+            (".html", "\ufeff<meta charset=shift_jis>Käfer".encode(), "utf-8"),
+            (".html", b" " * 1024 + b"<meta charset=shift_jis>beetle", "utf-8"),
+            (".html", "<title>Käfer</title>".encode(), "utf-8"),
+            (".xml", b"<?xml version='1.0' encoding='ISO-8859-1'?><a>beetle</a>", None),
+            (".xml", "<?xml version='1.0' encoding='UTF-8'?><a>Käfer</a>".encode(), "utf-8"),
+            (".xml", "<?xml version='1.0'?><a encoding='latin-1'>Käfer</a>".encode(), "utf-8"),
+            (".css", b'@charset "iso-8859-1"; a {}', None),
+            (".css", 'a { content: "ä" }'.encode(), "utf-8"),
+            (".txt", "<meta charset=shift_jis> Käfer".encode(), "utf-8"),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_the_encoding_that_a_text_declares_counts(
+        self, client: Client, extension: str, content: bytes, charset: str | None
+    ) -> None:
+        name = new_name(extension)
+        await client.store(name, content)
+        _, told, found = (await client.original(name)).headers["Content-Type"].partition("; charset=")
+        assert (found or None) == charset, told
 
     @pytest.mark.parametrize("extension", [".html", ".HTM", ".svg", ".SVG", ".xml", ".xsl", ".rdf"])
     @pytest_twisted.ensureDeferred

@@ -155,10 +155,21 @@ def png_with_raw_profile(kind: str, profile: bytes, compressed: bool = True) -> 
     return png_file((b"IHDR", header), chunk, (b"IDAT", zlib.compress(b"\0\0")))
 
 
-def jp2() -> bytes:
+def jp2(image: Image.Image | None = None, orientation: int = 1) -> bytes:
     """A JPEG 2000 file with EXIF in a box of the kind that exiftool and Adobe's programs write."""
-    return encode(chart(), "JPEG2000") + box(b"uuid", b"JpgTiffExif->JP2" + exif_block())
+    return encode(image or chart(), "JPEG2000") + box(b"uuid", b"JpgTiffExif->JP2" + exif_block(orientation))
 
 
 def heic_with_exif() -> bytes:
     return heic(exif=exif().tobytes())
+
+
+def extended_xmp_jpeg(packet: bytes, rest: bytes, guid: str = "0" * 31 + "A", order: int = 1) -> bytes:
+    """A JPEG with a packet, and the rest of it in three further segments, in the reverse order with -1."""
+    third = len(rest) // 3 + 1
+    head = b"http://ns.adobe.com/xmp/extension/\0" + guid.encode() + struct.pack(">I", len(rest))
+    parts = [head + struct.pack(">I", at) + rest[at : at + third] for at in range(0, len(rest), third)]
+    contents = [b"http://ns.adobe.com/xap/1.0/\0" + packet, *parts[::order]]
+    segments = b"".join(b"\xff\xe1" + struct.pack(">H", 2 + len(each)) + each for each in contents)
+    data = encode(chart(), "JPEG")
+    return data[:2] + segments + data[2:]

@@ -3,7 +3,7 @@
 import struct
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from tests.support.images import CHART_SIZE, TAKEN, chart, encode
 
@@ -36,6 +36,29 @@ def planar_tiff() -> bytes:
     planes = [band.tobytes() for band in chart().split()]
     entries = _rgb_page(chart(), ["strip 0", "strip 1", "strip 2"], len(planes[0]))
     return _tiff([[*entries, (284, "H", [2])]], planes)
+
+
+def planar_grey(image: Image.Image, bits: int = 8, inverted: bool = False, multiplied: bool = False) -> bytes:
+    """An image of mode LA with grey and alpha apart, of 8 or 16 bits.
+
+    `inverted`: the lowest number is white; `multiplied`: grey is multiplied by alpha.
+    """
+    grey, alpha = image.split()
+    grey = ImageChops.multiply(grey, alpha) if multiplied else grey
+    planes = [band.tobytes() for band in (ImageOps.invert(grey) if inverted else grey, alpha)]
+    if bits == 16:
+        planes = [b"".join(struct.pack("<H", value * 257) for value in plane) for plane in planes]
+    page = [
+        entry for entry in _rgb_page(image, ["strip 0", "strip 1"], len(planes[0])) if entry[0] not in (258, 262, 277)
+    ]
+    page += [
+        (258, "H", [bits] * 2),
+        (262, "H", [0 if inverted else 1]),
+        (277, "H", [2]),
+        (284, "H", [2]),
+        (338, "H", [1 if multiplied else 2]),
+    ]
+    return _tiff([sorted(page)], planes)
 
 
 def old_jpeg(tiled: bool) -> bytes:
@@ -170,6 +193,30 @@ def of_depth(image: Image.Image, bits: int, compressed: bool = False, inverted: 
         (262, "H", [meaning]),
         (277, "H", [bands]),
     ]
+    return _tiff([sorted(page)], [data])
+
+
+def of_fewer_bits(
+    image: Image.Image, bits: int, compression: str = "none", inverted: bool = False, most: int | None = None
+) -> bytes:
+    """A TIFF of an image of mode L or RGB, whose samples have `bits` bits and are stored in 16.
+
+    MaxSampleValue says so, or is `most`. `compression` is "none", or Pillow's name for one. `inverted` is grey of which
+    the lowest number is white.
+    """
+    image = ImageOps.invert(image) if inverted else image
+    white = 2**bits - 1
+    data = b"".join(struct.pack("<H", round(value * white / 255)) for value in image.tobytes())
+    meaning = 2 if image.mode == "RGB" else 0 if inverted else 1
+    bands = len(image.getbands())
+    largest = [white if most is None else most] * bands
+    if compression != "none":
+        deep = Image.frombytes("I;16", image.size, data)
+        compressed = encode(deep, "TIFF", compression=compression, tiffinfo={262: meaning, 281: 0})
+        # Pillow writes another value.
+        return with_entry(compressed, 281, largest[0])
+    page = [entry for entry in _rgb_page(image, ["strip 0"], len(data)) if entry[0] not in (258, 262, 277)]
+    page += [(258, "H", [16] * bands), (262, "H", [meaning]), (277, "H", [bands]), (281, "H", largest)]
     return _tiff([sorted(page)], [data])
 
 

@@ -12,10 +12,12 @@ from tests.support.davservers import MakeStore
 from tests.support.s3quirks import QuirkyS3
 from tests.support.s3servers import MakeS3Store
 from tests.support.scripted import Listen
+from was_daemon.library.collections import Collections, Place
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey
 from was_daemon.testing import live
 from was_daemon.testing.live import check_live
+from was_daemon.testing.live_collections import check_collections
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect
 
@@ -190,6 +192,20 @@ async def test_what_was_written_is_removed_whatever_failed(listen: Listen, make_
     assert await problems(store)
     await store.close()
     assert server.files == {}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_collection_that_a_server_does_not_take_is_named(listen: Listen, make_store: MakeStore) -> None:
+    server = QuirkyDav()
+    server.move = lambda _request, _source, target: 403 if "birds/.pyramids/" in target else None
+    store = make_store(listen(Site(server, timeout=None)).rstrip("/") + server.base)
+    named = {name: Place(name, store, store) for name in ("fish", "birds")}
+    results = await collect(check_collections(store, Collections(named["fish"], named), named))
+    assert [(result.promise.partition(":")[0], result.problem is None) for result in results] == [
+        ("the collection in fish can be written to", True),
+        ("the collection in birds can be written to", False),
+    ]
+    assert [path for path in server.files if "was-check" in path] == []
 
 
 class Visible(MemoryStore):

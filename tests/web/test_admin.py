@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import urllib.error
@@ -15,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import RunDaemon
-from tests.support.cli import run
+from tests.support.cli import run, write_config
 from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.images import jpeg
@@ -269,3 +270,53 @@ def test_a_link_in_the_place_of_a_collections_staging_directory_is_red_in_health
     ran = run("status", "--config", seen.daemon.config_file)
     assert ran.code == 1
     assert f"({store}/originals/.staging)" in ran.out
+
+
+def page_of(seen: Watched) -> str:
+    return fetch(urllib.request.Request(seen.daemon.url, headers={"Accept": "text/html"}))[1].decode()
+
+
+def test_checksums_that_cannot_be_recorded_are_red_in_health_page_and_status(
+    watched: Callable[..., Watched], tmp_path: Path
+) -> None:
+    (tmp_path / "sums").write_bytes(b"no database " * 1000)
+    seen = watched({"checksums": {"path": tmp_path / "sums"}})
+    assert seen.upload("a.bin", b"a") == 200
+    status, document = seen.health()
+    assert (status, document["stores"], document["spool"]) == (503, {"main": "ok"}, "ok")
+    assert document["problems"][0].startswith("checksums: ")
+    assert f"({tmp_path}/sums)" in document["checksums"]
+    assert "files of the daemon out of order" in page_of(seen)
+    assert str(tmp_path) not in page_of(seen)
+    ran = run("status", "--config", seen.daemon.config_file)
+    assert ran.code == 1
+    assert re.search(rf"^FAILED  checksums: .*\({tmp_path}/sums\)$", ran.out, re.MULTILINE)
+    (tmp_path / "sums").unlink()
+    assert seen.upload("b.bin", b"b") == 200
+    eventually(lambda: seen.health()[1]["checksums"] == "ok", "for the next look at the checksums")
+    assert run("status", "--config", seen.daemon.config_file).code == 0
+
+
+def test_quotas_that_cannot_be_kept_are_red_in_health_page_and_status(
+    watched: Callable[..., Watched], tmp_path: Path
+) -> None:
+    (tmp_path / "spool").mkdir(mode=0o700)
+    (tmp_path / "spool/quotas").write_text("a file")
+    collections = {"mode": "map", "map": {"Fish": {"directory": "fish", "quota": "1 GiB"}}}
+    seen = watched({"collections": collections, "spool": {"path": tmp_path / "spool"}})
+    status, document = seen.health()
+    assert status == 503
+    assert any(problem.startswith("quotas: ") for problem in document["problems"])
+    assert f"({tmp_path}/spool/quotas)" in document["spool"]
+    assert "files of the daemon out of order" in page_of(seen)
+    assert f"({tmp_path}/spool/quotas)" in run("status", "--config", seen.daemon.config_file).out
+
+
+def test_status_makes_neither_spool_nor_checksums(tmp_path: Path, run_daemon: RunDaemon) -> None:
+    daemon = run_daemon()
+    stores = {"main": {"plugin": "filesystem", "path": daemon.store}}
+    config = write_config(tmp_path, stores, checksums={"path": tmp_path / "state/sums"})
+    ran = run("status", "--config", config, "--url", daemon.url, "--json")
+    assert (ran.code, ran.report["files"]["spool"]["ok"], ran.report["files"]["checksums"]["ok"]) == (0, True, True)
+    assert not (tmp_path / "spool").exists()
+    assert not (tmp_path / "state").exists()

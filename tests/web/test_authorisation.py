@@ -17,6 +17,7 @@ FORMS = {
     "getfileref": authorisation.static_original,
     "static": authorisation.static_path,
     "iiif": capability_to_look,
+    "presentation": capability_to_look,
     "view": permission_to_view,
     "viewer_file": authorisation.public,
 }

@@ -155,6 +155,26 @@ async def test_an_address_with_a_token_in_it_is_for_the_browser_alone(run_daemon
     assert (await client.original("0.jpg")).headers["Cache-Control"] == PUBLIC
 
 
+@pytest_twisted.ensureDeferred
+async def test_without_max_age_an_address_with_a_token_is_still_for_the_browser_alone(run_daemon: RunDaemon) -> None:
+    client = Client(gallery_daemon(run_daemon, max_age=0).url, KEY)
+    for answer in (
+        await client.original("0.jpg", token=client.token("0.jpg")),
+        await client.thumbnail("0.jpg", SCALE, token=client.token("0.jpg")),
+        await client.get("/getmetadata", filename="0.jpg", token=client.token("0.jpg")),
+    ):
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "private, no-cache")
+
+
+@pytest_twisted.ensureDeferred
+async def test_metadata_are_kept_as_pictures_are(run_daemon: RunDaemon) -> None:
+    client = Client(gallery_daemon(run_daemon).url, KEY)
+    for token, expected in ({}, PUBLIC), ({"token": client.token("0.jpg")}, PRIVATE):
+        assert (await client.get("/getmetadata", filename="0.jpg", **token)).headers["Cache-Control"] == expected
+    without_date = await client.get("/getmetadata", filename="0.jpg", dt="date")
+    assert (without_date.status, without_date.headers["Cache-Control"]) == (404, "no-store")
+
+
 @pytest.mark.parametrize(
     ("rules", "value"),
     [
@@ -167,7 +187,7 @@ async def test_an_address_with_a_token_in_it_is_for_the_browser_alone(run_daemon
         (CacheRules(300, WEEK, 0, is_private=False), f"public, max-age=300, stale-while-revalidate={WEEK}"),
         (CacheRules(300, 0, 1, is_private=False), "public, s-maxage=0, max-age=300"),
         (CacheRules(0, WEEK, 150, is_private=False), "no-cache"),
-        (CacheRules(0, WEEK, 150, is_private=True), "no-cache"),
+        (CacheRules(0, WEEK, 150, is_private=True), "private, no-cache"),
     ],
 )
 def test_a_shared_cache_repeats_no_time_by_which_tokens_would_be_refused(rules: CacheRules, value: str) -> None:

@@ -661,19 +661,46 @@ class TestSettings:
         nonsense = await client.get("/web_asset_store.xml", headers={"X-Forwarded-Proto": "javascript"})
         check_refused(nonsense, 400, client.key)
 
-    @pytest.mark.parametrize("said", ["HTTPS", "Https", "wss", "WSS", "on", "On", "ssl", "SSL", "wss, http", " https "])
+    @pytest.mark.parametrize(
+        "said",
+        [
+            *("HTTPS", "Https", "wss", "WSS", "on", "On", "ssl", "SSL", "wss, http", " https "),
+            *('"https"', '"https", "http"', "https,https", ", https", '"", https'),
+        ],
+    )
     @pytest_twisted.ensureDeferred
     async def test_a_proxy_says_in_many_ways_that_clients_use_https(self, run_daemon: RunDaemon, said: str) -> None:
         client = client_of(run_daemon({"server": {"trusted_proxies": ["127.0.0.1"]}}))
         answer = client.raw(get("/web_asset_store.xml", f"X-Forwarded-Proto: {said}", "X-Forwarded-Host: a.org"))
         assert ElementTree.fromstring(answer.body)[0].text == "https://a.org/fileget"
 
-    @pytest.mark.parametrize("said", ["HTTP", "ws", "off", "OFF", ""])
+    @pytest.mark.parametrize("said", ["HTTP", "ws", "off", "OFF", "", '"http"', '""', ",", "http, https"])
     @pytest_twisted.ensureDeferred
     async def test_and_that_they_do_not(self, run_daemon: RunDaemon, said: str) -> None:
         client = client_of(run_daemon({"server": {"trusted_proxies": ["127.0.0.1"]}}))
         answer = client.raw(get("/web_asset_store.xml", f"X-Forwarded-Proto: {said}", "X-Forwarded-Host: a.org"))
         assert ElementTree.fromstring(answer.body)[0].text == "http://a.org/fileget"
+
+    @pytest.mark.parametrize(
+        ("header", "value", "told"),
+        [
+            ("Proto", "1", 'X-Forwarded-Proto is "1", which is neither http nor https'),
+            ("Proto", "true", 'X-Forwarded-Proto is "true", which is neither http nor https'),
+            ("Proto", "nonsense, https", 'X-Forwarded-Proto is "nonsense", which is neither http nor https'),
+            ("Proto", "s" * 99, 'X-Forwarded-Proto is "' + "s" * 40 + '", which is neither http nor https'),
+            ("Proto", "ß", r'X-Forwarded-Proto is "\xdf", which is neither http nor https'),
+            ("Host", "user@evil", 'X-Forwarded-Host is "user@evil", which is not a host'),
+            ("Host", "a:port", 'X-Forwarded-Host is "a:port", which is not a host'),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_header_of_a_proxy_that_makes_no_sense_is_named(
+        self, run_daemon: RunDaemon, header: str, value: str, told: str
+    ) -> None:
+        client = client_of(run_daemon({"server": {"trusted_proxies": ["127.0.0.1"]}}))
+        answer = client.raw(get("/web_asset_store.xml", f"X-Forwarded-{header}: {value}"))
+        check_refused(answer, 400, client.key)
+        assert answer.text.strip() == told
 
     @pytest_twisted.ensureDeferred
     async def test_a_proxy_that_is_not_trusted_tells_nothing(self, run_daemon: RunDaemon) -> None:

@@ -71,6 +71,10 @@ class Checksums:
                 yield AssetKey(collection, Kind.ORIGINAL, name), Digest(size, sha256)
             last = rows[-1][0]
 
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` if nothing can be recorded."""
+        await self._database.check()
+
     async def close(self) -> None:
         """Close the file."""
         await self._database.close()

@@ -37,10 +37,10 @@ def as_owner(settings: "Settings", stores: Iterable[str], others: Sequence[Path]
         return settings
     found = _owners(settings, stores, others)
     if len(found) > 1:
-        whose = " and ".join(f"{each.path} to {each}" for each in found)
+        whose = ", and ".join(f"{each.path} belongs to {each}" for each in found)
         raise click.ClickException(
-            f"the daemon could not use what root makes, and {whose} belong: give all to the daemon's user, or run the "
-            f"command as that user, as with: runuser -u {found[0]} -- was-daemon ..."
+            f"{whose}. Only one of them can be the daemon's user, who could not use what root makes. Give all to that "
+            f"user, or run the command as that user, as with: runuser -u {found[0]} -- was-daemon ..."
         )
     return become(found[0], settings) if found else settings
 

@@ -40,7 +40,7 @@ def import_settings(
 
     The file is read, not executed: literals, names, environ.get and join. Comments name every other setting and its
     line. Where the settings ask for a variable of the environment, --env tells its value in the official server's
-    container. Status 1 means that something is missing, or that it could not be read who has access.
+    container. Status 1 means that something is missing, or that it is not certain who had access.
     """
     from was_daemon.cli.new_files import report_file_errors
     from was_daemon.cli.settings_file import read_settings
@@ -80,7 +80,7 @@ def _write(translation: "Translation", key_file: Path | None, output: Path | Non
     if not translation.is_whole:
         raise click.ClickException("collections are missing; clients that name them get 404")
     if translation.access_unknown:
-        raise click.ClickException("access is closed where the settings that decide about it could not be read")
+        raise click.ClickException("it is not certain who had access on that server: see the warnings above")
 
 
 def _report(translation: "Translation") -> None:

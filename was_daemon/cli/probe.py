@@ -7,10 +7,9 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from was_daemon.config.endpoints import tcp_address
 from was_daemon.config.settings import ServerSettings
-from was_daemon.daemon.listening import interface_of
 
-_ENDPOINT = re.compile(r"tcp6?:(?:port=)?([0-9]+)")
 _VERSION = re.compile(r"was_daemon ([0-9][^\s<]*[0-9a-z])")
 _MAX_ANSWER = 1 << 20
 """Bytes of an answer that are read."""
@@ -32,12 +31,13 @@ def addresses_of(server: ServerSettings) -> list[str]:
 
 def _url(description: str) -> str | None:
     """Return the URL of a TCP endpoint for clients on this machine; None for other endpoints."""
-    endpoint = _ENDPOINT.match(description)
-    if not endpoint:
+    # HAProxy's protocol is spoken on "haproxy:tcp:8080".
+    address = tcp_address(description) if description.startswith(("tcp:", "tcp6:")) else None
+    if not address:
         return None
-    interface = interface_of(description)
+    interface = address.interface
     host = "localhost" if interface in _ALL_INTERFACES else f"[{interface}]" if ":" in interface else interface
-    return f"http://{host}:{endpoint[1]}"
+    return f"http://{host}:{address.port}"
 
 
 def probe(url: str, timeout: float) -> dict[str, Any]:

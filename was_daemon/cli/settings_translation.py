@@ -1,5 +1,6 @@
 """Translation of the official server's settings into a configuration of the daemon."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -181,8 +182,10 @@ class _Translator:
             address = ""
         is_https = bool(public_url and public_url.startswith("https:"))
         if is_https:
-            port = self._behind_a_proxy(port)
             address = address or _LOCAL
+            port = self._behind_a_proxy(port, address)
+        elif not address:
+            self._remark("Other machines, too, reach the daemon at this port.")
         kind = "tcp6" if ":" in address else "tcp"
         escaped = address.replace(":", "\\:")
         interface = f":interface={escaped}" if address else ""
@@ -190,9 +193,9 @@ class _Translator:
         if is_https:
             self._add(f"trusted_proxies = {toml.texts([address])}")
 
-    def _behind_a_proxy(self, port: int) -> int:
+    def _behind_a_proxy(self, port: int, address: str) -> int:
         """Return the port to listen on when clients use https, which the proxy in front of the daemon speaks."""
-        self._remark("Clients use https: the daemon listens on 127.0.0.1 only, for a proxy on this machine.")
+        self._remark(f"Clients use https: the daemon listens on {address} only, for a proxy on this machine.")
         self._remark("With a proxy on another machine, listen there, and name its address in trusted_proxies.")
         if port >= _PRIVILEGED:
             return port
@@ -214,7 +217,7 @@ class _Translator:
         # With https in front, port 80 is the one behind the proxy.
         is_usual = port in ((80, 443) if scheme == "https" else (80,))
         ending = "" if is_usual or ":" in rest else f":{port}"
-        if rest in ("localhost", "127.0.0.1"):
+        if re.match(r"(localhost|127\.[0-9.]+|\[::1\])(:|/|$)", rest.lower()):
             self._remark("Only programs on the same machine find it there.")
         return f"{scheme}://{rest}{ending}"
 

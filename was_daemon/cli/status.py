@@ -1,7 +1,7 @@
 """`was-daemon status`: the state of the daemon and its stores."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +41,13 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
         summary: dict[str, Any] = {
             "addresses": answers,
             "stores": {name: await _check(store, collections, timeout, min_free) for name, store in stores.items()},
+            "files": await _check_files(settings),
             "warnings": list(dict.fromkeys((*_warnings_of(answers), *warnings(settings)))),
             **({"collections": await _count_assets(settings, stores)} if count else {}),
         }
         for store in stores.values():
             await store.close()
-        well = all(each["ok"] for each in (*answers, *summary["stores"].values()))
+        well = all(each["ok"] for each in (*answers, *summary["stores"].values(), *summary["files"].values()))
         if as_json:
             click.echo(json.dumps({"ok": well, **summary}, ensure_ascii=False, indent=2))
         else:
@@ -88,6 +89,44 @@ async def _check_existing(store: "IAssetStore", collections: "Collections") -> i
     return await look_at_store(store, collections)
 
 
+async def _check_files(settings: "Settings") -> dict[str, dict[str, Any]]:
+    """Return whether the daemon's own files can be used, by name: the spool, and the checksums if there are any."""
+    spool, checksums = settings.spool.path, settings.checksums.path
+    found = {"spool": await _file_entry(spool, _check_existing_spool)}
+    if checksums:
+        found["checksums"] = await _file_entry(checksums, _check_existing_checksums)
+    return found
+
+
+async def _file_entry(path: Path, look: Callable[[Path], Awaitable[None]]) -> dict[str, Any]:
+    from was_daemon.health.checks import path_of
+    from was_daemon.model.errors import AssetError
+
+    try:
+        await look(path)
+    except AssetError as error:
+        return {"where": str(path), "ok": False, "problem": f"{error} ({path_of(error, None) or path})"}
+    return {"where": str(path), "ok": True}
+
+
+async def _check_existing_spool(path: Path) -> None:
+    from was_daemon.health.directories import check_spool
+
+    check_spool(path)
+
+
+async def _check_existing_checksums(path: Path) -> None:
+    from was_daemon.catalogue.checksums import Checksums
+    from was_daemon.health.directories import check_database
+
+    if check_database(path, "checksums"):
+        checksums = Checksums(path)
+        try:
+            await checksums.check()
+        finally:
+            await checksums.close()
+
+
 async def _count_assets(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:
     """Return the numbers of originals and thumbnails, by the names of the collections."""
     from was_daemon.jobs.traverse import count_items
@@ -119,6 +158,8 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     for name, store in summary["stores"].items():
         free = f", {readable(store['free_bytes'])} free" if "free_bytes" in store else ""
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
+    for name, each in summary["files"].items():
+        yield _line(each["ok"], name, each["where"] if each["ok"] else each["problem"])
     for name, numbers in summary.get("collections", {}).items():
         counted = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
         yield f"        {name + ': ' if name else ''}{counted}"

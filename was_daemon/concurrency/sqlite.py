@@ -48,10 +48,16 @@ class Database:
         self._name = name
         self._threads = DiskThreads(f"SQLite {path or name}", name.removeprefix("the "), size=1)
         self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
+        """Device and inode of the file that the connection uses."""
 
     def open(self) -> Deferred[None]:
         """Open the file, as the first step does otherwise; raise `StoreUnavailable` when that is not possible."""
         return self.read(lambda connection: None)
+
+    def check(self) -> Deferred[None]:
+        """Raise `StoreUnavailable` if steps that write would fail; waits for other writers as these do."""
+        return self.run(lambda connection: None)
 
     def run(
         self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -77,6 +83,11 @@ class Database:
 
     def _call(self, step: Callable[[sqlite3.Connection], T]) -> T:
         try:
+            if self._connection and self._identity() != self._opened:
+                # The file was removed or replaced: what was written to the old one would be lost.
+                self._log.warn("{path} was removed or replaced, and is opened again", path=self.path)
+                self._disconnect()
+                self._connection = None
             self._connection = self._connection or self._connect()
             return step(self._connection)
         except sqlite3.Error as error:
@@ -100,7 +111,16 @@ class Database:
         except BaseException:
             connection.close()
             raise
+        self._opened = self._identity()
         return connection
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return device and inode of the file that is there now; None without one, and for a temporary database."""
+        try:
+            status = self.path.stat() if self.path else None
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino) if status else None
 
     def _disconnect(self) -> None:
         if self._connection:

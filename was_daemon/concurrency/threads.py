@@ -14,6 +14,8 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.python.failure import Failure
 
+from was_daemon.concurrency.waiting import Waiters
+
 T = TypeVar("T")
 
 _IDLE_SECONDS = 5.0
@@ -37,7 +39,7 @@ class Threads:
         self._count = 0
         self._unfinished = 0
         self._under_way = 0
-        self._drained: Deferred[None] | None = None
+        self._drained = Waiters()
 
     def call(self, function: Callable[[], T]) -> Deferred[T]:
         """Call `function` in a thread; fire with its result. Cancelling drops the result, and the call goes on."""
@@ -66,8 +68,8 @@ class Threads:
 
     def _deliver(self, done: Deferred[T], outcome: T | Failure) -> None:
         self._under_way -= 1
-        if self._drained and not self._under_way and not self._drained.called:
-            self._drained.callback(None)
+        if not self._under_way:
+            self._drained.release()
         done.callback(outcome)
 
     def _work(self) -> None:
@@ -90,9 +92,8 @@ class Threads:
         from twisted.internet import reactor
 
         if self._under_way:
-            self._drained = Deferred()
             try:
-                await self._drained.addTimeout(patience, IReactorTime(reactor))
+                await self._drained.add().addTimeout(patience, IReactorTime(reactor))
             except DeferredTimeout:
                 return self._under_way
         for _ in range(self._count):

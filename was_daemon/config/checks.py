@@ -1,11 +1,11 @@
 """Checks of how settings fit together, and to this machine; what a single value may be, `settings` says."""
 
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 from twisted.internet.endpoints import serverFromString
 
+from was_daemon.config.endpoints import tcp_address
 from was_daemon.config.settings import (
     CollectionSettings,
     CollectionsSettings,
@@ -16,9 +16,6 @@ from was_daemon.config.settings import (
 from was_daemon.config.structure import Mistakes
 from was_daemon.model.errors import BadName
 from was_daemon.model.keys import check_directory
-
-TCP_PORT = re.compile(r"(?:tcp6?|ssl):(?:port=)?([0-9]+)")
-"""An endpoint description that names a port."""
 
 _LAST_PORT = 65535
 
@@ -94,9 +91,9 @@ def check_endpoints(key: str, descriptions: Sequence[str], environ: Mapping[str,
             continue
         try:
             serverFromString(reactor, description)
-            port = TCP_PORT.match(description)
-            if port and int(port[1]) > _LAST_PORT:
-                raise ValueError(f"there is no port {port[1]}")
+            address = tcp_address(description)
+            if address and address.port > _LAST_PORT:
+                raise ValueError(f"there is no port {address.port}")
         except Exception as error:  # each endpoint parser has its own, down to what OpenSSL raises
             reason = str(error) or type(error).__name__
             mistakes.add(f"{key}[{index}]", f'"{description}" is not usable: {reason}')

@@ -19,12 +19,13 @@ from was_daemon.config.checks import (
     check_thumbnails,
 )
 from was_daemon.config.new_files import write_key
-from was_daemon.config.plugins import PLUGIN_DIRECTORY, find_plugins
+from was_daemon.config.paths import PathResolver
+from was_daemon.config.plugins import find_plugins, plugin_path_problem
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.config.secret_files import check_permissions
 from was_daemon.config.settings import Sections, Settings, StoreSettings
-from was_daemon.config.structure import Mistakes, PathResolver, secret_keys, structure
+from was_daemon.config.structure import Mistakes, secret_keys, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
 
 
@@ -144,10 +145,8 @@ class _Loader:
 
     def _check_plugins(self, paths: Sequence[Path]) -> None:
         for index, path in enumerate(paths):
-            if not path.is_dir():
-                self._mistakes.add(f"plugins.path[{index}]", f"{path}: there is no such directory")
-            elif not (path / PLUGIN_DIRECTORY).is_dir():
-                self._mistakes.add(f"plugins.path[{index}]", f"{path} has no directory {PLUGIN_DIRECTORY}")
+            if (problem := plugin_path_problem(path)) is not None:
+                self._mistakes.add(f"plugins.path[{index}]", problem)
 
     def _sections(self) -> Sections:
         classes: dict[str, Any] = {field.name: field.type for field in attrs.fields(Sections)}

@@ -1,5 +1,6 @@
 """Search for storage plugins."""
 
+import os
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
@@ -30,6 +31,21 @@ def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str
         if directory not in storage_plugins.__path__:
             storage_plugins.__path__.append(directory)
     return _Plugins(storage_plugins.__path__, debug)
+
+
+def plugin_path_problem(path: Path) -> str | None:
+    """Return what is wrong with a directory that is to hold a `storage_plugins` directory, and what to write."""
+    # By functions of `os.path`: a Path raises where this user may not look.
+    if os.path.isdir(path / PLUGIN_DIRECTORY):  # noqa: PTH112
+        return None
+    above = next((each.parent for each in (path, *path.parents) if each.name == PLUGIN_DIRECTORY), None)
+    if above and os.path.exists(path):  # noqa: PTH110
+        return f'{path}: the directory above {PLUGIN_DIRECTORY} is needed: "{above}"'
+    if os.path.isfile(path):  # noqa: PTH113
+        return f'{path} is a file: put it into "{path.parent / PLUGIN_DIRECTORY}", and write "{path.parent}" here'
+    if not os.path.isdir(path):  # noqa: PTH112
+        return f"{path}: there is no such directory"
+    return f"{path} has no directory {PLUGIN_DIRECTORY}: put the plugins into {path / PLUGIN_DIRECTORY}"
 
 
 class _Plugins(Mapping[str, IAssetStorePlugin]):

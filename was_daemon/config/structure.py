@@ -7,7 +7,7 @@ import enum
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,15 +23,12 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
+from was_daemon.config.paths import PathResolver
 from was_daemon.config.secret_files import SecretFile, check_permissions
 from was_daemon.config.validators import FieldValidator, InvalidValue
 
 T = TypeVar("T")
 
-_CREDENTIALS = "CREDENTIALS_DIRECTORY"
-"""Variable of systemd for the directory with a service's credentials, see systemd.exec(5)."""
-
-_VARIABLE = re.compile(r"\$(\w+)(?=/|$)")
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
 _UNITS = {
     "B": 1,
@@ -79,29 +76,6 @@ class Mistakes:
         """Add a warning, unless it is there already."""
         if reason not in self.warnings:
             self.warnings.append(reason)
-
-
-@attrs.frozen
-class PathResolver:
-    """Resolution of paths in a configuration.
-
-    Relative paths start at `directory`, that of the configuration; `environ` has the variables that a path may begin
-    with. Where systemd does not pass credentials to this process, they are looked for in `directory`.
-    """
-
-    directory: Path
-    environ: Mapping[str, str]
-
-    def resolve(self, text: str) -> Path:
-        """Return the path for `text`; raise ValueError for an unknown variable."""
-        match = _VARIABLE.match(text)
-        if not match:
-            return self.directory / Path(text).expanduser()
-        if match[1] == _CREDENTIALS and not self.environ.get(_CREDENTIALS):
-            return Path(f"{self.directory}{text[match.end() :]}")
-        if match[1] not in self.environ:
-            raise ValueError(f"the environment has no {match[1]}")
-        return Path(self.environ[match[1]] + text[match.end() :])
 
 
 def structure(table: Any, cls: type[T], key: str, paths: PathResolver, mistakes: Mistakes) -> T | None:

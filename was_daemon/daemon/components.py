@@ -97,5 +97,11 @@ class Components:
         show(metrics.spool_bytes, lambda: self.spool.size)
         settings = self.settings
         self.state.health.configure(
-            self.stores, self.collections, pool, self.spool, settings.limits.min_free, settings.weak_keys
+            self.stores,
+            self.collections,
+            pool,
+            self.spool,
+            settings.limits.min_free,
+            settings.weak_keys,
+            self.checksums,
         )

@@ -1,7 +1,5 @@
 """Endpoints on which the daemon listens."""
 
-import re
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.application import strports
@@ -11,30 +9,18 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.web.server import Site
 
+from was_daemon.config.endpoints import tcp_address
+
 _log = Logger()
 
 _BACKLOG = 1024
 """Connections that wait to be accepted; the system may allow fewer."""
 
 
-_INTERFACE = re.compile(r":interface=((?:\\.|[^:])*)")
-
-
-def interface_of(description: str) -> str:
-    """Return the address that an endpoint string binds to, empty for all of them and for those that name none."""
-    found = _INTERFACE.search(description)
-    return found[1].replace("\\", "") if found else ""
-
-
 def is_local(description: str) -> bool:
     """Return whether only this machine reaches what listens on an endpoint; False where its string does not tell."""
-    if description.startswith("unix:"):
-        return True
-    interface = interface_of(description)
-    try:
-        return interface == "localhost" or ip_address(interface).is_loopback
-    except ValueError:
-        return False
+    address = tcp_address(description)
+    return address.is_local if address else description.startswith("unix:")
 
 
 class CannotListen(SystemExit, Exception):

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from was_daemon import __version__
-from was_daemon.config.checks import TCP_PORT
+from was_daemon.config.endpoints import tcp_address
 from was_daemon.config.load import ConfigError, ConfigSource
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
@@ -113,8 +113,8 @@ def _allow_open_files() -> None:
 def _announce(settings: Settings, components: Components) -> None:
     """Tell the operator what runs, and what to enter in Specify."""
     server = settings.server
-    port = next(filter(None, map(TCP_PORT.match, server.listen)), None)
-    url = server.public_url or (f"http://localhost:{port[1]}" if port else "the address of this server")
+    address = next(filter(None, map(tcp_address, server.listen)), None)
+    url = server.public_url or (f"http://localhost:{address.port}" if address else "the address of this server")
     _log.info("was_daemon {version} serves {url}", version=__version__, url=url)
     for name, store in components.stores.items():
         _log.info("Store {name}: {store}", name=name, store=store)

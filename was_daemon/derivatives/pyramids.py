@@ -16,13 +16,12 @@ from was_daemon.derivatives.held_readers import HeldReaders
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
 from was_daemon.derivatives.marks import MARK_SIZE, has_mark, is_mark_of, is_marked
 from was_daemon.library.collections import Collections, Original
-from was_daemon.library.spool import Spool
+from was_daemon.library.spool import Spool, open_local
 from was_daemon.model.errors import AssetNotFound, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles
 from was_daemon.model.keys import MAX_PAGE, PYRAMID_NAME, AssetKey, Kind
 from was_daemon.model.pyramids import TRAILER_SIZE, BadIndex, PyramidIndex, Tile, index_size, parse_index
 from was_daemon.stores.local.directories import Entry
-from was_daemon.stores.local.disk import open_regular
 from was_daemon.stores.local.file_reader import file_stat
 from was_daemon.workers.commands import MakePyramid
 
@@ -65,7 +64,7 @@ class OpenPyramid:
         """
         if ILocalFiles.providedBy(self.store):
             files = ILocalFiles(self.store)
-            file = await files.in_thread(self.key, _open_file, files, self.key)
+            file = await files.in_thread(self.key, open_local, files, self.key)
             if file_stat(os.fstat(file.fileno())).etag != self.reader.stat.etag:
                 file.close()
                 raise VersionGone("the pyramid was replaced")
@@ -175,11 +174,6 @@ async def _delete_marked(store: IAssetStore, pyramid: AssetKey) -> None:
         await reader.close()
     if is_own:
         await store.delete(pyramid)
-
-
-def _open_file(files: ILocalFiles, key: AssetKey) -> FileIO:
-    with files.directory(key) as directory:
-        return open_regular(key.name, directory)
 
 
 def beginnings(original: AssetKey) -> list[str]:

@@ -15,6 +15,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from was_daemon.catalogue.checksums import Checksums
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.library.collections import Collections
@@ -36,10 +37,10 @@ _log = Logger()
 
 @attrs.frozen
 class CheckOutcome:
-    """Outcome of the check of a store or the spool: the problem, if any, and the free bytes where they are known.
+    """Outcome of the check of a store, the spool or a database.
 
-    With `is_full`, the problem is that there are too few free bytes. `path` is where the problem is, if it is on this
-    machine.
+    It has the problem, if any, and the free bytes where they are known. With `is_full`, the problem is that there are
+    too few free bytes. `path` is where the problem is, if it is on this machine.
     """
 
     problem: str | None = None
@@ -55,8 +56,9 @@ class CheckOutcome:
 
 @attrs.frozen
 class Report:
-    """Outcomes for the stores by name, the spool, and the workers; None for the workers if all is well.
+    """Outcomes for the stores by name, the spool, the workers, and the databases by name.
 
+    None stands for workers of which all is well. The databases are `checksums` and `quotas`, if the settings have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay.
     """
@@ -64,13 +66,15 @@ class Report:
     stores: Mapping[str, CheckOutcome]
     spool: CheckOutcome
     workers: str | None
+    databases: Mapping[str, CheckOutcome] = attrs.field(factory=dict)
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
     warnings: Sequence[str] = ()
 
     @property
     def subjects(self) -> dict[str, CheckOutcome]:
-        """The stores and the spool, by names that differ whatever stores are called."""
-        return {**{f"store {name}": outcome for name, outcome in self.stores.items()}, "spool": self.spool}
+        """The stores, the spool and the databases, by names that differ whatever stores are called."""
+        stores = {f"store {name}": outcome for name, outcome in self.stores.items()}
+        return {**stores, "spool": self.spool, **self.databases}
 
     @property
     def problems(self) -> list[str]:
@@ -94,6 +98,7 @@ class Health:
         self._clock = IReactorTime(reactor)
         self._stores: dict[str, _Check] = {}
         self._spool = _Check(None, _nothing, self._clock)
+        self._checksums: _Check | None = None
         self._pool: WorkerPool | None = None
         self._min_free = 0
         self._warnings: Sequence[str] = ()
@@ -106,6 +111,7 @@ class Health:
         spool: Spool,
         min_free: int,
         warnings: Sequence[str] = (),
+        checksums: Checksums | None = None,
     ) -> None:
         """Look at these from now on, and repeat `warnings`, which have no path in them.
 
@@ -116,6 +122,9 @@ class Health:
             for name, store in stores.items()
         }
         self._spool = self._check(self._spool, spool, partial(_spool_free, spool))
+        self._checksums = (
+            self._check(self._checksums, checksums, partial(look_at_checksums, checksums)) if checksums else None
+        )
         self._pool = pool
         self._min_free = min_free
         self._warnings = warnings
@@ -131,14 +140,19 @@ class Health:
         # At the same time: two slow stores take no longer than one.
         looks = {name: Deferred.fromCoroutine(check.look()) for name, check in self._stores.items()}
         spool = Deferred.fromCoroutine(self._spool.look())
+        checksums = Deferred.fromCoroutine(self._checksums.look()) if self._checksums else None
         usages = Deferred.fromCoroutine(self._quotas.usages())
         report = Report(
             {name: self._with_space_check(await look) for name, look in looks.items()},
             self._with_space_check(await spool),
             self._pool.problem() if self._pool else None,
+            {"checksums": await checksums} if checksums else {},
             await usages,
             self._warnings,
         )
+        if self._quotas.problem:
+            quotas = CheckOutcome(self._quotas.problem)
+            report = attrs.evolve(report, databases={**report.databases, "quotas": quotas})
         self._show(report)
         return report
 
@@ -163,7 +177,7 @@ class Health:
 
 
 class _Check:
-    """Check of a store or the spool, with its last outcome."""
+    """Check of a store, the spool or a database, with its last outcome."""
 
     def __init__(self, what: object, look: Callable[[], Awaitable[int | None]], clock: IReactorTime) -> None:
         self.what = what
@@ -208,9 +222,11 @@ async def _nothing() -> int | None:
 
 
 def path_of(error: AssetError, place: object) -> Path | None:
-    """Return where an error of a store or the spool is, None if that is not on this machine."""
+    """Return where an error of a store, the spool or the checksums is, None if that is not on this machine."""
     if isinstance(error, UnusableDirectory):
         return error.path
+    if isinstance(place, Checksums):
+        return place.path
     if isinstance(place, Spool) or ILocalFiles.providedBy(place):
         root: Path = place.root
         return root
@@ -228,6 +244,12 @@ async def look_at_store(store: IAssetStore, collections: Collections) -> int | N
     files = ILocalFiles(store)
     await files.in_thread(None, check_directories, store, collections)
     return _known(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
+
+
+async def look_at_checksums(checksums: Checksums) -> int | None:
+    """Check whether checksums can be recorded; raises `StoreUnavailable`."""
+    await checksums.check()
+    return None
 
 
 def _free_near(path: Path) -> int:

@@ -15,10 +15,14 @@ _BEGIN = time.monotonic()
 
 @attrs.frozen
 class Overview:
-    """Numbers of stores, of jobs, and of what went wrong in the last hour in one process; `uptime` is in seconds."""
+    """Numbers of stores, of jobs, and of what went wrong in the last hour in one process; `uptime` is in seconds.
+
+    `are_files_failing` tells of the daemon's own files: the spool and the databases.
+    """
 
     stores: int = 0
     stores_failing: int = 0
+    are_files_failing: bool = False
     is_space_low: bool = False
     are_workers_failing: bool = False
     running: int = 0
@@ -32,7 +36,7 @@ class Overview:
     @property
     def is_well(self) -> bool:
         """Whether everything works at the moment."""
-        return not (self.stores_failing or self.is_space_low or self.are_workers_failing)
+        return not (self.stores_failing or self.are_files_failing or self.is_space_low or self.are_workers_failing)
 
 
 OverviewSource = Callable[[], Awaitable[Overview]]
@@ -44,11 +48,12 @@ def overview_source(health: Health, recent: RecentErrors, pool: WorkerPool, proc
 
     async def overview() -> Overview:
         report = await health.report()
-        outcomes = [*report.stores.values(), report.spool]
+        own_files = [report.spool, *report.databases.values()]
         return Overview(
             stores=len(report.stores),
-            stores_failing=sum(bool(each.problem) and not each.is_full for each in outcomes),
-            is_space_low=any(each.is_full for each in outcomes),
+            stores_failing=sum(bool(each.problem) and not each.is_full for each in report.stores.values()),
+            are_files_failing=any(each.problem and not each.is_full for each in own_files),
+            is_space_low=any(each.is_full for each in [*report.stores.values(), *own_files]),
             are_workers_failing=bool(report.workers),
             running=pool.running,
             waiting=pool.waiting(background=False),

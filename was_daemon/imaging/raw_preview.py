@@ -1,17 +1,14 @@
 """JPEG preview in a camera RAW file that LibRaw cannot read: one of a new camera, or cut down to its metadata."""
 
 import struct
-from contextlib import suppress
 from itertools import islice
 from typing import BinaryIO, cast
 
 import attrs
 
-from was_daemon.imaging.bounded_file import BoundedFile
-from was_daemon.imaging.containers.block import BinaryFile, BlockKind, FilePart, positions
-from was_daemon.imaging.containers.find import find_blocks
-from was_daemon.imaging.containers.ifd import TiffFile
+from was_daemon.imaging.containers.block import FilePart, positions
 from was_daemon.imaging.file_types import FileType
+from was_daemon.imaging.orientation import stated_orientation
 from was_daemon.imaging.picture import Picture
 from was_daemon.imaging.pillow import decode
 from was_daemon.model.errors import BrokenImage
@@ -26,7 +23,6 @@ _WITHOUT_LENGTH = range(0xD0, 0xDB)
 _MAX_STARTS = 1000
 _MAX_SEGMENTS = 100
 _MAX_TRIED = 4
-_ORIENTATION = 0x0112
 _ROTATED = range(5, 9)
 
 
@@ -76,20 +72,3 @@ def preview_orientation(own: int | None, stated: int, size: tuple[int, int]) -> 
     if own is None or (own == 1 and stated in _ROTATED and width > height):
         return stated
     return own
-
-
-def stated_orientation(file: BinaryIO) -> int | None:
-    """Return the orientation in the EXIF of a file; None without one."""
-    with suppress(Exception):  # damaged EXIF raises anything
-        for block in find_blocks(BoundedFile(file)):
-            if block.kind is BlockKind.TIFF and (found := _first_number(block.file, _ORIENTATION)) in range(1, 9):
-                return found
-    return None
-
-
-def _first_number(file: BinaryFile, tag: int) -> int | None:
-    tiff = TiffFile(file)
-    for entry in tiff.directory(tiff.first)[0]:
-        if entry.tag == tag:
-            return int(tiff.numbers(entry)[0])
-    return None

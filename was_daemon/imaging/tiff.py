@@ -1,36 +1,51 @@
 """Structure of a TIFF file: its first page, reduced versions of it, or a camera's RAW data."""
 
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
+from mmap import ACCESS_COPY, mmap
 from typing import Any, BinaryIO
 
 import attrs
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from was_daemon.imaging.containers.ifd import TiffFile
+
+WHITE_OF_16_BITS = 0xFFFF
+ASSOCIATED_ALPHA = 1
+"""Value of ExtraSamples for alpha by which the colours are multiplied."""
 
 _SUBFILE_TYPE = 254
 _BITS = 258
 _COMPRESSION = 259
 _PHOTOMETRIC = 262
 _SAMPLES = 277
+_MAX_SAMPLE = 281
 _PLANES = 284
 _EXTRA_SAMPLES = 338
 _GDAL_NODATA = 42113
 _SUB_IFDS = 330
+_SAMPLE_MAXIMUM = 341
 _SUBSAMPLING = 530
 _DNG_VERSION = 50706
 _REDUCED = 1
 _MAX_DIRECTORIES = 64
-_SEPARATED, _YCBCR, _ICC_LAB = 5, 6, 9
-_ALPHA = (1, 2)
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED, _YCBCR, _ICC_LAB = 0, 1, 2, 5, 6, 9
+_ALPHA = (ASSOCIATED_ALPHA, 2)
 """Values of ExtraSamples for alpha: colours are multiplied by it, or not."""
 
 _SEPARATE = 2
 """Value of PlanarConfiguration for samples that are stored one after the other."""
 
+_SAID_OF_PLANES = {_PHOTOMETRIC: _RGB, _EXTRA_SAMPLES: 0}
+
 _YCBCR_DEPTHS = (8,)
 _DEPTHS = (*_YCBCR_DEPTHS, 16, 32)
 _GREY_DEPTHS = (1, 2, 4, *_DEPTHS)
 """Bits per sample that libvips or Pillow read with one sample per pixel; `_DEPTHS` with several, but for YCbCr."""
+
+_WHITES = frozenset(2**bits - 1 for bits in range(9, 16))
+"""Largest numbers of samples of 9 to 15 bits."""
 
 _OLD_JPEG, _NEW_JPEG = _JPEG = (6, 7)
 _UNSUPPORTED = {
@@ -49,6 +64,8 @@ class Page:
     `levels` are libvips' options (page, subifd) that load the reduced versions of the page; `extra` is the meaning of
     the samples after the colours (0: unspecified, None: not stated); `negative` is True when the lowest number is
     white; `no_data` is the number that stands for no measurement; `photometric` is the meaning of the colours.
+    `white` is the largest number that samples of 16 bits have. `is_grey_in_planes` is True when grey and the further
+    samples are stored one after the other.
     """
 
     levels: list[dict[str, int]]
@@ -56,6 +73,8 @@ class Page:
     negative: bool
     no_data: float | None
     photometric: int | None
+    white: int = WHITE_OF_16_BITS
+    is_grey_in_planes: bool = False
 
     @property
     def is_icc_lab(self) -> bool:
@@ -141,7 +160,10 @@ def is_misread_by_libvips(directories: list[ImageFileDirectory_v2]) -> bool:
 
 def first_page(directories: list[ImageFileDirectory_v2]) -> Page:
     """Return the properties of the first page."""
-    return attrs.evolve(page_in(directories, 0), levels=_levels(directories) if directories else [])
+    page = page_in(directories, 0)
+    # Their planes would be read as those of the page.
+    has_levels = directories and not page.is_grey_in_planes
+    return attrs.evolve(page, levels=_levels(directories) if has_levels else [])
 
 
 def page_in(directories: list[ImageFileDirectory_v2], number: int) -> Page:
@@ -150,7 +172,33 @@ def page_in(directories: list[ImageFileDirectory_v2], number: int) -> Page:
         return Page([], None, False, None, None)
     directory = directories[number]
     photometric = _number(directory, _PHOTOMETRIC)
-    return Page([], _number(directory, _EXTRA_SAMPLES), photometric == 0, no_data(directory), photometric)
+    is_in_planes = _number(directory, _PLANES) == _SEPARATE and (_number(directory, _SAMPLES) or 1) > 1
+    return Page(
+        [],
+        _number(directory, _EXTRA_SAMPLES),
+        photometric == _WHITE_IS_ZERO,
+        no_data(directory),
+        photometric,
+        white(directory),
+        is_in_planes and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO),
+    )
+
+
+def as_colours(source: BinaryIO, number: int) -> mmap:
+    """Return a TIFF, in a private mapping, whose page in a directory is said to be of colours, not of grey in planes.
+
+    libvips reads planes of colours, however many, and takes those of grey for rows of samples. It is also told nothing
+    of alpha: it would divide grey by it as if both had 8 bits. Raises ValueError.
+    """
+    file = TiffFile(source)
+    entries, following = file.directory(file.first)
+    for _ in range(number):
+        entries, following = file.directory(following)
+    data = mmap(source.fileno(), 0, access=ACCESS_COPY)
+    for entry in entries:
+        if entry.tag in _SAID_OF_PLANES:
+            struct.pack_into(f"{file.order}H", data, entry.position, _SAID_OF_PLANES[entry.tag])
+    return data
 
 
 def page_directories(directories: list[ImageFileDirectory_v2], count: int) -> list[int]:
@@ -172,7 +220,20 @@ def no_data(directory: Mapping[int, Any]) -> float | None:
     return None
 
 
-def _number(directory: ImageFileDirectory_v2, tag: int) -> int | None:
+def white(directory: Mapping[int, Any]) -> int:
+    """Return the largest number that samples of 16 bits have, by the number of bits that the directory declares.
+
+    Cameras of microscopes store 12 bits in 16. A largest number that is no depth is a statistic of this picture, which
+    shall not change how it is shown (TIFF 6.0, section 8).
+    """
+    for tag in (_MAX_SAMPLE, _SAMPLE_MAXIMUM):
+        number = _number(directory, tag) or 0
+        if number in _WHITES:
+            return number
+    return WHITE_OF_16_BITS
+
+
+def _number(directory: Mapping[int, Any], tag: int) -> int | None:
     """Return the first number of an entry, or None."""
     value = directory.get(tag)
     number = value[0] if isinstance(value, tuple) and value else value

@@ -10,7 +10,7 @@ import attrs
 from PIL import Image
 
 from was_daemon.imaging.picture import Picture, black_and_white, check_pixels, reduction
-from was_daemon.imaging.tiff import Page
+from was_daemon.imaging.tiff import ASSOCIATED_ALPHA, WHITE_OF_16_BITS, Page, as_colours
 
 os.environ.setdefault("VIPS_CONCURRENCY", "1")  # read when the library is loaded; the pool has a worker per CPU
 
@@ -50,7 +50,7 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
     """
     options = _options(tolerant)
     try:
-        image = _load("tiffload_source", source, **options)
+        image = _load_page(source, page, 0, **options)
         check_pixels((image.width, image.height), max_pixels)
         whole = image
         for level in page.levels:
@@ -82,7 +82,7 @@ def stream_tiff(source: BinaryIO, max_pixels: int, tolerant: bool, page: Page, d
     Raises the errors of `read_tiff`.
     """
     with builtin_errors():
-        image = _load("tiffload_source", source, page=directory, **_options(tolerant))
+        image = _load_page(source, page, directory, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
         meant, negative, mode = _meant(image, page)
         return _rows(meant, image, negative, mode)
@@ -147,6 +147,21 @@ def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 
 
+def _load_page(source: BinaryIO, page: Page, directory: int, **options: Any) -> Any:
+    """Open the page of a TIFF in the directory of that number, whose properties are `page`."""
+    if not page.is_grey_in_planes:
+        return _load("tiffload_source", source, page=directory, **options)
+    mapped = pyvips.Source.new_from_memory(as_colours(source, directory))
+    # Unlike `tiffload_source`, this keeps the mapping as long as the picture.
+    image = pyvips.Image.new_from_source(mapped, "", page=directory, **options)
+    image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
+    if page.extra == ASSOCIATED_ALPHA:
+        image = image.unpremultiply().cast(image.format)
+    if page.negative and image.format in _INVERTED_BY_VIPS:
+        return image.extract_band(0).invert().bandjoin(image.extract_band(1, n=image.bands - 1))
+    return image
+
+
 def _signed_lab(image: Any) -> Any:
     """Return LAB of 8 or 16 bits as the bytes of Pillow's LAB, in which a and b are signed."""
     image = image if image.format == "uchar" else (image >> 8).cast("uchar")
@@ -166,13 +181,23 @@ def _meant(image: Any, page: Page) -> tuple[Any, bool, str | None]:
     The mode is Pillow's, None where libvips knows it.
     """
     image = image.extract_band(0, n=3) if page.is_opaque(image.bands) else image
+    if image.format == "ushort" and page.white != WHITE_OF_16_BITS:
+        image = _scaled(image, page)
     if page.is_icc_lab and image.format in _UNSIGNED:
         return _signed_lab(image), False, "LAB"
     negative = page.negative and image.format not in _INVERTED_BY_VIPS
     return _mask_no_data(image, page.no_data), negative, None
 
 
-def _options(tolerant: bool) -> dict[str, str]:
+def _scaled(image: Any, page: Page) -> Any:
+    """Return an image of 16 bits whose samples have fewer, with white as the largest number."""
+    factor = WHITE_OF_16_BITS / page.white
+    # libvips has inverted it as if it had all bits.
+    offset = WHITE_OF_16_BITS * (1 - factor) if page.negative else 0
+    return (image * factor + offset).cast("ushort")
+
+
+def _options(tolerant: bool) -> dict[str, Any]:
     return {"access": "sequential", "fail_on": "none" if tolerant else "error"}
 
 

@@ -8,8 +8,8 @@ from typing import BinaryIO, ClassVar
 from PIL import Image
 
 from was_daemon.imaging.containers.chunks import webp_profile
+from was_daemon.imaging.orientation import stated_orientation
 from was_daemon.imaging.picture import Picture, check_pixels, reduction
-from was_daemon.imaging.raw_preview import stated_orientation
 
 _ABI = 0x0209
 """Version of the structures below; libwebp compares its upper byte, and has promised to keep what has that one."""

@@ -26,6 +26,12 @@ class Place:
         """Whether the store makes the thumbnails itself."""
         return self.thumbnails is self.store and bool(IThumbnails.providedBy(self.store))
 
+    def kinds_in(self, store: IAssetStore | ILocalFiles) -> list[Kind]:
+        """Return the kinds of assets of the collection that are written to `store`."""
+        originals = [Kind.ORIGINAL] if store is self.store else []
+        derivatives = [Kind.THUMBNAIL, Kind.PYRAMID] if store is self.thumbnails and not self.makes_thumbnails else []
+        return originals + derivatives
+
 
 @attrs.frozen
 class Original:

@@ -2,8 +2,9 @@
 
 from contextlib import aclosing
 
+from was_daemon.model.charset import TEXT_SAMPLE
 from was_daemon.model.interfaces import IAssetReader
-from was_daemon.model.media import TEXT_SAMPLE, is_text
+from was_daemon.model.media import is_text
 
 
 async def text_sample(reader: IAssetReader, media_type: str) -> bytes:

@@ -1,6 +1,5 @@
 """Media types of assets by their names, and the names of downloads."""
 
-import codecs
 import mimetypes
 from posixpath import basename, splitext
 from urllib.parse import quote
@@ -8,35 +7,78 @@ from urllib.parse import quote
 _TYPES = mimetypes.MimeTypes(filenames=())
 """The types in Python's own table, not in this machine's: the same name has the same type everywhere."""
 
-for _extension, _type in {
-    ".avif": "image/avif",
-    ".cr2": "image/x-canon-cr2",
-    ".dng": "image/x-adobe-dng",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".heic": "image/heic",
-    ".heif": "image/heif",
-    ".jfif": "image/jpeg",
-    ".jp2": "image/jp2",
-    ".kml": "application/vnd.google-earth.kml+xml",
-    ".kmz": "application/vnd.google-earth.kmz",
-    ".md": "text/markdown",
-    ".nef": "image/x-nikon-nef",
-    ".odp": "application/vnd.oasis.opendocument.presentation",
-    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
-    ".odt": "application/vnd.oasis.opendocument.text",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ".psd": "image/vnd.adobe.photoshop",
-    ".rss": "application/rss+xml",
-    ".webp": "image/webp",
-    ".xhtml": "application/xhtml+xml",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+_OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
+_OPEN_XML = "application/vnd.openxmlformats-officedocument."
+
+# What collections keep and Python's table has in some versions only, or never.
+for _type, _extensions in {
+    "application/dicom": ".dcm",
+    "application/epub+zip": ".epub",
+    "application/geo+json": ".geojson",
+    "application/geopackage+sqlite3": ".gpkg",
+    "application/gpx+xml": ".gpx",
+    "application/gzip": ".gz .tgz",
+    "application/ld+json": ".jsonld",
+    "application/rss+xml": ".rss",
+    "application/rtf": ".rtf",
+    "application/vnd.google-earth.kml+xml": ".kml",
+    "application/vnd.google-earth.kmz": ".kmz",
+    "application/vnd.ms-outlook": ".msg",
+    f"{_OPEN_DOCUMENT}presentation": ".odp",
+    f"{_OPEN_DOCUMENT}spreadsheet": ".ods",
+    f"{_OPEN_DOCUMENT}text": ".odt",
+    f"{_OPEN_XML}presentationml.presentation": ".pptx",
+    f"{_OPEN_XML}spreadsheetml.sheet": ".xlsx",
+    f"{_OPEN_XML}wordprocessingml.document": ".docx",
+    "application/x-7z-compressed": ".7z",
+    "application/x-msaccess": ".accdb .mdb",
+    "application/xhtml+xml": ".xhtml",
+    "application/yaml": ".yaml .yml",
+    "audio/flac": ".flac",
+    "audio/mp4": ".m4a",
+    "audio/ogg": ".oga .ogg .opus",
+    "image/avif": ".avif",
+    "image/heic": ".heic",
+    "image/heif": ".heif .hif",
+    "image/jp2": ".jp2",
+    "image/jpeg": ".jfif",
+    "image/jpx": ".jpf .jpx",
+    "image/jxl": ".jxl",
+    "image/vnd.adobe.photoshop": ".psb .psd",
+    "image/webp": ".webp",
+    "image/x-adobe-dng": ".dng",
+    "image/x-canon-cr2": ".cr2",
+    "image/x-canon-cr3": ".cr3",
+    "image/x-canon-crw": ".crw",
+    "image/x-fuji-raf": ".raf",
+    "image/x-minolta-mrw": ".mrw",
+    "image/x-nikon-nef": ".nef",
+    "image/x-nikon-nrw": ".nrw",
+    "image/x-olympus-orf": ".orf",
+    "image/x-panasonic-rw2": ".rw2",
+    "image/x-pentax-pef": ".pef",
+    "image/x-sigma-x3f": ".x3f",
+    "image/x-sony-arw": ".arw",
+    "model/gltf+json": ".gltf",
+    "model/gltf-binary": ".glb",
+    "model/obj": ".obj",
+    "model/stl": ".stl",
+    "text/markdown": ".md",
+    # Trees and sequences of taxonomists among them: what a browser shows as it is.
+    "text/plain": (
+        ".aln .bib .cfg .conf .fa .faa .fas .fasta .fastq .fna .gb .gbk .ini .log .newick .nex .nexus .nwk .phy"
+        " .readme .ris .sql .text .tnt .tps .tre .tree"
+    ),
+    "text/turtle": ".ttl",
+    "text/vcard": ".vcf",
+    "video/3gpp": ".3gp",
+    "video/matroska": ".mkv",
+    "video/mp4": ".m4v",
+    "video/ogg": ".ogv",
 }.items():
-    _TYPES.add_type(_type, _extension)
+    for _extension in _extensions.split():
+        _TYPES.add_type(_type, _extension)
 
-TEXT_SAMPLE = 1 << 16
-"""Number of first bytes by which `text_type` judges a text."""
-
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNKNOWN = "application/octet-stream"
 _SCRIPTABLE = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 
@@ -57,24 +99,9 @@ def is_text(media_type: str) -> bool:
     return media_type.startswith("text/")
 
 
-def text_type(media_type: str, beginning: bytes) -> str:
-    """Return the media type of a text with its encoding: UTF-8, or UTF-16 by its mark; unchanged if it is neither.
-
-    `beginning` is the whole text, or its first `TEXT_SAMPLE` bytes. Browsers show UTF-8 that they are not told of in
-    the encoding that is usual in their country.
-    """
-    if not is_text(media_type):
-        return media_type
-    if beginning.startswith(_UTF16_MARKS):
-        return f"{media_type}; charset=utf-16"
-    # A longer text is cut, maybe within a character.
-    is_whole = len(beginning) < TEXT_SAMPLE
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(beginning, final=is_whole)
-    except UnicodeDecodeError:
-        return media_type
-    # UTF-16 without a mark is valid UTF-8 with NULs.
-    return media_type if b"\0" in beginning else f"{media_type}; charset=utf-8"
+def is_recording(media_type: str) -> bool:
+    """Return whether files of this type are sounds or films."""
+    return media_type.startswith(("audio/", "video/"))
 
 
 def runs_scripts(media_type: str) -> bool:

@@ -35,11 +35,20 @@ class _Interrupted(Exception):
 
 @attrs.frozen
 class PromiseResult:
-    """Result of trying one promise, which is a sentence; `problem` is None when it was kept, or not tried."""
+    """Result of trying one promise, which is a sentence; `problem` is None when it was kept, or not tried.
+
+    `error` is what the store raised, if that is the problem.
+    """
 
     promise: str
     problem: str | None
     tried: bool = True
+    error: AssetError | None = None
+
+
+def new_stem() -> str:
+    """Return the beginning of names that no other asset has; with the sharded layout all are in one directory."""
+    return f"was-check-{secrets.token_hex(16)}"
 
 
 async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[PromiseResult, None]:
@@ -48,9 +57,9 @@ async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[Prom
     No other asset is read, written or deleted. These are deleted at the end, also when the caller closes the generator
     early. When the store cannot be used at all, only the first promise is tried.
     """
-    trial = _Trial(store, collection, f"was-check-{secrets.token_hex(16)}")
+    trial = _Trial(store, collection, new_stem())
     (first, reachable), *others = trial.promises()
-    result = await _result(first, reachable)
+    result = await try_promise(first, reachable)
     yield result
     if result.problem is not None:
         for sentence, _attempt in others:
@@ -58,12 +67,13 @@ async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[Prom
         return
     try:
         for sentence, attempt in others:
-            yield await _result(sentence, attempt)
+            yield await try_promise(sentence, attempt)
     finally:
         await trial.clean()
 
 
-async def _result(promise: str, attempt: Callable[[], Awaitable[None]]) -> PromiseResult:
+async def try_promise(promise: str, attempt: Callable[[], Awaitable[None]]) -> PromiseResult:
+    """Fire with whether `attempt` keeps `promise`."""
     try:
         await attempt()
     except _NotTried:
@@ -71,7 +81,7 @@ async def _result(promise: str, attempt: Callable[[], Awaitable[None]]) -> Promi
     except _PromiseBroken as error:
         return PromiseResult(promise, str(error))
     except AssetError as error:
-        return PromiseResult(promise, f"{type(error).__name__}: {error}")
+        return PromiseResult(promise, f"{type(error).__name__}: {error}", error=error)
     except Exception as error:
         # A store that raises anything else breaks its contract; the operator is told instead of shown a traceback.
         return PromiseResult(promise, without_secrets(f"unexpected {type(error).__name__}: {error}"))

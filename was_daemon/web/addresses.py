@@ -17,6 +17,9 @@ _SCHEMES = {
 }
 """The schemes that proxies mean in X-Forwarded-Proto: some tell that of a web socket, some whether TLS is on."""
 
+_MAX_QUOTED = 40
+"""Characters of a header's value that an error quotes."""
+
 
 @attrs.frozen
 class Addresses:
@@ -39,8 +42,10 @@ class Addresses:
             said = _first(request.getHeader("X-Forwarded-Proto")) or said
             host = _first(request.getHeader("X-Forwarded-Host")) or host
         scheme = _SCHEMES.get(said.lower())
-        if not scheme or not is_authority(host):
-            raise BadRequest("the request came by a malformed address")
+        if not scheme:
+            raise BadRequest(f"X-Forwarded-Proto is {_quoted(said)}, which is neither http nor https")
+        if not is_authority(host):
+            raise BadRequest(f"X-Forwarded-Host is {_quoted(host)}, which is not a host")
         return f"{scheme}://{host}"
 
     def client(self, request: AssetRequest) -> str:
@@ -69,4 +74,11 @@ def _own_address(request: AssetRequest) -> str:
 
 
 def _first(header: str | None) -> str | None:
-    return header.partition(",")[0].strip() if header else None
+    """Return the first value of a list, without the quotes in which some proxies send it; None without one."""
+    # Empty elements do not count (RFC 9110, section 5.6.1).
+    values = (value.strip().strip('"').strip() for value in (header or "").split(","))
+    return next(filter(None, values), None)
+
+
+def _quoted(value: str) -> str:
+    return f'"{ascii(value[:_MAX_QUOTED])[1:-1]}"'

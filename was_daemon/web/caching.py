@@ -21,9 +21,11 @@ class CacheRules:
 
     def cache_control(self, has_token: bool) -> str:
         """Return the Cache-Control of an asset; `has_token` is whether the address has a token in it."""
+        is_private = self.is_private or has_token
         if not self.max_age:
-            return "no-cache"
-        directives = ["private"] if self.is_private or has_token else ["public", *self._for_shared_caches()]
+            # A shared cache that asks first does so with its own token, or with none.
+            return "private, no-cache" if is_private else "no-cache"
+        directives = ["private"] if is_private else ["public", *self._for_shared_caches()]
         directives.append(f"max-age={self.max_age}")
         if self.stale_while_revalidate:
             directives.append(f"stale-while-revalidate={self.stale_while_revalidate}")

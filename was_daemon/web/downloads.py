@@ -22,9 +22,10 @@ from was_daemon.httpd.ranges import (
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.redirects import AssetUrl, OpenAsset
 from was_daemon.library.text_types import text_sample
+from was_daemon.model.charset import text_type
 from was_daemon.model.errors import OtherVersion, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader
-from was_daemon.model.media import content_disposition, runs_scripts, text_type
+from was_daemon.model.media import content_disposition, runs_scripts
 from was_daemon.web.answers import text_answer
 from was_daemon.web.caching import NO_STORE
 

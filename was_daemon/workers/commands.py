@@ -102,6 +102,17 @@ class ReadMetadata(amp.Command):
     errors: ClassVar = _COMMON_ERRORS
 
 
+class Describe(amp.Command):
+    """Command to write the `Description` of the source, whose asset is called `name`, to the target as JSON.
+
+    Files: the source, the target.
+    """
+
+    arguments: ClassVar = [(b"name", amp.Unicode())]
+    response: ClassVar = []
+    errors: ClassVar = _COMMON_ERRORS
+
+
 class Ready(amp.Command):
     """Message from a worker that is confined to its sandbox and waits for commands."""
 
@@ -113,6 +124,7 @@ class Ready(amp.Command):
 METRIC_NAMES: dict[type[amp.Command], str] = {
     Render: "thumbnail",
     ReadMetadata: "metadata",
+    Describe: "description",
     MakePyramid: "pyramid",
     RenderRegion: "region",
 }

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from was_daemon.concurrency.waiting import Waiters
 from was_daemon.model.errors import (
     AssetError,
     BrokenImage,
@@ -77,7 +78,7 @@ class WorkerPool:
         self._idle: dict[WorkerProcess, IDelayedCall] = {}
         self._unkillable: set[WorkerProcess] = set()
         self._closed = False
-        self._all_ended: Deferred[None] = Deferred()
+        self._all_ended = Waiters()
         self._start_failed_at: float | None = None
 
     @property
@@ -243,8 +244,8 @@ class WorkerPool:
         (self._unkillable.discard if worker.has_ended else self._unkillable.add)(worker)
         if worker in self._idle:
             self._idle.pop(worker).cancel()
-        if self._closed and not self._living and not self._all_ended.called:
-            self._all_ended.callback(None)
+        if not self._living:
+            self._all_ended.release()
 
     def _to_asset_error(self, error: Exception) -> AssetError:
         """Return the error for clients that corresponds to what went wrong with a worker."""
@@ -265,7 +266,7 @@ class WorkerPool:
         for worker in list(self._idle):
             self._retire(worker)
         if self._living:
-            await self._all_ended
+            await self._all_ended.add()
 
 
 def _may_want_memory(error: Exception) -> bool:

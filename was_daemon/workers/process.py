@@ -15,13 +15,12 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from was_daemon.concurrency.child_processes import command, module_path
+from was_daemon.concurrency.waiting import Waiters
 from was_daemon.workers.commands import COMMANDS, FILES, Ready
 from was_daemon.workers.heap import address_space
+from was_daemon.workers.output import WorkerOutput
 
 _BOOTSTRAP = "from was_daemon.workers.worker import main; main()"
-_MAX_LOGGED_LINES = 10
-"""Lines of one piece of output that are logged."""
-
 _MAX_ANSWER = 1 << 20
 """Bytes of an answer. No honest answer is as long: a worker that sends more has been taken over by a file."""
 
@@ -59,8 +58,9 @@ class WorkerProcess(ProcessProtocol):
         self._is_overdue = False
         self._is_gone = False
         self._first_size: int | None = None
+        self._output = WorkerOutput()
         self._connection = _WorkerConnection(self)
-        self._end_waiters: list[Deferred[None]] = []
+        self._end_waiters = Waiters()
         self._kill_timer: IDelayedCall | None = None
         self._job_timer: IDelayedCall | None = None
         self._timeout = 0.0
@@ -83,6 +83,7 @@ class WorkerProcess(ProcessProtocol):
         declares, `WorkerDied`, `WorkerTookTooLong` and `WorkerCannotStart`.
         """
         self.calls += 1
+        self._output.begin(arguments.get("name"))
         self._job_timer = job_timer = _reactor(IReactorTime).callLater(timeout, self._time_out)
         self._timeout = timeout
         try:
@@ -122,13 +123,11 @@ class WorkerProcess(ProcessProtocol):
         self.is_usable = False
         if self._is_gone:
             return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._end_waiters.append(done)
         with suppress(ProcessExitedAlready):
             self._process.signalProcess("KILL")
         if self._kill_timer is None:
             self._kill_timer = _reactor(IReactorTime).callLater(_KILL_SECONDS, self._give_up)
-        return done
+        return self._end_waiters.add()
 
     def _give_up(self) -> None:
         self._log.error("Worker {pid} cannot be killed: a disk or a mount hangs", pid=self._process.pid)
@@ -136,7 +135,7 @@ class WorkerProcess(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         """See `ProcessProtocol`."""
-        if not self._end_waiters:
+        if self.is_usable:
             self._log.error("A worker ended: {reason}", reason=reason.getErrorMessage())
         self.has_ended = True
         self.is_usable = False
@@ -149,18 +148,17 @@ class WorkerProcess(ProcessProtocol):
         self._files.close()
         self._connection.abort()
         self._on_gone(self)
-        while self._end_waiters:
-            self._end_waiters.pop().callback(None)
+        self._end_waiters.release()
 
     def outReceived(self, data: bytes) -> None:
         """Log what image libraries print about broken files."""
-        lines = data.decode("utf-8", "replace").splitlines()
-        for line in lines[:_MAX_LOGGED_LINES]:
-            self._log.info("Worker output: {line}", line=line)
-        if len(lines) > _MAX_LOGGED_LINES:
-            self._log.info("Worker output: {more} more lines are not logged", more=len(lines) - _MAX_LOGGED_LINES)
+        self._output.add(data)
 
     errReceived = outReceived
+
+    def processEnded(self, reason: Failure) -> None:
+        """See `ProcessProtocol`; all output has arrived."""
+        self._output.end()
 
 
 class _WorkerConnection(amp.AMP):

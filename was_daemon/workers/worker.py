@@ -25,11 +25,21 @@ from twisted.logger import (
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from was_daemon.imaging.description import describe
 from was_daemon.imaging.metadata import read_metadata
 from was_daemon.imaging.render import Output, render
 from was_daemon.imaging.writers import overwrite
 from was_daemon.model.errors import NoSpace
-from was_daemon.workers.commands import COMMANDS, FILES, MakePyramid, ReadMetadata, Ready, Render, RenderRegion
+from was_daemon.workers.commands import (
+    COMMANDS,
+    FILES,
+    Describe,
+    MakePyramid,
+    ReadMetadata,
+    Ready,
+    Render,
+    RenderRegion,
+)
 from was_daemon.workers.heap import bound_heap, trim_heap
 from was_daemon.workers.sandbox import confine
 
@@ -89,6 +99,13 @@ class WorkerProtocol(amp.AMP):
         """See `ReadMetadata`."""
         with _full_disk_as_no_space(), self._received() as (source, target):
             overwrite(target, json.dumps(read_metadata(source)).encode())
+        return {}
+
+    @Describe.responder
+    def describe(self, name: str) -> dict[str, Any]:
+        """See `Describe`."""
+        with _full_disk_as_no_space(), self._received() as (source, target):
+            overwrite(target, json.dumps(describe(source, name).pack()).encode())
         return {}
 
     @contextmanager

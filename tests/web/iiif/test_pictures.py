@@ -206,6 +206,21 @@ async def test_what_a_browser_has_is_not_sent_again(client: Client) -> None:
 
 
 @async_test
+async def test_a_picture_that_is_saved_has_the_name_of_its_asset_and_of_what_it_shows(client: Client) -> None:
+    await client.store("Käfer 1.att.jpg", PHOTO)
+    await client.store("named.pdf", images.pdf((595, 842), pages=2))
+    asset = quote("Käfer 1.att.jpg")
+    for path, name in {
+        f"{asset}/full/max/0/default.png": "K%C3%A4fer%201.att.png",
+        f"{asset}/full/200,/90/default.jpg": "K%C3%A4fer%201.att.jpg",
+        f"{asset}/0,0,512,512/512,512/0/default.jpg": "K%C3%A4fer%201.att%200%2C0%2C512%2C512.jpg",
+        "named.pdf;2/full/100,/0/default.webp": "named%20page%202.webp",
+    }.items():
+        answer = await picture(client, path)
+        assert answer.headers["Content-Disposition"] == f"inline; filename*=utf-8''{name}"
+
+
+@async_test
 async def test_links_tell_the_canonical_address_and_the_profile(client: Client) -> None:
     await client.store("links.jpg", PHOTO)
     answer = await picture(client, "links.jpg/0,0,512,512/512,/0/default.jpg")
@@ -342,6 +357,8 @@ async def test_viewers_are_sent_to_a_dam_that_speaks_the_image_api(run_daemon: R
     missing = grant(KEY, None, "missing.jpg", int(time.time()) + 60)
     assert (await picture(client, f"missing.jpg;{missing}/info.json")).status == 404
     assert (await picture(client, f"{signed}/info.json", version=2)).status == 404
+    manifest = await client.get(f"/iiif/presentation/3/{signed}/manifest")
+    assert (manifest.status, manifest.headers["Access-Control-Allow-Origin"]) == (501, "*")
 
 
 @async_test

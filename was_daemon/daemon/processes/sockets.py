@@ -7,32 +7,25 @@ its successor. Sockets are handed on as systemd does it, see sd_listen_fds(3).
 
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import attrs
 from twisted.internet.abstract import isIPv6Address
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorSocket
-from twisted.internet.protocol import ServerFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from was_daemon.config.endpoints import DEFAULT_BACKLOG, tcp_address
 from was_daemon.daemon.listening import with_backlog
 
 FIRST_DESCRIPTOR = 3
 """Number of the first inherited descriptor, see sd_listen_fds(3)."""
 
-_BACKLOG = 50
-"""Twisted's default backlog."""
-
 
 def open_sockets(description: str, number: int) -> list[socket.socket]:
     """Open so many sockets for one TCP endpoint; raises CannotListenError."""
-    asked = _AskedPort()
-    with suppress(AttributeError):  # a port of another kind
-        serverFromString(asked, with_backlog(description)).listen(ServerFactory())
-    if asked.port is None:
+    asked = tcp_address(with_backlog(description))
+    if asked is None:
         raise CannotListenError("", description, "several processes can share TCP ports only")
     opened: list[socket.socket] = []
     family = socket.AF_INET6 if isIPv6Address(asked.interface) else socket.AF_INET
@@ -63,23 +56,6 @@ def _bind(listening: socket.socket, address: Any, is_first: bool) -> None:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-class _AskedPort:
-    """Reactor that records which port an endpoint asks for."""
-
-    def __init__(self) -> None:
-        self.port: int | None = None
-        self.interface = ""
-        self.backlog = _BACKLOG
-
-    def listenTCP(
-        self, port: int, factory: IProtocolFactory, backlog: int = _BACKLOG, interface: str = "", **_: Any
-    ) -> None:
-        """See `IReactorTCP`."""
-        self.port, self.backlog, self.interface = port, backlog, interface
-
-    listenSSL = listenTCP
-
-
 @attrs.define
 class InheritedSockets:
     """Reactor for endpoints that listens on inherited sockets, one for each endpoint in turn."""
@@ -101,7 +77,7 @@ class InheritedSockets:
         return getattr(reactor, name)
 
     def listenTCP(
-        self, port: int, factory: Any, backlog: int = _BACKLOG, interface: str = "", **_options: Any
+        self, port: int, factory: Any, backlog: int = DEFAULT_BACKLOG, interface: str = "", **_options: Any
     ) -> IListeningPort:
         """See `IReactorTCP`."""
         from twisted.internet import reactor
@@ -118,4 +94,4 @@ class InheritedSockets:
     def listenSSL(self, port: int, factory: IProtocolFactory, **options: Any) -> IListeningPort:
         """See `IReactorSSL`."""
         tls = TLSMemoryBIOFactory(options["contextFactory"], False, factory)
-        return self.listenTCP(port, tls, options.get("backlog", _BACKLOG))
+        return self.listenTCP(port, tls, options.get("backlog", DEFAULT_BACKLOG))

@@ -11,6 +11,8 @@ _START_OF_SCAN, _END = 0xDA, 0xD9
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _EXIF = b"Exif\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_GUID_BYTES = 32
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _MAX_GARBAGE = 1 << 16
 """Bytes in which the next segment is looked for when a length was wrong."""
@@ -18,18 +20,49 @@ _MAX_GARBAGE = 1 << 16
 
 def jpeg_blocks(file: BinaryFile) -> Iterator[Block]:
     """Yield the blocks of a JPEG file, or of the first picture of an MPO file."""
-    photoshop = b""
+    photoshop, packet, extended = b"", b"", _ExtendedXmp()
     for marker, start, size in _segments(file):
         file.seek(start)
-        identifier = file.read(min(size, len(_XMP)))
+        identifier = file.read(min(size, len(_EXTENDED_XMP)))
         if marker == _APP1 and identifier.startswith(_EXIF):
             yield Block(BlockKind.TIFF, FilePart(file, start + 6, size - 6))
-        elif marker == _APP1 and identifier == _XMP:
+        elif marker == _APP1 and identifier.startswith(_XMP):
+            packet = packet or FilePart(file, start + len(_XMP), size - len(_XMP)).read()
             yield Block(BlockKind.XMP, FilePart(file, start + len(_XMP), size - len(_XMP)))
+        elif marker == _APP1 and identifier == _EXTENDED_XMP:
+            extended.add(FilePart(file, start + len(_EXTENDED_XMP), size - len(_EXTENDED_XMP)))
         elif marker == _APP13 and identifier.startswith(_PHOTOSHOP) and len(photoshop) < MAX_BLOCK_BYTES:
             # Resources that do not fit into one segment go on in the next.
             photoshop += FilePart(file, start + len(_PHOTOSHOP), size - len(_PHOTOSHOP)).read()
+    yield from extended.blocks(packet)
     yield from resource_blocks(BytesIO(photoshop), 0, len(photoshop), is_jpeg=True)
+
+
+class _ExtendedXmp:
+    """Parts of packets that are too long for one segment (XMP specification, part 3, section 1.1.3.1)."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, dict[int, bytes]] = {}
+        self._left = MAX_BLOCK_BYTES
+
+    def add(self, segment: FilePart) -> None:
+        """Add the part in a segment, until they are as much as is read of a block."""
+        guid = segment.read(_GUID_BYTES)
+        segment.seek(4, 1)
+        offset = int.from_bytes(segment.read(4), "big")
+        part = segment.read(self._left)
+        self._left -= len(part)
+        self._parts.setdefault(guid, {})[offset] = part
+
+    def blocks(self, packet: bytes) -> Iterator[Block]:
+        """Yield the block that the standard `packet` names, up to the first part that is missing."""
+        for guid, parts in self._parts.items():
+            if len(guid) < _GUID_BYTES or guid not in packet:
+                continue
+            data = b""
+            while part := parts.get(len(data)):
+                data += part
+            yield Block(BlockKind.XMP, BytesIO(data))
 
 
 def _segments(file: BinaryFile) -> Iterator[tuple[int, int, int]]:

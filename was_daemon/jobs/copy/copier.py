@@ -1,7 +1,7 @@
 """Copy of single assets, each verified by reading the copy."""
 
 import enum
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import attrs
 
@@ -49,12 +49,13 @@ class Copier:
     overwrite: bool = False
     dry_run: bool = False
     copied_bytes: int = 0
+    _is_target_faithful: bool = attrs.field(init=False, default=True)
 
     async def copy(self, key: AssetKey, shown: AssetKey | None = None) -> CopyOutcome:
         """Copy `key` unless the target has the same bytes; return the outcome.
 
-        A thumbnail is marked as one of the target's original `shown`. Raises `CopyFailed` and the stores' errors; an
-        incomplete copy is removed.
+        A thumbnail is marked as one of the target's original `shown`. Raises `CopyFailed` and the stores' errors.
+        Nothing is deleted, and once a copy was read back with other bytes, nothing is replaced any more.
         """
         try:
             return await self._copy(key, shown)
@@ -70,6 +71,8 @@ class Copier:
             return CopyOutcome.THERE
         if existing and not self.overwrite:
             return CopyOutcome.DIFFERS
+        if existing and not self._is_target_faithful:
+            raise CopyFailed("it is not replaced, as the target has not kept another file as it was written")
         if self.dry_run:
             self.copied_bytes += original.size
         else:
@@ -112,8 +115,8 @@ class Copier:
         except AssetNotFound:
             raise CopyFailed("it is not there after it was written") from None
         if found != stream.digest or found.size != size + len(mark):
-            with suppress(AssetNotFound):
-                await self.target.delete(key)
-            raise CopyFailed("what was read back is not what was written; it is removed again")
+            # It stays: somebody may have replaced it meanwhile, or it may have been read wrongly.
+            self._is_target_faithful = False
+            raise CopyFailed("what was read back is not what was written; it stays at the target until --overwrite")
         await self.journal.add(key, reader.stat, stored)
         self.copied_bytes += found.size

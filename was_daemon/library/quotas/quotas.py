@@ -70,6 +70,8 @@ class Quotas:
         self._since = 0.0
         self._quotas: Mapping[str, Quota] = {}
         self._by_id: Mapping[str, Quota] = {}
+        self.problem: str | None = None
+        """What kept the record from being used when it was last read."""
 
     def configure(self, quotas: Mapping[str, Quota], interval: float, spool: Spool) -> None:
         """Enforce these quotas from now on, by the collections' names, and count originals every `interval` seconds.
@@ -99,11 +101,14 @@ class Quotas:
     async def usages(self) -> dict[str, Usage]:
         """Fire with what each collection with a quota has, by name, and have the metrics show it."""
         used: dict[str, int | None] = {}
+        problem = None
         if self._quotas:
             try:
                 used = await self._record.run(self._record.steps.used)
             except StoreUnavailable as error:
+                problem = str(error)
                 _log.error("{error}", error=error)
+        self.problem = problem
         found = {name: Usage(used.get(quota.collection_id), quota.size) for name, quota in self._quotas.items()}
         for name, usage in found.items():
             self._metrics.collection_used.labels(name).set(nan if usage.used is None else usage.used)

@@ -7,7 +7,7 @@ from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.client import HTTPRemote
 
 _CODES = (301, 302, 303, 307, 308)
-_MOST = 3
+_MAX_REDIRECTS = 3
 """Number of redirects that are followed, one after the other."""
 
 
@@ -19,13 +19,13 @@ async def followed(url: str, headers: dict[str, str], remote: HTTPRemote, strang
     """
     server = _server(url)
     answer = await remote.request("GET", url, headers)
-    for _ in range(_MOST):
+    for _ in range(_MAX_REDIRECTS):
         target = redirected(url, answer.code, answer.header("Location"))
         if target is None:
             return answer
         await answer.drain()
         if _server(target) != server:
-            # For good: who is sent back is not to be trusted with the login again.
+            # The login is not sent again, even if this server redirects back to the first one.
             remote = stranger()
         answer, url = await remote.request("GET", target, headers), target
     return answer

@@ -55,7 +55,7 @@ class DavTree:
         self._stranger = stranger
         self.remote = remote
         self.destination: Callable[[str], str] = self.url
-        """What the server is told of the path to which it moves a file."""
+        """Function that returns the `Destination` header for the path to which the server moves a file."""
         self.staging = DavStaging(store, remote, self.url)
         # Apache answers 403 to one of two requests that make the same directory at once.
         self._making = DeferredLock()

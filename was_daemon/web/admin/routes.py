@@ -20,6 +20,7 @@ class AdminSite(Site):
     protocol = HardenedChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
     requestFactory = HardenedRequest
     displayTracebacks = False
+    noisy = False
 
     def __init__(self, resource: KleinResource) -> None:
         super().__init__(resource, timeout=_IDLE_SECONDS)
@@ -66,6 +67,7 @@ def _document(report: Report) -> dict[str, object]:
         "stores": {name: outcome.located_problem or "ok" for name, outcome in report.stores.items()},
         "spool": report.spool.located_problem or "ok",
         "workers": report.workers or "ok",
+        **{name: outcome.located_problem or "ok" for name, outcome in report.databases.items()},
         "collections": {
             name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
         },

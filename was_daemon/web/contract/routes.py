@@ -37,6 +37,7 @@ from was_daemon.web.contract.uploads import UploadForm
 from was_daemon.web.downloads import retry_when_replaced, send
 from was_daemon.web.errors import answer_error
 from was_daemon.web.iiif.authorisation import PictureRequest, capability_to_look
+from was_daemon.web.iiif.presentation import Presentation
 from was_daemon.web.iiif.routes import ImageServer
 from was_daemon.web.viewer.routes import Viewer
 from was_daemon.web.viewer.subjects import ViewRequest, permission_to_view
@@ -59,6 +60,7 @@ class AssetServer:
         max_scale: int,
         overview: OverviewSource = empty_overview,
         images: ImageServer | None = None,
+        presentation: Presentation | None = None,
         viewer: Viewer | None = None,
     ) -> None:
         self.access = access
@@ -69,6 +71,7 @@ class AssetServer:
         self._max_scale = max_scale
         self._overview = overview
         self._images = images
+        self._presentation = presentation
         self._viewer = viewer
 
     def resource(self) -> AssetResource:
@@ -138,6 +141,7 @@ class AssetServer:
     async def getmetadata(self, request: AssetRequest, key: AssetKey, fields: Fields) -> bytes:
         """Send the metadata that a camera wrote into an original."""
         metadata = await self._assets.metadata(key, self._addresses.client(request))
+        request.setHeader("Cache-Control", self._caching.cache_control("token" in fields))
         if fields.get("dt") != "date":
             return text_answer(request, json.dumps(metadata), "application/json")
         date = capture_date(metadata)
@@ -167,6 +171,15 @@ class AssetServer:
         if isinstance(asset, ThumbnailAddress):
             return await send(request, OpenAsset(*await self._assets.existing_thumbnail(asset)), cache_control)
         return await send(request, OpenAsset(await self._assets.open(asset), media_type(asset.name)), cache_control)
+
+    @app.route("/iiif/presentation/<path:path>", methods=["GET"])
+    @authorised(capability_to_look)
+    @retry_when_replaced
+    async def presentation(self, request: AssetRequest, asked: PictureRequest) -> bytes:
+        """Send the manifest of an asset, or a recording, by the Presentation API."""
+        if not self._presentation:
+            raise AssetNotFound("no such page")
+        return await self._presentation.answer(request, asked)
 
     @app.route("/iiif/<path:path>", methods=["GET"])
     @authorised(capability_to_look)

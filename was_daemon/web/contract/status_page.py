@@ -56,11 +56,9 @@ def status_page(overview: Overview) -> str:
 
 def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
     """Return the cards of the page by title: each with a word or number, its meaning, and a CSS class."""
-    failing, errors, failed = overview.stores_failing, overview.errors, overview.failed_requests
+    errors, failed = overview.errors, overview.failed_requests
     return {
-        "Stores": ("failing", f"{failing} out of order", "bad")
-        if failing
-        else ("ok", f"{_count(overview.stores, 'store')} checked", "good"),
+        "Stores": _stores(overview),
         "Disk space": ("low", "uploads are refused", "bad") if overview.is_space_low else ("ok", "enough left", "good"),
         "Thumbnails": ("failing", "workers cannot run", "bad")
         if overview.are_workers_failing
@@ -69,6 +67,14 @@ def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
         "Failed requests": (str(failed), "in the last hour", "warn" if failed else ""),
         "Errors": (str(errors), "in the log in the last hour", "warn" if errors else ""),
     }
+
+
+def _stores(overview: Overview) -> tuple[str, str, str]:
+    if overview.stores_failing:
+        return "failing", f"{overview.stores_failing} out of order", "bad"
+    if overview.are_files_failing:
+        return "failing", "files of the daemon out of order", "bad"
+    return "ok", f"{_count(overview.stores, 'store')} checked", "good"
 
 
 def _running(overview: Overview) -> str:

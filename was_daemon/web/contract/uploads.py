@@ -7,7 +7,7 @@ The fields known when the file begins are checked then, all of them when the for
 from contextlib import aclosing
 
 from multipart import MultipartSegment
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 
 from was_daemon.assets import Assets
 from was_daemon.httpd.request import AssetRequest
@@ -172,7 +172,7 @@ class UploadForm:
             await self._reservation.cover(self._size)
         await self._wait_for_write()
         # While the disk has this, the next piece arrives.
-        self._writing = ensureDeferred(self._write(self._staged, chunks))
+        self._writing = Deferred.fromCoroutine(self._write(self._staged, chunks))
 
     async def _write(self, staged: IStagingFile, chunks: list[bytes]) -> None:
         await staged.write(chunks)

@@ -13,12 +13,13 @@ from was_daemon.web.capabilities import Purpose, grant_for, problem_of
 from was_daemon.web.contract.parameters import query
 from was_daemon.web.iiif.identifiers import Identifier, parse_identifier
 
-_VERSIONS = {"2": 2, "3": 3}
+_IMAGES = {"2": 2, "3": 3}
+_MANIFESTS = ["presentation", "3"]
 
 
 @attrs.frozen
 class PictureRequest:
-    """A request for a picture: the version of the API, the identifier, and what follows it in the path."""
+    """A request for a picture or a manifest: version of the API, identifier, and what follows it in the path."""
 
     version: int
     identifier: Identifier
@@ -64,7 +65,10 @@ def _parse(path: bytes) -> tuple[int, Identifier, list[str]]:
     # Split before they are decoded: an encoded slash is a part of its segment.
     try:
         segments = [unquote_to_bytes(segment).decode() for segment in path.lstrip(b"/").split(b"/")]
-        _, version, identifier, *rest = segments
-        return _VERSIONS[version], parse_identifier(identifier), rest
-    except (KeyError, ValueError):
+        if segments[1:3] == _MANIFESTS:
+            version, (identifier, *rest) = 3, segments[3:]
+        else:
+            version, (identifier, *rest) = _IMAGES[segments[1]], segments[2:]
+        return version, parse_identifier(identifier), rest
+    except (IndexError, KeyError, ValueError):
         raise AssetNotFound("no such picture") from None

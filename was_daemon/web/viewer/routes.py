@@ -5,8 +5,8 @@ from urllib.parse import quote, urlencode
 import attrs
 from twisted.web.http import CACHED
 
-from was_daemon.derivatives.zoom import Zoom
 from was_daemon.httpd.request import AssetRequest
+from was_daemon.library.image_services import ImageServices
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.web.access import AccessRules
 from was_daemon.web.answers import text_answer
@@ -25,8 +25,10 @@ _IMAGE_API = 3
 class Viewer:
     """The page of the viewer, for pictures of any collection."""
 
-    def __init__(self, zoom: Zoom, access: AccessRules, address_lifetime: float, files: ViewerFiles) -> None:
-        self._zoom = zoom
+    def __init__(
+        self, services: ImageServices, access: AccessRules, address_lifetime: float, files: ViewerFiles
+    ) -> None:
+        self._services = services
         self._access = access
         self._address_lifetime = address_lifetime
         self._files = files
@@ -91,7 +93,7 @@ class Viewer:
         try:
             if subject.problem or not subject.key:
                 raise subject.problem or AssetNotFound("no such asset")
-            elsewhere = await self._zoom.elsewhere(subject.key, 1, _IMAGE_API)
+            elsewhere = await self._services.address(subject.key, 1, _IMAGE_API)
             if not elsewhere:
                 await self._access.collections.find(subject.key)
         except AssetError as problem:
