@@ -18,7 +18,10 @@ from tests.support import images, tiffs
 from tests.support.client import Answer, Client
 from tests.support.daemon import KEY
 from tests.support.iiif import DAM_PLUGIN
+from tests.support.memory_assets import MemoryAssets, serving
 from tests.support.needs import require
+from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.testing.streams import chunked
 from was_daemon.web.capabilities import Capability, Purpose, grant
 from was_daemon.web.viewer.files import ViewerFiles, installed_files, viewer_files
 from was_daemon.web.viewer.page import ShownPicture, content_policy, page_without_viewer, viewer_page
@@ -297,6 +300,23 @@ def test_without_openseadragon_the_page_says_how_to_get_it_and_where_the_picture
     assert 'href="iiif/3/a.jpg/info.json"' in html and 'href="fileget?filename=a.jpg"' in html
     assert "<script" not in html
     assert "<script" in viewer_page(incomplete.template, incomplete.version, [picture])
+
+
+@async_test
+async def test_a_server_without_openseadragon_says_so(incomplete: ViewerFiles) -> None:
+    assets = MemoryAssets()
+    await assets.store.write(AssetKey("", Kind.ORIGINAL, "a.jpg"), chunked(images.photograph()))
+    async with serving(assets, KEY, 1_000_000, viewer_files=incomplete) as port:
+        client = Client(f"http://127.0.0.1:{port}", KEY)
+        answer = await client.get("/view", filename="a.jpg")
+        assert (answer.status, answer.headers["Content-Security-Policy"]) == (501, POLICY)
+        assert "The viewer is not a part of this installation" in answer.text
+        (style,) = re.findall(r'href="(view/\w+/viewer.css)"', answer.text)
+        assert (await client.get(f"/{style}")).status == 200
+        missing = await client.get("/view", filename="missing.jpg")
+        assert (missing.status, "missing.jpg: there is no such asset" in missing.text) == (404, True)
+    async with serving(assets, KEY, 1_000_000) as port:
+        assert (await Client(f"http://127.0.0.1:{port}", KEY).get("/view", filename="a.jpg")).status == 404
 
 
 def test_the_version_of_the_files_changes_with_any_of_them(incomplete: ViewerFiles, tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def viewer_page(template: str, version: str, pictures: Sequence[ShownPicture]) -
 
 def page_without_viewer(template: str, version: str, pictures: Sequence[ShownPicture]) -> str:
     """Return the HTML document for an installation without OpenSeadragon."""
-    links = "\n".join(_links(picture) for picture in pictures if not picture.problem)
-    return _filled(template, version, pictures, "", Template(_MISSING).substitute(links=links))
+    content = Template(_MISSING).substitute(links="\n".join(map(_links, pictures)))
+    return _filled(template, version, pictures, "", content)
 
 
 def _filled(template: str, version: str, pictures: Sequence[ShownPicture], scripts: str, content: str) -> str:
@@ -86,11 +86,14 @@ def _filled(template: str, version: str, pictures: Sequence[ShownPicture], scrip
         scripts=scripts,
         content=content,
         pictures=escape(json.dumps([picture.document() for picture in pictures])),
-        links="\n".join(_links(picture) for picture in pictures if not picture.problem),
+        links="\n".join(map(_links, pictures)),
     )
 
 
 def _links(picture: ShownPicture) -> str:
+    """Return what can be told of a picture where no script runs."""
+    if picture.problem:
+        return f"<p>{escape(picture.name)}: {escape(picture.problem[1])}</p>"
     information = f"{picture.image.replace('{page}', '')}/info.json"
     return (
         f'<p>{escape(picture.name)}: <a href="{escape(picture.original)}">original</a>, '
