@@ -14,7 +14,7 @@ from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon
 from tests.support.http_contract import RED, check_refused, new_name, plain_picture, shows
 from tests.support.nginx_site import NginxSite
-from was_daemon.web.iiif.capabilities import grant
+from was_daemon.web.capabilities import grant
 
 
 def config(store: Path, **server: object) -> dict[str, dict[str, object]]:

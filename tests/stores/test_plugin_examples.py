@@ -41,7 +41,7 @@ from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePl
 from was_daemon.model.keys import Kind
 from was_daemon.testing.contract import StoreContract, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
-from was_daemon.web.iiif.capabilities import grant
+from was_daemon.web.capabilities import grant
 
 EXAMPLES = ROOT / "docs" / "examples"
 GUIDE = ROOT / "docs" / "plugins.md"

@@ -63,6 +63,41 @@ _CHECK_SIZE = size_noup.Test_No_Size_Up.checkSize
 size_noup.Test_No_Size_Up.checkSize = _check_size
 
 
+DAM_PLUGIN = """
+import attrs
+from zope.interface import implementer
+from was_daemon.plugins import AssetNotFound, AssetStat, IAssetStore, IAssetStorePlugin, IImageService, Kind
+
+@implementer(IAssetStore, IImageService)
+class Store:
+    async def image_service(self, key, page, version):
+        if key.name == "missing.jpg":
+            raise AssetNotFound("no such asset")
+        return f"https://dam.example/iiif/{key.name}-{page}" if version == 3 else None
+    async def stat(self, key):
+        if key.name != "a.jpg" or key.kind is not Kind.ORIGINAL:
+            raise AssetNotFound("no such asset")
+        return AssetStat(1, 1.0, "a")
+    async def open(self, key): raise AssetNotFound("no such asset")
+    async def list(self, collection, kind, prefix=""):
+        return
+        yield
+    async def check(self): pass
+    async def close(self): pass
+
+@attrs.frozen
+class Options: pass
+
+@implementer(IAssetStorePlugin)
+class Plugin:
+    name, options = "iiif-dam", Options
+    def create(self, options): return Store()
+
+plugin = Plugin()
+"""
+"""A plugin for a DAM that speaks the Image API itself."""
+
+
 def known_picture() -> bytes:
     """A PNG of 10 x 10 squares, whose colours the validator knows."""
     colours = ValidationInfo().colorInfo

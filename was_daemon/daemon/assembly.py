@@ -20,7 +20,7 @@ from was_daemon.derivatives.views import Views
 from was_daemon.derivatives.zoom import Zoom
 from was_daemon.health.overview import OverviewSource, overview_source
 from was_daemon.library.collections import Collections, Place
-from was_daemon.library.image_proxies import ImageProxies
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
 from was_daemon.model.interfaces import IAssetStore
@@ -35,6 +35,8 @@ from was_daemon.web.iiif.parameters import Limits
 from was_daemon.web.iiif.presentation import Presentation
 from was_daemon.web.iiif.routes import ImageServer
 from was_daemon.web.keyring import Keyring
+from was_daemon.web.viewer.files import installed_files
+from was_daemon.web.viewer.routes import Viewer
 from was_daemon.workers.pool import WorkerPool
 
 _LARGEST_PENDING = 4
@@ -190,7 +192,7 @@ def _server(
     limits = settings.limits
     # Whoever has a signed address has it from the server, which is private then.
     documents = Documents(addresses, caching.cache_control(has_token=False))
-    proxies, lifetime = ImageProxies(collections), settings.zoom.address_lifetime
+    servers, lifetime = ImageServers(collections), settings.zoom.address_lifetime
     pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
     return AssetServer(
         assets,
@@ -201,7 +203,8 @@ def _server(
         max_scale=settings.thumbnails.max_scale,
         overview=overview,
         images=ImageServer(
-            zoom, access, largest, proxies=proxies, documents=documents, address_lifetime=lifetime, metrics=metrics
+            zoom, access, largest, servers=servers, documents=documents, address_lifetime=lifetime, metrics=metrics
         ),
-        presentation=Presentation(assets, zoom, proxies, access, documents, lifetime),
+        presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
+        viewer=Viewer(servers, access, lifetime, installed_files()),
     )

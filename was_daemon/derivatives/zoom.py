@@ -16,7 +16,7 @@ from was_daemon.derivatives.views import SMALL, LargeView, ViewName, Views
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import NoThumbnail, Overloaded
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IImageService
+from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.pyramids import Box, Geometry, PyramidIndex, Tile
 from was_daemon.stores.memory_reader import MemoryReader
@@ -65,16 +65,6 @@ class Zoom:
         self._pool = pool
         self._rendering: dict[ViewName, Making[MemoryReader | LargeView]] = {}
         self._views = views
-
-    async def elsewhere(self, key: AssetKey, page: int, version: int) -> str | None:
-        """Fire with the URI of a picture in the server of its store, None when it is shown by this daemon.
-
-        See `IImageService`. Raises what the store raises.
-        """
-        store = self._collections.place(key).store
-        if not IImageService.providedBy(store):
-            return None
-        return await IImageService(store).image_service(key, page, version)
 
     async def open(self, key: AssetKey, page: int, client: str) -> OpenPyramid:
         """Open the pyramid of a page of an original, made first if there is none; the caller closes its reader.

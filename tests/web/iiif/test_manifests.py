@@ -14,7 +14,7 @@ from tests.support import images, recordings, tiffs
 from tests.support.client import Answer, Client
 from tests.support.daemon import KEY
 from tests.support.iiif import valid_manifest
-from was_daemon.web.iiif.capabilities import grant
+from was_daemon.web.capabilities import grant
 
 async_test = pytest_twisted.ensureDeferred
 

@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from tests.support import images
 from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon
+from tests.support.iiif import DAM_PLUGIN
 from tests.support.likeness import difference
 from was_daemon.model.pyramids import Geometry
-from was_daemon.web.iiif.capabilities import grant
+from was_daemon.web.capabilities import grant
 
 async_test = pytest_twisted.ensureDeferred
 
@@ -359,44 +360,10 @@ async def test_no_address_costs_more_than_the_limits_allow(run_daemon: RunDaemon
         assert (await picture(client, f"a.jpg/full/{size}/0/default.jpg")).status == 400
 
 
-_DAM = """
-import attrs
-from zope.interface import implementer
-from was_daemon.plugins import AssetNotFound, AssetStat, IAssetStore, IAssetStorePlugin, IImageService, Kind
-
-@implementer(IAssetStore, IImageService)
-class Store:
-    async def image_service(self, key, page, version):
-        if key.name == "missing.jpg":
-            raise AssetNotFound("no such asset")
-        return f"https://dam.example/iiif/{key.name}-{page}" if version == 3 else None
-    async def stat(self, key):
-        if key.name != "a.jpg" or key.kind is not Kind.ORIGINAL:
-            raise AssetNotFound("no such asset")
-        return AssetStat(1, 1.0, "a")
-    async def open(self, key): raise AssetNotFound("no such asset")
-    async def list(self, collection, kind, prefix=""):
-        return
-        yield
-    async def check(self): pass
-    async def close(self): pass
-
-@attrs.frozen
-class Options: pass
-
-@implementer(IAssetStorePlugin)
-class Plugin:
-    name, options = "iiif-dam", Options
-    def create(self, options): return Store()
-
-plugin = Plugin()
-"""
-
-
 @async_test
 async def test_viewers_are_sent_to_a_dam_that_speaks_the_image_api(run_daemon: RunDaemon, tmp_path: Path) -> None:
     (tmp_path / "storage_plugins").mkdir()
-    (tmp_path / "storage_plugins" / "iiif_dam.py").write_text(_DAM)
+    (tmp_path / "storage_plugins" / "iiif_dam.py").write_text(DAM_PLUGIN)
     config = {"plugins": {"path": [tmp_path]}, "stores": {"main": {"plugin": "iiif-dam"}}}
     client = Client(run_daemon({**config, "server": {"require_token_for_get": True}}).url, KEY)
     assert (await picture(client, "a.jpg/info.json")).status == 403

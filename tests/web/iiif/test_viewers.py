@@ -17,7 +17,7 @@ from tests.support.daemon import KEY, Daemon
 from tests.support.iiif import put
 from tests.support.needs import require
 from tests.support.paths import ROOT
-from was_daemon.web.iiif.capabilities import grant
+from was_daemon.web.capabilities import grant
 
 pytestmark = pytest.mark.slow
 

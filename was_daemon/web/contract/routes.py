@@ -39,6 +39,8 @@ from was_daemon.web.errors import answer_error
 from was_daemon.web.iiif.authorisation import PictureRequest, capability_to_look
 from was_daemon.web.iiif.presentation import Presentation
 from was_daemon.web.iiif.routes import ImageServer
+from was_daemon.web.viewer.routes import Viewer
+from was_daemon.web.viewer.subjects import ViewRequest, permission_to_view
 
 
 class AssetServer:
@@ -59,6 +61,7 @@ class AssetServer:
         overview: OverviewSource = empty_overview,
         images: ImageServer | None = None,
         presentation: Presentation | None = None,
+        viewer: Viewer | None = None,
     ) -> None:
         self.access = access
         self._assets = assets
@@ -69,6 +72,7 @@ class AssetServer:
         self._overview = overview
         self._images = images
         self._presentation = presentation
+        self._viewer = viewer
 
     def resource(self) -> AssetResource:
         """Return the resource for a site."""
@@ -185,6 +189,22 @@ class AssetServer:
         if not self._images:
             raise AssetNotFound("no such page")
         return await self._images.answer(request, picture)
+
+    @app.route("/view", methods=["GET"])
+    @authorised(permission_to_view)
+    async def view(self, request: AssetRequest, asked: ViewRequest) -> bytes:
+        """Show pictures to a person with a browser."""
+        if not self._viewer:
+            raise AssetNotFound("no such page")
+        return await self._viewer.page(request, asked)
+
+    @app.route("/view/<path:path>", methods=["GET"])
+    @authorised(public)
+    async def viewer_file(self, request: AssetRequest) -> bytes:
+        """Send a file that the viewer consists of."""
+        if not self._viewer:
+            raise AssetNotFound("no such page")
+        return self._viewer.file(request)
 
     @app.route("/fileupload", methods=["OPTIONS"])
     @app.route("/fileget", methods=["OPTIONS"])

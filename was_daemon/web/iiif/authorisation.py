@@ -9,8 +9,8 @@ from was_daemon.httpd.request import AssetRequest
 from was_daemon.model.errors import AssetNotFound, Forbidden
 from was_daemon.model.keys import AssetKey
 from was_daemon.web.access import AccessRules
+from was_daemon.web.capabilities import Purpose, grant_for, problem_of
 from was_daemon.web.contract.parameters import query
-from was_daemon.web.iiif.capabilities import grant, problem_of
 from was_daemon.web.iiif.identifiers import Identifier, parse_identifier
 
 _IMAGES = {"2": 2, "3": 3}
@@ -45,11 +45,9 @@ async def capability_to_look(access: AccessRules, request: AssetRequest) -> tupl
 
 def with_capability(access: AccessRules, identifier: Identifier, lifetime: float) -> Identifier:
     """Return `identifier` with a capability that lasts for `lifetime` seconds or a little longer."""
-    # The same for some time, so that browsers find in their caches what they have fetched before.
-    step = max(1, int(lifetime / 4))
-    expiry = (int(time.time() + lifetime) // step + 1) * step
-    key = access.keyring.keys_of(identifier.collection)[0]
-    return attrs.evolve(identifier, capability=grant(key, identifier.collection, identifier.name, expiry))
+    collection, name = identifier.collection, identifier.name
+    key = access.keyring.keys_of(collection)[0]
+    return attrs.evolve(identifier, capability=grant_for(key, collection, name, lifetime, Purpose.LOOK))
 
 
 def _require(access: AccessRules, identifier: Identifier) -> None:

@@ -3,10 +3,12 @@
 from posixpath import splitext
 from urllib.parse import quote
 
+import attrs
+
 from was_daemon.derivatives.pyramids import OpenPyramid
 from was_daemon.derivatives.zoom import View, Zoom
 from was_daemon.httpd.request import AssetRequest
-from was_daemon.library.image_proxies import ImageProxies
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.telemetry.metrics import Metrics
@@ -33,14 +35,14 @@ class ImageServer:
         access: AccessRules,
         limits: Limits,
         *,
-        proxies: ImageProxies,
+        servers: ImageServers,
         documents: Documents,
         address_lifetime: float,
         metrics: Metrics,
     ) -> None:
         self._zoom = zoom
         self._access = access
-        self._proxies = proxies
+        self._servers = servers
         self._documents = documents
         self._addresses = documents.addresses
         self._limits = limits
@@ -56,7 +58,7 @@ class ImageServer:
             # Whoever follows has an address that lasts, and can be copied into another viewer.
             signed = with_capability(self._access, identifier, self._address_lifetime)
             return redirect_to(request, self._address(request, version, signed), rest)
-        elsewhere = await self._zoom.elsewhere(picture.key, identifier.page, version)
+        elsewhere = await self._servers.address(picture.key, identifier.page, version)
         if elsewhere or picture.rest in _BASE:
             return redirect_to(request, elsewhere or address, rest)
         if rest == _INFORMATION:
@@ -64,7 +66,7 @@ class ImageServer:
         if len(rest) != 4:
             raise AssetNotFound("no such picture")
         parameters = parse_parameters(version, *rest)
-        if self._proxies.is_asked(picture.key):
+        if self._servers.is_asked(picture.key):
             return await self._image_of_store(request, picture, parameters)
         return await self._image(request, picture, parameters)
 
@@ -72,22 +74,26 @@ class ImageServer:
         return f"{self._addresses.base_url(request)}/iiif/{version}/{identifier}"
 
     async def _information(self, request: AssetRequest, picture: PictureRequest, address: str) -> bytes:
-        version = picture.version
-        if self._proxies.is_asked(picture.key):
-            told = await self._proxies.information(picture.key, picture.identifier.page, version)
+        version, pages = picture.version, 1
+        if self._servers.is_asked(picture.key):
+            told = await self._servers.information(picture.key, picture.identifier.page, version)
             content = {**told, "@context": CONTEXTS[version], "id" if version > _LAST_WITH_AT else "@id": address}
         else:
             pyramid = await self._open(request, picture)
             await pyramid.reader.close()
+            pages = pyramid.index.pages
             content = image_information(version, address, pyramid.index.geometry, self._limits)
         if self._documents.is_known(request, sorted(content.items())):
             return b""
-        return document_answer(request, content, is_linked_data=version > _LAST_WITH_AT)
+        body = document_answer(request, content, is_linked_data=version > _LAST_WITH_AT)
+        if pages > 1:
+            request.responseHeaders.addRawHeader("Link", _link_to_last_page(picture.identifier, pages))
+        return body
 
     async def _image_of_store(self, request: AssetRequest, picture: PictureRequest, parameters: ImageRequest) -> bytes:
         """Send a picture that the store's server makes; `parameters` are known to be well-formed."""
         rest = "/".join(quote(part, safe=",:!^") for part in picture.rest)
-        asset = await self._proxies.open(picture.key, picture.identifier.page, picture.version, rest)
+        asset = await self._servers.open(picture.key, picture.identifier.page, picture.version, rest)
         self._delivered["store"].inc()
         name = _file_name(picture.identifier, None, parameters.format)
         return await send(request, asset, self._documents.cache_control, name)
@@ -132,6 +138,12 @@ def _links(picture: PictureRequest, canonical: str) -> str:
     # Relative to this server: the host of the request, which a cache may not know, is not a part of it.
     address = f"/iiif/{picture.version}/{picture.identifier}/{canonical}"
     return f'<{PROFILES[picture.version]}>;rel="profile", <{address}>;rel="canonical"'
+
+
+def _link_to_last_page(identifier: Identifier, pages: int) -> str:
+    """Return a link by which a viewer learns the number of pages, which the Image API has no word for (RFC 8288)."""
+    # Relative to info.json, whatever a proxy puts before the path.
+    return f'<../{attrs.evolve(identifier, page=pages)}/info.json>;rel="last"'
 
 
 def _file_name(identifier: Identifier, rendering: Rendering | None, extension: str) -> str:
