@@ -1,7 +1,7 @@
 """Structure of a JPEG 2000 codestream (ISO/IEC 15444-1, annex A)."""
 
 from io import RawIOBase
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageChops
 
@@ -78,6 +78,12 @@ class WithHeadroom(RawIOBase):
 def is_deep(bits: list[int]) -> bool:
     """Return whether samples have to be reduced to bytes; not when they are of a depth that no picture has."""
     return bool(bits) and _BYTE < max(bits) <= _DEEPEST
+
+
+def has_zeros(image: Image.Image) -> bool:
+    """Return whether a sample of an image of bytes is 0; without a copy of its bands."""
+    extrema: Any = image.getextrema()
+    return 0 in ([extrema[0]] if image.mode == "L" else [low for low, _ in extrema])
 
 
 def unwrapped(image: Image.Image, headroom: Image.Image) -> Image.Image:
