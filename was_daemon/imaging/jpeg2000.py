@@ -101,13 +101,12 @@ def unwrapped(image: Image.Image, headroom: Image.Image) -> Image.Image:
 
 def widened(image: Image.Image, bits: list[int]) -> Image.Image:
     """Return `image`, whose samples of fewer than 8 bits Pillow has only shifted, with white as 255."""
-    bands = image.split()
-    if len(bands) != len(bits) or min(bits, default=_BYTE) >= _BYTE:
+    if min(bits, default=_BYTE) >= _BYTE or len(bits) != len(image.getbands()):
         return image
     whites = [((1 << depth) - 1) << (_BYTE - depth) if depth < _BYTE else 255 for depth in bits]
     scaled = [
         band.point([min(255, round(value * 255 / white)) for value in range(256)])
-        for band, white in zip(bands, whites, strict=True)
+        for band, white in zip(image.split(), whites, strict=True)
     ]
     return Image.merge(image.mode, scaled)
 
