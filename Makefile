@@ -3,7 +3,9 @@ VENV = .venv
 # Parallel test processes; more than processors, since most tests wait for servers.
 WORKERS = 4
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
-SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py')
+SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py' -o -path '*/web/viewer/*.html' -o -path '*/web/viewer/static/*')
+# What the viewer takes from npm. It is not in the repository; where it cannot be fetched, the daemon has no viewer.
+VIEWER = was_daemon/web/viewer/openseadragon
 
 .PHONY: install run test test-slow lint bench docs constraints dist clean
 
@@ -14,7 +16,10 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 
-$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+$(VIEWER)/openseadragon.js: etc/viewer/package-lock.json | $(VENV)/bin/python
+	sh etc/viewer/fetch.sh $(VIEWER) $(VENV)/bin/python
+
+$(VENV)/installed: $(VENV)/bin/python $(VIEWER)/openseadragon.js $(SOURCES)
 	rm -rf build
 	$(VENV)/bin/python -m pip install --quiet --upgrade --upgrade-strategy only-if-needed ".[dev]"
 	touch $@
@@ -27,7 +32,7 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh s3rver radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install
@@ -36,7 +41,7 @@ lint: install
 	$(VENV)/bin/mypy
 
 bench: install
-	sh tests/install-tools.sh curl imagemagick libvips-tools poppler-utils wrk radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh curl imagemagick libvips-tools iipimage-server poppler-utils wrk radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m bench
 
 docs: install
@@ -59,4 +64,4 @@ dist: install
 	ls -l dist
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VIEWER) build dist *.egg-info

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the servers, the browser and exiftool, which some tests use, and the packages that are named. Without root it
-# changes nothing, and those tests are skipped. The package s3rver comes from npm, and goes into .venv.
+# changes nothing, and those tests are skipped. What does not come from Debian goes into .venv: s3rver, the viewers Mirador
+# and Universal Viewer from npm, and iiif-prezi3, which asks for an older Pillow than it needs.
 set -eu
 
 missing=""
@@ -10,8 +11,16 @@ for package in openssh-server openssh-client apache2 nginx-extras php-cli php-sa
             echo "Not installed, the tests that need it are skipped: s3rver"
         continue
     fi
+    if [ "$package" = viewers ]; then
+        [ -d .venv/viewers ] || sh tests/install-viewers.sh mirador@4.0.0 universalviewer@4.4.0 ||
+            echo "Not installed, the tests that need them are skipped: viewers"
+        continue
+    fi
     dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
+[ -d .venv/iiif-prezi3 ] ||
+    .venv/bin/python -m pip install --quiet --no-deps --target .venv/iiif-prezi3 iiif-prezi3==3.1.1 ||
+    echo "Not installed, the tests that need it are skipped: iiif-prezi3"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

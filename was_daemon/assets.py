@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
+from twisted.protocols import amp
 
 from was_daemon.catalogue.recorder import Recorder
 from was_daemon.concurrency.background import BackgroundTasks
@@ -27,6 +28,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.library.store_steps import open_staging_file, store_staged
 from was_daemon.library.text_types import text_sample
 from was_daemon.model.charset import text_type
+from was_daemon.model.descriptions import Description
 from was_daemon.model.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
 from was_daemon.model.interfaces import (
     AssetStat,
@@ -40,7 +42,7 @@ from was_daemon.model.media import is_text, media_type, type_of_extension
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.redirect import Redirect
 from was_daemon.telemetry.metrics import Metrics
-from was_daemon.workers.commands import ReadMetadata
+from was_daemon.workers.commands import Describe, ReadMetadata
 from was_daemon.workers.pool import WorkerPool
 
 _ATTEMPTS = 5
@@ -90,6 +92,10 @@ class Assets:
     async def open(self, key: AssetKey) -> IAssetReader:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
         return await self._collections.place(key).store.open(key)
+
+    async def stat(self, key: AssetKey) -> AssetStat:
+        """Fire with the version of an original; raises `AssetNotFound`."""
+        return (await self._collections.find(key)).stat
 
     async def deliver(self, key: AssetKey, recipient: Recipient, scale: int | None = None) -> OpenAsset | AssetUrl:
         """Fire with an original, or with its thumbnail of `scale`, opened here or at the URL that its store has for it.
@@ -166,12 +172,21 @@ class Assets:
 
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
         """Fire with the metadata of an original (contract, section 3); raises `AssetNotFound`, `BrokenImage`."""
+        fields: list[dict[str, Any]] = await self._read(key, client, ReadMetadata)
+        return fields
+
+    async def description(self, key: AssetKey, client: str) -> Description:
+        """Fire with the description of an original; raises `AssetNotFound`, `BrokenImage`."""
+        return Description.parse(await self._read(key, client, Describe, name=key.name))
+
+    async def _read(self, key: AssetKey, client: str, command: type[amp.Command], **arguments: Any) -> Any:
+        """Fire with the document that a command writes about an original."""
         original = await self._collections.find(key)
         self._unreadable.check(original)
         with await self._spool.open(original) as source:
             answer = await self._spool.stage()
             try:
-                await self._pool.submit(ReadMetadata, client, [source, answer]).done
+                await self._pool.submit(command, client, [source, answer], **arguments).done
                 document = await content_of(answer)
                 if document is None:
                     raise BrokenImage("the metadata is too long")
@@ -182,8 +197,7 @@ class Assets:
                 raise
             finally:
                 answer.discard()
-        fields: list[dict[str, Any]] = json.loads(document)
-        return fields
+        return json.loads(document)
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """Open a file for an upload; the caller passes it to `put` or discards it.

@@ -8,6 +8,7 @@ Assets have paths and live in libraries, which need not be made. The API key tra
     PUT        /LIBRARY/assets/PATH               201 once the whole body is there, with the new ETag and Last-Modified
     DELETE     /LIBRARY/assets/PATH               204
     GET, HEAD  /LIBRARY/thumbnails/PATH?size=N    a WebP picture that fits N x N; 415 for what shows no picture, 422
+    GET        /LIBRARY/iiif/3/PATH/...           the Image API of IIIF: regions in pixels, sizes w,h and max, JPEG
     POST       /LIBRARY/links/PATH?type=T&name=F  {"url": URL}, where anybody gets the asset for the next five minutes
 """
 
@@ -131,6 +132,24 @@ class FakeDAM:
         request.setHeader("Content-Type", "image/webp")
         return _send(request, attrs.evolve(asset, version=f"{asset.version}-{size}"), _thumbnail(asset.content, size))
 
+    @app.route("/<library>/iiif/3/<path:path>/info.json", methods=["GET"])
+    @allowed("read")
+    def picture_information(self, request: Request, library: str, path: str) -> bytes:
+        """Describe a picture for viewers."""
+        with _opened(self._find(library, path).content) as image:
+            described = {"type": "ImageService3", "profile": "level0", "width": image.width, "height": image.height}
+        url = f"http://{request.getHeader('Host')}{request.path.decode().removesuffix('/info.json')}"
+        return _json(request, {"@context": "http://iiif.io/api/image/3/context.json", "id": url, **described})
+
+    @app.route("/<library>/iiif/3/<path:path>/<region>/<size>/0/default.jpg", methods=["GET"])
+    @allowed("read")
+    def picture(self, request: Request, library: str, path: str, region: str, size: str) -> bytes:
+        """Send a part of a picture."""
+        asset = self._find(library, path)
+        request.setHeader("Content-Type", "image/jpeg")
+        content = _part(asset.content, region, size)
+        return _send(request, attrs.evolve(asset, version=f"{asset.version}-{region}-{size}"), content)
+
     @app.route("/<library>/links/<path:path>", methods=["POST"])
     @allowed("read")
     def link(self, request: Request, library: str, path: str) -> bytes:
@@ -193,14 +212,34 @@ def _send(request: Request, asset: Asset, content: bytes) -> bytes:
     return content
 
 
-def _thumbnail(content: bytes, size: int) -> bytes:
+def _opened(content: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content)) as image:
-            picture = ImageOps.exif_transpose(image).convert("RGB")
+            return ImageOps.exif_transpose(image).convert("RGB")
     except UnidentifiedImageError:
         abort(415)
     except OSError:
         abort(422)
+
+
+def _part(content: bytes, region: str, size: str) -> bytes:
+    image = _opened(content)
+    try:
+        if region != "full":
+            x, y, width, height = map(int, region.split(","))
+            image = image.crop((x, y, min(x + width, image.width), min(y + height, image.height)))
+        if size != "max":
+            width, height = map(int, size.split(","))
+            image = image.resize((width, height))
+    except ValueError:
+        abort(400)
+    out = io.BytesIO()
+    image.save(out, "JPEG")
+    return out.getvalue()
+
+
+def _thumbnail(content: bytes, size: int) -> bytes:
+    picture = _opened(content)
     picture.thumbnail((size, size))
     out = io.BytesIO()
     picture.save(out, "WEBP")

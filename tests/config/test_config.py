@@ -13,6 +13,7 @@ import pytest
 
 import storage_plugins
 from was_daemon.config.load import ConfigError, load
+from was_daemon.config.paths import PathResolver
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.settings import (
     CollectionsSettings,
@@ -22,7 +23,7 @@ from was_daemon.config.settings import (
     Settings,
     ThumbnailSettings,
 )
-from was_daemon.config.structure import Mistakes, PathResolver, structure
+from was_daemon.config.structure import Mistakes, structure
 from was_daemon.model.keys import Layout
 
 SECRET = "correct horse battery staple"

@@ -9,10 +9,12 @@ import pytest_twisted
 
 from tests.conftest import RunDaemon
 from tests.daemon.test_nginx import age
+from tests.support import recordings
 from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon
 from tests.support.http_contract import RED, check_refused, new_name, plain_picture, shows
 from tests.support.nginx_site import NginxSite
+from was_daemon.web.capabilities import grant
 
 
 def config(store: Path, **server: object) -> dict[str, dict[str, object]]:
@@ -215,3 +217,20 @@ async def test_whoever_comes_without_a_trusted_proxy_gets_the_bytes(run_daemon: 
     assert (answer.body, answer.headers["X-Accel-Redirect"]) == (plain_picture(RED), None)
     assert shows(await client.thumbnail("a.jpg", 60), RED)
     assert 'redirect = "nginx" does nothing' in daemon.log()
+
+
+@pytest_twisted.ensureDeferred
+async def test_nginx_sends_the_recordings_that_manifests_name(client: Client, site: NginxSite, daemon: Daemon) -> None:
+    name, content = f"{new_name()}.webm", recordings.film("webm")
+    await client.store(name, content)
+    address = f"/iiif/presentation/3/{name};{grant(KEY, None, name, 9_999_999_999)}"
+    manifest = (await client.get(f"{address}/manifest")).json
+    body = manifest["items"][0]["items"][0]["items"][0]["body"]
+    assert (manifest["id"], body["id"]) == (f"{site.url}{address}/manifest", f"{site.url}{address}/media")
+    for headers, part in (({}, content), ({"Range": "bytes=10-19"}, content[10:20])):
+        answer = await client.get(f"{address}/media", headers=headers)
+        assert (answer.status, answer.body) == (206 if headers else 200, part)
+        assert (answer.headers["Content-Type"], answer.headers["Access-Control-Allow-Origin"]) == ("video/webm", "*")
+    sent = [line for line in daemon.log().splitlines() if name in line and "/media" in line]
+    assert sent and all('" 200 0 ' in line or '" 206 10 ' in line for line in sent)
+    assert "..." in sent[0] and str(grant(KEY, None, name, 9_999_999_999).mac) not in daemon.log()

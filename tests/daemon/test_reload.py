@@ -282,7 +282,7 @@ def test_a_relative_path_of_the_configuration_holds_wherever_twistd_goes(tmp_pat
     subprocess.run(command, cwd=tmp_path, env=clean_environment({"TMPDIR": str(tmp_path)}), check=True)
     pid = int(eventually(lambda: pid_file.exists() and pid_file.read_text(), "for the process number"))
     try:
-        eventually(lambda: log.exists() and "Starting factory" in log.read_text(), "for the daemon to run")
+        eventually(lambda: log.exists() and "AssetSite starting" in log.read_text(), "for the daemon to run")
         os.kill(pid, signal.SIGHUP)
         eventually(lambda: DONE in log.read_text(), "for the reload")
         assert Client(daemon.url, KEY).raw(b"GET / HTTP/1.1\r\nHost: was\r\n\r\n").status == 200

@@ -159,6 +159,7 @@ def test_the_image_is_built_of_what_is_sent_to_docker_and_of_pinned_packages(tmp
     (site,) = (installed / "lib").glob("*/site-packages")
     found = {canonicalize_name(each.name): each.version for each in distributions(path=[str(site)])}
     assert {"was-daemon", "twisted", "botocore"} <= found.keys()
+    assert (site / "was_daemon" / "web" / "viewer" / "openseadragon" / "openseadragon.js").exists()
     assert not {"rawpy", "numpy"} & found.keys()
     allowed = pinned(f"{sys.version_info[0]}.{sys.version_info[1]}", platform.machine()).items()
     assert found.items() - allowed == {

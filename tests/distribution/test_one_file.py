@@ -24,6 +24,7 @@ from tests.support.daemon import BIN, KEY, Daemon
 from tests.support.paths import ROOT
 from was_daemon import __version__
 
+VIEWER_LIBRARY = "was_daemon/web/viewer/openseadragon"
 _DIST = ROOT / "etc" / "dist"
 _PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 
@@ -178,6 +179,9 @@ def test_its_packages_are_listed_with_their_licences_and_the_list_is_always_the_
     document = json.loads(text)
     assert document["bomFormat"] == "CycloneDX"
     listed = {canonicalize_name(each["name"]): each for each in document["components"]}
+    library = listed.pop("openseadragon")
+    assert library["purl"] == f"pkg:npm/openseadragon@{library['version']}"
+    assert library["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]
     assert {name: each["version"] for name, each in listed.items()} == packed(one_file)
     assert [name for name, each in listed.items() if not each.get("licenses")] == []
     assert "file://" not in text
@@ -209,6 +213,22 @@ def test_the_source_distribution_is_whole(one_file: Path, tmp_path: Path) -> Non
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     missing = [file for file in tracked.splitlines() if not (tmp_path / file).exists()]
     assert missing == [".gitignore"]
+    assert (tmp_path / VIEWER_LIBRARY / "openseadragon.js").exists()
+    assert (tmp_path / VIEWER_LIBRARY / "LICENSE.txt").exists()
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_the_file_has_the_viewer_and_the_licence_of_what_it_is_made_of(daemon: Daemon, one_file: Path) -> None:
+    with zipfile.ZipFile(one_file) as archive:
+        licence = archive.read(f"site-packages/{VIEWER_LIBRARY}/LICENSE.txt").decode()
+    assert "OpenSeadragon contributors" in licence
+    client = Client(daemon.url, KEY)
+    await client.store("seen.jpg", images.photograph(), coll="disk")
+    page = await client.get("/view?coll=disk&filename=seen.jpg")
+    assert page.status == 200, page
+    (script,) = re.findall(r'src="(view/\w+/openseadragon\.js)"', page.text)
+    assert (await client.get(f"/{script}")).status == 200
 
 
 @pytest.mark.slow

@@ -46,6 +46,22 @@ def test_a_scan_of_few_resolutions_is_shown_at_every_scale(resolutions: int, sca
     assert image.convert("L").getextrema()[0] < 200
 
 
+@pytest.mark.parametrize("size", [(240, 160), (612, 792), (595.28, 841.89), (333, 1201), (842, 1191), (100.5, 71.3)])
+def test_a_page_fills_the_box_and_keeps_its_proportions_at_every_scale(
+    size: tuple[float, float], thumbnail: Render
+) -> None:
+    for scale in (7, 60, 100, 123, 200, 256, 500, 1000, 2048):
+        expected = tuple(round(side * scale / max(size)) for side in size)
+        assert thumbnail(images.pdf(size), "a.pdf", scale=scale).size == expected
+
+
+@pytest.mark.parametrize("resolutions", [1, 3, 6])
+def test_a_scan_has_the_size_of_any_other_page(resolutions: int, thumbnail: Render) -> None:
+    data = pdfs.scan(jpeg_2000(resolutions), SCAN_SIZE)
+    for scale in (256, 500, 1000):
+        assert thumbnail(data, "a.pdf", scale=scale).size == thumbnail(images.pdf(), "a.pdf", scale=scale).size
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_scan_is_shown_beside_what_else_is_on_its_page(nested: bool, thumbnail: Render) -> None:
     data = pdfs.scan(jpeg_2000(1), SCAN_SIZE, text="17", nested=nested)

@@ -54,6 +54,29 @@ def test_grey_is_scaled_by_the_depth_that_the_tiff_declares(bits: int, compresse
     assert difference(thumbnail(tiffs.of_depth(grey, bits, compressed), "a.tif"), reference) < 1
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+@pytest.mark.parametrize("bits", [9, 10, 12, 14, 15])
+def test_grey_of_fewer_bits_than_are_stored_is_scaled_by_the_largest_sample(
+    bits: int, compression: str, inverted: bool, thumbnail: Render
+) -> None:
+    grey = CHART.convert("L")
+    data = tiffs.of_fewer_bits(grey, bits, compression, inverted)
+    assert difference(thumbnail(data, "a.tif"), grey) < 1
+    small = thumbnail(data, "a.tif", scale=60)
+    assert difference(small, grey.resize(small.size, Image.Resampling.LANCZOS)) < 2
+
+
+def test_colours_of_fewer_bits_than_are_stored_are_scaled_by_the_largest_sample(thumbnail: Render) -> None:
+    assert difference(thumbnail(tiffs.of_fewer_bits(CHART, 12), "a.tif"), CHART) < 1
+
+
+@pytest.mark.parametrize("most", [0, 1, 255, 3000, 4094, 65535])
+def test_a_largest_sample_that_is_no_depth_changes_nothing(most: int, thumbnail: Render) -> None:
+    grey = CHART.convert("L")
+    assert difference(thumbnail(tiffs.of_fewer_bits(grey, 16, most=most), "a.tif"), grey) < 1
+
+
 @pytest.mark.parametrize("bits", [4, 8, 16])
 def test_pillow_shows_the_lowest_number_as_white_if_the_tiff_says_so(
     bits: int, thumbnail: Render, monkeypatch: pytest.MonkeyPatch
@@ -253,3 +276,18 @@ def test_a_photoshop_file_without_a_composite_shows_its_preview(thumbnail: Rende
     image = thumbnail(images.psd_without_composite(images.chart((120, 80))), "a.psd")
     assert image.size == (120, 80)
     assert same_corners(image)
+
+
+def test_the_lightest_samples_of_deep_jpeg_2000_are_not_black(thumbnail: Render) -> None:
+    """Pillow gives 0 for samples of more than 8 bits that are to be rounded up to 256."""
+    expected = Image.new("RGBA", (8, 8), "white")
+    for place, colour in {(4, 0): "black", (0, 4): "red", (4, 4): (128, 128, 128)}.items():
+        expected.paste(colour, (*place, place[0] + 4, place[1] + 4))
+    image = thumbnail(unusual.deep_jpeg2000(), "a.jp2")
+    assert image.mode == "RGBA"
+    assert difference(image, expected) < 0.3
+
+
+def test_white_of_jpeg_2000_with_few_bits_is_white(thumbnail: Render) -> None:
+    image = thumbnail(unusual.shallow_jpeg2000(), "a.jp2")
+    assert [image.getpixel(place) for place in ((1, 1), (6, 1), (1, 6), (6, 6))] == [255, 0, 0, 0]

@@ -1,11 +1,13 @@
 """The plugins in docs/examples do what docs/plugins.md says, in front of the DAM that ships with them."""
 
+import io
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from email.message import Message
 from pathlib import Path
@@ -16,6 +18,7 @@ from uuid import uuid4
 import pytest
 import pytest_twisted
 import treq
+from PIL import Image
 from twisted.internet import reactor
 from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.portforward import ProxyFactory
@@ -27,6 +30,8 @@ from tests.support import images
 from tests.support.client import Answer, Client
 from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
 from tests.support.http_contract import HTTPContract
+from tests.support.iiif import valid_manifest
+from tests.support.likeness import difference
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.remotes import files_below
@@ -36,6 +41,7 @@ from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePl
 from was_daemon.model.keys import Kind
 from was_daemon.testing.contract import StoreContract, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
+from was_daemon.web.capabilities import grant
 
 EXAMPLES = ROOT / "docs" / "examples"
 GUIDE = ROOT / "docs" / "plugins.md"
@@ -534,6 +540,57 @@ async def test_thumbnails_of_another_store_are_made_by_the_daemon(
     assert await collect(make_store("rest-dam", library).list("", Kind.THUMBNAIL)) == []
 
 
+# -- IImageProxy -------------------------------------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_pictures_of_the_dam_are_seen_through_the_daemon(run_daemon: RunDaemon, library: str) -> None:
+    document = config(library, "rest-dam-pictures")
+    document["server"] = {"require_token_for_get": True, "public_url": "https://assets.example.org"}
+    client = Client(run_daemon(document).url, KEY)
+    await client.store("a b.jpg", images.photograph((600, 400)))
+    assert (await client.get("/iiif/3/a%20b.jpg/info.json")).status == 403
+    signed = f"/iiif/3/a%20b.jpg;{grant(KEY, None, 'a b.jpg', int(time.time()) + 60)}"
+    told = await client.get(f"{signed}/info.json")
+    assert (told.json["id"], told.json["width"]) == (f"https://assets.example.org{signed}", 600)
+    assert "127.0.0.1" not in told.text
+    again = await client.get(f"{signed}/info.json", headers={"If-None-Match": told.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
+    part = await client.get(f"{signed}/100,100,200,100/100,50/0/default.jpg")
+    assert (part.status, part.headers["Content-Type"], part.image().size) == (200, "image/jpeg", (100, 50))
+    assert part.headers["Access-Control-Allow-Origin"] == "*" and "private" in part.headers["Cache-Control"]
+    known = {"If-None-Match": part.headers["ETag"]}
+    assert (await client.get(f"{signed}/100,100,200,100/100,50/0/default.jpg", headers=known)).status == 304
+    whole = await client.get(f"{signed}/full/max/0/default.jpg")
+    expected = Image.open(io.BytesIO(images.photograph((600, 400)))).convert("RGB")
+    assert difference(whole.image(), expected) <= 4
+    manifest = (await client.get(f"{signed.replace('/iiif/3/', '/iiif/presentation/3/')}/manifest")).json
+    valid_manifest(manifest)
+    (canvas,) = manifest["items"]
+    assert (canvas["width"], canvas["height"]) == (600, 400)
+    service = canvas["items"][0]["items"][0]["body"]["service"][0]["id"]
+    assert service == f"https://assets.example.org{signed}"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_dam_says_no_to_is_told_in_the_daemons_words(run_daemon: RunDaemon, library: str) -> None:
+    client = Client(run_daemon(config(library, "rest-dam-pictures")).url, KEY)
+    await client.store("a.jpg", images.photograph())
+    await client.store("a.txt", b"text")
+    for path, status in {
+        "3/missing.jpg/info.json": 404,
+        "3/missing.jpg/full/max/0/default.jpg": 404,
+        "3/a.jpg;2/info.json": 404,
+        "3/a.txt/info.json": 415,
+        "3/a.jpg/full/max/400/default.jpg": 400,
+        "3/a.jpg/pct:1,1,5,5/max/0/default.jpg": 400,
+        "presentation/3/missing.jpg/manifest": 404,
+    }.items():
+        answer = await client.get(f"/iiif/{path}")
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (status, "*"), path
+        assert "127.0.0.1" not in answer.text
+
+
 # -- ILocalFiles -------------------------------------------------------------------------------------------------------
 
 
@@ -598,7 +655,7 @@ def test_the_guides_commands_work_as_they_are_printed(tmp_path: Path) -> None:
             eventually(lambda port=port: started[-1].poll() is not None or _listens(port), "for a server to listen")
         output = (tmp_path / "output").read_text()
         assert [process.poll() for process in started] == [None, None], output
-        assert output.count("ok ") == 17
+        assert output.count("ok ") == 18
     finally:
         for process in started:
             os.killpg(process.pid, signal.SIGTERM)

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.httpd.site import AssetSite
 from was_daemon.library.collections import Collections, Place
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset, Recipient
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
@@ -24,6 +25,8 @@ from was_daemon.web.caching import CacheRules
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.keyring import Keyring
+from was_daemon.web.viewer.files import ViewerFiles
+from was_daemon.web.viewer.routes import Viewer
 
 METADATA = [{"Name": "EXIF", "Fields": {"DateTimeOriginal": "2012:02:02 13:48:41"}}]
 
@@ -99,8 +102,10 @@ class MemoryAssets:
 
 
 @asynccontextmanager
-async def serving(assets: Any, key: str, max_upload: int, require_token_for_get: bool = False) -> AsyncIterator[int]:
-    """Serve `assets` on a port of 127.0.0.1, which is yielded."""
+async def serving(
+    assets: Any, key: str, max_upload: int, require_token_for_get: bool = False, viewer_files: ViewerFiles | None = None
+) -> AsyncIterator[int]:
+    """Serve `assets` on a port of 127.0.0.1, which is yielded; with a viewer if there are files for it."""
     access = AccessRules(
         collections=Collections(Place("", assets.store, assets.store)),
         keyring=Keyring(key),
@@ -110,7 +115,8 @@ async def serving(assets: Any, key: str, max_upload: int, require_token_for_get:
     uploads = UploadLimits(max_upload, pending=128, pending_size=128 * max_upload, min_free=0)
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
     caching = CacheRules(300, 604800, access.token_window, is_private=require_token_for_get)
-    server = AssetServer(assets, access, Addresses(None, []), uploads, caching=caching, max_scale=4096)
+    viewer = Viewer(ImageServers(access.collections), access, 3600, viewer_files) if viewer_files else None
+    server = AssetServer(assets, access, Addresses(None, []), uploads, caching=caching, max_scale=4096, viewer=viewer)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
     yield port.getHost().port
     await port.stopListening()

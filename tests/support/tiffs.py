@@ -196,6 +196,30 @@ def of_depth(image: Image.Image, bits: int, compressed: bool = False, inverted: 
     return _tiff([sorted(page)], [data])
 
 
+def of_fewer_bits(
+    image: Image.Image, bits: int, compression: str = "none", inverted: bool = False, most: int | None = None
+) -> bytes:
+    """A TIFF of an image of mode L or RGB, whose samples have `bits` bits and are stored in 16.
+
+    MaxSampleValue says so, or is `most`. `compression` is "none", or Pillow's name for one. `inverted` is grey of which
+    the lowest number is white.
+    """
+    image = ImageOps.invert(image) if inverted else image
+    white = 2**bits - 1
+    data = b"".join(struct.pack("<H", round(value * white / 255)) for value in image.tobytes())
+    meaning = 2 if image.mode == "RGB" else 0 if inverted else 1
+    bands = len(image.getbands())
+    largest = [white if most is None else most] * bands
+    if compression != "none":
+        deep = Image.frombytes("I;16", image.size, data)
+        compressed = encode(deep, "TIFF", compression=compression, tiffinfo={262: meaning, 281: 0})
+        # Pillow writes another value.
+        return with_entry(compressed, 281, largest[0])
+    page = [entry for entry in _rgb_page(image, ["strip 0"], len(data)) if entry[0] not in (258, 262, 277)]
+    page += [(258, "H", [16] * bands), (262, "H", [meaning]), (277, "H", [bands]), (281, "H", largest)]
+    return _tiff([sorted(page)], [data])
+
+
 def with_depths(*bits: int) -> bytes:
     """A TIFF whose samples have different depths."""
     image = chart()

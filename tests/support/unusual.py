@@ -1,5 +1,6 @@
 """Pictures that few programs write: lossless JPEG, BMP with bit fields, deep Photoshop files."""
 
+import base64
 import struct
 
 from PIL import Image
@@ -84,3 +85,30 @@ def deep_psd(image: Image.Image, packed: bool, profile: bytes = b"") -> bytes:
 
 def _packed(row: bytes) -> bytes:
     return b"".join(bytes((len(row[at : at + 128]) - 1,)) + row[at : at + 128] for at in range(0, len(row), 128))
+
+
+def deep_jpeg2000() -> bytes:
+    """8 x 8 pixels of 16 bits with alpha: white, black, below them red, grey (128), all opaque. From ImageMagick."""
+    return base64.b85decode(_DEEP_JPEG2000)
+
+
+def shallow_jpeg2000() -> bytes:
+    """8 x 8 grey pixels of two bits: white at the upper left, the rest black. From ImageMagick."""
+    return base64.b85decode(_SHALLOW_JPEG2000)
+
+
+_DEEP_JPEG2000 = (
+    "0000CYEU2`4GM<}0000KW^{RQYH%_j00000YH%_j0000_YH%`W0000MX=r3}000080000800a*Q0000001sntY;pkr000005C8xG"
+    "B4cD_W&i{L000000RRC2000620ssI20{{a60RR9100FFOa57{6PybN>G5`Po000O8000O80000000000000O8000O80000000000"
+    "1P=iL4*>xW0RayI0sm3}3;+NC0RR951ONg5TmS?>fd7yH3IG5A00CG40soWV_>*`hi3==&$IB*Y`TZD}u#kV~rm$dIKE#PtvhZM9"
+    "RWphpz_hE(WrG6Jw%TYI7LiP)oF*6+paD<}3rEb+9x~)GEgxbzu>9D5Y(F+1n-"
+    "9&0=EL)0`LO)her!KBADa)&hvvicVfnE9*nVt3HXq;klNct62u3?WIN#9@f}l{>F#s@av|)$?0t%3*Cz}N|q!LUX3=2>ns9Z2DKy"
+    "l-sz_kJzDi67kz_kDhfM8mHHLaOoz_kPbe;6KA$Rz+UJgJaM0AP7jAd~>W@}@y30fFUAkKg!{7$%7bMms?`-"
+    "_Z_&pitK_05EN|VTc0)3XrHLn*}wb5=<Tp3s4`ZTre#_apR!CwE`L{54n)QwEzl$U|N7Rt(joJwFCfv7#>u}B>*rysgOzlV0lv@l"
+    "mNi;ra>qHf#pn(&-^eH6aZYWhyU3"
+)
+_SHALLOW_JPEG2000 = (
+    "0000CYEU2`4GM<}0000KW^{RQYH%_j00000YH%_j0000jYH%`W0000MX=r3}0000800008009990000001sntY;pkr000005dZ)H"
+    "V`^|RWB*V8Q2;3b000002mk;82mk;800000000002mk;82mk;800000000320RjI~01N;C009611Oxy9|6BkBKoI|s015yA0000O"
+    "00IA#-5@532uCITsH6Yc"
+)

@@ -3,7 +3,7 @@
 import pytest
 
 from was_daemon.telemetry.redaction import without_tokens
-from was_daemon.web.iiif.capabilities import grant
+from was_daemon.web.capabilities import grant
 
 CAPABILITY = str(grant("a key", None, "a.jpg", 1_800_000_000))
 

@@ -3,6 +3,7 @@
 from was_daemon.web.contract import authorisation
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.iiif.authorisation import capability_to_look
+from was_daemon.web.viewer.subjects import permission_to_view
 
 FORMS = {
     "index": authorisation.public,
@@ -16,6 +17,9 @@ FORMS = {
     "getfileref": authorisation.static_original,
     "static": authorisation.static_path,
     "iiif": capability_to_look,
+    "presentation": capability_to_look,
+    "view": permission_to_view,
+    "viewer_file": authorisation.public,
 }
 
 

@@ -23,7 +23,7 @@ WARM_WORDS = {
     "refused": "files of which none can be made",
     "failed": "failed",
 }
-"""What a command says of derivatives that it makes."""
+"""Words in a command's report for the outcomes that it counts."""
 
 throttle_option = click.option(
     "--throttle",

@@ -26,7 +26,7 @@ _SQL = "SQL_"
 _ACCESS = re.compile(
     "ACCESS|ALLOW|ANONYM|AUTH|DENY|FORBID|GUEST|HIDE|LOGIN|PRIVATE|PUBLIC|REDACT|REQUIRE|RESTRICT|TOKEN|VISIB"
 )
-"""What the name of a setting has in it that may decide who has access."""
+"""Pattern that matches in the names of settings that may decide who has access."""
 
 REDACTION = (
     "These are settings of the California Academy's server, which shows redacted pictures to users with a token only. "

@@ -20,12 +20,13 @@ from was_daemon.config.checks import (
     check_thumbnails,
 )
 from was_daemon.config.new_files import write_key
+from was_daemon.config.paths import PathResolver
 from was_daemon.config.plugins import find_plugins, plugin_path_problem
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.config.secret_files import check_permissions
 from was_daemon.config.settings import Sections, Settings, StoreSettings
-from was_daemon.config.structure import Mistakes, PathResolver, secret_keys, structure
+from was_daemon.config.structure import Mistakes, secret_keys, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
 
 

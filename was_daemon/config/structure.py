@@ -6,9 +6,8 @@ The hooks here refuse values that cattrs would convert (`"12"` is no integer, `1
 import enum
 import json
 import math
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,15 +23,12 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
+from was_daemon.config.paths import PathResolver
 from was_daemon.config.secret_files import SecretFile, check_permissions
 from was_daemon.config.validators import FieldValidator, InvalidValue
 
 T = TypeVar("T")
 
-_CREDENTIALS = "CREDENTIALS_DIRECTORY"
-"""Variable of systemd for the directory with a service's credentials, see systemd.exec(5)."""
-
-_VARIABLE = re.compile(r"\$(\w+)(?=/|$)")
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
 _UNITS = {
     "B": 1,
@@ -80,36 +76,6 @@ class Mistakes:
         """Add a warning, unless it is there already."""
         if reason not in self.warnings:
             self.warnings.append(reason)
-
-
-@attrs.frozen
-class PathResolver:
-    """Resolution of paths in a configuration.
-
-    Relative paths start at `directory`, that of the configuration; `environ` has the variables that a path may begin
-    with. Where systemd does not pass credentials to this process, they are looked for in `directory`.
-    """
-
-    directory: Path
-    environ: Mapping[str, str]
-
-    def resolve(self, text: str) -> Path:
-        """Return the path for `text`; raise ValueError for an unknown variable."""
-        match = _VARIABLE.match(text)
-        if not match:
-            return self.directory / Path(text).expanduser()
-        if match[1] == _CREDENTIALS and not self.environ.get(_CREDENTIALS):
-            return Path(f"{self.directory}{text[match.end() :]}")
-        if match[1] not in self.environ:
-            raise ValueError(f"the environment has no {match[1]}")
-        # `Path.is_dir` raises where this user may not look.
-        if match[1] == _CREDENTIALS and not os.path.isdir(self.environ[_CREDENTIALS]):  # noqa: PTH112
-            # Left over in a shell or a unit: systemd removes the directory when the service ends.
-            raise ValueError(
-                f"there is no directory {self.environ[_CREDENTIALS]}, which $CREDENTIALS_DIRECTORY names: unset the "
-                f"variable to read the file from {self.directory}"
-            )
-        return Path(self.environ[match[1]] + text[match.end() :])
 
 
 def structure(table: Any, cls: type[T], key: str, paths: PathResolver, mistakes: Mistakes) -> T | None:

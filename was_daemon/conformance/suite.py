@@ -38,7 +38,7 @@ def run_checks(server: Server, collections: Mapping[str, str | None] | None = No
     if server.not_deleted:
         yield CheckResult(*_CLEAN_UP, CheckState.FAILED, "all uploads to be removed", ", ".join(server.not_deleted))
     elif server.left_thumbnails:
-        # That a browser is still shown them is the matter of another check.
+        # Another check fails if the server still serves them.
         remark = f"the server has {', '.join(server.left_thumbnails)}"
         yield CheckResult(*_CLEAN_UP, CheckState.DIFFERS, remark=remark)
     else:

@@ -20,6 +20,7 @@ from was_daemon.derivatives.views import Views
 from was_daemon.derivatives.zoom import Zoom
 from was_daemon.health.overview import OverviewSource, overview_source
 from was_daemon.library.collections import Collections, Place
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
 from was_daemon.model.interfaces import IAssetStore
@@ -29,9 +30,13 @@ from was_daemon.web.addresses import Addresses
 from was_daemon.web.caching import CacheRules
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
+from was_daemon.web.iiif.answers import Documents
 from was_daemon.web.iiif.parameters import Limits
+from was_daemon.web.iiif.presentation import Presentation
 from was_daemon.web.iiif.routes import ImageServer
 from was_daemon.web.keyring import Keyring
+from was_daemon.web.viewer.files import installed_files
+from was_daemon.web.viewer.routes import Viewer
 from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -75,7 +80,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         redirects=_redirects(settings, collections, stores),
     )
     overview = overview_source(state.health, state.recent, pool, process)
-    resource = _server(settings, assets, zoom, collections, process, overview).resource()
+    resource = _server(settings, assets, zoom, collections, process, overview, metrics).resource()
     return Components(
         settings,
         state,
@@ -177,6 +182,7 @@ def _server(
     collections: Collections,
     process: ProcessShare,
     overview: OverviewSource,
+    metrics: Metrics,
 ) -> AssetServer:
     server = settings.server
     access = AccessRules(
@@ -192,6 +198,9 @@ def _server(
         server.max_age, server.stale_while_revalidate, server.token_window, is_private=server.require_token_for_get
     )
     limits = settings.limits
+    # Whoever has a signed address has it from the server, which is private then.
+    documents = Documents(addresses, caching.cache_control(has_token=False))
+    servers, lifetime = ImageServers(collections), settings.zoom.address_lifetime
     pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
     return AssetServer(
         assets,
@@ -202,11 +211,8 @@ def _server(
         max_scale=settings.thumbnails.max_scale,
         overview=overview,
         images=ImageServer(
-            zoom,
-            access,
-            addresses,
-            largest,
-            caching=caching,
-            address_lifetime=settings.zoom.address_lifetime,
+            zoom, access, largest, servers=servers, documents=documents, address_lifetime=lifetime, metrics=metrics
         ),
+        presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
+        viewer=Viewer(servers, access, lifetime, installed_files()),
     )

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from was_daemon.config.plugins import PLUGIN_DIRECTORY
 
 _LONGEST_SECONDS = 0.5
-"""How long the reactor may be blocked. All clients wait meanwhile."""
+"""Time for which the reactor may be blocked. All clients wait meanwhile."""
 
 _PAUSE_SECONDS = 0.25
 

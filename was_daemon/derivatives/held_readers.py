@@ -12,8 +12,8 @@ from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey
 
-_MOST = 16
-"""The number of readers: some servers hold a file open for each."""
+_MAX_HELD = 16
+"""Maximum number of readers: some servers hold a file open for each."""
 
 HeldFile: TypeAlias = tuple[IAssetStore, AssetKey]
 """A file in a store."""
@@ -59,7 +59,7 @@ class HeldReader:
 
 
 class HeldReaders:
-    """The readers that were used last."""
+    """Cache of the most recently used readers."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[HeldFile, HeldReader] = OrderedDict()
@@ -75,10 +75,10 @@ class HeldReaders:
         return held
 
     def hold(self, file: HeldFile, reader: IAssetReader) -> HeldReader:
-        """Hold a reader, and drop the one that was not used longest when they are too many."""
+        """Hold a reader, and drop the least recently used one when there are too many."""
         self.drop(file)
         self._held[file] = held = HeldReader(reader)
-        if len(self._held) > _MOST:
+        if len(self._held) > _MAX_HELD:
             self.drop(next(iter(self._held)))
         return held
 

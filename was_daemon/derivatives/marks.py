@@ -14,29 +14,29 @@ from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.stores.local.directories import Entry
 from was_daemon.stores.memory_reader import MemoryReader
 
-_PART = 16
-"""The size of a digest in bytes."""
+_DIGEST_SIZE = 16
+"""Bytes of a digest."""
 
-MARK_SIZE = 12 + 2 * _PART
+MARK_SIZE = 12 + 2 * _DIGEST_SIZE
 _HEAD = MARK_SIZE.to_bytes(4, "big") + b"free" + b"waSr"
-_NOTHING = bytes(_PART)
+_NO_DIGEST = bytes(_DIGEST_SIZE)
 
 
 def mark_of(original: AssetStat) -> bytes:
     """Return the bytes that end a derivative of this version."""
-    return _HEAD + _part(original.etag) + _dated(original)
+    return _HEAD + _digest(original.etag) + _size_and_time(original)
 
 
-def _dated(original: AssetStat) -> bytes:
+def _size_and_time(original: AssetStat) -> bytes:
     """Return a digest of size and time: a restored backup keeps these, but not the inodes that etags contain.
 
-    Return nothing for a time in whole seconds, which two versions may share.
+    Return zeros for a time in whole seconds, which two versions may share.
     """
-    return _part(f"{original.size} {original.modified!r}") if original.modified % 1 else _NOTHING
+    return _digest(f"{original.size} {original.modified!r}") if original.modified % 1 else _NO_DIGEST
 
 
-def _part(text: str) -> bytes:
-    return sha256(text.encode(errors="surrogatepass")).digest()[:_PART]
+def _digest(text: str) -> bytes:
+    return sha256(text.encode(errors="surrogatepass")).digest()[:_DIGEST_SIZE]
 
 
 async def shows(reader: IAssetReader, original: AssetStat) -> bool:
@@ -52,8 +52,10 @@ async def shows(reader: IAssetReader, original: AssetStat) -> bool:
 
 def is_mark_of(end: bytes, original: AssetStat) -> bool:
     """Return whether `end`, the last `MARK_SIZE` bytes of a file, is the mark of a derivative of this version."""
-    etag, dated = end[-2 * _PART : -_PART], end[-_PART:]
-    is_same = etag == _part(original.etag) or (dated != _NOTHING and dated == _dated(original))
+    etag, size_and_time = end[-2 * _DIGEST_SIZE : -_DIGEST_SIZE], end[-_DIGEST_SIZE:]
+    is_same = etag == _digest(original.etag) or (
+        size_and_time != _NO_DIGEST and size_and_time == _size_and_time(original)
+    )
     return _is_mark(end) and is_same
 
 
@@ -81,7 +83,7 @@ def _is_mark(end: bytes) -> bool:
 
 async def picture_size(reader: IAssetReader) -> int:
     """Fire with the size in bytes of a stored derivative without its mark."""
-    return reader.stat.size - (MARK_SIZE if (await _end_of(reader)).startswith(_HEAD) else 0)
+    return reader.stat.size - (MARK_SIZE if await is_marked(reader) else 0)
 
 
 async def _end_of(reader: IAssetReader) -> bytes:

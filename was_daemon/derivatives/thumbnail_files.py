@@ -16,10 +16,12 @@ _OWNER_BYTES = 1024
 """Bytes at the beginning of a PNG in which its owner is recorded."""
 
 
-def is_thumbnail_of(thumbnail: AssetKey, prefix: str, original: AssetKey, most: int | None = None) -> bool:
-    """Return whether a name is `prefix`, a scale of at most `most`, and the extension of thumbnails of `original`."""
+def is_thumbnail_of(thumbnail: AssetKey, prefix: str, original: AssetKey, max_scale: int | None = None) -> bool:
+    """Return whether a name is `prefix`, a scale up to `max_scale`, and the extension of thumbnails of `original`."""
     scale = thumbnail.name.removeprefix(prefix).removesuffix(original.thumbnail_extension)
-    is_scale = scale.isascii() and scale.isdigit() and len(scale) <= MAX_DIGITS and (not most or int(scale) <= most)
+    is_scale = (
+        scale.isascii() and scale.isdigit() and len(scale) <= MAX_DIGITS and (not max_scale or int(scale) <= max_scale)
+    )
     return is_scale and thumbnail.name == f"{prefix}{scale}{original.thumbnail_extension}"
 
 

@@ -129,8 +129,8 @@ class ThumbnailKind(DerivativeKind[Thumbnail]):
             return
         for prefix in {beginning(original, digits) for digits in range(1, MAX_DIGITS + 1)}:
             async with aclosing(store.list(original.collection, Kind.THUMBNAIL, prefix)) as found:
-                most = None if exists else self._max_scale
-                thumbnails = [key async for key in found if is_thumbnail_of(key, prefix, original, most)]
+                max_scale = None if exists else self._max_scale
+                thumbnails = [key async for key in found if is_thumbnail_of(key, prefix, original, max_scale)]
             for thumbnail in thumbnails:
                 await self.remove(store, thumbnail, original)
 

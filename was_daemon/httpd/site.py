@@ -22,6 +22,7 @@ class AssetSite(Site):
     protocol = AssetChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
     requestFactory = AssetRequest
     displayTracebacks = False
+    noisy = False
 
     def __init__(
         self,

@@ -15,6 +15,9 @@ _ENDPOINTS = {
     **{f"/{name}".encode(): name for name in ("testkey", "fileget", "fileupload", "filedelete", "getmetadata")},
     b"/getfileref": "getfileref",
 }
+_IIIF = {b"info.json": "iiif_info", b"manifest": "iiif_manifest", b"media": "iiif_media"}
+"""Endpoints by the last segment of a path below `/iiif/`; all others are pictures."""
+
 _FAILED = 500
 _NO_ENDPOINT = "none"
 """The endpoint under which refused connections are counted, and input that is no request."""
@@ -92,4 +95,10 @@ class Traffic:
 
 def _endpoint(path: bytes) -> str:
     """Return the endpoint under which a path is counted: one of a few, whatever clients ask for."""
-    return _ENDPOINTS.get(path) or ("static" if path.startswith(b"/static/") else "other")
+    known = _ENDPOINTS.get(path)
+    if known:
+        return known
+    if path.startswith(b"/iiif/"):
+        ending = path.rpartition(b"/")[2]
+        return _IIIF.get(ending, "iiif_image")
+    return "static" if path.startswith(b"/static/") else "other"

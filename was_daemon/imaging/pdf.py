@@ -51,7 +51,7 @@ def read_pdf(source: BinaryIO, box: int) -> Picture:
         image = _draw(page, pixels / longest)
         if pixels < _SECOND_LOOK and is_uniform(image) and _has_content(page):
             image = _draw(page, _SECOND_LOOK / longest)
-        return Picture(image)
+        return Picture(image, proportions=page.get_size())
 
 
 def read_page(source: BinaryIO, number: int, max_pixels: int) -> tuple[Image.Image, int]:
@@ -64,10 +64,24 @@ def read_page(source: BinaryIO, number: int, max_pixels: int) -> tuple[Image.Ima
             raise AssetNotFound("there is no such page")
         page = _load_page(document, number)
         longest = max(page.get_size())
-        pixels = min(max(_LEAST_CLOSE, max(_FINE_PRINT, _least_scale(page)) * longest), _MAX_DRAWN)
+        pixels = _close_pixels(longest, _least_scale(page))
         width, height = page.get_size()
         check_pixels((round(width * pixels / longest) or 1, round(height * pixels / longest) or 1), max_pixels)
         return _draw(page, pixels / longest), len(document)
+
+
+def page_sizes(source: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield width and height of each page as `read_page` draws it; with JPEG 2000 images it may be larger."""
+    with _opened(source) as document:
+        for number in range(len(document)):
+            width, height = document.get_page_size(number)
+            scale = _close_pixels(max(width, height)) / max(width, height)
+            yield math.ceil(width * scale), math.ceil(height * scale)
+
+
+def _close_pixels(longest: float, least_scale: float = 0) -> float:
+    """Return the pixels of the longer side, of `longest` points, of a page that is looked at closely."""
+    return min(max(_LEAST_CLOSE, max(_FINE_PRINT, least_scale) * longest), _MAX_DRAWN)
 
 
 @contextmanager

@@ -35,7 +35,8 @@ class Picture:
     `image` is L, LA, RGB, RGBA, CMYK or LAB; `profile` is its ICC profile; `orientation` is the EXIF value, 1 to 8.
     `size` is the size of the whole picture in pixels; None when the reader may choose another picture in the file for
     thumbnails of another size. `extent` is the part of `image` that shows the picture, in pixels: a picture decoded at
-    reduced size may end within the last column and row. None is all of `image`.
+    reduced size may end within the last column and row. None is all of `image`. `proportions` are width and height of a
+    drawing, which has no pixels, in any unit: those of `image` are rounded.
     """
 
     image: Image.Image
@@ -43,6 +44,15 @@ class Picture:
     orientation: int = 1
     size: tuple[int, int] | None = None
     extent: tuple[float, float] | None = None
+    proportions: tuple[float, float] | None = None
+
+    def fitted(self, box: int) -> tuple[int, int]:
+        """Return the size of a thumbnail within `box` x `box`: a drawing fills the box, pixels are not enlarged."""
+        if self.proportions:
+            width, height = (side * box / max(self.proportions) for side in self.proportions)
+            return max(1, round(width)), max(1, round(height))
+        # By the full size: a picture decoded at reduced size has slightly other proportions.
+        return fit(self.size or self.image.size, box)
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:

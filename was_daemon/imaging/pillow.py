@@ -2,10 +2,11 @@
 
 import importlib
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from PIL import Image, ImageFile, ImageOps
 
+from was_daemon.imaging import jpeg2000
 from was_daemon.imaging.file_types import FileType, is_lossless_jpeg
 from was_daemon.imaging.orientation import stated_orientation
 from was_daemon.imaging.picture import Picture, check_pixels, reduction
@@ -63,13 +64,15 @@ def decode(
         drafted = image.draft(None, wanted) if is_drafted else None
         extent = drafted[1][2:] if drafted else None
         is_reduced = file_type is FileType.JPEG2000 and factor >= 2 and reduced and not tolerant
+        reductions = min(int(factor).bit_length() - 1, _JPEG2000_REDUCTIONS) if is_reduced else 0
         if is_reduced:
-            setattr(image, "reduce", min(int(factor).bit_length() - 1, _JPEG2000_REDUCTIONS))  # noqa: B010 - of its plugin only
+            setattr(image, "reduce", reductions)  # noqa: B010 - of its plugin only
         _load(image)
+        pixels = _with_right_whites(image, source, reductions) if file_type is FileType.JPEG2000 else image
         # Read after loading: Pillow rotates a TIFF while it loads it, and then removes the orientation.
         orientation = _orientation(image, source)
         return Picture(
-            _to_picture_mode(image), _profile(image, source), orientation, None if is_reduced else size, extent
+            _to_picture_mode(pixels), _profile(image, source), orientation, None if is_reduced else size, extent
         )
 
 
@@ -83,6 +86,23 @@ def _load(image: Image.Image) -> None:
         # Those of AVIF, JPEG 2000 and HEIF say that the file is damaged when it was memory that they lacked.
         bytes(_DECODER_BYTES * image.width * image.height)
         raise
+
+
+def _with_right_whites(image: Image.Image, source: BinaryIO, reductions: int) -> Image.Image:
+    """Return the decoded `image` of a JPEG 2000 file with white as 255, whatever the depth of its samples.
+
+    Pillow rounds the largest samples of more than 8 bits up to 256, of which a byte keeps 0; those of fewer it shifts.
+    """
+    bits = jpeg2000.depths(source)
+    if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        return image
+    if jpeg2000.is_deep(bits) and jpeg2000.has_zeros(image):
+        file = cast(BinaryIO, jpeg2000.WithHeadroom(source))
+        with Image.open(file, formats=["JPEG2000"]) as other:
+            setattr(other, "reduce", reductions)  # noqa: B010 - of its plugin only
+            _load(other)
+            image = jpeg2000.unwrapped(image, other)
+    return jpeg2000.widened(image, bits)
 
 
 def _open(source: BinaryIO, file_type: FileType) -> Image.Image:
@@ -167,7 +187,7 @@ def _to_picture_mode(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    from was_daemon.imaging.tiff import no_data
+    from was_daemon.imaging.tiff import no_data, white
     from was_daemon.imaging.vips import grey_from_numbers
 
     entries = getattr(image, "tag_v2", {})
@@ -176,6 +196,6 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return grey_from_numbers(image, negative, no_data(entries))
     # A TIFF of 12 bits has the same mode as one of 16.
     (bits,) = entries.get(_BITS, (16,))
-    factor = 255 / (2**bits - 1)
+    factor = 255 / min(2**bits - 1, white(entries))
     grey = image.convert("I").convert("F").point(lambda value: value * factor + 0.5).convert("L")
     return ImageOps.invert(grey) if negative else grey

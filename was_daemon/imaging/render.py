@@ -8,7 +8,7 @@ import attrs
 from PIL import Image
 
 from was_daemon.imaging.colour import to_srgb
-from was_daemon.imaging.picture import Picture, fit, upright
+from was_daemon.imaging.picture import Picture, upright
 from was_daemon.imaging.readers import read_picture
 from was_daemon.imaging.writers import write_thumbnail
 from was_daemon.model.errors import UnreadableImage
@@ -59,8 +59,7 @@ def render(
 def _finish(picture: Picture, scale: int) -> Image.Image:
     """Scale, convert to sRGB, and rotate; scaling first makes the other steps cheap."""
     image = picture.image
-    # By the full size: a picture decoded at reduced size has slightly other proportions.
-    size = fit(picture.size or image.size, scale)
+    size = picture.fitted(scale)
     if size != image.size:
         shown = (0, 0, *(picture.extent or image.size))
         image = image.resize(size, Image.Resampling.LANCZOS, shown, reducing_gap=3.0)

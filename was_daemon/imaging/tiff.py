@@ -11,6 +11,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from was_daemon.imaging.containers.ifd import TiffFile
 
+WHITE_OF_16_BITS = 0xFFFF
 ASSOCIATED_ALPHA = 1
 """Value of ExtraSamples for alpha by which the colours are multiplied."""
 
@@ -19,10 +20,12 @@ _BITS = 258
 _COMPRESSION = 259
 _PHOTOMETRIC = 262
 _SAMPLES = 277
+_MAX_SAMPLE = 281
 _PLANES = 284
 _EXTRA_SAMPLES = 338
 _GDAL_NODATA = 42113
 _SUB_IFDS = 330
+_SAMPLE_MAXIMUM = 341
 _SUBSAMPLING = 530
 _DNG_VERSION = 50706
 _REDUCED = 1
@@ -41,6 +44,9 @@ _DEPTHS = (*_YCBCR_DEPTHS, 16, 32)
 _GREY_DEPTHS = (1, 2, 4, *_DEPTHS)
 """Bits per sample that libvips or Pillow read with one sample per pixel; `_DEPTHS` with several, but for YCbCr."""
 
+_WHITES = frozenset(2**bits - 1 for bits in range(9, 16))
+"""Largest numbers of samples of 9 to 15 bits."""
+
 _OLD_JPEG, _NEW_JPEG = _JPEG = (6, 7)
 _UNSUPPORTED = {
     **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
@@ -58,7 +64,8 @@ class Page:
     `levels` are libvips' options (page, subifd) that load the reduced versions of the page; `extra` is the meaning of
     the samples after the colours (0: unspecified, None: not stated); `negative` is True when the lowest number is
     white; `no_data` is the number that stands for no measurement; `photometric` is the meaning of the colours.
-    `is_grey_in_planes` is True when grey and the further samples are stored one after the other.
+    `white` is the largest number that samples of 16 bits have. `is_grey_in_planes` is True when grey and the further
+    samples are stored one after the other.
     """
 
     levels: list[dict[str, int]]
@@ -66,6 +73,7 @@ class Page:
     negative: bool
     no_data: float | None
     photometric: int | None
+    white: int = WHITE_OF_16_BITS
     is_grey_in_planes: bool = False
 
     @property
@@ -171,6 +179,7 @@ def page_in(directories: list[ImageFileDirectory_v2], number: int) -> Page:
         photometric == _WHITE_IS_ZERO,
         no_data(directory),
         photometric,
+        white(directory),
         is_in_planes and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO),
     )
 
@@ -211,7 +220,20 @@ def no_data(directory: Mapping[int, Any]) -> float | None:
     return None
 
 
-def _number(directory: ImageFileDirectory_v2, tag: int) -> int | None:
+def white(directory: Mapping[int, Any]) -> int:
+    """Return the largest number that samples of 16 bits have, by the number of bits that the directory declares.
+
+    Cameras of microscopes store 12 bits in 16. A largest number that is no depth is a statistic of this picture, which
+    shall not change how it is shown (TIFF 6.0, section 8).
+    """
+    for tag in (_MAX_SAMPLE, _SAMPLE_MAXIMUM):
+        number = _number(directory, tag) or 0
+        if number in _WHITES:
+            return number
+    return WHITE_OF_16_BITS
+
+
+def _number(directory: Mapping[int, Any], tag: int) -> int | None:
     """Return the first number of an entry, or None."""
     value = directory.get(tag)
     number = value[0] if isinstance(value, tuple) and value else value

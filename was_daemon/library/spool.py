@@ -127,7 +127,7 @@ class Spool:
         """
         store, key = original.place.store, original.key
         if ILocalFiles.providedBy(store):
-            return await ILocalFiles(store).in_thread(key, _open_original, ILocalFiles(store), key)
+            return await ILocalFiles(store).in_thread(key, open_local, ILocalFiles(store), key)
         async with self._locks.exclusive(key):
             copy = await self._kept(_copy_name(store, key, original.stat.etag))
             self._opens.labels("kept" if copy else "fetched").inc()
@@ -202,7 +202,8 @@ class Spool:
         await self._threads.close()
 
 
-def _open_original(files: ILocalFiles, key: AssetKey) -> FileIO:
+def open_local(files: ILocalFiles, key: AssetKey) -> FileIO:
+    """Open the file of an asset on a disk of this machine for reading; blocks, raises OSError."""
     with files.directory(key) as directory:
         return open_regular(key.name, directory)
 

@@ -21,7 +21,11 @@ async def register(store: IAssetStore, spool: Spool) -> None:
         try:
             await IUnfinished(store).register(await spool.directory(_INSTANCES))
         except AssetError as error:
-            _log.error("{store}: what is left unfinished there stays for a day: {error}", store=store, error=error)
+            _log.error(
+                "{store}: uploads that this process leaves unfinished will be removed only after a day: {error}",
+                store=store,
+                error=error,
+            )
 
 
 async def open_staging_file(store: IAssetStore, near: AssetKey | None, spool: Spool) -> IStagingFile:

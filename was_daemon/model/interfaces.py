@@ -9,7 +9,7 @@ Every store provides `IAssetStore`. The further interfaces are optional abilitie
 # ruff: noqa: N805
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -269,6 +269,26 @@ class IImageService(Interface):
 
         The first page is 1; `version` of the Image API is 2 or 3. Parameters and `info.json` follow the URI. Fires with
         None when the server does not speak that version; then the daemon shows the picture. Raises `AssetNotFound`.
+        """
+
+
+class IImageProxy(Interface):
+    """A store whose server speaks the Image API of IIIF, and is asked by the daemon, as viewers cannot or may not.
+
+    The first page is 1; `version` of the Image API is 2 or 3.
+    """
+
+    def image_information(key: AssetKey, page: int, version: int) -> Awaitable[Mapping[str, Any]]:
+        """Fire with the `info.json` of a page of the original `key`, whose URI the daemon replaces by its own.
+
+        Raises `AssetNotFound`, and `NotImplementedHere` for a version that the server does not speak.
+        """
+
+    def open_image(key: AssetKey, page: int, version: int, parameters: str) -> Awaitable[tuple[IAssetReader, str]]:
+        """Open a part of a page; fire with it and its media type. The daemon closes it.
+
+        `parameters` are region, size, rotation, quality and format as in an address, percent-encoded. Raises
+        `AssetNotFound`, `BadRequest` and `NotImplementedHere`.
         """
 
 

@@ -71,6 +71,7 @@ for _type, _extensions in {
     ),
     "text/turtle": ".ttl",
     "text/vcard": ".vcf",
+    "video/3gpp": ".3gp",
     "video/matroska": ".mkv",
     "video/mp4": ".m4v",
     "video/ogg": ".ogv",
@@ -96,6 +97,11 @@ def type_of_extension(extension: str) -> str:
 def is_text(media_type: str) -> bool:
     """Return whether files of this type are text, whose encoding a browser has to be told."""
     return media_type.startswith("text/")
+
+
+def is_recording(media_type: str) -> bool:
+    """Return whether files of this type are sounds or films."""
+    return media_type.startswith(("audio/", "video/"))
 
 
 def runs_scripts(media_type: str) -> bool:

@@ -49,6 +49,7 @@ class Metrics:
         self.jobs_running = self._gauge("was_jobs_running", "Jobs that a worker is at")
         self.workers = self._gauge("was_workers", "Worker processes", "state")
         self.thumbnails = self._counter("was_thumbnails", "Thumbnails delivered, by where they came from", "source")
+        self.pictures = self._counter("was_pictures", "Pictures sent through IIIF, by where they came from", "source")
 
         self.spool_bytes = self._gauge("was_spool_bytes", "Bytes of copies of remote originals in the spool")
         self.spool_opens = self._counter("was_spool_opens", "Remote originals opened for workers", "source")

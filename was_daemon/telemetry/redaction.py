@@ -20,7 +20,7 @@ _FIELD = re.compile(f"([?&;]{''.join(map(_letter_pattern, 'token'))}(?:=|%3d))[^
 
 _MAC = "(?:[\\w-]|%[0-9a-f]{2}){22}"
 _CAPABILITY = re.compile(f"((?:;|%3b){_DIGIT}{{1,12}})(?:\\.|%2e){_MAC}", re.IGNORECASE | re.ASCII)
-"""Pattern of the capability in the address of a picture (`web.iiif.capabilities`)."""
+"""Pattern of the capability in the address of a picture (`web.capabilities`)."""
 
 _HINT = re.compile("[:;%]|token", re.IGNORECASE)
 """Pattern that matches in every text with a token, such a parameter or a capability, and in few others; it is faster.

@@ -8,6 +8,7 @@ from was_daemon.library.collections import Collections
 from was_daemon.model import tokens
 from was_daemon.model.errors import Forbidden
 from was_daemon.model.keys import AssetKey
+from was_daemon.web.capabilities import Capability, Purpose, grant_for, is_capability, problem_of
 from was_daemon.web.keyring import Keyring
 
 _DECIDING_FIELDS = frozenset({"store", "token"})
@@ -41,9 +42,17 @@ class AccessRules:
         self._require(self.keyring.all_keys(), filename, token, arrived)
 
     def require_token_to_read(self, collection: str | None, filename: str, token: str | None, arrived: float) -> None:
-        """Raise `Forbidden` unless `filename` may be read with `token`."""
-        if self.require_token_for_get:
+        """Raise `Forbidden` unless `filename` may be read with `token`, or a capability in its place."""
+        if not self.require_token_for_get:
+            return
+        if token and is_capability(token):
+            self._require_capability(collection, filename, Capability.parse(token), arrived)
+        else:
             self.require_token(collection, filename, token, arrived)
+
+    def capability_to_read(self, collection: str | None, filename: str, lifetime: float) -> Capability:
+        """Return what lets its holder read `filename` for `lifetime` seconds or a little longer, but not change it."""
+        return grant_for(self.keyring.keys_of(collection)[0], collection, filename, lifetime, Purpose.READ)
 
     def needs_key(self, collection: str | None) -> bool:
         """Return whether there is a key that signs what is asked of a collection, known or not."""
@@ -52,6 +61,14 @@ class AccessRules:
     def original(self, collection: str | None, name: str) -> AssetKey:
         """Return the key of an original; raises `BadName` or `UnknownCollection`."""
         return self.collections.original(collection, name)
+
+    def _require_capability(
+        self, collection: str | None, filename: str, capability: Capability, arrived: float
+    ) -> None:
+        keys = self.keyring.keys_of(collection)
+        problems = [problem_of(capability, key, collection, filename, arrived, Purpose.READ) for key in keys]
+        if keys and all(problems):
+            raise Forbidden(problems[0] or "")
 
     def _require(self, keys: Sequence[str], filename: str, token: str | None, arrived: float) -> None:
         if not keys:

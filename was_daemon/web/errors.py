@@ -72,6 +72,11 @@ async def answer_error(request: AssetRequest, failure: Failure) -> bytes:
     return body
 
 
+def status_of(error: errors.AssetError) -> int:
+    """Return the status of an answer to a request that failed with `error`."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
 def without_client(failure: Failure, request: AssetRequest) -> object:
     """Return an empty answer instead of `failure` when the client of `request` is gone: then only a bug is an error."""
     if not request.is_abandoned:
@@ -87,7 +92,7 @@ def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
     if isinstance(error, errors.AssetError):
         if isinstance(error, _EXPLAINED):
             request.reason = error.reason or str(error)
-        status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+        status = status_of(error)
         if status == 503:
             request.setHeader(b"Retry-After", _RETRY_SECONDS)
         return status, str(error)

@@ -18,10 +18,10 @@ from was_daemon.concurrency.child_processes import command, module_path
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.workers.commands import COMMANDS, FILES, Ready
 from was_daemon.workers.heap import address_space
+from was_daemon.workers.output import WorkerOutput
 
-_BOOTSTRAP = "from was_daemon.workers.worker import main; main()"
-_MAX_LOGGED_LINES = 10
-"""Lines of one piece of output that are logged."""
+_BOOTSTRAP = "import sys; sys.modules['OpenSSL'] = None; from was_daemon.workers.worker import main; main()"
+"""Program of a worker. Twisted would import OpenSSL, which takes a third of the time until a worker is ready."""
 
 _MAX_ANSWER = 1 << 20
 """Bytes of an answer. No honest answer is as long: a worker that sends more has been taken over by a file."""
@@ -60,6 +60,7 @@ class WorkerProcess(ProcessProtocol):
         self._is_overdue = False
         self._is_gone = False
         self._first_size: int | None = None
+        self._output = WorkerOutput()
         self._connection = _WorkerConnection(self)
         self._end_waiters = Waiters()
         self._kill_timer: IDelayedCall | None = None
@@ -84,6 +85,7 @@ class WorkerProcess(ProcessProtocol):
         declares, `WorkerDied`, `WorkerTookTooLong` and `WorkerCannotStart`.
         """
         self.calls += 1
+        self._output.begin(arguments.get("name"))
         self._job_timer = job_timer = _reactor(IReactorTime).callLater(timeout, self._time_out)
         self._timeout = timeout
         try:
@@ -152,13 +154,13 @@ class WorkerProcess(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         """Log what image libraries print about broken files."""
-        lines = data.decode("utf-8", "replace").splitlines()
-        for line in lines[:_MAX_LOGGED_LINES]:
-            self._log.info("Worker output: {line}", line=line)
-        if len(lines) > _MAX_LOGGED_LINES:
-            self._log.info("Worker output: {more} more lines are not logged", more=len(lines) - _MAX_LOGGED_LINES)
+        self._output.add(data)
 
     errReceived = outReceived
+
+    def processEnded(self, reason: Failure) -> None:
+        """See `ProcessProtocol`; all output has arrived."""
+        self._output.end()
 
 
 class _WorkerConnection(amp.AMP):

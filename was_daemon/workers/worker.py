@@ -25,11 +25,21 @@ from twisted.logger import (
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from was_daemon.imaging.description import describe
 from was_daemon.imaging.metadata import read_metadata
 from was_daemon.imaging.render import Output, render
 from was_daemon.imaging.writers import overwrite
 from was_daemon.model.errors import NoSpace
-from was_daemon.workers.commands import COMMANDS, FILES, MakePyramid, ReadMetadata, Ready, Render, RenderRegion
+from was_daemon.workers.commands import (
+    COMMANDS,
+    FILES,
+    Describe,
+    MakePyramid,
+    ReadMetadata,
+    Ready,
+    Render,
+    RenderRegion,
+)
 from was_daemon.workers.heap import bound_heap, trim_heap
 from was_daemon.workers.sandbox import confine
 
@@ -74,14 +84,16 @@ class WorkerProtocol(amp.AMP):
         return {}
 
     @RenderRegion.responder
-    def render_region(self, tiles: list[dict[str, int]], region: list[float], **view: Any) -> dict[str, Any]:
+    def render_region(
+        self, tiles: list[dict[str, int]], alpha: list[dict[str, int]], region: list[float], **view: Any
+    ) -> dict[str, Any]:
         """See `RenderRegion`."""
         from was_daemon.imaging.region import PlacedTile, View, write_region
 
         with _full_disk_as_no_space(), self._received() as (source, target):
             x, y, width, height = region
-            placed = [PlacedTile(**tile) for tile in tiles]
-            write_region(source, placed, (x, y, x + width, y + height), View(**view), target)
+            colours, clear = ([PlacedTile(**tile) for tile in kind] for kind in (tiles, alpha))
+            write_region(source, colours, (x, y, x + width, y + height), View(**view), target, clear)
         return {}
 
     @ReadMetadata.responder
@@ -89,6 +101,13 @@ class WorkerProtocol(amp.AMP):
         """See `ReadMetadata`."""
         with _full_disk_as_no_space(), self._received() as (source, target):
             overwrite(target, json.dumps(read_metadata(source)).encode())
+        return {}
+
+    @Describe.responder
+    def describe(self, name: str) -> dict[str, Any]:
+        """See `Describe`."""
+        with _full_disk_as_no_space(), self._received() as (source, target):
+            overwrite(target, json.dumps(describe(source, name).pack()).encode())
         return {}
 
     @contextmanager

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from was_daemon.model import tokens
 from was_daemon.model.errors import AssetNotFound
-from was_daemon.web.iiif.capabilities import Capability, grant, problem_of
+from was_daemon.web.capabilities import Capability, Purpose, grant, is_capability, problem_of
 from was_daemon.web.iiif.identifiers import Identifier, parse_identifier
 
 KEY, OTHER_KEY = "a key", "another key"
@@ -71,6 +71,18 @@ def test_a_capability_is_no_token_and_a_token_no_capability() -> None:
     token = tokens.sign(KEY, "a.jpg", 1000)
     with pytest.raises(AssetNotFound):
         Capability.parse(token)
+
+
+def test_what_lets_look_does_not_let_read_and_the_other_way_round() -> None:
+    for purpose, other in ((Purpose.LOOK, Purpose.READ), (Purpose.READ, Purpose.LOOK)):
+        capability = grant(KEY, None, "a.jpg", 1000, purpose)
+        assert problem_of(capability, KEY, None, "a.jpg", 999, purpose) is None
+        assert problem_of(capability, KEY, None, "a.jpg", 999, other)
+
+
+def test_a_capability_and_a_token_differ_in_form() -> None:
+    assert is_capability(str(grant(KEY, None, "a.jpg", 1000)))
+    assert not is_capability(tokens.sign(KEY, "a.jpg", 1000))
 
 
 def test_a_capability_shows_no_part_of_its_signature_in_a_log() -> None:

@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from tests.support import images
 from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon
+from tests.support.iiif import DAM_PLUGIN
 from tests.support.likeness import difference
 from was_daemon.model.pyramids import Geometry
-from was_daemon.web.iiif.capabilities import grant
+from was_daemon.web.capabilities import grant
 
 async_test = pytest_twisted.ensureDeferred
 
@@ -101,6 +102,26 @@ async def test_a_picture_is_mirrored_before_it_is_turned(client: Client) -> None
     askew = (await picture(client, "turned.png/full/max/30/default.png")).image()
     assert askew.mode == "RGBA" and askew.getpixel((0, 0))[3] == 0
     assert (await picture(client, "turned.png/full/max/30/default.jpg")).image().getpixel((0, 0)) == (255, 255, 255)
+
+
+@async_test
+async def test_clear_parts_stay_clear_in_formats_that_have_such(client: Client) -> None:
+    whole = images.translucent().resize((900, 600))
+    await client.store("clear.png", images.encode(whole, "PNG"))
+    beige = Image.new("RGBA", (300, 200), (200, 180, 150))
+    part = whole.crop((300, 200, 900, 600)).resize((300, 200), Image.Resampling.LANCZOS)
+    for form, within in (("png", 3), ("webp", 3.5), ("tif", 3)):
+        answer = await picture(client, f"clear.png/300,200,600,400/300,200/0/default.{form}")
+        image = answer.image()
+        assert image.mode == "RGBA", form
+        assert difference(Image.alpha_composite(beige, image), Image.alpha_composite(beige, part)) <= within, form
+        assert image.getpixel((10, 10))[3] == 0 and abs(image.getpixel((290, 190))[3] - 128) < 3
+    gif = (await picture(client, "clear.png/full/90,/0/default.gif")).image().convert("RGBA")
+    assert (gif.getpixel((10, 10))[3], gif.getpixel((80, 50))[3]) == (0, 255)
+    grey = (await picture(client, "clear.png/full/90,/!90/gray.png")).image()
+    assert (grey.mode, grey.size, grey.getpixel((55, 85))[1], grey.getpixel((55, 5))[1]) == ("LA", (60, 90), 0, 255)
+    jpg = (await picture(client, "clear.png/full/90,/0/default.jpg")).image()
+    assert min(jpg.getpixel((10, 10))) > 250
 
 
 @async_test
@@ -202,6 +223,21 @@ async def test_what_a_browser_has_is_not_sent_again(client: Client) -> None:
         (await picture(client, f"cached.jpg/{x},0,512,512/512,512/0/default.jpg")).headers["ETag"] for x in (0, 512)
     }
     assert len(tags) == 2
+
+
+@async_test
+async def test_a_picture_that_is_saved_has_the_name_of_its_asset_and_of_what_it_shows(client: Client) -> None:
+    await client.store("Käfer 1.att.jpg", PHOTO)
+    await client.store("named.pdf", images.pdf((595, 842), pages=2))
+    asset = quote("Käfer 1.att.jpg")
+    for path, name in {
+        f"{asset}/full/max/0/default.png": "K%C3%A4fer%201.att.png",
+        f"{asset}/full/200,/90/default.jpg": "K%C3%A4fer%201.att.jpg",
+        f"{asset}/0,0,512,512/512,512/0/default.jpg": "K%C3%A4fer%201.att%200%2C0%2C512%2C512.jpg",
+        "named.pdf;2/full/100,/0/default.webp": "named%20page%202.webp",
+    }.items():
+        answer = await picture(client, path)
+        assert answer.headers["Content-Disposition"] == f"inline; filename*=utf-8''{name}"
 
 
 @async_test
@@ -324,40 +360,10 @@ async def test_no_address_costs_more_than_the_limits_allow(run_daemon: RunDaemon
         assert (await picture(client, f"a.jpg/full/{size}/0/default.jpg")).status == 400
 
 
-_DAM = """
-import attrs
-from zope.interface import implementer
-from was_daemon.plugins import AssetNotFound, IAssetStore, IAssetStorePlugin, IImageService
-
-@implementer(IAssetStore, IImageService)
-class Store:
-    async def image_service(self, key, page, version):
-        if key.name == "missing.jpg":
-            raise AssetNotFound("no such asset")
-        return f"https://dam.example/iiif/{key.name}-{page}" if version == 3 else None
-    async def stat(self, key): raise AssetNotFound("no such asset")
-    async def list(self, collection, kind, prefix=""):
-        return
-        yield
-    async def check(self): pass
-    async def close(self): pass
-
-@attrs.frozen
-class Options: pass
-
-@implementer(IAssetStorePlugin)
-class Plugin:
-    name, options = "iiif-dam", Options
-    def create(self, options): return Store()
-
-plugin = Plugin()
-"""
-
-
 @async_test
 async def test_viewers_are_sent_to_a_dam_that_speaks_the_image_api(run_daemon: RunDaemon, tmp_path: Path) -> None:
     (tmp_path / "storage_plugins").mkdir()
-    (tmp_path / "storage_plugins" / "iiif_dam.py").write_text(_DAM)
+    (tmp_path / "storage_plugins" / "iiif_dam.py").write_text(DAM_PLUGIN)
     config = {"plugins": {"path": [tmp_path]}, "stores": {"main": {"plugin": "iiif-dam"}}}
     client = Client(run_daemon({**config, "server": {"require_token_for_get": True}}).url, KEY)
     assert (await picture(client, "a.jpg/info.json")).status == 403
@@ -371,6 +377,8 @@ async def test_viewers_are_sent_to_a_dam_that_speaks_the_image_api(run_daemon: R
     missing = grant(KEY, None, "missing.jpg", int(time.time()) + 60)
     assert (await picture(client, f"missing.jpg;{missing}/info.json")).status == 404
     assert (await picture(client, f"{signed}/info.json", version=2)).status == 404
+    manifest = await client.get(f"/iiif/presentation/3/{signed}/manifest")
+    assert (manifest.status, manifest.headers["Access-Control-Allow-Origin"]) == (501, "*")
 
 
 @async_test

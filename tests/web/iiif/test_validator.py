@@ -48,10 +48,3 @@ def test_a_picture_is_not_refused_for_a_box_larger_than_itself(daemon: Daemon) -
         except HTTPError as error:
             answered = error.code
         assert answered == status
-
-
-def test_what_the_validator_cannot_test_works(daemon: Daemon) -> None:
-    for version, size in ((2, "full"), (3, "max")):
-        with urlopen(f"{daemon.url}/iiif/{version}/{NAME}/full/{size}/0/default.webp") as answer:
-            assert answer.headers["Content-Type"] == "image/webp"
-            assert answer.read()[8:12] == b"WEBP"

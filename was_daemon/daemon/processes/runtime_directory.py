@@ -1,4 +1,4 @@
-"""The private directory of the sockets by which a parent and its daemons speak."""
+"""Private directory of the sockets by which a parent and its daemons communicate."""
 
 import os
 import re
@@ -23,9 +23,10 @@ _NAME = re.compile(f"{_PREFIX}[0-9a-z_]{{8}}")
 
 
 class RuntimeDirectory:
-    """A new directory below systemd's `RUNTIME_DIRECTORY`, or else where temporary files are, locked until `remove`.
+    """New directory below systemd's `RUNTIME_DIRECTORY`, or else where temporary files are, locked until `remove`.
 
-    Those that killed parents left there are removed: they are this user's, not locked, and have nothing but sockets.
+    Directories that killed parents left there are removed. They belong to this user, are not locked, and hold sockets
+    only.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ _LEAST_PART = 5 << 20
 
 
 class Addressing(Enum):
-    """Where a bucket's name is in the addresses of its objects; the value is the config's word."""
+    """Place of a bucket's name in the URLs of its objects; the values are those of the setting `addressing`."""
 
     PATH = "path"
     VIRTUAL = "virtual"

@@ -72,8 +72,10 @@ class Tags:
             else:
                 await self._try_parts(name, payload)
         except AssetError as error:
-            # For want of permission, for instance: then nothing is compared.
-            self._log.warn("What the ETags of the store are is not to be found out: {error}", error=error)
+            # The credentials may lack a permission, for instance: then nothing is compared.
+            self._log.warn(
+                "Uploads are not compared with the store's ETags, whose kind cannot be determined: {error}", error=error
+            )
         finally:
             self._records.uploads.discard(path)
 

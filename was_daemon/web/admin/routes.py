@@ -20,6 +20,7 @@ class AdminSite(Site):
     protocol = HardenedChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
     requestFactory = HardenedRequest
     displayTracebacks = False
+    noisy = False
 
     def __init__(self, resource: KleinResource) -> None:
         super().__init__(resource, timeout=_IDLE_SECONDS)

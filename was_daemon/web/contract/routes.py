@@ -38,7 +38,10 @@ from was_daemon.web.contract.uploads import UploadForm
 from was_daemon.web.downloads import retry_when_replaced, send
 from was_daemon.web.errors import answer_error
 from was_daemon.web.iiif.authorisation import PictureRequest, capability_to_look
+from was_daemon.web.iiif.presentation import Presentation
 from was_daemon.web.iiif.routes import ImageServer
+from was_daemon.web.viewer.routes import Viewer
+from was_daemon.web.viewer.subjects import ViewRequest, permission_to_view
 
 
 class AssetServer:
@@ -58,6 +61,8 @@ class AssetServer:
         max_scale: int,
         overview: OverviewSource = empty_overview,
         images: ImageServer | None = None,
+        presentation: Presentation | None = None,
+        viewer: Viewer | None = None,
     ) -> None:
         self.access = access
         self._assets = assets
@@ -67,6 +72,8 @@ class AssetServer:
         self._max_scale = max_scale
         self._overview = overview
         self._images = images
+        self._presentation = presentation
+        self._viewer = viewer
 
     def resource(self) -> AssetResource:
         """Return the resource for a site."""
@@ -166,6 +173,15 @@ class AssetServer:
             return await send(request, OpenAsset(*await self._assets.existing_thumbnail(asset)), cache_control)
         return await send(request, OpenAsset(await self._assets.open(asset), media_type(asset.name)), cache_control)
 
+    @app.route("/iiif/presentation/<path:path>", methods=["GET"])
+    @authorised(capability_to_look)
+    @retry_when_replaced
+    async def presentation(self, request: AssetRequest, asked: PictureRequest) -> bytes:
+        """Send the manifest of an asset, or a recording, by the Presentation API."""
+        if not self._presentation:
+            raise AssetNotFound("no such page")
+        return await self._presentation.answer(request, asked)
+
     @app.route("/iiif/<path:path>", methods=["GET"])
     @authorised(capability_to_look)
     @retry_when_replaced
@@ -174,6 +190,22 @@ class AssetServer:
         if not self._images:
             raise AssetNotFound("no such page")
         return await self._images.answer(request, picture)
+
+    @app.route("/view", methods=["GET"])
+    @authorised(permission_to_view)
+    async def view(self, request: AssetRequest, asked: ViewRequest) -> bytes:
+        """Show pictures to a person with a browser."""
+        if not self._viewer:
+            raise AssetNotFound("no such page")
+        return await self._viewer.page(request, asked)
+
+    @app.route("/view/<path:path>", methods=["GET"])
+    @authorised(public)
+    async def viewer_file(self, request: AssetRequest) -> bytes:
+        """Send a file that the viewer consists of."""
+        if not self._viewer:
+            raise AssetNotFound("no such page")
+        return self._viewer.file(request)
 
     @app.route("/fileupload", methods=["OPTIONS"])
     @app.route("/fileget", methods=["OPTIONS"])

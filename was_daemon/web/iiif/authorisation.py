@@ -9,16 +9,17 @@ from was_daemon.httpd.request import AssetRequest
 from was_daemon.model.errors import AssetNotFound, Forbidden
 from was_daemon.model.keys import AssetKey
 from was_daemon.web.access import AccessRules
+from was_daemon.web.capabilities import Purpose, grant_for, problem_of
 from was_daemon.web.contract.parameters import query
-from was_daemon.web.iiif.capabilities import grant, problem_of
 from was_daemon.web.iiif.identifiers import Identifier, parse_identifier
 
-_VERSIONS = {"2": 2, "3": 3}
+_IMAGES = {"2": 2, "3": 3}
+_MANIFESTS = ["presentation", "3"]
 
 
 @attrs.frozen
 class PictureRequest:
-    """A request for a picture: the version of the API, the identifier, and what follows it in the path."""
+    """A request for a picture or a manifest: version of the API, identifier, and what follows it in the path."""
 
     version: int
     identifier: Identifier
@@ -44,11 +45,9 @@ async def capability_to_look(access: AccessRules, request: AssetRequest) -> tupl
 
 def with_capability(access: AccessRules, identifier: Identifier, lifetime: float) -> Identifier:
     """Return `identifier` with a capability that lasts for `lifetime` seconds or a little longer."""
-    # The same for some time, so that browsers find in their caches what they have fetched before.
-    step = max(1, int(lifetime / 4))
-    expiry = (int(time.time() + lifetime) // step + 1) * step
-    key = access.keyring.keys_of(identifier.collection)[0]
-    return attrs.evolve(identifier, capability=grant(key, identifier.collection, identifier.name, expiry))
+    collection, name = identifier.collection, identifier.name
+    key = access.keyring.keys_of(collection)[0]
+    return attrs.evolve(identifier, capability=grant_for(key, collection, name, lifetime, Purpose.LOOK))
 
 
 def _require(access: AccessRules, identifier: Identifier) -> None:
@@ -66,7 +65,10 @@ def _parse(path: bytes) -> tuple[int, Identifier, list[str]]:
     # Split before they are decoded: an encoded slash is a part of its segment.
     try:
         segments = [unquote_to_bytes(segment).decode() for segment in path.lstrip(b"/").split(b"/")]
-        _, version, identifier, *rest = segments
-        return _VERSIONS[version], parse_identifier(identifier), rest
-    except (KeyError, ValueError):
+        if segments[1:3] == _MANIFESTS:
+            version, (identifier, *rest) = 3, segments[3:]
+        else:
+            version, (identifier, *rest) = _IMAGES[segments[1]], segments[2:]
+        return version, parse_identifier(identifier), rest
+    except (IndexError, KeyError, ValueError):
         raise AssetNotFound("no such picture") from None

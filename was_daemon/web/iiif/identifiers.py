@@ -11,7 +11,7 @@ import attrs
 
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.keys import MAX_PAGE
-from was_daemon.web.iiif.capabilities import Capability
+from was_daemon.web.capabilities import Capability
 
 _SEPARATING = re.compile(r"[~:;/\\%?#]")
 _WRITTEN = re.compile(r"~([0-9A-Fa-f]{2})")

@@ -1,18 +1,20 @@
 """Answers to requests of the Image API."""
 
-import json
+from posixpath import splitext
 from urllib.parse import quote
+
+import attrs
 
 from was_daemon.derivatives.pyramids import OpenPyramid
 from was_daemon.derivatives.zoom import View, Zoom
 from was_daemon.httpd.request import AssetRequest
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset
 from was_daemon.model.errors import AssetNotFound
+from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
-from was_daemon.web.addresses import Addresses
-from was_daemon.web.answers import text_answer
-from was_daemon.web.caching import NO_STORE, CacheRules
 from was_daemon.web.downloads import is_known, send
+from was_daemon.web.iiif.answers import Documents, document_answer, redirect_to
 from was_daemon.web.iiif.authorisation import PictureRequest, with_capability
 from was_daemon.web.iiif.identifiers import Identifier
 from was_daemon.web.iiif.info import CONTEXTS, PROFILES, image_information
@@ -20,7 +22,8 @@ from was_daemon.web.iiif.parameters import FORMATS, ImageRequest, Limits, Render
 
 _BASE: tuple[list[str], ...] = ([], [""])
 _INFORMATION = ["info.json"]
-_JSON_LD = "application/ld+json"
+_LAST_WITH_AT = 2
+"""Last version of the API whose properties begin with @."""
 
 
 class ImageServer:
@@ -30,51 +33,70 @@ class ImageServer:
         self,
         zoom: Zoom,
         access: AccessRules,
-        addresses: Addresses,
         limits: Limits,
         *,
-        caching: CacheRules,
+        servers: ImageServers,
+        documents: Documents,
         address_lifetime: float,
+        metrics: Metrics,
     ) -> None:
         self._zoom = zoom
         self._access = access
-        self._addresses = addresses
+        self._servers = servers
+        self._documents = documents
+        self._addresses = documents.addresses
         self._limits = limits
         self._address_lifetime = address_lifetime
-        # Whoever has a signed address has it from the server, which is private then.
-        self._cache_control = caching.cache_control(has_token=False)
+        self._delivered = {source: metrics.pictures.labels(source) for source in ("tile", "view", "store")}
 
     async def answer(self, request: AssetRequest, picture: PictureRequest) -> bytes:
         """Answer a request that is allowed."""
+        version, identifier = picture.version, picture.identifier
+        rest = _INFORMATION if picture.rest in _BASE else picture.rest
+        address = self._address(request, version, identifier)
         if picture.needs_capability:
-            signed = with_capability(self._access, picture.identifier, self._address_lifetime)
             # Whoever follows has an address that lasts, and can be copied into another viewer.
-            return _redirect(request, self._address(request, picture.version, signed), picture.rest)
-        elsewhere = await self._zoom.elsewhere(picture.key, picture.identifier.page, picture.version)
-        if elsewhere:
-            return _redirect(request, elsewhere, picture.rest)
-        if picture.rest in _BASE:
-            return _redirect(request, self._address(request, picture.version, picture.identifier), picture.rest)
-        if picture.rest == _INFORMATION:
-            return await self._information(request, picture)
-        if len(picture.rest) != 4:
+            signed = with_capability(self._access, identifier, self._address_lifetime)
+            return redirect_to(request, self._address(request, version, signed), rest)
+        elsewhere = await self._servers.address(picture.key, identifier.page, version)
+        if elsewhere or picture.rest in _BASE:
+            return redirect_to(request, elsewhere or address, rest)
+        if rest == _INFORMATION:
+            return await self._information(request, picture, address)
+        if len(rest) != 4:
             raise AssetNotFound("no such picture")
-        return await self._image(request, picture, parse_parameters(picture.version, *picture.rest))
+        parameters = parse_parameters(version, *rest)
+        if self._servers.is_asked(picture.key):
+            return await self._image_of_store(request, picture, parameters)
+        return await self._image(request, picture, parameters)
 
     def _address(self, request: AssetRequest, version: int, identifier: Identifier) -> str:
         return f"{self._addresses.base_url(request)}/iiif/{version}/{identifier}"
 
-    async def _information(self, request: AssetRequest, picture: PictureRequest) -> bytes:
-        address = self._address(request, picture.version, picture.identifier)
-        pyramid = await self._open(request, picture)
-        await pyramid.reader.close()
-        content = image_information(picture.version, address, pyramid.index.geometry, self._limits)
-        request.setHeader("Vary", "Accept")
-        request.setHeader("Cache-Control", self._cache_control)
-        if self._addresses.depends_on_requests:
-            request.setHeader("Cache-Control", NO_STORE)
-            request.setHeader("Vary", "Accept, Host, X-Forwarded-Host, X-Forwarded-Proto")
-        return text_answer(request, json.dumps(content, indent=1), _type_of_information(request, picture.version))
+    async def _information(self, request: AssetRequest, picture: PictureRequest, address: str) -> bytes:
+        version, pages = picture.version, 1
+        if self._servers.is_asked(picture.key):
+            told = await self._servers.information(picture.key, picture.identifier.page, version)
+            content = {**told, "@context": CONTEXTS[version], "id" if version > _LAST_WITH_AT else "@id": address}
+        else:
+            pyramid = await self._open(request, picture)
+            await pyramid.reader.close()
+            pages = pyramid.index.pages
+            content = image_information(version, address, pyramid.index.geometry, self._limits)
+        if self._documents.is_known(request, sorted(content.items())):
+            return b""
+        body = document_answer(request, content, is_linked_data=version > _LAST_WITH_AT)
+        if pages > 1:
+            request.responseHeaders.addRawHeader("Link", _link_to_last_page(picture.identifier, pages))
+        return body
+
+    async def _image_of_store(self, request: AssetRequest, picture: PictureRequest, parameters: ImageRequest) -> bytes:
+        """Send a picture that the store's server makes; `parameters` are known to be well-formed."""
+        rest = "/".join(quote(part, safe=",:!^") for part in picture.rest)
+        asset = await self._servers.open(picture.key, picture.identifier.page, picture.version, rest)
+        self._delivered["store"].inc()
+        name = _file_name(picture.identifier, None, parameters.format)
+        return await send(request, asset, self._documents.cache_control, name)
 
     async def _open(self, request: AssetRequest, picture: PictureRequest) -> OpenPyramid:
         return await self._zoom.open(picture.key, picture.identifier.page, self._addresses.client(request))
@@ -85,24 +107,19 @@ class ImageServer:
             rendering = resolve(parameters, pyramid.index.geometry, self._limits)
             request.setHeader("Link", _links(picture, rendering.canonical(picture.version)))
             if rendering.tile:
-                reader = await self._zoom.tile(pyramid, rendering.tile)
+                reader, source = await self._zoom.tile(pyramid, rendering.tile), "tile"
             else:
                 view = _view(rendering)
                 # What the client has already need not be rendered.
-                if is_known(request, self._zoom.stat(pyramid, view), self._cache_control):
+                if is_known(request, self._zoom.stat(pyramid, view), self._documents.cache_control):
                     return b""
-                reader = await self._zoom.view(pyramid, view, self._addresses.client(request))
+                reader, source = await self._zoom.view(pyramid, view, self._addresses.client(request)), "view"
         finally:
             await pyramid.reader.close()
-        return await send(request, OpenAsset(reader, FORMATS[parameters.format]), self._cache_control)
-
-
-def _redirect(request: AssetRequest, address: str, rest: list[str]) -> bytes:
-    """Send the client to what it asks for of the picture at `address`, or to the description."""
-    request.setResponseCode(303)
-    request.setHeader("Location", "/".join([address, *map(quote, _INFORMATION if rest in _BASE else rest)]))
-    request.setHeader("Cache-Control", NO_STORE)
-    return text_answer(request, "elsewhere")
+        self._delivered[source].inc()
+        name = _file_name(picture.identifier, rendering, parameters.format)
+        asset = OpenAsset(reader, FORMATS[parameters.format])
+        return await send(request, asset, self._documents.cache_control, name)
 
 
 def _view(rendering: Rendering) -> View:
@@ -123,11 +140,18 @@ def _links(picture: PictureRequest, canonical: str) -> str:
     return f'<{PROFILES[picture.version]}>;rel="profile", <{address}>;rel="canonical"'
 
 
-def _type_of_information(request: AssetRequest, version: int) -> str:
-    """Return the media type of `info.json` that a client wants, and link the context if that type does not name it."""
-    accepted = request.getHeader("Accept") or ""
-    names_json = "application/json" in accepted or "text/html" in accepted
-    if _JSON_LD in accepted or (version > 2 and not names_json):
-        return f'{_JSON_LD};profile="{CONTEXTS[version]}"'
-    request.setHeader("Link", f'<{CONTEXTS[version]}>;rel="http://www.w3.org/ns/json-ld#context";type="{_JSON_LD}"')
-    return "application/json"
+def _link_to_last_page(identifier: Identifier, pages: int) -> str:
+    """Return a link by which a viewer learns the number of pages, which the Image API has no word for (RFC 8288)."""
+    # Relative to info.json, whatever a proxy puts before the path.
+    return f'<../{attrs.evolve(identifier, page=pages)}/info.json>;rel="last"'
+
+
+def _file_name(identifier: Identifier, rendering: Rendering | None, extension: str) -> str:
+    """Return the name for a picture that is saved: that of the asset, its page, and the region that is shown."""
+    parts = [splitext(identifier.name)[0]]
+    if identifier.page > 1:
+        parts.append(f"page {identifier.page}")
+    if rendering and rendering.region.size != rendering.picture:
+        region = rendering.region
+        parts.append(f"{region.x},{region.y},{region.width},{region.height}")
+    return f"{' '.join(parts)}.{extension}"

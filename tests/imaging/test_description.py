@@ -1,0 +1,75 @@
+"""Descriptions of originals: the sizes of pages are those in which they are shown."""
+
+import io
+import json
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from PIL import Image
+
+from tests.support import images, recordings, tiffs
+from was_daemon.imaging.description import describe
+from was_daemon.imaging.full_size import readers
+from was_daemon.model.descriptions import Description
+
+
+def description(content: bytes, name: str) -> Description:
+    found = describe(io.BytesIO(content), name)
+    assert Description.parse(json.loads(json.dumps(found.pack()))) == found
+    return found
+
+
+def turned_tiff() -> bytes:
+    out = io.BytesIO()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (300, 200), "red").save(out, "TIFF", exif=turned)
+    return out.getvalue()
+
+
+def uneven_pdf() -> bytes:
+    document = pypdfium2.PdfDocument.new()
+    for size in ((100.4, 200.7), (3000, 20), (842, 595)):
+        document.new_page(*size)
+    document[2].set_rotation(90)
+    out = io.BytesIO()
+    document.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("turned.tif", turned_tiff()),
+        ("two.tif", tiffs.two_pages(Image.new("RGB", (300, 200)), Image.new("RGB", (120, 400)), reduced=False)),
+        ("uneven.pdf", uneven_pdf()),
+        ("form.pdf", images.pdf((595, 842), pages=3)),
+    ],
+)
+def test_pages_have_the_sizes_in_which_they_are_shown(tmp_path: Path, name: str, content: bytes) -> None:
+    source = tmp_path / name
+    source.write_bytes(content)
+    with source.open("rb") as file:
+        sizes = describe(file, name).pages
+        assert len(sizes) == readers(file, name, 1, 1 << 40)[0]().pages
+        for number, size in enumerate(sizes, 1):
+            image = readers(file, name, number, 1 << 40)[0]().image
+            assert (image.width, image.height) == size
+
+
+def test_what_has_no_pages_has_no_sizes() -> None:
+    assert description(images.photograph(), "a.jpg").pages == []
+    assert description(tiffs.dng(), "a.dng").pages == []
+    assert description(b"text", "a.txt") == Description([], [], None)
+    assert description(b"%PDF-1.4 damaged", "a.pdf").pages == []
+
+
+def test_a_recording_is_told_by_its_name() -> None:
+    film = recordings.film("mp4")
+    assert description(film, "a.mp4").recording
+    assert description(film, "a.jpg").recording is None
+
+
+def test_metadata_are_those_of_getmetadata() -> None:
+    assert {group["Name"] for group in description(images.photograph(), "a.jpg").metadata} >= {"Image", "EXIF", "GPS"}

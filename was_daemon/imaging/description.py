@@ -1,0 +1,54 @@
+"""Description of an original: its metadata, the sizes of its pages, the length of a recording."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from posixpath import splitext
+from typing import BinaryIO
+
+from was_daemon.imaging import tiff
+from was_daemon.imaging.file_types import HEAD_SIZE, RAW_EXTENSIONS, FileType, detect_file_type
+from was_daemon.imaging.metadata import read_metadata
+from was_daemon.imaging.recordings.read import read_recording
+from was_daemon.model.descriptions import Description
+from was_daemon.model.keys import MAX_PAGE
+from was_daemon.model.media import is_recording, media_type
+
+_ANY_PIXELS = 1 << 40
+_TURNED = range(5, 9)
+"""Orientations in which width and height change places."""
+
+
+def describe(source: BinaryIO, name: str) -> Description:
+    """Return the description of the file `source`, which is called `name`; of a damaged one, what can be read."""
+    recording = read_recording(source) if is_recording(media_type(name)) else None
+    return Description(read_metadata(source), list(_pages(source, name)), recording)
+
+
+def _pages(source: BinaryIO, name: str) -> list[tuple[int, int]]:
+    """Return the sizes of the pages of a document, as far as they can be read; [] for other files."""
+    source.seek(0)
+    file_type = detect_file_type(source.read(HEAD_SIZE))
+    sizes: list[tuple[int, int]] = []
+    with suppress(Exception):  # a damaged file makes whatever reads it raise anything
+        if file_type is FileType.PDF:
+            from was_daemon.imaging.pdf import page_sizes
+
+            sizes.extend(islice(page_sizes(source), MAX_PAGE))
+        elif file_type is FileType.TIFF and splitext(name)[1].lower() not in RAW_EXTENSIONS:
+            sizes.extend(islice(_pages_of_tiff(source), MAX_PAGE))
+    return sizes
+
+
+def _pages_of_tiff(source: BinaryIO) -> Iterator[tuple[int, int]]:
+    # Most workers never need it, and libvips takes memory.
+    from was_daemon.imaging.vips import directories_of_tiff, stream_tiff
+
+    directories = tiff.directories(source)
+    if tiff.is_raw(directories) or tiff.is_misread_by_libvips(directories):
+        return
+    for number in tiff.page_directories(directories, directories_of_tiff(source)):
+        page = tiff.page_in(directories, number)
+        rows = stream_tiff(source, _ANY_PIXELS, tolerant=True, page=page, directory=number)
+        size = rows.image.width, rows.image.height
+        yield size[::-1] if rows.orientation in _TURNED else size

@@ -1,0 +1,64 @@
+"""Answers with a description in JSON-LD, `info.json` or a manifest, and redirects to one."""
+
+import json
+import time
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+
+from was_daemon import __version__
+from was_daemon.httpd.ranges import is_unchanged
+from was_daemon.httpd.request import AssetRequest
+from was_daemon.web.addresses import Addresses
+from was_daemon.web.answers import text_answer
+from was_daemon.web.caching import NO_STORE
+
+_JSON_LD = "application/ld+json"
+
+
+@attrs.frozen
+class Documents:
+    """The answers under one configuration; `cache_control` is for those that do not depend on the request's host."""
+
+    addresses: Addresses
+    cache_control: str
+
+    def is_known(self, request: AssetRequest, *version: object) -> bool:
+        """Return whether the client has the document of this version; the headers of either answer are set."""
+        etag = sha256(repr((__version__, *version)).encode()).hexdigest()[:32]
+        request.setHeader("ETag", f'"{etag}"')
+        request.setHeader("Vary", "Accept")
+        request.setHeader("Cache-Control", self.cache_control)
+        if self.addresses.depends_on_requests:
+            request.setHeader("Cache-Control", NO_STORE)
+            request.setHeader("Vary", "Accept, Host, X-Forwarded-Host, X-Forwarded-Proto")
+        # A date would be that of the original, while the document also depends on the configuration.
+        unchanged = is_unchanged(request.getHeader("If-None-Match"), None, etag, 0, time.time())
+        if unchanged:
+            request.setResponseCode(304)
+        return unchanged
+
+
+def document_answer(request: AssetRequest, content: dict[str, Any], is_linked_data: bool) -> bytes:
+    """Return the body of an answer, with its type: what the client accepts, else JSON-LD if `is_linked_data`.
+
+    The type names the context, or a header links it.
+    """
+    context = content["@context"]
+    accepted = request.getHeader("Accept") or ""
+    names_json = "application/json" in accepted or "text/html" in accepted
+    kind = f'{_JSON_LD};profile="{context}"'
+    if not (_JSON_LD in accepted or (is_linked_data and not names_json)):
+        kind = "application/json"
+        request.setHeader("Link", f'<{context}>;rel="http://www.w3.org/ns/json-ld#context";type="{_JSON_LD}"')
+    return text_answer(request, json.dumps(content, ensure_ascii=False, separators=(",", ":")), kind)
+
+
+def redirect_to(request: AssetRequest, address: str, rest: list[str]) -> bytes:
+    """Send the client to what follows an address in further segments, which are not encoded yet."""
+    request.setResponseCode(303)
+    request.setHeader("Location", "/".join([address, *map(quote, rest)]))
+    request.setHeader("Cache-Control", NO_STORE)
+    return text_answer(request, "elsewhere")

@@ -1,0 +1,121 @@
+"""Answers with the viewer's page, and with the files that it loads."""
+
+from urllib.parse import quote, urlencode
+
+import attrs
+from twisted.web.http import CACHED
+
+from was_daemon.httpd.request import AssetRequest
+from was_daemon.library.image_servers import ImageServers
+from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.web.access import AccessRules
+from was_daemon.web.answers import text_answer
+from was_daemon.web.caching import NO_STORE
+from was_daemon.web.capabilities import grant
+from was_daemon.web.errors import status_of
+from was_daemon.web.iiif.identifiers import Identifier
+from was_daemon.web.viewer.files import ViewerFiles
+from was_daemon.web.viewer.page import ShownPicture, content_policy, page_without_viewer, viewer_page
+from was_daemon.web.viewer.subjects import Subject, ViewRequest
+
+_FOREVER = "public, max-age=31536000, immutable"
+_IMAGE_API = 3
+
+
+class Viewer:
+    """The page of the viewer, for pictures of any collection."""
+
+    def __init__(self, servers: ImageServers, access: AccessRules, address_lifetime: float, files: ViewerFiles) -> None:
+        self._servers = servers
+        self._access = access
+        self._address_lifetime = address_lifetime
+        self._files = files
+
+    async def page(self, request: AssetRequest, asked: ViewRequest) -> bytes:
+        """Answer with the page; its status is that of the first asset."""
+        request.setHeader("Cache-Control", NO_STORE)
+        # An address that others may not have is not told to them.
+        request.setHeader("Referrer-Policy", "no-referrer")
+        if any(subject.is_unsigned for subject in asked.subjects):
+            return self._redirect(request, asked)
+        pictures = [await self._picture(subject) for subject in asked.subjects]
+        request.setHeader("Content-Security-Policy", content_policy(pictures))
+        make_page = viewer_page if self._files.are_complete else page_without_viewer
+        if pictures[0].problem:
+            status, reason = pictures[0].problem
+            request.setResponseCode(status)
+            request.reason = reason if status == 403 else ""
+        elif not self._files.are_complete:
+            request.setResponseCode(501)
+        html = make_page(self._files.template, self._files.version, pictures)
+        return text_answer(request, html, "text/html; charset=utf-8")
+
+    def file(self, request: AssetRequest) -> bytes:
+        """Answer with the file at the request's path, `/view/VERSION/NAME`; raises `AssetNotFound`."""
+        name = request.path.decode("latin-1").rpartition("/")[2]
+        file = self._files.by_name.get(name)
+        if not file or request.path != f"/view/{self._files.version}/{name}".encode():
+            raise AssetNotFound("no such page")
+        request.setHeader("Vary", "Accept-Encoding")
+        request.setHeader("Cache-Control", _FOREVER)
+        # Weak, as it is the same for both encodings (RFC 9110, section 8.8.1).
+        if request.setETag(f'W/"{self._files.version}"'.encode()) == CACHED:
+            return b""
+        content = file.content
+        if _accepts_gzip(request):
+            content = file.compressed
+            request.setHeader("Content-Encoding", "gzip")
+        request.setHeader("Content-Type", file.media_type)
+        request.setHeader("Content-Length", str(len(content)))
+        return content
+
+    def _redirect(self, request: AssetRequest, asked: ViewRequest) -> bytes:
+        """Send a client that came with a token to an address with a capability in its place.
+
+        The address can be reloaded, and what is copied out of the browser neither uploads nor deletes.
+        """
+        capabilities = {
+            f"token{each.suffix}": str(
+                self._access.capability_to_read(each.collection, each.name, self._address_lifetime)
+            )
+            for each in asked.subjects
+            if each.is_unsigned
+        }
+        request.setResponseCode(303)
+        # Relative: a proxy may have put this server below a path.
+        request.setHeader("Location", f"view?{urlencode({**asked.fields, **capabilities}, quote_via=quote)}")
+        return text_answer(request, "elsewhere")
+
+    async def _picture(self, subject: Subject) -> ShownPicture:
+        shown = ShownPicture(subject.name, subject.collection, subject.suffix)
+        try:
+            if subject.problem or not subject.key:
+                raise subject.problem or AssetNotFound("no such asset")
+            elsewhere = await self._servers.address(subject.key, 1, _IMAGE_API)
+            if not elsewhere:
+                await self._access.collections.find(subject.key)
+        except AssetError as problem:
+            return attrs.evolve(shown, problem=(status_of(problem), str(problem)))
+        query = {"coll": subject.collection, "filename": subject.name, "token": subject.capability}
+        fields = urlencode({name: str(value) for name, value in query.items() if value is not None}, quote_via=quote)
+        return attrs.evolve(
+            shown,
+            image=elsewhere or self._image(subject),
+            original=f"fileget?{fields}&downloadname={quote(subject.name, safe='')}",
+            metadata=f"getmetadata?{fields}",
+            expiry=subject.capability.expiry if subject.capability else None,
+        )
+
+    def _image(self, subject: Subject) -> str:
+        collection, name, capability = subject.collection, subject.name, subject.capability
+        address = f"iiif/{_IMAGE_API}/{Identifier(collection, name)}{{page}}"
+        if not capability:
+            return address
+        key = self._access.keyring.keys_of(collection)[0]
+        # As long as the page itself: whoever may read may look.
+        return f"{address};{grant(key, collection, name, capability.expiry)}"
+
+
+def _accepts_gzip(request: AssetRequest) -> bool:
+    accepted = (request.getHeader("Accept-Encoding") or "").lower().replace(" ", "")
+    return any(each.partition(";")[0] == "gzip" and not each.endswith(";q=0") for each in accepted.split(","))

@@ -1,0 +1,330 @@
+// One picture: its tiles, pages and scale, and what is said where it cannot be shown.
+
+import { boxAround, imageAddress, pagesIn, partAddress } from "./addresses.js";
+import { mayPass, problemText } from "./problems.js";
+import { pixelsPerMillimetre, roundLength } from "./scale.js";
+
+/* global OpenSeadragon */
+
+const PAN = 0.15; // of the width of the window, for each key press
+const ZOOM = 1.5;
+const SCALE_ROOM = 160;
+const LARGE = 640; // pixels of the width from which there is room for an overview
+const CALM = matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+// OpenSeadragon adds a style with this attribute unless there is one, which the Content-Security-Policy would report. Its
+// rules are in viewer.css. An element without a namespace is none of HTML: it styles nothing, and nothing is reported.
+const noStyle = document.createElementNS(null, "style");
+noStyle.setAttribute("data-openseadragon-mobile-css", "");
+document.head.append(noStyle);
+
+export class Panel extends EventTarget {
+  /** `subject` is what the server tells of the picture; `page` is the first page to show. */
+  constructor(subject, page) {
+    super();
+    this.subject = subject;
+    this.page = page;
+    this.pages = 1;
+    this.rotation = 0;
+    this.information = null;
+    this.showsScale = true;
+    this.element = document.getElementById("picture").content.firstElementChild.cloneNode(true);
+    this.element.setAttribute("aria-label", subject.name);
+    this.parts = Object.fromEntries(
+      ["caption", "view", "loading", "problem", "scale", "pages"].map((name) => [
+        name,
+        this.element.querySelector(`.${name}`),
+      ]),
+    );
+    this.parts.caption.querySelector("h2").textContent = subject.name;
+    this.parts.caption.querySelector("button").addEventListener("click", () => this.#tell("close"));
+    this.parts.problem.querySelector("button").addEventListener("click", () => this.show(this.page));
+    this.element.addEventListener("focusin", () => this.#tell("active"));
+    this.element.addEventListener("pointerdown", () => this.#tell("active"));
+    this.#preparePages();
+    this.metadata = this.#fetchMetadata();
+  }
+
+  /** Show a page of the picture. */
+  async show(page) {
+    this.page = page;
+    this.information = null;
+    this.viewer?.destroy();
+    this.viewer = null;
+    this.parts.view.replaceChildren();
+    this.parts.problem.hidden = true;
+    this.parts.scale.hidden = true;
+    this.#setBusy(true);
+    this.#showPages();
+    if (this.subject.problem) return this.#fail(...this.subject.problem);
+    this.parts.loading.hidden = false;
+    const answer = await ask(`${this.#address()}/info.json`);
+    if (this.page !== page) return undefined;
+    this.parts.loading.hidden = true;
+    if (!answer.ok) return this.#fail(answer.status, answer.text);
+    this.pages = Math.max(this.pages, pagesIn(answer.headers.get("Link")));
+    this.information = this.#reachable(JSON.parse(answer.text), answer.url);
+    this.#open();
+    this.#showPages();
+    this.#tell("shown");
+    return undefined;
+  }
+
+  get isShown() {
+    return Boolean(this.viewer?.world.getItemCount());
+  }
+
+  zoom(factor) {
+    this.#viewport?.zoomBy(factor).applyConstraints();
+  }
+
+  zoomIn() {
+    this.zoom(ZOOM);
+  }
+
+  zoomOut() {
+    this.zoom(1 / ZOOM);
+  }
+
+  whole() {
+    this.#viewport?.goHome();
+  }
+
+  pan(across, down) {
+    const viewport = this.#viewport;
+    // Along the screen, however the picture is rotated.
+    const step = new OpenSeadragon.Point(across * PAN, down * PAN).rotate(-this.rotation);
+    viewport?.panBy(step.divide(viewport.getZoom())).applyConstraints();
+  }
+
+  rotate(degrees) {
+    if (!this.isShown) return;
+    this.rotation = (this.rotation + degrees + 360) % 360;
+    this.#viewport.setRotation(this.rotation, CALM);
+    this.#tell("said", `Rotated by ${this.rotation}°`);
+  }
+
+  turnPage(step) {
+    const page = Math.min(Math.max(this.page + step, 1), this.pages);
+    if (page !== this.page) this.#choosePage(page);
+  }
+
+  toggleScale() {
+    this.showsScale = !this.showsScale;
+    this.#showScale();
+  }
+
+  /** Move as another panel has moved: on the screen by `moved` widths of the window, and zoomed by `factor`. */
+  follow(moved, factor) {
+    if (!this.isShown) return;
+    const viewport = this.#viewport;
+    viewport.zoomBy(factor, null, true);
+    viewport.panBy(moved.divide(viewport.getZoom(true)).rotate(-this.rotation), true);
+    this.#showScale();
+  }
+
+  /** Return the part of the picture that is visible: a box of its pixels, or null. */
+  visibleBox() {
+    if (!this.isShown) return null;
+    const { clientWidth: width, clientHeight: height } = this.parts.view;
+    const corners = [[0, 0], [width, 0], [0, height], [width, height]];
+    const item = this.viewer.world.getItemAt(0);
+    const points = corners.map(([x, y]) => item.viewerElementToImageCoordinates(new OpenSeadragon.Point(x, y)));
+    return boxAround(points, this.information.width, this.information.height);
+  }
+
+  /** Save the visible part as a file, in the largest size that the server allows. */
+  async savePart() {
+    const box = this.visibleBox();
+    if (!box) return;
+    const name = this.pages > 1 ? `${this.subject.name.replace(/\.[^.]*$/, "")} page ${this.page}.jpg` : this.subject.name;
+    const { address, filename } = partAddress(this.information.id, name, box, this.rotation);
+    this.#tell("said", "Preparing the part…");
+    const answer = await ask(address, (response) => response.blob());
+    if (!answer.ok) {
+      const { title, text } = problemText(answer.status, answer.text);
+      this.#tell("said", `${title}. ${text}`);
+      return;
+    }
+    save(answer.content, filename);
+    this.#tell("said", `Saved ${filename}`);
+  }
+
+  /** Return what is known of the picture, as pairs of a name and a value. */
+  facts() {
+    const { name, collection } = this.subject;
+    const facts = [["Name", name]];
+    if (collection) facts.push(["Collection", collection]);
+    if (this.pages > 1) facts.push(["Page", `${this.page} of ${this.pages}`]);
+    if (this.information) {
+      const { width, height } = this.information;
+      facts.push(["Size", `${width} × ${height} pixels, ${((width * height) / 1e6).toFixed(1)} megapixels`]);
+    }
+    if (this.resolution) facts.push(["Resolution", `${Math.round(this.resolution * 25.4)} pixels per inch, as the file says`]);
+    if (this.subject.expiry) facts.push(["Addresses are valid until", new Date(this.subject.expiry * 1000).toLocaleString()]);
+    return facts;
+  }
+
+  /** The address of the description of what is shown, for other viewers. */
+  get informationAddress() {
+    return `${this.#address()}/info.json`;
+  }
+
+  get #viewport() {
+    return this.isShown ? this.viewer.viewport : null;
+  }
+
+  #address() {
+    return imageAddress(this.subject.image, this.page, location.href);
+  }
+
+  // The server calls itself by its public address, which may be another than the one that this page came from.
+  #reachable(information, url) {
+    return { ...information, id: new URL(url).origin === location.origin ? this.#address() : information.id };
+  }
+
+  #open() {
+    this.viewer = OpenSeadragon({
+      element: this.parts.view,
+      tileSources: this.information,
+      crossOriginPolicy: new URL(this.information.id).origin === location.origin ? false : "Anonymous",
+      // Not WebGL, which without a graphics card is slower, and which browsers have few of.
+      drawer: "canvas",
+      showNavigationControl: false,
+      showNavigator: this.element.clientWidth >= LARGE,
+      navigatorPosition: "TOP_RIGHT",
+      navigatorSizeRatio: 0.16,
+      navigatorRotate: true,
+      degrees: this.rotation,
+      maxZoomPixelRatio: 4,
+      minZoomImageRatio: 0.8,
+      visibilityRatio: 0.5,
+      animationTime: CALM ? 0 : 0.6,
+      timeout: 120_000,
+      tileRetryMax: 2,
+      tileRetryDelay: 1000,
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+      gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
+    });
+    const canvas = this.viewer.canvas;
+    canvas.setAttribute("role", "group");
+    canvas.setAttribute("aria-label", `Picture ${this.subject.name}; arrow keys move it, plus and minus zoom`);
+    // Keys are those of the whole page, see main.js.
+    this.viewer.addHandler("canvas-key", (event) => { event.preventDefaultAction = true; });
+    this.viewer.addHandler("canvas-key-press", (event) => { event.preventDefaultAction = true; });
+    this.viewer.addHandler("open", () => {
+      const item = this.viewer.world.getItemAt(0);
+      item.addHandler("fully-loaded-change", (event) => this.#setBusy(!event.fullyLoaded));
+      this.#tell("opened");
+    });
+    this.viewer.addHandler("update-viewport", () => this.#showScale());
+    this.viewer.addHandler("viewport-change", () => this.#tell("moved"));
+    this.viewer.addOnceHandler("tile-load-failed", () => this.#explainMissingTiles());
+  }
+
+  async #explainMissingTiles() {
+    const page = this.page;
+    const answer = await ask(`${this.#address()}/info.json`);
+    if (this.page === page && !answer.ok) this.#fail(answer.status, answer.text);
+  }
+
+  #fail(status, reason) {
+    const { title, text } = problemText(status, reason);
+    const { problem, loading } = this.parts;
+    loading.hidden = true;
+    this.#setBusy(false);
+    problem.querySelector("h2").textContent = title;
+    problem.querySelector("p").textContent = text;
+    problem.querySelector("button").hidden = !mayPass(status) || Boolean(this.subject.problem);
+    const original = problem.querySelector("a");
+    original.hidden = !this.subject.original || status === 403 || status === 404;
+    if (!original.hidden) original.href = this.subject.original;
+    problem.hidden = false;
+    this.#tell("failed");
+  }
+
+  async #fetchMetadata() {
+    if (!this.subject.metadata) return null;
+    const answer = await ask(this.subject.metadata);
+    if (!answer.ok) return null;
+    const groups = JSON.parse(answer.text);
+    this.resolution = pixelsPerMillimetre(groups);
+    this.#showScale();
+    this.#tell("shown");
+    return groups;
+  }
+
+  #showScale() {
+    const { scale } = this.parts;
+    // The metadata are those of the first page.
+    const isKnown = this.showsScale && this.resolution && this.isShown && this.page === 1;
+    scale.hidden = !isKnown;
+    if (!isKnown) return;
+    const item = this.viewer.world.getItemAt(0);
+    const screenPixels = item.viewportToImageZoom(this.viewer.viewport.getZoom(true)) * this.resolution;
+    const length = roundLength(screenPixels, Math.min(SCALE_ROOM, this.element.clientWidth / 3));
+    scale.hidden = !length;
+    if (!length) return;
+    scale.style.width = `${length.pixels}px`;
+    if (scale.textContent !== length.text) scale.textContent = length.text;
+    scale.title = "By the resolution that the file tells";
+  }
+
+  #preparePages() {
+    const { pages } = this.parts;
+    const input = pages.querySelector("input");
+    pages.querySelector(".previous").addEventListener("click", () => this.turnPage(-1));
+    pages.querySelector(".next").addEventListener("click", () => this.turnPage(1));
+    pages.addEventListener("submit", (event) => event.preventDefault());
+    input.addEventListener("change", () => {
+      const page = Number(input.value);
+      if (Number.isInteger(page) && page >= 1 && page <= this.pages) this.#choosePage(page);
+      else input.value = this.page;
+    });
+  }
+
+  #choosePage(page) {
+    this.show(page);
+    this.#tell("page");
+    this.#tell("said", `Page ${page} of ${this.pages}`);
+  }
+
+  #showPages() {
+    const { pages } = this.parts;
+    pages.hidden = this.pages < 2;
+    const input = pages.querySelector("input");
+    input.max = this.pages;
+    input.value = this.page;
+    pages.querySelector("span").textContent = `of ${this.pages}`;
+    pages.querySelector(".previous").disabled = this.page <= 1;
+    pages.querySelector(".next").disabled = this.page >= this.pages;
+  }
+
+  #setBusy(isBusy) {
+    this.element.setAttribute("aria-busy", String(isBusy));
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** Fire with an answer: `ok`, `status`, `url`, `headers`, and `text`, or `content` when it is ok and is read by `read`. */
+async function ask(address, read) {
+  try {
+    const response = await fetch(address);
+    const { ok, status, url, headers } = response;
+    return { ok, status, url, headers, ...(ok && read ? { content: await read(response) } : { text: await response.text() }) };
+  } catch {
+    return { ok: false, status: 0, text: "" };
+  }
+}
+
+function save(content, filename) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = filename;
+  link.click();
+  // Not at once: the browser has yet to read it.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
