@@ -1,6 +1,8 @@
 """What the catalogue records of originals, in every kind of database."""
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +140,23 @@ async def test_what_is_neither_recorded_nor_on_its_way_is_told(kept: Fixture) ->
     await kept.catalogue.journal.begin("main", keys[2])
     assert await kept.catalogue.unrecorded("main", keys) == [keys[1], keys[3]]
     assert await kept.catalogue.unrecorded("main", []) == []
+
+
+@async_test
+async def test_the_checksums_of_earlier_versions_are_read_once(kept: Fixture, tmp_path: Path) -> None:
+    path = tmp_path / "checksums.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute(
+            "CREATE TABLE checksums (store TEXT, collection TEXT, name TEXT, size INTEGER NOT NULL, "
+            "sha256 TEXT NOT NULL, recorded REAL NOT NULL, PRIMARY KEY (store, collection, name)) WITHOUT ROWID"
+        )
+        rows = [("main", "Fish", f"{number:04}.jpg", 1, "1" * 64, 1.5) for number in range(1203)]
+        old.executemany("INSERT INTO checksums VALUES (?, ?, ?, ?, ?, ?)", rows)
+        old.commit()
+    for _ in range(2):
+        kept.catalogue.start({}, path)
+        await kept.catalogue.settled()
+    assert [key.name async for key, _ in kept.catalogue.each("main", "Fish")] == [row[2] for row in rows]
+    assert len(await kept.rows(history.c.id)) == 1203
+    assert not path.exists()
+    assert path.with_name("checksums.sqlite.in-catalogue").exists()
