@@ -242,6 +242,25 @@ def test_two_pictures_move_together_until_they_shall_not(page: Page, daemon: Dae
     assert box(page, 1) == before
 
 
+def test_what_is_seen_stays_so_when_there_is_less_room(page: Page, daemon: Daemon) -> None:
+    view(page, daemon, "filename=scan.jpg&filename2=plain.png")
+    page.click("#tools [data-act=details]")
+    settle(page)
+    assert (box(page, 0), box(page, 1)) == ((0, 0, *SIZE), (0, 0, 1200, 1200))
+    page.click(".picture:first-child .view")
+    page.press("+")
+    settle(page)
+    before = [of_panel(page, "panel.viewer.viewport.getCenter(true)", index) for index in (0, 1)]
+    page.show_as((1000, 700))
+    settle(page)
+    for index in (0, 1):
+        # As large a part of the window as before, and in the same place.
+        zoom = of_panel(page, "panel.viewer.viewport.getZoom(true) / panel.viewer.viewport.getHomeZoom()", index)
+        assert zoom == pytest.approx(1.5, rel=0.2)
+        centre = of_panel(page, "panel.viewer.viewport.getCenter(true)", index)
+        assert (centre["x"], centre["y"]) == pytest.approx((before[index]["x"], before[index]["y"]), abs=0.02)
+
+
 def test_another_picture_is_chosen_by_its_name_or_its_address(page: Page, daemon: Daemon) -> None:
     view(page, daemon, "filename=scan.jpg")
     for entered in ("plain.png", f"{daemon.url}/view?filename=plain.png"):

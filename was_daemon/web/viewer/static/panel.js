@@ -19,6 +19,8 @@ noStyle.setAttribute("data-openseadragon-mobile-css", "");
 document.head.append(noStyle);
 
 export class Panel extends EventTarget {
+  #showsAll = true;
+
   /** `subject` is what the server tells of the picture; `page` is the first page to show. */
   constructor(subject, page) {
     super();
@@ -28,6 +30,8 @@ export class Panel extends EventTarget {
     this.rotation = 0;
     this.information = null;
     this.showsScale = true;
+    /** Whether it moves because its size changes, and not because somebody moves it. */
+    this.isResizing = false;
     this.element = document.getElementById("picture").content.firstElementChild.cloneNode(true);
     this.element.setAttribute("aria-label", subject.name);
     this.parts = Object.fromEntries(
@@ -217,9 +221,22 @@ export class Panel extends EventTarget {
       item.addHandler("fully-loaded-change", (event) => this.#setBusy(!event.fullyLoaded));
       this.#tell("opened");
     });
-    this.viewer.addHandler("update-viewport", () => this.#showScale());
+    this.viewer.addHandler("update-viewport", () => {
+      this.#showsAll = isWhole(this.visibleBox(), this.information);
+      this.#showScale();
+    });
+    this.viewer.addHandler("after-resize", () => this.#fit());
     this.viewer.addHandler("viewport-change", () => this.#tell("moved"));
     this.viewer.addOnceHandler("tile-load-failed", () => this.#explainMissingTiles());
+  }
+
+  // What was seen whole stays so. OpenSeadragon would keep its size, and cut it off.
+  #fit() {
+    const { viewer } = this;
+    this.isResizing = true;
+    if (this.#showsAll) queueMicrotask(() => this.viewer === viewer && viewer.viewport.goHome(true));
+    // OpenSeadragon tells of the movement in the next frame.
+    requestAnimationFrame(() => requestAnimationFrame(() => { this.isResizing = false; }));
   }
 
   async #explainMissingTiles() {
@@ -307,6 +324,10 @@ export class Panel extends EventTarget {
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+function isWhole(box, { width, height }) {
+  return box !== null && box.width === width && box.height === height;
 }
 
 /** Fire with an answer: `ok`, `status`, `url`, `headers`, and `text`, or `content` when it is ok and is read by `read`. */
