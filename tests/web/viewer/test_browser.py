@@ -195,11 +195,15 @@ def test_details_are_what_is_known_of_the_file(page: Page, daemon: Daemon) -> No
     view(page, daemon, "filename=scan.jpg")
     page.click("#tools [data-act=details]")
     page.wait_for("document.querySelector('#metadata details')")
+    assert page.evaluate("document.activeElement.id") == "details"
     told = text(page, "#details")
     for each in ("2400 × 1600 pixels, 3.8 megapixels", "254 pixels per inch", "Specimen Optics", "Date Time Original"):
         assert each in told
     assert page.evaluate("document.querySelector('#address').value") == f"{daemon.url}/iiif/3/scan.jpg/info.json"
-    assert page.evaluate("document.activeElement.id") == "details"
+    manifest = page.evaluate("document.querySelector('#manifest').value")
+    assert manifest == f"{daemon.url}/iiif/presentation/3/scan.jpg/manifest"
+    page.click("[data-copy=manifest]")
+    page.wait_for("document.querySelector('#said').innerText.startsWith('Copied') || getSelection().toString()")
     page.click("#details [data-act=details]")
     assert page.evaluate("document.querySelector('#details').hidden")
     assert page.evaluate("document.activeElement.dataset.act") == "details"
