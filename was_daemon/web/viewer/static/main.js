@@ -156,7 +156,16 @@ function rememberPage() {
   history.replaceState(null, "", address);
 }
 
+// OpenSeadragon adds a style with this attribute unless there is one, which the Content-Security-Policy would report. Its
+// rules are in viewer.css. An element without a namespace is none of HTML: it styles nothing, and nothing is reported.
+function forestallStyle() {
+  const style = document.createElementNS(null, "style");
+  style.setAttribute("data-openseadragon-mobile-css", "");
+  document.head.append(style);
+}
+
 function start() {
+  forestallStyle();
   byId("pictures").append(...panels.map((panel) => panel.element));
   byId("tools").hidden = false;
   for (const [act, perform] of Object.entries(ACTS)) {
