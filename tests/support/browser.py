@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,10 @@ def screenshot(url: str, directory: Path, size: tuple[int, int], dark: bool = Fa
         return image.convert("RGB")
 
 
+class Navigated(Exception):
+    """A command about a document in whose place another one has come."""
+
+
 class Page:
     """A page in a browser that is spoken to by the DevTools protocol, as JSON through a pair of pipes.
 
@@ -154,8 +158,9 @@ class Page:
         """Wait until an expression is true."""
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
-            if self.evaluate(f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"):
-                return
+            with suppress(Navigated):
+                if self.evaluate(f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"):
+                    return
             time.sleep(0.02)
         raise AssertionError(f"waited in vain: {condition}; {self.complaints}")
 
@@ -203,6 +208,8 @@ class Page:
         while True:
             answer = self._next()
             if answer.get("id") == number:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise Navigated
                 assert "error" not in answer, (method, answer)
                 return answer["result"]
             self._take(answer)

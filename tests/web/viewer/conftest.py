@@ -6,9 +6,8 @@ import pytest
 
 from tests.support.browser import Page, browser
 from tests.support.needs import require
+from tests.support.viewer import DESK
 from was_daemon.web.viewer.files import installed_files
-
-DESK = (1280, 800)
 
 
 @pytest.fixture(scope="package")

@@ -1,42 +1,17 @@
 """The viewer in a real browser, on real pictures: what people see and do, and that its policy forbids none of it."""
 
 import io
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.support import images, tiffs
 from tests.support.browser import Page
-from tests.support.client import Client
-from tests.support.daemon import KEY, Daemon, Document
+from tests.support.daemon import Daemon
 from tests.support.likeness import difference
-from tests.web.viewer.conftest import DESK
-
-SIZE = (2400, 1600)
-PHONE = (390, 844)
-PER_INCH = 254
-
-SETTLED = (
-    "document.querySelector('.picture') && [...document.querySelectorAll('.picture')].every((each) => "
-    "each.getAttribute('aria-busy') === 'false')"
-)
-PANELS = "(await import(document.querySelector('script[type=module]').src)).panels"
-
-
-def scan() -> bytes:
-    """A scan that says how large a millimetre is: ten pixels."""
-    exif = images.photograph_exif()
-    exif[0x011A] = exif[0x011B] = float(PER_INCH)
-    exif[0x0128] = 2
-    return images.encode(images.chart(SIZE), "JPEG", quality=92, exif=exif)
+from tests.support.viewer import DESK, PER_INCH, PHONE, SETTLED, SIZE, box, of_panel, part, scan, settle, text, view
 
 
 @pytest.fixture(scope="module")
@@ -52,43 +27,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     (originals / "song.mp3").write_bytes(b"ID3")
     yield daemon
     daemon.stop()
-
-
-def view(page: Page, daemon: Daemon, query: str) -> None:
-    page.open(f"{daemon.url}/view?{query}")
-    settle(page)
-
-
-def settle(page: Page) -> None:
-    """Wait until all tiles of what is visible are drawn."""
-    frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
-    page.evaluate(frames)
-    page.wait_for(SETTLED)
-    page.evaluate(frames)
-
-
-def of_panel(page: Page, expression: str, index: int = 0) -> Any:
-    """The value of an expression of JavaScript about `panel`."""
-    return page.evaluate(f"(async () => {{ const panel = {PANELS}[{index}]; return {expression} }})()")
-
-
-def box(page: Page, index: int = 0) -> tuple[int, int, int, int]:
-    """The part of a picture that is visible: x, y, width and height in its pixels."""
-    found = of_panel(page, "panel.visibleBox()", index)
-    return found["x"], found["y"], found["width"], found["height"]
-
-
-def text(page: Page, selector: str) -> str:
-    return str(page.evaluate(f"document.querySelector('{selector}').innerText"))
-
-
-def part(picture: Image.Image, page: Page, selector: str) -> Image.Image:
-    """An element of the page, cut out of its picture."""
-    x, y, right, lower = page.evaluate(
-        f"(() => {{ const b = document.querySelector('{selector}').getBoundingClientRect();"
-        " return [b.left, b.top, b.right, b.bottom] })()"
-    )
-    return picture.crop((round(x), round(y), round(right), round(lower)))
 
 
 def test_the_picture_is_shown_whole_and_as_it_is(page: Page, daemon: Daemon) -> None:
@@ -195,11 +133,15 @@ def test_details_are_what_is_known_of_the_file(page: Page, daemon: Daemon) -> No
     view(page, daemon, "filename=scan.jpg")
     page.click("#tools [data-act=details]")
     page.wait_for("document.querySelector('#metadata details')")
+    assert page.evaluate("document.activeElement.id") == "details"
     told = text(page, "#details")
     for each in ("2400 × 1600 pixels, 3.8 megapixels", "254 pixels per inch", "Specimen Optics", "Date Time Original"):
         assert each in told
     assert page.evaluate("document.querySelector('#address').value") == f"{daemon.url}/iiif/3/scan.jpg/info.json"
-    assert page.evaluate("document.activeElement.id") == "details"
+    manifest = page.evaluate("document.querySelector('#manifest').value")
+    assert manifest == f"{daemon.url}/iiif/presentation/3/scan.jpg/manifest"
+    page.click("[data-copy=manifest]")
+    page.wait_for("document.querySelector('#said').innerText.startsWith('Copied') || getSelection().toString()")
     page.click("#details [data-act=details]")
     assert page.evaluate("document.querySelector('#details').hidden")
     assert page.evaluate("document.activeElement.dataset.act") == "details"
@@ -240,6 +182,25 @@ def test_two_pictures_move_together_until_they_shall_not(page: Page, daemon: Dae
     page.press("ArrowLeft")
     settle(page)
     assert box(page, 1) == before
+
+
+def test_what_is_seen_stays_so_when_there_is_less_room(page: Page, daemon: Daemon) -> None:
+    view(page, daemon, "filename=scan.jpg&filename2=plain.png")
+    page.click("#tools [data-act=details]")
+    settle(page)
+    assert (box(page, 0), box(page, 1)) == ((0, 0, *SIZE), (0, 0, 1200, 1200))
+    page.click(".picture:first-child .view")
+    page.press("+")
+    settle(page)
+    before = [of_panel(page, "panel.viewer.viewport.getCenter(true)", index) for index in (0, 1)]
+    page.show_as((1000, 700))
+    settle(page)
+    for index in (0, 1):
+        # As large a part of the window as before, and in the same place.
+        zoom = of_panel(page, "panel.viewer.viewport.getZoom(true) / panel.viewer.viewport.getHomeZoom()", index)
+        assert zoom == pytest.approx(1.5, rel=0.2)
+        centre = of_panel(page, "panel.viewer.viewport.getCenter(true)", index)
+        assert (centre["x"], centre["y"]) == pytest.approx((before[index]["x"], before[index]["y"]), abs=0.02)
 
 
 def test_another_picture_is_chosen_by_its_name_or_its_address(page: Page, daemon: Daemon) -> None:
@@ -307,57 +268,6 @@ def test_what_cannot_be_shown_is_explained(
     assert text(page, ".problem h2") == title
     assert page.evaluate("!document.querySelector('.problem button').hidden") is retry
     assert page.failed
-
-
-def test_an_address_that_expires_while_it_is_looked_at_is_explained(tolerant_page: Page, tmp_path: Path) -> None:
-    page = tolerant_page
-    with running(tmp_path, {"server": {"require_token_for_get": True}}) as daemon:
-        (daemon.store / "originals").mkdir(parents=True, exist_ok=True)
-        (daemon.store / "originals" / "scan.jpg").write_bytes(scan())
-        token = Client(daemon.url, KEY).token("scan.jpg")
-        page.open(f"{daemon.url}/view?filename=scan.jpg&token={token}")
-        settle(page)
-        assert box(page) == (0, 0, *SIZE)
-        assert token not in page.evaluate("document.documentElement.outerHTML + location.href")
-        assert not any(token in each for each in page.requests[1:])
-        assert "Addresses are valid until" in str(of_panel(page, "panel.facts().flat()"))
-        # As after a day.
-        daemon.write_config({"server": {"require_token_for_get": True, "key": "another key of the server"}})
-        daemon.stop()
-        daemon.start()
-        page.press("+")
-        page.press("+")
-        page.press("+")
-        page.wait_for("!document.querySelector('.problem').hidden")
-        assert text(page, ".problem h2") == "This address is not valid, or no longer"
-        page.evaluate("location.reload()")
-        page.wait_for("document.querySelector('.problem h2')?.innerText.startsWith('This address')")
-
-
-def test_a_server_that_is_away_can_be_asked_again(tolerant_page: Page, tmp_path: Path) -> None:
-    page = tolerant_page
-    with running(tmp_path) as daemon:
-        (daemon.store / "originals").mkdir(parents=True, exist_ok=True)
-        (daemon.store / "originals" / "pages.tif").write_bytes(
-            tiffs.two_pages(images.chart((900, 600)), images.chart((900, 600)), reduced=False)
-        )
-        page.open(f"{daemon.url}/view?filename=pages.tif")
-        settle(page)
-        daemon.stop()
-        page.press("PageDown")
-        page.wait_for("!document.querySelector('.problem').hidden")
-        assert text(page, ".problem h2") == "The server cannot be reached"
-        daemon.start()
-        page.click(".problem button")
-        page.wait_for(f"document.querySelector('.problem').hidden && {SETTLED}")
-        assert of_panel(page, "panel.information.width") == 900
-
-
-@contextmanager
-def running(directory: Path, config: Document | None = None) -> Iterator[Daemon]:
-    daemon = Daemon(directory / "daemon", config).start()
-    yield daemon
-    daemon.stop()
 
 
 def test_it_is_dark_where_people_like_it_dark(page: Page, daemon: Daemon) -> None:
@@ -428,52 +338,3 @@ _LOWEST_CONTRAST = """
   }));
 })()
 """
-
-
-class _Prefixed(BaseHTTPRequestHandler):
-    """A proxy that serves the daemon below the path `/assets`, and nothing else."""
-
-    daemon_url = ""
-
-    def do_GET(self) -> None:
-        path = self.path.removeprefix("/assets")
-        if path == self.path:
-            self.send_error(404)
-            return
-        try:
-            answer: Any = urllib.request.urlopen(self.daemon_url + path)
-        except urllib.error.HTTPError as error:
-            answer = error
-        with answer:
-            body = answer.read()
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                if name not in ("Content-Length", "Date", "Server", "Connection"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-def test_it_works_below_a_path_of_a_proxy(page: Page, tmp_path: Path) -> None:
-    handler = type("Handler", (_Prefixed,), {})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        public = f"http://127.0.0.1:{proxy.server_port}/assets"
-        with running(tmp_path, {"server": {"public_url": public}}) as daemon:
-            handler.daemon_url = daemon.url  # type: ignore[attr-defined]
-            (daemon.store / "originals").mkdir(parents=True, exist_ok=True)
-            (daemon.store / "originals" / "scan.jpg").write_bytes(scan())
-            page.open(f"{public}/view?filename=scan.jpg")
-            settle(page)
-            assert box(page) == (0, 0, *SIZE)
-            of_panel(page, "await panel.metadata")
-            assert page.requests and all(each.startswith(f"{public}/") for each in page.requests)
-            # By another address than the public one, too.
-            page.open(f"{daemon.url}/view?filename=scan.jpg")
-            settle(page)
-            assert box(page) == (0, 0, *SIZE)
-        proxy.shutdown()

@@ -60,6 +60,7 @@ async def test_a_page_names_the_picture_and_where_its_parts_are(client: Client) 
         (f"{picture['image'].replace('{page}', '')}/info.json", "application/ld+json"),
         (picture["original"], "image/jpeg"),
         (picture["metadata"], "application/json"),
+        (picture["manifest"], "application/ld+json"),
     ):
         # Relative to the page, as there may be a path before it that a proxy takes away.
         assert not part.startswith(("/", "http"))
@@ -195,7 +196,7 @@ async def test_who_comes_with_a_token_is_sent_to_an_address_that_lasts_and_can_c
     assert picture["expiry"] == Capability.parse(capability).expiry
     image = picture["image"].replace("{page}", "")
     assert image.endswith(f";{grant(KEY, None, 'a.jpg', picture['expiry'])}")
-    for part in (f"{image}/info.json", picture["original"], picture["metadata"]):
+    for part in (f"{image}/info.json", picture["original"], picture["metadata"], picture["manifest"]):
         assert (await client.get(f"/{part}")).status == 200
     # What lets read an asset lets neither replace nor delete it, nor read another.
     assert (await client.upload_like_specify7("a.jpg", b"other", token=capability)).status == 403

@@ -39,6 +39,7 @@ class ShownPicture:
     image: str = ""
     original: str = ""
     metadata: str = ""
+    manifest: str = ""
     expiry: int | None = None
     problem: tuple[int, str] | None = None
 

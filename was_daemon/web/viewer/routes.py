@@ -19,7 +19,6 @@ from was_daemon.web.viewer.page import ShownPicture, content_policy, page_withou
 from was_daemon.web.viewer.subjects import Subject, ViewRequest
 
 _FOREVER = "public, max-age=31536000, immutable"
-_IMAGE_API = 3
 
 
 class Viewer:
@@ -91,7 +90,7 @@ class Viewer:
         try:
             if subject.problem or not subject.key:
                 raise subject.problem or AssetNotFound("no such asset")
-            elsewhere = await self._servers.address(subject.key, 1, _IMAGE_API)
+            elsewhere = await self._servers.address(subject.key, 1, version=3)
             if not elsewhere:
                 await self._access.collections.find(subject.key)
         except AssetError as problem:
@@ -100,20 +99,22 @@ class Viewer:
         fields = urlencode({name: str(value) for name, value in query.items() if value is not None}, quote_via=quote)
         return attrs.evolve(
             shown,
-            image=elsewhere or self._image(subject),
+            image=elsewhere or f"iiif/3/{self._identifier(subject, '{page}')}",
             original=f"fileget?{fields}&downloadname={quote(subject.name, safe='')}",
             metadata=f"getmetadata?{fields}",
+            manifest="" if elsewhere else f"iiif/presentation/3/{self._identifier(subject)}/manifest",
             expiry=subject.capability.expiry if subject.capability else None,
         )
 
-    def _image(self, subject: Subject) -> str:
+    def _identifier(self, subject: Subject, page: str = "") -> str:
+        """Return the identifier of the picture, with what lets look at it, and `page` in the place of a page."""
         collection, name, capability = subject.collection, subject.name, subject.capability
-        address = f"iiif/{_IMAGE_API}/{Identifier(collection, name)}{{page}}"
+        identifier = f"{Identifier(collection, name)}{page}"
         if not capability:
-            return address
+            return identifier
         key = self._access.keyring.keys_of(collection)[0]
         # As long as the page itself: whoever may read may look.
-        return f"{address};{grant(key, collection, name, capability.expiry)}"
+        return f"{identifier};{grant(key, collection, name, capability.expiry)}"
 
 
 def _accepts_gzip(request: AssetRequest) -> bool:

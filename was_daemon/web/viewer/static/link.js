@@ -15,7 +15,7 @@ export function link(panels, isOn) {
       const after = stateOf(panel);
       states.set(panel, after);
       const other = panels.find((each) => each !== panel);
-      if (!before || !other.isShown || !isOn()) return;
+      if (!before || panel.isResizing || !other.isShown || !isOn()) return;
       isFollowing = true;
       const moved = new OpenSeadragon.Point(after.x - before.x, after.y - before.y);
       // On the screen, since the other may be rotated.

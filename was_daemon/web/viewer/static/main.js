@@ -83,6 +83,8 @@ async function showDetails() {
   showFacts(byId("facts"), panel.facts());
   byId("sharing").hidden = !panel.subject.image;
   byId("address").value = panel.subject.image && panel.informationAddress;
+  byId("manifest").value = panel.subject.manifest && new URL(panel.subject.manifest, location.href).href;
+  byId("manifest").parentElement.hidden = !panel.subject.manifest;
   showText(byId("metadata"), "The metadata are being read…");
   const groups = await panel.metadata;
   if (panel !== active) return;
@@ -128,8 +130,7 @@ function compare(event) {
   else byId("other-problem").textContent = "This is no address of a picture on this server.";
 }
 
-async function copyAddress() {
-  const field = byId("address");
+async function copy(field) {
   field.select();
   try {
     await navigator.clipboard.writeText(field.value);
@@ -155,7 +156,16 @@ function rememberPage() {
   history.replaceState(null, "", address);
 }
 
+// OpenSeadragon adds a style with this attribute unless there is one, which the Content-Security-Policy would report. Its
+// rules are in viewer.css. An element without a namespace is none of HTML: it styles nothing, and nothing is reported.
+function forestallStyle() {
+  const style = document.createElementNS(null, "style");
+  style.setAttribute("data-openseadragon-mobile-css", "");
+  document.head.append(style);
+}
+
 function start() {
+  forestallStyle();
   byId("pictures").append(...panels.map((panel) => panel.element));
   byId("tools").hidden = false;
   for (const [act, perform] of Object.entries(ACTS)) {
@@ -168,7 +178,9 @@ function start() {
   });
   document.addEventListener("keydown", onKey);
   byId("compare").querySelector("form").addEventListener("submit", compare);
-  byId("copy").addEventListener("click", copyAddress);
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", () => copy(byId(button.dataset.copy)));
+  }
   for (const panel of panels) {
     panel.addEventListener("active", () => activate(panel));
     panel.addEventListener("said", (event) => say(event.detail));

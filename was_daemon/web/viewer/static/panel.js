@@ -1,6 +1,8 @@
 // One picture: its tiles, pages and scale, and what is said where it cannot be shown.
 
 import { boxAround, imageAddress, pagesIn, partAddress } from "./addresses.js";
+import { ask, save } from "./network.js";
+import { PageForm } from "./pages.js";
 import { mayPass, problemText } from "./problems.js";
 import { pixelsPerMillimetre, roundLength } from "./scale.js";
 
@@ -12,13 +14,9 @@ const SCALE_ROOM = 160;
 const LARGE = 640; // pixels of the width from which there is room for an overview
 const CALM = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-// OpenSeadragon adds a style with this attribute unless there is one, which the Content-Security-Policy would report. Its
-// rules are in viewer.css. An element without a namespace is none of HTML: it styles nothing, and nothing is reported.
-const noStyle = document.createElementNS(null, "style");
-noStyle.setAttribute("data-openseadragon-mobile-css", "");
-document.head.append(noStyle);
-
 export class Panel extends EventTarget {
+  #showsAll = true;
+
   /** `subject` is what the server tells of the picture; `page` is the first page to show. */
   constructor(subject, page) {
     super();
@@ -28,6 +26,8 @@ export class Panel extends EventTarget {
     this.rotation = 0;
     this.information = null;
     this.showsScale = true;
+    /** Whether it moves because its size changes, and not because somebody moves it. */
+    this.isResizing = false;
     this.element = document.getElementById("picture").content.firstElementChild.cloneNode(true);
     this.element.setAttribute("aria-label", subject.name);
     this.parts = Object.fromEntries(
@@ -41,7 +41,7 @@ export class Panel extends EventTarget {
     this.parts.problem.querySelector("button").addEventListener("click", () => this.show(this.page));
     this.element.addEventListener("focusin", () => this.#tell("active"));
     this.element.addEventListener("pointerdown", () => this.#tell("active"));
-    this.#preparePages();
+    this.pageForm = new PageForm(this.parts.pages, (page) => this.#choosePage(page));
     this.metadata = this.#fetchMetadata();
   }
 
@@ -55,7 +55,7 @@ export class Panel extends EventTarget {
     this.parts.problem.hidden = true;
     this.parts.scale.hidden = true;
     this.#setBusy(true);
-    this.#showPages();
+    this.pageForm.show(this.page, this.pages);
     if (this.subject.problem) return this.#fail(...this.subject.problem);
     this.parts.loading.hidden = false;
     const answer = await ask(`${this.#address()}/info.json`);
@@ -65,7 +65,7 @@ export class Panel extends EventTarget {
     this.pages = Math.max(this.pages, pagesIn(answer.headers.get("Link")));
     this.information = this.#reachable(JSON.parse(answer.text), answer.url);
     this.#open();
-    this.#showPages();
+    this.pageForm.show(this.page, this.pages);
     this.#tell("shown");
     return undefined;
   }
@@ -217,9 +217,22 @@ export class Panel extends EventTarget {
       item.addHandler("fully-loaded-change", (event) => this.#setBusy(!event.fullyLoaded));
       this.#tell("opened");
     });
-    this.viewer.addHandler("update-viewport", () => this.#showScale());
+    this.viewer.addHandler("update-viewport", () => {
+      this.#showsAll = isWhole(this.visibleBox(), this.information);
+      this.#showScale();
+    });
+    this.viewer.addHandler("after-resize", () => this.#fit());
     this.viewer.addHandler("viewport-change", () => this.#tell("moved"));
     this.viewer.addOnceHandler("tile-load-failed", () => this.#explainMissingTiles());
+  }
+
+  // What was seen whole stays so. OpenSeadragon would keep its size, and cut it off.
+  #fit() {
+    const { viewer } = this;
+    this.isResizing = true;
+    if (this.#showsAll) queueMicrotask(() => this.viewer === viewer && viewer.viewport.goHome(true));
+    // OpenSeadragon tells of the movement in the next frame.
+    requestAnimationFrame(() => requestAnimationFrame(() => { this.isResizing = false; }));
   }
 
   async #explainMissingTiles() {
@@ -270,34 +283,10 @@ export class Panel extends EventTarget {
     scale.title = "By the resolution that the file tells";
   }
 
-  #preparePages() {
-    const { pages } = this.parts;
-    const input = pages.querySelector("input");
-    pages.querySelector(".previous").addEventListener("click", () => this.turnPage(-1));
-    pages.querySelector(".next").addEventListener("click", () => this.turnPage(1));
-    pages.addEventListener("submit", (event) => event.preventDefault());
-    input.addEventListener("change", () => {
-      const page = Number(input.value);
-      if (Number.isInteger(page) && page >= 1 && page <= this.pages) this.#choosePage(page);
-      else input.value = this.page;
-    });
-  }
-
   #choosePage(page) {
     this.show(page);
     this.#tell("page");
     this.#tell("said", `Page ${page} of ${this.pages}`);
-  }
-
-  #showPages() {
-    const { pages } = this.parts;
-    pages.hidden = this.pages < 2;
-    const input = pages.querySelector("input");
-    input.max = this.pages;
-    input.value = this.page;
-    pages.querySelector("span").textContent = `of ${this.pages}`;
-    pages.querySelector(".previous").disabled = this.page <= 1;
-    pages.querySelector(".next").disabled = this.page >= this.pages;
   }
 
   #setBusy(isBusy) {
@@ -309,22 +298,6 @@ export class Panel extends EventTarget {
   }
 }
 
-/** Fire with an answer: `ok`, `status`, `url`, `headers`, and `text`, or `content` when it is ok and is read by `read`. */
-async function ask(address, read) {
-  try {
-    const response = await fetch(address);
-    const { ok, status, url, headers } = response;
-    return { ok, status, url, headers, ...(ok && read ? { content: await read(response) } : { text: await response.text() }) };
-  } catch {
-    return { ok: false, status: 0, text: "" };
-  }
-}
-
-function save(content, filename) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = filename;
-  link.click();
-  // Not at once: the browser has yet to read it.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+function isWhole(box, { width, height }) {
+  return box !== null && box.width === width && box.height === height;
 }
