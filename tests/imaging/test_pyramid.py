@@ -292,15 +292,19 @@ def test_a_full_disk_is_told_from_a_damaged_picture(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("profile", "orientation"),
-    [(None, 1), (profiles.adobe_rgb(), 1), (None, 6), (profiles.adobe_rgb(), 3)],
+    ("side", "profile", "orientation", "memory"),
+    [
+        (20_000, None, 1, 1 << 30),
+        (20_000, profiles.adobe_rgb(), 1, 1 << 30),
+        (12_000, None, 6, 1 << 29),
+        (12_000, profiles.adobe_rgb(), 3, 1 << 29),
+    ],
     ids=["sRGB", "Adobe RGB", "sideways", "upside down"],
 )
-def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(
-    profile: bytes | None, orientation: int, tmp_path: Path
+def test_a_large_tiff_needs_less_memory_than_its_pixels(
+    side: int, profile: bytes | None, orientation: int, memory: int, tmp_path: Path
 ) -> None:
     """Also when its colours are converted, as those of scanners are, and when it is turned."""
-    side = 20_000
     script = f"""if True:
         import resource, sys
         from was_daemon.workers.heap import bound_heap
@@ -308,12 +312,13 @@ def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(
         from was_daemon.imaging.vips import pyvips
         from was_daemon.imaging.pyramid import write_pyramid
         profile = {profile!r}
-        picture = pyvips.Image.black({side}, {side}, bands=3).copy(interpretation="srgb")
+        ramp = pyvips.Image.grey({side}, {side}, uchar=True)
+        picture = ramp.bandjoin([ramp, ramp]).copy(interpretation="srgb")
         if profile:
             picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
         picture.set_type(pyvips.GValue.gint_type, "orientation", {orientation})
         picture.tiffsave(sys.argv[1], compression="lzw")
-        resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, ({memory},) * 2)
         with open(sys.argv[1], "rb") as source, open(sys.argv[1] + ".zip", "w+b") as target:
             write_pyramid(source, "a.tif", 1, target, 500_000_000)
     """
