@@ -26,7 +26,7 @@ from was_daemon.model.errors import AssetNotFound, BrokenImage
 _ANY_SIZE = 1 << 20
 """A box for which no picture is reduced."""
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 64
 _OPAQUE = ("L", "RGB")
 _WITH_ALPHA = ("LA", "RGBA")
 _ALL_OPAQUE = (255, 255)
@@ -92,6 +92,11 @@ class FullSize:
         """Raise what went wrong while rows were read."""
         if self._feed and self._feed.error:
             raise self._feed.error
+
+    def end(self) -> None:
+        """Give up what is needed to read more rows, at once."""
+        if self._feed:
+            self._feed.end()
 
 
 class Reader(Protocol):
@@ -235,6 +240,10 @@ class _Feed:
         self.source = pyvips.SourceCustom()
         self.source.on_read(self._read)
 
+    def end(self) -> None:
+        """Read no more; libvips, which can call this object, and it know of each other, and stay for a while."""
+        self._parts, self._rest = iter(()), memoryview(b"")
+
     def _read(self, size: int) -> bytes:
         """Return the next bytes, at most `size`; none at the end, and after an error."""
         try:
@@ -288,4 +297,5 @@ def _turned_part(whole: FullSize, box: tuple[int, int, int, int], orientation: i
     part = whole.image.crop(*box).copy_memory()
     whole.check()
     note.is_used |= whole.has_alpha
+    whole.end()
     return _TURNS[orientation](part)

@@ -13,7 +13,7 @@ from was_daemon.imaging.picture import Picture, black_and_white, check_pixels, r
 from was_daemon.imaging.tiff import ASSOCIATED_ALPHA, WHITE_OF_16_BITS, Page, as_colours
 
 # Read when the library is loaded. The pool has a worker for each processor, but one picture is decoded by one thread:
-# with a second one, which writes tiles meanwhile, the pyramid of a photograph takes a sixth less.
+# with a second one, which writes tiles meanwhile, the pyramid of a photograph takes a tenth less.
 os.environ.setdefault("VIPS_CONCURRENCY", "2")
 
 import pyvips as pyvips  # other modules take it from here, with the variable set
