@@ -1,4 +1,4 @@
-"""Requests and transfers of an SFTP session, for the reactor's thread."""
+"""Requests and transfers of an SFTP session, by Deferreds."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred
 
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import AssetStat
-from was_daemon.stores.sftp.loop import EventLoopThread
+from was_daemon.stores.sftp.loop import EventLoop
 from was_daemon.stores.sftp.session import REFUSALS, SFTPSession
 from was_daemon.stores.sftp.transfers import BATCH, Download, Upload
-from was_daemon.stores.sftp.versions import is_link, look, open_version
+from was_daemon.stores.sftp.versions import OpenVersion, is_link, look, open_version
 
 T = TypeVar("T")
 
@@ -23,13 +23,13 @@ File = asyncssh.SFTPClientFile
 """Open file of a session."""
 
 _NAMES = 256
-"""Names of a directory that are handed to the reactor's thread at once, at most."""
+"""Names of a directory that leave the event loop at once, at most."""
 
 
 class SFTPClient:
     """Requests of one SFTP session. Paths are bytes; the Deferreds fail as `SFTPSession` says, and may be cancelled."""
 
-    def __init__(self, loop: EventLoopThread, session: SFTPSession) -> None:
+    def __init__(self, loop: EventLoop, session: SFTPSession) -> None:
         self._loop = loop
         self._session = session
         self.can_replace = session.can_replace
@@ -50,9 +50,14 @@ class SFTPClient:
         """Open a file; fire with its handle."""
         return self._loop.call(lambda: self._session.open(path, flags), lambda file: drop([self.close(file)]))
 
-    def open_version(self, path: bytes) -> Deferred[tuple[File, AssetStat]]:
-        """Open the regular file at `path`; fire with its handle and the version. Fails with `AssetNotFound`."""
-        return self._loop.call(lambda: open_version(self._session, path), lambda found: drop([self.close(found[0])]))
+    def open_version(self, path: bytes) -> Deferred[OpenVersion]:
+        """Open the regular file at `path`. Fails with `AssetNotFound`."""
+        return self._loop.call(lambda: open_version(self._session, path), self.release)
+
+    def release(self, version: OpenVersion) -> None:
+        """Close a version that was opened, without waiting for the server."""
+        if version.file is not None:
+            drop([self.close(version.file)])
 
     def look(self, path: bytes) -> Deferred[AssetStat]:
         """Fire with the version of the regular file at `path`. Fails with `AssetNotFound`."""

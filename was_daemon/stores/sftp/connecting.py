@@ -8,6 +8,7 @@ from asyncssh.constants import MSG_IGNORE
 from twisted.logger import Logger
 
 from was_daemon.model.errors import AssetError, StoreTimeout, StoreUnavailable
+from was_daemon.stores.sftp.line import Lines
 from was_daemon.stores.sftp.login import HostKeys, LoginClient, SSHLogin
 from was_daemon.stores.sftp.session import NEVER_THERE, SFTPSession
 
@@ -28,9 +29,10 @@ async def open_session(login: SSHLogin, patience: float) -> SFTPSession:
     Raises `StoreTimeout` when that takes longer than `patience` seconds, and `StoreUnavailable` when the server cannot
     be reached, is not who it should be, or refuses; the log has the details.
     """
-    keys = login.host_keys()
     try:
         async with asyncio.timeout(patience):
+            # A large known_hosts takes a while.
+            keys = await asyncio.to_thread(login.host_keys)
             client, connection = await _connect_by_any_key(login, keys)
             try:
                 _send_no_ignored_packets(connection)
@@ -81,10 +83,11 @@ async def _connect(
             login.host,
             login.port,
             config=None,
+            tunnel=Lines(),
             client_factory=lambda: client,
             username=login.user,
             password=login.password,
-            client_keys=[*login.client_keys(), *agent_keys] or None,
+            client_keys=[*await asyncio.to_thread(login.client_keys), *agent_keys] or None,
             agent_path=None,
             known_hosts=(keys.trusted, keys.authorities, keys.revoked),
             server_host_key_algs=algorithms,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncssh
 from twisted.logger import Logger
@@ -82,10 +82,11 @@ class SFTPSession:
         self._code_for_missing: int | None = None
         self._watching = asyncio.create_task(self._watch())
         self._trial: asyncio.Task[asyncssh.SFTPAttrs] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def alive(self) -> bool:
-        """Whether the connection is still there; may be asked in any thread."""
+        """Whether the connection is still there; may be asked outside of the event loop."""
         return not self._given_up and not self._client.is_lost
 
     async def request(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
@@ -117,6 +118,14 @@ class SFTPSession:
             return await self.sftp.open(path, flags, encoding=None, block_size=0)
 
         return await self.request("open a file", ask)
+
+    def close_soon(self, file: asyncssh.SFTPClientFile) -> None:
+        """Close a file, without waiting for the server."""
+        closing = asyncio.create_task(self.request("close a file", file.close))
+        # The loop holds its tasks weakly.
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        closing.add_done_callback(ignore)
 
     async def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
         """Return the attributes of a file, of a link the link's own. Raises `AssetNotFound`, whatever its code."""
@@ -188,10 +197,16 @@ class SFTPSession:
                 await asyncio.sleep(self._patience)
 
     def abort(self) -> None:
-        """Close the connection at once; requests under way fail. May be called in any thread."""
+        """Close the connection at once; requests under way fail. May be called outside of the event loop."""
         self._given_up = True
         with suppress(RuntimeError):  # the loop has ended, and the connection with it
             self.loop.call_soon_threadsafe(self._connection.abort)
+
+
+async def read(session: SFTPSession, file: asyncssh.SFTPClientFile, offset: int, length: int) -> bytes:
+    """Return what the server reads from an open file at once: `length` bytes or fewer, none at its end."""
+    # The annotation of asyncssh says str, which is true of files with an encoding.
+    return cast(bytes, await session.request("read a file", lambda: file.read(length, offset)))
 
 
 def ignore(task: "asyncio.Task[Any]") -> None:
