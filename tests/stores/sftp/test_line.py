@@ -10,7 +10,7 @@ import pytest_twisted
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
 from tests.support.scripted_sftp import USER, Files, ScriptedSSH
-from was_daemon.stores.sftp.line import Lines
+from was_daemon.stores.sftp.line import Line
 from was_daemon.testing.contract import original
 from was_daemon.testing.streams import chunked, payload, read_asset, read_reader
 
@@ -112,7 +112,7 @@ class Above(Peer):
 async def connected() -> tuple[Peer, Above, asyncio.AbstractServer]:
     peer = Peer()
     server = await asyncio.get_running_loop().create_server(lambda: peer, "127.0.0.1", 0)
-    _, above = await Lines().create_connection(Above, "127.0.0.1", server.sockets[0].getsockname()[1])
+    _, above = await Line().create_connection(Above, "127.0.0.1", server.sockets[0].getsockname()[1])
     assert isinstance(above, Above)
     return peer, above, server
 

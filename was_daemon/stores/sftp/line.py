@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+from was_daemon.stores.sftp.offers import OfferReader, disagreement
+
 _BUNDLE = 128 << 10
 """Bytes that are sent without waiting for more."""
 
@@ -18,9 +20,10 @@ _PORTION = 32 << 10
 class _Bundler(asyncio.Transport):
     """Transport that sends together what is written in one pass of the event loop."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, ours: OfferReader) -> None:
         super().__init__()
         self._transport = transport
+        self._ours = ours
         self._loop = asyncio.get_running_loop()
         self._bundle: list[bytes] = []
         self._size = 0
@@ -35,8 +38,10 @@ class _Bundler(asyncio.Transport):
 
     def _send(self) -> None:
         if self._bundle:
-            bundle, self._bundle, self._size = self._bundle, [], 0
-            self._transport.write(b"".join(bundle))
+            data = b"".join(self._bundle)
+            self._bundle, self._size = [], 0
+            self._ours.add(data)
+            self._transport.write(data)
 
     def close(self) -> None:
         self._send()
@@ -52,29 +57,43 @@ class _Bundler(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
 
-class _Line(asyncio.Protocol):
+class _Below(asyncio.Protocol):
     """Protocol below asyncssh's."""
 
-    def __init__(self, connection: asyncio.Protocol) -> None:
+    def __init__(self, connection: asyncio.Protocol, ours: OfferReader, theirs: OfferReader) -> None:
         self._connection = connection
+        self._ours = ours
+        self._theirs = theirs
         self.connection_lost = connection.connection_lost  # type: ignore[method-assign]
         self.eof_received = connection.eof_received  # type: ignore[method-assign]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connection.connection_made(_Bundler(cast(asyncio.Transport, transport)))
+        self._connection.connection_made(_Bundler(cast(asyncio.Transport, transport), self._ours))
 
     def data_received(self, data: bytes) -> None:
+        self._theirs.add(data)
         for start in range(0, len(data), _PORTION):
             self._connection.data_received(data[start : start + _PORTION])
 
 
-class Lines:
-    """What asyncssh calls a tunnel: it makes the connections that asyncssh speaks SSH on."""
+class Line:
+    """What asyncssh calls a tunnel: it makes the connection that asyncssh speaks SSH on."""
+
+    def __init__(self) -> None:
+        self._ours = OfferReader()
+        self._theirs = OfferReader()
+
+    def disagreement(self) -> str | None:
+        """Return for what the sides have no algorithm in common, with the lists of both, once both have told."""
+        if self._ours.offer is None or self._theirs.offer is None:
+            return None
+        return disagreement(self._ours.offer, self._theirs.offer)
 
     async def create_connection(
         self, make: Callable[[], asyncio.Protocol], host: str, port: int
     ) -> tuple[asyncio.BaseTransport, asyncio.Protocol]:
         """Connect to `host`; fire with the transport and asyncssh's protocol."""
         connection = make()
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: _Line(connection), host, port)
+        below = _Below(connection, self._ours, self._theirs)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: below, host, port)
         return transport, connection
