@@ -191,7 +191,7 @@ class SFTPStore:
             finally:
                 staged.discard()
         except (AssetNotFound, StoreFailed, NoSpace) as error:
-            raise StoreUnavailable(f"the store cannot be written to: {error}") from error
+            raise StoreUnavailable(f"the store cannot be written to: {error}", error.reason) from error
         if kept != _TRIAL:
             raise StoreUnavailable("the store does not keep what is written to it")
 

@@ -6,7 +6,7 @@ from collections import deque
 import asyncssh
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.sftp.session import SFTPSession, ignore, read
+from was_daemon.stores.sftp.session import SFTPSession, ignore, read, write
 
 _BLOCK = 32768
 """Bytes that every server takes in a request (draft-ietf-secsh-filexfer-02, section 3)."""
@@ -110,7 +110,7 @@ class Upload:
     async def _send(self, block: bytes) -> None:
         offset = self._offset
         self._offset += len(block)
-        task = asyncio.create_task(self._session.request("write a file", lambda: self._file.write(block, offset)))
+        task = asyncio.create_task(write(self._session, self._file, offset, block))
         task.add_done_callback(ignore)
         self._sent.append((self._loop.time(), task))
         while len(self._sent) >= self._window.size or (self._sent and self._sent[0][1].done()):

@@ -8,7 +8,7 @@ import attrs
 
 from was_daemon.model.errors import AssetError, AssetNotFound, VersionGone
 from was_daemon.model.interfaces import AssetStat
-from was_daemon.stores.sftp.session import REFUSALS, SFTPSession, ignore, read
+from was_daemon.stores.sftp.session import REFUSALS, SFTPSession, ignore, read, write
 
 SMALL = 32768
 """Size of files that are read as they are opened; every server reads as much at a time."""
@@ -30,7 +30,7 @@ def asset_stat(attributes: asyncssh.SFTPAttrs) -> AssetStat:
 async def is_link(session: SFTPSession, path: bytes) -> bool:
     """Return whether `path` is a link, for servers whose attributes do not tell."""
     try:
-        await session.request("read a link", lambda: session.sftp.readlink(path))
+        await session.request("read a link (READLINK)", lambda: session.sftp.readlink(path), path)
     except REFUSALS:
         return False
     return True
@@ -98,9 +98,18 @@ async def _opened_version(
 ) -> AssetStat:
     """Return the version that was opened, `looked` being that of just before."""
     try:
-        return asset_stat(await session.request("look at an open file", file.stat))
+        return asset_stat(await session.request("look at an open file (FSTAT)", file.stat, path))
     except REFUSALS:
         # Some servers refuse it. The version is the one from before if it is still there.
         if await look(session, path) != looked:
             raise VersionGone("the asset was replaced while it was opened") from None
         return looked
+
+
+async def write_again(session: SFTPSession, path: bytes) -> None:
+    """Write the first byte of a file once more."""
+    file = await session.open(path, asyncssh.FXF_READ | asyncssh.FXF_WRITE)
+    try:
+        await write(session, file, 0, await read(session, file, 0, 1))
+    finally:
+        await session.request("close a file (CLOSE)", file.close)
