@@ -1,6 +1,7 @@
 """Servers that accept few algorithms, keys in all formats, and certificates of servers and users."""
 
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import asyncssh
 import pytest
 import pytest_twisted
+from asyncssh import kex_dh
 from asyncssh.kex import get_kex_algs
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
@@ -373,3 +375,19 @@ async def test_the_lists_are_logged_however_fast_the_server_leaves(store_on, ser
     assert f"be agreed on: {problem}, sent " in logged()
     refused = next(names for names in lists if names not in (KEX, HOST_KEYS, NONE, GCM, CTR, SHA2, ()))
     assert f"and received {','.join(refused)}" in logged()
+
+
+DIFFIE_HELLMAN = """
+import was_daemon.stores.sftp.connecting
+from asyncssh.crypto.dh import DH
+ours, theirs = DH(2, {prime}), DH(2, {prime})
+assert ours.get_shared(theirs.get_public()) == theirs.get_shared(ours.get_public())
+"""
+
+
+def test_commands_print_no_warning_of_the_library_that_computes_old_key_exchanges() -> None:
+    prime = kex_dh._group14_p
+    done = subprocess.run(
+        [sys.executable, "-c", DIFFIE_HELLMAN.format(prime=prime)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,6 +1,7 @@
 """The way to an SFTP session: connection, the server's key, login, subsystem. Runs in the event loop."""
 
 import asyncio
+import warnings
 from typing import Any
 
 import asyncssh
@@ -13,6 +14,10 @@ from was_daemon.stores.sftp.login import HostKeys, LoginClient, SSHLogin
 from was_daemon.stores.sftp.session import NEVER_THERE, SFTPSession
 
 _log = Logger()
+
+# Some servers have no other key exchange, and whoever starts a command here cannot change that. It is offered after
+# all others; should the library drop it, the log lists the algorithms of both sides.
+warnings.filterwarnings("ignore", "Diffie-Hellman over finite fields", module=r"asyncssh\.crypto\.dh")
 
 _WINDOW = 4 << 20
 """Bytes that the server may send before it must wait; asyncssh's 2 MiB are 100 MB/s when an answer takes 20 ms."""
