@@ -416,10 +416,9 @@ async def test_the_path_of_a_refused_request_is_told_in_the_log_and_not_to_clien
     (root / "Fish/originals").mkdir(parents=True)
     (root / "Fish/originals/asset.jpg").write_bytes(b"bytes")
     store = store_on(refusing("lstat", 3))
-    for _ in range(3):
-        with pytest.raises(StoreUnavailable, match=r"permission to look at a file \(LSTAT\)$"):
-            await store.stat(KEY)
-    assert logged().count("for 'Fish/originals/asset.jpg'") == 1
+    with pytest.raises(StoreUnavailable, match=r"permission to look at a file \(LSTAT\)$"):
+        await store.stat(KEY)
+    assert "for 'Fish/originals/asset.jpg'" in logged()
 
 
 @ensure

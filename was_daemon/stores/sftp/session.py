@@ -82,7 +82,6 @@ class SFTPSession:
         self._code_for_missing: int | None = None
         self._watching = asyncio.create_task(self._watch())
         self._trial: asyncio.Task[asyncssh.SFTPAttrs] | None = None
-        self._told: set[tuple[str, int]] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -177,9 +176,7 @@ class SFTPSession:
         of = f" for {path.decode(errors='replace')!r}" if path else ""
         said = f", {error.reason!r}," if error.reason else ""
         reason = f"the server answers with code {code}{said}{of}"
-        if (what, code) not in self._told:
-            self._told.add((what, code))
-            self._log.info("{host} was to {what}: {reason}", host=self._server, what=what, reason=reason)
+        self._log.debug("{host} was to {what}: {reason}", host=self._server, what=what, reason=reason)
         if code in _DENIED:
             return Denied(f"the store denied permission to {what}", reason)
         if code in _FULL or "no space left" in error.reason.lower():
