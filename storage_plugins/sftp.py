@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-import asyncssh
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -26,8 +25,8 @@ from was_daemon.stores.sftp.client import SFTPClient
 from was_daemon.stores.sftp.connecting import open_session
 from was_daemon.stores.sftp.listing import files
 from was_daemon.stores.sftp.login import SSHLogin
-from was_daemon.stores.sftp.loop import EventLoopThread
-from was_daemon.stores.sftp.reader import SFTPReader, open_reader
+from was_daemon.stores.sftp.loop import EventLoop
+from was_daemon.stores.sftp.reader import open_reader
 from was_daemon.stores.sftp.reconnect import Reconnector
 from was_daemon.stores.sftp.session import SFTPSession
 from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
@@ -102,7 +101,7 @@ class SFTPStore:
         self._options = options
         self._server = f"{options.host}:{options.port}"
         self._layout = options.layout
-        self._loop = EventLoopThread(f"SSH to {self._server}")
+        self._loop = EventLoop()
         self._connections = Reconnector(self._clock, self._connect, lambda client: client.connected)
         self._tree = SFTPTree(str(self), self._clock, self._connections, options.path)
 
@@ -183,9 +182,7 @@ class SFTPStore:
             try:
                 await client.write(staged.file, _once(_TRIAL))
                 await staged.close()
-                reader = SFTPReader(
-                    client, await client.open(staged.path, asyncssh.FXF_READ), AssetStat(len(_TRIAL), 0.0, "")
-                )
+                reader = await open_reader(client, staged.path)
                 try:
                     async with aclosing(reader.read()) as chunks:
                         kept = b"".join([chunk async for chunk in chunks])
@@ -194,7 +191,7 @@ class SFTPStore:
             finally:
                 staged.discard()
         except (AssetNotFound, StoreFailed, NoSpace) as error:
-            raise StoreUnavailable(f"the store cannot be written to: {error}") from error
+            raise StoreUnavailable(f"the store cannot be written to: {error}", error.reason) from error
         if kept != _TRIAL:
             raise StoreUnavailable("the store does not keep what is written to it")
 

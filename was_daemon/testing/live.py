@@ -61,8 +61,8 @@ async def check_live(
     """Try the store's promises on a few assets with new, unguessable names in `collection`; yield a result for each.
 
     No other asset is read, written or deleted. These are deleted at the end, also when the caller closes the generator
-    early. When the store cannot be used at all, only the first promise is tried; it is broken, too, if `also` raises an
-    `AssetError`.
+    early; the last result names those that cannot be. When the store cannot be used at all, only the first promise is
+    tried; it is broken, too, if `also` raises an `AssetError`.
     """
     trial = _Trial(store, collection, new_stem(), also)
     (first, reachable), *others = trial.promises()
@@ -76,7 +76,9 @@ async def check_live(
         for sentence, attempt in others:
             yield await try_promise(sentence, attempt)
     finally:
-        await trial.clean()
+        left = await trial.clean()
+    if left:
+        yield PromiseResult("the check leaves nothing behind", f"to be deleted at the server: {', '.join(left)}")
 
 
 async def try_promise(promise: str, attempt: Callable[[], Awaitable[None]]) -> PromiseResult:
@@ -88,7 +90,8 @@ async def try_promise(promise: str, attempt: Callable[[], Awaitable[None]]) -> P
     except _PromiseBroken as error:
         return PromiseResult(promise, str(error))
     except AssetError as error:
-        return PromiseResult(promise, f"{type(error).__name__}: {error}", error=error)
+        reason = f" ({error.reason})" if error.reason else ""
+        return PromiseResult(promise, f"{type(error).__name__}: {error}{reason}", error=error)
     except Exception as error:
         # A store that raises anything else breaks its contract; the operator is told instead of shown a traceback.
         return PromiseResult(promise, without_secrets(f"unexpected {type(error).__name__}: {error}"))
@@ -139,11 +142,18 @@ class _Trial:
             self.used.append(key)
         return key
 
-    async def clean(self) -> None:
-        """Delete what is left. An error of deletion was already reported by the last promise."""
-        for key in self.used:
-            with suppress(Exception):
-                await self.store.delete(key)
+    async def clean(self) -> list[str]:
+        """Delete what is left; fire with what may still be there, as collection, kind and name."""
+        left = [key for key in self.used if not await self._delete_if_there(key)]
+        return [f"{key.collection}/{key.kind.value}/{key.name}".lstrip("/") for key in left]
+
+    async def _delete_if_there(self, key: AssetKey) -> bool:
+        # An error of deletion was already reported by the last promise.
+        with suppress(Exception):
+            await self.store.delete(key)
+        with suppress(Exception):
+            return not await self._is_there(key)
+        return False
 
     async def _check(self) -> None:
         await self.store.check()

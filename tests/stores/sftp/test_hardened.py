@@ -1,6 +1,7 @@
 """Servers that accept few algorithms, keys in all formats, and certificates of servers and users."""
 
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import asyncssh
 import pytest
 import pytest_twisted
+from asyncssh import kex_dh
 from asyncssh.kex import get_kex_algs
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory, Protocol
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
 from tests.support import scripted_sftp
@@ -309,3 +313,81 @@ async def test_nothing_of_the_password_is_logged(tmp_path, root, store_on, logge
     finally:
         server.stop()
     assert "secret" not in logged()
+
+
+def name_list(*names: str) -> bytes:
+    joined = ",".join(names).encode()
+    return len(joined).to_bytes(4, "big") + joined
+
+
+def greeting(*lists: tuple[str, ...]) -> bytes:
+    """What a server sends first that has these algorithms (RFC 4253, section 7.1)."""
+    payload = b"\x14" + bytes(16) + b"".join(name_list(*names) for names in (*lists, (), ())) + bytes(5)
+    padding = bytes(16 - (len(payload) + 5) % 8)
+    packet = bytes([len(padding)]) + payload + padding
+    return b"a banner\r\nSSH-2.0-Scripted\r\n" + len(packet).to_bytes(4, "big") + packet
+
+
+class Leaving(Protocol):
+    """Sends its algorithms, and closes the connection in the same moment."""
+
+    lists: tuple[tuple[str, ...], ...]
+
+    def connectionMade(self) -> None:
+        self.transport.write(greeting(*self.lists))
+        self.transport.loseConnection()
+
+
+KEX, HOST_KEYS, NONE = ("curve25519-sha256",), ("ssh-ed25519",), ("none",)
+GCM, CTR, SHA2 = ("aes128-gcm@openssh.com",), ("aes128-ctr",), ("hmac-sha2-256",)
+
+
+@pytest.mark.parametrize(
+    ("lists", "problem"),
+    [
+        (
+            (("kex-of-tomorrow", "dh-of-old"), HOST_KEYS, CTR, CTR, SHA2, SHA2, NONE, NONE),
+            "no key exchange in common",
+        ),
+        ((KEX, ("ssh-dss",), CTR, CTR, SHA2, SHA2, NONE, NONE), "no host key in common"),
+        ((KEX, HOST_KEYS, ("3des-cbc",), CTR, SHA2, SHA2, NONE, NONE), "no encryption in common"),
+        ((KEX, HOST_KEYS, CTR, CTR, ("hmac-md5",), SHA2, NONE, NONE), "no MAC in common"),
+        ((KEX, HOST_KEYS, CTR, CTR, SHA2, ("hmac-md5",), NONE, NONE), "no MAC from the server in common"),
+        ((KEX, HOST_KEYS, GCM, CTR, (), SHA2, ("lzma",), NONE), "no compression in common"),
+        ((KEX, HOST_KEYS, GCM, GCM, (), (), NONE, NONE), None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@ensure
+async def test_the_lists_are_logged_however_fast_the_server_leaves(store_on, server, logged, lists, problem) -> None:
+    leaving = Factory.forProtocol(type("Told", (Leaving,), {"lists": lists}))
+    port = reactor.listenTCP(0, leaving, interface="127.0.0.1")
+    server.port = port.getHost().port
+    server.trust(server.host_key)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store_on(server).check()
+    finally:
+        await port.stopListening()
+    if problem is None:
+        assert "in common" not in logged()
+        return
+    assert f"be agreed on: {problem}, sent " in logged()
+    refused = next(names for names in lists if names not in (KEX, HOST_KEYS, NONE, GCM, CTR, SHA2, ()))
+    assert f"and received {','.join(refused)}" in logged()
+
+
+DIFFIE_HELLMAN = """
+import was_daemon.stores.sftp.connecting
+from asyncssh.crypto.dh import DH
+ours, theirs = DH(2, {prime}), DH(2, {prime})
+assert ours.get_shared(theirs.get_public()) == theirs.get_shared(ours.get_public())
+"""
+
+
+def test_commands_print_no_warning_of_the_library_that_computes_old_key_exchanges() -> None:
+    prime = kex_dh._group14_p
+    done = subprocess.run(
+        [sys.executable, "-c", DIFFIE_HELLMAN.format(prime=prime)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

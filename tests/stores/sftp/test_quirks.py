@@ -1,6 +1,7 @@
 """Servers that answer otherwise than OpenSSH's: what is true counts, not the code that they send."""
 
 import os
+import re
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,11 +10,15 @@ from typing import Any
 import asyncssh
 import pytest
 import pytest_twisted
+from twisted.internet.defer import fail
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
 from tests.support.scripted_sftp import USER, Answer, Files, ScriptedSSH
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.keys import Kind, Layout
+from was_daemon.stores.sftp import tree
+from was_daemon.stores.sftp.client import SFTPClient
+from was_daemon.stores.sftp.session import Denied
 from was_daemon.testing.contract import StoreContract, original
 from was_daemon.testing.live import check_live
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
@@ -298,13 +303,64 @@ async def test_a_disk_that_fails_to_sync_fails_the_upload(store_on, root) -> Non
     assert not [path for path in root.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("code", [2, 3, 8])
+class IgnoresTimes(Files):
+    """Says that a time was set, and sets none."""
+
+    def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        pass
+
+
+class OneTime(Files):
+    """All files have one time, whatever is done to them."""
+
+    def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
+        attributes = asyncssh.SFTPAttrs.from_local(super().lstat(path))
+        attributes.mtime = attributes.atime = 1_000_000_000
+        return attributes
+
+    def fstat(self, file_obj: object) -> asyncssh.SFTPAttrs:
+        attributes = asyncssh.SFTPAttrs.from_local(super().fstat(file_obj))
+        attributes.mtime = attributes.atime = 1_000_000_000
+        return attributes
+
+
+SETS_NO_TIMES = [*(refusing("setstat", code) for code in (2, 3, 4, 8)), IgnoresTimes]
+
+
+@pytest.mark.parametrize("quirk", SETS_NO_TIMES, ids=lambda quirk: quirk.__name__)
 @ensure
-async def test_a_server_that_lets_no_times_be_set_is_told_in_the_log_once(store_on, logged, code) -> None:
-    store = store_on(refusing("setstat", code))
-    for content in (b"1", b"22", b"333", b"4444"):
+async def test_versions_of_one_size_differ_where_no_times_can_be_set(store_on, logged, quirk) -> None:
+    store, etags = store_on(quirk), []
+    for content in (b"first", b"other"):
+        version = await store.write(KEY, chunked(content))
+        assert await store.stat(KEY) == version
+        assert await read_asset(store, KEY) == content
+        etags.append(version.etag)
+    await store.delete(KEY)
+    etags.append((await store.write(KEY, chunked(b"third"))).etag)
+    assert len(set(etags)) == 3
+    assert await read_asset(store, KEY) == b"third"
+    assert "no new times" not in logged()
+
+
+@ensure
+async def test_versions_of_other_sizes_do_not_wait_for_another_time(store_on, monkeypatch) -> None:
+    monkeypatch.setattr(tree, "deferLater", None)
+    store = store_on(refusing("setstat", 3))
+    for content in (b"", b"1", b"22", b""):
         await store.write(KEY, chunked(content))
-    assert logged().count("no times be set") == 1
+        assert await read_asset(store, KEY) == content
+
+
+@pytest.mark.parametrize("quirk", [OneTime, refusing("setstat", 3, lambda *_: True)], ids=["one time", "cannot write"])
+@ensure
+async def test_a_server_that_gives_no_new_times_is_told_in_the_log_once(store_on, logged, monkeypatch, quirk) -> None:
+    monkeypatch.setattr(tree, "_REWRITE_SECONDS", 0)
+    monkeypatch.setattr(SFTPClient, "write_again", lambda _client, _path: fail(Denied("no")))
+    store = store_on(quirk)
+    for content in (b"first", b"other", b"third"):
+        await store.write(KEY, chunked(content))
+    assert logged().count("no new times") == 1
 
 
 @pytest.mark.parametrize(
@@ -316,14 +372,72 @@ async def test_a_server_that_lets_no_times_be_set_is_told_in_the_log_once(store_
         (refusing("open", 3, has(asyncssh.FXF_CREAT)), "denied permission to open a file"),
         (refusing("lstat", 8), "cannot look at a file"),
         (refusing("scandir", 8), "cannot list a directory"),
-        (refusing("setstat", 3), "etag did not change"),
+        (OneTime, "etag did not change"),
+        (refusing("lstat", 3), "denied permission to look at a file (LSTAT)"),
+        (both(refusing("lstat", 3), refusing("stat", 3)), "denied permission to look at a file (LSTAT)"),
+        (
+            refusing("fsync", 4, lambda _files, file: os.fstat(file.fileno()).st_size > 0),
+            "failed to sync a file (fsync)",
+        ),
+        (refusing("read", 3), "denied permission to read a file (READ)"),
+        (refusing("write", 3), "denied permission to write a file (WRITE)"),
     ],
-    ids=["rename", "mkdir", "remove", "create", "lstat", "list", "times"],
+    ids=[
+        "rename",
+        "mkdir",
+        "remove",
+        "create",
+        "lstat",
+        "list",
+        "times",
+        "no lstat",
+        "no stat",
+        "fsync",
+        "read",
+        "write",
+    ],
 )
 @ensure
 async def test_check_store_names_what_the_server_does_not_do(store_on, quirk, problem) -> None:
     results = await collect(check_live(store_on(quirk), "Fish"))
     assert [result for result in results if problem in (result.problem or "")]
+
+
+@ensure
+async def test_check_store_says_for_which_path_a_request_was_refused(store_on) -> None:
+    store = store_on(refusing("lstat", 3, lambda _files, path: path.endswith(b".bin")))
+    results = await collect(check_live(store, "Fish"))
+    reason = r"look at a file \(LSTAT\) \(the server answers with code 3 for '\S*/was-check-\S*'\)"
+    assert [result for result in results if re.search(reason, result.problem or "")]
+
+
+@ensure
+async def test_the_path_of_a_refused_request_is_told_in_the_log_and_not_to_clients(store_on, root, logged) -> None:
+    (root / "Fish/originals").mkdir(parents=True)
+    (root / "Fish/originals/asset.jpg").write_bytes(b"bytes")
+    store = store_on(refusing("lstat", 3))
+    with pytest.raises(StoreUnavailable, match=r"permission to look at a file \(LSTAT\)$"):
+        await store.stat(KEY)
+    assert "for 'Fish/originals/asset.jpg'" in logged()
+
+
+@ensure
+async def test_a_server_that_refuses_stat_keeps_assets(store_on, root) -> None:
+    store = store_on(both(refusing("stat", 3), refusing("mkdir", 4, is_there)))
+    for name in ("asset.jpg", "other.jpg"):
+        await store.write(original(name, "Fish"), chunked(b"bytes"))
+        assert await read_asset(store, original(name, "Fish")) == b"bytes"
+
+
+@pytest.mark.parametrize("ending", [b".bin", b"-CASE.bin"])
+@ensure
+async def test_check_store_names_the_assets_that_it_could_not_remove(store_on, root, ending) -> None:
+    store = store_on(refusing("remove", 3, lambda _files, path: path.endswith(ending)))
+    *_, last = await collect(check_live(store, "Fish"))
+    left = sorted(str(path.relative_to(root)) for path in (root / "Fish/originals").glob("was-check-*"))
+    assert left
+    assert last.promise == "the check leaves nothing behind"
+    assert sorted((last.problem or "").removeprefix("to be deleted at the server: ").split(", ")) == left
 
 
 class Forgetful(Files):

@@ -28,6 +28,7 @@ from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreTi
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin
 from was_daemon.model.keys import Kind, Layout
 from was_daemon.stores import unfinished
+from was_daemon.stores.sftp.reader import SFTPReader
 from was_daemon.testing.contract import StoreContract, gather_all, original
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 
@@ -530,7 +531,10 @@ async def test_cancelled_calls_leave_no_file_open_at_the_server(scripted, root, 
             running = deferred(call)
             await deferLater(reactor, 0)
             running.cancel()
-            await running.addErrback(lambda failure: failure.trap(CancelledError))
+            done = await running.addErrback(lambda failure: failure.trap(CancelledError))
+            if isinstance(done, SFTPReader):
+                # It was open before it could be cancelled.
+                await done.close()
     await store.check()
     await until(lambda: scripted.files.open_files == set())
     await until(lambda: list(root.rglob(".staging/*")) == [])

@@ -1,6 +1,7 @@
 """The way to an SFTP session: connection, the server's key, login, subsystem. Runs in the event loop."""
 
 import asyncio
+import warnings
 from typing import Any
 
 import asyncssh
@@ -8,10 +9,15 @@ from asyncssh.constants import MSG_IGNORE
 from twisted.logger import Logger
 
 from was_daemon.model.errors import AssetError, StoreTimeout, StoreUnavailable
+from was_daemon.stores.sftp.line import Line
 from was_daemon.stores.sftp.login import HostKeys, LoginClient, SSHLogin
 from was_daemon.stores.sftp.session import NEVER_THERE, SFTPSession
 
 _log = Logger()
+
+# Some servers have no other key exchange, and whoever starts a command here cannot change that. It is offered after
+# all others; should the library drop it, the log lists the algorithms of both sides.
+warnings.filterwarnings("ignore", "Diffie-Hellman over finite fields", module=r"asyncssh\.crypto\.dh")
 
 _WINDOW = 4 << 20
 """Bytes that the server may send before it must wait; asyncssh's 2 MiB are 100 MB/s when an answer takes 20 ms."""
@@ -28,9 +34,10 @@ async def open_session(login: SSHLogin, patience: float) -> SFTPSession:
     Raises `StoreTimeout` when that takes longer than `patience` seconds, and `StoreUnavailable` when the server cannot
     be reached, is not who it should be, or refuses; the log has the details.
     """
-    keys = login.host_keys()
     try:
         async with asyncio.timeout(patience):
+            # A large known_hosts takes a while.
+            keys = await asyncio.to_thread(login.host_keys)
             client, connection = await _connect_by_any_key(login, keys)
             try:
                 _send_no_ignored_packets(connection)
@@ -76,27 +83,35 @@ async def _connect_by_any_key(login: SSHLogin, keys: HostKeys) -> tuple[LoginCli
 async def _connect(
     login: SSHLogin, keys: HostKeys, client: LoginClient, algorithms: list[str]
 ) -> asyncssh.SSHClientConnection:
-    async with login.agent_keys() as agent_keys:
-        return await asyncssh.connect(
-            login.host,
-            login.port,
-            config=None,
-            client_factory=lambda: client,
-            username=login.user,
-            password=login.password,
-            client_keys=[*login.client_keys(), *agent_keys] or None,
-            agent_path=None,
-            known_hosts=(keys.trusted, keys.authorities, keys.revoked),
-            server_host_key_algs=algorithms,
-            x509_trusted_certs=None,
-            gss_host=None,
-            login_timeout=0,
-            encryption_algs=_CIPHERS,
-            # Whatever a server says, an error of its text is none of ours.
-            utf8_decode_errors="replace",
-            window=_WINDOW,
-            max_pktsize=_MAX_PACKET,
-        )
+    line = Line()
+    try:
+        async with login.agent_keys() as agent_keys:
+            return await asyncssh.connect(
+                login.host,
+                login.port,
+                config=None,
+                tunnel=line,
+                client_factory=lambda: client,
+                username=login.user,
+                password=login.password,
+                client_keys=[*await asyncio.to_thread(login.client_keys), *agent_keys] or None,
+                agent_path=None,
+                known_hosts=(keys.trusted, keys.authorities, keys.revoked),
+                server_host_key_algs=algorithms,
+                x509_trusted_certs=None,
+                gss_host=None,
+                login_timeout=0,
+                encryption_algs=_CIPHERS,
+                # Whatever a server says, an error of its text is none of ours.
+                utf8_decode_errors="replace",
+                window=_WINDOW,
+                max_pktsize=_MAX_PACKET,
+            )
+    except (OSError, asyncssh.Error) as error:
+        # A server that finds nothing it knows may end the connection before asyncssh has looked at its lists.
+        if problem := line.disagreement():
+            raise asyncssh.KeyExchangeFailed(problem) from error
+        raise
 
 
 def _send_no_ignored_packets(connection: asyncssh.SSHClientConnection) -> None:
@@ -135,7 +150,6 @@ def _problem(login: SSHLogin, error: Exception) -> AssetError:
             what = "is revoked" if "revoked" in str(error) else "cannot be verified"
             return StoreUnavailable(f"the host key of the store {what}")
         case asyncssh.KeyExchangeFailed():
-            # asyncssh names the algorithms of both sides.
             _log.error("no connection to the SSH server {host} can be agreed on: {error}", host=host, error=error)
             return StoreUnavailable("no SSH connection to the store could be agreed on")
         case asyncssh.PermissionDenied():

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncssh
 from twisted.logger import Logger
@@ -25,7 +25,7 @@ _FULL = (asyncssh.FX_NO_SPACE_ON_FILESYSTEM, asyncssh.FX_QUOTA_EXCEEDED)
 _DENIED = (asyncssh.FX_PERMISSION_DENIED, asyncssh.FX_WRITE_PROTECT)
 _LOST = (asyncssh.FX_NO_CONNECTION, asyncssh.FX_CONNECTION_LOST)
 
-_LOOK = "look at a file"
+_LOOK = "look at a file (LSTAT)"
 
 NEVER_THERE = b".was-is-never-there"
 """Name that no file has."""
@@ -34,8 +34,8 @@ NEVER_THERE = b".was-is-never-there"
 class Refused(StoreFailed):
     """The server refused a request with a `code` that says little: what is true has to be looked up."""
 
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, reason: str, code: int) -> None:
+        super().__init__(message, reason)
         self.code = code
 
 
@@ -82,14 +82,18 @@ class SFTPSession:
         self._code_for_missing: int | None = None
         self._watching = asyncio.create_task(self._watch())
         self._trial: asyncio.Task[asyncssh.SFTPAttrs] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def alive(self) -> bool:
-        """Whether the connection is still there; may be asked in any thread."""
+        """Whether the connection is still there; may be asked outside of the event loop."""
         return not self._given_up and not self._client.is_lost
 
-    async def request(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return the server's answer to the request that `ask` makes; `what` it is to do is told in errors."""
+    async def request(self, what: str, ask: Callable[[], Awaitable[T]], path: bytes = b"") -> T:
+        """Return the server's answer to the request that `ask` makes.
+
+        `what` the server is to do, and `path`, if the request has one, are told in errors; the path only to operators.
+        """
         if not self.alive:
             raise self._lost()
         if not self._waiting:
@@ -100,7 +104,7 @@ class SFTPSession:
         except asyncssh.SFTPEOFError:
             raise EOFError from None
         except asyncssh.SFTPError as error:
-            raise self._error(what, error) from None
+            raise self._error(what, path, error) from None
         except (asyncssh.Error, OSError):
             raise self._lost() from None
         except ValueError:
@@ -116,12 +120,20 @@ class SFTPSession:
             # One request for each read or write: how many there are at a time is decided by the transfers.
             return await self.sftp.open(path, flags, encoding=None, block_size=0)
 
-        return await self.request("open a file", ask)
+        return await self.request("open a file (OPEN)", ask, path)
+
+    def close_soon(self, file: asyncssh.SFTPClientFile) -> None:
+        """Close a file, without waiting for the server."""
+        closing = asyncio.create_task(self.request("close a file (CLOSE)", file.close))
+        # The loop holds its tasks weakly.
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        closing.add_done_callback(ignore)
 
     async def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
         """Return the attributes of a file, of a link the link's own. Raises `AssetNotFound`, whatever its code."""
         try:
-            return await self.request(_LOOK, lambda: self.sftp.lstat(path))
+            return await self.request(_LOOK, lambda: self.sftp.lstat(path), path)
         except Refused as error:
             if error.code != asyncssh.FX_OP_UNSUPPORTED and error.code == await self._says_for_missing():
                 raise AssetNotFound("no such asset") from None
@@ -138,7 +150,7 @@ class SFTPSession:
     async def remove(self, path: bytes) -> None:
         """Remove a file or a link. What is gone afterwards is removed, whatever the server says."""
         try:
-            await self.request("remove a file", lambda: self.sftp.remove(path))
+            await self.request("remove a file (REMOVE)", lambda: self.sftp.remove(path), path)
         except (Refused, Denied):
             if await self.exists(path):
                 raise
@@ -147,7 +159,7 @@ class SFTPSession:
         """Return the code with which this server says that there is no such file."""
         if self._code_for_missing is None:
             try:
-                await self.request(_LOOK, lambda: self.sftp.lstat(NEVER_THERE))
+                await self.request(_LOOK, lambda: self.sftp.lstat(NEVER_THERE), NEVER_THERE)
                 self._code_for_missing = asyncssh.FX_OK
             except AssetNotFound:
                 self._code_for_missing = asyncssh.FX_NO_SUCH_FILE
@@ -155,20 +167,23 @@ class SFTPSession:
                 self._code_for_missing = error.code
         return self._code_for_missing
 
-    def _error(self, what: str, error: asyncssh.SFTPError) -> AssetError:
+    def _error(self, what: str, path: bytes, error: asyncssh.SFTPError) -> AssetError:
         code = error.code
         if code in _LOST:
             return self._lost()
         if code in _MISSING:
             return AssetNotFound("no such asset")
-        self._log.debug("the SFTP server says {code}: {message!r}", code=code, message=error.reason)
+        of = f" for {path.decode(errors='replace')!r}" if path else ""
+        said = f", {error.reason!r}," if error.reason else ""
+        reason = f"the server answers with code {code}{said}{of}"
+        self._log.debug("{host} was to {what}: {reason}", host=self._server, what=what, reason=reason)
         if code in _DENIED:
-            return Denied(f"the store denied permission to {what}")
+            return Denied(f"the store denied permission to {what}", reason)
         if code in _FULL or "no space left" in error.reason.lower():
-            return NoSpace("no space left in the store")
+            return NoSpace("no space left in the store", reason)
         if code == asyncssh.FX_OP_UNSUPPORTED:
-            return Refused(f"the store cannot {what}", code)
-        return Refused(f"the store failed to {what}", code)
+            return Refused(f"the store cannot {what}", reason, code)
+        return Refused(f"the store failed to {what}", reason, code)
 
     def _lost(self) -> AssetError:
         return type(self._problem)(*self._problem.args)
@@ -188,10 +203,21 @@ class SFTPSession:
                 await asyncio.sleep(self._patience)
 
     def abort(self) -> None:
-        """Close the connection at once; requests under way fail. May be called in any thread."""
+        """Close the connection at once; requests under way fail. May be called outside of the event loop."""
         self._given_up = True
         with suppress(RuntimeError):  # the loop has ended, and the connection with it
             self.loop.call_soon_threadsafe(self._connection.abort)
+
+
+async def read(session: SFTPSession, file: asyncssh.SFTPClientFile, offset: int, length: int) -> bytes:
+    """Return what the server reads from an open file at once: `length` bytes or fewer, none at its end."""
+    # The annotation of asyncssh says str, which is true of files with an encoding.
+    return cast(bytes, await session.request("read a file (READ)", lambda: file.read(length, offset)))
+
+
+async def write(session: SFTPSession, file: asyncssh.SFTPClientFile, offset: int, data: bytes) -> int:
+    """Write `data` to an open file, by one request."""
+    return await session.request("write a file (WRITE)", lambda: file.write(data, offset))
 
 
 def ignore(task: "asyncio.Task[Any]") -> None:

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections import deque
-from typing import cast
 
 import asyncssh
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.sftp.session import SFTPSession, ignore
+from was_daemon.stores.sftp.session import SFTPSession, ignore, read, write
 
 _BLOCK = 32768
 """Bytes that every server takes in a request (draft-ietf-secsh-filexfer-02, section 3)."""
@@ -25,7 +24,7 @@ _QUEUEING_SECONDS = 0.25
 """When answers take longer, the line is full, and more requests would only hold up other transfers."""
 
 BATCH = 1 << 20
-"""Bytes that change the thread at once: each change may have to wait for the other thread."""
+"""Bytes that enter or leave the event loop at once: it has to wait for its turn."""
 
 
 class _Window:
@@ -82,11 +81,7 @@ class Download:
             self._next += length
 
     def _ask(self, offset: int, length: int) -> "tuple[int, int, float, asyncio.Task[bytes]]":
-        async def read() -> bytes:
-            # Its annotation says str, which is true of files with an encoding.
-            return cast(bytes, await self._file.read(length, offset))
-
-        task = asyncio.create_task(self._session.request("read a file", read))
+        task = asyncio.create_task(read(self._session, self._file, offset, length))
         task.add_done_callback(ignore)
         return offset, length, self._loop.time(), task
 
@@ -115,7 +110,7 @@ class Upload:
     async def _send(self, block: bytes) -> None:
         offset = self._offset
         self._offset += len(block)
-        task = asyncio.create_task(self._session.request("write a file", lambda: self._file.write(block, offset)))
+        task = asyncio.create_task(write(self._session, self._file, offset, block))
         task.add_done_callback(ignore)
         self._sent.append((self._loop.time(), task))
         while len(self._sent) >= self._window.size or (self._sent and self._sent[0][1].done()):

@@ -2,7 +2,8 @@
 
 SFTP tells modification times in whole seconds and no inode, so that size and time alone would not tell two quick
 versions of one asset apart. Therefore a new version is always given a time later than that of the version it
-replaces, or that was deleted a moment ago, if need be one of the next second; size and time then make the etag.
+replaces, or that was deleted a moment ago, if need be one of the next second; size and time then make the etag. Where
+the server lets no times be set, the new version is written to once more after that second.
 """
 
 import posixpath
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 import asyncssh
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from was_daemon.concurrency.locks import KeyLocks
@@ -28,7 +30,7 @@ from was_daemon.stores.sftp.versions import asset_stat
 T = TypeVar("T")
 
 _DELETED_SECONDS = 60.0
-"""Time for which the modification time of a deleted asset is remembered."""
+"""Time for which the version of a deleted asset is remembered."""
 
 _ROOT_SECONDS = 5.0
 """Time after which a root that was there is looked for again when an asset is not found."""
@@ -38,6 +40,10 @@ _NO_ROOT = "the store's directory does not exist"
 _CREATE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT
 _NEW_FILE = (_CREATE | asyncssh.FXF_EXCL, _CREATE | asyncssh.FXF_TRUNC, _CREATE)
 """Flags to open a new file with; servers refuse the first, or the second."""
+
+_REWRITES = 8
+_REWRITE_SECONDS = 0.25
+"""Attempts to get another time for a version, and the pauses before: a file system may tell times by two seconds."""
 
 _LITTLE_SPACE = 1 << 20
 """Free bytes below which a write that failed did so for want of space."""
@@ -56,9 +62,9 @@ class SFTPTree:
         self._replacements = Replacements()
         self._new_file: tuple[int, ...] = _NEW_FILE
         self._syncs = True
-        self._sets_times = True
+        self._warned_of_times = False
         self._locks = KeyLocks[str]()
-        self._deleted: dict[str, tuple[int, float]] = {}
+        self._deleted: dict[str, tuple[AssetStat, float]] = {}
         self._staging = SFTPStaging(store, connections, self.path)
         self.uploads = self._staging.uploads
         self._root_seen = -_ROOT_SECONDS
@@ -201,30 +207,42 @@ class SFTPTree:
     async def _date(self, staged: StagedFile, relative: str) -> AssetStat:
         """Give the new version a modification time of its own; see the module's text."""
         client, path = staged.client, self.path(relative)
-        earliest, _ = self._deleted.get(relative, (0, 0.0))
+        before = [self._deleted[relative][0]] if relative in self._deleted else []
         with suppress(AssetNotFound):
-            earliest = max(earliest, int((await client.lstat(path)).mtime or 0) + 1)
+            before.append(asset_stat(await client.lstat(path)))
+        earliest = max((int(version.modified) + 1 for version in before), default=0)
         try:
             attributes = await client.lstat(staged.path)
             if (attributes.mtime or earliest) < earliest:
-                await self._set_modified(client, staged.path, earliest)
+                with suppress(*REFUSALS):
+                    await client.set_modified(staged.path, earliest)
                 attributes = await client.lstat(staged.path)
-            return asset_stat(attributes)
+            if attributes.mtime is None:
+                return asset_stat(attributes)
+            return await self._rewrite_until_new(staged, asset_stat(attributes), {version.etag for version in before})
         except AssetNotFound:
             raise StoreFailed("the store did not keep what was written") from None
 
-    async def _set_modified(self, client: SFTPClient, path: bytes, seconds: int) -> None:
-        try:
-            await client.set_modified(path, seconds)
-        except REFUSALS:
-            if not self._sets_times:
-                return
-            self._sets_times = False
+    async def _rewrite_until_new(self, staged: StagedFile, version: AssetStat, taken: set[str]) -> AssetStat:
+        """Have the server give the staged file another time as long as its etag is one of `taken`.
+
+        Servers that set no times on request do so when a file is written. Empty versions have one content.
+        """
+        attempts = _REWRITES if version.size else 0
+        while version.etag in taken and attempts:
+            attempts -= 1
+            await deferLater(self._clock, _REWRITE_SECONDS)
+            with suppress(*REFUSALS):
+                await staged.client.write_again(staged.path)
+            version = asset_stat(await staged.client.lstat(staged.path))
+        if version.etag in taken and version.size and not self._warned_of_times:
+            self._warned_of_times = True
             self._log.warn(
-                "{store} lets no times be set: of two versions of an asset that are written within a second and have "
-                "one size, clients may take the second for the first",
+                "{store} gives files no new times: of two versions of an asset that have one size, clients may take "
+                "the second for the first",
                 store=self._store,
             )
+        return version
 
     async def delete(self, client: SFTPClient, relative: str, version: AssetStat) -> None:
         """Remove the file, whose latest version was `version`. Raises `AssetNotFound`."""
@@ -233,7 +251,7 @@ class SFTPTree:
             await client.remove(self.path(relative))
             now = self._clock.seconds()
             self._deleted = {path: entry for path, entry in self._deleted.items() if entry[1] > now - _DELETED_SECONDS}
-            self._deleted[relative] = (int(version.modified) + 1, now)
+            self._deleted[relative] = (version, now)
 
     async def is_full(self, client: SFTPClient, directory: str) -> bool:
         """Fire with whether the file system of `directory` is known to be full."""

@@ -4,10 +4,14 @@ import asyncio
 import stat
 
 import asyncssh
+import attrs
 
 from was_daemon.model.errors import AssetError, AssetNotFound, VersionGone
 from was_daemon.model.interfaces import AssetStat
-from was_daemon.stores.sftp.session import REFUSALS, SFTPSession, ignore
+from was_daemon.stores.sftp.session import REFUSALS, SFTPSession, ignore, read, write
+
+SMALL = 32768
+"""Size of files that are read as they are opened; every server reads as much at a time."""
 
 
 def file_type(attributes: asyncssh.SFTPAttrs) -> int | None:
@@ -26,7 +30,7 @@ def asset_stat(attributes: asyncssh.SFTPAttrs) -> AssetStat:
 async def is_link(session: SFTPSession, path: bytes) -> bool:
     """Return whether `path` is a link, for servers whose attributes do not tell."""
     try:
-        await session.request("read a link", lambda: session.sftp.readlink(path))
+        await session.request("read a link (READLINK)", lambda: session.sftp.readlink(path), path)
     except REFUSALS:
         return False
     return True
@@ -41,8 +45,17 @@ async def look(session: SFTPSession, path: bytes) -> AssetStat:
     return version
 
 
-async def open_version(session: SFTPSession, path: bytes) -> tuple[asyncssh.SFTPClientFile, AssetStat]:
-    """Open the regular file at `path`. Raises `AssetNotFound`."""
+@attrs.frozen
+class OpenVersion:
+    """Version of a file, and either all of its `content` or the open `file`."""
+
+    stat: AssetStat
+    content: bytes | None
+    file: asyncssh.SFTPClientFile | None
+
+
+async def open_version(session: SFTPSession, path: bytes) -> OpenVersion:
+    """Open the regular file at `path`, and read it if it is small. Raises `AssetNotFound`."""
     # The look beforehand keeps links from leading out of the store; both requests make one trip.
     opening = asyncio.create_task(session.open(path, asyncssh.FXF_READ))
     opening.add_done_callback(ignore)
@@ -52,14 +65,32 @@ async def open_version(session: SFTPSession, path: bytes) -> tuple[asyncssh.SFTP
         # An error of the opening is no news.
         (opened,) = await asyncio.gather(opening, return_exceptions=True)
         if isinstance(opened, asyncssh.SFTPClientFile):
-            await session.request("close a file", opened.close)
+            session.close_soon(opened)
         raise
     file = await opening
+    reading = asyncio.create_task(_read_small(session, file, looked.size))
     try:
-        return file, await _opened_version(session, file, path, looked)
+        version = await _opened_version(session, file, path, looked)
+        content = await reading
     except AssetError:
-        await session.request("close a file", file.close)
+        session.close_soon(file)
         raise
+    if content is None or len(content) != version.size:
+        return OpenVersion(version, None, file)
+    session.close_soon(file)
+    return OpenVersion(version, content, None)
+
+
+async def _read_small(session: SFTPSession, file: asyncssh.SFTPClientFile, size: int) -> bytes | None:
+    """Return the first `size` bytes; None when they are more than a small file has, or cannot be read."""
+    if size == 0:
+        return b""
+    if size > SMALL:
+        return None
+    try:
+        return await read(session, file, 0, size)
+    except (AssetError, EOFError):
+        return None
 
 
 async def _opened_version(
@@ -67,9 +98,18 @@ async def _opened_version(
 ) -> AssetStat:
     """Return the version that was opened, `looked` being that of just before."""
     try:
-        return asset_stat(await session.request("look at an open file", file.stat))
+        return asset_stat(await session.request("look at an open file (FSTAT)", file.stat, path))
     except REFUSALS:
         # Some servers refuse it. The version is the one from before if it is still there.
         if await look(session, path) != looked:
             raise VersionGone("the asset was replaced while it was opened") from None
         return looked
+
+
+async def write_again(session: SFTPSession, path: bytes) -> None:
+    """Write the first byte of a file once more."""
+    file = await session.open(path, asyncssh.FXF_READ | asyncssh.FXF_WRITE)
+    try:
+        await write(session, file, 0, await read(session, file, 0, 1))
+    finally:
+        await session.request("close a file (CLOSE)", file.close)
