@@ -41,7 +41,7 @@ lint: install
 	$(VENV)/bin/mypy
 
 bench: install
-	sh tests/install-tools.sh curl imagemagick libvips-tools poppler-utils wrk radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh curl imagemagick libvips-tools iipimage-server poppler-utils wrk radosgw ceph-mon ceph-osd
 	$(VENV)/bin/python -m bench
 
 docs: install

@@ -23,6 +23,7 @@ from bench.s3 import s3
 from bench.sftp import sftp
 from bench.walls import walls
 from bench.webdav import webdav
+from bench.zoom import zoom
 
 _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "walls": lambda directory: deferToThread(walls, directory),
@@ -32,6 +33,7 @@ _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "gallery": lambda directory: deferToThread(gallery, directory),
     "photos": lambda directory: deferToThread(photos, directory),
     "formats": lambda directory: deferToThread(formats, directory),
+    "zoom": lambda directory: deferToThread(zoom, directory),
     "deletes": lambda directory: deferToThread(deletes, directory),
     "idle": lambda directory: deferToThread(idle, directory),
     "numbers": lambda directory: deferToThread(numbers, directory),

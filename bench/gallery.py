@@ -3,14 +3,13 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median, quantiles
-from threading import Event, Thread
 from urllib.request import urlopen
 
 from bench import started
+from bench.meanwhile import Meanwhile
 from bench.photographs import make_photographs
 from bench.report import Figure
 from tests.support.daemon import Daemon
@@ -74,52 +73,16 @@ class Scroll:
             shutil.rmtree(directory)
 
     def _measure(self, daemon: Daemon, names: list[str]) -> None:
-        over = Event()
-        watchers = [_repeat(over, lambda: self._ask(daemon)), _repeat(over, lambda: self._weigh(daemon))]
-        try:
-            with ThreadPoolExecutor(AT_A_TIME) as browser:
-                begin = time.monotonic()
-                list(browser.map(lambda name: _look(daemon, name), names))
-                self.rate = len(names) / (time.monotonic() - begin)
-        finally:
-            over.set()
-            for watcher in watchers:
-                watcher.join()
-
-    def _ask(self, daemon: Daemon) -> None:
-        begin = time.monotonic()
-        with urlopen(f"{daemon.url}/web_asset_store.xml", timeout=60) as answer:
-            answer.read()
-        self.latencies.append(time.monotonic() - begin)
-        time.sleep(0.01)
-
-    def _weigh(self, daemon: Daemon) -> None:
-        self.peak = max(self.peak, sum(map(_proportional_set_size, [daemon.pid, *daemon.workers()])))
-        time.sleep(0.1)
-
-
-def _repeat(over: Event, action: Callable[[], None]) -> Thread:
-    def loop() -> None:
-        while not over.is_set():
-            action()
-
-    thread = Thread(target=loop)
-    thread.start()
-    return thread
+        with Meanwhile(daemon) as meanwhile, ThreadPoolExecutor(AT_A_TIME) as browser:
+            begin = time.monotonic()
+            list(browser.map(lambda name: _look(daemon, name), names))
+            self.rate = len(names) / (time.monotonic() - begin)
+        self.peak, self.latencies = meanwhile.peak, meanwhile.latencies
 
 
 def _look(daemon: Daemon, name: str) -> None:
     with urlopen(f"{daemon.url}/fileget?filename={name}&type=T&scale={SCALE}", timeout=120) as answer:
         assert answer.read(2) == b"\xff\xd8"
-
-
-def _proportional_set_size(pid: int) -> int:
-    """The bytes of memory of a process, what it shares with others in equal parts; 0 when it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _tool_seconds(tool: str, photographs: list[Path], directory: Path) -> float:

@@ -46,9 +46,12 @@ def walls(directory: Path) -> list[Figure]:
     ]
 
 
-def requests_per_second(url: str, connections: int = CONNECTIONS, seconds: int = SECONDS) -> float:
-    """What `wrk` gets out of the server; fails when an answer is not a success."""
+def requests_per_second(
+    url: str, connections: int = CONNECTIONS, seconds: int = SECONDS, script: Path | None = None
+) -> float:
+    """What `wrk` gets out of the server; fails when an answer is not a success. A `script` of Lua makes requests."""
     command = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s", url]
+    command += ["--script", str(script)] if script else []
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in output, output
     rate = re.search(r"Requests/sec:\s+([0-9.]+)", output)

@@ -180,8 +180,13 @@ class S3Store:
             stat = await self._look(name)
             if uploaded.may_be(stat):
                 return stat
+            seen = "another version is there"
         except AssetError as error:
-            self._log.warn("{name} was written, and not seen afterwards: {error}", name=name, error=error)
+            seen = str(error)
+        self._log.warn("{name} was written, and not seen afterwards: {seen}", name=name, seen=seen)
+        if not uploaded.etag:
+            # Nothing has shown that the server took it: a proxy may have answered.
+            raise StoreFailed("the store does not show what it was given")
         # Another client has replaced or deleted it by now.
         return AssetStat(uploaded.size, uploaded.at, uploaded.etag or uploaded.md5)
 

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from posixpath import dirname
 
-from hyperlink import EncodedURL
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -28,6 +27,7 @@ from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.reader import HTTPReader
 from was_daemon.stores.http.transport import trusted_only
+from was_daemon.stores.http.urls import as_sent
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.webdav.listing import entries_of, files
 from was_daemon.stores.webdav.moves import MoveTrial, Names
@@ -50,7 +50,7 @@ class WebDAVStore:
         self._clock = IReactorTime(reactor)
         self._options = options
         self._layout = options.layout
-        self._base = EncodedURL.from_text(options.url).to_uri().to_text().rstrip("/") + "/"
+        self._base = as_sent(options.url).rstrip("/") + "/"
         self._connected: HTTPRemote | None = None
         self._stranger: HTTPRemote | None = None
         self._tree = DavTree(str(self), self._clock, self._base, self._remote, self._without_login)
@@ -156,10 +156,20 @@ class WebDAVStore:
                 await self._tree.move(temporary, path)
                 # Not before: wsgidav fails to list a directory that a file is moved out of meanwhile.
                 self._tree.staging.uploads.sweep_if_due(dirname(temporary))
-                return await self._tree.look(self._tree.url(path))
+                return await self._look_at_moved(path, upload, temporary)
         except BaseException:
             self._tree.staging.uploads.discard(temporary)
             raise
+
+    async def _look_at_moved(self, path: str, upload: Upload, temporary: str) -> AssetStat:
+        """Fire with the version at `path`, to which `temporary` was moved, or a later one of another client."""
+        try:
+            stat = await self._tree.look(self._tree.url(path))
+            if stat.size == upload.size or not await self._tree.is_there(self._tree.url(temporary)):
+                return stat
+        except AssetNotFound:
+            pass
+        raise StoreFailed("the store did not move the upload to its place")
 
     async def _write_in_place(self, key: AssetKey, upload: Upload) -> AssetStat:
         path = self._layout.path(key)
@@ -182,6 +192,9 @@ class WebDAVStore:
                 return
             raise AssetNotFound("no such asset")
         answer.expect(200, 204)
+        # Servers say 204. A page that asks for a login comes with 200.
+        if answer.code == 200 and await self._tree.is_there(self._tree.url(self._layout.path(key))):
+            raise StoreFailed("the store did not delete the asset")
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

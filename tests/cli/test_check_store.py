@@ -71,6 +71,23 @@ def test_every_collection_of_the_store_is_tried(tmp_path: Path) -> None:
     assert (only.code, "birds" in only.out) == (0, False)
 
 
+def test_a_forgotten_chown_is_one_line_with_the_path(tmp_path: Path) -> None:
+    (tmp_path / "store/birds").mkdir(parents=True)
+    (tmp_path / "store/fish").write_text("a file")
+    config = write_config(
+        tmp_path,
+        {"main": {"plugin": "filesystem", "path": tmp_path / "store"}},
+        collections={"mode": "map", "map": {name.title(): {"directory": name} for name in ("fish", "birds")}},
+    )
+    ran = run("check-store", "main", "--config", config)
+    first, *others, last = ran.out.splitlines()
+    assert ran.code == 1
+    assert first.startswith("FAILED  the store is reachable, readable and writable: ")
+    assert first.endswith(f"({tmp_path}/store/fish)")
+    assert {line.split()[0] for line in others} == {"skipped"}
+    assert last.startswith("ok      the collection in birds can be written to")
+
+
 def test_what_failed_and_what_was_not_tried_is_told_as_json(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/"
     config = write_config(tmp_path, {"main": {"plugin": "webdav", "url": url}})

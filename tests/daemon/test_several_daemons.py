@@ -3,13 +3,14 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -29,6 +30,7 @@ NAMES = ("sp6123{}.att.jpg", "{}.jpg", "{}.png", "{}.tif", "Käfer {}.gif")
 COLLECTIONS = ("fish", "herbarium")
 SIZES = (0, 1000, 70_000)
 Table = dict[str, Any]
+Ask = Callable[[BlockingClient], Coroutine[Any, Any, Answer]]
 
 LONGEST_HEAD_START = 0.03
 """Seconds that a thumbnail is asked for before its original is replaced, at most: it is made in as long."""
@@ -155,9 +157,10 @@ class Editor:
         self._change(asset, delete)
 
     def _change(self, asset: Asset, change: Callable[[BlockingClient], None]) -> None:
-        """Change an asset while thumbnails of the version before are being made everywhere."""
+        """Change an asset while pictures of the version before are being made everywhere."""
         before = asset.version
-        making = [self._others.submit(self._see_any, asset, scale) for scale in SCALES]
+        pictures = [*(partial(_thumbnail, asset, scale) for scale in SCALES), partial(_tile, asset)]
+        making = [self._others.submit(self._see_any, asset, picture) for picture in pictures]
         time.sleep(self._random.uniform(0, LONGEST_HEAD_START))
         try:
             change(self._cluster.any_client(self._random))
@@ -182,20 +185,18 @@ class Editor:
         """See the same through every daemon that lives."""
         for answer in self._everywhere(lambda client: client.original(asset.name, coll=asset.collection)):
             assert _is(answer, asset.version), (asset, before, answer)
-        for scale in scales:
-            for answer in self._everywhere(
-                partial(BlockingClient.thumbnail, name=asset.name, scale=scale, coll=asset.collection)
-            ):
-                self._check_thumbnail(asset, before, answer)
+        for ask in [*(partial(_thumbnail, asset, scale) for scale in scales), partial(_tile, asset)]:
+            for answer in self._everywhere(ask):
+                self._check_picture(asset, before, answer)
 
-    def _check_thumbnail(self, asset: Asset, before: Version | None, answer: Answer) -> None:
+    def _check_picture(self, asset: Asset, before: Version | None, answer: Answer) -> None:
         if asset.version and asset.version.colour:
             assert answer.status == 200, (asset, answer)
             assert is_colour(colour_of(answer.body), asset.version.colour), (asset, "was", before, answer)
         else:
             assert answer.status in (_REFUSED if asset.version else (404,)), (asset, before, answer)
 
-    def _everywhere(self, ask: Callable[[BlockingClient], object]) -> list[Answer]:
+    def _everywhere(self, ask: Ask) -> list[Answer]:
         """The answers of the daemons, at least one."""
         answers: list[Answer] = []
 
@@ -210,17 +211,25 @@ class Editor:
         eventually(any_answer, "for one of the daemons")
         return answers
 
-    def _see_any(self, asset: Asset, scale: int) -> None:
-        """A thumbnail of any version: whole, or none."""
+    def _see_any(self, asset: Asset, picture: Ask) -> None:
+        """A thumbnail or tile of any version: whole, or none."""
         try:
-            client = self._cluster.any_client(self._random)
-            answer = finished(client.thumbnail(asset.name, scale, coll=asset.collection))
+            answer = finished(picture(self._cluster.any_client(self._random)))
         except NoAnswerError:
             return
         if answer.status == 200:
             colour_of(answer.body)
         else:
             assert answer.status in (404, 503, *_REFUSED), (asset, answer)
+
+
+def _thumbnail(asset: Asset, scale: int, client: BlockingClient) -> Coroutine[Any, Any, Answer]:
+    return client.thumbnail(asset.name, scale, coll=asset.collection)
+
+
+def _tile(asset: Asset, client: BlockingClient) -> Coroutine[Any, Any, Answer]:
+    """The only tile of a picture, as a viewer asks for it."""
+    return client.get(f"/iiif/3/{asset.collection}:{quote(asset.name)}/full/max/0/default.jpg")
 
 
 def _is(answer: Answer, version: Version | None) -> bool:

@@ -5,7 +5,9 @@ import io
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,7 +17,12 @@ from tests.stores.local.test_filesystem_store import tiny_disk
 from tests.support import images, profiles, raws, tiffs
 from tests.support.likeness import difference, on_white, same_corners
 from tests.support.pyramids import MAX_PIXELS, PyramidFile
+from was_daemon.imaging import full_size
+from was_daemon.imaging.colour import to_srgb
 from was_daemon.imaging.pyramid import write_pyramid
+from was_daemon.imaging.readers import read_picture
+from was_daemon.imaging.vips import pyvips
+from was_daemon.imaging.writers import flatten
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail
 
 LARGE = (1700, 1100)
@@ -55,6 +62,91 @@ def test_orientation_is_applied(form: str, orientation: int, tmp_path: Path) -> 
     assert same_corners(pyramid.level(0))
 
 
+@pytest.mark.parametrize("orientation", range(3, 9))
+@pytest.mark.parametrize("kind", ["plain", "profile", "alpha"])
+def test_what_is_too_large_to_be_turned_in_memory_is_turned_in_parts(
+    kind: str, orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = Image.open(io.BytesIO(images.photograph((1101, 703)))).convert("RGB")
+    options: dict[str, Any] = {"exif": images.photograph_exif(orientation)}
+    if kind == "profile":
+        options["icc_profile"] = profiles.adobe_rgb()
+    if kind == "alpha":
+        picture.putalpha(picture.convert("L"))
+    data = images.encode(images.stored_as(picture, orientation), "PNG", **options)
+    in_memory = PyramidFile(tmp_path, data)
+    monkeypatch.setattr(full_size, "_LARGEST_PART", 400_000)
+    in_parts = PyramidFile(tmp_path, data)
+    assert in_parts.path.read_bytes() == in_memory.path.read_bytes()
+    assert in_parts.index.has_alpha == (kind == "alpha")
+    if kind != "profile":
+        assert difference(in_parts.level(0), on_white(picture)) <= 4
+
+
+ODD = (1027, 1541)
+"""Sizes at which tiles of one, two and three pixels lie at the edges of some level."""
+
+
+def _odd(mode: str) -> Image.Image:
+    return Image.open(io.BytesIO(images.detailed_photograph(ODD))).convert("RGB").convert(mode)
+
+
+def _deep_tiff() -> bytes:
+    deep = pyvips.Image.new_from_memory(_odd("RGB").tobytes(), *ODD, 3, "uchar").cast("ushort") * 257
+    written: bytes = deep.cast("ushort").copy(interpretation="rgb16").tiffsave_buffer(compression="deflate")
+    return written
+
+
+def _pyramidal_tiff(**options: Any) -> bytes:
+    picture = pyvips.Image.new_from_memory(_odd("RGB").tobytes(), *ODD, 3, "uchar").copy(interpretation="srgb")
+    written: bytes = picture.tiffsave_buffer(tile=True, pyramid=True, compression="deflate", **options)
+    return written
+
+
+LARGE_KINDS: dict[str, Callable[[], bytes]] = {
+    "CMYK JPEG": lambda: images.encode(_odd("CMYK"), "JPEG", quality=95),
+    "CMYK TIFF": lambda: images.encode(_odd("CMYK"), "TIFF", compression="tiff_lzw"),
+    "LAB TIFF": lambda: images.encode(profiles.lab(_odd("RGB")), "TIFF"),
+    "16-bit TIFF": _deep_tiff,
+    "grey JPEG": lambda: images.encode(_odd("L"), "JPEG", quality=95),
+    "grey PNG with alpha": lambda: images.encode(_odd("LA"), "PNG"),
+    "GIF": lambda: images.encode(_odd("L"), "GIF"),
+    "WebP": lambda: images.encode(_odd("RGB"), "WEBP", lossless=True, method=0),
+    "progressive JPEG": lambda: images.encode(_odd("RGB"), "JPEG", quality=95, progressive=True),
+    "pyramidal TIFF": _pyramidal_tiff,
+    "pyramidal TIFF with SubIFDs": lambda: _pyramidal_tiff(subifd=True),
+}
+
+
+def _halved(image: Image.Image) -> Image.Image:
+    """Means of four pixels; of odd sizes, the last row and column count twice."""
+    even = Image.new("RGB", (image.width + image.width % 2, image.height + image.height % 2))
+    even.paste(image, (image.width % 2, image.height % 2))
+    even.paste(image, (0, image.height % 2))
+    even.paste(image, (image.width % 2, 0))
+    even.paste(image, (0, 0))
+    return even.reduce(2)
+
+
+@pytest.mark.parametrize("kind", LARGE_KINDS)
+def test_the_tiles_of_every_level_are_what_a_full_decode_shows(kind: str, tmp_path: Path) -> None:
+    data = LARGE_KINDS[kind]()
+    pyramid = PyramidFile(tmp_path, data)
+    decoded = read_picture(io.BytesIO(data), "a", 1 << 20, MAX_PIXELS)
+    whole = flatten(to_srgb(decoded.image, decoded.profile)).convert("RGB")
+    assert (pyramid.index.pages, pyramid.index.geometry.levels[0]) == (1, ODD)
+    expected = whole
+    for number, size in enumerate(pyramid.index.geometry.levels):
+        level, expected = pyramid.level(number), _halved(expected) if number else whole
+        assert difference(level, expected) <= 3
+        for seam in range(512, size[0], 512):
+            box = (seam - 4, 0, min(seam + 4, size[0]), size[1])
+            assert difference(level.crop(box), expected.crop(box)) <= 3
+        for seam in range(512, size[1], 512):
+            box = (0, seam - 4, size[0], min(seam + 4, size[1]))
+            assert difference(level.crop(box), expected.crop(box)) <= 3
+
+
 def test_colours_end_in_srgb_row_by_row_as_in_memory(tmp_path: Path) -> None:
     """A PNG with a profile is converted while it is read, a WebP in one piece."""
     profile = profiles.adobe_rgb()
@@ -68,6 +160,24 @@ def test_clear_parts_are_white(tmp_path: Path) -> None:
     for form in ("PNG", "TIFF", "WEBP"):
         pyramid = PyramidFile(tmp_path, images.encode(images.translucent(), form))
         assert difference(pyramid.level(0), on_white(images.translucent())) <= 4
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_alpha_channel_of_a_picture_is_kept_beside_its_tiles(form: str, orientation: int, tmp_path: Path) -> None:
+    stored = images.stored_as(images.translucent(), orientation)
+    options = {"lossless": True} if form == "WEBP" else {}
+    data = images.encode(stored, form, exif=images.photograph_exif(orientation), **options)
+    alpha = PyramidFile(tmp_path, data).alpha(0)
+    assert difference(alpha, images.translucent().getchannel("A")) == 0
+
+
+def test_a_picture_that_is_opaque_has_no_alpha_channel(tmp_path: Path) -> None:
+    opaque = images.chart().convert("RGBA")
+    clear = images.chart().convert("RGBA")
+    clear.putalpha(0)
+    for data in (images.encode(opaque, "PNG"), images.encode(clear, "TIFF"), images.photograph()):
+        assert not PyramidFile(tmp_path, data).index.has_alpha
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
@@ -107,6 +217,17 @@ def test_no_metadata_is_left(tmp_path: Path) -> None:
     content = pyramid.path.read_bytes()
     assert b"Exif" not in content and b"exif" not in content and images.TAKEN.encode() not in content
     assert not pyramid.tile(pyramid.index.geometry.tile(0)).getexif()
+
+
+def test_of_camera_raw_the_preview_of_nearly_full_size_is_shown_in_its_own_size(tmp_path: Path) -> None:
+    width, height = images.CHART_SIZE
+    for factor, expected in ((0.97, (round(width * 0.97), round(height * 0.97))), (0.5, images.CHART_SIZE)):
+        preview = Image.new("RGB", (round(width * factor), round(height * factor)), "blue")
+        preview.paste("red", (0, 0, 20, 20))
+        pyramid = PyramidFile(tmp_path, tiffs.dng(preview), "a.dng")
+        assert pyramid.index.geometry.levels == [expected]
+        assert pyramid.level(0).size == expected
+        assert (difference(pyramid.level(0), preview.resize(expected)) < 3) == (factor > 0.9)
 
 
 def test_pages_of_a_tiff_are_shown_and_counted_without_its_reduced_versions(tmp_path: Path) -> None:
@@ -170,18 +291,27 @@ def test_a_full_disk_is_told_from_a_damaged_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", [None, profiles.adobe_rgb()], ids=["sRGB", "Adobe RGB"])
-def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(profile: bytes | None, tmp_path: Path) -> None:
-    """Also when its colours are converted, as those of scanners are."""
+@pytest.mark.parametrize(
+    ("profile", "orientation"),
+    [(None, 1), (profiles.adobe_rgb(), 1), (None, 6), (profiles.adobe_rgb(), 3)],
+    ids=["sRGB", "Adobe RGB", "sideways", "upside down"],
+)
+def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(
+    profile: bytes | None, orientation: int, tmp_path: Path
+) -> None:
+    """Also when its colours are converted, as those of scanners are, and when it is turned."""
     side = 20_000
     script = f"""if True:
         import resource, sys
+        from was_daemon.workers.heap import bound_heap
+        bound_heap()
         from was_daemon.imaging.vips import pyvips
         from was_daemon.imaging.pyramid import write_pyramid
         profile = {profile!r}
         picture = pyvips.Image.black({side}, {side}, bands=3).copy(interpretation="srgb")
         if profile:
             picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        picture.set_type(pyvips.GValue.gint_type, "orientation", {orientation})
         picture.tiffsave(sys.argv[1], compression="lzw")
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30,) * 2)
         with open(sys.argv[1], "rb") as source, open(sys.argv[1] + ".zip", "w+b") as target:

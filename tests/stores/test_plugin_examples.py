@@ -655,7 +655,7 @@ def test_the_guides_commands_work_as_they_are_printed(tmp_path: Path) -> None:
             eventually(lambda port=port: started[-1].poll() is not None or _listens(port), "for a server to listen")
         output = (tmp_path / "output").read_text()
         assert [process.poll() for process in started] == [None, None], output
-        assert output.count("ok ") == 17
+        assert output.count("ok ") == 18
     finally:
         for process in started:
             os.killpg(process.pid, signal.SIGTERM)

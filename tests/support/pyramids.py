@@ -35,6 +35,15 @@ class PyramidFile:
         start, stop = self.index.span(tile)
         return Image.open(io.BytesIO(self._content[start:stop]))
 
+    def alpha(self, number: int) -> Image.Image:
+        """The alpha channel of all tiles of a level, side by side."""
+        size = self.index.geometry.levels[number]
+        image = Image.new("L", size)
+        for tile in self.index.geometry.tiles_in(number, Box(0, 0, *size)):
+            start, stop = self.index.alpha_span(tile)
+            image.paste(Image.open(io.BytesIO(self._content[start:stop])), (tile.left, tile.top))
+        return image
+
     def level(self, number: int) -> Image.Image:
         """All tiles of a level, side by side."""
         size = self.index.geometry.levels[number]

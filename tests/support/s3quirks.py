@@ -33,7 +33,8 @@ class QuirkyS3(Resource):
     """A bucket in memory.
 
     `tag` makes ETags of MD5s; it is told the method, the kind and the MD5. `head` may change the answer to a HEAD,
-    `damage` what is kept of a body. With `forgets_completion` the answer to it is that there is no such upload.
+    `damage` what is kept of a body. `refuse` is told each request about an asset, and returns the answer to it instead
+    of the server's own, or None. With `forgets_completion` the answer to it is that there is no such upload.
     `mixes_up_parts` puts them together from the last to the first.
     """
 
@@ -51,6 +52,9 @@ class QuirkyS3(Resource):
         self.forgets_completion = False
         self.mixes_up_parts = False
         self.damage: Callable[[bytes], bytes] = lambda content: content
+        self.refuse: Callable[[Request], bytes | None] = lambda request: None
+        self.minds_ranges = True
+        self.encodes = True
         self.page = 1000
         self.old_listings = False
         self.minds_prefixes = True
@@ -67,6 +71,9 @@ class QuirkyS3(Resource):
             return self._listing(request)
         if ".was-staging" not in name:
             self.steps.append(method)
+            answer = self.refuse(request)
+            if answer is not None:
+                return answer
         return getattr(self, f"_{method.lower()}")(request, name)
 
     def _told(self, request: Request, kind: TagKind, digest: str) -> None:
@@ -133,6 +140,8 @@ class QuirkyS3(Resource):
         if condition and condition != tag:
             request.setResponseCode(412)
             return b""
+        if not self.minds_ranges:
+            request.requestHeaders.removeHeader("Range")
         return send_content(request, content, self.chunked_get)
 
     def _found(self, request: Request, name: str) -> bool:
@@ -154,8 +163,9 @@ class QuirkyS3(Resource):
         if "delimiter" in asked and self.minds_prefixes:
             found = [name for name in found if "/" not in name.removeprefix(prefix)]
         page, more = found[: self.page], len(found) > self.page
+        write = quote if self.encodes else escape
         entries = "".join(
-            f"<Contents><Key>{quote(name)}</Key><Size>{len(self.objects[name].content)}</Size></Contents>"
+            f"<Contents><Key>{write(name)}</Key><Size>{len(self.objects[name].content)}</Size></Contents>"
             for name in page
         )
         if more and not self.old_listings:

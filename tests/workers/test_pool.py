@@ -135,6 +135,13 @@ async def test_a_worker_is_started_on_first_need_and_kept(desk: Desk) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_worker_loads_no_encryption_which_would_delay_its_start(desk: Desk) -> None:
+    await desk.submit("first").done
+    (worker,) = worker_pids()
+    assert "/cryptography/" not in Path(f"/proc/{worker}/maps").read_text()
+
+
+@pytest_twisted.ensureDeferred
 async def test_there_are_never_more_workers_than_configured(pools: Pools, tmp_path: Path) -> None:
     desk = Desk(pools(workers=2), tmp_path)
     for job in [desk.submit(str(number)) for number in range(12)]:

@@ -76,16 +76,25 @@ async def _results(
     store: "IAssetStore", collections: "Collections", directories: list[str], known: list[str]
 ) -> "AsyncGenerator[PromiseResult, None]":
     """Try all promises in the first of these directories, and whether those of `known` collections can be used."""
+    from was_daemon.model.interfaces import ILocalFiles
     from was_daemon.testing.live import check_live
-    from was_daemon.testing.live_collections import check_collections
+    from was_daemon.testing.live_collections import check_collections, check_permissions
+
+    first, in_use = directories[0] if directories else "", [each for each in directories if each in known]
+
+    async def check_first() -> None:
+        if first in in_use:
+            await check_permissions(store, collections, first)
 
     # The first promise is that the store can be used at all.
     usable: bool | None = None
-    async with aclosing(check_live(store, directories[0] if directories else "")) as results:
+    async with aclosing(check_live(store, first, check_first)) as results:
         async for result in results:
             usable = result.problem is None if usable is None else usable
             yield result
-    in_use = [directory for directory in directories if directory in known] if usable else []
+    if not usable:
+        # On a disk, the directories of other collections may be well.
+        in_use = [each for each in in_use if each != first] if ILocalFiles.providedBy(store) else []
     async with aclosing(check_collections(store, collections, in_use)) as results:
         async for result in results:
             yield result
@@ -103,8 +112,9 @@ def _entry(result: "PromiseResult", store: "IAssetStore") -> dict[str, str | Non
 def _problem(result: "PromiseResult", store: "IAssetStore") -> str | None:
     """Return what is wrong, and where if that is on this machine."""
     from was_daemon.health.checks import path_of
+    from was_daemon.model.errors import StoreUnavailable
 
-    path = path_of(result.error, store) if result.error else None
+    path = path_of(result.error, store) if isinstance(result.error, StoreUnavailable) else None
     return f"{result.problem} ({path})" if path else result.problem
 
 

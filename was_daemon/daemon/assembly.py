@@ -20,7 +20,7 @@ from was_daemon.derivatives.views import Views
 from was_daemon.derivatives.zoom import Zoom
 from was_daemon.health.overview import OverviewSource, overview_source
 from was_daemon.library.collections import Collections, Place
-from was_daemon.library.image_services import ImageServices
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
 from was_daemon.model.interfaces import IAssetStore
@@ -192,7 +192,7 @@ def _server(
     limits = settings.limits
     # Whoever has a signed address has it from the server, which is private then.
     documents = Documents(addresses, caching.cache_control(has_token=False))
-    services, lifetime = ImageServices(collections), settings.zoom.address_lifetime
+    servers, lifetime = ImageServers(collections), settings.zoom.address_lifetime
     pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
     return AssetServer(
         assets,
@@ -203,8 +203,8 @@ def _server(
         max_scale=settings.thumbnails.max_scale,
         overview=overview,
         images=ImageServer(
-            zoom, access, largest, services=services, documents=documents, address_lifetime=lifetime, metrics=metrics
+            zoom, access, largest, servers=servers, documents=documents, address_lifetime=lifetime, metrics=metrics
         ),
-        presentation=Presentation(assets, zoom, services, access, documents, lifetime),
-        viewer=Viewer(services, access, lifetime, installed_files()),
+        presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
+        viewer=Viewer(servers, access, lifetime, installed_files()),
     )

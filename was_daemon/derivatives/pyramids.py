@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
 from io import FileIO
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import attrs
 from twisted.protocols import amp
@@ -43,6 +43,10 @@ class Pyramid:
         return original.pyramid(self.page)
 
 
+Span: TypeAlias = tuple[int, int]
+"""Bytes [start, stop) of a file."""
+
+
 @attrs.frozen
 class OpenPyramid:
     """A stored pyramid, held open, and its index; the caller closes `reader`."""
@@ -52,32 +56,35 @@ class OpenPyramid:
     reader: IAssetReader
     index: PyramidIndex
 
-    async def read(self, tile: Tile) -> bytes:
-        """Fire with the bytes of a tile, a JPEG."""
-        async with aclosing(self.reader.read(*self.index.span(tile))) as chunks:
+    async def read(self, span: Span) -> bytes:
+        """Fire with the bytes of a tile."""
+        async with aclosing(self.reader.read(*span)) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
-    async def source(self, tiles: Sequence[Tile], spool: Spool) -> tuple[FileIO, list[tuple[int, int]]]:
-        """Open a local file that has the bytes of some tiles; fire with it and the bytes [start, stop) of each tile.
+    async def source(self, spans: Sequence[Span], spool: Spool) -> tuple[FileIO, list[Span]]:
+        """Open a local file that has some parts of the pyramid; fire with it and the place of each part in it.
 
-        The caller closes the file. Raises `VersionGone` when the pyramid was replaced meanwhile.
+        The caller closes the file. Raises `VersionGone` when the pyramid was replaced or removed meanwhile.
         """
         if ILocalFiles.providedBy(self.store):
             files = ILocalFiles(self.store)
-            file = await files.in_thread(self.key, open_local, files, self.key)
+            try:
+                file = await files.in_thread(self.key, open_local, files, self.key)
+            except AssetNotFound:
+                raise VersionGone("the pyramid was removed") from None
             if file_stat(os.fstat(file.fileno())).etag != self.reader.stat.etag:
                 file.close()
                 raise VersionGone("the pyramid was replaced")
-            return file, [self.index.span(tile) for tile in tiles]
+            return file, list(spans)
         staged = await spool.stage()
         try:
-            spans, end = [], 0
-            for tile in tiles:
-                content = await self.read(tile)
+            places, end = [], 0
+            for span in spans:
+                content = await self.read(span)
                 await staged.write([content])
-                spans.append((end, end + len(content)))
+                places.append((end, end + len(content)))
                 end += len(content)
-            return FileIO(os.dup(staged.fileno()), "r"), spans
+            return FileIO(os.dup(staged.fileno()), "r"), places
         finally:
             staged.discard()
 

@@ -10,7 +10,7 @@ import attrs
 
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.making import Making
-from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind
+from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind, Span
 from was_daemon.derivatives.stored import content_of
 from was_daemon.derivatives.views import SMALL, LargeView, ViewName, Views
 from was_daemon.library.collections import Collections, Original
@@ -18,7 +18,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import NoThumbnail, Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.model.keys import AssetKey
-from was_daemon.model.pyramids import Box, Geometry, Tile
+from was_daemon.model.pyramids import Box, Geometry, PyramidIndex, Tile
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.commands import RenderRegion
 from was_daemon.workers.pool import WorkerPool
@@ -85,7 +85,7 @@ class Zoom:
 
     async def tile(self, pyramid: OpenPyramid, tile: Tile) -> IAssetReader:
         """Open a tile of an open pyramid."""
-        return MemoryReader(await pyramid.read(tile), pyramid.stat(tile))
+        return MemoryReader(await pyramid.read(pyramid.index.span(tile)), pyramid.stat(tile))
 
     def stat(self, pyramid: OpenPyramid, view: View) -> AssetStat:
         """Return the version of a view, of size 0 as it is not rendered yet."""
@@ -96,7 +96,7 @@ class Zoom:
         """Render a view of an open pyramid, unless it is kept; requests for the same one share the work.
 
         The caller closes it. Raises `BrokenImage`, `Overloaded`, `NoSpace`, and `VersionGone` when the pyramid was
-        replaced meanwhile.
+        replaced or removed meanwhile.
         """
         name = (pyramid.key, pyramid.reader.stat.etag, view.name)
         kept = self._views.get(name)
@@ -120,7 +120,7 @@ class Zoom:
         is_kept = False
         try:
             # A file of its own: the request that came first may leave before the others, and closes the reader.
-            source, spans = await pyramid.source(tiles, self._spool)
+            source, spans = await pyramid.source(_spans(pyramid.index, tiles, view), self._spool)
             with source:
                 arguments = _arguments(view, level, tiles, spans)
                 making.job = self._pool.submit(RenderRegion, making.client, [source, target], **arguments)
@@ -154,14 +154,20 @@ def _on_level(region: Box, factor: int) -> Box:
     return Box(x, y, right - x, lower - y)
 
 
-def _arguments(view: View, level: int, tiles: Sequence[Tile], spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def _spans(index: PyramidIndex, tiles: Sequence[Tile], view: View) -> list[Span]:
+    """Return where tiles are in a pyramid, and then their alpha channels, if there are any and the view shows them."""
+    spans = [index.span(tile) for tile in tiles]
+    if index.has_alpha and view.format != "jpg":
+        spans += [index.alpha_span(tile) for tile in tiles]
+    return spans
+
+
+def _arguments(view: View, level: int, tiles: Sequence[Tile], spans: Sequence[Span]) -> dict[str, Any]:
     """Return the arguments of `RenderRegion`."""
     region, factor = view.region, 1 << level
     return {
-        "tiles": [
-            {"offset": start, "length": stop - start, "x": tile.left, "y": tile.top}
-            for tile, (start, stop) in zip(tiles, spans, strict=True)
-        ],
+        "tiles": _places(tiles, spans[: len(tiles)]),
+        "alpha": _places(tiles, spans[len(tiles) :]) if len(spans) > len(tiles) else [],
         "region": [side / factor for side in (region.x, region.y, region.width, region.height)],
         "width": view.size[0],
         "height": view.size[1],
@@ -170,3 +176,10 @@ def _arguments(view: View, level: int, tiles: Sequence[Tile], spans: Sequence[tu
         "quality": view.quality,
         "format": view.format,
     }
+
+
+def _places(tiles: Sequence[Tile], spans: Sequence[Span]) -> list[dict[str, int]]:
+    return [
+        {"offset": start, "length": stop - start, "x": tile.left, "y": tile.top}
+        for tile, (start, stop) in zip(tiles, spans, strict=True)
+    ]

@@ -1,7 +1,7 @@
 """Structure of a JPEG 2000 codestream (ISO/IEC 15444-1, annex A)."""
 
 from io import RawIOBase
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageChops
 
@@ -80,6 +80,12 @@ def is_deep(bits: list[int]) -> bool:
     return bool(bits) and _BYTE < max(bits) <= _DEEPEST
 
 
+def has_zeros(image: Image.Image) -> bool:
+    """Return whether a sample of an image of bytes is 0; without a copy of its bands."""
+    extrema: Any = image.getextrema()
+    return 0 in ([extrema[0]] if image.mode == "L" else [low for low, _ in extrema])
+
+
 def unwrapped(image: Image.Image, headroom: Image.Image) -> Image.Image:
     """Return `image` with what Pillow made of samples that are too large to be rounded up to a byte: black, not white.
 
@@ -95,13 +101,12 @@ def unwrapped(image: Image.Image, headroom: Image.Image) -> Image.Image:
 
 def widened(image: Image.Image, bits: list[int]) -> Image.Image:
     """Return `image`, whose samples of fewer than 8 bits Pillow has only shifted, with white as 255."""
-    bands = image.split()
-    if len(bands) != len(bits) or min(bits, default=_BYTE) >= _BYTE:
+    if min(bits, default=_BYTE) >= _BYTE or len(bits) != len(image.getbands()):
         return image
     whites = [((1 << depth) - 1) << (_BYTE - depth) if depth < _BYTE else 255 for depth in bits]
     scaled = [
         band.point([min(255, round(value * 255 / white)) for value in range(256)])
-        for band, white in zip(bands, whites, strict=True)
+        for band, white in zip(image.split(), whites, strict=True)
     ]
     return Image.merge(image.mode, scaled)
 

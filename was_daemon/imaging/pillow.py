@@ -96,7 +96,7 @@ def _with_right_whites(image: Image.Image, source: BinaryIO, reductions: int) ->
     bits = jpeg2000.depths(source)
     if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         return image
-    if jpeg2000.is_deep(bits) and any(band.getextrema()[0] == 0 for band in image.split()):
+    if jpeg2000.is_deep(bits) and jpeg2000.has_zeros(image):
         file = cast(BinaryIO, jpeg2000.WithHeadroom(source))
         with Image.open(file, formats=["JPEG2000"]) as other:
             setattr(other, "reduce", reductions)  # noqa: B010 - of its plugin only

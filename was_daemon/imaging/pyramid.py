@@ -3,10 +3,13 @@
 import os
 import resource
 from array import array
+from collections.abc import Sequence
 from io import BytesIO
+from itertools import product
 from typing import Any, BinaryIO
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
+import attrs
 from PIL import Image
 
 from was_daemon.imaging.full_size import FullSize, Reader, readers
@@ -15,8 +18,20 @@ from was_daemon.imaging.vips import builtin_errors, pyvips
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail, UnreadableImage
 from was_daemon.model.pyramids import TILE_SIZE, Geometry, PyramidIndex, Tile
 
-_NAME = "tiles"
-_SUFFIX = ".jpg[Q=82,keep=none]"
+
+@attrs.frozen
+class _Tiles:
+    """Tiles of one kind: the name of their directory in the archive, their format, and libvips' options for it."""
+
+    name: str
+    format: str
+    options: str
+
+
+_TILES = _Tiles("tiles", "jpg", "Q=82,keep=none")
+_ALPHA = _Tiles("alpha", "png", "compression=1,keep=none")
+"""Without loss: a colour that is shown through an alpha that is not its own is another one."""
+
 _SPACE = 1 << 16
 """Bytes that libvips writes at a time at least."""
 
@@ -34,7 +49,7 @@ def write_pyramid(source: BinaryIO, name: str, page: int, target: BinaryIO, max_
     uniform: Reader | None = None
     for read in readers(source, name, page, max_pixels):
         try:
-            index = _write(read(), target)
+            index = _write(read, target)
             if not _shows_nothing(target, index):
                 return
             # As of thumbnails: a picture of one colour is believed when no other reader shows more.
@@ -47,7 +62,7 @@ def write_pyramid(source: BinaryIO, name: str, page: int, target: BinaryIO, max_
             _require_space(target)
             short_of_memory = short_of_memory or "memory" in str(error).lower()
     if uniform:
-        _write(uniform(), target)
+        _write(uniform, target)
         return
     if short_of_memory:
         raise UnreadableImage(f"the picture needs more memory than the limit of {_memory_limit() >> 20} MiB")
@@ -72,43 +87,57 @@ def _shows_nothing(target: BinaryIO, index: PyramidIndex) -> bool:
         return is_uniform(image)
 
 
-def _write(picture: FullSize, target: BinaryIO) -> PyramidIndex:
+def _write(read: Reader, target: BinaryIO) -> PyramidIndex:
     target.seek(0)
     target.truncate()
+    picture = read()
     geometry = Geometry(picture.image.width, picture.image.height)
-    try:
-        with builtin_errors():
-            _write_tiles(picture.image, target)
-    finally:
-        picture.check()
+    _write_tiles(picture, pyvips.Target.new_to_descriptor(target.fileno()), _TILES)
     target.seek(0)
-    index = _index(target, geometry, picture.pages)
+    if picture.has_alpha:
+        _add_alpha(read(alpha=True), target)
+    index = _index(target, geometry, picture.pages, [_TILES, _ALPHA] if picture.has_alpha else [_TILES])
     target.seek(0, os.SEEK_END)
     target.write(index.pack())
     target.flush()
     return index
 
 
-def _write_tiles(image: Any, target: BinaryIO) -> None:
+def _write_tiles(picture: FullSize, target: Any, tiles: _Tiles) -> None:
+    image = picture.image
     # The names of its fields would come into the archive.
     image = image.copy(interpretation="srgb" if image.bands > 1 else "b-w", xres=1, yres=1)
-    image.dzsave_target(
-        pyvips.Target.new_to_descriptor(target.fileno()),
-        layout="iiif3",
-        container="zip",
-        tile_size=TILE_SIZE,
-        overlap=0,
-        suffix=_SUFFIX,
-        basename=_NAME,
-    )
+    try:
+        with builtin_errors():
+            image.dzsave_target(
+                target,
+                layout="iiif3",
+                container="zip",
+                tile_size=TILE_SIZE,
+                overlap=0,
+                suffix=f".{tiles.format}[{tiles.options}]",
+                basename=tiles.name,
+            )
+    finally:
+        picture.check()
 
 
-def _index(archive: BinaryIO, geometry: Geometry, pages: int) -> PyramidIndex:
-    """Return the index of the tiles in an archive."""
+def _add_alpha(alpha: FullSize, archive: BinaryIO) -> None:
+    """Add the tiles of an alpha channel to an archive."""
+    written = pyvips.Target.new_to_memory()
+    _write_tiles(alpha, written, _ALPHA)
+    with ZipFile(BytesIO(written.get("blob"))) as tiles, ZipFile(archive, "a", ZIP_STORED) as whole:
+        for entry in tiles.infolist():
+            if entry.filename.endswith(_ALPHA.format):
+                whole.writestr(ZipInfo(entry.filename), tiles.read(entry))
+
+
+def _index(archive: BinaryIO, geometry: Geometry, pages: int, kinds: Sequence[_Tiles]) -> PyramidIndex:
+    """Return the index of the tiles in an archive, of one kind after the other."""
     entries = {entry.filename: entry for entry in ZipFile(archive).infolist()}
     offsets, lengths = array("Q"), array("I")
-    for tile in geometry.tiles():
-        entry = entries[_entry_name(tile, geometry)]
+    for kind, tile in product(kinds, geometry.tiles()):
+        entry = entries[_entry_name(tile, geometry, kind)]
         if entry.compress_type != ZIP_STORED:
             raise ValueError("a tile is compressed")
         archive.seek(entry.header_offset)
@@ -119,12 +148,12 @@ def _index(archive: BinaryIO, geometry: Geometry, pages: int) -> PyramidIndex:
     return PyramidIndex(geometry, pages, offsets, lengths)
 
 
-def _entry_name(tile: Tile, geometry: Geometry) -> str:
+def _entry_name(tile: Tile, geometry: Geometry, kind: _Tiles) -> str:
     """Return the name that libvips gives to a tile: its canonical address in version 3 of the Image API."""
     region = tile.region
     is_all = region.size == (geometry.width, geometry.height)
     part = "full" if is_all else f"{region.x},{region.y},{region.width},{region.height}"
-    return f"{_NAME}/{part}/{tile.size[0]},{tile.size[1]}/0/default.jpg"
+    return f"{kind.name}/{part}/{tile.size[0]},{tile.size[1]}/0/default.{kind.format}"
 
 
 def _memory_limit() -> int:

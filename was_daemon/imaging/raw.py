@@ -14,6 +14,10 @@ _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """EXIF orientation by LibRaw's number."""
 
 
+_FULL_SIZE = 0.95
+"""Part of the sensor's pixels per side that a preview of full size has: cameras crop what they develop a little."""
+
+
 def read_raw(source: BinaryIO, box: int, max_pixels: int) -> Picture:
     """Read the picture in a RAW file, large enough for a box of `box` pixels where the file allows that.
 
@@ -46,7 +50,7 @@ def _by_libraw(raw: Any, box: int, max_pixels: int) -> Picture | None:
     size = (raw.sizes.width, raw.sizes.height)
     check_pixels(size, max_pixels)
     preview = _preview(raw, box, max_pixels)
-    if preview is None or max(preview.image.size) < min(box, max(size)):
+    if preview is None or max(preview.image.size) < min(box, _FULL_SIZE * max(size)):
         return _developed(raw, box) or preview
     return preview
 

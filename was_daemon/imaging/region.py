@@ -7,9 +7,9 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 import attrs
-from PIL import Image
+from PIL import Image, ImageChops
 
-from was_daemon.imaging.writers import flatten, overwrite
+from was_daemon.imaging.writers import flatten, overwrite, with_clear_colour
 from was_daemon.model.errors import UnreadableImage
 
 _PILLOW_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tif": "TIFF"}
@@ -65,16 +65,18 @@ def write_region(
     region: tuple[float, float, float, float],
     view: View,
     target: BinaryIO,
+    alpha: Sequence[PlacedTile] = (),
 ) -> None:
     """Write the part of a picture within `region` (left, upper, right, lower) to `target`.
 
-    The region is in pixels of the level whose `tiles` lie in `source`. Raises `UnreadableImage`.
+    The region is in pixels of the level whose `tiles` lie in `source`. With the tiles of its alpha channel, `alpha`, it
+    is not on white. Raises `UnreadableImage`.
     """
     try:
         with _reused_memory():
-            image = _shown(source, tiles, region)
-            if image.size != (view.width, view.height) or region != tuple(map(round, region)):
-                image = image.resize((view.width, view.height), Image.Resampling.LANCZOS, _within(region, image.size))
+            image = _scaled(source, tiles, region, view)
+            if alpha:
+                image = _not_on_white(image, _scaled(source, alpha, region, view))
             _write(_in_quality(_rotated(image, view), view.quality), view.format, target)
     except MemoryError:
         raise UnreadableImage("the region needs more memory than there is") from None
@@ -92,6 +94,27 @@ def _reused_memory() -> Iterator[None]:
         core.clear_cache()
 
 
+def _scaled(
+    source: BinaryIO, tiles: Sequence[PlacedTile], region: tuple[float, float, float, float], view: View
+) -> Image.Image:
+    image = _shown(source, tiles, region)
+    size = view.width, view.height
+    if image.size == size and region == tuple(map(round, region)):
+        return image
+    return image.resize(size, Image.Resampling.LANCZOS, _within(region, image.size))
+
+
+def _not_on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Return a picture with its alpha channel, which shows `image` on white.
+
+    Its colours are exact after scaling, too: those on white, inverted, are colours times alpha, as Pillow's RGBa has.
+    """
+    times_alpha = Image.merge("RGBa", (*ImageChops.invert(image.convert("RGB")).split(), alpha))
+    colours = ImageChops.invert(times_alpha.convert("RGBA").convert("RGB"))
+    colours.putalpha(alpha)
+    return colours if image.mode == "RGB" else colours.convert("LA")
+
+
 def _shown(source: BinaryIO, tiles: Sequence[PlacedTile], region: tuple[float, float, float, float]) -> Image.Image:
     """Return the pixels of a level that show a part of `region`, from the tiles in which they are."""
     left, upper = math.floor(region[0]), math.floor(region[1])
@@ -99,7 +122,7 @@ def _shown(source: BinaryIO, tiles: Sequence[PlacedTile], region: tuple[float, f
     shown: Image.Image | None = None
     for tile in tiles:
         source.seek(tile.offset)
-        with Image.open(BytesIO(source.read(tile.length)), formats=["JPEG"]) as image:
+        with Image.open(BytesIO(source.read(tile.length)), formats=["JPEG", "PNG"]) as image:
             # In the mode of the tiles: those of a grey picture are grey.
             shown = shown or Image.new(image.mode, size)
             shown.paste(image, (tile.x - left, tile.y - upper))
@@ -123,7 +146,7 @@ def _rotated(image: Image.Image, view: View) -> Image.Image:
         return image
     if angle in _RIGHT_ANGLES:
         return image.transpose(_RIGHT_ANGLES[int(angle)])
-    clear = image.convert("LA" if image.mode == "L" else "RGBA")
+    clear = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
     return clear.rotate(-angle, Image.Resampling.BICUBIC, expand=True)
 
 
@@ -142,9 +165,12 @@ def _in_quality(image: Image.Image, quality: str) -> Image.Image:
 
 
 def _write(image: Image.Image, format: str, target: BinaryIO) -> None:  # noqa: A002 - Pillow's word
-    if format in ("jpg", "tif", "gif"):
+    options = dict(_OPTIONS.get(format, {}))
+    if format == "jpg":
         image = flatten(image)
+    if format == "gif" and image.mode in ("LA", "RGBA"):
+        image, options["transparency"] = with_clear_colour(image)
     # Encoded in memory first: Pillow's encoders do not report a full disk, writing the file does.
     encoded = BytesIO()
-    image.save(encoded, _PILLOW_FORMATS[format], **_OPTIONS.get(format, {}))
+    image.save(encoded, _PILLOW_FORMATS[format], **options)
     overwrite(target, encoded.getbuffer())

@@ -43,7 +43,7 @@ def write_thumbnail(image: Image.Image, target: BinaryIO, format: str, owner: st
     if format in _OPAQUE:
         image = flatten(image)
     if format == "GIF" and image.mode in ("LA", "RGBA"):
-        image, options["transparency"] = _with_clear_colour(image)
+        image, options["transparency"] = with_clear_colour(image)
     if format == "PNG":
         options["pnginfo"] = _owner_note(owner)
     if format in _PLUGINS:
@@ -70,7 +70,7 @@ def _owner_note(owner: str) -> Any:
     return note
 
 
-def _with_clear_colour(image: Image.Image) -> tuple[Image.Image, int]:
+def with_clear_colour(image: Image.Image) -> tuple[Image.Image, int]:
     """Return `image` in 255 colours and a clear one, and the number of that.
 
     A pixel that is half clear or more becomes clear. Colours with an alpha of their own, which a GIF cannot have, would

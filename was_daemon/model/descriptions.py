@@ -1,5 +1,6 @@
 """Descriptions of originals, for presenting them: metadata, sizes of pages, lengths of recordings. Pure values."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,9 +38,12 @@ class Description:
     @classmethod
     def parse(cls, document: dict[str, Any]) -> "Description":
         """Return the description that `pack` made. A worker that a file has taken over may have written it."""
-        recording = document["recording"]
-        return cls(
-            document["metadata"],
-            [(int(width), int(height)) for width, height in document["pages"]],
-            Recording(float(recording["duration"]), recording["width"], recording["height"]) if recording else None,
-        )
+        pages = [(int(width), int(height)) for width, height in document["pages"]]
+        return cls(document["metadata"], pages, _recording(document["recording"]))
+
+
+def _recording(document: dict[str, Any] | None) -> Recording | None:
+    if not document or not math.isfinite(document["duration"]):
+        return None
+    size = [int(document[side]) for side in ("width", "height") if document[side] is not None]
+    return Recording(float(document["duration"]), *size)

@@ -125,7 +125,8 @@ class Geometry:
 class PyramidIndex:
     """The index of a pyramid's file: where the tiles are in it, and what the original is like.
 
-    `pages` is the number of pages of the original; `offsets` and `lengths`, in bytes, are those of the tiles by number.
+    `pages` is the number of pages of the original; `offsets` and `lengths`, in bytes, are those of the tiles by number,
+    and then, if the picture has clear parts, those of its alpha channel's tiles by number.
     """
 
     geometry: Geometry
@@ -135,13 +136,25 @@ class PyramidIndex:
 
     def span(self, tile: Tile) -> tuple[int, int]:
         """Return the bytes [start, stop) of a tile."""
-        start = self.offsets[tile.number]
-        return start, start + self.lengths[tile.number]
+        return self._span(tile.number)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether there are tiles of an alpha channel; parts that it makes clear are white in the others."""
+        return len(self.offsets) > self.geometry.count
+
+    def alpha_span(self, tile: Tile) -> tuple[int, int]:
+        """Return the bytes [start, stop) of the alpha channel of a tile."""
+        return self._span(self.geometry.count + tile.number)
+
+    def _span(self, number: int) -> tuple[int, int]:
+        start = self.offsets[number]
+        return start, start + self.lengths[number]
 
     def pack(self) -> bytes:
         """Return the bytes of the index, to be written behind the tiles."""
         geometry = self.geometry
-        head = _HEAD.pack(geometry.width, geometry.height, geometry.tile_size, self.pages, geometry.count)
+        head = _HEAD.pack(geometry.width, geometry.height, geometry.tile_size, self.pages, len(self.offsets))
         content = head + _little_endian(self.offsets) + _little_endian(self.lengths)
         return content + _TRAILER.pack(len(content) + TRAILER_SIZE, _MAGIC)
 
@@ -164,7 +177,10 @@ def parse_index(content: bytes) -> PyramidIndex:
     offsets, lengths = array("Q"), array("I")
     if len(content) != _HEAD.size + count * (offsets.itemsize + lengths.itemsize) + TRAILER_SIZE:
         raise BadIndex("another number of tiles")
-    if not (width and height and tile_size) or (geometry := Geometry(width, height, tile_size)).count != count:
+    if not (width and height and tile_size):
+        raise BadIndex("no pixels")
+    geometry = Geometry(width, height, tile_size)
+    if count not in (geometry.count, 2 * geometry.count):
         raise BadIndex("another geometry")
     middle = _HEAD.size + count * offsets.itemsize
     offsets.frombytes(content[_HEAD.size : middle])

@@ -51,13 +51,20 @@ def new_stem() -> str:
     return f"was-check-{secrets.token_hex(16)}"
 
 
-async def check_live(store: IAssetStore, collection: str) -> AsyncGenerator[PromiseResult, None]:
+async def _nothing() -> None:
+    """Check nothing."""
+
+
+async def check_live(
+    store: IAssetStore, collection: str, also: Callable[[], Awaitable[None]] = _nothing
+) -> AsyncGenerator[PromiseResult, None]:
     """Try the store's promises on a few assets with new, unguessable names in `collection`; yield a result for each.
 
     No other asset is read, written or deleted. These are deleted at the end, also when the caller closes the generator
-    early. When the store cannot be used at all, only the first promise is tried.
+    early. When the store cannot be used at all, only the first promise is tried; it is broken, too, if `also` raises an
+    `AssetError`.
     """
-    trial = _Trial(store, collection, new_stem())
+    trial = _Trial(store, collection, new_stem(), also)
     (first, reachable), *others = trial.promises()
     result = await try_promise(first, reachable)
     yield result
@@ -95,6 +102,7 @@ class _Trial:
     store: IAssetStore
     collection: str
     stem: str
+    also: Callable[[], Awaitable[None]]
     old: bytes = attrs.field(factory=lambda: payload(300_001, seed=1), repr=False)
     new: bytes = attrs.field(factory=lambda: payload(300_001, seed=2), repr=False)
     large: bytes = attrs.field(factory=lambda: payload(_LARGE, seed=3), repr=False)
@@ -139,6 +147,7 @@ class _Trial:
 
     async def _check(self) -> None:
         await self.store.check()
+        await self.also()
 
     async def _quirks(self) -> None:
         if IQuirks.providedBy(self.store):

@@ -36,10 +36,14 @@ async def check_collections(
         yield await try_promise(f"{where} can be written to: {words}", step)
 
 
-async def _write_each(store: IAssetStore, collections: Collections, directory: str) -> None:
+async def check_permissions(store: IAssetStore, collections: Collections, directory: str) -> None:
+    """Raise `UnusableDirectory`, which tells the path, for a collection on this machine that cannot be written to."""
     if ILocalFiles.providedBy(store):
-        # It tells the path.
         await ILocalFiles(store).in_thread(None, check_collection, store, collections, directory)
+
+
+async def _write_each(store: IAssetStore, collections: Collections, directory: str) -> None:
+    await check_permissions(store, collections, directory)
     for key in _keys(directory):
         if key.kind in collections.place_in(directory).kinds_in(store):
             await store.write(key, chunked(b"check"), len(b"check"))

@@ -67,10 +67,14 @@ class MakePyramid(amp.Command):
     }
 
 
+_TILES = amp.AmpList([(name, amp.Integer()) for name in (b"offset", b"length", b"x", b"y")])
+
+
 class RenderRegion(amp.Command):
     """Command to fill the target with a part of a picture, made of the tiles that show it.
 
-    `tiles` has the place of each tile in the source, in bytes, and in pixels of its level. `region` is the part to show
+    `tiles` has the place of each tile in the source, in bytes, and in pixels of its level; `alpha` that of each tile of
+    the alpha channel, if it is wanted. `region` is the part to show
     (x, y, width, height in such pixels, with fractions), `width` and `height` the size to scale it to. Then it is
     mirrored, turned by `rotation` degrees, and written in `quality` and `format`.
 
@@ -78,7 +82,8 @@ class RenderRegion(amp.Command):
     """
 
     arguments: ClassVar = [
-        (b"tiles", amp.AmpList([(name, amp.Integer()) for name in (b"offset", b"length", b"x", b"y")])),
+        (b"tiles", _TILES),
+        (b"alpha", _TILES),
         (b"region", amp.ListOf(amp.Float())),
         (b"width", amp.Integer()),
         (b"height", amp.Integer()),

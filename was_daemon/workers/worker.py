@@ -84,14 +84,16 @@ class WorkerProtocol(amp.AMP):
         return {}
 
     @RenderRegion.responder
-    def render_region(self, tiles: list[dict[str, int]], region: list[float], **view: Any) -> dict[str, Any]:
+    def render_region(
+        self, tiles: list[dict[str, int]], alpha: list[dict[str, int]], region: list[float], **view: Any
+    ) -> dict[str, Any]:
         """See `RenderRegion`."""
         from was_daemon.imaging.region import PlacedTile, View, write_region
 
         with _full_disk_as_no_space(), self._received() as (source, target):
             x, y, width, height = region
-            placed = [PlacedTile(**tile) for tile in tiles]
-            write_region(source, placed, (x, y, x + width, y + height), View(**view), target)
+            colours, clear = ([PlacedTile(**tile) for tile in kind] for kind in (tiles, alpha))
+            write_region(source, colours, (x, y, x + width, y + height), View(**view), target, clear)
         return {}
 
     @ReadMetadata.responder

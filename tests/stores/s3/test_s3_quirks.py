@@ -12,9 +12,10 @@ from tests.support.davservers import KEY, message
 from tests.support.s3quirks import QuirkyS3, md5
 from tests.support.s3servers import MakeS3Store
 from tests.support.scripted import Listen, Script, site
-from was_daemon.model.errors import StoreFailed
+from was_daemon.model.errors import StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import Kind
+from was_daemon.stores.s3 import bucket as s3_bucket
 from was_daemon.stores.s3.tags import TagKind
 from was_daemon.testing.contract import original
 from was_daemon.testing.live import check_live
@@ -252,3 +253,141 @@ async def test_a_listing_of_something_else_is_an_error_and_not_an_empty_list(
 ) -> None:
     store = make_s3_store(listen(site(Script(GET=lambda _request: body))))
     assert "listing" in await message(collect(store.list("", Kind.ORIGINAL)), StoreFailed)
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def is_put(request: Request) -> bool:
+    return bool(request.method == b"PUT")
+
+
+def is_part(request: Request) -> bool:
+    return is_put(request) and b"partNumber" in request.args
+
+
+def is_begin(request: Request) -> bool:
+    return request.method == b"POST" and b"uploads" in request.args
+
+
+def is_completion(request: Request) -> bool:
+    return request.method == b"POST" and b"uploadId" in request.args
+
+
+def has_checksum(request: Request) -> bool:
+    return bool(request.requestHeaders.hasHeader("x-amz-checksum-sha256"))
+
+
+def refusing(concerned: Callable[[Request], bool], status: int, code: str) -> Callable[[Request], bytes | None]:
+    """Answer some requests with an error document."""
+
+    def refuse(request: Request) -> bytes | None:
+        if not concerned(request):
+            return None
+        request.setResponseCode(status)
+        return f"<?xml version='1.0'?>\n<Error><Code>{code}</Code></Error>".encode()
+
+    return refuse
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hardly any pause before the next attempt."""
+    monkeypatch.setattr(s3_bucket, "_SHORTEST", 0.001)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "BadDigest"),
+        (403, "RequestTimeTooSkewed"),
+        (503, "SlowDown"),
+        (501, "NotImplemented"),
+        (301, "PermanentRedirect"),
+        (200, "InternalError"),
+        (200, "AccessDenied"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_whatever_step_of_an_upload_is_refused_the_old_version_stays(
+    server: QuirkyS3, store: IAssetStore, status: int, code: str
+) -> None:
+    old = payload(70_000, seed=9)
+    await store.write(KEY, chunked(old), len(old))
+    for concerned, content in ((is_put, SMALL), (is_begin, LARGE), (is_part, LARGE), (is_completion, LARGE)):
+        server.refuse = refusing(concerned, status, code)
+        with pytest.raises((StoreFailed, StoreUnavailable)):
+            await store.write(KEY, chunked(content), len(content))
+        server.refuse = lambda _request: None
+        assert await read_asset(store, KEY) == old
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest_twisted.ensureDeferred
+async def test_an_error_that_passes_after_the_status_of_success_is_tried_again(
+    server: QuirkyS3, store: IAssetStore
+) -> None:
+    late = refusing(is_put, 200, "SlowDown")
+    server.refuse = lambda request: late(request) if server.steps.count("PUT") == 1 else None
+    await store.write(KEY, chunked(SMALL), len(SMALL))
+    assert await read_asset(store, KEY) == SMALL
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_deletion_that_is_refused_after_the_status_of_success_is_an_error(
+    server: QuirkyS3, store: IAssetStore
+) -> None:
+    await store.write(KEY, chunked(SMALL), len(SMALL))
+    server.refuse = refusing(lambda request: request.method == b"DELETE", 200, "AccessDenied")
+    await message(store.delete(KEY), StoreUnavailable)
+    assert await read_asset(store, KEY) == SMALL
+
+
+@pytest.mark.parametrize("old", [None, b"an old version"])
+@pytest_twisted.ensureDeferred
+async def test_an_upload_that_something_swallows_is_not_acknowledged(
+    server: QuirkyS3, store: IAssetStore, old: bytes | None
+) -> None:
+    if old:
+        await store.write(KEY, chunked(old), len(old))
+    # As a proxy may answer that knows no PUT.
+    server.refuse = lambda request: b"<html>Welcome</html>" if is_put(request) else None
+    assert "does not show" in await message(store.write(KEY, chunked(SMALL), len(SMALL)), StoreFailed)
+    if old:
+        assert await read_asset(store, KEY) == old
+
+
+@pytest.mark.parametrize(("status", "code"), [(501, "NotImplemented"), (400, "InvalidRequest"), (400, "Whatever")])
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_knows_no_checksums_is_told_with_the_setting(
+    server: QuirkyS3, listen: Listen, make_s3_store: MakeS3Store, status: int, code: str
+) -> None:
+    url = listen(Site(server, timeout=None))
+    server.refuse = refusing(has_checksum, status, code)
+    for content in (SMALL, LARGE):
+        store = make_s3_store(url, prefix="", checksums=True)
+        assert "checksums = false" in await message(store.write(KEY, chunked(content), len(content)), StoreFailed)
+        await make_s3_store(url, prefix="").write(KEY, chunked(content), len(content))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_without_etags_and_ranges_keeps_what_it_is_given(server: QuirkyS3, store: IAssetStore) -> None:
+    server.tag, server.minds_ranges = lambda _method, _kind, _digest: None, False
+    for content in (SMALL, LARGE):
+        await store.write(KEY, chunked(content), len(content))
+        assert await read_asset(store, KEY) == content
+        assert await read_asset(store, KEY, 10, 5000) == content[10:5000]
+    server.refuse = lambda request: b"" if is_put(request) else None
+    await message(store.write(KEY, chunked(SMALL), len(SMALL)), StoreFailed)
+    assert await read_asset(store, KEY) == LARGE
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_listing_whose_names_are_not_encoded_as_it_says_is_found_out(
+    server: QuirkyS3, store: IAssetStore
+) -> None:
+    server.encodes = False
+    found = [result for result in await collect(check_live(store, "")) if result.problem]
+    assert [result.promise for result in found] == ["names with spaces and signs are kept"]
+    assert "the server alters names" in str(found[0].problem)

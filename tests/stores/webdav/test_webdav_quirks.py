@@ -1,6 +1,7 @@
 """The WebDAV store on servers that differ from the RFC: nothing is lost, and no wrong answer is given."""
 
 import hashlib
+import itertools
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -448,6 +449,54 @@ async def test_over_http_the_password_is_sent_to_nobody_who_does_not_ask(
     assert set(sent) == {None}
 
 
+# -- what is said to be done, and is not -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("method", "old"),
+    [*itertools.product(("PUT", "MOVE"), (SMALL, LARGE[::-1], None)), ("DELETE", SMALL)],
+    ids=lambda value: value if isinstance(value, str) else str(value and len(value)),
+)
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_done_where_a_page_or_a_redirect_is_the_answer(
+    server: QuirkyDav, store: IAssetStore, status: int, method: str, old: bytes | None
+) -> None:
+    path = f"originals/{KEY.name}"
+    # The server can do all of it, until the proxy before it wants a login.
+    await store.write(KEY, chunked(SMALL))
+    if old is None:
+        await store.delete(KEY)
+    else:
+        await store.write(KEY, chunked(old))
+
+    def refuse(request: Request, _path: str) -> int | None:
+        request.setHeader("Location", "https://login.example/?then=back")
+        return status if request.method.decode() == method else None
+
+    server.refuse = refuse
+    if method == "DELETE":
+        await message(store.delete(KEY), StoreFailed)
+    else:
+        await message(store.write(KEY, chunked(LARGE)), StoreFailed)
+    kept = server.files.get(path)
+    assert (kept and kept.content) == old
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_log_tells_where_a_redirect_leads_that_is_not_followed(
+    server: QuirkyDav, store: IAssetStore, logged: Callable[[], str]
+) -> None:
+    def refuse(request: Request, path: str) -> int:
+        request.setHeader("Location", f"https://moved.example/dav/{path}?secret=1")
+        return 301
+
+    server.refuse = refuse
+    await message(store.write(KEY, chunked(SMALL)), StoreFailed)
+    assert "was answered with 301, a redirect to https://moved.example/dav/" in logged()
+    assert "secret" not in logged()
+
+
 # -- redirects of downloads --------------------------------------------------------------------------------------------
 
 
@@ -509,7 +558,12 @@ async def test_a_download_is_read_from_another_address_of_the_server_with_its_pa
 
 
 @pytest.mark.parametrize(
-    "address", ["/dav/{path}", "ftp://127.0.0.1/{path}", "http://u:p@127.0.0.1/{path}", "http://[", ""]
+    "address",
+    [
+        *("/dav/{path}", "ftp://127.0.0.1/{path}", "http://u:p@127.0.0.1/{path}", "http://[", ""),
+        *("http://127.0.0.1:99999/", "http://127.0.0.1:x/", "http://127.0.0.1:0/", "https://a..b/", "https://a b/"),
+        *("https://xn--a/", "https:///{path}", f"https://{'a' * 300}/", "javascript:alert(1)", "//"),
+    ],
 )
 @pytest_twisted.ensureDeferred
 async def test_a_redirect_that_leads_nowhere_is_an_error(server: QuirkyDav, store: IAssetStore, address: str) -> None:
@@ -530,6 +584,14 @@ async def test_a_redirect_that_leads_nowhere_is_an_error(server: QuirkyDav, stor
         ("http://169.254.169.254/latest", "http://a.example/y", None),
         ("file:///etc/passwd", "http://a.example/y", None),
         ("https://b.example/k\u00e4 fer", "https://a.example/y", "https://b.example/k%C3%A4%20fer"),
+        ("https://k\u00e4fer.example/x", "https://a.example/y", "https://xn--kfer-loa.example/x"),
+        (
+            "https://b.example:8443?a=1%2B2&b=c+d;e='f'#g",
+            "https://a.example/",
+            "https://b.example:8443?a=1%2B2&b=c+d;e='f'",
+        ),
+        ("/x%2Fy//z?a=/b", "https://a.example:8443/y", "https://a.example:8443/x%2Fy//z?a=/b"),
+        ("../z", "https://a.example/x/y", "https://a.example/z"),
     ],
 )
 def test_a_redirect_leads_to_another_host_by_https_only(location: str, url: str, target: str | None) -> None:

@@ -105,6 +105,26 @@ async def test_a_picture_is_mirrored_before_it_is_turned(client: Client) -> None
 
 
 @async_test
+async def test_clear_parts_stay_clear_in_formats_that_have_such(client: Client) -> None:
+    whole = images.translucent().resize((900, 600))
+    await client.store("clear.png", images.encode(whole, "PNG"))
+    beige = Image.new("RGBA", (300, 200), (200, 180, 150))
+    part = whole.crop((300, 200, 900, 600)).resize((300, 200), Image.Resampling.LANCZOS)
+    for form, within in (("png", 3), ("webp", 3.5), ("tif", 3)):
+        answer = await picture(client, f"clear.png/300,200,600,400/300,200/0/default.{form}")
+        image = answer.image()
+        assert image.mode == "RGBA", form
+        assert difference(Image.alpha_composite(beige, image), Image.alpha_composite(beige, part)) <= within, form
+        assert image.getpixel((10, 10))[3] == 0 and abs(image.getpixel((290, 190))[3] - 128) < 3
+    gif = (await picture(client, "clear.png/full/90,/0/default.gif")).image().convert("RGBA")
+    assert (gif.getpixel((10, 10))[3], gif.getpixel((80, 50))[3]) == (0, 255)
+    grey = (await picture(client, "clear.png/full/90,/!90/gray.png")).image()
+    assert (grey.mode, grey.size, grey.getpixel((55, 85))[1], grey.getpixel((55, 5))[1]) == ("LA", (60, 90), 0, 255)
+    jpg = (await picture(client, "clear.png/full/90,/0/default.jpg")).image()
+    assert min(jpg.getpixel((10, 10))) > 250
+
+
+@async_test
 async def test_qualities(client: Client) -> None:
     await client.store("qualities.png", images.encode(images.chart(), "PNG"))
     assert (await picture(client, "qualities.png/full/max/0/gray.png")).image().mode == "L"

@@ -60,3 +60,20 @@ async def test_a_remote_pyramid_goes_with_its_original(far_end: FarEnd, daemon: 
     assert (await client.post("/filedelete", form, "application/x-www-form-urlencoded")).status == 200
     assert not pyramid.exists()
     assert (await client.get("/iiif/3/a.jpg/info.json")).status == 404
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_remote_pyramid_that_another_daemon_removes_costs_no_viewer_a_tile(
+    far_end: FarEnd, daemon: Daemon
+) -> None:
+    client = Client(daemon.url, KEY)
+    pyramid = far_end.root / ".pyramids" / "a.jpg_1.zip"
+    await client.store("a.jpg", detailed_photograph((2000, 1500)))
+    first = await client.get(f"/iiif/3/a.jpg/{TILE}")
+    # A file that an SFTP server has open can be read all the same, and is not made again.
+    pyramid.unlink()
+    again = await client.get(f"/iiif/3/a.jpg/{TILE}")
+    assert (again.status, again.body) == (200, first.body)
+    pyramid.unlink(missing_ok=True)
+    region = await client.get("/iiif/3/a.jpg/300,300,1000,800/max/0/default.png")
+    assert (region.status, region.image().size) == (200, (1000, 800))

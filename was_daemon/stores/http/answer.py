@@ -18,6 +18,7 @@ from was_daemon.model.errors import AssetError, StoreFailed, StoreTimeout
 from was_daemon.stores.http.body import Download
 from was_daemon.stores.http.errors import BROKEN, details, refusal, translated
 from was_daemon.stores.http.progress import Watchdog
+from was_daemon.telemetry.redaction import without_secrets
 
 
 def http_time(text: str | None) -> float | None:
@@ -52,7 +53,12 @@ class Answer:
         """Return this answer if its status is one of `codes`; otherwise close it, and raise the store's error."""
         if self.code not in codes:
             self.close()
-            self._log.warn("{request} was answered with {code}", request=self._request, code=self.code)
+            # Without its query, which may be a signature.
+            location = (self.header("Location") or "").partition("?")[0]
+            leads = f", a redirect to {without_secrets(location)}" if location else ""
+            self._log.warn(
+                "{request} was answered with {code}{leads}", request=self._request, code=self.code, leads=leads
+            )
             raise refusal(self.code)
         return self
 

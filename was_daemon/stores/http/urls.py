@@ -1,6 +1,8 @@
-"""Checks of URLs in settings of stores."""
+"""URLs of servers: checks of those in settings, and the form in which they are sent."""
 
 from urllib.parse import urlsplit
+
+from hyperlink import EncodedURL
 
 
 def url_problem(url: str) -> str | None:
@@ -8,6 +10,7 @@ def url_problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         is_usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        as_sent(url)
     except ValueError as error:
         return str(error)
     if not is_usable or parts.query or parts.fragment:
@@ -15,3 +18,14 @@ def url_problem(url: str) -> str | None:
     if "@" in parts.netloc:
         return "the login has settings of its own"
     return None
+
+
+def as_sent(url: str) -> str:
+    """Return `url` with all characters encoded, also in the host (IDNA); raise ValueError for an invalid host or port.
+
+    What is percent-encoded already stays as it is.
+    """
+    if ":" in (urlsplit(url).hostname or ""):
+        # treq takes it for a name.
+        raise ValueError("a host's name is needed, not its IPv6 address")
+    return EncodedURL.from_text(url).to_uri().to_text()

@@ -17,7 +17,7 @@ from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.errors import GarbledError, UnansweredError
 from was_daemon.stores.s3.credentials import AccessKey, CredentialCache
-from was_daemon.stores.s3.errors import Problem, problem_of
+from was_daemon.stores.s3.errors import Problem, late_problem, problem_of
 from was_daemon.stores.s3.integrity import Payload
 
 ATTEMPTS = 4
@@ -58,6 +58,10 @@ class ObjectUrls:
 async def pause(clock: IReactorTime, attempt: int) -> None:
     """Wait after attempt number `attempt`, which counts from 0; chance keeps clients apart that failed together."""
     await deferLater(clock, random.uniform(0.5, 1) * min(_SHORTEST * 2**attempt, _LONGEST))  # noqa: S311 - no secret
+
+
+def _has_checksum(headers: Mapping[str, str] | None) -> bool:
+    return any(name.startswith("x-amz-checksum-") for name in headers or {})
 
 
 class Bucket:
@@ -107,7 +111,8 @@ class Bucket:
                 answer.repeated = answer.repeated or attempt > 0
                 if answer.code in accept:
                     return answer
-                problem = await self._problem(method, url, answer)
+                problem = await problem_of(answer, takes_checksums=not _has_checksum(headers))
+                self._report(method, url, answer, problem)
                 if attempt == 0 and self._lapsed(key, problem):
                     continue
                 if not problem.is_temporary or attempt + 1 == ATTEMPTS:
@@ -124,8 +129,23 @@ class Bucket:
         payload: Payload = NOTHING,
         accept: Collection[int] = (200,),
     ) -> Answer:
-        """Send a request; fire with the answer, whose body has been read and dropped."""
-        return await (await self.request(method, name, query, headers, payload, accept)).drain()
+        """Send a request; fire with the answer, whose body has been read and dropped.
+
+        Raises as `request` does, also for an error that the body tells after a status of success, as proxies and
+        gateways send it that have to answer before they know.
+        """
+        for attempt in range(ATTEMPTS):
+            answer = await self.request(method, name, query, headers, payload, accept)
+            if answer.code != 200 or method == "HEAD":
+                return await answer.drain()
+            problem = await late_problem(answer)
+            if problem is None:
+                return answer
+            self._report(method, self._addresses.of(name), answer, problem)
+            if not problem.is_temporary or attempt + 1 == ATTEMPTS:
+                raise problem.error
+            await pause(self.clock, attempt)
+        raise AssertionError("unreachable")
 
     async def _send(
         self, key: AccessKey, method: str, url: str, headers: Mapping[str, str], payload: Payload
@@ -142,8 +162,7 @@ class Bucket:
             return self._keys.forget(key)
         return problem.may_be_credential_error and self._keys.forget(key, _OLD)
 
-    async def _problem(self, method: str, url: str, answer: Answer) -> Problem:
-        problem = await problem_of(answer)
+    def _report(self, method: str, url: str, answer: Answer, problem: Problem) -> None:
         self._log.warn(
             "{method} {url} was answered with {status}: {code} {details}",
             method=method,
@@ -152,7 +171,6 @@ class Bucket:
             code=problem.code,
             details=problem.details,
         )
-        return problem
 
     async def address(self, public: ObjectUrls, name: str, query: Query, seconds: int) -> str:
         """Return a signed URL of an object, at the `public` address, that is valid for so many seconds."""

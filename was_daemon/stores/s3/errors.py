@@ -50,6 +50,8 @@ _ERRORS: dict[str, AssetError] = {
     "XMinioStorageFull": _FULL,
 }
 
+_NO_CHECKSUMS = "the store refused a request with a checksum: it may need checksums = false"
+
 _TEMPORARY = frozenset(
     {"BadDigest", "OperationAborted", "RequestTimeout", "SlowDown", "TooManyRequests"}
     | {"XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
@@ -83,13 +85,32 @@ class Problem:
         return self.code in ("400", "401", "403")
 
 
-async def problem_of(answer: Answer) -> Problem:
-    """Read the answer's body; return the problem in it."""
+async def problem_of(answer: Answer, takes_checksums: bool = True) -> Problem:
+    """Read the answer's body; return the problem in it.
+
+    Without `takes_checksums` the request had a checksum, which may be what the server does not know.
+    """
+    problem = problem_in(await _body(answer), answer)
+    if takes_checksums or answer.code not in (400, 501) or problem.code in _ERRORS:
+        return problem
+    return attrs.evolve(problem, error=StoreFailed(_NO_CHECKSUMS), is_temporary=False)
+
+
+async def late_problem(answer: Answer) -> Problem | None:
+    """Read the body of an answer that reports success; return the problem in it, None if it is no error document."""
+    body = await _body(answer)
     try:
-        body = await answer.content(_LONGEST)
+        is_error = fromstring(body.strip(), forbid_dtd=True).tag.rpartition("}")[2] == "Error"
+    except (ParseError, DefusedXmlException, ValueError):
+        return None
+    return problem_in(body.strip(), answer) if is_error else None
+
+
+async def _body(answer: Answer) -> bytes:
+    try:
+        return await answer.content(_LONGEST)
     except AssetError:
-        body = b""
-    return problem_in(body, answer)
+        return b""
 
 
 def problem_in(body: bytes, answer: Answer) -> Problem:
@@ -110,7 +131,10 @@ def problem_in(body: bytes, answer: Answer) -> Problem:
     if (known is _ELSEWHERE or status == 301) and re.fullmatch(r"[a-z0-9-]{1,40}", region):
         error = StoreUnavailable(f"the bucket is in the region {region}, the settings say another one")
     is_temporary = (
-        code in _TEMPORARY or status >= 500 or status == 429 or (known is not None and code == "InternalError")
+        code in _TEMPORARY
+        or (status >= 500 and status != 501)
+        or status == 429
+        or (known is not None and code == "InternalError")
     )
     if is_temporary and isinstance(error, NoSpace):
         is_temporary = False

@@ -1,10 +1,11 @@
 """Redirects of downloads: to another address of the server, or to one that it has signed elsewhere."""
 
 from collections.abc import Callable
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.client import HTTPRemote
+from was_daemon.stores.http.urls import as_sent, url_problem
 
 _CODES = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
@@ -40,14 +41,17 @@ def redirected(url: str, code: int, location: str | None) -> str | None:
     if code not in _CODES or not location:
         return None
     try:
-        # Some servers send spaces and letters as they are.
-        target = urljoin(url, quote(location.strip(), safe="!#$%&'()*+,/:;=?@[]~")).partition("#")[0]
-        parts = urlsplit(target)
+        parts = urlsplit(urljoin(url, location.strip()))
+        if url_problem(f"{parts.scheme}://{parts.netloc}"):
+            return None
+        server = as_sent(f"{parts.scheme}://{parts.netloc}")
     except ValueError:
         return None
     asked = urlsplit(url)
-    allowed = parts.scheme == "https" or (parts.scheme == asked.scheme == "http" and parts.hostname == asked.hostname)
-    return target if allowed and parts.hostname and "@" not in parts.netloc else None
+    if parts.scheme == "http" and (asked.scheme, asked.hostname) != ("http", parts.hostname):
+        return None
+    # Some servers send spaces and letters as they are.
+    return server + quote(urlunsplit(("", "", parts.path, parts.query, "")), safe="!$%&'()*+,/:;=?@[]~")
 
 
 def _server(url: str) -> tuple[str, str | None, int | None]:

@@ -170,6 +170,14 @@ class DavTree:
             raise StoreUnavailable("the asset was replaced by somebody else at the same time")
         answer.expect(200, 201, 204)
 
+    async def is_there(self, url: str) -> bool:
+        """Fire with whether there is a file at `url`."""
+        try:
+            await self.look(url)
+        except AssetNotFound:
+            return False
+        return True
+
     async def move(self, source: str, target: str) -> None:
         """Move a file, by paths, to where the parents are created when they are missing."""
         answer = await self.move_call(source, target)
@@ -183,6 +191,9 @@ class DavTree:
         if answer.code == 412:
             raise StoreUnavailable("the asset was replaced by somebody else at the same time")
         answer.expect(200, 201, 204)
+        # 201 and 204 are the success of a MOVE (RFC 4918, section 9.9.4). A page that asks for a login comes with 200.
+        if answer.code == 200 and await self.is_there(self.url(source)):
+            raise StoreFailed("the store did not move the upload to its place")
 
     async def move_call(self, source: str, target: str) -> Answer:
         """Send the request that moves a file; fire with the answer, whatever it is."""

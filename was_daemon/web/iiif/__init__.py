@@ -1,4 +1,4 @@
-"""The Image API of the International Image Interoperability Framework, versions 3.0 and 2.1.1 (https://iiif.io/api/image).
+"""The APIs of the International Image Interoperability Framework: Image 3.0 and 2.1.1, Presentation 3.0 (https://iiif.io/api).
 
-Identifiers, parameters and `info.json` are pure functions; `routes` answers requests.
+Identifiers, parameters, `info.json` and manifests are pure functions; `routes` and `presentation` answer requests.
 """

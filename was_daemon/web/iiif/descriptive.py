@@ -1,7 +1,7 @@
 """What a manifest tells people of an asset, from the metadata in its file (Presentation API 3.0, section 3.1).
 
-Only what is listed here is told. Nothing about places is: positions of rare species are kept from the public, and names
-of places come near them; nor are addresses of people.
+Only the fields that are listed here are told. Those about places are not: positions of rare species are kept from the
+public, and names of places come near them; nor are addresses of people.
 """
 
 import re

@@ -7,7 +7,7 @@ import attrs
 from was_daemon.assets import Assets
 from was_daemon.derivatives.zoom import Zoom
 from was_daemon.httpd.request import AssetRequest
-from was_daemon.library.image_services import ImageServices
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.model.descriptions import Description
 from was_daemon.model.errors import AssetNotFound, NotImplementedHere
 from was_daemon.model.keys import MAX_PAGE, AssetKey
@@ -43,14 +43,14 @@ class Presentation:
         self,
         assets: Assets,
         zoom: Zoom,
-        services: ImageServices,
+        servers: ImageServers,
         access: AccessRules,
         documents: Documents,
         address_lifetime: float,
     ) -> None:
         self._assets = assets
         self._zoom = zoom
-        self._services = services
+        self._servers = servers
         self._access = access
         self._documents = documents
         self._addresses = documents.addresses
@@ -100,13 +100,13 @@ class Presentation:
 
     async def _first_page(self, key: AssetKey, client: str) -> _FirstPage:
         """Raises what `Zoom.open` raises, and `NotImplementedHere` when only another server knows the picture."""
-        if self._services.is_asked(key):
-            information = await self._services.information(key, 1, _VERSION)
+        if self._servers.is_asked(key):
+            information = await self._servers.information(key, 1, _VERSION)
             width, height = information["width"], information["height"]
             factor = min(1, _SMALL / max(width, height))
             small = max(1, round(width * factor)), max(1, round(height * factor))
             return _FirstPage((width, height), small)
-        if await self._services.address(key, 1, _VERSION):
+        if await self._servers.address(key, 1, _VERSION):
             raise NotImplementedHere("another server shows the pictures of this collection; ask it for manifests")
         pyramid = await self._zoom.open(key, 1, client)
         await pyramid.reader.close()

@@ -8,7 +8,7 @@ import attrs
 from was_daemon.derivatives.pyramids import OpenPyramid
 from was_daemon.derivatives.zoom import View, Zoom
 from was_daemon.httpd.request import AssetRequest
-from was_daemon.library.image_services import ImageServices
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.telemetry.metrics import Metrics
@@ -35,14 +35,14 @@ class ImageServer:
         access: AccessRules,
         limits: Limits,
         *,
-        services: ImageServices,
+        servers: ImageServers,
         documents: Documents,
         address_lifetime: float,
         metrics: Metrics,
     ) -> None:
         self._zoom = zoom
         self._access = access
-        self._services = services
+        self._servers = servers
         self._documents = documents
         self._addresses = documents.addresses
         self._limits = limits
@@ -58,7 +58,7 @@ class ImageServer:
             # Whoever follows has an address that lasts, and can be copied into another viewer.
             signed = with_capability(self._access, identifier, self._address_lifetime)
             return redirect_to(request, self._address(request, version, signed), rest)
-        elsewhere = await self._services.address(picture.key, identifier.page, version)
+        elsewhere = await self._servers.address(picture.key, identifier.page, version)
         if elsewhere or picture.rest in _BASE:
             return redirect_to(request, elsewhere or address, rest)
         if rest == _INFORMATION:
@@ -66,7 +66,7 @@ class ImageServer:
         if len(rest) != 4:
             raise AssetNotFound("no such picture")
         parameters = parse_parameters(version, *rest)
-        if self._services.is_asked(picture.key):
+        if self._servers.is_asked(picture.key):
             return await self._image_of_store(request, picture, parameters)
         return await self._image(request, picture, parameters)
 
@@ -75,8 +75,8 @@ class ImageServer:
 
     async def _information(self, request: AssetRequest, picture: PictureRequest, address: str) -> bytes:
         version, pages = picture.version, 1
-        if self._services.is_asked(picture.key):
-            told = await self._services.information(picture.key, picture.identifier.page, version)
+        if self._servers.is_asked(picture.key):
+            told = await self._servers.information(picture.key, picture.identifier.page, version)
             content = {**told, "@context": CONTEXTS[version], "id" if version > _LAST_WITH_AT else "@id": address}
         else:
             pyramid = await self._open(request, picture)
@@ -93,7 +93,7 @@ class ImageServer:
     async def _image_of_store(self, request: AssetRequest, picture: PictureRequest, parameters: ImageRequest) -> bytes:
         """Send a picture that the store's server makes; `parameters` are known to be well-formed."""
         rest = "/".join(quote(part, safe=",:!^") for part in picture.rest)
-        asset = await self._services.open(picture.key, picture.identifier.page, picture.version, rest)
+        asset = await self._servers.open(picture.key, picture.identifier.page, picture.version, rest)
         self._delivered["store"].inc()
         name = _file_name(picture.identifier, None, parameters.format)
         return await send(request, asset, self._documents.cache_control, name)

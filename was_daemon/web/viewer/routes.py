@@ -6,7 +6,7 @@ import attrs
 from twisted.web.http import CACHED
 
 from was_daemon.httpd.request import AssetRequest
-from was_daemon.library.image_services import ImageServices
+from was_daemon.library.image_servers import ImageServers
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.web.access import AccessRules
 from was_daemon.web.answers import text_answer
@@ -24,10 +24,8 @@ _FOREVER = "public, max-age=31536000, immutable"
 class Viewer:
     """The page of the viewer, for pictures of any collection."""
 
-    def __init__(
-        self, services: ImageServices, access: AccessRules, address_lifetime: float, files: ViewerFiles
-    ) -> None:
-        self._services = services
+    def __init__(self, servers: ImageServers, access: AccessRules, address_lifetime: float, files: ViewerFiles) -> None:
+        self._servers = servers
         self._access = access
         self._address_lifetime = address_lifetime
         self._files = files
@@ -92,7 +90,7 @@ class Viewer:
         try:
             if subject.problem or not subject.key:
                 raise subject.problem or AssetNotFound("no such asset")
-            elsewhere = await self._services.address(subject.key, 1, version=3)
+            elsewhere = await self._servers.address(subject.key, 1, version=3)
             if not elsewhere:
                 await self._access.collections.find(subject.key)
         except AssetError as problem:
