@@ -50,7 +50,7 @@ docs: install
 # The newest versions that pyproject.toml allows, for every Python from the oldest one on, with the hashes of all their files.
 # The index is not named in the file: the hashes are the same in every index.
 constraints: install
-	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra raw --extra s3 \
+	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra databases --extra raw --extra s3 \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
 	    --custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 

@@ -1,8 +1,8 @@
 """The use cases: everything that can be done with an asset, independent of HTTP."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.protocols import amp
 
-from was_daemon.catalogue.checksums import Recorder
+from was_daemon.catalogue.recorder import Recorder
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
@@ -39,6 +39,7 @@ from was_daemon.model.interfaces import (
 )
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
 from was_daemon.model.media import is_text, media_type, type_of_extension
+from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.redirect import Redirect
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import Describe, ReadMetadata
@@ -215,15 +216,21 @@ class Assets:
         """
         return await self._quotas.reserve(self._collections.place(key).store, key, size)
 
-    async def put(self, key: AssetKey, staged: IStagingFile, reservation: Reservation | None = None) -> AssetStat:
+    async def put(
+        self,
+        key: AssetKey,
+        staged: IStagingFile,
+        reservation: Reservation | None = None,
+        origin: Origin = UNKNOWN_ORIGIN,
+    ) -> AssetStat:
         """Make `staged` the original `key`, durably, and remove the derivatives of the version it replaces.
 
-        `reservation` comes from `reserve`. The thumbnails of the scales `warm`, and with `warm_zoom` the pyramid, are
-        made in the background. Raises `AssetExists` where replacing is forbidden, `QuotaExceeded` and `NoSpace`; the
-        store is unchanged then.
+        `reservation` comes from `reserve`; the catalogue records `origin`. The thumbnails of the scales `warm`, and
+        with `warm_zoom` the pyramid, are made in the background. Raises `AssetExists` where replacing is forbidden,
+        `QuotaExceeded` and `NoSpace`; the store is unchanged then.
         """
         place = self._collections.place(key)
-        stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged), staged, reservation))
+        stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged, origin), staged, reservation))
         if any(self._warm) and not place.makes_thumbnails:
             self._warming.start(self._make_warm(Original(place, key, stored)))
         return stored
@@ -266,9 +273,9 @@ class Assets:
             await self._collections.find(key)
             raise AssetExists("an asset of this name exists")
 
-    async def delete(self, key: AssetKey) -> None:
+    async def delete(self, key: AssetKey, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Remove an original and all of its derivatives, left-over ones too; raises `AssetNotFound`."""
-        change = Change(self._collections.place(key), key)
+        change = Change(self._collections.place(key), key, origin=origin)
         await self._locks.run(key, lambda: self._delete(change))
 
     async def _delete(self, change: Change) -> None:
@@ -279,13 +286,4 @@ class Assets:
         # The quota may refuse the change before anything is done. Derivatives go before the original does, so that a
         # daemon that is killed in between leaves none without an original.
         quota = partial(self._quotas.changing, reservation=reservation)
-        return [quota, self._derivatives.changing, self._recording]
-
-    @asynccontextmanager
-    async def _recording(self, change: Change) -> AsyncIterator[None]:
-        """Keep the recorded checksum up to date; a `Participant`."""
-        place, key = change.place, change.key
-        async with self._recorder.changing(place.name, key, change.staged):
-            yield
-        if change.stored:
-            await self._recorder.confirm(place.name, key, change.stored, partial(place.store.stat, key))
+        return [quota, self._derivatives.changing, self._recorder.changing]

@@ -19,9 +19,9 @@ from was_daemon.model.tokens import verify
 SECRET = "correct horse battery staple"
 MAIN = {"plugin": "filesystem", "path": "/srv/attachments", "layout": "sharded"}
 NAS = {"plugin": "sftp", "host": "nas.example.org", "user": "specify", "password": SECRET}
-GROUPS = [["config"], ["thumbnails"], ["zoom"]]
+GROUPS = [["catalogue"], ["config"], ["thumbnails"], ["zoom"]]
 DERIVED = [[group, name] for group in ("thumbnails", "zoom") for name in ("warm", "prune")]
-WITHIN_GROUPS = [["config", "check"], *DERIVED]
+WITHIN_GROUPS = [["catalogue", "rebuild"], ["config", "check"], *DERIVED]
 COMMANDS = [[], *([name] for name in main.commands), *WITHIN_GROUPS]
 
 

@@ -31,7 +31,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
     server = {"key": None, "key_file": directory / "key"}
     daemon = Daemon(
-        directory, {"server": server, "stores": stores, "checksums": {"path": directory / "checksums"}}
+        directory, {"server": server, "stores": stores, "catalogue": {"path": directory / "catalogue.sqlite"}}
     ).start()
     yield daemon
     daemon.stop()

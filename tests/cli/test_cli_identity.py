@@ -86,8 +86,8 @@ def test_what_root_copies_belongs_to_the_owner_of_the_target(place: Path) -> Non
 
 
 def test_checksums_that_root_records_are_the_daemons(place: Path) -> None:
-    path = give(place / "state", NOBODY) / "checksums.sqlite"
-    config = write_config(place, {"main": store(place / "main", NOBODY)}, checksums={"path": path})
+    path = give(place / "state", NOBODY) / "catalogue.sqlite"
+    config = write_config(place, {"main": store(place / "main", NOBODY)}, catalogue={"path": path})
     succeeds(run("verify", "--store", "main", "--record", "--config", config))
     assert path.exists()
     assert owners(place / "state", place / "main") == {NOBODY}

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -42,7 +43,7 @@ class Museum:
 
 @pytest.fixture
 def museum(run_daemon: RunDaemon, tmp_path: Path) -> Museum:
-    daemon = run_daemon({"checksums": {"path": tmp_path / "state/checksums.sqlite"}})
+    daemon = run_daemon({"catalogue": {"path": tmp_path / "state/catalogue.sqlite"}})
     return Museum(daemon, Client(daemon.url, KEY))
 
 
@@ -94,7 +95,7 @@ async def test_what_was_copied_into_the_store_is_recorded_when_asked(museum: Mus
 
 @pytest_twisted.ensureDeferred
 async def test_a_refused_replacement_keeps_the_record_of_what_is_there(run_daemon: RunDaemon, tmp_path: Path) -> None:
-    daemon = run_daemon({"checksums": {"path": tmp_path / "checksums.sqlite"}})
+    daemon = run_daemon({"catalogue": {"path": tmp_path / "catalogue.sqlite"}})
     museum = Museum(daemon, Client(daemon.url, KEY))
     await museum.client.store("a.bin", b"a")
     (museum.originals / "a.bin").unlink()
@@ -106,7 +107,7 @@ async def test_a_refused_replacement_keeps_the_record_of_what_is_there(run_daemo
 @pytest_twisted.ensureDeferred
 async def test_a_daemon_killed_while_it_replaces_a_file_accuses_nobody(run_daemon: RunDaemon, tmp_path: Path) -> None:
     gate = Gate(tmp_path, "publishing")
-    config = gate.config(tmp_path / "gated") | {"checksums": {"path": str(tmp_path / "checksums.sqlite")}}
+    config = gate.config(tmp_path / "gated") | {"catalogue": {"path": str(tmp_path / "catalogue.sqlite")}}
     daemon = run_daemon(config)
     client = Client(daemon.url, KEY)
     first = Deferred.fromCoroutine(client.upload_like_specify7("a.bin", b"old"))
@@ -120,35 +121,40 @@ async def test_a_daemon_killed_while_it_replaces_a_file_accuses_nobody(run_daemo
     await deferToThread(daemon.kill)
     await second
     ran = run(*verify)
-    assert (ran.code, ran.report["unrecorded"], ran.report["changed"]) == (0, 1, 0)
+    assert (ran.code, ran.report["ok"], ran.report["changed"]) == (0, 1, 0)
 
 
 @pytest_twisted.ensureDeferred
 async def test_an_upload_does_not_fail_because_of_the_record(run_daemon: RunDaemon, tmp_path: Path) -> None:
-    (tmp_path / "checksums.sqlite").write_bytes(b"this is no database" * 100)
-    daemon = run_daemon({"checksums": {"path": tmp_path / "checksums.sqlite"}})
+    (tmp_path / "catalogue.journal.sqlite").write_bytes(b"this is no database" * 100)
+    daemon = run_daemon({"catalogue": {"path": tmp_path / "catalogue.sqlite"}})
     client = Client(daemon.url, KEY)
     await client.store("a.bin", b"a")
     assert (await client.original("a.bin")).body == b"a"
     assert (await client.delete("a.bin")).status == 200
-    assert "the checksums cannot be used" in daemon.log()
+    assert "the journal of the catalogue cannot be used" in daemon.log()
 
 
 @pytest_twisted.ensureDeferred
 async def test_the_record_lies_outside_the_store_and_is_private(museum: Museum, tmp_path: Path) -> None:
     await museum.client.store("a.bin", b"a")
-    path = tmp_path / "state/checksums.sqlite"
-    assert path.stat().st_mode & 0o777 == 0o600
-    with sqlite3.connect(path) as database:
-        ((store, collection, name, size),) = database.execute("SELECT store, collection, name, size FROM checksums")
-    assert (store, collection, name, size) == ("main", "", "a.bin", 1)
+    path = tmp_path / "state/catalogue.sqlite"
+    eventually(path.exists, "for the catalogue")
+    assert {each.stat().st_mode & 0o777 for each in path.parent.glob("*.sqlite")} == {0o600}
+
+    def recorded() -> list[tuple[str, ...]]:
+        with suppress(sqlite3.OperationalError), sqlite3.connect(path) as database:
+            return database.execute("SELECT store, collection, name, size FROM assets").fetchall()
+        return []
+
+    assert eventually(recorded, "for the record") == [("main", "", "a.bin", 1)]
     assert [path.name for path in museum.originals.iterdir() if path.is_file()] == ["a.bin"]
 
 
 def test_without_a_record_there_is_nothing_to_verify(run_daemon: RunDaemon) -> None:
     ran = run("verify", "--store", "main", "--config", run_daemon().config_file)
     assert ran.code == 1
-    assert "set path in the section [checksums]" in ran.err
+    assert "set path in the section [catalogue]" in ran.err
     assert not ran.out
 
 
@@ -157,8 +163,8 @@ async def test_a_store_that_is_down_has_lost_nothing(run_daemon: RunDaemon, tmp_
     far_end = make_far_end("sftp", tmp_path / "far")
     far_end.start()
     try:
-        checksums = {"path": tmp_path / "checksums.sqlite"}
-        daemon = run_daemon({"stores": {"main": far_end.table()}, "checksums": checksums})
+        catalogue = {"path": tmp_path / "catalogue.sqlite"}
+        daemon = run_daemon({"stores": {"main": far_end.table()}, "catalogue": catalogue})
         await Client(daemon.url, KEY).store("a.bin", b"a")
         verify = ("verify", "--store", "main", "--config", daemon.config_file, "--json")
         assert run(*verify).report["ok"] == 1

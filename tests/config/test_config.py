@@ -789,3 +789,27 @@ def test_reading_a_configuration_makes_no_files(tmp_path: Path) -> None:
 def test_a_mistaken_secret_is_not_repeated(tmp_path: Path) -> None:
     text = SMALLEST + '[stores.nas]\nplugin = "sftp"\nhost = "nas"\nuser = "specify"\npassword = 4711\n'
     assert mistakes_of(tmp_path, text) == ["stores.nas.password: expected a text"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ('path = "c.sqlite"\nurl = "postgresql://was@db/was"\njournal = "j.sqlite"', "catalogue.url"),
+        ('url = "postgresql://was@db/was"', "catalogue.journal"),
+        ('url = "postgresql://was:secret@db/was"\njournal = "j.sqlite"', "catalogue.url"),
+        ('url = "oracle://was@db/was"\njournal = "j.sqlite"', "catalogue.url"),
+        ('url = "mariadb://was@db"\njournal = "j.sqlite"', "catalogue.url"),
+        ('path = "c.sqlite"\npassword_file = "password"', "catalogue.password_file"),
+    ],
+)
+def test_a_catalogue_is_in_one_place_and_its_password_in_a_file(tmp_path: Path, lines: str, key: str) -> None:
+    mistakes = mistakes_of(tmp_path, f"{SERVER}{MAIN}[catalogue]\n{lines}\n")
+    assert key in keys_of(mistakes)
+    assert not any("secret" in mistake for mistake in mistakes)
+
+
+def test_checksums_of_earlier_versions_make_a_catalogue(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, f'[server]\nkey = "{SECRET}"\n{MAIN}[checksums]\npath = "sums.sqlite"\n')
+    assert settings.catalogue.path == tmp_path / "catalogue.sqlite"
+    assert settings.catalogue.journal_path == tmp_path / "catalogue.journal.sqlite"
+    assert any("[checksums] is now [catalogue]" in warning for warning in settings.warnings)

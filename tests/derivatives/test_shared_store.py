@@ -7,10 +7,8 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from pathlib import Path
 
-import attrs
 import pytest
 import pytest_twisted
 from PIL import Image
@@ -20,13 +18,11 @@ from storage_plugins.filesystem import FilesystemStore
 from tests.assets.test_assets import BLUE, GREEN, RED, Museum, new_pool, original, plain, shows
 from tests.support.images import chart, encode
 from tests.support.processes import eventually
-from was_daemon.catalogue.checksums import Checksums, Recorder
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnails import EvictableThumbnails
 from was_daemon.library.collections import Collections, Original, Place
 from was_daemon.library.spool import Spool
-from was_daemon.model.digests import Digest
 from was_daemon.model.errors import AssetExists, AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -247,22 +243,6 @@ async def test_daemons_with_one_spool_do_not_take_each_others_copies_away(tmp_pa
     for spool in spools:
         assert await spool.start() == 0
         await spool.close()
-
-
-@async_test
-async def test_of_what_another_daemon_has_replaced_no_checksum_is_left(here: Museum, tmp_path: Path) -> None:
-    checksums = Checksums(tmp_path / "checksums.sqlite")
-    recorder = Recorder(checksums)
-    stored = await here.originals.write(KEY, chunked(b"theirs"))
-    for current, left in ((stored, True), (attrs.evolve(stored, etag="ours"), False)):
-        await checksums.record("main", KEY, Digest(6, "0" * 64))
-        await recorder.confirm("main", KEY, current, partial(here.originals.stat, KEY))
-        assert bool(await checksums.find("main", KEY)) == left
-    await checksums.record("main", KEY, Digest(6, "0" * 64))
-    await here.originals.delete(KEY)
-    await recorder.confirm("main", KEY, stored, partial(here.originals.stat, KEY))
-    assert not await checksums.find("main", KEY)
-    await checksums.close()
 
 
 @async_test

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from was_daemon.library.quotas.process_lock import ProcessLock
 from was_daemon.library.quotas.record import SCHEMA, QuotaRecord, reconciled_size
 from was_daemon.model.errors import QuotaExceeded
+from was_daemon.stores.local.process_lock import ProcessLock
 
 PLACE = "files in /srv\nFish"
 QUOTA = 100

@@ -276,24 +276,24 @@ def page_of(seen: Watched) -> str:
     return fetch(urllib.request.Request(seen.daemon.url, headers={"Accept": "text/html"}))[1].decode()
 
 
-def test_checksums_that_cannot_be_recorded_are_red_in_health_page_and_status(
+def test_a_catalogue_that_cannot_be_kept_is_red_in_health_page_and_status(
     watched: Callable[..., Watched], tmp_path: Path
 ) -> None:
     (tmp_path / "sums").write_bytes(b"no database " * 1000)
-    seen = watched({"checksums": {"path": tmp_path / "sums"}})
+    seen = watched({"catalogue": {"path": tmp_path / "catalogue.sqlite", "journal": tmp_path / "sums"}})
     assert seen.upload("a.bin", b"a") == 200
     status, document = seen.health()
     assert (status, document["stores"], document["spool"]) == (503, {"main": "ok"}, "ok")
-    assert document["problems"][0].startswith("checksums: ")
-    assert f"({tmp_path}/sums)" in document["checksums"]
+    assert document["problems"][0].startswith("journal: ")
+    assert f"({tmp_path}/sums)" in document["journal"]
     assert "files of the daemon out of order" in page_of(seen)
     assert str(tmp_path) not in page_of(seen)
     ran = run("status", "--config", seen.daemon.config_file)
     assert ran.code == 1
-    assert re.search(rf"^FAILED  checksums: .*\({tmp_path}/sums\)$", ran.out, re.MULTILINE)
+    assert re.search(rf"^FAILED  journal: .*\({tmp_path}/sums\)$", ran.out, re.MULTILINE)
     (tmp_path / "sums").unlink()
     assert seen.upload("b.bin", b"b") == 200
-    eventually(lambda: seen.health()[1]["checksums"] == "ok", "for the next look at the checksums")
+    eventually(lambda: seen.health()[1]["journal"] == "ok", "for the next look at the journal")
     assert run("status", "--config", seen.daemon.config_file).code == 0
 
 
@@ -312,11 +312,16 @@ def test_quotas_that_cannot_be_kept_are_red_in_health_page_and_status(
     assert f"({tmp_path}/spool/quotas)" in run("status", "--config", seen.daemon.config_file).out
 
 
-def test_status_makes_neither_spool_nor_checksums(tmp_path: Path, run_daemon: RunDaemon) -> None:
+def test_status_makes_neither_spool_nor_catalogue(tmp_path: Path, run_daemon: RunDaemon) -> None:
     daemon = run_daemon()
     stores = {"main": {"plugin": "filesystem", "path": daemon.store}}
-    config = write_config(tmp_path, stores, checksums={"path": tmp_path / "state/sums"})
+    config = write_config(tmp_path, stores, catalogue={"path": tmp_path / "state/catalogue.sqlite"})
     ran = run("status", "--config", config, "--url", daemon.url, "--json")
-    assert (ran.code, ran.report["files"]["spool"]["ok"], ran.report["files"]["checksums"]["ok"]) == (0, True, True)
+    assert {name: each["ok"] for name, each in ran.report["files"].items()} == {
+        "spool": True,
+        "catalogue": True,
+        "journal": True,
+    }
+    assert ran.code == 0
     assert not (tmp_path / "spool").exists()
     assert not (tmp_path / "state").exists()

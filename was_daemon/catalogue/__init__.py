@@ -1,4 +1,4 @@
-"""Database of the originals that are kept: their checksums.
+"""The catalogue: a database of the originals that are kept, and of what has happened to them.
 
-Serving an asset does not need it. Imports `model`, `telemetry`, `concurrency` and `config`.
+Serving and storing assets do not need it. Imports the rooms below: `model` to `library`.
 """

@@ -20,7 +20,7 @@ class HashedFile:
 
     def __init__(self, staged: IStagingFile) -> None:
         self._staged = staged
-        self._hasher = Hasher()
+        self._hasher = Hasher(with_md5=True)
         self._hashing: Deferred[None] = succeed(None)
 
     async def digest(self) -> Digest:

@@ -6,6 +6,7 @@ Each command has a module. Slow imports are inside the functions of commands, so
 import click
 
 from was_daemon import __version__
+from was_daemon.cli.catalogue import catalogue
 from was_daemon.cli.check import check
 from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
@@ -27,6 +28,7 @@ def main() -> None:
     """The asset server, and the tools around it."""
 
 
+main.add_command(catalogue)
 main.add_command(check)
 main.add_command(check_store)
 main.add_command(config)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from was_daemon.cli.targets import create_stores, require_directory
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
-    from was_daemon.config.settings import Settings
+    from was_daemon.config.settings import CatalogueSettings, Settings
     from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
 
@@ -90,23 +91,26 @@ async def _check_existing(store: "IAssetStore", collections: "Collections") -> i
 
 
 async def _check_files(settings: "Settings") -> dict[str, dict[str, Any]]:
-    """Return whether the daemon's own files can be used, by name: the spool, and the checksums if there are any."""
-    spool, checksums = settings.spool.path, settings.checksums.path
-    found = {"spool": await _file_entry(spool, _check_existing_spool)}
-    if checksums:
-        found["checksums"] = await _file_entry(checksums, _check_existing_checksums)
+    """Return whether the daemon's own files can be used, by name: the spool, and those of the catalogue."""
+    catalogue = settings.catalogue
+    spool, journal = settings.spool.path, catalogue.journal_path
+    found = {"spool": await _file_entry(spool, partial(_check_existing_spool, spool))}
+    if journal:
+        where = catalogue.path or catalogue.url
+        found["catalogue"] = await _file_entry(where, partial(_check_existing_catalogue, catalogue))
+        found["journal"] = await _file_entry(journal, partial(_check_existing_journal, journal))
     return found
 
 
-async def _file_entry(path: Path, look: Callable[[Path], Awaitable[None]]) -> dict[str, Any]:
+async def _file_entry(where: object, look: Callable[[], Awaitable[None]]) -> dict[str, Any]:
     from was_daemon.health.checks import path_of
     from was_daemon.model.errors import AssetError
 
     try:
-        await look(path)
+        await look()
     except AssetError as error:
-        return {"where": str(path), "ok": False, "problem": f"{error} ({path_of(error, None) or path})"}
-    return {"where": str(path), "ok": True}
+        return {"where": str(where), "ok": False, "problem": f"{error} ({path_of(error, None) or where})"}
+    return {"where": str(where), "ok": True}
 
 
 async def _check_existing_spool(path: Path) -> None:
@@ -115,16 +119,29 @@ async def _check_existing_spool(path: Path) -> None:
     check_spool(path)
 
 
-async def _check_existing_checksums(path: Path) -> None:
-    from was_daemon.catalogue.checksums import Checksums
+async def _check_existing_journal(path: Path) -> None:
+    from was_daemon.catalogue.journal import Journal
     from was_daemon.health.directories import check_database
 
-    if check_database(path, "checksums"):
-        checksums = Checksums(path)
+    if check_database(path, "catalogue"):
+        journal = Journal(path)
         try:
-            await checksums.check()
+            await journal.check()
         finally:
-            await checksums.close()
+            await journal.close()
+
+
+async def _check_existing_catalogue(settings: "CatalogueSettings") -> None:
+    from was_daemon.catalogue.catalogue import open_catalogue
+    from was_daemon.health.directories import check_database
+
+    if settings.path and not check_database(settings.path, "catalogue"):
+        return
+    catalogue = open_catalogue(settings)
+    try:
+        await catalogue.check()
+    finally:
+        await catalogue.close()
 
 
 async def _count_assets(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:

@@ -37,31 +37,32 @@ def verify(
     """Compare the originals in a store with the checksums that were recorded when they were uploaded.
 
     A line for each file that changed, is missing, or cannot be read. Files of which nothing is recorded, like those
-    copied into the store, are counted. Checksums are recorded when the configuration says `[checksums] path`.
+    copied into the store, are counted. Checksums are recorded when the configuration says `[catalogue] path` or `url`.
     """
     from was_daemon.cli.reactor import run
 
     settings = load_settings(config)
     check_store_name(settings, name, "--store")
     directories = directories_of(settings, collections)
-    path = settings.checksums.path
-    if path is None:
-        raise click.ClickException("no checksums are recorded: set path in the section [checksums]")
-    settings = as_owner(settings, [], [path.parent, path])
+    if not settings.catalogue.is_on:
+        raise click.ClickException("no checksums are recorded: set path in the section [catalogue]")
+    settings = as_owner(settings, [], settings.catalogue.files())
     store = create_stores(settings)[name]
 
     async def work() -> int:
-        from was_daemon.catalogue.checksums import Checksums
+        from was_daemon.catalogue.catalogue import open_catalogue
         from was_daemon.cli.report import Report
         from was_daemon.jobs.verify import Verifier
 
         report = Report(as_json)
-        checksums = Checksums(path)
+        catalogue = open_catalogue(settings.catalogue)
         try:
-            await _verify(Verifier(name, store, checksums, report), directories, parallel, record)
+            await catalogue.move_all()
+            await _verify(Verifier(name, store, catalogue, report), directories, parallel, record)
+            await catalogue.move_all()
         finally:
             await store.close()
-            await checksums.close()
+            await catalogue.close()
             report.end(_WORDS)
         return 1 if any(report.counts[word] for word in _FAILURES) else 0
 
@@ -75,5 +76,5 @@ async def _verify(verifier: "Verifier", directories: Sequence[str], parallel: in
     # A store that is down has lost nothing.
     await verifier.require_store()
     await for_each_with_bar("Recorded", lambda: verifier.recorded(directories), parallel, verifier.compare)
-    step = verifier.record_if_new if record else verifier.count_if_new
-    await for_each_with_bar("Not recorded", lambda: verifier.stored(directories), parallel, step)
+    step = verifier.record if record else verifier.count
+    await for_each_with_bar("Not recorded", lambda: verifier.unrecorded(directories), parallel, step)

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from was_daemon.config.attachment_keys import KeyReader
+from was_daemon.config.catalogue_settings import catalogue_of
 from was_daemon.config.checks import (
     check_collections,
     check_endpoints,
@@ -119,6 +120,7 @@ class _Loader:
         collections = keys.of_collections(sections.collections)
         key, key_source = keys.of_server(sections.server, collections)
         check_shared_directories(collections, default_store, key, self._mistakes)
+        catalogue = catalogue_of(sections.catalogue, sections.checksums, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
         if file and self._secrets:
             self._check_file(file)
@@ -134,6 +136,7 @@ class _Loader:
             zoom=sections.zoom,
             spool=sections.spool,
             log=sections.log,
+            catalogue=catalogue,
             checksums=sections.checksums,
             key_source=key_source,
             debug=self._debug,

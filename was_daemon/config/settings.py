@@ -11,7 +11,7 @@ import attrs
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
-from was_daemon.config.validators import at_least, matching, not_empty, one_of
+from was_daemon.config.validators import at_least, database_url, matching, not_empty, one_of
 from was_daemon.model.interfaces import IAssetStorePlugin
 from was_daemon.model.pyramids import TILE_SIZE
 from was_daemon.model.redirect import Redirect
@@ -138,8 +138,36 @@ class LogSettings:
 
 
 @attrs.frozen
+class CatalogueSettings:
+    """Section `[catalogue]`.
+
+    `path` is a SQLite file, `url` the database of a server; `journal` keeps what has not yet come there.
+    """
+
+    path: Path | None = None
+    url: str | None = attrs.field(default=None, validator=database_url)
+    password_file: SecretFile | None = None
+    journal: Path | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a catalogue is kept."""
+        return bool(self.path or self.url)
+
+    def files(self) -> list[Path]:
+        """Return the local files, with their directories before them."""
+        files = [path for path in (self.path, self.journal_path) if path]
+        return [*dict.fromkeys(path.parent for path in files), *files]
+
+    @property
+    def journal_path(self) -> Path | None:
+        """The file of the journal."""
+        return self.journal or (self.path and self.path.with_suffix(".journal.sqlite"))
+
+
+@attrs.frozen
 class ChecksumSettings:
-    """Section `[checksums]`."""
+    """Section `[checksums]`: the file of earlier versions, which the catalogue reads once."""
 
     path: Path | None = None
 
@@ -162,6 +190,7 @@ class Sections:
     zoom: ZoomSettings
     spool: SpoolSettings
     log: LogSettings
+    catalogue: CatalogueSettings
     checksums: ChecksumSettings
     plugins: PluginSettings
 
@@ -195,6 +224,7 @@ class Settings:
     zoom: ZoomSettings
     spool: SpoolSettings
     log: LogSettings
+    catalogue: CatalogueSettings
     checksums: ChecksumSettings
     key_source: str
     debug: bool

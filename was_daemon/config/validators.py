@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -68,6 +69,20 @@ def matching(pattern: str, description: str) -> FieldValidator:
     compiled = re.compile(pattern, re.ASCII)
     return FieldValidator(lambda value: None if compiled.fullmatch(value) else f'expected {description}, got "{value}"')
 
+
+def _problem_of_database(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "mariadb", "mysql"):
+        return 'expected an address such as "postgresql://was@db.example.org/was" or "mariadb://..."'
+    if not parts.hostname or not parts.path.strip("/"):
+        return "names no host, or no database"
+    return "has a password: write it into a file, and its path as password_file" if parts.password else None
+
+
+database_url = FieldValidator(_problem_of_database)
+"""Validator of addresses of databases, or None; a password is not a part of them."""
 
 not_empty = FieldValidator(lambda value: None if value else "is empty")
 """Validator of texts and lists that are not empty."""

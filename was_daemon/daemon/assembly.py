@@ -1,10 +1,10 @@
 """Assembly of the components that settings describe."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from was_daemon.assets import Assets
-from was_daemon.catalogue.checksums import Checksums, Recorder
+from was_daemon.catalogue.recorder import Recorder
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
@@ -39,6 +39,9 @@ from was_daemon.web.viewer.files import installed_files
 from was_daemon.web.viewer.routes import Viewer
 from was_daemon.workers.pool import WorkerPool
 
+if TYPE_CHECKING:
+    from was_daemon.catalogue.catalogue import Catalogue
+
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
 
@@ -61,7 +64,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
     views = parts.take("views", spool, lambda: Views(spool))
     zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
-    checksums = _checksums(settings, parts)
+    catalogue = _catalogue(settings, parts)
     assets = Assets(
         collections,
         derivatives,
@@ -72,7 +75,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         limits.warm,
         settings.zoom.warm,
         metrics=metrics,
-        recorder=Recorder(checksums),
+        recorder=Recorder(catalogue),
         quotas=state.quotas,
         redirects=_redirects(settings, collections, stores),
     )
@@ -88,7 +91,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         views,
         pool,
         evictor,
-        checksums,
+        catalogue,
         derivatives,
         assets,
         resource,
@@ -134,9 +137,14 @@ def _pyramid_evictor(settings: Settings, collections: Collections, parts: Reusab
     return evictor
 
 
-def _checksums(settings: Settings, parts: ReusableParts) -> Checksums | None:
-    path = settings.checksums.path
-    return parts.take("checksums", path, lambda: Checksums(path)) if path else None
+def _catalogue(settings: Settings, parts: ReusableParts) -> "Catalogue | None":
+    chosen = settings.catalogue
+    if not chosen.is_on:
+        return None
+    # SQLAlchemy takes time and memory, which a daemon without a catalogue is not to pay for.
+    from was_daemon.catalogue.catalogue import open_catalogue
+
+    return parts.take("catalogue", chosen, lambda: open_catalogue(chosen))
 
 
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:

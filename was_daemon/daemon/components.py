@@ -6,12 +6,12 @@ components that they began with; a part is closed when no components in use have
 
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from was_daemon.assets import Assets
-from was_daemon.catalogue.checksums import Checksums
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.reusable_parts import ReusableParts
@@ -19,6 +19,7 @@ from was_daemon.daemon.startup import accept_new_root, prepare_store, run_and_lo
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.views import Views
+from was_daemon.health.checks import DatabaseCheck
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Quota
@@ -27,6 +28,9 @@ from was_daemon.model.interfaces import IAssetStore, IRooted
 from was_daemon.telemetry.metrics import show
 from was_daemon.web.contract.resource import AssetResource
 from was_daemon.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from was_daemon.catalogue.catalogue import Catalogue
 
 
 @attrs.frozen(eq=False)
@@ -42,7 +46,7 @@ class Components:
     views: Views
     pool: WorkerPool
     evictor: Evictor | None
-    checksums: Checksums | None
+    catalogue: "Catalogue | None"
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
@@ -56,10 +60,10 @@ class Components:
         )
 
     @property
-    def closable(self) -> list[WorkerPool | IAssetStore | Views | Spool | Checksums]:
+    def closable(self) -> "list[WorkerPool | IAssetStore | Views | Spool | Catalogue]":
         """The parts to close, in this order."""
-        checksums = [self.checksums] if self.checksums else []
-        return [self.pool, *self.stores.values(), self.views, self.spool, *checksums]
+        catalogue = [self.catalogue] if self.catalogue else []
+        return [self.pool, *self.stores.values(), self.views, self.spool, *catalogue]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -73,6 +77,8 @@ class Components:
                 run_and_log(f"Store {name}", partial(accept_new_root, store, self.collections, self.state.process))
         if not before or self.spool is not before.spool:
             run_and_log("The spool", self.spool.start)
+        if self.catalogue and (not before or self.catalogue is not before.catalogue):
+            self.catalogue.start(self.stores, self.settings.checksums.path)
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
 
@@ -103,5 +109,15 @@ class Components:
             self.spool,
             settings.limits.min_free,
             settings.weak_keys,
-            self.checksums,
+            self._database_checks(),
         )
+
+    def _database_checks(self) -> dict[str, DatabaseCheck]:
+        catalogue = self.catalogue
+        if not catalogue:
+            return {}
+        journal = catalogue.journal
+        return {
+            "catalogue": DatabaseCheck(catalogue.path, catalogue.check),
+            "journal": DatabaseCheck(journal.path, journal.check),
+        }

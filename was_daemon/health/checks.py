@@ -15,7 +15,6 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from was_daemon.catalogue.checksums import Checksums
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.library.collections import Collections
@@ -55,10 +54,25 @@ class CheckOutcome:
 
 
 @attrs.frozen
+class DatabaseCheck:
+    """Check of a database, which is in the file `path`, or on a server if that is None.
+
+    `run` raises `StoreUnavailable` when it cannot be written to.
+    """
+
+    path: Path | None
+    run: Callable[[], Awaitable[None]]
+
+
+NO_DATABASES: Mapping[str, DatabaseCheck] = {}
+
+
+@attrs.frozen
 class Report:
     """Outcomes for the stores by name, the spool, the workers, and the databases by name.
 
-    None stands for workers of which all is well. The databases are `checksums` and `quotas`, if the settings have them.
+    None stands for workers of which all is well. The databases are `catalogue`, `journal` and `quotas`, if the settings
+    have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay.
     """
@@ -98,7 +112,7 @@ class Health:
         self._clock = IReactorTime(reactor)
         self._stores: dict[str, _Check] = {}
         self._spool = _Check(None, _nothing, self._clock)
-        self._checksums: _Check | None = None
+        self._databases: dict[str, _Check] = {}
         self._pool: WorkerPool | None = None
         self._min_free = 0
         self._warnings: Sequence[str] = ()
@@ -111,7 +125,7 @@ class Health:
         spool: Spool,
         min_free: int,
         warnings: Sequence[str] = (),
-        checksums: Checksums | None = None,
+        databases: Mapping[str, DatabaseCheck] = NO_DATABASES,
     ) -> None:
         """Look at these from now on, and repeat `warnings`, which have no path in them.
 
@@ -122,9 +136,10 @@ class Health:
             for name, store in stores.items()
         }
         self._spool = self._check(self._spool, spool, partial(_spool_free, spool))
-        self._checksums = (
-            self._check(self._checksums, checksums, partial(look_at_checksums, checksums)) if checksums else None
-        )
+        self._databases = {
+            name: self._check(self._databases.get(name), database, partial(look_at_database, database))
+            for name, database in databases.items()
+        }
         self._pool = pool
         self._min_free = min_free
         self._warnings = warnings
@@ -140,13 +155,13 @@ class Health:
         # At the same time: two slow stores take no longer than one.
         looks = {name: Deferred.fromCoroutine(check.look()) for name, check in self._stores.items()}
         spool = Deferred.fromCoroutine(self._spool.look())
-        checksums = Deferred.fromCoroutine(self._checksums.look()) if self._checksums else None
+        databases = {name: Deferred.fromCoroutine(check.look()) for name, check in self._databases.items()}
         usages = Deferred.fromCoroutine(self._quotas.usages())
         report = Report(
             {name: self._with_space_check(await look) for name, look in looks.items()},
             self._with_space_check(await spool),
             self._pool.problem() if self._pool else None,
-            {"checksums": await checksums} if checksums else {},
+            {name: await look for name, look in databases.items()},
             await usages,
             self._warnings,
         )
@@ -222,10 +237,10 @@ async def _nothing() -> int | None:
 
 
 def path_of(error: AssetError, place: object) -> Path | None:
-    """Return where an error of a store, the spool or the checksums is, None if that is not on this machine."""
+    """Return where an error of a store, the spool or a database is, None if that is not on this machine."""
     if isinstance(error, UnusableDirectory):
         return error.path
-    if isinstance(place, Checksums):
+    if isinstance(place, DatabaseCheck):
         return place.path
     if isinstance(place, Spool) or ILocalFiles.providedBy(place):
         root: Path = place.root
@@ -246,9 +261,9 @@ async def look_at_store(store: IAssetStore, collections: Collections) -> int | N
     return _known(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
 
 
-async def look_at_checksums(checksums: Checksums) -> int | None:
-    """Check whether checksums can be recorded; raises `StoreUnavailable`."""
-    await checksums.check()
+async def look_at_database(database: DatabaseCheck) -> int | None:
+    """Check whether a database can be written to; raises `StoreUnavailable`."""
+    await database.run()
     return None
 
 

@@ -1,17 +1,22 @@
-"""Verification of stored originals against their recorded checksums."""
+"""Verification of stored originals against the checksums in the catalogue."""
 
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import attrs
 
-from was_daemon.catalogue.checksums import Checksums
+from was_daemon.catalogue.catalogue import Catalogue
+from was_daemon.catalogue.events import Event, EventKind
 from was_daemon.jobs.report import JobReport
 from was_daemon.jobs.traverse import list_assets
 from was_daemon.model.digests import Digest, digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import AssetStat, IAssetStore
+from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
+
+_BATCH = 500
+"""Number of originals that the catalogue is asked about at a time."""
 
 _ABSENT_KEY = AssetKey("", Kind.ORIGINAL, "was-daemon-verify")
 
@@ -22,7 +27,7 @@ class Verifier:
 
     name: str
     store: IAssetStore
-    checksums: Checksums
+    catalogue: Catalogue
     report: JobReport
 
     async def require_store(self) -> None:
@@ -35,13 +40,22 @@ class Verifier:
     async def recorded(self, directories: Sequence[str]) -> AsyncGenerator[tuple[AssetKey, Digest], None]:
         """Yield what is recorded of the originals in these collections."""
         for directory in directories:
-            async with aclosing(self.checksums.each(self.name, directory)) as records:
+            async with aclosing(self.catalogue.each(self.name, directory)) as records:
                 async for each in records:
                     yield each
 
-    def stored(self, directories: Sequence[str]) -> AsyncGenerator[AssetKey, None]:
-        """Yield the keys of the stored originals in these collections."""
-        return list_assets(self.store, directories, Kind.ORIGINAL)
+    async def unrecorded(self, directories: Sequence[str]) -> AsyncGenerator[AssetKey, None]:
+        """Yield the keys of the stored originals in these collections of which nothing is recorded."""
+        batch: list[AssetKey] = []
+        async with aclosing(list_assets(self.store, directories, Kind.ORIGINAL)) as keys:
+            async for key in keys:
+                batch.append(key)
+                if len(batch) == _BATCH:
+                    for each in await self.catalogue.unrecorded(self.name, batch):
+                        yield each
+                    batch = []
+        for each in await self.catalogue.unrecorded(self.name, batch):
+            yield each
 
     async def compare(self, record: tuple[AssetKey, Digest]) -> None:
         """Read one original, and report whether it is as recorded."""
@@ -55,7 +69,7 @@ class Verifier:
             return
         if found == wanted:
             self.report.count("ok")
-        elif await self.checksums.find(self.name, key) != wanted:
+        elif await self.catalogue.find(self.name, key) != wanted:
             # The daemon has replaced or deleted the original meanwhile.
             self.report.count("ok")
         elif found is None:
@@ -63,33 +77,21 @@ class Verifier:
         else:
             self.report.describe("changed", Layout.FLAT.path(key), _difference(wanted, found))
 
-    async def count_if_new(self, key: AssetKey) -> None:
-        """Count an original of which nothing is recorded as unrecorded."""
-        if not await self.checksums.find(self.name, key):
-            self.report.count("unrecorded")
+    async def count(self, key: AssetKey) -> None:
+        """Count an original as not recorded."""
+        self.report.count("unrecorded")
 
-    async def record_if_new(self, key: AssetKey) -> None:
-        """Record size and checksum of an original of which nothing is recorded."""
-        if await self.checksums.find(self.name, key):
-            return
+    async def record(self, key: AssetKey) -> None:
+        """Read an original, and record its size and checksums."""
+        # What the daemon changes from now on counts more.
+        began = time.time()
         try:
-            read, found = await digest_of(self.store, key)
-            await self.checksums.record_new(self.name, key, found)
-            await self._forget_if_changed(key, read, found)
+            _, found = await digest_of(self.store, key)
         except AssetError as error:
             self.report.describe("failed", Layout.FLAT.path(key), str(error))
             return
+        await self.catalogue.add(Event.new(EventKind.FOUND, self.name, key, found, at=began))
         self.report.count("recorded")
-
-    async def _forget_if_changed(self, key: AssetKey, read: AssetStat, recorded: Digest) -> None:
-        """Remove the record of an original that the daemon has replaced or deleted while it was read."""
-        try:
-            if await self.store.stat(key) == read:
-                return
-        except AssetNotFound:
-            pass
-        if await self.checksums.find(self.name, key) == recorded:
-            await self.checksums.forget(self.name, key)
 
 
 def _difference(wanted: Digest, found: Digest) -> str:

@@ -10,19 +10,21 @@ from was_daemon.library.collections import Place
 from was_daemon.library.store_steps import find_stat
 from was_daemon.model.interfaces import AssetStat, IStagingFile
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 
 
 @attrs.define(eq=False)
 class Change:
     """The change of one original: `staged` is put or replaces it; without `staged` it is deleted.
 
-    The lock of `key` is held from the first use to the last. `stored` is what the store told of the new version, None
-    before that and after a deletion.
+    The lock of `key` is held from the first use to the last. `origin` is where it comes from; `stored` is what
+    the store told of the new version, None before that and after a deletion.
     """
 
     place: Place
     key: AssetKey
     staged: IStagingFile | None = None
+    origin: Origin = UNKNOWN_ORIGIN
     stored: AssetStat | None = attrs.field(default=None, init=False)
     _is_looked_up: bool = attrs.field(default=False, init=False)
     _previous: AssetStat | None = attrs.field(default=None, init=False)

@@ -12,28 +12,35 @@ from was_daemon.model.keys import AssetKey
 
 @attrs.frozen
 class Digest:
-    """The size in bytes of a sequence of bytes, and its SHA-256 in hexadecimal."""
+    """The size in bytes of a sequence of bytes, and its SHA-256 and MD5 in hexadecimal.
+
+    MD5 is what other programs may know a file by; it proves nothing, and does not count when digests are compared.
+    """
 
     size: int
     sha256: str
+    md5: str | None = attrs.field(default=None, eq=False)
 
 
 class Hasher:
-    """The digest of bytes that arrive in pieces."""
+    """The digest of bytes that arrive in pieces; of MD5 only if asked."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, with_md5: bool = False) -> None:
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
         self._size = 0
 
     def update(self, data: bytes) -> None:
         """Add the next bytes."""
-        self._hash.update(data)
+        self._sha256.update(data)
+        if self._md5:
+            self._md5.update(data)
         self._size += len(data)
 
     @property
     def digest(self) -> Digest:
         """The digest of the bytes so far."""
-        return Digest(self._size, self._hash.hexdigest())
+        return Digest(self._size, self._sha256.hexdigest(), self._md5.hexdigest() if self._md5 else None)
 
 
 class HashedStream:

@@ -36,7 +36,7 @@ class Museum:
                 # So little that there is something to evict each day.
                 "thumbnails": {"max_size": "8 KiB", "nginx_marker": directory / "victim" / "named by mistake"},
                 "collections": {**COLLECTIONS[mode].get("collections", {}), "store": "main"},
-                "checksums": {"path": directory / "checksums.sqlite"},
+                "catalogue": {"path": directory / "catalogue.sqlite"},
             },
         )
         self.foreign = surround(self.daemon.store, directory / "spool", seed)

@@ -1,6 +1,7 @@
 """Viewers of others open manifests from another origin: Mirador 4 and Universal Viewer 4, in a browser."""
 
 import io
+import json
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,8 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.support import images, recordings
-from tests.support.browser import Shown, show
-from tests.support.daemon import KEY, Daemon
+from tests.support.browser import Page, browser
+from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.iiif import put
 from tests.support.needs import require
 from tests.support.paths import ROOT
@@ -25,17 +26,6 @@ WINDOW = (1200, 800)
 VIEWERS = ROOT / ".venv" / "viewers"
 NEVER = 9_999_999_999
 
-# As soon as the viewer has a sound or a film, it is loaded, and its length is noted.
-_LISTENING = """
-<script>
-    setInterval(() => {
-        const media = document.querySelector("video, audio");
-        if (!media) return;
-        if (media.preload !== "auto") { media.preload = "auto"; media.load(); }
-        document.documentElement.dataset.length = media.error ? media.error.message : media.duration;
-    }, 200);
-</script>
-"""
 PAGES = {
     "mirador": """
         <!doctype html><meta charset="utf-8"><body><div id="viewer"></div>
@@ -70,7 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("site")
     for name, page in PAGES.items():
         (directory / name).symlink_to(VIEWERS / name)
-        (directory / f"{name}.html").write_text(page + _LISTENING)
+        (directory / f"{name}.html").write_text(page)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(directory)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -100,44 +90,58 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     daemon.stop()
 
 
-def opened(site: str, viewer: str, daemon: Daemon, name: str, directory: Path) -> Shown:
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with browser(tmp_path) as page:
+        page.show_as(WINDOW)
+        yield page
+
+
+def open_asset(page: Page, site: str, viewer: str, daemon: Daemon, name: str) -> None:
+    """Have the viewer open the manifest of an asset, and wait until it tells the title of it."""
     address = f"{daemon.url}/iiif/presentation/3/{name};{grant(KEY, None, name, NEVER)}/manifest"
-    shown = show(f"{site}/{viewer}.html?manifest={quote(address, safe='')}", directory, WINDOW)
-    assert name in shown.html
-    return shown
+    page.open(f"{site}/{viewer}.html?manifest={quote(address, safe='')}")
+    page.wait_for(f"document.body.innerText.includes({json.dumps(name)})")
 
 
-def has(picture: Image.Image, colour: tuple[int, int, int], parts: float) -> bool:
-    """Whether as large a part of a picture is of a colour."""
+def wait_for_colours(page: Page, colours: dict[tuple[int, int, int], float]) -> None:
+    """Wait until as large parts of the page are of these colours."""
+    eventually(lambda: has(page.picture(), colours), f"for {colours}")
+
+
+def has(picture: Image.Image, colours: dict[tuple[int, int, int], float]) -> bool:
     pixels = picture.get_flattened_data()
-    near = sum(all(abs(a - b) < 24 for a, b in zip(pixel, colour, strict=True)) for pixel in pixels)
-    return near >= parts * picture.width * picture.height
+    return all(
+        sum(all(abs(a - b) < 24 for a, b in zip(pixel, colour, strict=True)) for pixel in pixels) >= part * len(pixels)
+        for colour, part in colours.items()
+    )
 
 
 @pytest.mark.parametrize("viewer", PAGES)
 @pytest.mark.parametrize(("name", "pages"), [("chart.png", 1), ("book.pdf", 3)])
-def test_a_viewer_shows_a_picture(
-    site: str, viewer: str, daemon: Daemon, name: str, pages: int, tmp_path: Path
-) -> None:
-    shown = opened(site, viewer, daemon, name, tmp_path)
-    for colour in images.corners(images.chart()).values():
-        assert has(shown.picture, colour, 0.01), colour
+def test_a_viewer_shows_a_picture(page: Page, site: str, viewer: str, daemon: Daemon, name: str, pages: int) -> None:
+    open_asset(page, site, viewer, daemon, name)
+    wait_for_colours(page, dict.fromkeys(images.corners(images.chart()).values(), 0.01))
     if pages > 1:
-        assert f"of {pages}" in shown.html
+        page.wait_for(f"document.body.innerText.includes('of {pages}')")
 
 
 @pytest.mark.parametrize("viewer", PAGES)
-def test_a_viewer_shows_the_pages_of_a_tiff(site: str, viewer: str, daemon: Daemon, tmp_path: Path) -> None:
-    shown = opened(site, viewer, daemon, "pages.tif", tmp_path)
-    assert has(shown.picture, (254, 0, 0), 0.1)
-    assert "of 3" in shown.html
-    if viewer == "universalviewer":
-        # It has small pictures of all pages beside it.
-        assert has(shown.picture, (0, 0, 254), 0.003) and has(shown.picture, (0, 255, 1), 0.003)
+def test_a_viewer_shows_the_pages_of_a_tiff(page: Page, site: str, viewer: str, daemon: Daemon) -> None:
+    open_asset(page, site, viewer, daemon, "pages.tif")
+    page.wait_for("document.body.innerText.includes('of 3')")
+    # Universal Viewer has small pictures of all pages beside it.
+    others = {(0, 0, 254): 0.003, (0, 255, 1): 0.003} if viewer == "universalviewer" else {}
+    wait_for_colours(page, {(254, 0, 0): 0.1, **others})
 
 
 @pytest.mark.parametrize("viewer", PAGES)
 @pytest.mark.parametrize("name", ["film.webm", "tone.mp3"])
-def test_a_viewer_plays_a_recording(site: str, viewer: str, daemon: Daemon, name: str, tmp_path: Path) -> None:
-    shown = opened(site, viewer, daemon, name, tmp_path)
-    assert f'data-length="{recordings.SECONDS}' in shown.html
+def test_a_viewer_plays_a_recording(page: Page, site: str, viewer: str, daemon: Daemon, name: str) -> None:
+    open_asset(page, site, viewer, daemon, name)
+    media = "document.querySelector('video, audio')"
+    page.wait_for(f"{media} !== null")
+    # As if somebody had pressed a button: browsers play no sound of their own accord.
+    page.command("Runtime.evaluate", expression=f"{media}.play()", userGesture=True)
+    page.wait_for(f"{media}.currentTime > 0")
+    assert page.evaluate(f"{media}.duration") == pytest.approx(recordings.SECONDS, abs=0.1)

@@ -10,9 +10,9 @@ import time
 
 import attrs
 
-from was_daemon.library.quotas.process_lock import ProcessLock
 from was_daemon.model.errors import QuotaExceeded
 from was_daemon.model.sizes import readable
+from was_daemon.stores.local.process_lock import ProcessLock
 
 _COUNT_SHARE = 20
 """A count takes at most one of so many parts of the time: one that takes long is repeated less often."""

@@ -7,10 +7,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 from twisted.logger import Logger
 
 from was_daemon.concurrency.sqlite import Database
-from was_daemon.library.quotas.process_lock import ProcessLock
 from was_daemon.library.quotas.record import SCHEMA, QuotaRecord
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import StoreUnavailable
+from was_daemon.stores.local.process_lock import ProcessLock
 
 P = ParamSpec("P")
 T = TypeVar("T")

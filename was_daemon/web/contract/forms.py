@@ -20,6 +20,9 @@ _SEPARATOR = re.compile("&(?:amp;)+", re.IGNORECASE)
 
 _CODECS = re.compile(r"utf-.+|ascii|(iso8859-|cp125|mac-).+")
 
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MAX_FILE_NAME = 255
+
 FormEvent: TypeAlias = MultipartSegment | bytes | bytearray | None
 
 
@@ -66,7 +69,7 @@ async def form_events(request: AssetRequest) -> AsyncGenerator[FormEvent, None]:
     if kind != "multipart/form-data" or not options.get("boundary"):
         raise BadRequest("the request is not a multipart form")
     try:
-        # Names of files, which nothing here uses, may be in any charset; Latin-1 decodes all of them.
+        # Names of files may be in any charset; Latin-1 decodes all of them, see `file_name`.
         parser = PushMultipartParser(options["boundary"], max_segment_count=_MAX_PARTS, header_charset="latin1")
         while data := await request.body.read():
             if not parser.closed:
@@ -116,6 +119,18 @@ class FormFields:
             self.values[name] = self._data.decode(_codec(self._segment.charset or "utf-8"))
         except (LookupError, ValueError):
             raise BadRequest("a field's text does not match its charset") from None
+
+
+def file_name(segment: MultipartSegment) -> str | None:
+    """Return the client's own name of a file, without its directories; None if it sends none."""
+    sent = (segment.filename or "").encode("latin1")
+    try:
+        text = sent.decode()
+    except UnicodeDecodeError:
+        # As Specify 6 may send it.
+        text = sent.decode("latin1")
+    name = _UNPRINTABLE.sub("", re.split(r"[/\\]", text)[-1])
+    return name[:_MAX_FILE_NAME] or None
 
 
 def _codec(charset: str) -> str:

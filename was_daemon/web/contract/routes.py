@@ -13,6 +13,7 @@ from was_daemon.library.redirects import OpenAsset
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.keys import AssetKey, Layout, ThumbnailAddress
 from was_daemon.model.media import media_type
+from was_daemon.model.origins import Origin
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
 from was_daemon.web.answers import text_answer
@@ -133,7 +134,7 @@ class AssetServer:
     @authorised(token_to_delete)
     async def filedelete(self, request: AssetRequest, key: AssetKey) -> bytes:
         """Delete an original and its thumbnails."""
-        await self._assets.delete(key)
+        await self._assets.delete(key, Origin(address=self._addresses.client(request)))
         return text_answer(request, "Ok.")
 
     @app.route("/getmetadata", methods=["GET"])

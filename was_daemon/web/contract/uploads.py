@@ -15,9 +15,10 @@ from was_daemon.library.quotas.quotas import Reservation
 from was_daemon.model.errors import BadRequest, NoSpace, UploadTooLarge
 from was_daemon.model.interfaces import IStagingFile
 from was_daemon.model.keys import AssetKey, check_name
+from was_daemon.model.origins import Origin
 from was_daemon.model.sizes import readable
 from was_daemon.web.access import AccessRules
-from was_daemon.web.contract.forms import FormFields, form_events
+from was_daemon.web.contract.forms import FormFields, file_name, form_events
 from was_daemon.web.contract.pending_uploads import PendingUpload, PendingUploads
 
 _MAX_FORM_BYTES = 1 << 20
@@ -52,6 +53,7 @@ class UploadForm:
         self._fields = FormFields()
         self._pending_upload: PendingUpload | None = None
         self._has_file = False
+        self._file_name: str | None = None
         self._staged: IStagingFile | None = None
         self._writing: Deferred[None] | None = None
         self._reservation: Reservation | None = None
@@ -71,6 +73,7 @@ class UploadForm:
                 self._fields.feed(event)
                 if isinstance(event, MultipartSegment):
                     if self._fields.in_file:
+                        self._file_name = file_name(event)
                         await self._begin_file(request, declared)
                 elif was_in_file and event is not None:
                     await self._append(bytes(event))
@@ -85,7 +88,8 @@ class UploadForm:
             return False
         if not key or not self._staged:
             raise BadRequest("the file is missing")
-        await self._assets.put(key, self._staged, self._reservation)
+        origin = Origin(self._file_name, self._client)
+        await self._assets.put(key, self._staged, self._reservation, origin)
         return True
 
     def discard(self) -> None:

@@ -1,0 +1,162 @@
+"""What the catalogue records of originals, in every kind of database."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from sqlalchemy import URL, Connection, select
+
+from was_daemon.catalogue.catalogue import Catalogue
+from was_daemon.catalogue.database import CatalogueDatabase
+from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.journal import Journal
+from was_daemon.catalogue.schema import assets, history
+from was_daemon.model.digests import Digest
+from was_daemon.model.errors import StoreUnavailable
+from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.origins import Origin
+from was_daemon.testing.memory import MemoryStore
+from was_daemon.testing.streams import chunked
+
+async_test = pytest_twisted.ensureDeferred
+
+KEY = AssetKey("Fish", Kind.ORIGINAL, "a.jpg")
+OLD, NEW = Digest(1, "1" * 64, "1" * 32), Digest(2, "2" * 64, "2" * 32)
+ORIGIN = Origin("Käfer \U0001f600.jpg", "192.0.2.7")
+
+
+class Fixture:
+    """A catalogue, and a look into its database."""
+
+    def __init__(self, url: URL, journal: Path) -> None:
+        self.database = CatalogueDatabase(url)
+        self.catalogue = Catalogue(self.database, Journal(journal))
+
+    async def record(self, *events: Event) -> None:
+        for event in events:
+            await self.catalogue.journal.add(event)
+        await self.catalogue.move_all()
+
+    async def rows(self, *columns: Any) -> list[tuple[Any, ...]]:
+        def rows(connection: Connection) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in connection.execute(select(*columns).order_by(columns[0].table.c.id))]
+
+        return await self.database.read(rows)
+
+
+@pytest_twisted.async_yield_fixture
+async def kept(url: URL, tmp_path: Path) -> AsyncIterator[Fixture]:
+    fixture = Fixture(url, tmp_path / "journal.sqlite")
+    yield fixture
+    await fixture.catalogue.close()
+
+
+def event(kind: EventKind, at: float, digest: Digest | None = None, key: AssetKey = KEY) -> Event:
+    return Event.new(kind, "main", key, digest, ORIGIN, at)
+
+
+@async_test
+async def test_the_last_event_is_what_there_is_and_all_are_history(kept: Fixture) -> None:
+    await kept.record(event(EventKind.STORED, 1.25, OLD), event(EventKind.REPLACED, 2, NEW))
+    facts = (NEW.size, NEW.sha256, NEW.md5, ORIGIN.file_name, ORIGIN.address, 2.0)
+    columns = assets.c.size, assets.c.sha256, assets.c.md5, assets.c.file_name, assets.c.address, assets.c.changed
+    assert await kept.rows(*columns) == [facts]
+    assert await kept.rows(history.c.kind, history.c.sha256) == [("stored", OLD.sha256), ("replaced", NEW.sha256)]
+    assert await kept.catalogue.find("main", KEY) == NEW
+    await kept.record(event(EventKind.DELETED, 3))
+    assert await kept.rows(assets.c.name) == []
+    assert [row[0] for row in await kept.rows(history.c.kind)] == ["stored", "replaced", "deleted"]
+
+
+@async_test
+async def test_events_that_come_late_change_history_only(kept: Fixture) -> None:
+    await kept.record(event(EventKind.REPLACED, 2, NEW))
+    await kept.record(event(EventKind.STORED, 1, OLD))
+    assert await kept.catalogue.find("main", KEY) == NEW
+    await kept.record(event(EventKind.DELETED, 4))
+    await kept.record(event(EventKind.FOUND, 3, NEW))
+    assert await kept.catalogue.find("main", KEY) is None
+    assert len(await kept.rows(history.c.id)) == 4
+
+
+@async_test
+async def test_an_event_that_comes_twice_is_recorded_once(kept: Fixture) -> None:
+    twice = event(EventKind.STORED, 1, OLD)
+    await kept.record(twice, twice)
+    await kept.record(twice)
+    assert len(await kept.rows(history.c.id)) == 1
+
+
+@async_test
+async def test_all_originals_of_a_collection_are_found_in_order(kept: Fixture) -> None:
+    keys = [AssetKey("Fish", Kind.ORIGINAL, f"{number:04}.jpg") for number in range(1203)]
+    await kept.record(*(event(EventKind.STORED, 1, OLD, key) for key in reversed(keys)))
+    await kept.record(event(EventKind.STORED, 1, OLD, AssetKey("Birds", Kind.ORIGINAL, "b.jpg")))
+    assert [key async for key, _ in kept.catalogue.each("main", "Fish")] == keys
+
+
+@async_test
+async def test_what_happens_while_the_database_is_down_waits_in_the_journal(url: URL, tmp_path: Path) -> None:
+    down = Fixture(URL.create("postgresql+psycopg", "nobody", "x", "127.0.0.1", 1, "none"), tmp_path / "journal.sqlite")
+    number = await down.catalogue.journal.begin("main", KEY)
+    await down.catalogue.complete(number, event(EventKind.STORED, 1, OLD))
+    with pytest.raises(StoreUnavailable):
+        await down.catalogue.move_all()
+    await down.catalogue.close()
+    up = Fixture(url, tmp_path / "journal.sqlite")
+    await up.catalogue.move_all()
+    assert await up.catalogue.find("main", KEY) == OLD
+    assert await up.catalogue.journal.count() == 0
+    await up.catalogue.close()
+
+
+@async_test
+async def test_what_became_of_a_killed_daemons_changes_is_seen_in_the_store(url: URL, tmp_path: Path) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    gone, new, never = (AssetKey("Fish", Kind.ORIGINAL, name) for name in ("gone.jpg", "new.jpg", "never.jpg"))
+    await killed.record(event(EventKind.STORED, 1, OLD, gone))
+    for key in (gone, new, never):
+        await killed.catalogue.journal.begin("main", key)
+    await killed.catalogue.close()
+    store = MemoryStore()
+    await store.write(new, chunked(b"new"))
+    next_one = Fixture(url, tmp_path / "journal.sqlite")
+    next_one.catalogue.start({"main": store}, None)
+    await next_one.catalogue.settled()
+    assert await next_one.rows(assets.c.name, assets.c.size) == [("new.jpg", 3)]
+    assert [row[0] for row in await next_one.rows(history.c.kind)] == ["stored", "deleted", "found"]
+    assert await next_one.catalogue.journal.interrupted() == []
+    await next_one.catalogue.close()
+
+
+@async_test
+async def test_what_is_neither_recorded_nor_on_its_way_is_told(kept: Fixture) -> None:
+    keys = [AssetKey("Fish", Kind.ORIGINAL, f"{number}.jpg") for number in range(4)]
+    await kept.record(event(EventKind.STORED, 1, OLD, keys[0]), event(EventKind.STORED, 1, None, keys[1]))
+    await kept.catalogue.journal.begin("main", keys[2])
+    assert await kept.catalogue.unrecorded("main", keys) == [keys[1], keys[3]]
+    assert await kept.catalogue.unrecorded("main", []) == []
+
+
+@async_test
+async def test_the_checksums_of_earlier_versions_are_read_once(kept: Fixture, tmp_path: Path) -> None:
+    path = tmp_path / "checksums.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute(
+            "CREATE TABLE checksums (store TEXT, collection TEXT, name TEXT, size INTEGER NOT NULL, "
+            "sha256 TEXT NOT NULL, recorded REAL NOT NULL, PRIMARY KEY (store, collection, name)) WITHOUT ROWID"
+        )
+        rows = [("main", "Fish", f"{number:04}.jpg", 1, "1" * 64, 1.5) for number in range(1203)]
+        old.executemany("INSERT INTO checksums VALUES (?, ?, ?, ?, ?, ?)", rows)
+        old.commit()
+    for _ in range(2):
+        kept.catalogue.start({}, path)
+        await kept.catalogue.settled()
+    assert [key.name async for key, _ in kept.catalogue.each("main", "Fish")] == [row[2] for row in rows]
+    assert len(await kept.rows(history.c.id)) == 1203
+    assert not path.exists()
+    assert path.with_name("checksums.sqlite.in-catalogue").exists()

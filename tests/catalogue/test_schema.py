@@ -1,0 +1,64 @@
+"""The catalogue's tables, in every kind of database."""
+
+from typing import Any
+
+import pytest
+import pytest_twisted
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import URL, Connection, insert, select
+from twisted.internet.defer import gatherResults
+
+from was_daemon.catalogue.database import CatalogueDatabase
+from was_daemon.catalogue.schema import assets, metadata
+from was_daemon.model.errors import StoreUnavailable
+
+NAMES = ["A", "a", "a ", "ä", "a\u0308", "\U0001f600", "z"]
+
+
+def differences(connection: Connection) -> list[Any]:
+    return compare_metadata(MigrationContext.configure(connection), metadata)
+
+
+def add(connection: Connection, *names: str) -> None:
+    for name in names:
+        connection.execute(insert(assets).values(store="main", collection="", name=name, changed=1.5, size=1 << 40))
+
+
+def names(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(assets.c.name).order_by(assets.c.name)))
+
+
+@pytest_twisted.ensureDeferred
+async def test_migrations_end_at_the_tables_that_the_program_uses(url: URL) -> None:
+    database = CatalogueDatabase(url)
+    assert await database.run(differences) == []
+    await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_several_daemons_may_meet_an_empty_database_at_once(url: URL) -> None:
+    databases = [CatalogueDatabase(url) for _ in range(4)]
+    assert await gatherResults([database.run(differences) for database in databases]) == [[]] * 4
+    for database in databases:
+        await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_names_that_differ_in_any_byte_are_different_and_in_the_order_of_their_bytes(url: URL) -> None:
+    database = CatalogueDatabase(url)
+    await database.run(add, *NAMES)
+    assert await database.read(names) == sorted(NAMES, key=str.encode)
+    await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_step_that_fails_leaves_nothing_and_names_no_secret(url: URL) -> None:
+    database = CatalogueDatabase(url)
+    await database.run(add, "a")
+    with pytest.raises(StoreUnavailable) as raised:
+        await database.run(add, "b", "a")
+    assert str(raised.value) == "the catalogue cannot be used"
+    assert (url.password or "no password") not in raised.value.reason
+    assert await database.read(names) == ["a"]
+    await database.close()

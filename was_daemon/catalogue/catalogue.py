@@ -1,0 +1,214 @@
+"""The catalogue: what is kept, and what has happened to it."""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from was_daemon.catalogue.database import CatalogueDatabase
+from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.journal import Journal, Unsettled
+from was_daemon.catalogue.old_checksums import old_checksums, set_aside
+from was_daemon.catalogue.records import digests_after, find_digest, record, recorded
+from was_daemon.concurrency.background import BackgroundTasks
+from was_daemon.config.settings import CatalogueSettings
+from was_daemon.model.digests import Digest, digest_of
+from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
+from was_daemon.model.interfaces import AssetStat, IAssetStore
+from was_daemon.model.keys import AssetKey
+
+_PAGE_ROWS = 1000
+"""Number of rows that `Catalogue.each` reads at a time."""
+
+_BATCH = 200
+"""Number of events that one transaction moves from the journal to the database."""
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "mysql": "mysql+pymysql"}
+
+_FIRST_DELAY_SECONDS = 1.0
+_MAX_DELAY_SECONDS = 60.0
+"""Seconds until the database is tried again, doubled after each failure."""
+
+
+class Catalogue:
+    """The catalogue in `database`, and the events in `journal` that are on their way to it."""
+
+    _log = Logger()
+
+    def __init__(self, database: CatalogueDatabase, journal: Journal) -> None:
+        from twisted.internet import reactor
+
+        self.journal = journal
+        self.path = database.path
+        self._database = database
+        self._clock = IReactorTime(reactor)
+        self._tasks = BackgroundTasks()
+        self._is_moving = self._must_move = self._is_down = False
+
+    def start(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
+        """Begin to take over the file of `checksums`, and what daemons have left that were killed."""
+        self.move_events()
+        self._tasks.start(self._begin(stores, checksums))
+
+    async def _begin(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
+        try:
+            if checksums:
+                await self._take_over(checksums)
+            await self._settle_interrupted(stores)
+        except AssetError as error:
+            # Tried again at the next start.
+            self._log.error("The catalogue is not complete: {error}", error=error)
+
+    async def _take_over(self, checksums: Path) -> None:
+        count = 0
+        async with aclosing(old_checksums(checksums)) as pages:
+            async for events in pages:
+                await self._database.run(record, events)
+                count += len(events)
+        if count:
+            set_aside(checksums)
+            self._log.info("{count} checksums of {path} are in the catalogue now", count=count, path=checksums)
+
+    async def find(self, store: str, key: AssetKey) -> Digest | None:
+        """Fire with what is recorded of an original's content; None if nothing is, or while it changes."""
+        if await self.journal.mentions(store, key):
+            return None
+        return await self._database.read(find_digest, store, key)
+
+    async def unrecorded(self, store: str, keys: Sequence[AssetKey]) -> list[AssetKey]:
+        """Fire with those of some hundred originals of which nothing is recorded, and that do not change now."""
+        known = await self._database.read(recorded, store, keys) | await self.journal.mentioned(store)
+        return [key for key in keys if key not in known]
+
+    async def each(self, store: str, collection: str) -> AsyncGenerator[tuple[AssetKey, Digest], None]:
+        """Yield what is recorded of all originals of a collection in a store, in the order of their names."""
+        last = ""
+        while page := await self._database.read(digests_after, store, collection, last, _PAGE_ROWS):
+            for key, digest in page:
+                yield key, digest
+            last = page[-1][0].name
+
+    async def add(self, event: Event) -> None:
+        """Record an event; fires when the journal has it."""
+        await self.journal.add(event)
+        self.move_events()
+
+    def move_events(self) -> None:
+        """Begin to move all events from the journal to the database."""
+        self._must_move = True
+        if not self._is_moving:
+            self._is_moving = True
+            self._tasks.start(self._move_until_done())
+
+    async def _move_until_done(self) -> None:
+        delay = _FIRST_DELAY_SECONDS
+        try:
+            while self._must_move:
+                # Set again by what is added meanwhile.
+                self._must_move = False
+                try:
+                    self._must_move |= await self._move_some()
+                    self._note_success()
+                except StoreUnavailable as error:
+                    self._must_move = True
+                    self._note_failure(error)
+                    await deferLater(self._clock, delay)
+                    delay = min(2 * delay, _MAX_DELAY_SECONDS)
+        finally:
+            self._is_moving = False
+
+    def _note_failure(self, error: StoreUnavailable) -> None:
+        if not self._is_down:
+            self._log.error("{error}, {reason}: the journal keeps what happens", error=error, reason=error.reason)
+        self._is_down = True
+
+    def _note_success(self) -> None:
+        if self._is_down:
+            self._log.info("The catalogue can be used again")
+        self._is_down = False
+
+    async def move_all(self) -> None:
+        """Move all events from the journal to the database; fires when that is done, or raises `StoreUnavailable`."""
+        while await self._move_some():
+            pass
+
+    async def _move_some(self) -> bool:
+        """Move the oldest events; fire with whether there were any."""
+        found = await self.journal.events(_BATCH)
+        if found:
+            await self._database.run(record, [event for _, event in found])
+            await self.journal.remove([number for number, _ in found])
+        return bool(found)
+
+    async def complete(self, number: int | None, event: Event) -> None:
+        """Record what has come of a change that was entered in the journal; fires when the journal has it."""
+        await self.journal.complete(number, event)
+        self.move_events()
+
+    def settle(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None = None) -> None:
+        """Begin to find out what has come of a change, which found the version `previous`.
+
+        If that is not possible now, it is done at the next start.
+        """
+        self._tasks.start(self._settle(change, store, previous))
+
+    async def _settle_interrupted(self, stores: Mapping[str, IAssetStore]) -> None:
+        """Find out what has come of the changes of daemons that were killed."""
+        for change in await self.journal.interrupted():
+            if change.store in stores:
+                await self._settle(change, stores[change.store], None)
+
+    async def _settle(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None) -> None:
+        try:
+            event = await self._outcome(change, store, previous)
+            await (self.complete(change.number, event) if event else self.journal.cancel(change.number))
+        except AssetError as error:
+            self._log.error("It is not known what has become of {key}: {error}", key=change.key, error=error)
+
+    async def _outcome(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None) -> Event | None:
+        """Fire with the event by which a change has ended, None if it has changed nothing."""
+        at = time.time()
+        try:
+            if previous and (await store.stat(change.key)).etag == previous.etag:
+                return None
+            _, digest = await digest_of(store, change.key)
+        except AssetNotFound:
+            known = await self._database.read(find_digest, change.store, change.key)
+            return Event.new(EventKind.DELETED, change.store, change.key, at=at) if known else None
+        return Event.new(EventKind.FOUND, change.store, change.key, digest, at=at)
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` when the database cannot be written to."""
+        await self._database.check()
+
+    async def settled(self) -> None:
+        """Wait until the work in the background is done."""
+        await self._tasks.finish()
+
+    async def close(self) -> None:
+        """Stop moving events, which stay in the journal, and close the files and connections."""
+        self._tasks.cancel()
+        await self._tasks.settled()
+        await self.journal.close()
+        await self._database.close()
+
+
+def open_catalogue(settings: CatalogueSettings) -> Catalogue:
+    """Return the catalogue that is configured; it connects when it is first used."""
+    journal = settings.journal_path
+    assert journal  # noqa: S101 - the settings have been checked
+    return Catalogue(CatalogueDatabase(_url(settings)), Journal(journal))
+
+
+def _url(settings: CatalogueSettings) -> URL:
+    if settings.url is None:
+        return URL.create("sqlite", database=str(settings.path))
+    url = make_url(settings.url)
+    driver = _DRIVERS[url.get_backend_name()]
+    password = settings.password_file.text() if settings.password_file else None
+    return url.set(drivername=driver, password=password)

@@ -1,0 +1,82 @@
+"""Recording of changes of originals in the catalogue, while they happen."""
+
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.hashing import HashedFile
+from was_daemon.catalogue.journal import Unsettled
+from was_daemon.library.changes import Change
+from was_daemon.library.store_steps import find_stat
+from was_daemon.model.errors import AssetError
+from was_daemon.model.interfaces import IStagingFile
+
+if TYPE_CHECKING:
+    from was_daemon.catalogue.catalogue import Catalogue
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Recorder:
+    """Recorder of uploads and deletions; does nothing without `catalogue`.
+
+    No change fails because it cannot be recorded: that is logged.
+    """
+
+    catalogue: "Catalogue | None" = None
+
+    _log = Logger()
+
+    def watch(self, staged: IStagingFile) -> IStagingFile:
+        """Return a staging file that computes the digest of the bytes written to `staged`."""
+        return HashedFile(staged) if self.catalogue else staged
+
+    @asynccontextmanager
+    async def changing(self, change: Change) -> AsyncIterator[None]:
+        """Enter the change in the journal before it begins, and what has come of it; a participant of changes."""
+        if self.catalogue is None:
+            yield
+            return
+        catalogue, key = self.catalogue, change.key
+        previous = await change.previous()
+        number = await self._try(catalogue.journal.begin(change.place.name, key))
+        try:
+            yield
+        except BaseException:
+            if number is not None:
+                catalogue.settle(Unsettled(number, change.place.name, key), change.place.store, previous)
+            raise
+        event = await _event_of(change, previous is not None)
+        await self._try(catalogue.complete(number, event))
+
+    async def _try(self, step: Coroutine[Deferred[Any], Any, T]) -> T | None:
+        try:
+            return await step
+        except AssetError as error:
+            self._log.error("{error}", error=error)
+            return None
+
+
+async def _event_of(change: Change, has_replaced: bool) -> Event:
+    name, key, staged = change.place.name, change.key, change.staged
+    if staged is None:
+        return Event.new(EventKind.DELETED, name, key, origin=change.origin)
+    assert isinstance(staged, HashedFile)  # noqa: S101  # `watch` has seen to it
+    kind = EventKind.REPLACED if has_replaced else EventKind.STORED
+    # What another daemon has put in its place meanwhile has another digest.
+    digest = await staged.digest() if await _is_current(change) else None
+    return Event.new(kind, name, key, digest, change.origin)
+
+
+async def _is_current(change: Change) -> bool:
+    """Fire with whether the store still has what was stored; when it cannot be asked, that is assumed."""
+    with suppress(AssetError):
+        current = await find_stat(change.place.store, change.key)
+        return current is not None and change.stored is not None and current.etag == change.stored.etag
+    return True

@@ -1,0 +1,109 @@
+"""Steps on the catalogue's database: recording events, and finding what is recorded of originals."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select, tuple_
+
+from was_daemon.catalogue.events import Event
+from was_daemon.catalogue.schema import assets, history
+from was_daemon.model.digests import Digest
+from was_daemon.model.keys import AssetKey, Kind
+
+_Identity: TypeAlias = tuple[str, str, str]
+"""Store, collection and name of an original."""
+
+
+def record(connection: Connection, events: Sequence[Event]) -> None:
+    """Add some hundred events to the history, unless they are in it, and bring `assets` up to date.
+
+    Events may come late, or in another order than they happened in: the latest one by its time decides.
+    """
+    known = set(
+        connection.scalars(select(history.c.source).where(history.c.source.in_([each.source for each in events])))
+    )
+    fresh = list({each.source: each for each in events if each.source not in known}.values())
+    if not fresh:
+        return
+    latest = _latest(connection, fresh)
+    connection.execute(
+        insert(history),
+        [{"source": each.source, "at": each.at, "kind": each.kind.value, **_facts(each)} for each in fresh],
+    )
+    current: dict[_Identity, Event] = {}
+    for event in fresh:
+        identity = _identity(event)
+        if event.at >= latest.get(identity, event.at):
+            latest[identity] = event.at
+            current[identity] = event
+    if current:
+        connection.execute(delete(assets).where(_columns(assets).in_(list(current))))
+    rows = [{"changed": event.at, **_facts(event)} for event in current.values() if event.kind.has_content]
+    if rows:
+        connection.execute(insert(assets), rows)
+
+
+def _latest(connection: Connection, events: Sequence[Event]) -> dict[_Identity, float]:
+    """Return the time of the last event in the history of each original that `events` are about."""
+    key = history.c.store, history.c.collection, history.c.name
+    those = _columns(history).in_(list({_identity(event) for event in events}))
+    return {
+        row[:3]: row[3] for row in connection.execute(select(*key, func.max(history.c.at)).where(those).group_by(*key))
+    }
+
+
+def _identity(event: Event) -> _Identity:
+    return event.store, event.key.collection, event.key.name
+
+
+def _columns(table: Table) -> Any:
+    return tuple_(table.c.store, table.c.collection, table.c.name)
+
+
+def _facts(event: Event) -> dict[str, Any]:
+    digest = event.digest
+    return {
+        "store": event.store,
+        "collection": event.key.collection,
+        "name": event.key.name,
+        "size": digest and digest.size,
+        "sha256": digest and digest.sha256,
+        "md5": digest and digest.md5,
+        "file_name": event.origin.file_name,
+        "address": event.origin.address,
+    }
+
+
+def find_digest(connection: Connection, store: str, key: AssetKey) -> Digest | None:
+    """Return what is recorded of the content of an original, None if nothing is."""
+    row = connection.execute(_digests().where(_is(assets, store, key))).one_or_none()
+    return _digest(row) if row else None
+
+
+def recorded(connection: Connection, store: str, keys: Sequence[AssetKey]) -> set[AssetKey]:
+    """Return those of some hundred originals of which the content is recorded."""
+    those = _columns(assets).in_([(store, key.collection, key.name) for key in keys])
+    query = select(assets.c.collection, assets.c.name).where(those, assets.c.sha256.is_not(None))
+    return {AssetKey(collection, Kind.ORIGINAL, name) for collection, name in connection.execute(query)}
+
+
+def digests_after(
+    connection: Connection, store: str, collection: str, name: str, limit: int
+) -> list[tuple[AssetKey, Digest]]:
+    """Return what is recorded of the next originals of a collection after `name`, in the order of their names."""
+    is_known = and_(assets.c.size.is_not(None), assets.c.sha256.is_not(None))
+    those = and_(assets.c.store == store, assets.c.collection == collection, assets.c.name > name, is_known)
+    rows = connection.execute(_digests().where(those).order_by(assets.c.name).limit(limit))
+    return [(AssetKey(collection, Kind.ORIGINAL, row.name), Digest(row.size, row.sha256, row.md5)) for row in rows]
+
+
+def _digests() -> Select[Any]:
+    return select(assets.c.name, assets.c.size, assets.c.sha256, assets.c.md5)
+
+
+def _digest(row: Row[Any]) -> Digest | None:
+    return Digest(row.size, row.sha256, row.md5) if row.size is not None and row.sha256 else None
+
+
+def _is(table: Table, store: str, key: AssetKey) -> Any:
+    return and_(table.c.store == store, table.c.collection == key.collection, table.c.name == key.name)
