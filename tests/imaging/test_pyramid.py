@@ -17,7 +17,7 @@ from tests.stores.local.test_filesystem_store import tiny_disk
 from tests.support import images, profiles, raws, tiffs
 from tests.support.likeness import difference, on_white, same_corners
 from tests.support.pyramids import MAX_PIXELS, PyramidFile
-from was_daemon.imaging import full_size
+from was_daemon.imaging import turning
 from was_daemon.imaging.colour import to_srgb
 from was_daemon.imaging.pyramid import write_pyramid
 from was_daemon.imaging.readers import read_picture
@@ -75,7 +75,7 @@ def test_what_is_too_large_to_be_turned_in_memory_is_turned_in_parts(
         picture.putalpha(picture.convert("L"))
     data = images.encode(images.stored_as(picture, orientation), "PNG", **options)
     in_memory = PyramidFile(tmp_path, data)
-    monkeypatch.setattr(full_size, "_LARGEST_PART", 400_000)
+    monkeypatch.setattr(turning, "_LARGEST_PART", 400_000)
     in_parts = PyramidFile(tmp_path, data)
     assert in_parts.path.read_bytes() == in_memory.path.read_bytes()
     assert in_parts.index.has_alpha == (kind == "alpha")

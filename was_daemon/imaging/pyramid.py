@@ -12,8 +12,9 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import attrs
 from PIL import Image
 
-from was_daemon.imaging.full_size import FullSize, Reader, readers
+from was_daemon.imaging.full_size import Reader, readers
 from was_daemon.imaging.picture import is_uniform
+from was_daemon.imaging.strips import FullSize
 from was_daemon.imaging.vips import builtin_errors, pyvips
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail, UnreadableImage
 from was_daemon.model.pyramids import TILE_SIZE, Geometry, PyramidIndex, Tile
