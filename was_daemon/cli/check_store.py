@@ -15,7 +15,7 @@ from was_daemon.cli.targets import check_store_name, create_stores, require_dire
 if TYPE_CHECKING:
     from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
-    from was_daemon.testing.live import PromiseResult
+    from was_daemon.testing.promises import PromiseResult
 
 
 @click.command("check-store", epilog=epilog("was-daemon check-store main --config was.toml"))

@@ -2,6 +2,7 @@
 
 Every store provides `IAssetStore`. The further interfaces are optional abilities; callers ask
 `ILocalFiles.providedBy(store)`, never for a class. `was_daemon.testing.StoreContract` tests every promise made here.
+They are in one long module, since the authors of plugins choose among them.
 """
 
 # A zope interface describes its methods as callers see them: without self, and without a body.

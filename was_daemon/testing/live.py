@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import IAssetStore, IQuirks, ISizes
 from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.telemetry.redaction import without_secrets
+from was_daemon.testing.promises import NotTried, PromiseBroken, PromiseResult, expect, try_promise
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 
 _LARGE = (6 << 20) + 1
@@ -21,29 +21,8 @@ _LOCK_SECONDS = 10.0
 """Time after which a read during an upload is given up: some stores let readers wait."""
 
 
-class _PromiseBroken(Exception):
-    """The store broke a promise; the message says how, and what that costs."""
-
-
-class _NotTried(Exception):
-    """The promise cannot be tried on this store."""
-
-
 class _Interrupted(Exception):
     """The upload breaks off on purpose."""
-
-
-@attrs.frozen
-class PromiseResult:
-    """Result of trying one promise, which is a sentence; `problem` is None when it was kept, or not tried.
-
-    `error` is what the store raised, if that is the problem.
-    """
-
-    promise: str
-    problem: str | None
-    tried: bool = True
-    error: AssetError | None = None
 
 
 def new_stem() -> str:
@@ -79,23 +58,6 @@ async def check_live(
         left = await trial.clean()
     if left:
         yield PromiseResult("the check leaves nothing behind", f"to be deleted at the server: {', '.join(left)}")
-
-
-async def try_promise(promise: str, attempt: Callable[[], Awaitable[None]]) -> PromiseResult:
-    """Fire with whether `attempt` keeps `promise`."""
-    try:
-        await attempt()
-    except _NotTried:
-        return PromiseResult(promise, None, tried=False)
-    except _PromiseBroken as error:
-        return PromiseResult(promise, str(error))
-    except AssetError as error:
-        reason = f" ({error.reason})" if error.reason else ""
-        return PromiseResult(promise, f"{type(error).__name__}: {error}{reason}", error=error)
-    except Exception as error:
-        # A store that raises anything else breaks its contract; the operator is told instead of shown a traceback.
-        return PromiseResult(promise, without_secrets(f"unexpected {type(error).__name__}: {error}"))
-    return PromiseResult(promise, None)
 
 
 @attrs.define
@@ -162,15 +124,15 @@ class _Trial:
     async def _quirks(self) -> None:
         if IQuirks.providedBy(self.store):
             quirks = await IQuirks(self.store).quirks()
-            _expect(not quirks, "; ".join(quirks))
+            expect(not quirks, "; ".join(quirks))
 
     async def _missing(self) -> None:
-        _expect(not await self._is_there(self.key), "a name that was never used is there")
+        expect(not await self._is_there(self.key), "a name that was never used is there")
         try:
             await self.store.delete(self.key)
         except AssetNotFound:
             return
-        raise _PromiseBroken("the deletion of what is not there is said to be done: mistakes in names go unnoticed")
+        raise PromiseBroken("the deletion of what is not there is said to be done: mistakes in names go unnoticed")
 
     async def _is_there(self, key: AssetKey) -> bool:
         try:
@@ -192,26 +154,26 @@ class _Trial:
     async def _expect_content(self, key: AssetKey, content: bytes) -> None:
         size = (await self.store.stat(key)).size
         cost = "downloads would be cut short, or fail"
-        _expect(size == len(content), f"the store tells a size of {size} bytes instead of {len(content)}: {cost}")
+        expect(size == len(content), f"the store tells a size of {size} bytes instead of {len(content)}: {cost}")
         got = await read_asset(self.store, key)
-        _expect(len(got) == len(content), f"{len(got)} bytes are read of {len(content)}: downloads would be cut short")
-        _expect(got == content, "the bytes read are not the bytes written: files would be damaged")
+        expect(len(got) == len(content), f"{len(got)} bytes are read of {len(content)}: downloads would be cut short")
+        expect(got == content, "the bytes read are not the bytes written: files would be damaged")
 
     async def _range(self) -> None:
         part = await read_asset(self.store, self.key, 99_999, 200_001)
-        _expect(part == self.old[99_999:200_001], "the bytes of a range are wrong: videos and resumed downloads break")
+        expect(part == self.old[99_999:200_001], "the bytes of a range are wrong: videos and resumed downloads break")
 
     async def _stat(self) -> None:
         stat = await self.store.stat(self.key)
         reader = await self.store.open(self.key)
         await reader.close()
-        _expect(stat.size == len(self.old), f"stat says {stat.size} bytes instead of {len(self.old)}")
-        _expect(stat == reader.stat, f"stat says {stat}, open says {reader.stat}: thumbnails are made again each time")
+        expect(stat.size == len(self.old), f"stat says {stat.size} bytes instead of {len(self.old)}")
+        expect(stat == reader.stat, f"stat says {stat}, open says {reader.stat}: thumbnails are made again each time")
 
     async def _time(self) -> None:
         stat = await self.store.stat(self.key)
         cost = "old thumbnails cannot be told from new ones, and browsers fetch everything again"
-        _expect(stat.modified > 0, f"the server tells no times of modification: {cost}")
+        expect(stat.modified > 0, f"the server tells no times of modification: {cost}")
 
     async def _interrupted(self) -> None:
         async def breaks_off() -> AsyncIterator[bytes]:
@@ -221,9 +183,9 @@ class _Trial:
         for size in (None, len(self.large)):
             with suppress(_Interrupted):
                 await self.store.write(self.key, breaks_off(), size)
-                raise _PromiseBroken("the broken upload was accepted: half a file would pass for a whole one")
+                raise PromiseBroken("the broken upload was accepted: half a file would pass for a whole one")
             kept = await read_asset(self.store, self.key) == self.old
-            _expect(kept, "the broken upload changed the asset: the old version would be lost")
+            expect(kept, "the broken upload changed the asset: the old version would be lost")
 
     async def _atomic(self) -> None:
         from twisted.internet import reactor
@@ -241,20 +203,20 @@ class _Trial:
         async with aclosing(watched()) as chunks:
             await self.store.write(self.key, chunks, len(self.large))
         cost = "who looks at an asset while it is replaced gets half a file"
-        _expect(not seen or seen == [self.old], f"an upload is visible before it is complete: {cost}")
+        expect(not seen or seen == [self.old], f"an upload is visible before it is complete: {cost}")
         await self.store.write(self.key, chunked(self.old), len(self.old))
         if not seen:
-            raise _NotTried
+            raise NotTried
 
     async def _replace(self) -> None:
         reader = await self.store.open(self.key)
         try:
             stat = await self.store.write(self.key, chunked(self.new), len(self.new))
             cost = "browsers and thumbnails would go on showing the old one"
-            _expect(stat.etag != reader.stat.etag, f"the version's etag did not change: {cost}")
-            _expect(await read_asset(self.store, self.key) == self.new, "the new bytes are not there")
+            expect(stat.etag != reader.stat.etag, f"the version's etag did not change: {cost}")
+            expect(await read_asset(self.store, self.key) == self.new, "the new bytes are not there")
             with suppress(AssetError):
-                _expect(await read_reader(reader) == self.old, "an open reader got bytes of another version")
+                expect(await read_reader(reader) == self.old, "an open reader got bytes of another version")
         finally:
             await reader.close()
 
@@ -265,9 +227,9 @@ class _Trial:
         found = [key.name for key in await collect(self.store.list(self.collection, Kind.ORIGINAL, self.stem))]
         wanted = [key.name for key in keys]
         cost = "`copy` and `verify` would pass over files, and thumbnails outlive their originals"
-        _expect(bool(found), f"the listing does not show the asset, which is there: {cost}")
-        _expect(set(wanted) <= set(found), f"the server alters names, and lists {found} instead of {wanted}: {cost}")
-        _expect(sorted(found) == sorted(wanted), f"the listing shows {found} instead of {wanted}: {cost}")
+        expect(bool(found), f"the listing does not show the asset, which is there: {cost}")
+        expect(set(wanted) <= set(found), f"the server alters names, and lists {found} instead of {wanted}: {cost}")
+        expect(sorted(found) == sorted(wanted), f"the listing shows {found} instead of {wanted}: {cost}")
 
     async def _sizes(self) -> None:
         if not ISizes.providedBy(self.store):
@@ -277,7 +239,7 @@ class _Trial:
             async with aclosing(ISizes(self.store).sizes(self.collection)) as sizes:
                 await anext(sizes, None)
         except AssetError as error:
-            raise _PromiseBroken(f"{error}: quotas cannot be kept") from error
+            raise PromiseBroken(f"{error}: quotas cannot be kept") from error
 
     async def _case(self) -> None:
         what = "names that differ in case are one file to the server"
@@ -289,9 +251,9 @@ class _Trial:
 
     async def _expect_apart(self, first: AssetKey, second: AssetKey, what: str) -> None:
         await self.store.write(first, chunked(b"first"), 5)
-        _expect(not await self._is_there(second), f"{what}: an upload would overwrite another asset")
+        expect(not await self._is_there(second), f"{what}: an upload would overwrite another asset")
         await self.store.write(second, chunked(b"second"), 6)
-        _expect(await read_asset(self.store, first) == b"first", f"{what}: an upload would overwrite another asset")
+        expect(await read_asset(self.store, first) == b"first", f"{what}: an upload would overwrite another asset")
         await self._expect_listed(self.key, first, second)
         for key in (first, second):
             await self.store.delete(key)
@@ -305,9 +267,4 @@ class _Trial:
 
     async def _delete(self) -> None:
         await self.store.delete(self.key)
-        _expect(not await self._is_there(self.key), "it is still there: what is deleted in Specify would stay")
-
-
-def _expect(kept: bool, problem: str) -> None:
-    if not kept:
-        raise _PromiseBroken(problem)
+        expect(not await self._is_there(self.key), "it is still there: what is deleted in Specify would stay")

@@ -11,7 +11,8 @@ from was_daemon.library.collections import Collections
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.stores.local.staging import DIRECTORY as STAGING
-from was_daemon.testing.live import PromiseResult, new_stem, try_promise
+from was_daemon.testing.live import new_stem
+from was_daemon.testing.promises import PromiseResult, try_promise
 from was_daemon.testing.streams import chunked
 
 _WORDS = {Kind.ORIGINAL: "originals", Kind.THUMBNAIL: "thumbnails", Kind.PYRAMID: "deep zoom"}
