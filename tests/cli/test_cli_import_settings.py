@@ -102,6 +102,7 @@ def test_the_settings_become_a_configuration() -> None:
         ("SERVER_PROTOCOL = 'https'; SERVER_PORT = 80", "public_url", "https://assets.museum.org"),
         ("SERVER_PROTOCOL = 'https'", "listen", ["tcp:8080:interface=127.0.0.1"]),
         ("SERVER_PROTOCOL = 'https'", "trusted_proxies", ["127.0.0.1"]),
+        ("SERVER_PROTOCOL = 'https'; IPADDR = '::'", "listen", ["tcp:8080:interface=127.0.0.1"]),
         ("SERVER_PROTOCOL = 'https'; IPADDR = '192.0.2.1'", "listen", ["tcp:8080:interface=192.0.2.1"]),
         ("SERVER_PROTOCOL = 'https'; PORT = 443; DEVELOPMENT_PORT = PORT", "listen", ["tcp:8080:interface=127.0.0.1"]),
         ("SERVER_PORT = 443; DEVELOPMENT_PORT = 3088", "listen", ["tcp:3088:interface=127.0.0.1"]),

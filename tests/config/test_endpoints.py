@@ -2,7 +2,9 @@
 
 import pytest
 
+from was_daemon.config.checks import check_endpoints
 from was_daemon.config.endpoints import tcp_address
+from was_daemon.config.structure import Mistakes
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,11 @@ def test_the_backlog_is_read() -> None:
     address = tcp_address("tcp:8080:backlog=7")
     assert address
     assert address.backlog == 7
+
+
+@pytest.mark.parametrize("description", ["tcp:127.0.0.1:8080", "127.0.0.1:8080", "tcp:localhost:8080"])
+def test_a_host_before_the_port_is_told_where_it_belongs(description: str) -> None:
+    mistakes = Mistakes()
+    check_endpoints("server.listen", [description], {}, mistakes)
+    host = description.split(":")[-2]
+    assert f'"tcp:8080:interface={host}"' in mistakes.lines[0]

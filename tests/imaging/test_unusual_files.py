@@ -243,6 +243,11 @@ def test_a_bmp_with_bit_fields_is_shown(fields: str, upright: bool, thumbnail: R
     assert difference(seen, CHART) < (24 if fields == "231" else 6)
 
 
+def test_a_bmp_with_bit_fields_whose_alpha_is_all_clear_has_its_colours(thumbnail: Render) -> None:
+    seen = thumbnail(unusual.bit_field_bmp(FIELDS["4444"][1], alpha=0), "a.bmp")
+    assert same_corners(seen, within=9)
+
+
 def test_a_bmp_with_bit_fields_that_ends_early_shows_what_there_is(thumbnail: Render) -> None:
     data = unusual.bit_field_bmp((0x0F00, 0x00F0, 0x000F, 0), upright=False)
     seen = images.corners(thumbnail(data[: len(data) * 2 // 3]))

@@ -38,8 +38,8 @@ def lossless_jpeg(image: Image.Image | None = None) -> bytes:
     return b"\xff\xd8" + head + scan + b"\xff\xd9"
 
 
-def bit_field_bmp(masks: tuple[int, int, int, int], bits: int = 16, upright: bool = True) -> bytes:
-    """The chart as a BMP of 16 or 32 bits per pixel with these masks; its alpha, if there is any, is all opaque."""
+def bit_field_bmp(masks: tuple[int, int, int, int], bits: int = 16, upright: bool = True, alpha: int = 255) -> bytes:
+    """The chart as a BMP of 16 or 32 bits per pixel with these masks; `alpha` is that of all pixels."""
     image = chart()
     width, height = image.size
     row_size = (width * bits + 31) // 32 * 4
@@ -49,7 +49,7 @@ def bit_field_bmp(masks: tuple[int, int, int, int], bits: int = 16, upright: boo
     for y in range(height):
         row = b""
         for x in range(width):
-            colour = (*pixels[x, y], 255)  # type: ignore[misc]
+            colour = (*pixels[x, y], alpha)  # type: ignore[misc]
             number = sum(_field(value, mask) for value, mask in zip(colour, masks, strict=True))
             row += number.to_bytes(bits // 8, "little")
         rows.append(row.ljust(row_size, b"\0"))

@@ -16,6 +16,7 @@ from was_daemon.config.weak_keys import advice, weakness
 _PORT = 8080
 _LOCAL = "127.0.0.1"
 _PRIVILEGED = 1024
+_ANY_IPV6 = "::"
 _ANY_ADDRESS = ("0.0.0.0", "", "*")  # noqa: S104  # read, not bound to
 
 _USED = frozenset(
@@ -182,7 +183,7 @@ class _Translator:
             address = ""
         is_https = bool(public_url and public_url.startswith("https:"))
         if is_https:
-            address = address or _LOCAL
+            address = _LOCAL if address in ("", _ANY_IPV6) else address
             port = self._behind_a_proxy(port, address)
         elif not address:
             self._remark("Other machines, too, reach the daemon at this port.")

@@ -1,6 +1,7 @@
 """Checks of how settings fit together, and to this machine; what a single value may be, `settings` says."""
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from twisted.internet.endpoints import serverFromString
@@ -18,6 +19,7 @@ from was_daemon.model.errors import BadName
 from was_daemon.model.keys import check_directory
 
 _LAST_PORT = 65535
+_HOST_AND_PORT = re.compile(r"(?:tcp:)?(?P<host>[\w.-]*[A-Za-z.][\w.-]*):(?P<port>[0-9]+)", re.ASCII)
 
 
 def check_store(key: str, name: str | None, stores: Collection[str] | None, mistakes: Mistakes) -> None:
@@ -81,6 +83,14 @@ def check_thumbnails(settings: ThumbnailSettings, stores: Collection[str] | None
             mistakes.add(f"thumbnails.warm[{index}]", f"is more than max_scale, {settings.max_scale}")
 
 
+def _reason(description: str, error: Exception) -> str:
+    """Return why an endpoint is of no use, and for a host before the port, how it is written."""
+    match = _HOST_AND_PORT.fullmatch(description)
+    if match:
+        return f'the port comes first: "tcp:{match["port"]}:interface={match["host"]}"'
+    return str(error) or type(error).__name__
+
+
 def check_endpoints(key: str, descriptions: Sequence[str], environ: Mapping[str, str], mistakes: Mistakes) -> None:
     """Check that Twisted understands the descriptions of endpoints to listen on."""
     from twisted.internet import reactor
@@ -95,5 +105,5 @@ def check_endpoints(key: str, descriptions: Sequence[str], environ: Mapping[str,
             if address and address.port > _LAST_PORT:
                 raise ValueError(f"there is no port {address.port}")
         except Exception as error:  # each endpoint parser has its own, down to what OpenSSL raises
-            reason = str(error) or type(error).__name__
+            reason = _reason(description, error)
             mistakes.add(f"{key}[{index}]", f'"{description}" is not usable: {reason}')

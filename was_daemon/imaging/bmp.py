@@ -44,6 +44,9 @@ def read_bit_fields(source: BinaryIO, box: int, max_pixels: int, tolerant: bool)
         )
         numbers = numbers.crop(0, 0, width, height)
         bands = [_field(numbers, mask) for mask in ([*colours, alpha] if has_alpha else colours)]
+        if has_alpha and not bands[-1].max():
+            # All of it clear: reducing the picture would leave nothing of its colours.
+            bands.pop()
         image = bands[0].bandjoin(bands[1:]).copy(interpretation="srgb")
         return to_picture(image if rows < 0 else image.flipver(), image, box)
     except pyvips.Error as error:

@@ -18,9 +18,8 @@ _TOKEN = re.compile(f"{_HEX}{{32}}(?::|%3a){_DIGIT}{{1,15}}", re.IGNORECASE)
 _FIELD = re.compile(f"([?&;]{''.join(map(_letter_pattern, 'token'))}(?:=|%3d))[^&#\\s]+", re.IGNORECASE)
 """Pattern of the parameter `token` in an address, whatever its value."""
 
-_MAC = "(?:[\\w-]|%[0-9a-f]{2}){22}"
-_CAPABILITY = re.compile(f"((?:;|%3b){_DIGIT}{{1,12}})(?:\\.|%2e){_MAC}", re.IGNORECASE | re.ASCII)
-"""Pattern of the capability in the address of a picture (`web.capabilities`)."""
+_CAPABILITY = re.compile(f"((?:;|%3b){_DIGIT}+)(?:\\.|%2e)(?:[\\w-]|%[0-9a-f]{{2}}){{8,}}", re.IGNORECASE | re.ASCII)
+"""Pattern of the capability in the address of a picture (`web.capabilities`), also of one that was copied badly."""
 
 _HINT = re.compile("[:;%]|token", re.IGNORECASE)
 """Pattern that matches in every text with a token, such a parameter or a capability, and in few others; it is faster.

@@ -130,7 +130,7 @@ def _full_disk_as_no_space() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace("no space left for the thumbnail") from error
+            raise NoSpace("no space left for the picture") from error
         raise
 
 

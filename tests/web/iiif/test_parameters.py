@@ -1,5 +1,7 @@
 """Regions, sizes, rotations, qualities and formats: what they mean, and which are refused (Image API, section 4)."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,10 +70,37 @@ def test_only_with_a_circumflex_a_picture_is_enlarged(size: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [("max", (1000, 666)), ("^max", (1000, 666)), ("!5000,5000", (1000, 667)), ("^!5000,5000", (1000, 667))],
+    [("max", (1000, 667)), ("^max", (1000, 667)), ("!5000,5000", (1000, 667)), ("^!5000,5000", (1000, 667))],
 )
 def test_the_largest_size_is_within_the_limits(size: str, expected: tuple[int, int]) -> None:
     assert shown(f"full/{size}/0/default.jpg", limits=LIMITS).size == expected
+
+
+@pytest.mark.parametrize("rotation", ["45", "!30.5", "359.9"])
+@pytest.mark.parametrize("size", ["max", "^!10000,10000"])
+def test_a_turned_picture_is_within_the_limits_with_its_corners(size: str, rotation: str) -> None:
+    limits = Limits(1000, 1000, 600_000)
+    rendering = shown(f"full/{size}/{rotation}/default.jpg", limits=limits)
+    width, height = rendering.size
+    angle = math.radians(float(rendering.rotation))
+    sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
+    outer = width * cosine + height * sine, width * sine + height * cosine
+    assert max(outer) <= 1000
+    assert 590_000 < outer[0] * outer[1] <= 600_000
+    with pytest.raises(BadRequest, match=f"the largest size of this region is {width},{height}"):
+        shown(f"full/^{width + 2},/{rotation}/default.jpg", limits=limits)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pct:41.66666666666667,12.499999999999998,20,20/max/33.333333333333336/default.jpg",
+        "0,0,1000000000000,1000000000000/pct:33.333333333333336/90.0000000000000000001/default.jpg",
+        "full/!1000000000000,1000000000000/0/default.jpg",
+    ],
+)
+def test_numbers_may_have_as_many_digits_as_clients_write(path: str) -> None:
+    assert shown(path).size
 
 
 @pytest.mark.parametrize("size", ["1001,", ",800", "pct:50", "1001,10", "^3000,3000"])

@@ -246,7 +246,7 @@ async def test_links_tell_the_canonical_address_and_the_profile(client: Client) 
     answer = await picture(client, "links.jpg/0,0,512,512/512,/0/default.jpg")
     assert answer.headers["Link"] == (
         '<http://iiif.io/api/image/3/level2.json>;rel="profile", '
-        '</iiif/3/links.jpg/0,0,512,512/max/0/default.jpg>;rel="canonical"'
+        '<../../../0,0,512,512/max/0/default.jpg>;rel="canonical"'
     )
 
 
@@ -343,6 +343,8 @@ async def test_with_tokens_for_reading_only_a_signed_address_works_until_it_expi
     assert (await picture(client, f"a.jpg;{expired}/info.json")).status == 403
     capability = path.split(";")[1].split("/")[0]
     assert (await picture(client, f"b.jpg;{capability}/info.json")).status == 403
+    for badly_copied in (capability[:-1], f"9{'0' * 20}.{capability.split('.')[1]}", f"{capability};1", "1.", ""):
+        assert (await picture(client, f"a.jpg;{badly_copied}/info.json")).status == 403
     for token in (capability, ":".join(reversed(capability.split(".")))):
         assert (await client.original("a.jpg", token=token)).status == 403
         assert (await client.upload_like_specify7("a.jpg", b"other", token=token)).status == 403

@@ -31,7 +31,12 @@ class PictureRequest:
 
 async def capability_to_look(access: AccessRules, request: AssetRequest) -> tuple[PictureRequest]:
     """Require a capability or a token for the picture at the request's path, where reading needs one."""
-    version, identifier, rest = _parse(request.path)
+    try:
+        version, identifier, rest = _parse(request.path)
+    except AssetNotFound:
+        if access.require_token_for_get:
+            raise Forbidden("the address is not signed with the server's key") from None
+        raise
     collection, name = identifier.collection, identifier.name
     needs_capability = False
     if access.require_token_for_get:

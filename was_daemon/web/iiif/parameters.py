@@ -3,6 +3,7 @@
 Parsing needs no picture, so that a malformed address is refused before any work is done.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -25,8 +26,10 @@ FORMATS: Mapping[str, str] = {
 _OTHER_FORMATS = ("jp2", "pdf")
 """Formats that the specification knows, too."""
 
-_INTEGER = r"[0-9]{1,9}"
-_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,12})?|\.[0-9]{1,12}"
+_INTEGER = r"[0-9]{1,100}"
+_NUMBER = r"[0-9]{1,100}(?:\.[0-9]{1,100})?|\.[0-9]{1,100}"
+"""Clients write floating-point numbers with up to 17 digits; the length is bounded, so that arithmetic is."""
+
 _PIXELS = re.compile(rf"({_INTEGER}),({_INTEGER}),({_INTEGER}),({_INTEGER})", re.ASCII)
 _PERCENT = re.compile(rf"pct:({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER})", re.ASCII)
 _SIZE = re.compile(
@@ -34,26 +37,50 @@ _SIZE = re.compile(
 )
 _ROTATION = re.compile(rf"(?P<mirrored>!?)(?P<angle>{_NUMBER})", re.ASCII)
 _FULL_TURN = 360
+_QUARTER_TURN = 90
 
 
 @attrs.frozen
 class Limits:
-    """The largest width and height in pixels of a picture that is rendered, and its largest area."""
+    """The largest width and height in pixels of a picture that is rendered, and its largest area.
+
+    A picture turned by `angle` degrees, which makes it larger unless its sides stay straight, is within them, too.
+    """
 
     width: int
     height: int
     area: int
+    angle: Decimal = Decimal(0)
 
     def allow(self, size: tuple[int, int]) -> bool:
         """Return whether a picture of `size` is rendered."""
-        width, height = size
+        width, height = self._turned(size)
         return width <= self.width and height <= self.height and width * height <= self.area
 
     def largest(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the largest size with the aspect of `size` that is rendered, not larger than that."""
+        return self.scaled(size, min(1.0, self.factor(size)))
+
+    def factor(self, size: tuple[int, int]) -> float:
+        """Return by how much a picture of `size` may be enlarged, or has to be reduced."""
+        width, height = self._turned(size)
+        return min(self.width / width, self.height / height, math.sqrt(self.area / (width * height)))
+
+    def scaled(self, size: tuple[int, int], factor: float) -> tuple[int, int]:
+        """Return `size` scaled by a factor that is within the limits, rounded."""
+        width, height = (max(1, round(side * factor)) for side in size)
+        if self.allow((width, height)):
+            return width, height
+        return max(1, int(size[0] * factor)), max(1, int(size[1] * factor))
+
+    def _turned(self, size: tuple[int, int]) -> tuple[float, float]:
+        """Return the size of the box around a turned picture."""
         width, height = size
-        factor = min(1.0, self.width / width, self.height / height, (self.area / (width * height)) ** 0.5)
-        return max(1, int(width * factor)), max(1, int(height * factor))
+        if not self.angle % _QUARTER_TURN:
+            return width, height
+        angle = math.radians(self.angle)
+        sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
+        return width * cosine + height * sine, width * sine + height * cosine
 
 
 @attrs.frozen
@@ -195,6 +222,7 @@ def _parse_size(version: int, text: str) -> Size:
 def resolve(request: ImageRequest, geometry: Geometry, limits: Limits) -> Rendering:
     """Return what a request shows of a picture; raises `BadRequest` when that is nothing, or beyond the limits."""
     picture = (geometry.width, geometry.height)
+    limits = attrs.evolve(limits, angle=request.rotation)
     region = _region(request, picture)
     tile = _tile(request.size, region, geometry)
     size = tile.size if tile else _size(request.size, region.size, limits)
@@ -282,12 +310,12 @@ def _by_height(region: tuple[int, int], height: int) -> tuple[int, int]:
 
 def _confined(size: Size, region: tuple[int, int], limits: Limits) -> tuple[int, int]:
     """Return the largest size within a box and the limits, which is not larger than the region unless `size.up`."""
-    box = Limits(min(size.width or 1, limits.width), min(size.height or 1, limits.height), limits.area)
-    factor = min(box.width / region[0], box.height / region[1], (box.area / (region[0] * region[1])) ** 0.5)
+    box = size.width or 1, size.height or 1
+    factor = min(box[0] / region[0], box[1] / region[1], limits.factor(region))
     if not size.up:
         factor = min(factor, 1.0)
-    width, height = (max(1, round(side * factor)) for side in region)
-    return min(width, box.width), min(height, box.height)
+    width, height = limits.scaled(region, factor)
+    return min(width, box[0]), min(height, box[1])
 
 
 def _plain(number: Decimal) -> str:

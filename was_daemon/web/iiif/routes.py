@@ -135,9 +135,8 @@ def _view(rendering: Rendering) -> View:
 
 
 def _links(picture: PictureRequest, canonical: str) -> str:
-    # Relative to this server: the host of the request, which a cache may not know, is not a part of it.
-    address = f"/iiif/{picture.version}/{picture.identifier}/{canonical}"
-    return f'<{PROFILES[picture.version]}>;rel="profile", <{address}>;rel="canonical"'
+    # Relative to the address of the request, whatever a proxy puts before the path.
+    return f'<{PROFILES[picture.version]}>;rel="profile", <../../../{canonical}>;rel="canonical"'
 
 
 def _link_to_last_page(identifier: Identifier, pages: int) -> str:
