@@ -17,6 +17,7 @@ from was_daemon.library.redirects import OpenAsset, Recipient
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.origins import Origin
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked
 from was_daemon.web.access import AccessRules
@@ -92,12 +93,12 @@ class MemoryAssets:
     async def reserve(self, key: AssetKey, size: int) -> None:
         return None
 
-    async def put(self, key: AssetKey, staged: MemoryStaging, reservation: None) -> AssetStat:
+    async def put(self, key: AssetKey, staged: MemoryStaging, reservation: None, origin: Origin) -> AssetStat:
         if self.trouble:
             raise self.trouble
         return await self.store.write(key, staged.read())
 
-    async def delete(self, key: AssetKey) -> None:
+    async def delete(self, key: AssetKey, origin: Origin) -> None:
         await self.store.delete(key)
 
 

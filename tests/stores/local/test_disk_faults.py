@@ -68,8 +68,8 @@ class Site:
         eventually(lambda: not [path for root in roots for path in root.rglob(".staging/*")], "for staging files to go")
 
     def threads(self) -> int:
-        """The threads of the daemon, without the one that answers and the one that watches it."""
-        return len(list(Path(f"/proc/{self.daemon.pid}/task").iterdir())) - 2
+        """The threads of the daemon, without the one that answers."""
+        return len(list(Path(f"/proc/{self.daemon.pid}/task").iterdir())) - 1
 
     def hung(self) -> int:
         """The calls that hang."""
