@@ -93,6 +93,20 @@ def test_checksums_that_root_records_are_the_daemons(place: Path) -> None:
     assert owners(place / "state", place / "main") == {NOBODY}
 
 
+def test_root_is_told_where_the_owner_cannot_write_and_what_to_type(place: Path) -> None:
+    """Root does not expect to be refused anything."""
+    stores = {"old": store(place / "old", NOBODY), "new": {"plugin": "filesystem", "path": place / "new"}}
+    give(place / "spool", NOBODY)
+    catalogue = {"path": give(place / "state", ROOT) / "catalogue.sqlite"}
+    config = write_config(place, stores, catalogue=catalogue)
+    copied = run("copy", "--from", "old", "--to", "new", "--config", config)
+    assert copied.code == 1
+    assert f"nobody cannot write to {place}. As root, type: install -d -o nobody {place}/new" in copied.err
+    verified = run("verify", "--store", "old", "--config", config)
+    assert verified.code == 1
+    assert f"nobody cannot write to {place}/state. As root, type: chown -R nobody {place}/state" in verified.err
+
+
 def test_where_the_directories_have_several_owners_root_is_told_what_to_do(place: Path) -> None:
     config = write_config(place, {"main": store(place / "main", NOBODY)})
     give(place / "spool", GAMES)

@@ -1,5 +1,6 @@
 """Files that one engine shows wrong, or not at all, and another one right."""
 
+import struct
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -296,3 +297,19 @@ def test_the_lightest_samples_of_deep_jpeg_2000_are_not_black(thumbnail: Render)
 def test_white_of_jpeg_2000_with_few_bits_is_white(thumbnail: Render) -> None:
     image = thumbnail(unusual.shallow_jpeg2000(), "a.jp2")
     assert [image.getpixel(place) for place in ((1, 1), (6, 1), (1, 6), (6, 6))] == [255, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("bits", "compression", "reason"),
+    [
+        (24, 4, "with a JPEG in them are not supported"),
+        (24, 5, "with a PNG in them"),
+        (2, 0, "2-bit BMP is not supported"),
+    ],
+)
+def test_a_bmp_of_a_kind_that_nothing_reads_is_not_called_damaged(
+    bits: int, compression: int, reason: str, thumbnail: Render
+) -> None:
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, bits, compression, 64, 0, 0, 0, 0)
+    with pytest.raises(BrokenImage, match=reason):
+        thumbnail(struct.pack("<2sIHHI", b"BM", 118, 0, 0, 54) + header + bytes(64), "a.bmp")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from was_daemon.cli.identity import as_owner
+from was_daemon.cli.identity import as_owner, require_writable
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import collection_option, create_stores, directories_of, require_directory
 
@@ -50,6 +50,7 @@ def rebuild(collections: tuple[str, ...], parallel: int, config: Path | None, as
     settings = load_settings(config)
     require_catalogue(settings)
     settings = as_owner(settings, [], settings.catalogue.files())
+    require_writable(settings, [], settings.catalogue.files())
     stores = create_stores(settings)
     directories = directories_of(settings, collections)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from was_daemon.cli.identity import as_owner
+from was_daemon.cli.identity import as_owner, require_writable
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import check_store_name, collection_option, create_stores, directories_of, require_directory
 
@@ -60,6 +60,8 @@ def copy(
         raise click.BadParameter("is the store to read", param_hint="--to")
     directories = directories_of(settings, collections)
     settings = as_owner(settings, [target], [settings.spool.path])
+    if not dry_run:
+        require_writable(settings, [target])
     stores = create_stores(settings)
     path = state or settings.spool.path / _JOURNAL
 

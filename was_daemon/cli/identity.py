@@ -6,8 +6,10 @@ The daemon could not use what root makes in its directories.
 import ctypes
 import os
 import pwd
+import shlex
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,26 @@ def as_any_owner(settings: "Settings") -> "Settings":
         return settings
     found = _owners(settings, settings.stores, ())
     return become(found[0], settings) if len(found) == 1 else settings
+
+
+def require_writable(settings: "Settings", stores: Iterable[str], others: Sequence[Path] = ()) -> None:
+    """Raise `ClickException`, with what to type, unless this process can write to the `stores` and the `others`.
+
+    Root may have called the command, and does not expect to be refused anything.
+    """
+    from was_daemon.daemon.ownership import store_directories
+
+    user = str(os.geteuid())
+    with suppress(KeyError):
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    for path in (*store_directories(settings, stores), *others):
+        existing = next(each for each in (path, *path.parents) if each.exists())
+        if existing.is_dir() and not os.access(existing, os.W_OK | os.X_OK):
+            command = ["chown", "-R"] if existing == path else ["install", "-d", "-o"]
+            raise click.ClickException(
+                f"This command works as {user}, as the daemon does, and {user} cannot write to {existing}. "
+                f"As root, type: {shlex.join([*command, user, str(path)])}"
+            )
 
 
 def _owners(settings: "Settings", stores: Iterable[str], others: Sequence[Path]) -> "list[Owner]":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from was_daemon.cli.identity import as_owner
+from was_daemon.cli.identity import as_owner, require_writable
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import check_store_name, collection_option, create_stores, directories_of, require_directory
 
@@ -47,6 +47,7 @@ def verify(
     if not settings.catalogue.is_on:
         raise click.ClickException("no checksums are recorded: set path in the section [catalogue]")
     settings = as_owner(settings, [], settings.catalogue.files())
+    require_writable(settings, [], settings.catalogue.files())
     store = create_stores(settings)[name]
 
     async def work() -> int:

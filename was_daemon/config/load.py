@@ -206,6 +206,9 @@ class _Loader:
                 self._mistakes.add(f"{key}.plugin", "is missing")
                 continue
             plugin = available.get(table["plugin"]) if isinstance(table["plugin"], str) else None
+            if plugin is None and self._mistakes.are_about("plugins.path"):
+                # It may be in a directory that was not searched.
+                continue
             if plugin is None:
                 known = ", ".join(sorted(available))
                 self._mistakes.add(f"{key}.plugin", f'no plugin is called "{table["plugin"]}"; there are {known}')

@@ -69,8 +69,8 @@ class Mistakes:
         self.lines.append(f"{key}: {reason}")
 
     def are_about(self, key: str) -> bool:
-        """Return whether the value of `key` is wrong, so that its default stands for it."""
-        return any(line.startswith(f"{key}: ") for line in self.lines)
+        """Return whether the value of `key`, or an item of it, is wrong, so that its default stands for it."""
+        return any(line.startswith((f"{key}: ", f"{key}[")) for line in self.lines)
 
     def warn(self, reason: str) -> None:
         """Add a warning, unless it is there already."""

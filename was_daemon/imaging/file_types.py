@@ -72,6 +72,10 @@ _LS_FRAME = 0xF7
 _FRAMES = frozenset({*range(0xC0, 0xD0), _LS_FRAME}) - {0xC4, 0xC8, 0xCC}
 """JPEG markers that start the description of a frame (ITU T.81, table B.1; T.87)."""
 
+_BMP_WITH_COMPRESSION = 40
+"""Size of the shortest header of a BMP that names a compression."""
+
+_BMP_OF_ANOTHER_TYPE = {4: "JPEG", 5: "PNG"}
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
@@ -109,7 +113,20 @@ def unsupported_reason(file_type: FileType, file: IO[bytes]) -> str | None:
         file.seek(22)
         bits = int.from_bytes(file.read(2), "big")
         return "32-bit Photoshop files are not supported" if bits == 32 else None
+    if file_type is FileType.BMP:
+        return _unsupported_bmp(file)
     return None
+
+
+def _unsupported_bmp(file: IO[bytes]) -> str | None:
+    file.seek(14)
+    header = file.read(20)
+    if len(header) < 20 or int.from_bytes(header[:4], "little") < _BMP_WITH_COMPRESSION:
+        return None
+    bits, compression = struct.unpack_from("<HI", header, 14)
+    if compression in _BMP_OF_ANOTHER_TYPE:
+        return f"BMP files with a {_BMP_OF_ANOTHER_TYPE[compression]} in them are not supported"
+    return "2-bit BMP is not supported" if bits == 2 else None
 
 
 def is_lossless_jpeg(file: IO[bytes]) -> bool:
