@@ -194,17 +194,22 @@ async def test_the_address_of_a_picture_leads_to_its_description(client: Client)
 @async_test
 async def test_the_type_of_the_description_is_negotiated(client: Client) -> None:
     await client.store("types.jpg", PHOTO)
+    kinds: dict[str | None, set[tuple[int, str]]] = {}
     for version, accept, expected in [
         (3, None, 'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'),
         (3, "application/json", "application/json"),
         (3, "text/html,*/*;q=0.8", "application/json"),
+        (3, "application/ld+json; q=0, application/json;q=0.5", "application/json"),
         (2, None, "application/json"),
         (2, "application/ld+json", 'application/ld+json;profile="http://iiif.io/api/image/2/context.json"'),
     ]:
         answer = await picture(client, "types.jpg/info.json", version, **({"Accept": accept} if accept else {}))
         assert answer.headers["Content-Type"] == expected
         assert "Accept" in answer.headers["Vary"]
+        assert answer.headers["Access-Control-Expose-Headers"] == "Link, ETag"
+        kinds.setdefault(answer.headers["ETag"], set()).add((version, expected))
         assert ("json-ld#context" in (answer.headers["Link"] or "")) == (expected == "application/json")
+    assert all(len(each) == 1 for each in kinds.values())
 
 
 @async_test

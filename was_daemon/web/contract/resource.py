@@ -29,6 +29,8 @@ class AssetResource(KleinResource):
         if path in _CROSS_ORIGIN or path.startswith((b"/static/", b"/iiif/")):
             # Set here, so that it is also set when no route matches: a browser does not show an error without it.
             request.setHeader("Access-Control-Allow-Origin", "*")
+        if path.startswith(b"/iiif/"):
+            request.setHeader("Access-Control-Expose-Headers", "Link, ETag")
         try:
             joined.decode()
         except UnicodeDecodeError:

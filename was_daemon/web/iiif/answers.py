@@ -1,6 +1,7 @@
 """Answers with a description in JSON-LD, `info.json` or a manifest, and redirects to one."""
 
 import json
+import re
 import time
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,9 @@ from was_daemon.web.caching import NO_STORE
 
 _JSON_LD = "application/ld+json"
 
+_REFUSED = re.compile(r"q=0(\.0*)?")
+"""Parameter of a media range that the client does not accept (RFC 9110, section 12.4.2)."""
+
 
 @attrs.frozen
 class Documents:
@@ -27,7 +31,7 @@ class Documents:
 
     def is_known(self, request: AssetRequest, *version: object) -> bool:
         """Return whether the client has the document of this version; the headers of either answer are set."""
-        etag = sha256(repr((__version__, *version)).encode()).hexdigest()[:32]
+        etag = sha256(repr((__version__, _asked_for_linked_data(request), *version)).encode()).hexdigest()[:32]
         request.setHeader("ETag", f'"{etag}"')
         request.setHeader("Vary", "Accept")
         request.setHeader("Cache-Control", self.cache_control)
@@ -47,13 +51,21 @@ def document_answer(request: AssetRequest, content: dict[str, Any], is_linked_da
     The type names the context, or a header links it.
     """
     context = content["@context"]
-    accepted = request.getHeader("Accept") or ""
-    names_json = "application/json" in accepted or "text/html" in accepted
+    asked = _asked_for_linked_data(request)
     kind = f'{_JSON_LD};profile="{context}"'
-    if not (_JSON_LD in accepted or (is_linked_data and not names_json)):
+    if not (is_linked_data if asked is None else asked):
         kind = "application/json"
         request.setHeader("Link", f'<{context}>;rel="http://www.w3.org/ns/json-ld#context";type="{_JSON_LD}"')
     return text_answer(request, json.dumps(content, ensure_ascii=False, separators=(",", ":")), kind)
+
+
+def _asked_for_linked_data(request: AssetRequest) -> bool | None:
+    """Return whether the client accepts JSON-LD, or else JSON, as browsers show it; None if it names neither."""
+    ranges = [each.replace(" ", "").split(";") for each in (request.getHeader("Accept") or "").lower().split(",")]
+    accepted = {kind for kind, *parameters in ranges if not any(_REFUSED.fullmatch(each) for each in parameters)}
+    if _JSON_LD in accepted:
+        return True
+    return False if accepted & {"application/json", "text/html"} else None
 
 
 def redirect_to(request: AssetRequest, address: str, rest: list[str]) -> bytes:
