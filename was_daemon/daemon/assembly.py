@@ -31,7 +31,7 @@ from was_daemon.web.caching import CacheRules
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.iiif.answers import Documents
-from was_daemon.web.iiif.parameters import Limits
+from was_daemon.web.iiif.limits import Limits
 from was_daemon.web.iiif.presentation import Presentation
 from was_daemon.web.iiif.routes import ImageServer
 from was_daemon.web.keyring import Keyring

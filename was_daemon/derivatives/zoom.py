@@ -32,7 +32,7 @@ _MOST_PIXELS = 80_000_000
 
 @attrs.frozen
 class View:
-    """What a client wants to see of a picture: `region` of level 0 in `size` pixels, mirrored, turned, and written.
+    """A view of a picture that a client asks for: `region` of level 0 in `size` pixels, mirrored, turned, and written.
 
     `rotation` is in degrees clockwise; `name` is the same for the same view.
     """

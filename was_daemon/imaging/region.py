@@ -45,7 +45,7 @@ class PlacedTile:
 
 @attrs.frozen
 class View:
-    """What becomes of a region: its size in pixels, and what is done to it then, in this order.
+    """Treatment of a region: its size in pixels, and what is done to it then, in this order.
 
     `rotation` is in degrees clockwise. `quality` is default, color, gray or bitonal; `format` is jpg, png, webp, tif or
     gif.

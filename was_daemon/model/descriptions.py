@@ -21,7 +21,7 @@ class Recording:
 
 @attrs.frozen
 class Description:
-    """What is known of an original.
+    """Description of an original.
 
     `pages` has the width and height of each page in pixels, and is empty for a picture of a single page and for what is
     no picture. `recording` is None for what is no recording, and for one of unknown length.

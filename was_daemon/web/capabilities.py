@@ -20,7 +20,7 @@ _MAC_SIZE = 16
 
 
 class Purpose(Enum):
-    """What a capability allows: its part of an identifier lets others look, in place of a token it lets them read."""
+    """Purpose of a capability: its part of an identifier lets others look, in place of a token it lets them read."""
 
     LOOK = "was-daemon: look at an asset through IIIF"
     READ = "was-daemon: read an original and its metadata"

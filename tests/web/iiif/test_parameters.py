@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from was_daemon.model.errors import AssetError, BadRequest, NotImplementedHere
 from was_daemon.model.pyramids import Box, Geometry
-from was_daemon.web.iiif.parameters import Limits, Rendering, parse_parameters, resolve
+from was_daemon.web.iiif.limits import Limits
+from was_daemon.web.iiif.parameters import Rendering, parse_parameters, resolve
 
 PICTURE = Geometry(3000, 2000)
 LIMITS = Limits(1000, 4000, 3_000_000)

@@ -77,7 +77,7 @@ class _Below(asyncio.Protocol):
 
 
 class Line:
-    """What asyncssh calls a tunnel: it makes the connection that asyncssh speaks SSH on."""
+    """Maker of the connection on which asyncssh speaks SSH, which it calls a tunnel."""
 
     def __init__(self) -> None:
         self._ours = OfferReader()

@@ -3,7 +3,8 @@
 from typing import Any
 
 from was_daemon.model.pyramids import Geometry
-from was_daemon.web.iiif.parameters import FORMATS, QUALITIES, Limits
+from was_daemon.web.iiif.limits import Limits
+from was_daemon.web.iiif.parameters import FORMATS, QUALITIES
 
 _LEVEL_2_FORMATS = ("jpg", "png")
 _BEYOND_LEVEL_2 = ["canonicalLinkHeader", "mirroring", "profileLinkHeader", "rotationArbitrary", "sizeUpscaling"]

@@ -3,7 +3,6 @@
 Parsing needs no picture, so that a malformed address is refused before any work is done.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -12,6 +11,7 @@ import attrs
 
 from was_daemon.model.errors import BadRequest, NotImplementedHere
 from was_daemon.model.pyramids import Box, Geometry, Tile
+from was_daemon.web.iiif.limits import Limits
 
 QUALITIES = ("default", "color", "gray", "bitonal")
 FORMATS: Mapping[str, str] = {
@@ -37,50 +37,6 @@ _SIZE = re.compile(
 )
 _ROTATION = re.compile(rf"(?P<mirrored>!?)(?P<angle>{_NUMBER})", re.ASCII)
 _FULL_TURN = 360
-_QUARTER_TURN = 90
-
-
-@attrs.frozen
-class Limits:
-    """The largest width and height in pixels of a picture that is rendered, and its largest area.
-
-    A picture turned by `angle` degrees, which makes it larger unless its sides stay straight, is within them, too.
-    """
-
-    width: int
-    height: int
-    area: int
-    angle: Decimal = Decimal(0)
-
-    def allow(self, size: tuple[int, int]) -> bool:
-        """Return whether a picture of `size` is rendered."""
-        width, height = self._turned(size)
-        return width <= self.width and height <= self.height and width * height <= self.area
-
-    def largest(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the largest size with the aspect of `size` that is rendered, not larger than that."""
-        return self.scaled(size, min(1.0, self.factor(size)))
-
-    def factor(self, size: tuple[int, int]) -> float:
-        """Return by how much a picture of `size` may be enlarged, or has to be reduced."""
-        width, height = self._turned(size)
-        return min(self.width / width, self.height / height, math.sqrt(self.area / (width * height)))
-
-    def scaled(self, size: tuple[int, int], factor: float) -> tuple[int, int]:
-        """Return `size` scaled by a factor that is within the limits, rounded."""
-        width, height = (max(1, round(side * factor)) for side in size)
-        if self.allow((width, height)):
-            return width, height
-        return max(1, int(size[0] * factor)), max(1, int(size[1] * factor))
-
-    def _turned(self, size: tuple[int, int]) -> tuple[float, float]:
-        """Return the size of the box around a turned picture."""
-        width, height = size
-        if not self.angle % _QUARTER_TURN:
-            return width, height
-        angle = math.radians(self.angle)
-        sine, cosine = abs(math.sin(angle)), abs(math.cos(angle))
-        return width * cosine + height * sine, width * sine + height * cosine
 
 
 @attrs.frozen
@@ -123,7 +79,7 @@ class ImageRequest:
 
 @attrs.frozen
 class Rendering:
-    """What an address shows of a picture: a region of level 0, scaled to a size, mirrored, turned, and written.
+    """The view that an address names: a region of level 0, scaled to a size, mirrored, turned, and written.
 
     `tile` is the tile that shows just that, if any.
     """

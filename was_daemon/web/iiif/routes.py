@@ -18,7 +18,8 @@ from was_daemon.web.iiif.answers import Documents, document_answer, redirect_to
 from was_daemon.web.iiif.authorisation import PictureRequest, with_capability
 from was_daemon.web.iiif.identifiers import Identifier
 from was_daemon.web.iiif.info import CONTEXTS, PROFILES, image_information
-from was_daemon.web.iiif.parameters import FORMATS, ImageRequest, Limits, Rendering, parse_parameters, resolve
+from was_daemon.web.iiif.limits import Limits
+from was_daemon.web.iiif.parameters import FORMATS, ImageRequest, Rendering, parse_parameters, resolve
 
 _BASE: tuple[list[str], ...] = ([], [""])
 _INFORMATION = ["info.json"]

@@ -26,7 +26,7 @@ $links
 
 @attrs.frozen
 class ShownPicture:
-    """What the page is told of an asset. Addresses are relative to the page's own, whatever a proxy puts before it.
+    """Description of an asset for the page. Addresses are relative to the page's own, whatever a proxy puts before it.
 
     `image` is the address by the Image API, with `{page}` where the page's number goes; `expiry` is the time in Unix
     seconds until which addresses are valid, None without an end; `problem` is a status and a reason when the asset
