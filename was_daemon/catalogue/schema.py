@@ -6,7 +6,19 @@ tables work with SQLite, PostgreSQL and MariaDB.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.mysql import VARBINARY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -74,12 +86,27 @@ assets = Table(
     Column("md5", String(32)),
     Column("file_name", Text),
     Column("address", String(64)),
+    Column("description", Integer),
+    Column("media_type", String(100)),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("pages", Integer),
+    Column("captured", String(19)),
+    Column("latitude", Double),
+    Column("longitude", Double),
+    Column("checked", Double),
+    Column("fault", String(16)),
     UniqueConstraint("store", "collection", "name", name="assets_key"),
     Index("assets_sha256", "sha256"),
     Index("assets_md5", "md5"),
     **TABLE_OPTIONS,
 )
-"""The originals that are stored now; `changed` is the Unix time of their last event, in seconds."""
+"""The originals that are stored now; `changed` is the Unix time of their last event, in seconds.
+
+`description` is the version of the description in the columns after it, None as long as nobody has described the
+content; `captured` is "YYYY-MM-DD HH:MM:SS" without a zone, a place is in degrees. `checked` is the Unix time at which
+fixity was checked last, and `fault` what was wrong then, None if nothing.
+"""
 
 history = Table(
     "history",
@@ -98,3 +125,51 @@ history = Table(
     **TABLE_OPTIONS,
 )
 """Everything that has happened to originals. Rows are added, never changed, never removed."""
+
+records = Table(
+    "records",
+    metadata,
+    Column("id", row_number, primary_key=True, autoincrement=True),
+    Column("source", String(64), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    *_key_columns(),
+    Column("table_number", Integer),
+    Column("file_name", Text),
+    Column("title", Text),
+    Column("is_public", Boolean),
+    Column("license", Text),
+    Column("copyright_holder", Text),
+    Column("copyright_date", Text),
+    Column("credit", Text),
+    Column("media_type", Text),
+    Column("created", String(19)),
+    Column("changed", Double, nullable=False),
+    Column("is_removed", Boolean, nullable=False),
+    UniqueConstraint("source", "number", name="records_number"),
+    Index("records_key", "store", "collection", "name"),
+    Index("records_changed", "changed"),
+    **TABLE_OPTIONS,
+)
+"""What Specify says of its attachments.
+
+`source` is the NAME of `[specify.NAME]`, `number` the AttachmentID in it, `table_number` Specify's TableID; the key is
+that of the original. `created` is "YYYY-MM-DD HH:MM:SS" in Specify's time. `changed` is the Unix time at which this row
+last became different; a record that Specify no longer has stays, with `is_removed`.
+"""
+
+visibility = Table(
+    "visibility",
+    metadata,
+    Column("id", row_number, primary_key=True, autoincrement=True),
+    *_key_columns(),
+    Column("is_private", Boolean),
+    Column("reason", Text),
+    Column("at", Double, nullable=False),
+    UniqueConstraint("store", "collection", "name", name="visibility_key"),
+    Index("visibility_at", "at"),
+    **TABLE_OPTIONS,
+)
+"""What was decided by hand about who may see an original, which wins over `records`.
+
+`is_private` is None where a decision was taken back; `at` is the Unix time of the last decision.
+"""

@@ -366,6 +366,7 @@ async def test_a_staging_file_lies_on_the_file_system_of_its_key(
     staged = await store.stage(original("a.jpg", "Fish"))
     assert staged.path.stat().st_dev == other_disk.stat().st_dev
     staged.discard()
+    await store.close()
 
 
 @contextmanager
