@@ -20,6 +20,7 @@ from tests.support.model_server import KEY as MODEL_KEY
 from tests.support.model_server import Answering, ModelServer, Reply, Request
 from tests.support.official import OfficialServer
 from tests.support.ports import free_port
+from tests.support.slow import slow_but
 from was_daemon.conformance import pictures
 from was_daemon.conformance.suite import CHECKS
 
@@ -297,7 +298,7 @@ def test_without_any_key_the_command_asks_for_one() -> None:
 # -- what is left behind -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", slow_but([signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]))
 def test_an_interrupted_check_cleans_up(signal_number: signal.Signals) -> None:
     asked, go_on = threading.Event(), threading.Event()
 

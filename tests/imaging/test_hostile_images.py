@@ -14,6 +14,7 @@ from tests.support.daemon import KEY, Daemon
 from tests.support.images import jpeg
 from tests.support.mutations import is_thumbnail
 from tests.support.processes import paused
+from tests.support.slow import slow_but
 
 _BOX = 90
 _TIMEOUT = 4
@@ -87,9 +88,7 @@ SLOW = (
 )
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in BOMBS]
-)
+@pytest.mark.parametrize("name", slow_but(BOMBS.keys() - SLOW, BOMBS))
 def test_a_bomb_hurts_nobody(name: str, daemon: Daemon) -> None:
     (daemon.store / "originals" / name).write_bytes(BOMBS[name]())
     before = daemon.memory()

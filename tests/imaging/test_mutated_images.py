@@ -84,7 +84,7 @@ def survives(inspector: Inspector, seed: int, count: int) -> None:
 
 
 def test_damaged_files_of_every_kind_are_shown_or_refused(inspector: Inspector) -> None:
-    survives(inspector, _SEED, 155)
+    survives(inspector, _SEED, 62)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from tests.stores.local.test_filesystem_store import tiny_disk
 from tests.support import images, profiles, raws, tiffs
 from tests.support.likeness import difference, on_white, same_corners
 from tests.support.pyramids import MAX_PIXELS, PyramidFile
+from tests.support.slow import slow_but
 from was_daemon.imaging import turning
 from was_daemon.imaging.colour import to_srgb
 from was_daemon.imaging.pyramid import write_pyramid
@@ -62,7 +63,7 @@ def test_orientation_is_applied(form: str, orientation: int, tmp_path: Path) -> 
     assert same_corners(pyramid.level(0))
 
 
-@pytest.mark.parametrize("orientation", range(3, 9))
+@pytest.mark.parametrize("orientation", slow_but([3, 6], range(3, 9)))
 @pytest.mark.parametrize("kind", ["plain", "profile", "alpha"])
 def test_what_is_too_large_to_be_turned_in_memory_is_turned_in_parts(
     kind: str, orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,6 +117,7 @@ LARGE_KINDS: dict[str, Callable[[], bytes]] = {
     "pyramidal TIFF": _pyramidal_tiff,
     "pyramidal TIFF with SubIFDs": lambda: _pyramidal_tiff(subifd=True),
 }
+QUICK_KINDS = ("CMYK JPEG", "16-bit TIFF", "grey PNG with alpha", "pyramidal TIFF")
 
 
 def _halved(image: Image.Image) -> Image.Image:
@@ -128,7 +130,7 @@ def _halved(image: Image.Image) -> Image.Image:
     return even.reduce(2)
 
 
-@pytest.mark.parametrize("kind", LARGE_KINDS)
+@pytest.mark.parametrize("kind", slow_but(QUICK_KINDS, LARGE_KINDS))
 def test_the_tiles_of_every_level_are_what_a_full_decode_shows(kind: str, tmp_path: Path) -> None:
     data = LARGE_KINDS[kind]()
     pyramid = PyramidFile(tmp_path, data)

@@ -28,6 +28,7 @@ from tests.support.http_contract import (
     shows,
 )
 from tests.support.remotes import KINDS, FarEnd, make_far_end, small_disk, what_arrives
+from tests.support.slow import slow_but
 from tests.support.sshd import USER
 
 MEGABYTE = 1_000_000
@@ -410,7 +411,7 @@ class TestClientsThatLeave:
         ],
     )
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    @pytest.mark.parametrize("after", [0, 1000])
+    @pytest.mark.parametrize("after", slow_but([0], [0, 1000]))
     @pytest_twisted.ensureDeferred
     async def test_while_it_is_asked(
         self, site: Site, told: Callable[[], str], target: str, method: str, after: int

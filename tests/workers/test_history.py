@@ -14,6 +14,7 @@ from tests.support import images, tiffs
 from tests.support.heif import grid_heic
 from tests.support.mutations import SEEDS, mutations
 from tests.support.processes import eventually, worker_pids
+from tests.support.slow import slow_but
 from was_daemon.imaging.formats import output_format
 from was_daemon.model.errors import AssetError, BrokenImage
 from was_daemon.workers.commands import Render
@@ -86,7 +87,7 @@ LARGE: dict[str, Callable[[Image.Image], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", slow_but(["large.heic", "large.jpg", "large.tif"], LARGE))
 @pytest_twisted.ensureDeferred
 async def test_what_a_used_worker_has_no_memory_for_is_shown_by_a_new_one(
     name: str, pools: Pools, tmp_path: Path

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.support.cli import run
 from tests.support.daemon import KEY, Daemon
 from tests.support.foreign import surround
 from tests.support.images import photograph
+from tests.support.slow import slow_but
 
 DAYS = 7
 
@@ -84,9 +86,11 @@ class Museum:
         self.foreign.close()
 
 
-@pytest.mark.parametrize("layout", ["flat", "sharded"])
-@pytest.mark.parametrize("mode", COLLECTIONS)
-def test_a_week_and_every_command_leave_other_peoples_files_alone(tmp_path: Path, mode: str, layout: str) -> None:
+@pytest.mark.parametrize(
+    "site", slow_but([("single", "flat"), ("map", "sharded")], product(COLLECTIONS, ["flat", "sharded"])), ids="-".join
+)
+def test_a_week_and_every_command_leave_other_peoples_files_alone(tmp_path: Path, site: tuple[str, str]) -> None:
+    mode, layout = site
     museum = Museum(tmp_path, mode, layout, f"{mode} {layout}")
     museum.foreign.watch()
     try:

@@ -17,6 +17,7 @@ from twisted.web.server import Request, Site
 from tests.support.davquirks import QuirkyDav
 from tests.support.davservers import KEY, LARGE, SMALL, MakeStore, message
 from tests.support.scripted import Listen
+from tests.support.slow import slow_but
 from tests.support.tls import self_signed
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IQuirks
@@ -226,7 +227,7 @@ def without(*methods: str) -> Callable[[str, str], str | None]:
         lambda method, etag: etag if method == "PROPFIND" else f'W/"{etag}"',
     ],
 )
-@pytest.mark.parametrize("head", [None, lengths("0")])
+@pytest.mark.parametrize("head", slow_but([None], [None, lengths("0")]))
 @pytest_twisted.ensureDeferred
 async def test_one_version_may_have_several_etags(
     server: QuirkyDav,
