@@ -146,7 +146,9 @@ def test_a_new_thumbnail_is_made_once_in_each_process_that_is_asked_for_it(run_d
         pictures = {connection.answer().body for connection in connections}
     assert len(pictures) == 1
     for process in "12":
-        done = watched.samples().get(("was_jobs_total", (("job", "render"), ("outcome", "done"), ("process", process))))
+        done = watched.samples().get(
+            ("was_jobs_total", (("kind", "thumbnail"), ("outcome", "done"), ("process", process)))
+        )
         assert done in (None, 1)
 
 

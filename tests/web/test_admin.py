@@ -223,10 +223,10 @@ def test_thumbnails_jobs_and_workers_are_counted(watched: Callable[..., Watched]
     assert seen.get("getmetadata", filename="a.jpg")[0] == 200
     assert seen.value("was_thumbnails_total", source="made") == 1
     assert seen.value("was_thumbnails_total", source="kept") == 2
-    assert seen.value("was_jobs_total", job="thumbnail", outcome="done") == 1
-    assert seen.value("was_jobs_total", job="thumbnail", outcome="broken") == 1
-    assert seen.value("was_jobs_total", job="metadata", outcome="done") == 1
-    assert seen.value("was_job_seconds_count", job="thumbnail") == 2
+    assert seen.value("was_jobs_total", kind="thumbnail", outcome="done") == 1
+    assert seen.value("was_jobs_total", kind="thumbnail", outcome="broken") == 1
+    assert seen.value("was_jobs_total", kind="metadata", outcome="done") == 1
+    assert seen.value("was_job_seconds_count", kind="thumbnail") == 2
     assert seen.value("was_workers", state="idle") == 1
     assert seen.value("was_jobs_running") == seen.value("was_jobs_waiting", lane="requests") == 0
 

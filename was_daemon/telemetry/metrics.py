@@ -43,8 +43,8 @@ class Metrics:
         self.requests_under_way = self._gauge("was_requests_under_way", "Requests that are not answered yet")
         self.connections = self._gauge("was_connections", "Open connections")
 
-        self.jobs = self._counter("was_jobs", "Jobs of the workers that came to an end", "job", "outcome")
-        self.job_seconds = self._histogram("was_job_seconds", "Time a worker spent on a job", _JOB_SECONDS, "job")
+        self.jobs = self._counter("was_jobs", "Jobs of the workers that came to an end", "kind", "outcome")
+        self.job_seconds = self._histogram("was_job_seconds", "Time a worker spent on a job", _JOB_SECONDS, "kind")
         self.jobs_waiting = self._gauge("was_jobs_waiting", "Jobs in the queue", "lane")
         self.jobs_running = self._gauge("was_jobs_running", "Jobs that a worker is at")
         self.workers = self._gauge("was_workers", "Worker processes", "state")

@@ -24,7 +24,9 @@ METRIC = re.compile(r"\b(?:was|process)_[a-z_]+")
 SELECTOR = re.compile(r"\b((?:was|process)_[a-z_]+)\{([^}]*)\}")
 QUOTED = re.compile(r'"[^"]*"')
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
-OF_PROMETHEUS = {"instance", "job", "le"}
+TARGET = {"instance", "job"}
+"""Labels that Prometheus adds to what it reads; it renames ours of these names."""
+OF_PROMETHEUS = TARGET | {"le"}
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +40,14 @@ def names() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def labels() -> set[str]:
+def own_labels() -> set[str]:
     metrics = vars(Metrics()).values()
-    return {label for metric in metrics for label in getattr(metric, "_labelnames", ())} | OF_PROMETHEUS | {"version"}
+    return {label for metric in metrics for label in getattr(metric, "_labelnames", ())} | {"version"}
+
+
+@pytest.fixture(scope="module")
+def labels(own_labels: set[str]) -> set[str]:
+    return own_labels | OF_PROMETHEUS
 
 
 EXPRESSIONS = [*RULES.values(), *(expression for panel in PANELS.values() for expression in panel)]
@@ -65,9 +72,23 @@ def test_a_running_daemon_shows_the_same_names(run_daemon: RunDaemon, names: set
     assert {name.removesuffix("_bucket") for name in names if name.endswith("_bucket")} <= families
 
 
+def metrics(names: set[str]) -> set[str]:
+    """The metrics of the daemon to which series belong."""
+    return {re.sub("_(bucket|sum|count)$", "", name) for name in names if name.startswith("was_")}
+
+
+def test_every_metric_is_on_the_dashboard(names: set[str]) -> None:
+    shown = {name for panel in PANELS.values() for expression in panel for name in METRIC.findall(expression)}
+    assert metrics(names) - metrics(shown) == set()
+
+
+def test_no_label_has_a_name_of_those_that_prometheus_adds(own_labels: set[str]) -> None:
+    assert not own_labels & TARGET
+
+
 def test_the_guide_explains_every_metric_and_every_alert(names: set[str]) -> None:
     told = set(METRIC.findall(GUIDE))
-    ours = {re.sub("_(bucket|sum|count)$", "", name) for name in names if name.startswith("was_")}
+    ours = metrics(names)
     assert ours - told == set()
     assert {name for name in told if name.startswith("was_")} <= ours
     assert {f"`{name}`" for name in RULES} <= set(re.findall(r"`\w+`", GUIDE))
