@@ -64,7 +64,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
     views = parts.take("views", spool, lambda: Views(spool))
     zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
-    catalogue = _catalogue(settings, parts)
+    catalogue, redirects = _catalogue(settings, parts), _redirects(settings, collections, stores)
     assets = Assets(
         collections,
         derivatives,
@@ -77,10 +77,10 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         metrics=metrics,
         recorder=Recorder(catalogue),
         quotas=state.quotas,
-        redirects=_redirects(settings, collections, stores),
+        redirects=redirects,
     )
     overview = overview_source(state.health, state.recent, pool, process)
-    resource = _server(settings, assets, zoom, collections, process, overview, metrics).resource()
+    resource = _server(settings, assets, zoom, redirects, process, overview, metrics).resource()
     return Components(
         settings,
         state,
@@ -179,12 +179,12 @@ def _server(
     settings: Settings,
     assets: Assets,
     zoom: Zoom,
-    collections: Collections,
+    redirects: Redirects,
     process: ProcessShare,
     overview: OverviewSource,
     metrics: Metrics,
 ) -> AssetServer:
-    server = settings.server
+    server, collections = settings.server, redirects.collections
     access = AccessRules(
         collections=collections,
         keyring=_keyring(settings),
@@ -214,5 +214,5 @@ def _server(
             zoom, access, largest, servers=servers, documents=documents, address_lifetime=lifetime, metrics=metrics
         ),
         presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
-        viewer=Viewer(servers, access, lifetime, installed_files()),
+        viewer=Viewer(servers, redirects, access, lifetime, installed_files()),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support import images, tiffs
+from tests.support import images, recordings, tiffs
 from tests.support.browser import Page
 from tests.support.daemon import Daemon
 from tests.support.likeness import difference
@@ -24,7 +24,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     (originals / "plain.png").write_bytes(images.encode(images.chart((1200, 1200)), "PNG"))
     red, blue = (Image.new("RGB", (900, 600), colour) for colour in ("red", "blue"))
     (originals / "pages.tif").write_bytes(tiffs.two_pages(red, blue, reduced=False))
-    (originals / "song.mp3").write_bytes(b"ID3")
+    (originals / "notes.txt").write_bytes(b"seen at dusk")
+    (originals / "broken.mp3").write_bytes(b"ID3")
+    (originals / "film.webm").write_bytes(recordings.film("webm"))
+    (originals / "tone.mp3").write_bytes(recordings.sound("mp3"))
     yield daemon
     daemon.stop()
 
@@ -256,7 +259,7 @@ def test_the_original_is_downloaded_under_its_name(page: Page, daemon: Daemon, t
     ("query", "title", "retry"),
     [
         ("filename=missing.jpg", "There is no such picture", False),
-        ("filename=song.mp3", "Files of this kind cannot be shown here", False),
+        ("filename=notes.txt", "Files of this kind cannot be shown here", False),
         ("", "This address is not complete", False),
     ],
 )
@@ -268,6 +271,26 @@ def test_what_cannot_be_shown_is_explained(
     assert text(page, ".problem h2") == title
     assert page.evaluate("!document.querySelector('.problem button').hidden") is retry
     assert page.failed
+
+
+@pytest.mark.parametrize(("name", "player"), [("film.webm", "video"), ("tone.mp3", "audio")])
+def test_a_recording_is_played(page: Page, daemon: Daemon, name: str, player: str) -> None:
+    view(page, daemon, f"filename={name}")
+    found = f"document.querySelector('.view {player}')"
+    assert page.evaluate(f"{found}.duration") == pytest.approx(recordings.SECONDS, abs=0.1)
+    # As if somebody had pressed a button: browsers play no sound of their own accord.
+    page.command("Runtime.evaluate", expression=f"{found}.play()", userGesture=True)
+    page.wait_for(f"{found}.currentTime > 0")
+    page.click("#tools [data-act=details]")
+    assert text(page, "#facts dd") == name
+    assert page.evaluate("document.querySelector('#manifest').value").endswith(f"/{name}/manifest")
+    assert not page.evaluate("document.querySelector('#address').checkVisibility()")
+
+
+def test_a_recording_that_the_browser_cannot_play_can_be_downloaded(page: Page, daemon: Daemon) -> None:
+    view(page, daemon, "filename=broken.mp3")
+    assert text(page, ".problem h2") == "Files of this kind cannot be shown here"
+    assert "broken.mp3" in page.evaluate("document.querySelector('.problem a').href")
 
 
 def test_it_is_dark_where_people_like_it_dark(page: Page, daemon: Daemon) -> None:

@@ -79,6 +79,33 @@ async def test_a_page_loads_and_runs_nothing_but_files_of_this_server(client: Cl
 
 
 @async_test
+async def test_a_page_tells_what_can_be_done_with_it(client: Client) -> None:
+    await client.store("seen.jpg", images.photograph())
+    for path in ("/view?filename=seen.jpg", f"/view/{installed_files().version}/main.js"):
+        answer = await client.request("OPTIONS", path)
+        assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+        # Pages of other origins have no use for it.
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize(("name", "player"), [("film.webm", "video"), ("song.OGG", "audio")])
+@async_test
+async def test_a_recording_is_played_from_this_server(client: Client, name: str, player: str) -> None:
+    await client.store(name, b"a recording")
+    answer = await client.get("/view", filename=name)
+    (recording,) = told(answer)
+    assert (answer.status, recording["player"], recording["image"], recording["problem"]) == (200, player, "", None)
+    assert (await client.get(f"/{recording['original']}")).headers["Content-Type"].startswith(player)
+    assert answer.headers["Content-Security-Policy"] == POLICY.replace("base-uri", "media-src 'self'; base-uri")
+
+
+def test_a_recording_that_its_store_sends_may_be_loaded_from_there() -> None:
+    policy = content_policy([ShownPicture("a.mp4", None, "", player="video", player_origin="https://s3.example:9000")])
+    assert "; media-src 'self' https://s3.example:9000; " in policy
+    assert "; img-src 'self'; " in policy
+
+
+@async_test
 async def test_its_files_are_kept_by_browsers_for_ever_and_their_addresses_change_with_them(client: Client) -> None:
     await client.store("seen.jpg", images.photograph())
     page = (await client.get("/view", filename="seen.jpg")).text

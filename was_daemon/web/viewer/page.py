@@ -28,15 +28,18 @@ $links
 class ShownPicture:
     """Description of an asset for the page. Addresses are relative to the page's own, whatever a proxy puts before it.
 
-    `image` is the address by the Image API, with `{page}` where the page's number goes; `expiry` is the time in Unix
-    seconds until which addresses are valid, None without an end; `problem` is a status and a reason when the asset
-    cannot be shown.
+    `image` is the address by the Image API, with `{page}` where the page's number goes; `player` is the element of HTML
+    that plays a recording, which has no `image`, and `player_origin` where its store sends clients for the bytes.
+    `expiry` is the time in Unix seconds until which addresses are valid, None without an end; `problem` is a status and
+    a reason when the asset cannot be shown.
     """
 
     name: str
     collection: str | None
     suffix: str
     image: str = ""
+    player: str = ""
+    player_origin: str = ""
     original: str = ""
     metadata: str = ""
     manifest: str = ""
@@ -51,10 +54,11 @@ class ShownPicture:
 def content_policy(pictures: Iterable[ShownPicture]) -> str:
     """Return the policy of the page: nothing is loaded but files, tiles and metadata of this server.
 
-    A store may have its pictures shown by a server of its own, whose origin is added.
+    A store may have its pictures shown, or its recordings sent, by a server of its own, whose origin is added.
     """
-    origins = {match[0] for match in (_ORIGIN.match(picture.image) for picture in pictures) if match}
-    sources = " ".join(["'self'", *sorted(origins)])
+    pictures = list(pictures)
+    sources = _sources(picture.image for picture in pictures)
+    players = [picture.player_origin for picture in pictures if picture.player]
     return "; ".join(
         [
             "default-src 'none'",
@@ -62,10 +66,17 @@ def content_policy(pictures: Iterable[ShownPicture]) -> str:
             "style-src 'self'",
             f"img-src {sources}",
             f"connect-src {sources}",
+            *([f"media-src {_sources(players)}"] if players else []),
             "base-uri 'none'",
             "form-action 'none'",
         ]
     )
+
+
+def _sources(addresses: Iterable[str]) -> str:
+    """Return this server, and the origins of those addresses that are absolute."""
+    origins = {match[0] for match in map(_ORIGIN.match, addresses) if match}
+    return " ".join(["'self'", *sorted(origins)])
 
 
 def viewer_page(template: str, version: str, pictures: Sequence[ShownPicture]) -> str:
@@ -95,8 +106,8 @@ def _links(picture: ShownPicture) -> str:
     """Return what can be told of a picture where no script runs."""
     if picture.problem:
         return f"<p>{escape(picture.name)}: {escape(picture.problem[1])}</p>"
-    information = f"{picture.image.replace('{page}', '')}/info.json"
+    description = f"{picture.image.replace('{page}', '')}/info.json" if picture.image else picture.manifest
     return (
         f'<p>{escape(picture.name)}: <a href="{escape(picture.original)}">original</a>, '
-        f'<a href="{escape(information)}">address in IIIF</a></p>'
+        f'<a href="{escape(description)}">address in IIIF</a></p>'
     )

@@ -1,13 +1,17 @@
 """Answers with the viewer's page, and with the files that it loads."""
 
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 from twisted.web.http import CACHED
 
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_servers import ImageServers
+from was_daemon.library.redirects import Recipient, Redirects
 from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.keys import AssetKey
+from was_daemon.model.media import is_recording, media_type
+from was_daemon.model.redirect import Redirect
 from was_daemon.web.access import AccessRules
 from was_daemon.web.answers import text_answer
 from was_daemon.web.caching import NO_STORE
@@ -22,10 +26,18 @@ _FOREVER = "public, max-age=31536000, immutable"
 
 
 class Viewer:
-    """The page of the viewer, for pictures of any collection."""
+    """The page of the viewer, for pictures and recordings of any collection."""
 
-    def __init__(self, servers: ImageServers, access: AccessRules, address_lifetime: float, files: ViewerFiles) -> None:
+    def __init__(
+        self,
+        servers: ImageServers,
+        redirects: Redirects,
+        access: AccessRules,
+        address_lifetime: float,
+        files: ViewerFiles,
+    ) -> None:
         self._servers = servers
+        self._redirects = redirects
         self._access = access
         self._address_lifetime = address_lifetime
         self._files = files
@@ -90,21 +102,34 @@ class Viewer:
         try:
             if subject.problem or not subject.key:
                 raise subject.problem or AssetNotFound("no such asset")
-            elsewhere = await self._servers.address(subject.key, 1, version=3)
+            kind = media_type(subject.name)
+            player = kind.partition("/")[0] if is_recording(kind) else ""
+            elsewhere = None if player else await self._servers.address(subject.key, 1, version=3)
             if not elsewhere:
                 await self._access.collections.find(subject.key)
+            player_origin = await self._origin(subject.key) if player else ""
         except AssetError as problem:
             return attrs.evolve(shown, problem=(status_of(problem), str(problem)))
         query = {"coll": subject.collection, "filename": subject.name, "token": subject.capability}
         fields = urlencode({name: str(value) for name, value in query.items() if value is not None}, quote_via=quote)
         return attrs.evolve(
             shown,
-            image=elsewhere or f"iiif/3/{self._identifier(subject, '{page}')}",
+            image="" if player else elsewhere or f"iiif/3/{self._identifier(subject, '{page}')}",
+            player=player,
+            player_origin=player_origin,
             original=f"fileget?{fields}&downloadname={quote(subject.name, safe='')}",
             metadata=f"getmetadata?{fields}",
             manifest="" if elsewhere else f"iiif/presentation/3/{self._identifier(subject)}/manifest",
             expiry=subject.capability.expiry if subject.capability else None,
         )
+
+    async def _origin(self, key: AssetKey) -> str:
+        """Fire with the address at which a client gets an original, "" if that is here."""
+        recipient = Recipient("", can_be_redirected=True)
+        if self._redirects.original(key, recipient) is not Redirect.PRESIGNED:
+            return ""
+        url = urlsplit((await self._redirects.url(key, media_type(key.name), None)).url)
+        return f"{url.scheme}://{url.netloc}"
 
     def _identifier(self, subject: Subject, page: str = "") -> str:
         """Return the identifier of the picture, with what lets look at it, and `page` in the place of a page."""

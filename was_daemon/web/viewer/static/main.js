@@ -81,10 +81,12 @@ async function showDetails() {
   if (byId("details").hidden) return;
   const panel = active;
   showFacts(byId("facts"), panel.facts());
-  byId("sharing").hidden = !panel.subject.image;
-  byId("address").value = panel.subject.image && panel.informationAddress;
-  byId("manifest").value = panel.subject.manifest && new URL(panel.subject.manifest, location.href).href;
-  byId("manifest").parentElement.hidden = !panel.subject.manifest;
+  const { image, manifest } = panel.subject;
+  byId("sharing").hidden = !image && !manifest;
+  byId("address").value = image && panel.informationAddress;
+  byId("address").parentElement.hidden = !image;
+  byId("manifest").value = manifest && new URL(manifest, location.href).href;
+  byId("manifest").parentElement.hidden = !manifest;
   showText(byId("metadata"), "The metadata are being read…");
   const groups = await panel.metadata;
   if (panel !== active) return;
@@ -143,7 +145,7 @@ async function copy(field) {
 
 function onKey(event) {
   const act = KEYS[event.key];
-  const isElsewhere = !event.target.closest?.(".picture") || event.target.closest("input, .pages, .problem, .caption");
+  const isElsewhere = !event.target.closest?.(".picture") || event.target.closest("input, audio, video, .pages, .problem, .caption");
   if (!act || isElsewhere || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   act();

@@ -1,8 +1,11 @@
 // One picture: its tiles, pages and scale, and what is said where it cannot be shown.
 
 import { boxAround, imageAddress, pagesIn, partAddress } from "./addresses.js";
+import { CALM, draw } from "./drawing.js";
+import { factsOn } from "./facts.js";
 import { ask, save } from "./network.js";
 import { PageForm } from "./pages.js";
+import { play } from "./player.js";
 import { mayPass, problemText } from "./problems.js";
 import { pixelsPerMillimetre, roundLength } from "./scale.js";
 
@@ -11,8 +14,6 @@ import { pixelsPerMillimetre, roundLength } from "./scale.js";
 const PAN = 0.15; // of the width of the window, for each key press
 const ZOOM = 1.5;
 const SCALE_ROOM = 160;
-const LARGE = 640; // pixels of the width from which there is room for an overview
-const CALM = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Panel extends EventTarget {
   #showsAll = true;
@@ -57,6 +58,7 @@ export class Panel extends EventTarget {
     this.#setBusy(true);
     this.pageForm.show(this.page, this.pages);
     if (this.subject.problem) return this.#fail(...this.subject.problem);
+    if (this.subject.player) return this.#play();
     this.parts.loading.hidden = false;
     const answer = await ask(`${this.#address()}/info.json`);
     if (this.page !== page) return undefined;
@@ -152,17 +154,7 @@ export class Panel extends EventTarget {
 
   /** Return what is known of the picture, as pairs of a name and a value. */
   facts() {
-    const { name, collection } = this.subject;
-    const facts = [["Name", name]];
-    if (collection) facts.push(["Collection", collection]);
-    if (this.pages > 1) facts.push(["Page", `${this.page} of ${this.pages}`]);
-    if (this.information) {
-      const { width, height } = this.information;
-      facts.push(["Size", `${width} × ${height} pixels, ${((width * height) / 1e6).toFixed(1)} megapixels`]);
-    }
-    if (this.resolution) facts.push(["Resolution", `${Math.round(this.resolution * 25.4)} pixels per inch, as the file says`]);
-    if (this.subject.expiry) facts.push(["Addresses are valid until", new Date(this.subject.expiry * 1000).toLocaleString()]);
-    return facts;
+    return factsOn(this);
   }
 
   /** The address of the description of what is shown, for other viewers. */
@@ -183,35 +175,17 @@ export class Panel extends EventTarget {
     return { ...information, id: new URL(url).origin === location.origin ? this.#address() : information.id };
   }
 
-  #open() {
-    this.viewer = OpenSeadragon({
-      element: this.parts.view,
-      tileSources: this.information,
-      crossOriginPolicy: new URL(this.information.id).origin === location.origin ? false : "Anonymous",
-      // Not WebGL, which without a graphics card is slower, and which browsers have few of.
-      drawer: "canvas",
-      showNavigationControl: false,
-      showNavigator: this.element.clientWidth >= LARGE,
-      navigatorPosition: "TOP_RIGHT",
-      navigatorSizeRatio: 0.16,
-      navigatorRotate: true,
-      degrees: this.rotation,
-      maxZoomPixelRatio: 4,
-      minZoomImageRatio: 0.8,
-      visibilityRatio: 0.5,
-      animationTime: CALM ? 0 : 0.6,
-      timeout: 120_000,
-      tileRetryMax: 2,
-      tileRetryDelay: 1000,
-      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
-      gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
+  #play() {
+    this.parts.loading.hidden = true;
+    play(this.parts.view, this.subject, () => this.#setBusy(false), () => {
+      this.parts.view.replaceChildren();
+      // As for other files that are no pictures.
+      this.#fail(415);
     });
-    const canvas = this.viewer.canvas;
-    canvas.setAttribute("role", "group");
-    canvas.setAttribute("aria-label", `Picture ${this.subject.name}; arrow keys move it, plus and minus zoom`);
-    // Keys are those of the whole page, see main.js.
-    this.viewer.addHandler("canvas-key", (event) => { event.preventDefaultAction = true; });
-    this.viewer.addHandler("canvas-key-press", (event) => { event.preventDefaultAction = true; });
+  }
+
+  #open() {
+    this.viewer = draw(this.parts.view, this.subject.name, this.information, this.rotation);
     this.viewer.addHandler("open", () => {
       const item = this.viewer.world.getItemAt(0);
       item.addHandler("fully-loaded-change", (event) => this.#setBusy(!event.fullyLoaded));
