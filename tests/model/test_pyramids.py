@@ -11,9 +11,9 @@ from was_daemon.model.pyramids import TRAILER_SIZE, BadIndex, Box, Geometry, Pyr
 SIDES = st.integers(1, 9000)
 
 
-def index_of(geometry: Geometry, pages: int = 1) -> PyramidIndex:
+def index_of(geometry: Geometry, pages: int = 1, is_grey: bool = False) -> PyramidIndex:
     lengths = array("I", range(1, geometry.count + 1))
-    return PyramidIndex(geometry, pages, array("Q", [1 << 33] * geometry.count), lengths)
+    return PyramidIndex(geometry, pages, is_grey, array("Q", [1 << 33] * geometry.count), lengths)
 
 
 @given(SIDES, SIDES)
@@ -43,9 +43,9 @@ def test_another_region_is_no_tile() -> None:
         assert not list(geometry.tiles_of(box))
 
 
-@given(SIDES, SIDES, st.integers(1, 4096))
-def test_an_index_is_read_as_it_was_written(width: int, height: int, pages: int) -> None:
-    index = index_of(Geometry(width, height), pages)
+@given(SIDES, SIDES, st.integers(1, 4096), st.booleans())
+def test_an_index_is_read_as_it_was_written(width: int, height: int, pages: int, is_grey: bool) -> None:
+    index = index_of(Geometry(width, height), pages, is_grey)
     content = index.pack()
     assert index_size(content[-TRAILER_SIZE:]) == len(content)
     assert parse_index(content) == index

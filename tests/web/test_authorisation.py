@@ -9,6 +9,7 @@ FORMS = {
     "index": authorisation.public,
     "discovery": authorisation.public,
     "preflight": authorisation.public,
+    "options": authorisation.public,
     "testkey": authorisation.token_for_random,
     "fileget": authorisation.token_to_read,
     "getmetadata": authorisation.token_to_read,

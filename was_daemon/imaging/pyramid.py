@@ -97,7 +97,7 @@ def _write(read: Reader, target: BinaryIO) -> PyramidIndex:
     target.seek(0)
     if picture.has_alpha:
         _add_alpha(read(alpha=True), target)
-    index = _index(target, geometry, picture.pages, [_TILES, _ALPHA] if picture.has_alpha else [_TILES])
+    index = _index(target, geometry, picture, [_TILES, _ALPHA] if picture.has_alpha else [_TILES])
     target.seek(0, os.SEEK_END)
     target.write(index.pack())
     target.flush()
@@ -133,8 +133,8 @@ def _add_alpha(alpha: FullSize, archive: BinaryIO) -> None:
                 whole.writestr(ZipInfo(entry.filename), tiles.read(entry))
 
 
-def _index(archive: BinaryIO, geometry: Geometry, pages: int, kinds: Sequence[_Tiles]) -> PyramidIndex:
-    """Return the index of the tiles in an archive, of one kind after the other."""
+def _index(archive: BinaryIO, geometry: Geometry, picture: FullSize, kinds: Sequence[_Tiles]) -> PyramidIndex:
+    """Return the index of the tiles of a picture in an archive, of one kind after the other."""
     entries = {entry.filename: entry for entry in ZipFile(archive).infolist()}
     offsets, lengths = array("Q"), array("I")
     for kind, tile in product(kinds, geometry.tiles()):
@@ -146,7 +146,7 @@ def _index(archive: BinaryIO, geometry: Geometry, pages: int, kinds: Sequence[_T
         names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
         offsets.append(entry.header_offset + _LOCAL_HEADER + names)
         lengths.append(entry.file_size)
-    return PyramidIndex(geometry, pages, offsets, lengths)
+    return PyramidIndex(geometry, picture.pages, picture.mode == "L", offsets, lengths)
 
 
 def _entry_name(tile: Tile, geometry: Geometry, kind: _Tiles) -> str:

@@ -16,9 +16,9 @@ import attrs
 TILE_SIZE = 512
 """Pixels of the sides of a tile, at every level, unless it lies at the right or lower edge."""
 
-_MAGIC = b"waSt"
-_HEAD = struct.Struct("<IIIII")
-"""Width, height, size of tiles, pages of the original, number of tiles."""
+_MAGIC = b"waSu"
+_HEAD = struct.Struct("<IIIIII")
+"""Width, height, size of tiles, pages of the original, whether the tiles are grey, number of tiles."""
 
 _TRAILER = struct.Struct("<I4s")
 """Length of the index, and the magic number."""
@@ -125,12 +125,14 @@ class Geometry:
 class PyramidIndex:
     """The index of a pyramid's file: where the tiles are in it, and what the original is like.
 
-    `pages` is the number of pages of the original; `offsets` and `lengths`, in bytes, are those of the tiles by number,
-    and then, if the picture has clear parts, those of its alpha channel's tiles by number.
+    `pages` is the number of pages of the original; `is_grey` is whether the tiles have no colours. `offsets` and
+    `lengths`, in bytes, are those of the tiles by number, and then, if the picture has clear parts, those of its alpha
+    channel's tiles by number.
     """
 
     geometry: Geometry
     pages: int
+    is_grey: bool
     offsets: "array[int]"
     lengths: "array[int]"
 
@@ -154,7 +156,8 @@ class PyramidIndex:
     def pack(self) -> bytes:
         """Return the bytes of the index, to be written behind the tiles."""
         geometry = self.geometry
-        head = _HEAD.pack(geometry.width, geometry.height, geometry.tile_size, self.pages, len(self.offsets))
+        sizes = geometry.width, geometry.height, geometry.tile_size
+        head = _HEAD.pack(*sizes, self.pages, self.is_grey, len(self.offsets))
         content = head + _little_endian(self.offsets) + _little_endian(self.lengths)
         return content + _TRAILER.pack(len(content) + TRAILER_SIZE, _MAGIC)
 
@@ -173,7 +176,7 @@ def parse_index(content: bytes) -> PyramidIndex:
     """Return the index that `pack` made; raises `BadIndex`. A worker that a file has taken over may have written it."""
     if index_size(content[-TRAILER_SIZE:]) != len(content) or len(content) < _HEAD.size + TRAILER_SIZE:
         raise BadIndex("another size")
-    width, height, tile_size, pages, count = _HEAD.unpack_from(content)
+    width, height, tile_size, pages, is_grey, count = _HEAD.unpack_from(content)
     offsets, lengths = array("Q"), array("I")
     if len(content) != _HEAD.size + count * (offsets.itemsize + lengths.itemsize) + TRAILER_SIZE:
         raise BadIndex("another number of tiles")
@@ -185,7 +188,7 @@ def parse_index(content: bytes) -> PyramidIndex:
     middle = _HEAD.size + count * offsets.itemsize
     offsets.frombytes(content[_HEAD.size : middle])
     lengths.frombytes(content[middle:-TRAILER_SIZE])
-    return PyramidIndex(geometry, pages, _native(offsets), _native(lengths))
+    return PyramidIndex(geometry, pages, bool(is_grey), _native(offsets), _native(lengths))
 
 
 def _little_endian(numbers: "array[int]") -> bytes:

@@ -16,9 +16,11 @@ LIMITS = Limits(1000, 4000, 3_000_000)
 NONE = Limits(10_000, 10_000, 100_000_000)
 
 
-def shown(path: str, version: int = 3, limits: Limits = NONE, picture: Geometry = PICTURE) -> Rendering:
+def shown(
+    path: str, version: int = 3, limits: Limits = NONE, picture: Geometry = PICTURE, is_grey: bool = False
+) -> Rendering:
     region, size, rotation, last = path.split("/")
-    return resolve(parse_parameters(version, region, size, rotation, last), picture, limits)
+    return resolve(parse_parameters(version, region, size, rotation, last), picture, limits, is_grey)
 
 
 @pytest.mark.parametrize(
@@ -153,11 +155,25 @@ def test_a_format_of_the_specification_that_there_is_not_is_not_implemented() ->
         ("square/100,50/!22.50/bitonal.gif", 3, "500,0,2000,2000/100,50/!22.5/bitonal.gif"),
         ("square/100,50/!22.50/bitonal.gif", 2, "500,0,2000,2000/100,50/!22.5/bitonal.gif"),
         ("full/^6000,/0/default.jpg", 3, "full/^6000,4000/0/default.jpg"),
-        ("full/!300,300/010/color.webp", 3, "full/300,200/10/color.webp"),
+        ("full/!300,300/010/color.webp", 3, "full/300,200/10/default.webp"),
     ],
 )
 def test_the_canonical_form(path: str, version: int, canonical: str) -> None:
     assert shown(path, version).canonical(version) == canonical
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("is_grey", [False, True])
+def test_the_quality_that_a_picture_has_is_its_default(version: int, is_grey: bool) -> None:
+    own, others = ("gray", ["color", "bitonal"]) if is_grey else ("color", ["gray", "bitonal"])
+    for quality in ("default", own):
+        found = shown(f"0,0,512,512/512,512/0/{quality}.jpg", version, is_grey=is_grey)
+        assert found.canonical(version).endswith("/0/default.jpg")
+        assert found.tile
+    for quality in others:
+        found = shown(f"0,0,512,512/512,512/0/{quality}.jpg", version, is_grey=is_grey)
+        assert found.canonical(version).endswith(f"/0/{quality}.jpg")
+        assert not found.tile
 
 
 @given(st.integers(1, 4000), st.integers(1, 4000), st.data())
@@ -176,7 +192,7 @@ def test_every_tile_is_recognised_in_its_forms(width: int, height: int, data: st
     assert shown(canonical, picture=picture).size == tile.size
 
 
-@pytest.mark.parametrize("last", ["0/default.png", "90/default.jpg", "!0/default.jpg", "0/gray.jpg", "0/color.jpg"])
+@pytest.mark.parametrize("last", ["0/default.png", "90/default.jpg", "!0/default.jpg", "0/gray.jpg", "0/bitonal.jpg"])
 def test_only_the_plain_form_is_a_tile(last: str) -> None:
     assert shown(f"0,0,512,512/512,512/{last}").tile is None
 

@@ -136,6 +136,19 @@ async def test_qualities(client: Client) -> None:
 
 
 @async_test
+async def test_the_quality_that_a_picture_has_is_its_default(client: Client) -> None:
+    await client.store("colours.png", images.encode(images.chart(), "PNG"))
+    await client.store("shades.png", images.encode(images.chart().convert("L"), "PNG"))
+    for name, own, other in (("colours.png", "color", "gray"), ("shades.png", "gray", "color")):
+        by_default, named, converted = [
+            await picture(client, f"{name}/full/max/0/{quality}.jpg") for quality in ("default", own, other)
+        ]
+        assert (named.body, named.headers["ETag"]) == (by_default.body, by_default.headers["ETag"])
+        assert '<../../../full/max/0/default.jpg>;rel="canonical"' in named.headers["Link"]
+        assert f'<../../../full/max/0/{other}.jpg>;rel="canonical"' in converted.headers["Link"]
+
+
+@async_test
 async def test_pages_are_pictures_of_their_own(client: Client) -> None:
     await client.store("pages.pdf", images.pdf((595, 842), pages=2))
     assert (await picture(client, "pages.pdf;2/info.json")).json["id"].endswith("/iiif/3/pages.pdf;2")
@@ -259,6 +272,7 @@ async def test_links_tell_the_canonical_address_and_the_profile(client: Client) 
 async def test_a_page_of_another_origin_may_ask(client: Client) -> None:
     answer = await client.request("OPTIONS", "/iiif/3/a.jpg/info.json", headers={"Origin": "https://viewer.example"})
     assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (204, "*")
+    assert answer.headers["Access-Control-Allow-Methods"] == answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 @async_test

@@ -43,6 +43,9 @@ from was_daemon.web.iiif.routes import ImageServer
 from was_daemon.web.viewer.routes import Viewer
 from was_daemon.web.viewer.subjects import ViewRequest, permission_to_view
 
+_READING = "GET, HEAD, OPTIONS"
+"""Methods that change nothing."""
+
 
 class AssetServer:
     """The asset server's endpoints."""
@@ -211,15 +214,19 @@ class AssetServer:
     @app.route("/fileget", methods=["OPTIONS"])
     @app.route("/getfileref", methods=["OPTIONS"])
     @app.route("/static/<path:path>", methods=["OPTIONS"])
-    @app.route("/iiif/<path:path>", methods=["OPTIONS"])
     @authorised(public)
     async def preflight(self, request: AssetRequest) -> bytes:
         """Tell a browser that pages of other origins may use these."""
-        request.setResponseCode(204)
-        request.setHeader("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
-        request.setHeader("Access-Control-Allow-Headers", request.getHeader("Access-Control-Request-Headers") or "*")
-        request.setHeader("Access-Control-Max-Age", "86400")
-        return b""
+        return _preflight_answer(request, "GET, HEAD, POST, OPTIONS")
+
+    @app.route("/iiif/<path:path>", methods=["OPTIONS"])
+    @app.route("/view", methods=["OPTIONS"])
+    @app.route("/view/<path:path>", methods=["OPTIONS"])
+    @authorised(public)
+    async def options(self, request: AssetRequest) -> bytes:
+        """Tell that these can be read, and nothing else."""
+        request.setHeader("Allow", _READING)
+        return _preflight_answer(request, _READING)
 
     def _base_url(self, request: AssetRequest) -> str:
         """Return the address to tell the client of `request`, in an answer that no cache is to give to others."""
@@ -227,3 +234,15 @@ class AssetServer:
             request.setHeader("Cache-Control", NO_STORE)
             request.setHeader("Vary", "Host, X-Forwarded-Host, X-Forwarded-Proto")
         return self._addresses.base_url(request)
+
+
+def _preflight_answer(request: AssetRequest, methods: str) -> bytes:
+    """Return the answer to a browser that asks whether a page of another origin may use these methods.
+
+    Pages may where `AssetResource` allows their origin.
+    """
+    request.setResponseCode(204)
+    request.setHeader("Access-Control-Allow-Methods", methods)
+    request.setHeader("Access-Control-Allow-Headers", request.getHeader("Access-Control-Request-Headers") or "*")
+    request.setHeader("Access-Control-Max-Age", "86400")
+    return b""

@@ -81,7 +81,7 @@ class ImageRequest:
 class Rendering:
     """The view that an address names: a region of level 0, scaled to a size, mirrored, turned, and written.
 
-    `tile` is the tile that shows just that, if any.
+    `quality` is `default` for the quality that the picture has. `tile` is the tile that shows just that, if any.
     """
 
     picture: tuple[int, int]
@@ -95,7 +95,7 @@ class Rendering:
     tile: Tile | None = None
 
     def canonical(self, version: int) -> str:
-        """Return the canonical form of the parameters (section 4.7)."""
+        """Return the canonical form of the parameters (3.0, section 4.8; 2.1.1, section 4.7)."""
         region = self.region
         all_of_it = region.size == self.picture
         part = "full" if all_of_it else f"{region.x},{region.y},{region.width},{region.height}"
@@ -175,22 +175,26 @@ def _parse_size(version: int, text: str) -> Size:
     return size
 
 
-def resolve(request: ImageRequest, geometry: Geometry, limits: Limits) -> Rendering:
-    """Return what a request shows of a picture; raises `BadRequest` when that is nothing, or beyond the limits."""
+def resolve(request: ImageRequest, geometry: Geometry, limits: Limits, is_grey: bool = False) -> Rendering:
+    """Return what a request shows of a picture, which has colours unless it `is_grey`.
+
+    Raises `BadRequest` when that is nothing, or beyond the limits.
+    """
     picture = (geometry.width, geometry.height)
     limits = attrs.evolve(limits, angle=request.rotation)
     region = _region(request, picture)
     tile = _tile(request.size, region, geometry)
     size = tile.size if tile else _size(request.size, region.size, limits)
+    quality = "default" if request.quality == ("gray" if is_grey else "color") else request.quality
     is_turned = request.mirrored or request.rotation
-    is_plain = not is_turned and request.quality == "default" and request.format == "jpg"
+    is_plain = not is_turned and quality == "default" and request.format == "jpg"
     return Rendering(
         picture,
         region,
         size,
         request.mirrored,
         request.rotation,
-        request.quality,
+        quality,
         request.format,
         limits,
         tile if is_plain else None,

@@ -105,7 +105,7 @@ class ImageServer:
     async def _image(self, request: AssetRequest, picture: PictureRequest, parameters: ImageRequest) -> bytes:
         pyramid = await self._open(request, picture)
         try:
-            rendering = resolve(parameters, pyramid.index.geometry, self._limits)
+            rendering = resolve(parameters, pyramid.index.geometry, self._limits, pyramid.index.is_grey)
             request.setHeader("Link", _links(picture, rendering.canonical(picture.version)))
             if rendering.tile:
                 reader, source = await self._zoom.tile(pyramid, rendering.tile), "tile"
