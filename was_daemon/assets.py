@@ -17,8 +17,7 @@ from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.kinds import Recipe
 from was_daemon.derivatives.owners import possible_owners
 from was_daemon.derivatives.pyramids import Pyramid
-from was_daemon.derivatives.refusals import Refusals
-from was_daemon.derivatives.stored import content_of
+from was_daemon.derivatives.refusals import REFUSALS, Refusals
 from was_daemon.derivatives.thumbnails import Thumbnail
 from was_daemon.library.changes import Change, Participant, participating
 from was_daemon.library.collections import Collections, Original
@@ -29,7 +28,7 @@ from was_daemon.library.store_steps import open_staging_file, store_staged
 from was_daemon.library.text_types import text_sample
 from was_daemon.model.charset import text_type
 from was_daemon.model.descriptions import Description
-from was_daemon.model.errors import AssetExists, AssetNotFound, BrokenImage, Overloaded
+from was_daemon.model.errors import AssetExists, AssetNotFound, Overloaded
 from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
@@ -43,10 +42,14 @@ from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.redirect import Redirect
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import Describe, ReadMetadata
+from was_daemon.workers.memory_files import AnswerFile
 from was_daemon.workers.pool import WorkerPool
 
 _ATTEMPTS = 5
 """Attempts at one thumbnail for one request, each after a change of the original."""
+
+_LONGEST_DOCUMENT = 4 << 20
+"""Bytes of metadata or a description, as JSON."""
 
 
 class Assets:
@@ -183,21 +186,15 @@ class Assets:
         """Fire with the document that a command writes about an original."""
         original = await self._collections.find(key)
         self._unreadable.check(original)
-        with await self._spool.open(original) as source:
-            answer = await self._spool.stage()
+        with await self._spool.open(original) as source, AnswerFile(_LONGEST_DOCUMENT) as document:
             try:
-                await self._pool.submit(command, client, [source, answer], **arguments).done
-                document = await content_of(answer)
-                if document is None:
-                    raise BrokenImage("the metadata is too long")
-            except BrokenImage as refusal:
+                answer = await self._pool.submit(command, client, [source, document], **arguments).done
+            except REFUSALS as refusal:
                 # A file that was deleted meanwhile cannot be read either: then this raises `AssetNotFound`.
                 if not await original.is_replaced():
                     self._unreadable.add(original, refusal)
                 raise
-            finally:
-                answer.discard()
-        return json.loads(document)
+            return json.loads(document.content(answer["length"]))
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """Open a file for an upload; the caller passes it to `put` or discards it.

@@ -22,6 +22,7 @@ from zope.interface import implementer
 from storage_plugins.filesystem import FilesystemStore
 from tests.support.images import TAKEN, encode, jpeg, photograph
 from tests.support.processes import eventually, paused, worker_pids
+from tests.workers.test_pool import black_png, end_two_workers
 from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
@@ -31,7 +32,15 @@ from was_daemon.derivatives.thumbnails import ThumbnailKind
 from was_daemon.library import spool
 from was_daemon.library.collections import Collections, Original, Place
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import AssetExists, AssetNotFound, BadName, BrokenImage, NoThumbnail, Overloaded
+from was_daemon.model.errors import (
+    AssetExists,
+    AssetNotFound,
+    BadName,
+    BrokenImage,
+    Interrupted,
+    NoThumbnail,
+    Overloaded,
+)
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
 from was_daemon.stores.local.disk import open_regular
@@ -889,6 +898,21 @@ async def test_a_killed_worker_costs_no_picture(museum: Museum) -> None:
             assert shows(await request, RED)
     assert shows(await waiting, BLUE)
     assert len(museum.pool.jobs) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_picture_whose_workers_were_killed_twice_is_left_alone_for_a_while(
+    files: Museum, tmp_path: Path
+) -> None:
+    await files.put("deadly.png", black_png(20_000, 20_000))
+    request = files.ask("deadly.png")
+    await end_two_workers(tmp_path / "files" / "originals" / "deadly.png", signal.SIGKILL)
+    with pytest.raises(Interrupted):
+        await request
+    jobs = len(files.pool.jobs)
+    with pytest.raises(Interrupted):
+        await files.thumbnail("deadly.png")
+    assert len(files.pool.jobs) == jobs
 
 
 @pytest_twisted.ensureDeferred

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageDraw
 
 from tests.imaging.test_render import FORMATS
 from tests.stores.local.test_filesystem_store import tiny_disk
@@ -50,6 +50,35 @@ def test_levels_together_are_the_whole_picture(tmp_path: Path) -> None:
             # A seam would show in the columns and rows where tiles meet.
             assert difference(level.crop((508, 0, 516, size[1])), expected.crop((508, 0, 516, size[1]))) <= 3
             assert difference(level.crop((0, 508, size[0], 516)), expected.crop((0, 508, size[0], 516))) <= 3
+
+
+def _lines(colour: str, background: str) -> Image.Image:
+    """Text, whose lines are one pixel wide."""
+    image = Image.new("RGB", LARGE, background)
+    for top in range(0, LARGE[1], 24):
+        ImageDraw.Draw(image).text((10, top), "Puma concolor, Holotype " * 12, fill=colour)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("make", "mean", "most"),
+    [
+        (lambda: images.detailed_photograph(LARGE), 2.5, 26),
+        (lambda: images.noisy_photograph(LARGE), 5.5, 60),
+        (lambda: images.encode(_lines("black", "white"), "PNG"), 4, 36),
+        (lambda: images.encode(_lines("blue", "red"), "PNG"), 32, 240),
+    ],
+)
+def test_tiles_are_as_exact_as_the_guide_says(
+    make: Callable[[], bytes], mean: float, most: int, tmp_path: Path
+) -> None:
+    data = make()
+    pyramid = PyramidFile(tmp_path, data)
+    whole = Image.open(io.BytesIO(data)).convert("RGB")
+    for number, size in enumerate(pyramid.index.geometry.levels):
+        level, expected = pyramid.level(number), whole.resize(size, Image.Resampling.BOX)
+        assert difference(level, expected) <= mean
+        assert max(high for _, high in ImageChops.difference(level, expected).getextrema()) <= most
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -14,12 +14,12 @@ from PIL import Image, ImageChops, ImageStat
 from tests.imaging.conftest import MAX_PIXELS, Render
 from tests.support import images, profiles, raws, tiffs
 from tests.support.likeness import difference, on_white, same_corners
-from was_daemon.derivatives.stored import in_memory
 from was_daemon.imaging.formats import output_format
 from was_daemon.imaging.picture import fit
 from was_daemon.imaging.png_owner import png_owner
 from was_daemon.imaging.render import Output, render
 from was_daemon.model.errors import BrokenImage, NoThumbnail
+from was_daemon.workers.memory_files import in_memory
 
 CHART = images.chart()
 GREY = CHART.convert("L")

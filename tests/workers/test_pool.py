@@ -23,8 +23,8 @@ from twisted.internet.process import Process
 from tests.support.daemon import descriptors
 from tests.support.images import jpeg, photograph, png_file
 from tests.support.processes import eventually, paused, worker_pids
-from was_daemon.model.errors import BrokenImage, NoThumbnail, Overloaded, StoreUnavailable
-from was_daemon.workers.commands import ReadMetadata, Render
+from was_daemon.model.errors import AssetError, BrokenImage, Interrupted, NoThumbnail, Overloaded, StoreUnavailable
+from was_daemon.workers.commands import ReadMetadata, Render, RenderRegion
 from was_daemon.workers.fair_queue import Job
 from was_daemon.workers.pool import WorkerPool
 
@@ -66,7 +66,7 @@ class Desk:
         return closing(job, files)
 
     def _note(self, answer: dict[str, object], name: str) -> None:
-        assert answer == {}
+        assert answer == {"length": (self._directory / f"{name}.json").stat().st_size}
         assert "EXIF" in [group["Name"] for group in json.loads((self._directory / f"{name}.json").read_text())]
         self.done.append(name)
 
@@ -93,6 +93,16 @@ def render(pool: WorkerPool, source: Path, target: Path) -> Job:
     output = {"scale": 50, "format": "JPEG", "owner": source.name}
     job = pool.submit(Render, "a", files, name=source.name, outputs=[output], max_pixels=500_000_000)
     return closing(job, files)
+
+
+def enlarge(pool: WorkerPool, tile: Path) -> Job:
+    """A view of one tile, written to this file, that takes seconds."""
+    tile.write_bytes(jpeg(size=(512, 512)))
+    place = {"offset": 0, "length": tile.stat().st_size, "x": 0, "y": 0}
+    view = {"width": 9000, "height": 9000, "mirrored": False, "rotation": 0.0, "quality": "default", "format": "png"}
+    files = [tile.open("rb"), tile.with_suffix(".png").open("w+b")]
+    region = [0.0, 0.0, 512.0, 512.0]
+    return closing(pool.submit(RenderRegion, "a", files, tiles=[place], alpha=[], region=region, **view), files)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -235,19 +245,51 @@ async def test_a_worker_killed_at_work_costs_no_job(desk: Desk) -> None:
     assert worker_pids().isdisjoint(victims)
 
 
+async def end_two_workers(source: Path, how: signal.Signals) -> None:
+    """Send the signal to the worker that reads a file, and then to the next one."""
+    for _ in range(2):
+        await eventually(lambda: bool(workers_with(source)))
+        for pid in workers_with(source):
+            os.kill(pid, how)
+            await eventually(lambda pid=pid: pid not in worker_pids())  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "reason"),
+    [
+        (signal.SIGSEGV, BrokenImage, "ended the process"),
+        # As the kernel does when memory is short, and administrators.
+        (signal.SIGKILL, Interrupted, "try again later"),
+    ],
+)
 @pytest_twisted.ensureDeferred
-async def test_a_file_of_which_two_workers_die_is_to_blame(desk: Desk, tmp_path: Path) -> None:
+async def test_a_file_of_which_two_workers_die_is_to_blame_unless_they_were_killed(
+    desk: Desk, tmp_path: Path, how: signal.Signals, error: type[AssetError], reason: str
+) -> None:
     deadly = tmp_path / "deadly.png"
     deadly.write_bytes(black_png(20_000, 20_000))
     job, waiting = render(desk.pool, deadly, tmp_path / "thumbnail"), desk.submit("waiting")
-    for _ in range(2):
-        await eventually(lambda: bool(workers_with(deadly)))
-        for pid in workers_with(deadly):
-            os.kill(pid, signal.SIGKILL)
-            await eventually(lambda pid=pid: pid not in worker_pids())  # type: ignore[misc]
-    with pytest.raises(BrokenImage, match="ended the process"):
+    await end_two_workers(deadly, how)
+    with pytest.raises(error, match=reason):
         await job.done
     await waiting.done
+
+
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL])
+@pytest_twisted.ensureDeferred
+async def test_a_pyramid_that_the_daemon_has_made_is_never_to_blame(
+    desk: Desk, tmp_path: Path, how: signal.Signals
+) -> None:
+    job = enlarge(desk.pool, tmp_path / "tile.jpg")
+    await end_two_workers(tmp_path / "tile.jpg", how)
+    with pytest.raises(Interrupted):
+        await job.done
+
+
+@pytest_twisted.ensureDeferred
+async def test_nor_when_a_view_of_it_takes_too_long(pools: Pools, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        await enlarge(pools(timeout=0.5), tmp_path / "tile.jpg").done
 
 
 @pytest_twisted.ensureDeferred

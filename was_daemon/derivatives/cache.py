@@ -12,17 +12,18 @@ from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind, Recipe
 from was_daemon.derivatives.making import Made, Making
 from was_daemon.derivatives.marks import mark_of
-from was_daemon.derivatives.refusals import Refusals
-from was_daemon.derivatives.stored import content_of, in_memory, read_all
+from was_daemon.derivatives.refusals import REFUSALS, Refusals
+from was_daemon.derivatives.stored import content_of, read_all
 from was_daemon.library.changes import Change
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
 from was_daemon.library.store_steps import open_staging_file, store_staged
-from was_daemon.model.errors import AssetError, BrokenImage, NoThumbnail
+from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetReader, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.fair_queue import OpenFile
+from was_daemon.workers.memory_files import in_memory
 from was_daemon.workers.pool import WorkerPool
 
 
@@ -133,7 +134,7 @@ class Derivatives:
                 answer = await making.job.done
             kind.made(original, recipes, chosen, answer)
             return await self._locks.run(original.key, lambda: self._publish(original, kind, staged))
-        except (NoThumbnail, BrokenImage) as refusal:
+        except REFUSALS as refusal:
             # Of an original that was replaced or deleted meanwhile this says nothing.
             if await original.is_replaced():
                 return {}

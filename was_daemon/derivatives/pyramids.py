@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
 from io import FileIO
+from itertools import accumulate
 from typing import Any, ClassVar, TypeAlias
 
 import attrs
@@ -24,9 +25,13 @@ from was_daemon.model.pyramids import TRAILER_SIZE, BadIndex, PyramidIndex, Tile
 from was_daemon.stores.local.directories import Entry
 from was_daemon.stores.local.file_reader import file_stat
 from was_daemon.workers.commands import MakePyramid
+from was_daemon.workers.memory_files import in_memory
 
 _FIRST_READ = 1 << 15
 """Bytes read from the end of a pyramid: the mark, and the index of up to 2,700 tiles, which is nearly always all."""
+
+_MOST_IN_MEMORY = 4 << 20
+"""Bytes of remote tiles for one view that are handed to a worker in memory: of more than most views are made of."""
 
 _REMEMBERED_BYTES = 32 << 20
 """The size of the indexes in memory. That of a picture of 24 megapixels has 1.6 KB, of 400 megapixels 25 KB."""
@@ -76,14 +81,14 @@ class OpenPyramid:
                 file.close()
                 raise VersionGone("the pyramid was replaced")
             return file, list(spans)
+        ends = list(accumulate(stop - start for start, stop in spans))
+        places = list(zip([0, *ends], ends, strict=False))
+        if ends[-1] <= _MOST_IN_MEMORY:
+            return in_memory(b"".join([await self.read(span) for span in spans])), places
         staged = await spool.stage()
         try:
-            places, end = [], 0
             for span in spans:
-                content = await self.read(span)
-                await staged.write([content])
-                places.append((end, end + len(content)))
-                end += len(content)
+                await staged.write([await self.read(span)])
             return FileIO(os.dup(staged.fileno()), "r"), places
         finally:
             staged.discard()

@@ -1,8 +1,6 @@
 """Reading and writing the bytes of derivatives."""
 
-import os
 from contextlib import aclosing
-from io import FileIO
 
 from was_daemon.model.errors import AssetNotFound, StoreFailed
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, ILocalFiles, IStagingFile
@@ -39,14 +37,6 @@ async def read_beginning(reader: IAssetReader, size: int) -> bytes:
     """Fire with the first `size` bytes of a derivative."""
     async with aclosing(reader.read(0, size)) as chunks:
         return b"".join([chunk async for chunk in chunks])
-
-
-def in_memory(content: bytes) -> FileIO:
-    """Return an open file that holds these bytes and lies on no disk."""
-    file = FileIO(os.memfd_create("derivative"), "r+b")
-    file.write(content)
-    file.seek(0)
-    return file
 
 
 async def content_of(staged: IStagingFile) -> bytes | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -11,16 +12,17 @@ import attrs
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.making import Making
 from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind, Span
-from was_daemon.derivatives.stored import content_of
 from was_daemon.derivatives.views import SMALL, LargeView, ViewName, Views
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import NoThumbnail, Overloaded
-from was_daemon.model.interfaces import AssetStat, IAssetReader
+from was_daemon.model.errors import NoSpace, NoThumbnail, Overloaded
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.pyramids import Box, Geometry, PyramidIndex, Tile
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.commands import RenderRegion
+from was_daemon.workers.fair_queue import OpenFile
+from was_daemon.workers.memory_files import AnswerFile
 from was_daemon.workers.pool import WorkerPool
 
 _ATTEMPTS = 5
@@ -28,6 +30,12 @@ _ATTEMPTS = 5
 
 _MOST_PIXELS = 80_000_000
 """Pixels of a level that one rendering may decode: what a region in distorted proportions needs is not bounded else."""
+
+_MOST_IN_MEMORY = 8 << 20
+"""Bytes of a view that a worker hands over in memory."""
+
+_PIXELS_IN_MEMORY = 1 << 20
+"""Pixels of a view that is no longer, in any format."""
 
 
 @attrs.frozen
@@ -95,8 +103,8 @@ class Zoom:
     async def view(self, pyramid: OpenPyramid, view: View, client: str) -> IAssetReader:
         """Render a view of an open pyramid, unless it is kept; requests for the same one share the work.
 
-        The caller closes it. Raises `BrokenImage`, `Overloaded`, `NoSpace`, and `VersionGone` when the pyramid was
-        replaced or removed meanwhile.
+        The caller closes it. Raises `BrokenImage`, `Interrupted`, `Overloaded`, `NoSpace`, and `VersionGone` when the
+        pyramid was replaced or removed meanwhile.
         """
         name = (pyramid.key, pyramid.reader.stat.etag, view.name)
         kept = self._views.get(name)
@@ -116,25 +124,38 @@ class Zoom:
     ) -> MemoryReader | LargeView:
         level = choose_level(pyramid.index.geometry, view)
         tiles = list(pyramid.index.geometry.tiles_in(level, _on_level(view.region, 1 << level)))
-        target = await self._spool.stage()
-        is_kept = False
+        version = self.stat(pyramid, view)
+        disk = await self._file_for_large(view)
         try:
             # A file of its own: the request that came first may leave before the others, and closes the reader.
             source, spans = await pyramid.source(_spans(pyramid.index, tiles, view), self._spool)
-            with source:
-                arguments = _arguments(view, level, tiles, spans)
-                making.job = self._pool.submit(RenderRegion, making.client, [source, target], **arguments)
-                await making.job.done
-            version = attrs.evolve(self.stat(pyramid, view), size=await target.size())
-            if version.size > SMALL:
-                is_kept = True
-                return self._views.add_large(name, target, version)
-            small = MemoryReader(await content_of(target) or b"", version)
-            self._views.add_small(name, small)
-            return small
+            with source, AnswerFile(_MOST_IN_MEMORY) as memory:
+                files: list[OpenFile] = [source, memory, *([disk] if disk else [])]
+                making.job = self._pool.submit(
+                    RenderRegion, making.client, files, **_arguments(view, level, tiles, spans)
+                )
+                length = (await making.job.done)["length"]
+                content = memory.content(length) if length <= memory.size else b""
+            if length <= SMALL:
+                small = MemoryReader(content, attrs.evolve(version, size=len(content)))
+                self._views.add_small(name, small)
+                return small
+            disk = disk or await self._spool.stage()
+            if content:
+                await disk.write([content])
+            large = self._views.add_large(name, disk, attrs.evolve(version, size=await disk.size()))
+            disk = None
+            return large
         finally:
-            if not is_kept:
-                target.discard()
+            if disk:
+                disk.discard()
+
+    async def _file_for_large(self, view: View) -> IStagingFile | None:
+        """Open a file for a view that may be too long to be handed over in memory, unless the disk is full."""
+        if view.size[0] * view.size[1] > _PIXELS_IN_MEMORY or view.rotation % 90:
+            with suppress(NoSpace):
+                return await self._spool.stage()
+        return None
 
 
 def choose_level(geometry: Geometry, view: View) -> int:

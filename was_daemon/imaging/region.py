@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import attrs
 from PIL import Image, ImageChops
 
-from was_daemon.imaging.writers import flatten, overwrite, with_clear_colour
+from was_daemon.imaging.writers import flatten, with_clear_colour
 from was_daemon.model.errors import UnreadableImage
 
 _PILLOW_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "tif": "TIFF"}
@@ -59,15 +59,14 @@ class View:
     format: str
 
 
-def write_region(
+def render_region(
     source: BinaryIO,
     tiles: Sequence[PlacedTile],
     region: tuple[float, float, float, float],
     view: View,
-    target: BinaryIO,
     alpha: Sequence[PlacedTile] = (),
-) -> None:
-    """Write the part of a picture within `region` (left, upper, right, lower) to `target`.
+) -> memoryview:
+    """Return the bytes of a file that shows the part of a picture within `region` (left, upper, right, lower).
 
     The region is in pixels of the level whose `tiles` lie in `source`. With the tiles of its alpha channel, `alpha`, it
     is not on white. Raises `UnreadableImage`.
@@ -77,7 +76,7 @@ def write_region(
             image = _scaled(source, tiles, region, view)
             if alpha:
                 image = _not_on_white(image, _scaled(source, alpha, region, view))
-            _write(_in_quality(_rotated(image, view), view.quality), view.format, target)
+            return _encoded(_in_quality(_rotated(image, view), view.quality), view.format)
     except MemoryError:
         raise UnreadableImage("the region needs more memory than there is") from None
 
@@ -164,13 +163,12 @@ def _in_quality(image: Image.Image, quality: str) -> Image.Image:
     return grey
 
 
-def _write(image: Image.Image, format: str, target: BinaryIO) -> None:  # noqa: A002 - Pillow's word
+def _encoded(image: Image.Image, format: str) -> memoryview:  # noqa: A002 - Pillow's word
     options = dict(_OPTIONS.get(format, {}))
     if format == "jpg":
         image = flatten(image)
     if format == "gif" and image.mode in ("LA", "RGBA"):
         image, options["transparency"] = with_clear_colour(image)
-    # Encoded in memory first: Pillow's encoders do not report a full disk, writing the file does.
     encoded = BytesIO()
     image.save(encoded, _PILLOW_FORMATS[format], **options)
-    overwrite(target, encoded.getbuffer())
+    return encoded.getbuffer()

@@ -68,6 +68,10 @@ class UnreadableImage(BrokenImage):
     """A picture at which a decoder failed. Either it is damaged, or its worker had too little memory left."""
 
 
+class Interrupted(AssetError):
+    """Work on a file that was ended, most likely not because of the file; a later attempt may succeed."""
+
+
 class Overloaded(AssetError):
     """A queue that is full; a later attempt may succeed."""
 

@@ -26,6 +26,7 @@ _STATUS: dict[type[errors.AssetError], int] = {
     errors.BrokenImage: 422,
     errors.NotImplementedHere: 501,
     errors.StoreFailed: 502,
+    errors.Interrupted: 503,
     errors.Overloaded: 503,
     errors.StoreUnavailable: 503,
     errors.StoreTimeout: 504,

@@ -50,6 +50,9 @@ class Render(amp.Command):
     }
 
 
+_LENGTH: list[tuple[bytes, amp.Argument]] = [(b"length", amp.Integer())]
+
+
 class MakePyramid(amp.Command):
     """Command to fill the target with the zoom pyramid of a page of the source, whose asset is called `name`.
 
@@ -71,14 +74,14 @@ _TILES = amp.AmpList([(name, amp.Integer()) for name in (b"offset", b"length", b
 
 
 class RenderRegion(amp.Command):
-    """Command to fill the target with a part of a picture, made of the tiles that show it.
+    """Command to write a part of a picture, made of the tiles that show it, to a target, and answer with its length.
 
     `tiles` has the place of each tile in the source, in bytes, and in pixels of its level; `alpha` that of each tile of
     the alpha channel, if it is wanted. `region` is the part to show
     (x, y, width, height in such pixels, with fractions), `width` and `height` the size to scale it to. Then it is
     mirrored, turned by `rotation` degrees, and written in `quality` and `format`.
 
-    Files: the source, the target.
+    Files: the source, a target of a fixed size in memory, and maybe one on a disk for what does not fit into it.
     """
 
     arguments: ClassVar = [
@@ -92,30 +95,30 @@ class RenderRegion(amp.Command):
         (b"quality", amp.Unicode()),
         (b"format", amp.Unicode()),
     ]
-    response: ClassVar = []
+    response: ClassVar = _LENGTH
     errors: ClassVar = {UnreadableImage: b"UNREADABLE_IMAGE", BrokenImage: b"BROKEN_IMAGE", **_COMMON_ERRORS}
 
 
 class ReadMetadata(amp.Command):
-    """Command to write the metadata of the source to the target as JSON; an AMP value would hold 64 KiB at most.
+    """Command to write the metadata of the source to the target as JSON, and answer with the length.
 
-    Files: the source, the target.
+    An AMP value would hold 64 KiB at most. Files: the source, the target, whose size may be fixed.
     """
 
     arguments: ClassVar = []
-    response: ClassVar = []
-    errors: ClassVar = _COMMON_ERRORS
+    response: ClassVar = _LENGTH
+    errors: ClassVar = {BrokenImage: b"BROKEN_IMAGE", **_COMMON_ERRORS}
 
 
 class Describe(amp.Command):
     """Command to write the `Description` of the source, whose asset is called `name`, to the target as JSON.
 
-    Files: the source, the target.
+    Otherwise like `ReadMetadata`.
     """
 
     arguments: ClassVar = [(b"name", amp.Unicode())]
-    response: ClassVar = []
-    errors: ClassVar = _COMMON_ERRORS
+    response: ClassVar = _LENGTH
+    errors: ClassVar = {BrokenImage: b"BROKEN_IMAGE", **_COMMON_ERRORS}
 
 
 class Ready(amp.Command):
@@ -125,6 +128,9 @@ class Ready(amp.Command):
     response: ClassVar = []
     requiresAnswer = False
 
+
+OF_OWN_FILES: frozenset[type[amp.Command]] = frozenset({RenderRegion})
+"""Commands whose source the daemon has made itself, so that no original is to blame when a worker dies of it."""
 
 METRIC_NAMES: dict[type[amp.Command], str] = {
     Render: "thumbnail",

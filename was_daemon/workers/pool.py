@@ -13,6 +13,7 @@ from was_daemon.concurrency.waiting import Waiters
 from was_daemon.model.errors import (
     AssetError,
     BrokenImage,
+    Interrupted,
     NoSpace,
     NoThumbnail,
     Overloaded,
@@ -20,9 +21,9 @@ from was_daemon.model.errors import (
     UnreadableImage,
 )
 from was_daemon.telemetry.metrics import Metrics
-from was_daemon.workers.commands import METRIC_NAMES
+from was_daemon.workers.commands import METRIC_NAMES, OF_OWN_FILES
 from was_daemon.workers.fair_queue import FairQueue, Job, OpenFile
-from was_daemon.workers.process import WorkerCannotStart, WorkerDied, WorkerProcess, WorkerTookTooLong
+from was_daemon.workers.process import WorkerCannotStart, WorkerDied, WorkerKilled, WorkerProcess, WorkerTookTooLong
 
 _IDLE_SECONDS = 60
 """Time without a job after which a worker is ended."""
@@ -50,6 +51,7 @@ _METRIC_OUTCOMES: dict[type[BaseException], str] = {
     BrokenImage: "broken",
     NoSpace: "no_space",
     StoreUnavailable: "unavailable",
+    Interrupted: "interrupted",
 }
 """Values of the label `outcome` in the metrics of jobs, by the error that a job failed with."""
 
@@ -129,8 +131,9 @@ class WorkerPool:
 
         Clients take turns; `client` is the one that this job belongs to. The caller keeps `files`, which the command
         names, open until the job is done. The job's `done` fails with `NoThumbnail`, `BrokenImage` (also when two
-        workers died of the file, and when one took too long), `NoSpace` or `StoreUnavailable` (no worker can be
-        started). Cancelling `done` withdraws a job that waits; one that runs is not stopped.
+        workers died of the file, and when one took too long), `Interrupted` (somebody else has killed two workers, or
+        the file is the daemon's own), `NoSpace` or `StoreUnavailable` (no worker can be started). Cancelling `done`
+        withdraws a job that waits; one that runs is not stopped.
         """
         if self._queue.waiting(background) >= self._max_waiting:
             self._metrics.jobs.labels(METRIC_NAMES.get(command, "other"), "overloaded").inc()
@@ -177,7 +180,7 @@ class WorkerPool:
         except AssetError:
             raise
         except Exception as error:
-            raise self._to_asset_error(error) from error
+            raise self._to_asset_error(error, job.command) from error
 
     async def _attempt_until_certain(self, job: Job) -> dict[str, Any]:
         """Give `job` to one worker after another until its outcome does not depend on earlier jobs."""
@@ -247,8 +250,11 @@ class WorkerPool:
         if not self._living:
             self._all_ended.release()
 
-    def _to_asset_error(self, error: Exception) -> AssetError:
+    def _to_asset_error(self, error: Exception, command: type[amp.Command]) -> AssetError:
         """Return the error for clients that corresponds to what went wrong with a worker."""
+        is_own = command in OF_OWN_FILES and isinstance(error, WorkerDied | WorkerTookTooLong)
+        if is_own or isinstance(error, WorkerKilled):
+            return Interrupted("the processes that tried to read the file were ended; try again later")
         if isinstance(error, WorkerTookTooLong):
             return BrokenImage(f"reading the file takes more time than the limit of {self._timeout:g} s")
         if isinstance(error, WorkerDied):

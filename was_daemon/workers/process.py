@@ -1,6 +1,7 @@
 """Worker process as the daemon sees it: started, given one job after another, killed when a job takes too long."""
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -34,6 +35,10 @@ class WorkerDied(Exception):
     """The process ended, or was killed, before the job was done."""
 
 
+class WorkerKilled(WorkerDied):
+    """Somebody else has killed the process: an administrator, or the system because memory was short."""
+
+
 class WorkerTookTooLong(Exception):
     """The process was killed because the job took longer than its time limit."""
 
@@ -58,6 +63,8 @@ class WorkerProcess(ProcessProtocol):
         self._on_gone = on_gone
         self._ready = False
         self._is_overdue = False
+        self._has_sent_too_much = False
+        self._was_killed = False
         self._is_gone = False
         self._first_size: int | None = None
         self._output = WorkerOutput()
@@ -82,7 +89,7 @@ class WorkerProcess(ProcessProtocol):
         """Call the worker with these open files and return its answer.
 
         The job may take `timeout` seconds, and the start of the process as many. Raises the errors that `command`
-        declares, `WorkerDied`, `WorkerTookTooLong` and `WorkerCannotStart`.
+        declares, `WorkerDied`, `WorkerKilled`, `WorkerTookTooLong` and `WorkerCannotStart`.
         """
         self.calls += 1
         self._output.begin(arguments.get("name"))
@@ -95,12 +102,18 @@ class WorkerProcess(ProcessProtocol):
             return answer
         except (ConnectionClosed, OSError):
             await self.end()
-            if self._is_overdue:
-                raise WorkerTookTooLong from None
-            raise (WorkerDied if self._ready else WorkerCannotStart) from None
+            raise self._cause_of_end() from None
         finally:
             if job_timer.active():
                 job_timer.cancel()
+
+    def _cause_of_end(self) -> Exception:
+        if self._is_overdue:
+            return WorkerTookTooLong()
+        if not self._ready:
+            return WorkerCannotStart()
+        # A decoder that fails ends the process by other signals, and the sandbox lets no process send this one.
+        return WorkerKilled() if self._was_killed and not self._has_sent_too_much else WorkerDied()
 
     @property
     def growth(self) -> int:
@@ -118,6 +131,11 @@ class WorkerProcess(ProcessProtocol):
 
     def _time_out(self) -> None:
         self._is_overdue = True
+        self.end()
+
+    def reject_answer(self) -> None:
+        """Kill the process for an answer that is longer than any honest one."""
+        self._has_sent_too_much = True
         self.end()
 
     def end(self) -> Deferred[None]:
@@ -139,6 +157,7 @@ class WorkerProcess(ProcessProtocol):
         """See `ProcessProtocol`."""
         if self.is_usable:
             self._log.error("A worker ended: {reason}", reason=reason.getErrorMessage())
+        self._was_killed = getattr(reason.value, "signal", None) == signal.SIGKILL
         self.has_ended = True
         self.is_usable = False
         self._leave()
@@ -189,7 +208,7 @@ class _WorkerConnection(amp.AMP):
         """Kill a worker whose answer is too long."""
         self._received += len(data)
         if self._received > _MAX_ANSWER:
-            self._worker.end()
+            self._worker.reject_answer()
         else:
             super().dataReceived(data)
 

@@ -29,7 +29,7 @@ from was_daemon.imaging.description import describe
 from was_daemon.imaging.metadata import read_metadata
 from was_daemon.imaging.render import Output, render
 from was_daemon.imaging.writers import overwrite
-from was_daemon.model.errors import NoSpace
+from was_daemon.model.errors import BrokenImage, NoSpace
 from was_daemon.workers.commands import (
     COMMANDS,
     FILES,
@@ -88,27 +88,31 @@ class WorkerProtocol(amp.AMP):
         self, tiles: list[dict[str, int]], alpha: list[dict[str, int]], region: list[float], **view: Any
     ) -> dict[str, Any]:
         """See `RenderRegion`."""
-        from was_daemon.imaging.region import PlacedTile, View, write_region
+        from was_daemon.imaging.region import PlacedTile, View, render_region
 
-        with _full_disk_as_no_space(), self._received() as (source, target):
+        with _full_disk_as_no_space(), self._received() as (source, memory, *disk):
             x, y, width, height = region
             colours, clear = ([PlacedTile(**tile) for tile in kind] for kind in (tiles, alpha))
-            write_region(source, colours, (x, y, x + width, y + height), View(**view), target, clear)
-        return {}
+            content = render_region(source, colours, (x, y, x + width, y + height), View(**view), clear)
+            try:
+                _write_answer(memory, content)
+            except PermissionError:
+                if not disk:
+                    raise NoSpace("no space left for the picture") from None
+                overwrite(disk[0], content)
+            return {"length": len(content)}
 
     @ReadMetadata.responder
     def read_metadata(self) -> dict[str, Any]:
         """See `ReadMetadata`."""
         with _full_disk_as_no_space(), self._received() as (source, target):
-            overwrite(target, json.dumps(read_metadata(source)).encode())
-        return {}
+            return _document_answer(target, read_metadata(source))
 
     @Describe.responder
     def describe(self, name: str) -> dict[str, Any]:
         """See `Describe`."""
         with _full_disk_as_no_space(), self._received() as (source, target):
-            overwrite(target, json.dumps(describe(source, name).pack()).encode())
-        return {}
+            return _document_answer(target, describe(source, name).pack())
 
     @contextmanager
     def _received(self) -> Iterator[list[BinaryIO]]:
@@ -121,6 +125,23 @@ class WorkerProtocol(amp.AMP):
         with ExitStack() as files:
             source = files.enter_context(os.fdopen(descriptors[0], "rb"))
             yield [source, *(files.enter_context(os.fdopen(target, "r+b")) for target in descriptors[1:])]
+
+
+def _document_answer(target: BinaryIO, document: Any) -> dict[str, Any]:
+    content = json.dumps(document).encode()
+    try:
+        _write_answer(target, memoryview(content))
+    except PermissionError:
+        raise BrokenImage("the metadata is too long") from None
+    return {"length": len(content)}
+
+
+def _write_answer(target: BinaryIO, content: memoryview) -> None:
+    """Write to the beginning of a file; raise PermissionError when its size is fixed, and too small."""
+    # Not by the file object: closing it would try to write the rest once more.
+    os.lseek(target.fileno(), 0, os.SEEK_SET)
+    while content:
+        content = content[os.write(target.fileno(), content) :]
 
 
 @contextmanager
