@@ -193,7 +193,10 @@ def view_of(pyramid: OpenPyramid, width: int, form: str = "png") -> View:
 
 
 @async_test
-async def test_large_views_are_files_of_the_spool_and_small_ones_in_memory(tmp_path: Path, pool: WorkerPool) -> None:
+async def test_large_views_are_files_of_the_spool_and_small_ones_in_memory(
+    tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MIDDLE", SMALL)
     lookout = Lookout(tmp_path, pool, FilesystemStore(tmp_path / "files", Layout.FLAT))
     try:
         await lookout.museum.put("a.jpg", noisy_photograph((900, 600)))
@@ -220,12 +223,12 @@ async def test_large_views_are_files_of_the_spool_and_small_ones_in_memory(tmp_p
 async def test_large_views_that_are_being_sent_are_bounded(
     tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(views, "MIDDLE", SMALL)
     monkeypatch.setattr(views, "_MOST_SENT", 3_000_000)
     lookout = Lookout(tmp_path, pool, FilesystemStore(tmp_path / "files", Layout.FLAT))
     try:
         await lookout.museum.put("a.jpg", noisy_photograph((900, 600)))
         pyramid = await lookout.zoom.open(original("a.jpg"), 1, "a client")
-        await pyramid.reader.close()
         sent = []
         with pytest.raises(Overloaded):
             for _ in range(20):
@@ -235,6 +238,32 @@ async def test_large_views_that_are_being_sent_are_bounded(
             await reader.close()
             await reader.close()
         await (await lookout.zoom.view(pyramid, view_of(pyramid, 900), "a client")).close()
+        await pyramid.reader.close()
+    finally:
+        await lookout.views.close()
+        await lookout.museum.close()
+
+
+@async_test
+async def test_views_of_middle_size_are_in_memory_while_few_are_being_sent(
+    tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "_MOST_SENT_FROM_MEMORY", 600_000)
+    lookout = Lookout(tmp_path, pool, FilesystemStore(tmp_path / "files", Layout.FLAT))
+    try:
+        await lookout.museum.put("a.jpg", noisy_photograph((900, 600)))
+        pyramid = await lookout.zoom.open(original("a.jpg"), 1, "a client")
+        first, second = [await lookout.zoom.view(pyramid, view_of(pyramid, width), "a client") for width in (600, 601)]
+        assert SMALL < first.stat.size < 600_000 < first.stat.size + second.stat.size
+        names = [(pyramid.key, pyramid.reader.stat.etag, f"{width}.png") for width in (600, 601, 602)]
+        assert [isinstance(lookout.views.get(name), MemoryReader) for name in names[:2]] == [True, False]
+        for reader in (first, second):
+            assert len(await read_reader(reader)) == reader.stat.size
+            await reader.close()
+        # There is room again.
+        await (await lookout.zoom.view(pyramid, view_of(pyramid, 602), "a client")).close()
+        assert isinstance(lookout.views.get(names[2]), MemoryReader)
+        await pyramid.reader.close()
     finally:
         await lookout.views.close()
         await lookout.museum.close()

@@ -219,10 +219,11 @@ def test_colours_under_an_alpha_that_was_never_meant_are_shown(form: str, tmp_pa
     assert same_corners(PyramidFile(tmp_path, images.encode(clear, form, **options)).level(0))
 
 
-def test_a_picture_of_one_colour_is_shown(tmp_path: Path) -> None:
-    for form in ("JPEG", "PNG", "TIFF"):
-        plain = Image.new("RGB", (300, 200), "red")
-        assert difference(PyramidFile(tmp_path, images.encode(plain, form)).level(0), plain) <= 2
+@pytest.mark.parametrize("size", [(300, 200), (1400, 1000)])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+def test_a_picture_of_one_colour_is_shown(form: str, size: tuple[int, int], tmp_path: Path) -> None:
+    plain = Image.new("RGB", size, "red")
+    assert difference(PyramidFile(tmp_path, images.encode(plain, form)).level(0), plain) <= 2
 
 
 def test_a_pyramid_is_a_zip_with_the_canonical_addresses_of_the_tiles(tmp_path: Path) -> None:

@@ -17,13 +17,12 @@ from was_daemon.derivatives.held_readers import HeldReaders
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
 from was_daemon.derivatives.marks import MARK_SIZE, has_mark, is_mark_of, is_marked
 from was_daemon.library.collections import Collections, Original
-from was_daemon.library.spool import Spool, open_local
-from was_daemon.model.errors import AssetNotFound, VersionGone
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ILocalFiles
+from was_daemon.library.spool import Spool
+from was_daemon.model.errors import AssetNotFound
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IFileReader, ILocalFiles
 from was_daemon.model.keys import MAX_PAGE, PYRAMID_NAME, AssetKey, Kind
 from was_daemon.model.pyramids import TRAILER_SIZE, BadIndex, PyramidIndex, Tile, index_size, parse_index
 from was_daemon.stores.local.directories import Entry
-from was_daemon.stores.local.file_reader import file_stat
 from was_daemon.workers.commands import MakePyramid
 from was_daemon.workers.memory_files import in_memory
 
@@ -69,18 +68,10 @@ class OpenPyramid:
     async def source(self, spans: Sequence[Span], spool: Spool) -> tuple[FileIO, list[Span]]:
         """Open a local file that has some parts of the pyramid; fire with it and the place of each part in it.
 
-        The caller closes the file. Raises `VersionGone` when the pyramid was replaced or removed meanwhile.
+        The caller closes the file. Raises `VersionGone` when a remote pyramid was replaced or removed meanwhile.
         """
-        if ILocalFiles.providedBy(self.store):
-            files = ILocalFiles(self.store)
-            try:
-                file = await files.in_thread(self.key, open_local, files, self.key)
-            except AssetNotFound:
-                raise VersionGone("the pyramid was removed") from None
-            if file_stat(os.fstat(file.fileno())).etag != self.reader.stat.etag:
-                file.close()
-                raise VersionGone("the pyramid was replaced")
-            return file, list(spans)
+        if IFileReader.providedBy(self.reader):
+            return IFileReader(self.reader).file(), list(spans)
         ends = list(accumulate(stop - start for start, stop in spans))
         places = list(zip([0, *ends], ends, strict=False))
         if ends[-1] <= _MOST_IN_MEMORY:

@@ -1,6 +1,7 @@
-"""Rendered views that were asked for last: small ones in memory, large ones in files of the spool."""
+"""Rendered views that were asked for last: in memory, or if they are large in files of the spool."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
@@ -10,15 +11,18 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.model.keys import AssetKey
-from was_daemon.stores.local.file_reader import FileReader
 from was_daemon.stores.memory_reader import MemoryReader
 
 SMALL = 1 << 18
-"""Bytes of a view up to which it is kept in memory. Many slow clients may be sent as many views at a time."""
+"""Bytes of a view up to which it is always kept in memory. Many slow clients may be sent as many views at a time."""
+
+MIDDLE = 1 << 20
+"""Bytes of a view up to which it is kept in memory while few larger than `SMALL` are being sent: a file takes time."""
 
 _MEMORY = 32 << 20
 _DISK = 512 << 20
 _MOST_FILES = 64
+_MOST_SENT_FROM_MEMORY = 32 << 20
 _MOST_SENT = 2 << 30
 """Bytes of large views that are being sent; a slow client keeps the space of a file that is kept no longer."""
 
@@ -35,21 +39,21 @@ class LargeView:
 
 
 @implementer(IAssetReader)
-class _LargeReader:
-    """Reader of a large view, which tells `views` when it is closed."""
+class _CountedReader:
+    """Reader of a view that calls `closed` when it is closed first."""
 
-    def __init__(self, views: "Views", reader: FileReader) -> None:
-        self.stat = reader.stat
+    def __init__(self, reader: IAssetReader, closed: Callable[[], None]) -> None:
+        self.stat: AssetStat = reader.stat
         self.read = reader.read
         self._reader = reader
-        self._views = views
+        self._closed = closed
         self._is_open = True
 
     async def close(self) -> None:
         """See `IAssetReader`."""
         if self._is_open:
             self._is_open = False
-            self._views.sent(self.stat.size)
+            self._closed()
             await self._reader.close()
 
 
@@ -58,26 +62,30 @@ class Views:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._small: OrderedDict[ViewName, MemoryReader] = OrderedDict()
+        self._in_memory: OrderedDict[ViewName, MemoryReader] = OrderedDict()
         self._large: OrderedDict[ViewName, LargeView] = OrderedDict()
-        self._small_size = self._large_size = 0
-        self._sent = 0
+        self._memory_size = self._large_size = 0
+        self._sent_from_memory = self._sent = 0
 
     def get(self, name: ViewName) -> MemoryReader | LargeView | None:
         """Return a view, if it is kept."""
-        if name in self._small:
-            self._small.move_to_end(name)
-            return self._small[name]
+        if name in self._in_memory:
+            self._in_memory.move_to_end(name)
+            return self._in_memory[name]
         if name in self._large:
             self._large.move_to_end(name)
         return self._large.get(name)
 
-    def add_small(self, name: ViewName, view: MemoryReader) -> None:
+    def fit_into_memory(self, size: int) -> bool:
+        """Return whether a view of `size` bytes is to be kept in memory."""
+        return size <= SMALL or (size <= MIDDLE and self._sent_from_memory + size <= _MOST_SENT_FROM_MEMORY)
+
+    def add(self, name: ViewName, view: MemoryReader) -> None:
         """Keep a view in memory, and forget those that were not asked for longest."""
-        self._small[name] = view
-        self._small_size += view.stat.size
-        while self._small_size > _MEMORY:
-            self._small_size -= self._small.popitem(last=False)[1].stat.size
+        self._in_memory[name] = view
+        self._memory_size += view.stat.size
+        while self._memory_size > _MEMORY:
+            self._memory_size -= self._in_memory.popitem(last=False)[1].stat.size
 
     def add_large(self, name: ViewName, staged: IStagingFile, version: AssetStat) -> LargeView:
         """Keep a view that is in a file of the spool, and remove those that were not asked for longest."""
@@ -91,18 +99,24 @@ class Views:
 
     def open(self, view: MemoryReader | LargeView) -> IAssetReader:
         """Open a view at once, while it is kept; raises `Overloaded` when too much of large ones is being sent."""
+        size = view.stat.size
         if isinstance(view, MemoryReader):
-            return view
-        if self._sent + view.stat.size > _MOST_SENT:
+            if size <= SMALL:
+                return view
+            self._sent_from_memory += size
+            return _CountedReader(view, lambda: self._sent_from_memory_ends(size))
+        if self._sent + size > _MOST_SENT:
             raise Overloaded("too many large pictures are being sent")
-        self._sent += view.stat.size
-        return _LargeReader(self, self._spool.reader(view.staged, view.stat))
+        self._sent += size
+        return _CountedReader(self._spool.reader(view.staged, view.stat), lambda: self._sent_ends(size))
 
     async def close(self) -> None:
         """Remove all files."""
         while self._large:
             self._large.popitem()[1].staged.discard()
 
-    def sent(self, size: int) -> None:
-        """Note that a large view is no longer being sent."""
+    def _sent_from_memory_ends(self, size: int) -> None:
+        self._sent_from_memory -= size
+
+    def _sent_ends(self, size: int) -> None:
         self._sent -= size

@@ -12,7 +12,7 @@ import attrs
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.making import Making
 from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind, Span
-from was_daemon.derivatives.views import SMALL, LargeView, ViewName, Views
+from was_daemon.derivatives.views import LargeView, ViewName, Views
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import NoSpace, NoThumbnail, Overloaded
@@ -125,21 +125,22 @@ class Zoom:
         level = choose_level(pyramid.index.geometry, view)
         tiles = list(pyramid.index.geometry.tiles_in(level, _on_level(view.region, 1 << level)))
         version = self.stat(pyramid, view)
-        disk = await self._file_for_large(view)
+        disk: IStagingFile | None = None
         try:
-            # A file of its own: the request that came first may leave before the others, and closes the reader.
+            # At once: the request that came first may leave before the others, and closes the reader.
             source, spans = await pyramid.source(_spans(pyramid.index, tiles, view), self._spool)
             with source, AnswerFile(_MOST_IN_MEMORY) as memory:
+                disk = await self._file_for_large(view)
                 files: list[OpenFile] = [source, memory, *([disk] if disk else [])]
                 making.job = self._pool.submit(
                     RenderRegion, making.client, files, **_arguments(view, level, tiles, spans)
                 )
                 length = (await making.job.done)["length"]
                 content = memory.content(length) if length <= memory.size else b""
-            if length <= SMALL:
-                small = MemoryReader(content, attrs.evolve(version, size=len(content)))
-                self._views.add_small(name, small)
-                return small
+            if self._views.fit_into_memory(length):
+                kept = MemoryReader(content, attrs.evolve(version, size=len(content)))
+                self._views.add(name, kept)
+                return kept
             disk = disk or await self._spool.stage()
             if content:
                 await disk.write([content])

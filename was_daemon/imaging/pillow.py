@@ -1,6 +1,7 @@
 """Decoding by Pillow and its plugins."""
 
 import importlib
+import os
 from contextlib import suppress
 from typing import BinaryIO, cast
 
@@ -106,6 +107,8 @@ def _with_right_whites(image: Image.Image, source: BinaryIO, reductions: int) ->
 
 
 def _open(source: BinaryIO, file_type: FileType) -> Image.Image:
+    # Drops what is buffered: libvips may have moved the position of the open file, where the buffer would read on.
+    source.seek(0, os.SEEK_END)
     if file_type is FileType.HEIF:
         from pillow_heif import HeifImageFile
 

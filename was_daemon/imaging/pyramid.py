@@ -55,6 +55,9 @@ def write_pyramid(source: BinaryIO, name: str, page: int, target: BinaryIO, max_
                 return
             # As of thumbnails: a picture of one colour is believed when no other reader shows more.
             uniform = uniform or read
+        except UnreadableImage:
+            if not uniform:
+                raise
         except (AssetNotFound, BrokenImage, NoThumbnail):
             raise
         except MemoryError:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import attrs
 from PIL import Image, ImageChops
 
+from was_daemon.imaging.decoded_tiles import DecodedTiles, PlacedTile
 from was_daemon.imaging.writers import flatten, with_clear_colour
 from was_daemon.model.errors import UnreadableImage
 
@@ -34,16 +35,6 @@ _HALF = 128
 
 
 @attrs.frozen
-class PlacedTile:
-    """A tile in a file of several: its place in bytes, and in pixels of its level."""
-
-    offset: int
-    length: int
-    x: int
-    y: int
-
-
-@attrs.frozen
 class View:
     """Treatment of a region: its size in pixels, and what is done to it then, in this order.
 
@@ -64,6 +55,7 @@ def render_region(
     tiles: Sequence[PlacedTile],
     region: tuple[float, float, float, float],
     view: View,
+    decoded: DecodedTiles,
     alpha: Sequence[PlacedTile] = (),
 ) -> memoryview:
     """Return the bytes of a file that shows the part of a picture within `region` (left, upper, right, lower).
@@ -73,9 +65,9 @@ def render_region(
     """
     try:
         with _reused_memory():
-            image = _scaled(source, tiles, region, view)
+            image = _scaled(_shown(source, tiles, region, decoded), region, view)
             if alpha:
-                image = _not_on_white(image, _scaled(source, alpha, region, view))
+                image = _not_on_white(image, _scaled(_shown(source, alpha, region, decoded), region, view))
             return _encoded(_in_quality(_rotated(image, view), view.quality), view.format)
     except MemoryError:
         raise UnreadableImage("the region needs more memory than there is") from None
@@ -93,10 +85,7 @@ def _reused_memory() -> Iterator[None]:
         core.clear_cache()
 
 
-def _scaled(
-    source: BinaryIO, tiles: Sequence[PlacedTile], region: tuple[float, float, float, float], view: View
-) -> Image.Image:
-    image = _shown(source, tiles, region)
+def _scaled(image: Image.Image, region: tuple[float, float, float, float], view: View) -> Image.Image:
     size = view.width, view.height
     if image.size == size and region == tuple(map(round, region)):
         return image
@@ -114,17 +103,21 @@ def _not_on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
     return colours if image.mode == "RGB" else colours.convert("LA")
 
 
-def _shown(source: BinaryIO, tiles: Sequence[PlacedTile], region: tuple[float, float, float, float]) -> Image.Image:
+def _shown(
+    source: BinaryIO,
+    tiles: Sequence[PlacedTile],
+    region: tuple[float, float, float, float],
+    decoded: DecodedTiles,
+) -> Image.Image:
     """Return the pixels of a level that show a part of `region`, from the tiles in which they are."""
     left, upper = math.floor(region[0]), math.floor(region[1])
     size = (math.ceil(region[2]) - left, math.ceil(region[3]) - upper)
     shown: Image.Image | None = None
     for tile in tiles:
-        source.seek(tile.offset)
-        with Image.open(BytesIO(source.read(tile.length)), formats=["JPEG", "PNG"]) as image:
-            # In the mode of the tiles: those of a grey picture are grey.
-            shown = shown or Image.new(image.mode, size)
-            shown.paste(image, (tile.x - left, tile.y - upper))
+        image = decoded.get(source, tile)
+        # In the mode of the tiles: those of a grey picture are grey.
+        shown = shown or Image.new(image.mode, size)
+        shown.paste(image, (tile.x - left, tile.y - upper))
     assert shown  # noqa: S101 - there is a tile in every region
     return shown
 

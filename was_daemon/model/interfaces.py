@@ -12,6 +12,7 @@ They are in one long module, since the authors of plugins choose among them.
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from io import FileIO
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -52,6 +53,16 @@ class IAssetReader(Interface):
 
     def close() -> Awaitable[None]:
         """Release all resources, also in the middle of a read; a second call does nothing."""
+
+
+class IFileReader(IAssetReader):
+    """A reader of an open file of this machine."""
+
+    def file() -> FileIO:
+        """Return the same open file, whose position readers do not use; the caller closes it.
+
+        Raises `StoreFailed` when the reader is closed.
+        """
 
 
 class IAssetStore(Interface):

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from twisted.internet.interfaces import IReactorCore, IReactorSocket, IReactorTime
 from twisted.internet.protocol import ServerFactory, connectionDone
@@ -43,6 +43,9 @@ from was_daemon.workers.commands import (
 from was_daemon.workers.heap import bound_heap, trim_heap
 from was_daemon.workers.sandbox import confine
 
+if TYPE_CHECKING:
+    from was_daemon.imaging.decoded_tiles import DecodedTiles
+
 _MAX_FILES = 253
 """Open files in one message; the kernel allows no more (SCM_MAX_FD)."""
 
@@ -53,6 +56,7 @@ class WorkerProtocol(amp.AMP):
     def __init__(self, files: socket.socket) -> None:
         super().__init__()
         self._files = files
+        self._decoded: DecodedTiles | None = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the process: the daemon has closed the connection."""
@@ -88,12 +92,15 @@ class WorkerProtocol(amp.AMP):
         self, tiles: list[dict[str, int]], alpha: list[dict[str, int]], region: list[float], **view: Any
     ) -> dict[str, Any]:
         """See `RenderRegion`."""
-        from was_daemon.imaging.region import PlacedTile, View, render_region
+        from was_daemon.imaging.decoded_tiles import DecodedTiles, PlacedTile
+        from was_daemon.imaging.region import View, render_region
+
+        self._decoded = self._decoded or DecodedTiles()
 
         with _full_disk_as_no_space(), self._received() as (source, memory, *disk):
             x, y, width, height = region
             colours, clear = ([PlacedTile(**tile) for tile in kind] for kind in (tiles, alpha))
-            content = render_region(source, colours, (x, y, x + width, y + height), View(**view), clear)
+            content = render_region(source, colours, (x, y, x + width, y + height), View(**view), self._decoded, clear)
             try:
                 _write_answer(memory, content)
             except PermissionError:

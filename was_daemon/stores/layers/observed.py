@@ -5,10 +5,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
-from zope.interface import directlyProvides, implementer, providedBy
+from zope.interface import alsoProvides, directlyProvides, implementer, providedBy
 
 from was_daemon.model import errors
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ICreates, ILocalFiles, IStagingFile
+from was_daemon.model.interfaces import (
+    AssetStat,
+    IAssetReader,
+    IAssetStore,
+    ICreates,
+    IFileReader,
+    ILocalFiles,
+    IStagingFile,
+)
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.telemetry.metrics import Metrics
@@ -60,6 +68,9 @@ class _ObservedReader:
         self.close = reader.close
         self._reader = reader
         self._operations = operations
+        if IFileReader.providedBy(reader):
+            self.file = IFileReader(reader).file
+            alsoProvides(self, IFileReader)
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `IAssetReader`."""

@@ -4,13 +4,14 @@ import os
 import stat
 import time
 from collections.abc import AsyncGenerator, Callable
+from io import FileIO
 from threading import Lock
 
 from zope.interface import implementer
 
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import AssetNotFound, StoreFailed
-from was_daemon.model.interfaces import AssetStat, IAssetReader
+from was_daemon.model.interfaces import AssetStat, IFileReader
 from was_daemon.stores.local.cached import read_cached
 from was_daemon.stores.memory_reader import MemoryReader
 
@@ -34,7 +35,7 @@ def file_stat(status: os.stat_result) -> AssetStat:
     return AssetStat(status.st_size, status.st_mtime_ns / 1e9, etag)
 
 
-@implementer(IAssetReader)
+@implementer(IFileReader)
 class FileReader:
     """Open file; deleting or replacing it leaves this version readable.
 
@@ -68,6 +69,12 @@ class FileReader:
     def _read_at(self, offset: int, size: int) -> bytes:
         with self._lock:
             return os.pread(self._fd, size, offset) if self._open else b""
+
+    def file(self) -> FileIO:
+        """See `IFileReader`. It shares its position with this object, which does not use it."""
+        if not self._open:
+            raise StoreFailed("the file is closed")
+        return FileIO(os.dup(self._fd), "r")
 
     async def close(self) -> None:
         """See `IAssetReader`."""
