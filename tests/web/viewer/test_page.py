@@ -99,10 +99,41 @@ async def test_a_recording_is_played_from_this_server(client: Client, name: str,
     assert answer.headers["Content-Security-Policy"] == POLICY.replace("base-uri", "media-src 'self'; base-uri")
 
 
-def test_a_recording_that_its_store_sends_may_be_loaded_from_there() -> None:
-    policy = content_policy([ShownPicture("a.mp4", None, "", player="video", player_origin="https://s3.example:9000")])
-    assert "; media-src 'self' https://s3.example:9000; " in policy
-    assert "; img-src 'self'; " in policy
+SENDING_PLUGIN = """
+import attrs
+from zope.interface import implementer
+from was_daemon.plugins import IAssetStore, IAssetStorePlugin, IRedirects, Kind
+from was_daemon.testing.memory import MemoryStore
+
+@implementer(IRedirects)
+class Store(MemoryStore):
+    async def url(self, key, media_type, download_name):
+        return f"https://s3.example:9000/bucket/{key.name}?signature=x"
+
+@attrs.frozen
+class Options: pass
+
+@implementer(IAssetStorePlugin)
+class Plugin:
+    name, options = "sending", Options
+    def create(self, options): return Store()
+
+plugin = Plugin()
+"""
+"""A plugin for a store that clients are sent to."""
+
+
+@async_test
+async def test_a_recording_that_its_store_sends_may_be_loaded_from_there(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    (tmp_path / "storage_plugins").mkdir()
+    (tmp_path / "storage_plugins" / "sending.py").write_text(SENDING_PLUGIN)
+    stores = {"main": {"plugin": "sending", "redirect": "presigned"}}
+    client = Client(run_daemon({"plugins": {"path": [tmp_path]}, "stores": stores}).url, KEY)
+    for name, source in (("a.mp4", "; media-src 'self' https://s3.example:9000; "), ("a.jpg", "; img-src 'self'; ")):
+        await client.store(name, images.photograph())
+        policy = (await client.get("/view", filename=name)).headers["Content-Security-Policy"]
+        assert source in policy
+        assert ("s3.example" in policy) is (name == "a.mp4")
 
 
 @async_test
