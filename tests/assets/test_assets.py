@@ -904,7 +904,7 @@ async def test_a_killed_worker_costs_no_picture(museum: Museum) -> None:
 async def test_a_picture_whose_workers_were_killed_twice_is_left_alone_for_a_while(
     files: Museum, tmp_path: Path
 ) -> None:
-    await files.put("deadly.png", black_png(20_000, 20_000))
+    await files.put("deadly.png", black_png(10_000, 10_000))
     request = files.ask("deadly.png")
     await end_two_workers(tmp_path / "files" / "originals" / "deadly.png", signal.SIGKILL)
     with pytest.raises(Interrupted):

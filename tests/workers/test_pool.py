@@ -267,7 +267,7 @@ async def test_a_file_of_which_two_workers_die_is_to_blame_unless_they_were_kill
     desk: Desk, tmp_path: Path, how: signal.Signals, error: type[AssetError], reason: str
 ) -> None:
     deadly = tmp_path / "deadly.png"
-    deadly.write_bytes(black_png(20_000, 20_000))
+    deadly.write_bytes(black_png(10_000, 10_000))
     job, waiting = render(desk.pool, deadly, tmp_path / "thumbnail"), desk.submit("waiting")
     await end_two_workers(deadly, how)
     with pytest.raises(error, match=reason):
