@@ -276,6 +276,63 @@ def test_a_missing_secret_is_missing_and_a_wrong_one_is_not_shown(tmp_path: Path
         assert mistakes.lines == [f"stores.dam.api_key: {reason}"]
 
 
+SECRET_PARTS = """
+import attrs
+from was_daemon.model.interfaces import IAssetStore
+from was_daemon.plugins import StorePlugin
+
+@attrs.frozen
+class Login:
+    user: str
+    password: str = attrs.field(repr=False, validator=attrs.validators.matches_re("[A-Z]+"))
+
+@attrs.frozen
+class Options:
+    login: Login
+    hidden: Login | None = attrs.field(default=None, repr=False)
+    pin: int = attrs.field(default=0, repr=False)
+    keys: list[str] = attrs.field(factory=list, repr=False)
+    more: list[Login] = attrs.field(factory=list)
+
+parts = StorePlugin("parts", Options, lambda options: None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "mistake"),
+    [
+        ("", "stores.dam.login: is missing"),
+        ('login = { user = "a", password = 4711 }', "stores.dam.login.password: expected a text"),
+        ('login = { user = "a" }', "stores.dam.login.password: is missing"),
+        ('hidden = { user = "a" }', "stores.dam.hidden.password: is missing"),
+        ('hidden = "sesame-open"', "stores.dam.hidden: expected a table"),
+        ('pin = "sesame-open"', "stores.dam.pin: expected an integer"),
+        ('keys = "sesame-open"', "stores.dam.keys: expected a list"),
+        ('keys = ["sesame-open", 1]', "stores.dam.keys[1]: expected a text"),
+    ],
+)
+def test_a_mistake_in_a_secret_part_says_what_is_expected(tmp_path: Path, lines: str, mistake: str) -> None:
+    assert mistake in mistakes_of(tmp_path, _with_parts(tmp_path, lines))
+
+
+@pytest.mark.parametrize("place", ['login = { user = "a", %s }', 'more = [{ user = "a", %s }]', "hidden = { %s }"])
+def test_a_secret_in_a_table_within_a_table_is_a_secret(tmp_path: Path, place: str) -> None:
+    text = _with_parts(tmp_path, place % 'password = "sesame-open"')
+    mistakes = mistakes_of(tmp_path, text)
+    assert mistakes and not any("sesame" in line for line in mistakes), mistakes
+    config = write(tmp_path, text)
+    config.chmod(0o666)
+    with pytest.raises(ConfigError) as raised:
+        load(config, {"ATTACHMENT_KEY": SECRET})
+    assert any("password: " in line and "can be" in line for line in raised.value.mistakes), raised.value.mistakes
+
+
+def _with_parts(tmp_path: Path, lines: str) -> str:
+    (tmp_path / "storage_plugins").mkdir()
+    (tmp_path / "storage_plugins/parts.py").write_text(SECRET_PARTS)
+    return f'[plugins]\npath = ["."]\n[stores.dam]\nplugin = "parts"\n{lines}\n'
+
+
 def test_a_plugin_path_without_plugins_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "right/storage_plugins/package").mkdir(parents=True)

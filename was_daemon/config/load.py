@@ -25,8 +25,9 @@ from was_daemon.config.plugins import find_plugins, plugin_path_problem
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.config.secret_files import check_permissions
+from was_daemon.config.secret_values import secrets_in
 from was_daemon.config.settings import Sections, Settings, StoreSettings
-from was_daemon.config.structure import Mistakes, secret_keys, structure
+from was_daemon.config.structure import Mistakes, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
 
 
@@ -181,7 +182,7 @@ class _Loader:
         return self._structure(self._document.get(name, {}), cls, name) or cls()
 
     def _structure(self, table: Any, cls: type, key: str) -> Any:
-        self._secrets += [f"{key}.{name}" for name in secret_keys(cls, table)]
+        self._secrets += secrets_in(table, cls, key)
         return structure(table, cls, key, self._paths, self._mistakes)
 
     def _check_file(self, path: Path) -> None:

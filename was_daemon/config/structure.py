@@ -25,6 +25,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from was_daemon.config.paths import PathResolver
 from was_daemon.config.secret_files import SecretFile, check_permissions
+from was_daemon.config.secret_values import redact, secrets_in
 from was_daemon.config.validators import FieldValidator, InvalidValue
 
 T = TypeVar("T")
@@ -45,8 +46,13 @@ _UNITS = {
 
 _NOTHING = object()
 
-_DISTINCT_LENGTH = 8
-"""Characters; a shorter secret may also be part of a word in a message."""
+
+class UnexpectedValue(ValueError):
+    """A value of another kind than `expected`; the message quotes it, if it is given."""
+
+    def __init__(self, expected: str, value: Any = _NOTHING) -> None:
+        super().__init__(f"expected {expected}" + ("" if value is _NOTHING else f", got {_quoted(value)}"))
+        self.expected = expected
 
 
 class Size(int):
@@ -84,7 +90,7 @@ def structure(table: Any, cls: type[T], key: str, paths: PathResolver, mistakes:
     Return None when no instance can be made without them. `key` is the name of the table.
     """
     converter = _converter(paths, mistakes)
-    secrets = [str(table[name]) for name in secret_keys(cls, table)]
+    secrets = list(secrets_in(table, cls, key).values())
     rest = table
     while rest is not _NOTHING:
         try:
@@ -95,7 +101,7 @@ def structure(table: Any, cls: type[T], key: str, paths: PathResolver, mistakes:
                 found = Mistakes()
                 _report(error, key, found)
                 # The messages of validators quote the value.
-                mistakes.lines.extend(_redact(secrets, line) for line in found.lines)
+                mistakes.lines.extend(redact(secrets, line) for line in found.lines)
             rest = _without_mistakes(rest, error)
     return None
 
@@ -117,49 +123,33 @@ def _without_mistakes(value: Any, error: Exception) -> Any:
     return {key: rest for key, rest in rests.items() if rest is not _NOTHING}
 
 
-def _report(error: Exception, key: str, mistakes: Mistakes) -> None:
+def _report(error: Exception, key: str, mistakes: Mistakes, is_secret: bool = False) -> None:
+    """Add what is wrong with the value of `key`, which is not quoted if it is a secret, or has secrets in it."""
     if isinstance(error, ClassValidationError):
         located, others = error.group_exceptions()
         for inner, attribute in located:
-            # That something is missing tells no secret.
-            if attrs.fields_dict(error.cl)[attribute.name].repr or isinstance(inner, KeyError):
-                _report(inner, f"{key}.{attribute.name}", mistakes)
-            else:
-                # Secrets are kept out of logs as out of reprs.
-                mistakes.add(f"{key}.{attribute.name}", "expected a text")
+            # Secrets are kept out of logs as out of reprs.
+            is_hidden = is_secret or not attrs.fields_dict(error.cl)[attribute.name].repr
+            _report(inner, f"{key}.{attribute.name}", mistakes, is_hidden)
         for other in others:
-            _report(other, key, mistakes)
+            _report(other, key, mistakes, is_secret)
     elif isinstance(error, IterableValidationError):
         for inner, item in error.group_exceptions()[0]:
-            _report(inner, f"{key}[{item.index}]" if isinstance(item.index, int) else f"{key}.{item.index}", mistakes)
+            place = f"{key}[{item.index}]" if isinstance(item.index, int) else f"{key}.{item.index}"
+            _report(inner, place, mistakes, is_secret)
     elif isinstance(error, ForbiddenExtraKeysError):
         for name in sorted(error.extra_fields):
             mistakes.add(f"{key}.{name}", "unknown key")
     elif isinstance(error, KeyError):
         mistakes.add(key, "is missing")
+    elif is_secret:
+        mistakes.add(key, f"expected {error.expected}" if isinstance(error, UnexpectedValue) else "is not valid")
     elif isinstance(error, InvalidValue):
         for place, reason in error.problems:
             mistakes.add(f"{key}{place}", reason)
     else:
         # The validators of attrs put a sentence first, and the attribute and the value behind it.
         mistakes.add(key, str(error.args[0]) if error.args else type(error).__name__)
-
-
-def secret_keys(cls: type, table: Any) -> list[str]:
-    """Return the keys of `table` that hold secrets: the fields of `cls` with `repr=False`."""
-    names = [field.name for field in attrs.fields(cls) if not field.repr] if isinstance(table, dict) else []
-    return [name for name in names if name in table]
-
-
-def _redact(secrets: list[str], line: str) -> str:
-    key, separator, reason = line.partition(": ")
-    for secret in filter(str.strip, secrets):
-        pattern = re.escape(secret)
-        if len(secret) < _DISTINCT_LENGTH:
-            # As a value, and unlike a word, it stands between punctuation marks.
-            pattern = rf"(?<=[^\w\s]){pattern}(?=[^\w\s])"
-        reason = re.sub(pattern, "...", reason)
-    return key + separator + reason
 
 
 def _converter(paths: PathResolver, mistakes: Mistakes) -> Converter:
@@ -181,7 +171,7 @@ def _converter(paths: PathResolver, mistakes: Mistakes) -> Converter:
 def _exactly(cls: type, name: str) -> Callable[[Any, Any], Any]:
     def convert(value: Any, _: Any) -> Any:
         if type(value) is not cls:
-            raise ValueError(f"expected {name}, got {_quoted(value)}")
+            raise UnexpectedValue(name, value)
         return value
 
     return convert
@@ -189,7 +179,7 @@ def _exactly(cls: type, name: str) -> Callable[[Any, Any], Any]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"expected a text, got {_quoted(value)}")
+        raise UnexpectedValue("a text", value)
     return value
 
 
@@ -203,14 +193,14 @@ def _secret_file(text: str, paths: PathResolver, mistakes: Mistakes) -> SecretFi
 
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"expected a number, got {_quoted(value)}")
+        raise UnexpectedValue("a number", value)
     return float(value)
 
 
 def _size(value: Any, _: Any) -> Size:
     match = _SIZE.fullmatch(str(value).strip()) if type(value) in (int, str) else None
     if not match:
-        raise ValueError(f'expected a size such as "4 GiB", got {_quoted(value)}')
+        raise UnexpectedValue('a size such as "4 GiB"', value)
     return Size(int(match[1]) * _UNITS[match[2] or "B"])
 
 
@@ -218,7 +208,7 @@ def _network(value: Any, _: Any) -> IPv4Network | IPv6Network:
     try:
         return ip_network(_text(value))
     except ValueError:
-        raise ValueError(f"expected an address or network, got {_quoted(value)}") from None
+        raise UnexpectedValue("an address or network", value) from None
 
 
 def _member(value: Any, cls: type[enum.Enum]) -> enum.Enum:
@@ -226,7 +216,7 @@ def _member(value: Any, cls: type[enum.Enum]) -> enum.Enum:
         if member.value == value:
             return member
     known = " or ".join(_quoted(member.value) for member in cls)
-    raise ValueError(f"expected {known}, got {_quoted(value)}")
+    raise UnexpectedValue(known, value)
 
 
 def _table_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -242,7 +232,7 @@ def _table_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
     def structured(value: Any, type_: Any) -> Any:
         if not isinstance(value, dict):
             # The value is not quoted: it may be a secret.
-            raise ValueError("expected a table")
+            raise UnexpectedValue("a table")
         return convert(value, type_)
 
     return structured
@@ -264,7 +254,7 @@ def _list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
     def structured(value: Any, type_: Any) -> Any:
         if not isinstance(value, list):
-            raise ValueError(f"expected a list, got {_quoted(value)}")
+            raise UnexpectedValue("a list", value)
         return convert(value, type_)
 
     return structured
