@@ -674,6 +674,13 @@ class TestSettings:
         answer = client.raw(get("/web_asset_store.xml", f"X-Forwarded-Proto: {said}", "X-Forwarded-Host: a.org"))
         assert ElementTree.fromstring(answer.body)[0].text == "https://a.org/fileget"
 
+    @pytest_twisted.ensureDeferred
+    async def test_of_the_lines_of_several_proxies_the_first_counts(self, run_daemon: RunDaemon) -> None:
+        client = client_of(run_daemon({"server": {"trusted_proxies": ["127.0.0.1"]}}))
+        lines = [f"X-Forwarded-{line}" for line in ("Proto: https", "Proto: http", "Host: a.org", "Host: inner")]
+        answer = client.raw(get("/web_asset_store.xml", *lines))
+        assert ElementTree.fromstring(answer.body)[0].text == "https://a.org/fileget"
+
     @pytest.mark.parametrize("said", ["HTTP", "ws", "off", "OFF", "", '"http"', '""', ",", "http, https"])
     @pytest_twisted.ensureDeferred
     async def test_and_that_they_do_not(self, run_daemon: RunDaemon, said: str) -> None:

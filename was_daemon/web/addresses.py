@@ -39,8 +39,8 @@ class Addresses:
             return self.public_url
         said, host = "https" if request.isSecure() else "http", request.authority or _own_address(request)
         if is_from_proxy(request, self.trusted_proxies):
-            said = _first(request.getHeader("X-Forwarded-Proto")) or said
-            host = _first(request.getHeader("X-Forwarded-Host")) or host
+            said = _first(request, b"X-Forwarded-Proto") or said
+            host = _first(request, b"X-Forwarded-Host") or host
         scheme = _SCHEMES.get(said.lower())
         if not scheme:
             raise BadRequest(f"X-Forwarded-Proto is {_quoted(said)}, which is neither http nor https")
@@ -73,10 +73,12 @@ def _own_address(request: AssetRequest) -> str:
     return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
 
 
-def _first(header: str | None) -> str | None:
+def _first(request: AssetRequest, header: bytes) -> str | None:
     """Return the first value of a list, without the quotes in which some proxies send it; None without one."""
+    # Each of several proxies may add a line, which is the same as a comma (RFC 9110, section 5.2).
+    lines = request.requestHeaders.getRawHeaders(header, [])
     # Empty elements do not count (RFC 9110, section 5.6.1).
-    values = (value.strip().strip('"').strip() for value in (header or "").split(","))
+    values = (value.strip().strip('"').strip() for value in b",".join(lines).decode("utf-8", "replace").split(","))
     return next(filter(None, values), None)
 
 
