@@ -58,6 +58,17 @@ def test_a_port_that_is_taken_is_one_line_in_the_foreground(tmp_path: Path, take
     assert f"Cannot listen on tcp:{taken}:interface=127.0.0.1: " in ran.stdout
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"), [("none/was.socket", "No such file or directory"), ("x" * 100, "AF_UNIX path too long")]
+)
+def test_a_socket_that_cannot_be_made_is_one_line(tmp_path: Path, place: str, reason: str) -> None:
+    ran = start(tmp_path, {"listen": [f"unix:{tmp_path}/{place}"]}, "--nodaemon", "--logfile=-")
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stdout + ran.stderr
+    (line,) = [line for line in ran.stdout.splitlines() if "Cannot listen on" in line]
+    assert f"unix:{tmp_path}/{place}: " in line and reason in line
+
+
 def test_another_user_is_refused_before_the_daemon_is_in_the_background(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

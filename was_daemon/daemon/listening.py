@@ -30,9 +30,9 @@ class CannotListen(SystemExit, Exception):
     the process that waits for a daemon in the background to have started, which would wait forever otherwise.
     """
 
-    def __init__(self, description: str, error: CannotListenError) -> None:
+    def __init__(self, description: str, error: CannotListenError | OSError) -> None:
         super().__init__(1)
-        reason = error.socketError
+        reason = error.socketError if isinstance(error, CannotListenError) else error
         # twistd passes on 100 characters, the name of this class included.
         self._message = f"{getattr(reason, 'strerror', None) or reason}: {description}"
         _log.critical("Cannot listen on {description}: {error}", description=description, error=error)
@@ -64,7 +64,8 @@ class EndpointService(Service):
         """Listen, while there is still the privilege for a port below 1024."""
         try:
             self._port.privilegedStartService()
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
+            # The lock file of a Unix socket is made outside of what Twisted reports as CannotListenError.
             raise CannotListen(self._description, error) from None
 
     def startService(self) -> None:
