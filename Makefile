@@ -12,6 +12,8 @@ VIEWER = was_daemon/web/viewer/openseadragon
 install: $(VENV)/installed
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or later is needed: where it has another name, add PYTHON=python3.11 to the command'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || { echo 'Python lacks its venv module: on Debian and Ubuntu, install python3-venv'; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip

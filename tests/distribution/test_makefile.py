@@ -2,13 +2,24 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.paths import ROOT
 
-NO_VENV = "exit 1"
+OLD = (
+    "exec "
+    + sys.executable
+    + """ -c 'import sys; sys.version_info = (3, 10, 12); exec(sys.argv[2])' "$@"
+"""
+)
+NO_VENV = """
+case "$2" in
+    *ensurepip*) exit 1;;
+esac
+"""
 FAILING_VENV = """
 case "$1" in
     -c) exit 0;;
@@ -19,8 +30,15 @@ exit 1
 """
 
 
-@pytest.mark.parametrize(("python", "said"), [(NO_VENV, "install python3-venv"), (FAILING_VENV, "Error 1")])
-def test_a_python_without_venv_leaves_nothing_half_made(tmp_path: Path, python: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        (OLD, "Python 3.11 or later is needed"),
+        (NO_VENV, "install python3-venv"),
+        (FAILING_VENV, "Error 1"),
+    ],
+)
+def test_a_python_that_will_not_do_leaves_nothing_half_made(tmp_path: Path, python: str, said: str) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("pyproject.toml", "setup.py"):
         (tmp_path / name).touch()
