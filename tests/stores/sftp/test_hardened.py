@@ -158,8 +158,37 @@ async def test_a_key_with_a_passphrase_is_refused_and_not_quoted(server, store_o
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "passphrase", "-f", key)
     with pytest.raises(StoreUnavailable, match="cannot be read"):
         await store_on(server, identity_file=SecretFile(key)).check()
-    assert "passphrase" in logged()
+    assert "it has a passphrase" in logged()
     assert key.read_text().splitlines()[1] not in logged()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-MAC: 4711\n", "format of PuTTY"),
+        ("{public}", "it is a public key"),
+        ("4711", "it is no private key"),
+        ("", "it is no private key"),
+    ],
+)
+@ensure
+async def test_an_identity_file_that_is_no_private_key_is_called_what_it_is(
+    server, store_on, tmp_path, logged, content, told
+) -> None:
+    key = tmp_path / "key"
+    key.write_text(content.format(public=server.user_key.with_suffix(".pub").read_text()))
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        await store_on(server, identity_file=SecretFile(key)).check()
+    assert told in logged()
+    assert "4711" not in logged()
+
+
+@ensure
+async def test_a_known_hosts_file_that_cannot_be_read_is_named(server, store_on, tmp_path, logged) -> None:
+    server.start()
+    with pytest.raises(StoreUnavailable, match="host keys of stores cannot be read"):
+        await store_on(server, known_hosts=tmp_path).check()
+    assert f"the known_hosts file {tmp_path} cannot be read: Is a directory" in logged()
 
 
 def sign(authority: Path, key: Path, *options: str) -> None:

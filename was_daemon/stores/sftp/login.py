@@ -54,30 +54,33 @@ class SSHLogin:
         return self.host if self.port == 22 else f"[{self.host}]:{self.port}"
 
     def host_keys(self) -> HostKeys:
-        """Return the keys of the server in known_hosts; none when its key is pinned."""
+        """Return the keys of the server in known_hosts; none when its key is pinned. Raises `StoreUnavailable`."""
         if self.fingerprint:
             return HostKeys()
         known = asyncssh.import_known_hosts("")
-        with suppress(FileNotFoundError):
-            for line in self.known_hosts.expanduser().read_text(errors="replace").splitlines():
-                with suppress(ValueError):  # a line that is damaged hides no other
-                    known.load(line)
+        for line in self._known_hosts_lines():
+            with suppress(ValueError):  # a line that is damaged hides no other
+                known.load(line)
         # The address is not looked up: a key that is known for an address proves no name.
         trusted, authorities, revoked, *_ = known.match(self.host, "", None if self.port == 22 else self.port)
         revoked_everywhere = known.match(self.host, "", None)[2]
         return HostKeys(list(trusted), list(authorities), [*revoked, *revoked_everywhere])
 
+    def _known_hosts_lines(self) -> list[str]:
+        try:
+            return self.known_hosts.expanduser().read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            file = str(self.known_hosts)
+            _log.error("the known_hosts file {file} cannot be read: {reason}", file=file, reason=error.strerror)
+            raise StoreUnavailable("the host keys of stores cannot be read") from None
+
     def client_keys(self) -> list[Any]:
         """Return the private keys to try, first with the certificate beside the file. Raises `StoreUnavailable`."""
         if self.identity_file is None:
             return []
-        try:
-            key = asyncssh.import_private_key(self.identity_file.text())
-        except (OSError, UnicodeDecodeError, asyncssh.KeyImportError) as error:
-            # What a library says of a bad key may quote the key.
-            reason = error.strerror if isinstance(error, OSError) else "it is no private key, or has a passphrase"
-            _log.error("the identity file {file} is no use: {reason}", file=str(self.identity_file), reason=reason)
-            raise StoreUnavailable("the key for the login at the store cannot be read") from None
+        key = _private_key(self.identity_file)
         beside = self.identity_file.expanduser()
         certificate = beside.with_name(f"{beside.name}-cert.pub")
         try:
@@ -101,6 +104,30 @@ class SSHLogin:
                 except (OSError, ValueError) as error:
                     _log.error("there is no SSH agent to ask: {error}", error=error)
             yield keys
+
+
+def _private_key(file: SecretFile) -> asyncssh.SSHKey:
+    """Return the key in `file`. Raises `StoreUnavailable`, after the reason was logged."""
+    text = ""
+    try:
+        text = file.text()
+        return asyncssh.import_private_key(text)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else _flaw(text, error)
+        _log.error("the identity file {file} is no use: {reason}", file=str(file), reason=reason)
+        raise StoreUnavailable("the key for the login at the store cannot be read") from None
+
+
+def _flaw(text: str, error: ValueError) -> str:
+    """Return why no key can be imported from `text`. What the library says in `error` may quote the key."""
+    if text.startswith("PuTTY-User-Key-File-"):
+        return 'it is in the format of PuTTY; "puttygen FILE -O private-openssh -o NEW_FILE" converts it'
+    if "passphrase" in str(error).lower():
+        return 'it has a passphrase; "ssh-keygen -p -f FILE" removes it'
+    with suppress(ValueError):
+        asyncssh.import_public_key(text)
+        return "it is a public key"
+    return "it is no private key"
 
 
 class LoginClient(asyncssh.SSHClient):
