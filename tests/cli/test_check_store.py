@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -114,6 +115,22 @@ def test_what_failed_and_what_was_not_tried_is_told_as_json(tmp_path: Path) -> N
     ],
 )
 def test_a_command_whose_output_nobody_reads_any_more_ends_quietly(tmp_path: Path, command: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as output:
+        ran = run_into(output, tmp_path, *command)
+    assert (ran.returncode, ran.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("command", [("check-store", "main"), ("copy", "--from", "main", "--to", "other")])
+def test_a_command_whose_output_is_on_a_full_disk_says_so_in_a_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as output:
+        ran = run_into(output, tmp_path, *command)
+    assert (ran.returncode, ran.stderr) == (1, "Error: No space left on device\n")
+
+
+def run_into(output: BinaryIO, tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command on a store with three files, with `output` as its standard output."""
     store, other = ({"plugin": "filesystem", "path": tmp_path / name} for name in ("store", "other"))
     config = write_config(
         tmp_path,
@@ -124,18 +141,11 @@ def test_a_command_whose_output_nobody_reads_any_more_ends_quietly(tmp_path: Pat
     (tmp_path / "store" / "originals").mkdir(parents=True)
     for number in range(3):
         (tmp_path / "store" / "originals" / f"{number}.jpg").write_bytes(b"bytes")
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        ran = subprocess.run(
-            [BIN / "was-daemon", *command, "--config", config],
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            env=clean_environment(),
-            timeout=60,
-            text=True,
-        )
-    finally:
-        os.close(writing)
-    assert (ran.returncode, ran.stderr) == (1, "")
-    assert files(tmp_path / "store") == ["0.jpg", "1.jpg", "2.jpg"]
+    return subprocess.run(
+        [BIN / "was-daemon", *command, "--config", config],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+        timeout=60,
+        text=True,
+    )

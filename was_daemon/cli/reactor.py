@@ -1,5 +1,6 @@
 """Twisted's reactor for commands, with an orderly end when a command is interrupted."""
 
+import errno
 import os
 import signal
 import sys
@@ -23,6 +24,9 @@ from was_daemon.model.errors import AssetError
 RESUMED = "Start it again to go on."
 """Advice after an interruption of a command that does only what is left to do."""
 
+_ABOUT_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT)
+"""Errors of writing to the standard output. Those of files elsewhere are raised as `AssetError`."""
+
 Work = Callable[[], Coroutine[Deferred[Any], Any, int]]
 
 
@@ -30,7 +34,8 @@ def run(work: Work, afterwards: str = "") -> NoReturn:
     """Run `work` in the reactor and exit with its result, or with 1 and a line on stderr after an error or a signal.
 
     SIGINT and SIGTERM cancel `work`, so that its `finally` and `except` clauses run. `afterwards` is printed then. When
-    the reader of the output has gone, as after `| head`, it exits with 1 and prints nothing.
+    the reader of the output has gone, as after `| head`, it exits with 1 and prints nothing; when the output is a file
+    on a full disk, with a line.
     """
     log_warnings()
     task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work, afterwards)))
@@ -53,9 +58,13 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
     except CancelledError:
         click.echo(f"Interrupted. {afterwards}".rstrip(), err=True)
         code = 1
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in _ABOUT_OUTPUT:
+            raise
         # What is still in the buffer would raise it again at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"Error: {error.strerror}", err=True)
         code = 1
     except AssetError as error:
         click.echo(f"Error: {error}", err=True)
