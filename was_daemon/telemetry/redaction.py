@@ -15,8 +15,8 @@ _DIGIT = "(?:[0-9]|%3[0-9])"
 _TOKEN = re.compile(f"{_HEX}{{32}}(?::|%3a){_DIGIT}{{1,15}}", re.IGNORECASE)
 """Pattern of a token (contract, section 2)."""
 
-_FIELD = re.compile(f"([?&;]{''.join(map(_letter_pattern, 'token'))}(?:=|%3d))[^&#\\s]+", re.IGNORECASE)
-"""Pattern of the parameter `token` in an address, whatever its value."""
+_FIELD = re.compile(f"([?&;]{''.join(map(_letter_pattern, 'token'))}(?:2|%32)?(?:=|%3d))[^&#\\s]+", re.IGNORECASE)
+"""Pattern of the parameter `token` in an address, and of `token2` in that of the viewer, whatever its value."""
 
 _CAPABILITY = re.compile(f"((?:;|%3b){_DIGIT}+)(?:\\.|%2e)(?:[\\w-]|%[0-9a-f]{{2}}){{8,}}", re.IGNORECASE | re.ASCII)
 """Pattern of the capability in the address of a picture (`web.capabilities`), also of one that was copied badly."""
@@ -31,7 +31,7 @@ _CREDENTIALS = re.compile(r"\b((?:Basic|Bearer) +)[^\s'\"]{6,}", re.IGNORECASE)
 
 
 def without_tokens(text: str) -> str:
-    """Return `text` with tokens, values of a parameter of that name, and capabilities replaced by three dots."""
+    """Return `text` with tokens, values of parameters of that name, and capabilities replaced by three dots."""
     if not _HINT.search(text):
         return text
     return _CAPABILITY.sub(r"\1...", _TOKEN.sub("...", _FIELD.sub(r"\1...", text)))
