@@ -79,6 +79,27 @@ def test_the_largest_size_is_within_the_limits(size: str, expected: tuple[int, i
     assert shown(f"full/{size}/0/default.jpg", limits=LIMITS).size == expected
 
 
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        ("0,0,300,200", (1000, 667)),
+        ("0,0,100,1000", (400, 4000)),
+        ("square", (1000, 1000)),
+        ("0,0,512,512", (1000, 1000)),
+    ],
+)
+def test_a_region_of_a_picture_beyond_the_limits_is_enlarged_as_far_as_they_allow(
+    region: str, expected: tuple[int, int]
+) -> None:
+    rendering = shown(f"{region}/^max/0/default.jpg", limits=LIMITS)
+    assert rendering.size == expected
+    with pytest.raises(BadRequest, match=f"the largest size of this region is {expected[0]},{expected[1]}"):
+        shown(f"{region}/^4001,/0/default.jpg", limits=LIMITS)
+    same = shown(f"{region}/^{expected[0]},/0/default.jpg", limits=LIMITS)
+    assert same.canonical(3) == rendering.canonical(3)
+    assert ("/^max/" in same.canonical(3)) == (region != "square")
+
+
 @pytest.mark.parametrize("rotation", ["45", "!30.5", "359.9"])
 @pytest.mark.parametrize("size", ["max", "^!10000,10000"])
 def test_a_turned_picture_is_within_the_limits_with_its_corners(size: str, rotation: str) -> None:
@@ -155,6 +176,8 @@ def test_a_format_of_the_specification_that_there_is_not_is_not_implemented() ->
         ("square/100,50/!22.50/bitonal.gif", 3, "500,0,2000,2000/100,50/!22.5/bitonal.gif"),
         ("square/100,50/!22.50/bitonal.gif", 2, "500,0,2000,2000/100,50/!22.5/bitonal.gif"),
         ("full/^6000,/0/default.jpg", 3, "full/^6000,4000/0/default.jpg"),
+        ("full/^max/0/default.jpg", 3, "full/max/0/default.jpg"),
+        ("full/^10000,/0/default.jpg", 3, "full/^10000,6667/0/default.jpg"),
         ("full/!300,300/010/color.webp", 3, "full/300,200/10/default.webp"),
     ],
 )

@@ -36,10 +36,8 @@ def image_information(version: int, address: str, geometry: Geometry, limits: Li
             }
         ],
     }
-    # A picture that is within the limits has none: `^max` would have to enlarge it as far as they allow.
-    whole = (geometry.width, geometry.height)
     declared = {"maxWidth": limits.width, "maxHeight": limits.height, "maxArea": limits.area}
-    bounds = {} if limits.allow(whole) else declared
+    bounds = declared if limits.are_told_of((geometry.width, geometry.height)) else {}
     return (_version_3 if version > 2 else _version_2)(address, common, bounds)
 
 

@@ -21,14 +21,19 @@ class Limits:
     area: int
     angle: Decimal = Decimal(0)
 
+    def are_told_of(self, picture: tuple[int, int]) -> bool:
+        """Return whether the description of a picture has the limits: if it is larger than they allow."""
+        return not attrs.evolve(self, angle=Decimal(0)).allow(picture)
+
     def allow(self, size: tuple[int, int]) -> bool:
         """Return whether a picture of `size` is rendered."""
         width, height = self._turned(size)
         return width <= self.width and height <= self.height and width * height <= self.area
 
-    def largest(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the largest size with the aspect of `size` that is rendered, not larger than that."""
-        return self.scaled(size, min(1.0, self.factor(size)))
+    def largest(self, size: tuple[int, int], up: bool = False) -> tuple[int, int]:
+        """Return the largest size with the aspect of `size` that is rendered, not larger than that unless `up`."""
+        factor = self.factor(size)
+        return self.scaled(size, factor if up else min(1.0, factor))
 
     def factor(self, size: tuple[int, int]) -> float:
         """Return by how much a picture of `size` may be enlarged, or has to be reduced."""

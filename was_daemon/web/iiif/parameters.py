@@ -107,6 +107,8 @@ class Rendering:
         if self.size == self.limits.largest(region):
             return "max" if version > 2 else ("full" if self.size == region else "max")
         if version > 2:
+            if self.limits.are_told_of(self.picture) and self.size == self.limits.largest(region, up=True):
+                return "^max"
             up = "^" if width > region[0] or height > region[1] else ""
             return f"{up}{width},{height}"
         return f"{width}," if self.size == _by_width(region, width) else f"{width},{height}"
@@ -183,8 +185,12 @@ def resolve(request: ImageRequest, geometry: Geometry, limits: Limits, is_grey: 
     picture = (geometry.width, geometry.height)
     limits = attrs.evolve(limits, angle=request.rotation)
     region = _region(request, picture)
-    tile = _tile(request.size, region, geometry)
-    size = tile.size if tile else _size(request.size, region.size, limits)
+    asked = request.size
+    if asked.is_max and not limits.are_told_of(picture):
+        # `^max` is as large as the description tells (section 4.2), which tells nothing about this picture.
+        asked = attrs.evolve(asked, up=False)
+    tile = _tile(asked, region, geometry)
+    size = tile.size if tile else _size(asked, region.size, limits)
     quality = "default" if request.quality == ("gray" if is_grey else "color") else request.quality
     is_turned = request.mirrored or request.rotation
     is_plain = not is_turned and quality == "default" and request.format == "jpg"
@@ -226,7 +232,7 @@ def _tile(size: Size, region: Box, geometry: Geometry) -> Tile | None:
     """
     for tile in geometry.tiles_of(region):
         width, height = tile.size
-        if size.is_max and tile.size == region.size:
+        if size.is_max and not size.up and tile.size == region.size:
             return tile
         if size.percent or size.confined or size.is_max:
             continue
@@ -236,10 +242,10 @@ def _tile(size: Size, region: Box, geometry: Geometry) -> Tile | None:
 
 
 def _size(size: Size, region: tuple[int, int], limits: Limits) -> tuple[int, int]:
-    largest = limits.largest(region)
     if size.is_max:
+        largest = limits.largest(region, size.up)
         if size.whole and largest != region:
-            raise BadRequest(f"the largest size of this region is {largest[0]},{largest[1]}")
+            raise BadRequest(_too_large(largest))
         return largest
     wanted = _wanted(size, region)
     if size.confined:
@@ -247,8 +253,12 @@ def _size(size: Size, region: tuple[int, int], limits: Limits) -> tuple[int, int
     if not size.up and (wanted[0] > region[0] or wanted[1] > region[1]):
         raise BadRequest("the size is larger than the region; put ^ before it to have it enlarged")
     if not limits.allow(wanted):
-        raise BadRequest(f"the largest size of this region is {largest[0]},{largest[1]}")
+        raise BadRequest(_too_large(limits.largest(region, size.up)))
     return wanted
+
+
+def _too_large(largest: tuple[int, int]) -> str:
+    return f"the largest size of this region is {largest[0]},{largest[1]}"
 
 
 def _wanted(size: Size, region: tuple[int, int]) -> tuple[int, int]:
