@@ -33,6 +33,7 @@ def shown(
         ("pct:10,20,50,25", Box(300, 400, 1500, 500)),
         ("pct:0,0,100,100", Box(0, 0, 3000, 2000)),
         ("pct:90.5,0,50,.1", Box(2715, 0, 285, 2)),
+        ("pct:99.99,99.99,0.01,0.01", Box(2999, 1999, 1, 1)),
     ],
 )
 def test_a_region_is_cropped_at_the_edges(region: str, box: Box) -> None:

@@ -218,10 +218,10 @@ def _region(request: ImageRequest, picture: tuple[int, int]) -> Box:
     if request.in_percent:
         x, w = x * width / 100, w * width / 100
         y, h = y * height / 100, h * height / 100
-    left, upper = round(x), round(y)
-    right, lower = min(width, max(round(x + w), left + 1)), min(height, max(round(y + h), upper + 1))
-    if left >= right or upper >= lower:
+    if x >= width or y >= height:
         raise BadRequest("the region lies outside of the picture")
+    left, upper = min(round(x), width - 1), min(round(y), height - 1)
+    right, lower = min(width, max(round(x + w), left + 1)), min(height, max(round(y + h), upper + 1))
     return Box(left, upper, right - left, lower - upper)
 
 
