@@ -150,6 +150,17 @@ def test_details_are_what_is_known_of_the_file(page: Page, daemon: Daemon) -> No
     assert page.evaluate("document.activeElement.dataset.act") == "details"
 
 
+@pytest.mark.parametrize("key", ["i", "Escape"])
+def test_a_key_hides_the_details_and_gives_the_focus_back_to_the_picture(page: Page, daemon: Daemon, key: str) -> None:
+    view(page, daemon, "filename=scan.jpg")
+    page.press("i")
+    assert page.evaluate("document.activeElement.id") == "details"
+    page.press(key)
+    assert page.evaluate("document.querySelector('#details').hidden")
+    page.press("+")
+    assert box(page)[2] < SIZE[0]
+
+
 def test_pages_are_turned_and_the_address_says_which_is_shown(page: Page, daemon: Daemon) -> None:
     view(page, daemon, "filename=pages.tif")
     red = part(page.picture(), page, ".view").getpixel((640, 300))

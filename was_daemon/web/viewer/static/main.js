@@ -15,6 +15,7 @@ const firstPage = Number(new URL(location.href).searchParams.get("page")) || 1;
 export const panels = subjects.map((subject, index) => new Panel(subject, index ? 1 : firstPage));
 let active = panels[0];
 let isLinked = true;
+let beforeDetails;
 let silence;
 
 const ACTS = {
@@ -96,11 +97,16 @@ async function showDetails() {
 
 function toggleDetails() {
   const details = byId("details");
+  const hadFocus = details.contains(document.activeElement);
   details.hidden = !details.hidden;
   const [opener] = buttons("details");
   opener.setAttribute("aria-expanded", String(!details.hidden));
-  if (details.hidden) opener.focus();
-  else details.focus();
+  if (details.hidden) {
+    if (hadFocus) beforeDetails.focus();
+    return;
+  }
+  beforeDetails = document.activeElement === document.body ? opener : document.activeElement;
+  details.focus();
   showDetails();
 }
 
@@ -145,10 +151,16 @@ async function copy(field) {
 
 function onKey(event) {
   const act = KEYS[event.key];
+  if (event.target.closest?.("#details")) return onKeyInDetails(event);
   const isElsewhere = !event.target.closest?.(".picture") || event.target.closest("input, audio, video, .pages, .problem, .caption");
   if (!act || isElsewhere || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   act();
+}
+
+function onKeyInDetails(event) {
+  const isText = event.target.closest("input") || event.ctrlKey || event.metaKey || event.altKey;
+  if (event.key === "Escape" || (event.key === "i" && !isText)) toggleDetails();
 }
 
 function rememberPage() {
