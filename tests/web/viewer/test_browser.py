@@ -157,8 +157,7 @@ def test_a_key_hides_the_details_and_gives_the_focus_back_to_the_picture(page: P
     assert page.evaluate("document.activeElement.id") == "details"
     page.press(key)
     assert page.evaluate("document.querySelector('#details').hidden")
-    page.press("+")
-    assert box(page)[2] < SIZE[0]
+    assert page.evaluate("document.activeElement.matches('.openseadragon-canvas')")
 
 
 def test_pages_are_turned_and_the_address_says_which_is_shown(page: Page, daemon: Daemon) -> None:
@@ -177,6 +176,14 @@ def test_pages_are_turned_and_the_address_says_which_is_shown(page: Page, daemon
     page.press("PageUp")
     page.wait_for(f"document.querySelector('.pages input').value === '1' && {SETTLED}")
     assert part(page.picture(), page, ".view").getpixel((640, 300)) == red
+
+
+def test_the_address_says_which_page_of_each_of_two_pictures_is_shown(page: Page, daemon: Daemon) -> None:
+    view(page, daemon, "filename=scan.jpg&filename2=pages.tif&page2=2")
+    page.wait_for("document.querySelector('.picture:last-child .pages input').value === '2'")
+    page.click(".picture:last-child .pages .previous")
+    page.wait_for(f"document.querySelector('.picture:last-child .pages input').value === '1' && {SETTLED}")
+    assert page.evaluate("location.search") == "?filename=scan.jpg&filename2=pages.tif"
 
 
 def test_two_pictures_move_together_until_they_shall_not(page: Page, daemon: Daemon) -> None:

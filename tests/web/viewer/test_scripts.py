@@ -68,9 +68,12 @@ def test_a_scale_is_a_round_length_that_fits(call: Any, per_millimetre: float, w
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (" b c.jpg ", {"filename": "b c.jpg", "coll": "Fish", "token": ""}),
-        ("https://a.example/x?filename=b.jpg&coll=Birds&token=B", {"filename": "b.jpg", "coll": "Birds", "token": "B"}),
-        ("https://a.example/fileget?filename=b.jpg", {"filename": "b.jpg", "coll": "", "token": ""}),
+        (" b c.jpg ", {"filename": "b c.jpg", "coll": "Fish", "token": "", "page": ""}),
+        (
+            "https://a.example/x?filename=b.tif&coll=Birds&token=B&page=3",
+            {"filename": "b.tif", "coll": "Birds", "token": "B", "page": "3"},
+        ),
+        ("https://a.example/fileget?filename=b.jpg", {"filename": "b.jpg", "coll": "", "token": "", "page": ""}),
         ("https://b.example/view?filename=b.jpg", None),
         ("https://a.example/view", None),
         ("https://", None),
@@ -82,11 +85,11 @@ def test_what_people_enter_names_an_asset(call: Any, text: str, expected: Any) -
 
 
 def test_pictures_are_added_to_the_address_and_taken_away(call: Any) -> None:
-    asset = {"filename": "b.jpg", "coll": "Birds", "token": ""}
-    both = "https://a.example/assets/view?coll=Fish&filename=a.jpg&token=T&filename2=b.jpg&coll2=Birds"
-    assert call("addresses.js", "pageWithSecond", f"{PAGE}&filename2=c.jpg&token2=C", asset) == both
+    asset = {"filename": "b.jpg", "coll": "Birds", "token": "", "page": "2"}
+    both = "https://a.example/assets/view?coll=Fish&filename=a.jpg&token=T&filename2=b.jpg&coll2=Birds&page2=2"
+    assert call("addresses.js", "pageWithSecond", f"{PAGE}&filename2=c.jpg&token2=C&page2=7", asset) == both
     assert call("addresses.js", "pageWithout", f"{both}&page=3", "2") == f"{PAGE}&page=3"
-    second_alone = "https://a.example/assets/view?filename=b.jpg&coll=Birds"
+    second_alone = "https://a.example/assets/view?filename=b.jpg&coll=Birds&page=2"
     assert call("addresses.js", "pageWithout", f"{both}&page=3", "") == second_alone
 
 

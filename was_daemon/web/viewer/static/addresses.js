@@ -1,12 +1,15 @@
 // Addresses of the viewer's page, of pictures and of their parts: pure functions.
 
+/** The fields that name a picture and one of its pages; those of the second picture end with 2. */
+const FIELDS = ["filename", "coll", "token", "page"];
+
 /**
- * Return { filename, coll, token } of what a person entered: the name of an attachment, or an address that names one.
+ * Return { filename, coll, token, page } of what a person entered: the name of an attachment, or an address that names one.
  * Return null for an address of another server, or one that names none.
  */
 export function enteredAsset(text, collection, page) {
   const entered = text.trim();
-  if (!/^https?:\/\//i.test(entered)) return entered ? { filename: entered, coll: collection, token: "" } : null;
+  if (!/^https?:\/\//i.test(entered)) return entered ? { filename: entered, coll: collection, token: "", page: "" } : null;
   let address;
   try {
     address = new URL(entered);
@@ -15,7 +18,7 @@ export function enteredAsset(text, collection, page) {
   }
   const fields = address.searchParams;
   if (address.origin !== new URL(page).origin || !fields.get("filename")) return null;
-  return { filename: fields.get("filename"), coll: fields.get("coll") ?? "", token: fields.get("token") ?? "" };
+  return Object.fromEntries(FIELDS.map((field) => [field, fields.get(field) ?? ""]));
 }
 
 /** Return the address of the page that shows `asset` beside the first picture of `page`. */
@@ -30,14 +33,13 @@ export function pageWithSecond(page, asset) {
 /** Return the address of the page without one of its two pictures: the one whose fields have `suffix`. */
 export function pageWithout(page, suffix) {
   const address = new URL(page);
-  for (const field of ["filename", "coll", "token"]) {
+  for (const field of FIELDS) {
     const second = address.searchParams.get(`${field}2`);
     address.searchParams.delete(`${field}2`);
     if (suffix) continue;
     address.searchParams.delete(field);
     if (second) address.searchParams.set(field, second);
   }
-  if (!suffix) address.searchParams.delete("page");
   return address.href;
 }
 

@@ -11,8 +11,8 @@ const byId = (id) => document.getElementById(id);
 const buttons = (act) => document.querySelectorAll(`[data-act="${act}"]`);
 
 const subjects = JSON.parse(document.body.dataset.pictures);
-const firstPage = Number(new URL(location.href).searchParams.get("page")) || 1;
-export const panels = subjects.map((subject, index) => new Panel(subject, index ? 1 : firstPage));
+const fields = new URL(location.href).searchParams;
+export const panels = subjects.map((subject) => new Panel(subject, Number(fields.get(`page${subject.suffix}`)) || 1));
 let active = panels[0];
 let isLinked = true;
 let beforeDetails;
@@ -163,10 +163,11 @@ function onKeyInDetails(event) {
   if (event.key === "Escape" || (event.key === "i" && !isText)) toggleDetails();
 }
 
-function rememberPage() {
+function rememberPage(panel) {
   const address = new URL(location.href);
-  if (panels[0].page > 1) address.searchParams.set("page", panels[0].page);
-  else address.searchParams.delete("page");
+  const field = `page${panel.subject.suffix}`;
+  if (panel.page > 1) address.searchParams.set(field, panel.page);
+  else address.searchParams.delete(field);
   history.replaceState(null, "", address);
 }
 
@@ -201,10 +202,10 @@ function start() {
     panel.addEventListener("close", () => location.assign(pageWithout(location.href, panel.subject.suffix)));
     panel.addEventListener("shown", () => { if (panel === active) { showTools(); showDetails(); } });
     panel.addEventListener("failed", showTools);
+    panel.addEventListener("page", () => rememberPage(panel));
     panel.parts.caption.hidden = panels.length < 2;
     panel.show(panel.page);
   }
-  panels[0].addEventListener("page", rememberPage);
   panels[0].addEventListener("opened", () => {
     if (document.activeElement === document.body) panels[0].viewer.canvas.focus({ preventScroll: true, focusVisible: false });
   });
