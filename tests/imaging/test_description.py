@@ -28,6 +28,13 @@ def turned_tiff() -> bytes:
     return out.getvalue()
 
 
+def many_pages(count: int) -> bytes:
+    first, *others = [Image.new("L", (30 + number, 20)) for number in range(count)]
+    out = io.BytesIO()
+    first.save(out, "TIFF", save_all=True, append_images=others)
+    return out.getvalue()
+
+
 def uneven_pdf() -> bytes:
     document = pypdfium2.PdfDocument.new()
     for size in ((100.4, 200.7), (3000, 20), (842, 595)):
@@ -43,6 +50,7 @@ def uneven_pdf() -> bytes:
     [
         ("turned.tif", turned_tiff()),
         ("two.tif", tiffs.two_pages(Image.new("RGB", (300, 200)), Image.new("RGB", (120, 400)), reduced=False)),
+        ("many.tif", many_pages(100)),
         ("uneven.pdf", uneven_pdf()),
         ("form.pdf", images.pdf((595, 842), pages=3)),
     ],

@@ -1,7 +1,7 @@
 """Structure of a TIFF file: its first page, reduced versions of it, or a camera's RAW data."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from mmap import ACCESS_COPY, mmap
 from typing import Any, BinaryIO
@@ -16,9 +16,11 @@ ASSOCIATED_ALPHA = 1
 """Value of ExtraSamples for alpha by which the colours are multiplied."""
 
 _SUBFILE_TYPE = 254
+_WIDTH, _HEIGHT = 256, 257
 _BITS = 258
 _COMPRESSION = 259
 _PHOTOMETRIC = 262
+_ORIENTATION = 274
 _SAMPLES = 277
 _MAX_SAMPLE = 281
 _PLANES = 284
@@ -28,6 +30,10 @@ _SUB_IFDS = 330
 _SAMPLE_MAXIMUM = 341
 _SUBSAMPLING = 530
 _DNG_VERSION = 50706
+_OF_SIZE = (_WIDTH, _HEIGHT, _ORIENTATION)
+_TURNED = range(5, 9)
+"""Orientations in which width and height change places."""
+
 _REDUCED = 1
 _MAX_DIRECTORIES = 64
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED, _YCBCR, _ICC_LAB = 0, 1, 2, 5, 6, 9
@@ -211,6 +217,17 @@ def page_directories(directories: list[ImageFileDirectory_v2], count: int) -> li
         for number in range(count)
         if not number or number >= len(directories) or not _is_reduced(directories[number])
     ]
+
+
+def upright_sizes(source: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the width and height of the picture in each directory, upright; raises KeyError where there is none."""
+    file = TiffFile(source)
+    following = file.first
+    while following:
+        entries, following = file.directory(following)
+        numbers = {entry.tag: file.numbers(entry)[0] for entry in entries if entry.tag in _OF_SIZE}
+        size = numbers[_WIDTH], numbers[_HEIGHT]
+        yield size[::-1] if numbers.get(_ORIENTATION) in _TURNED else size
 
 
 def no_data(directory: Mapping[int, Any]) -> float | None:

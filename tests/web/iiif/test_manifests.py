@@ -73,6 +73,16 @@ async def test_a_picture_is_a_canvas_of_its_size(client: Client) -> None:
 
 
 @async_test
+async def test_the_pages_of_a_long_tiff_are_told_before_a_worker_has_to_end(run_daemon: RunDaemon) -> None:
+    client = Client(run_daemon({"thumbnails": {"timeout": 5}}).url, KEY)
+    page, notebook = Image.new("1", (9, 8)), io.BytesIO()
+    page.save(notebook, "TIFF", save_all=True, append_images=[page] * 1199)
+    await client.store("notebook.tif", notebook.getvalue())
+    canvases = (await answer(client, "notebook.tif")).json["items"]
+    assert [(canvas["width"], canvas["height"]) for canvas in canvases] == [(9, 8)] * 1200
+
+
+@async_test
 async def test_the_manifest_tells_what_people_have_written_and_nothing_of_places(client: Client) -> None:
     await client.store("told.jpg", images.photograph())
     assert "GPS" in str((await client.metadata("told.jpg")).json)
