@@ -160,6 +160,15 @@ async def test_pages_are_pictures_of_their_own(client: Client) -> None:
 
 
 @async_test
+async def test_the_last_page_that_a_viewer_is_told_of_can_be_shown(client: Client) -> None:
+    await client.store("endless.pdf", images.pdf((9, 9), pages=5000))
+    for number in ("", ";4096"):
+        information = await picture(client, f"endless.pdf{number}/info.json")
+        assert information.headers["Link"] == '<../endless.pdf;4096/info.json>;rel="last"'
+    assert (await picture(client, "endless.pdf;4097/info.json")).status == 404
+
+
+@async_test
 async def test_errors_are_those_of_the_specification(client: Client) -> None:
     await client.store("errors.jpg", PHOTO)
     for path, status in {

@@ -11,6 +11,7 @@ from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset
 from was_daemon.model.errors import AssetNotFound
+from was_daemon.model.keys import MAX_PAGE
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
 from was_daemon.web.downloads import is_known, send
@@ -82,7 +83,7 @@ class ImageServer:
         else:
             pyramid = await self._open(request, picture)
             await pyramid.reader.close()
-            pages = pyramid.index.pages
+            pages = min(pyramid.index.pages, MAX_PAGE)
             content = image_information(version, address, pyramid.index.geometry, self._limits)
         if self._documents.is_known(request, sorted(content.items())):
             return b""
