@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from tests.support import images, recordings, tiffs
 from was_daemon.imaging.description import describe
@@ -32,6 +32,18 @@ def many_pages(count: int) -> bytes:
     first, *others = [Image.new("L", (30 + number, 20)) for number in range(count)]
     out = io.BytesIO()
     first.save(out, "TIFF", save_all=True, append_images=others)
+    return out.getvalue()
+
+
+def pages_with_levels(count: int) -> bytes:
+    """A document whose pages are each followed by two smaller versions."""
+    out = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+        for reduction in (1, 2, 4) * count:
+            entries = TiffImagePlugin.ImageFileDirectory_v2()
+            entries[254] = int(reduction > 1)
+            Image.new("RGB", (60 // reduction, 40 // reduction)).save(writer, "TIFF", tiffinfo=entries)
+            writer.newFrame()
     return out.getvalue()
 
 
@@ -81,3 +93,10 @@ def test_a_recording_is_told_by_its_name() -> None:
 
 def test_metadata_are_those_of_getmetadata() -> None:
     assert {group["Name"] for group in description(images.photograph(), "a.jpg").metadata} >= {"Image", "EXIF", "GPS"}
+
+
+def test_smaller_versions_are_no_pages_however_many_pages_there_are(tmp_path: Path) -> None:
+    source = tmp_path / "levels.tif"
+    source.write_bytes(pages_with_levels(30))
+    with source.open("rb") as file:
+        assert describe(file, "levels.tif").pages == [(60, 40)] * 30

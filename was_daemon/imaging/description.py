@@ -44,7 +44,7 @@ def _pages_of_tiff(source: BinaryIO) -> Iterator[tuple[int, int]]:
     if tiff.is_raw(directories) or tiff.is_misread_by_libvips(directories):
         return
     # Not by libvips, which begins with the first directory for each page: 1,200 pages would take half a minute.
-    numbers = set(tiff.page_directories(directories, directories_of_tiff(source)))
+    numbers = set(tiff.page_directories(source, directories_of_tiff(source)))
     for number, size in enumerate(islice(tiff.upright_sizes(source), max(numbers) + 1)):
         if number in numbers:
             yield size

@@ -82,7 +82,7 @@ def _tiff_readers(source: BinaryIO, name: str, page: int, max_pixels: int) -> li
         # Pillow may read it.
         require_page(page, 1)
         return [whole]
-    pages = tiff.page_directories(directories, count)
+    pages = tiff.page_directories(source, count)
     require_page(page, len(pages))
     number = pages[page - 1]
     stream = partial(stream_tiff, source, max_pixels, page=tiff.page_in(directories, number), directory=number)

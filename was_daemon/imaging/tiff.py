@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from mmap import ACCESS_COPY, mmap
 from typing import Any, BinaryIO
 
@@ -30,7 +31,7 @@ _SUB_IFDS = 330
 _SAMPLE_MAXIMUM = 341
 _SUBSAMPLING = 530
 _DNG_VERSION = 50706
-_OF_SIZE = (_WIDTH, _HEIGHT, _ORIENTATION)
+_OF_PAGES = (_SUBFILE_TYPE, _WIDTH, _HEIGHT, _ORIENTATION)
 _TURNED = range(5, 9)
 """Orientations in which width and height change places."""
 
@@ -207,27 +208,33 @@ def as_colours(source: BinaryIO, number: int) -> mmap:
     return data
 
 
-def page_directories(directories: list[ImageFileDirectory_v2], count: int) -> list[int]:
+def page_directories(source: BinaryIO, count: int) -> list[int]:
     """Return the numbers of the directories that hold a page of its own, of `count` directories in the file.
 
-    Those that could not be read are taken for pages.
+    Those that cannot be read are taken for pages.
     """
-    return [
-        number
-        for number in range(count)
-        if not number or number >= len(directories) or not _is_reduced(directories[number])
-    ]
+    reduced = set[int]()
+    with suppress(OSError, OverflowError, ValueError):
+        for number, entries in enumerate(islice(_entries_of_pages(source), count)):
+            if number and (_number(entries, _SUBFILE_TYPE) or 0) & _REDUCED:
+                reduced.add(number)
+    return [number for number in range(count) if number not in reduced]
 
 
 def upright_sizes(source: BinaryIO) -> Iterator[tuple[int, int]]:
     """Yield the width and height of the picture in each directory, upright; raises KeyError where there is none."""
+    for entries in _entries_of_pages(source):
+        size = entries[_WIDTH], entries[_HEIGHT]
+        yield size[::-1] if entries.get(_ORIENTATION) in _TURNED else size
+
+
+def _entries_of_pages(source: BinaryIO) -> Iterator[dict[int, Any]]:
+    """Yield the first numbers of the entries `_OF_PAGES` of each directory, however many there are."""
     file = TiffFile(source)
     following = file.first
     while following:
         entries, following = file.directory(following)
-        numbers = {entry.tag: file.numbers(entry)[0] for entry in entries if entry.tag in _OF_SIZE}
-        size = numbers[_WIDTH], numbers[_HEIGHT]
-        yield size[::-1] if numbers.get(_ORIENTATION) in _TURNED else size
+        yield {entry.tag: (file.numbers(entry) or [0])[0] for entry in entries if entry.tag in _OF_PAGES}
 
 
 def no_data(directory: Mapping[int, Any]) -> float | None:
