@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, TiffImagePlugin
 
 from tests.imaging.test_render import FORMATS
 from tests.stores.local.test_filesystem_store import tiny_disk
@@ -275,6 +275,18 @@ def test_pages_of_a_tiff_are_shown_and_counted_without_its_reduced_versions(tmp_
     assert PyramidFile(tmp_path, reduced).index.pages == 1
     with pytest.raises(AssetNotFound):
         PyramidFile(tmp_path, reduced, page=2)
+
+
+def test_each_page_of_a_long_tiff_is_as_light_as_its_directory_says(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    entries = TiffImagePlugin.ImageFileDirectory_v2()
+    entries[281] = 4095  # MaxSampleValue: 12 bits stored in 16
+    with TiffImagePlugin.AppendingTiffWriter(out, True) as writer:
+        for _ in range(66):
+            Image.new("I;16", (60, 50), 4000).save(writer, "TIFF", tiffinfo=entries)
+            writer.newFrame()
+    for page in (1, 66):
+        assert PyramidFile(tmp_path, out.getvalue(), page=page).level(0).convert("L").getpixel((9, 9)) == 249
 
 
 def test_pages_of_a_pdf_are_drawn_large_enough_to_be_read(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def _tiff_readers(source: BinaryIO, name: str, page: int, max_pixels: int) -> li
     pages = tiff.page_directories(source, count)
     require_page(page, len(pages))
     number = pages[page - 1]
-    stream = partial(stream_tiff, source, max_pixels, page=tiff.page_in(directories, number), directory=number)
+    stream = partial(stream_tiff, source, max_pixels, page=tiff.page_in(source, number), directory=number)
     strict, tolerant = (partial(_read_rows, partial(stream, tolerant=each), pages=len(pages)) for each in (False, True))
     return [strict, tolerant] if number else [strict, partial(whole, pages=len(pages)), tolerant]
 

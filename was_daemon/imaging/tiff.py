@@ -95,13 +95,14 @@ class Page:
         return bands > 4 or self.extra is not None
 
 
+_UNKNOWN = Page([], None, False, None, None)
+
+
 def directories(source: BinaryIO) -> list[ImageFileDirectory_v2]:
     """Return the directories of the TIFF file `source`, the first page's first, as far as they can be read."""
     found: list[ImageFileDirectory_v2] = []
     with suppress(Exception):  # damaged directories raise anything
-        source.seek(0)
-        header = source.read(8)
-        header += source.read(8) if 43 in header[2:4] else b""  # BigTIFF
+        header = _header(source)
         directory = ImageFileDirectory_v2(header)
         while directory.next and len(found) < _MAX_DIRECTORIES:
             directory = _load_directory(source, header, directory.next)
@@ -167,17 +168,25 @@ def is_misread_by_libvips(directories: list[ImageFileDirectory_v2]) -> bool:
 
 def first_page(directories: list[ImageFileDirectory_v2]) -> Page:
     """Return the properties of the first page."""
-    page = page_in(directories, 0)
+    page = _page(directories[0]) if directories else _UNKNOWN
     # Their planes would be read as those of the page.
     has_levels = directories and not page.is_grey_in_planes
     return attrs.evolve(page, levels=_levels(directories) if has_levels else [])
 
 
-def page_in(directories: list[ImageFileDirectory_v2], number: int) -> Page:
+def page_in(source: BinaryIO, number: int) -> Page:
     """Return the properties of the page in a directory, without its reduced versions; 0 is the first directory."""
-    if number >= len(directories):
-        return Page([], None, False, None, None)
-    directory = directories[number]
+    with suppress(Exception):  # damaged directories raise anything
+        file = TiffFile(source)
+        offset = file.first
+        for _ in range(number):
+            offset = file.directory(offset)[1]
+        if offset:
+            return _page(_load_directory(source, _header(source), offset))
+    return _UNKNOWN
+
+
+def _page(directory: ImageFileDirectory_v2) -> Page:
     photometric = _number(directory, _PHOTOMETRIC)
     is_in_planes = _number(directory, _PLANES) == _SEPARATE and (_number(directory, _SAMPLES) or 1) > 1
     return Page(
@@ -267,6 +276,12 @@ def _number(directory: Mapping[int, Any], tag: int) -> int | None:
 def _levels(directories: list[ImageFileDirectory_v2]) -> list[dict[str, int]]:
     pages = [{"page": number} for number, page in enumerate(directories) if number and _is_reduced(page)]
     return pages + [{"subifd": number} for number in range(len(directories[0].get(_SUB_IFDS, ())))]
+
+
+def _header(source: BinaryIO) -> bytes:
+    source.seek(0)
+    header = source.read(8)
+    return header + source.read(8) if 43 in header[2:4] else header  # BigTIFF
 
 
 def _load_directory(file: BinaryIO, header: bytes, offset: int) -> ImageFileDirectory_v2:
