@@ -67,6 +67,12 @@ class Metrics:
         self.collection_quota = self._gauge(
             "was_collection_quota_bytes", "Bytes of originals that a collection may have", "collection"
         )
+        self.visibility_age = self._gauge(
+            "was_visibility_age_seconds", "Time since it was last learnt from the catalogue what is private"
+        )
+        self.visibility = self._gauge(
+            "was_visibility_originals", "Originals that are known to be private, or public", "state"
+        )
         self.healthy = self._gauge("was_healthy", "Whether everything was well when it was last looked at")
         self.log_events = self._counter("was_log_events", "Warnings and errors in the log", "level")
 
