@@ -232,3 +232,22 @@ async def test_a_snapshot_that_cannot_be_written_is_tried_again(museum: Museum, 
     shutil.rmtree(museum.directory / "was.visibility.new")
     await daemon.refresh()
     assert private(museum.daemon(saves=False)) == "bc"
+
+
+@async_test
+async def test_many_changes_at_once_count_after_everything_was_read_again(
+    museum: Museum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visibility_refresh, "_MAX_FOLLOWED", 1)
+    await museum.say("a", True, at=100)
+    daemon = museum.daemon()
+    await daemon.refresh()
+    for name, is_public in (("a", False), ("b", True), ("c", True)):
+        await museum.say(name, is_public, at=101)
+    await daemon.refresh()
+    await daemon.refresh()
+    assert private(daemon) == "a"
+    await museum.say("b", False, at=200)
+    await daemon.refresh()
+    await daemon.refresh()
+    assert private(daemon) == "ab"

@@ -4,17 +4,15 @@ The functions are steps for `CatalogueDatabase`.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
-from sqlalchemy import Column, Connection, Select, Table, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import Column, Connection, Select, Table, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from was_daemon.catalogue.identities import Identity, among
 from was_daemon.catalogue.schema import records, visibility
 from was_daemon.library.visibility import Statement
-
-Identity: TypeAlias = tuple[str, str, str]
-"""Store, collection and name of an original."""
 
 _TICK_SECONDS = 0.001
 """Least time between two decisions."""
@@ -89,11 +87,8 @@ def changed_after(
 def statements(connection: Connection, identities: Sequence[Identity]) -> dict[Identity, Statement | None]:
     """Return the statement that counts about each of some hundred originals."""
     found: dict[Identity, Statement | None] = dict.fromkeys(identities)
-    if not identities:
-        return found
     for source in (RECORDS, DECISIONS):
-        columns = source.table.c.store, source.table.c.collection, source.table.c.name
-        for row in connection.execute(_stating(source).where(tuple_(*columns).in_(identities))):
+        for row in connection.execute(_stating(source).where(among(source.table, identities))):
             identity = row.store, row.collection, row.name
             found[identity] = max(found[identity] or Statement.PUBLIC, _statement(source, row.state))
     return found
@@ -134,11 +129,7 @@ def decide(connection: Connection, decisions: Sequence[Decision]) -> None:
         # Daemons read what came after the last decision that they know, and the clocks of machines differ.
         last = max(decision.at, last + _TICK_SECONDS)
         values = attrs.asdict(attrs.evolve(decision, at=last))
-        is_there = and_(
-            visibility.c.store == decision.store,
-            visibility.c.collection == decision.collection,
-            visibility.c.name == decision.name,
-        )
+        is_there = among(visibility, [(decision.store, decision.collection, decision.name)])
         if connection.execute(update(visibility).where(is_there).values(values)).rowcount:
             continue
         try:
@@ -162,19 +153,16 @@ def decisions_after(connection: Connection, last: int, limit: int) -> tuple[list
 
 def decision_about(connection: Connection, identity: Identity) -> Decision | None:
     """Return the decision that stands about an original."""
-    columns = tuple_(visibility.c.store, visibility.c.collection, visibility.c.name)
-    row = connection.execute(
-        select(visibility).where(columns.in_([identity]), visibility.c.is_private.is_not(None))
-    ).one_or_none()
+    stands = among(visibility, [identity]), visibility.c.is_private.is_not(None)
+    row = connection.execute(select(visibility).where(*stands)).one_or_none()
     return _decision(row) if row else None
 
 
 def records_about(connection: Connection, identity: Identity) -> list[tuple[str, int, bool | None]]:
     """Return source, number and `is_public` of the records of an original."""
-    columns = tuple_(records.c.store, records.c.collection, records.c.name)
     rows = connection.execute(
         select(records.c.source, records.c.number, records.c.is_public)
-        .where(columns.in_([identity]), records.c.is_removed.is_(False))
+        .where(among(records, [identity]), records.c.is_removed.is_(False))
         .order_by(records.c.source, records.c.number)
     )
     return [(row.source, row.number, row.is_public) for row in rows]

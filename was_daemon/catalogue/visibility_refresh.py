@@ -16,11 +16,11 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from was_daemon.catalogue.database import CatalogueDatabase
+from was_daemon.catalogue.identities import Identity
 from was_daemon.catalogue.visibility import (
     DECISIONS,
     RECORDS,
     Decision,
-    Identity,
     Position,
     Source,
     Summary,
@@ -48,6 +48,9 @@ _RELOAD_SECONDS = 3600.0
 
 _MAX_CHANGES = 100_000
 """Number of changes after which everything is read again: they take more memory than the rest."""
+
+_MAX_FOLLOWED = 20_000
+"""Number of changes in a window up to which they are read one by one: to read everything takes a third for each row."""
 
 _ROWS_OF_PAGE = 5000
 _ROWS_OF_CHANGES = 500
@@ -107,6 +110,7 @@ class VisibilityRefresh:
         """What is learnt while everything is read."""
         self._began = self._clock.seconds()
         self._reloaded: float | None = None
+        self._is_too_much = False
         self._refreshed: float | None = None
         self._problem: str | None = None
 
@@ -174,22 +178,21 @@ class VisibilityRefresh:
     async def refresh(self) -> None:
         """Learn what is known now; raises `StoreUnavailable`."""
         now = self._clock.seconds()
-        if self._reloaded is None or now > self._reloaded + _RELOAD_SECONDS or self._has_many_changes:
+        is_late = self._reloaded is None or now > self._reloaded + _RELOAD_SECONDS
+        if is_late or self._is_too_much or len(self.visibility.changes) > _MAX_CHANGES:
+            self._is_too_much = False
             await self._reload()
             self._reloaded = now
         await self._follow()
         await self._save()
-
-    @property
-    def _has_many_changes(self) -> bool:
-        return len(self.visibility.changes) > _MAX_CHANGES
 
     async def _reload(self) -> None:
         """Read everything, and go on to follow changes meanwhile."""
         is_first = self._reloaded is None
         self._meanwhile = {}
         for window in self._windows:
-            window.last, window.seen = (await self._database.read(summary, window.source, 0.0)).last, None
+            window.last = (await self._database.read(summary, window.source, 0.0)).last
+            window.seen = await self._database.read(summary, window.source, window.last - window.overlap)
         gathering = Gathering()
         for source in (RECORDS, DECISIONS):
             last: int | None = 0
@@ -221,6 +224,9 @@ class VisibilityRefresh:
     async def _look(self, window: _Window) -> None:
         now = await self._database.read(summary, window.source, window.last - window.overlap)
         if window.seen == now:
+            return
+        if now.count > _MAX_FOLLOWED:
+            self._is_too_much = True
             return
         position: Position | None = Position(now.since)
         while position:

@@ -16,7 +16,8 @@ from was_daemon.cli.targets import create_stores
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
-    from was_daemon.catalogue.visibility import Decision, Identity
+    from was_daemon.catalogue.identities import Identity
+    from was_daemon.catalogue.visibility import Decision
     from was_daemon.config.settings import Settings
     from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
