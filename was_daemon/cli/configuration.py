@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _READING = {
     False: "without a token",
     True: "with a token",
-    "private": "with a token what is private; {} what nobody says anything about",
+    "private": "with a token what is private; what is not known is {}",
 }
 
 
