@@ -251,3 +251,27 @@ async def test_many_changes_at_once_count_after_everything_was_read_again(
     await daemon.refresh()
     await daemon.refresh()
     assert private(daemon) == "ab"
+
+
+@async_test
+async def test_an_empty_database_in_place_of_the_old_one_publishes_nothing(museum: Museum) -> None:
+    await museum.say("a", False, at=100)
+    await museum.decide("b", True)
+    await museum.decide("b", None)
+    daemon = museum.daemon(hides_unknown=False)
+    await daemon.refresh()
+    assert private(daemon) == "a"
+    for file in museum.directory.glob("catalogue.sqlite*"):
+        file.unlink()
+    later = museum.daemon(hides_unknown=False)
+    with pytest.raises(StoreUnavailable):
+        await later.refresh()
+    museum.clock.advance(3601)
+    with pytest.raises(StoreUnavailable):
+        await daemon.refresh()
+    assert (private(daemon), private(later)) == ("a", "a")
+    # An administrator who knows better says so.
+    (museum.directory / "was.visibility").unlink()
+    new = museum.daemon(hides_unknown=False)
+    await new.refresh()
+    assert private(new) == ""

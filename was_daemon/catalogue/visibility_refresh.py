@@ -58,6 +58,9 @@ _ROWS_OF_CHANGES = 500
 _SHARE = 0.25
 """Share of the time in which everything is read again: the thread takes turns with requests."""
 
+_LEAST_SHARE = 0.5
+"""Share of the known originals for which there have to be rows: a backup may be older."""
+
 _STALE_SECONDS = 120.0
 """Age of what is known from which on it is a problem."""
 
@@ -189,6 +192,7 @@ class VisibilityRefresh:
     async def _reload(self) -> None:
         """Read everything, and go on to follow changes meanwhile."""
         is_first = self._reloaded is None
+        await self._require_rows()
         self._meanwhile = {}
         for window in self._windows:
             window.last = (await self._database.read(summary, window.source, 0.0)).last
@@ -205,6 +209,19 @@ class VisibilityRefresh:
         entries = await self._threads.run(gathering.entries)
         self.visibility.replace(self.visibility.key, entries, self._meanwhile)
         self._meanwhile = None
+
+    async def _require_rows(self) -> None:
+        """Raise `StoreUnavailable` if the database is not the one that it was: no row is ever removed from the tables.
+
+        A file that is missing is made again, and an empty one says of nothing that it is private.
+        """
+        known = len(self.visibility.entries.hashes) if self.visibility.entries else 0
+        rows = sum([(await self._database.read(summary, source, 0.0)).count for source in (RECORDS, DECISIONS)])
+        if rows < known * _LEAST_SHARE:
+            reason = (
+                f"it has {rows} records and decisions, and had {known} at least; docs/configuration.md says what to do"
+            )
+            raise StoreUnavailable("the catalogue is not the one that it was", reason)
 
     def _gather(self, connection: Connection, source: Source, last: int, gathering: Gathering) -> int | None:
         """Take the next page of a table; called in a thread."""

@@ -4,9 +4,8 @@ import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import attrs
 import click
 
 from was_daemon.cli.catalogue import require_catalogue
@@ -28,8 +27,7 @@ _DECISIONS = {"private": True, "public": False, "by-record": None}
 _STATES = {True: "private", False: "public", None: "undecided"}
 
 
-@attrs.frozen
-class _Subject:
+class _Subject(NamedTuple):
     """An original that the command is about: its key, and its store with its name."""
 
     key: "AssetKey"
