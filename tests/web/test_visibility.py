@@ -64,7 +64,7 @@ def reading(name: str) -> dict[str, list[Ask]]:
     }
 
 
-OTHERS = {"index", "discovery", "preflight", "testkey", "fileupload", "filedelete", "viewer_file"}
+OTHERS = {"index", "discovery", "preflight", "options", "testkey", "fileupload", "filedelete", "viewer_file"}
 """Routes by which nothing is read."""
 
 
