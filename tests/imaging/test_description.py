@@ -12,6 +12,7 @@ from tests.support import images, recordings, tiffs
 from was_daemon.imaging.description import describe
 from was_daemon.imaging.full_size import readers
 from was_daemon.model.descriptions import Description
+from was_daemon.model.facts import Facts
 
 
 def description(content: bytes, name: str) -> Description:
@@ -81,14 +82,15 @@ def test_pages_have_the_sizes_in_which_they_are_shown(tmp_path: Path, name: str,
 def test_what_has_no_pages_has_no_sizes() -> None:
     assert description(images.photograph(), "a.jpg").pages == []
     assert description(tiffs.dng(), "a.dng").pages == []
-    assert description(b"text", "a.txt") == Description([], [], None)
+    assert description(b"text", "a.txt") == Description([], [], None, Facts("text/plain"))
     assert description(b"%PDF-1.4 damaged", "a.pdf").pages == []
 
 
-def test_a_recording_is_told_by_its_name() -> None:
+def test_a_recording_is_told_by_its_bytes_or_its_name() -> None:
     film = recordings.film("mp4")
     assert description(film, "a.mp4").recording
-    assert description(film, "a.jpg").recording is None
+    assert description(film, "a.jpg").recording
+    assert description(images.photograph(), "a.jpg").recording is None
 
 
 def test_metadata_are_those_of_getmetadata() -> None:

@@ -1,11 +1,13 @@
 """The catalogue: what is kept, and what has happened to it."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Connection, make_url
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -21,6 +23,9 @@ from was_daemon.model.digests import Digest, digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _PAGE_ROWS = 1000
 """Number of rows that `Catalogue.each` reads at a time."""
@@ -49,6 +54,7 @@ class Catalogue:
         self._clock = IReactorTime(reactor)
         self._tasks = BackgroundTasks()
         self._is_moving = self._must_move = self._is_down = False
+        self._changed_at = float("-inf")
 
     def start(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
         """Begin to take over the file of `checksums`, and what daemons have left that were killed."""
@@ -73,6 +79,19 @@ class Catalogue:
         if count:
             set_aside(checksums)
             self._log.info("{count} checksums of {path} are in the catalogue now", count=count, path=checksums)
+
+    def read(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Fire with the result of a step that only reads the database, see `CatalogueDatabase.read`."""
+        return self._database.read(step, *args, **kwargs)
+
+    def run(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Fire with the result of a step that writes to the database, see `CatalogueDatabase.run`."""
+        return self._database.run(step, *args, **kwargs)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """Seconds since this process has recorded the last change of an original."""
+        return self._clock.seconds() - self._changed_at
 
     async def find(self, store: str, key: AssetKey) -> Digest | None:
         """Fire with what is recorded of an original's content; None if nothing is, or while it changes."""
@@ -147,6 +166,7 @@ class Catalogue:
 
     async def complete(self, number: int | None, event: Event) -> None:
         """Record what has come of a change that was entered in the journal; fires when the journal has it."""
+        self._changed_at = self._clock.seconds()
         await self.journal.complete(number, event)
         self.move_events()
 

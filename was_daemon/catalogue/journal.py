@@ -26,11 +26,11 @@ CREATE INDEX IF NOT EXISTS changes_key ON changes (store, collection, name);
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL,
     store TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL,
-    size INTEGER, sha256 TEXT, md5 TEXT, file_name TEXT, address TEXT
+    size INTEGER, sha256 TEXT, md5 TEXT, file_name TEXT, address TEXT, file_path TEXT, notes TEXT, file_md5 TEXT
 );
 CREATE INDEX IF NOT EXISTS events_key ON events (store, collection, name);
 """
-_ADD_EVENT = "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_EVENT = f"INSERT INTO events VALUES (NULL{', ?' * 14})"  # noqa: S608
 
 
 @attrs.frozen
@@ -133,7 +133,7 @@ def _add(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
         key, digest, origin = event.key, event.digest, event.origin
         facts = (digest.size, digest.sha256, digest.md5) if digest else (None, None, None)
         where = (event.store, key.collection, key.name)
-        values = (event.source, event.at, event.kind.value, *where, *facts, origin.file_name, origin.address)
+        values = (event.source, event.at, event.kind.value, *where, *facts, *attrs.astuple(origin))
         connection.execute(_ADD_EVENT, values)
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select
 
 from was_daemon.catalogue.events import Event
 from was_daemon.catalogue.identities import Identity, among
 from was_daemon.catalogue.schema import assets, history
 from was_daemon.model.digests import Digest
+from was_daemon.model.folding import beginning, folded
 from was_daemon.model.keys import AssetKey, Kind
 
 
@@ -36,7 +38,9 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
             current[identity] = event
     if current:
         connection.execute(delete(assets).where(among(assets, current)))
-    rows = [{"changed": event.at, **_facts(event)} for event in current.values() if event.kind.has_content]
+    rows = [
+        {"changed": event.at, **_facts(event), **_folded(event)} for event in current.values() if event.kind.has_content
+    ]
     if rows:
         connection.execute(insert(assets), rows)
 
@@ -63,9 +67,13 @@ def _facts(event: Event) -> dict[str, Any]:
         "size": digest and digest.size,
         "sha256": digest and digest.sha256,
         "md5": digest and digest.md5,
-        "file_name": event.origin.file_name,
-        "address": event.origin.address,
+        **attrs.asdict(event.origin),
     }
+
+
+def _folded(event: Event) -> dict[str, str | None]:
+    texts = {"name": event.key.name, "file_name": event.origin.file_name, "file_path": event.origin.file_path}
+    return {f"{name}_folded": text and beginning(folded(text)) for name, text in texts.items()}
 
 
 def find_digest(connection: Connection, store: str, key: AssetKey) -> Digest | None:

@@ -23,10 +23,14 @@ from sqlalchemy.dialects.mysql import VARBINARY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from was_daemon.model.folding import FOLDED_BYTES
+
 NAME_BYTES = 255
 """Bytes of a name, or of the directory of a collection, at most: what file systems allow."""
 
 _STORE_BYTES = 64
+_MEDIA_TYPE_BYTES = 100
+_DATE_BYTES = 19
 _STORING_BYTES = ("mysql", "mariadb")
 
 
@@ -59,6 +63,17 @@ class ExactText(TypeDecorator[str]):
         return value.decode() if isinstance(value, bytes) else value
 
 
+def origin_columns() -> list[Column[Any]]:
+    """Return the columns of an `Origin`."""
+    return [
+        Column("file_name", Text),
+        Column("address", String(64)),
+        Column("file_path", Text),
+        Column("notes", Text),
+        Column("file_md5", String(32)),
+    ]
+
+
 def _key_columns() -> list[Column[Any]]:
     return [
         Column("store", ExactText(_STORE_BYTES), nullable=False),
@@ -73,6 +88,12 @@ row_number = BigInteger().with_variant(Integer(), "sqlite")
 TABLE_OPTIONS: dict[str, Any] = {"mysql_charset": "utf8mb4", "mariadb_charset": "utf8mb4"}
 """Options of each table, in tables of migrations, too: MariaDB may be set up for another character set."""
 
+SORTED_COLUMNS = (
+    *("name_folded", "file_name_folded", "file_path_folded", "collection", "changed", "size"),
+    *("description", "media_type", "captured", "latitude"),
+)
+"""Columns of `assets` by whose order it is read in pages, so that each has an index, with `id` after it."""
+
 metadata = MetaData()
 
 assets = Table(
@@ -84,14 +105,16 @@ assets = Table(
     Column("size", BigInteger),
     Column("sha256", String(64)),
     Column("md5", String(32)),
-    Column("file_name", Text),
-    Column("address", String(64)),
-    Column("description", Integer),
-    Column("media_type", String(100)),
+    *origin_columns(),
+    Column("name_folded", ExactText(FOLDED_BYTES)),
+    Column("file_name_folded", ExactText(FOLDED_BYTES)),
+    Column("file_path_folded", ExactText(FOLDED_BYTES)),
+    Column("description", Integer, nullable=False, default=0),
+    Column("media_type", ExactText(_MEDIA_TYPE_BYTES)),
     Column("width", Integer),
     Column("height", Integer),
     Column("pages", Integer),
-    Column("captured", String(19)),
+    Column("captured", ExactText(_DATE_BYTES)),
     Column("latitude", Double),
     Column("longitude", Double),
     Column("checked", Double),
@@ -99,13 +122,16 @@ assets = Table(
     UniqueConstraint("store", "collection", "name", name="assets_key"),
     Index("assets_sha256", "sha256"),
     Index("assets_md5", "md5"),
+    Index("assets_file_md5", "file_md5"),
+    *(Index(f"assets_{name}", name, "id") for name in SORTED_COLUMNS),
     **TABLE_OPTIONS,
 )
 """The originals that are stored now; `changed` is the Unix time of their last event, in seconds.
 
-`description` is the version of the description in the columns after it, None as long as nobody has described the
-content; `captured` is "YYYY-MM-DD HH:MM:SS" without a zone, a place is in degrees. `checked` is the Unix time at which
-fixity was checked last, and `fault` what was wrong then, None if nothing.
+The columns that end in `_folded` are for searches that take no notice of case, see `folded`. `description` is the
+`FACTS_VERSION` by which the columns after it were found, 0 as long as nobody has looked at the content; they are those
+of `Facts`. `checked` is the Unix time at which fixity was checked last, and `fault` what was wrong then, None if
+nothing.
 """
 
 history = Table(
@@ -119,8 +145,8 @@ history = Table(
     Column("size", BigInteger),
     Column("sha256", String(64)),
     Column("md5", String(32)),
-    Column("file_name", Text),
-    Column("address", String(64)),
+    *origin_columns(),
+    Index("history_name", "name", "at"),
     Index("history_key", "store", "collection", "name", "at"),
     **TABLE_OPTIONS,
 )

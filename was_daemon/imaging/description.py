@@ -1,4 +1,4 @@
-"""Description of an original: its metadata, the sizes of its pages, the length of a recording."""
+"""Description of an original: its metadata, the sizes of its pages, the length of a recording, and facts from these."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,9 +7,12 @@ from posixpath import splitext
 from typing import BinaryIO
 
 from was_daemon.imaging import tiff
+from was_daemon.imaging.facts import facts_of
 from was_daemon.imaging.file_types import HEAD_SIZE, RAW_EXTENSIONS, FileType, detect_file_type
+from was_daemon.imaging.media_types import detect_media_type
 from was_daemon.imaging.metadata import read_metadata
 from was_daemon.imaging.recordings.read import read_recording
+from was_daemon.imaging.sizes import upright_size
 from was_daemon.model.descriptions import Description
 from was_daemon.model.keys import MAX_PAGE
 from was_daemon.model.media import is_recording, media_type
@@ -17,8 +20,12 @@ from was_daemon.model.media import is_recording, media_type
 
 def describe(source: BinaryIO, name: str) -> Description:
     """Return the description of the file `source`, which is called `name`; of a damaged one, what can be read."""
-    recording = read_recording(source) if is_recording(media_type(name)) else None
-    return Description(read_metadata(source), list(_pages(source, name)), recording)
+    found = detect_media_type(source, name)
+    is_played = is_recording(media_type(name)) or is_recording(found or "")
+    recording = read_recording(source) if is_played else None
+    metadata, pages = read_metadata(source), _pages(source, name)
+    size = pages[0] if pages else upright_size(source, name)
+    return Description(metadata, pages, recording, facts_of(found, size, len(pages), metadata, recording))
 
 
 def _pages(source: BinaryIO, name: str) -> list[tuple[int, int]]:

@@ -35,6 +35,9 @@ _DECODER_BYTES = 12
 """Bytes for each pixel that decoders of whole pictures take."""
 
 _ORIENTATION = 0x0112
+_ROTATED = range(5, 9)
+"""Orientations in which width and height change places."""
+
 _BITS = 258
 _PHOTOMETRIC = 262
 _ICC_METHODS = (2, 3)
@@ -75,6 +78,16 @@ def decode(
         return Picture(
             _to_picture_mode(pixels), _profile(image, source), orientation, None if is_reduced else size, extent
         )
+
+
+def upright_size_by_pillow(source: BinaryIO, file_type: FileType) -> tuple[int, int]:
+    """Return width and height of a picture, upright, from its header; raises anything for a file not opened so."""
+    with _open(source, file_type) as image:
+        if file_type is FileType.TIFF:
+            return image.size  # upright already
+        # Pillow would decode a PNG to find EXIF behind its pixels.
+        turned = stated_orientation(source) if file_type is FileType.PNG else _orientation(image, source)
+        return image.size[::-1] if turned in _ROTATED else image.size
 
 
 def _load(image: Image.Image) -> None:

@@ -2,12 +2,14 @@
 
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from was_daemon.imaging.containers.block import BinaryFile
 from was_daemon.model.descriptions import Recording
 
 _SEGMENT, _INFO, _TRACKS, _TRACK, _VIDEO = 0x18538067, 0x1549A966, 0x1654AE6B, 0xAE, 0xE0
-_SCALE, _DURATION = 0x2AD7B1, 0x4489
+_SCALE, _DURATION, _DATE = 0x2AD7B1, 0x4489, 0x4461
+_EPOCH = datetime(2001, 1, 1, tzinfo=UTC)
 _WIDTH, _HEIGHT, _SHOWN_WIDTH, _SHOWN_HEIGHT, _UNIT = 0xB0, 0xBA, 0x54B0, 0x54BA, 0x54B2
 _DEFAULT_SCALE = 1_000_000
 """Nanoseconds of a unit of time."""
@@ -17,6 +19,7 @@ def read_matroska(file: BinaryFile, start: int) -> Recording | None:
     """Return what the first segment tells of a recording."""
     duration, scale = 0.0, _DEFAULT_SCALE
     size: tuple[int, int] | None = None
+    captured = None
     for segment, first, end in _elements(file, start, file.seek(0, 2)):
         if segment != _SEGMENT:
             continue
@@ -25,12 +28,20 @@ def read_matroska(file: BinaryFile, start: int) -> Recording | None:
                 values = _values(file, begin, stop)
                 scale = int.from_bytes(values.get(_SCALE, b""), "big") or scale
                 duration = _float(values.get(_DURATION, b""))
+                captured = _moment(values.get(_DATE, b""))
             elif element == _TRACKS:
                 size = _picture(file, begin, stop)
             if duration and size:
                 break
-        return Recording(duration * scale / 1e9, *(size or (None, None)))
+        return Recording(duration * scale / 1e9, *(size or (None, None)), captured=captured)
     return None
+
+
+def _moment(value: bytes) -> str | None:
+    """Return a time, which is in nanoseconds and in UTC; None without one."""
+    if len(value) != 8:
+        return None
+    return f"{_EPOCH + timedelta(microseconds=int.from_bytes(value, 'big', signed=True) // 1000):%Y-%m-%d %H:%M:%S}"
 
 
 def _picture(file: BinaryFile, begin: int, end: int) -> tuple[int, int] | None:

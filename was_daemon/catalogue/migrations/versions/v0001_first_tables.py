@@ -23,12 +23,18 @@ def upgrade() -> None:
         Column("md5", String(32)),
         Column("file_name", Text),
         Column("address", String(64)),
-        Column("description", Integer),
-        Column("media_type", String(100)),
+        Column("file_path", Text),
+        Column("notes", Text),
+        Column("file_md5", String(32)),
+        Column("name_folded", ExactText(1000)),
+        Column("file_name_folded", ExactText(1000)),
+        Column("file_path_folded", ExactText(1000)),
+        Column("description", Integer, nullable=False),
+        Column("media_type", ExactText(100)),
         Column("width", Integer),
         Column("height", Integer),
         Column("pages", Integer),
-        Column("captured", String(19)),
+        Column("captured", ExactText(19)),
         Column("latitude", Double),
         Column("longitude", Double),
         Column("checked", Double),
@@ -38,6 +44,12 @@ def upgrade() -> None:
     )
     op.create_index("assets_sha256", "assets", ["sha256"])
     op.create_index("assets_md5", "assets", ["md5"])
+    op.create_index("assets_file_md5", "assets", ["file_md5"])
+    for column in (
+        *("name_folded", "file_name_folded", "file_path_folded", "collection", "changed", "size"),
+        *("description", "media_type", "captured", "latitude"),
+    ):
+        op.create_index(f"assets_{column}", "assets", [column, "id"])
     op.create_table(
         "history",
         Column("id", row_number, primary_key=True, autoincrement=True),
@@ -52,8 +64,12 @@ def upgrade() -> None:
         Column("md5", String(32)),
         Column("file_name", Text),
         Column("address", String(64)),
+        Column("file_path", Text),
+        Column("notes", Text),
+        Column("file_md5", String(32)),
         **TABLE_OPTIONS,
     )
+    op.create_index("history_name", "history", ["name", "at"])
     op.create_index("history_key", "history", ["store", "collection", "name", "at"])
     op.create_table(
         "records",

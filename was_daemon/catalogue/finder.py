@@ -1,0 +1,70 @@
+"""Search of the catalogue, by the names that clients have for collections."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Any
+
+from twisted.internet.defer import DeferredLock
+
+from was_daemon.catalogue.catalogue import Catalogue
+from was_daemon.catalogue.searching import Cursor, Page, find, history_of
+from was_daemon.model.search import Search
+from was_daemon.model.search_texts import BadSearch
+
+_PAGE_ROWS = 1000
+
+
+class Finder:
+    """Search of a catalogue. `collections` maps names of collections to directories, None if any name is a directory.
+
+    One search at a time: others, and what is recorded meanwhile, want the database, too.
+    """
+
+    def __init__(self, catalogue: Catalogue, collections: Mapping[str, str] | None) -> None:
+        self._catalogue = catalogue
+        self._collections = collections
+        self._names = {directory: name for name, directory in reversed(list((collections or {}).items()))}
+        self._lock = DeferredLock()
+
+    def directories(self, names: Iterable[str]) -> tuple[str, ...] | None:
+        """Return the directories of collections, None without names; raises `BadSearch`."""
+        known = self._collections
+        unknown = [name for name in names if known is not None and name not in known]
+        if unknown:
+            raise BadSearch(f"collection: none is called {unknown[0]}")
+        return tuple(known[name] if known else name for name in names) or None
+
+    async def page(self, search: Search, after: Cursor | None, limit: int) -> Page:
+        """Fire with the next originals, at most `limit`, see `searching.find`; raises `StoreUnavailable`."""
+        return self._named(await self._lock.run(self._catalogue.read, find, search, after, limit))
+
+    async def history(self, name: str, directories: tuple[str, ...] | None, after: Cursor | None, limit: int) -> Page:
+        """Fire with the next events of a name, the oldest first; raises `StoreUnavailable`."""
+        return self._named(await self._lock.run(self._catalogue.read, history_of, name, directories, after, limit))
+
+    async def each(self, search: Search) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield all originals that a search finds."""
+        after: Cursor | None = None
+        while True:
+            page = await self.page(search, after, _PAGE_ROWS)
+            for row in page.rows:
+                yield row
+            if page.cursor is None:
+                return
+            after = page.cursor
+
+    async def each_event(self, name: str, directories: tuple[str, ...] | None) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield all events of a name."""
+        after: Cursor | None = None
+        while True:
+            page = await self.history(name, directories, after, _PAGE_ROWS)
+            for row in page.rows:
+                yield row
+            if page.cursor is None:
+                return
+            after = page.cursor
+
+    def _named(self, page: Page) -> Page:
+        """Return a page in which collections have their names; several of one directory have the first."""
+        for row in page.rows:
+            row["collection"] = self._names.get(row["collection"], row["collection"])
+        return page
