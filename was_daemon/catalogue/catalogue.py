@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, make_url
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -55,6 +55,7 @@ class Catalogue:
         self._tasks = BackgroundTasks()
         self._is_moving = self._must_move = self._is_down = False
         self._changed_at = float("-inf")
+        self._moving = DeferredLock()
 
     def start(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
         """Begin to take over the file of `checksums`, and what daemons have left that were killed."""
@@ -158,6 +159,11 @@ class Catalogue:
 
     async def _move_some(self) -> bool:
         """Move the oldest events; fire with whether there were any."""
+        # Two that move the same events would be in each other's way.
+        async with self._moving:
+            return await self._move_oldest()
+
+    async def _move_oldest(self) -> bool:
         found = await self.journal.events(_BATCH)
         if found:
             await self._database.run(record, [event for _, event in found])
@@ -196,7 +202,7 @@ class Catalogue:
         try:
             if previous and (await store.stat(change.key)).etag == previous.etag:
                 return None
-            _, digest = await digest_of(store, change.key)
+            _, digest = await digest_of(store, change.key, with_md5=True)
         except AssetNotFound:
             known = await self._database.read(find_digest, change.store, change.key)
             return Event.new(EventKind.DELETED, change.store, change.key, at=at) if known else None

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
@@ -36,6 +36,12 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _CONNECTIONS = 4
 _TIMEOUT_SECONDS = 10
 """Seconds to wait for a server to accept a connection, and for other processes that write to a SQLite file."""
+
+_ATTEMPTS = 3
+"""Attempts at a transaction that collides with others."""
+
+_COLLISIONS = ("40001", "40P01", 1213)
+"""SQLSTATEs of PostgreSQL, and MariaDB's number, of transactions that wait for each other."""
 
 _LOCKING = {
     "postgresql": ("SELECT pg_advisory_lock(1902346817)", "SELECT pg_advisory_unlock(1902346817)"),
@@ -90,8 +96,13 @@ class CatalogueDatabase:
     def _call(self, options: dict[str, Any], step: Callable[[Connection], T]) -> T:
         with _translated():
             engine = self._ready_engine()
-            with engine.connect() as connection, connection.execution_options(**options).begin():
-                return step(connection)
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return _transaction(engine, options, step)
+                except DBAPIError as error:
+                    if not _is_collision(error):
+                        raise
+            return _transaction(engine, options, step)
 
     def _ready_engine(self) -> Engine:
         with self._opening:
@@ -102,6 +113,18 @@ class CatalogueDatabase:
                     _migrate(connection)
                 self._engine = engine
             return self._engine
+
+
+def _transaction(engine: Engine, options: dict[str, Any], step: Callable[[Connection], T]) -> T:
+    with engine.connect() as connection, connection.execution_options(**options).begin():
+        return step(connection)
+
+
+def _is_collision(error: DBAPIError) -> bool:
+    """Return whether a transaction has failed because another one wrote the same rows, or waited for it."""
+    cause: Any = error.orig
+    codes = getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]
+    return isinstance(error, IntegrityError) or any(code in _COLLISIONS for code in codes)
 
 
 @contextmanager

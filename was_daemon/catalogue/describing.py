@@ -1,11 +1,13 @@
 """Steps on the catalogue's database: which originals have not been described, and what was found in them."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import attrs
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, Row, Select, and_, select, update
 
 from was_daemon.catalogue.schema import assets
+from was_daemon.catalogue.searching import Cursor, next_rows
 from was_daemon.model.facts import FACTS_VERSION, Facts
 from was_daemon.model.keys import AssetKey, Kind
 
@@ -24,15 +26,33 @@ def undescribed(connection: Connection, stores: Collection[str], limit: int) -> 
     """Return originals in these stores that nobody has described, the latest first; then those of earlier versions."""
     version = assets.c.description
     for is_it in (version == 0, and_(version > 0, version < FACTS_VERSION)):
-        query = select(assets.c.id, assets.c.changed, assets.c.store, assets.c.collection, assets.c.name)
-        query = query.where(is_it, assets.c.store.in_(stores)).order_by(version.desc(), assets.c.id.desc()).limit(limit)
-        found = [
-            Undescribed(row.id, row.changed, row.store, AssetKey(row.collection, Kind.ORIGINAL, row.name))
-            for row in connection.execute(query)
-        ]
+        query = _rows().where(is_it, assets.c.store.in_(stores)).order_by(version.desc(), assets.c.id.desc())
+        found = connection.execute(query.limit(limit)).all()
         if found:
-            return found
+            return [_undescribed(row) for row in found]
     return []
+
+
+def undescribed_after(
+    connection: Connection, store: str, directories: Collection[str], after: Cursor | None, limit: int
+) -> tuple[list[Undescribed], Cursor | None]:
+    """Return the next originals of a store that are not described by this version, and the cursor of those after them.
+
+    The cursor is None after the last. They stay in order when some have been described meanwhile.
+    """
+    version, columns = assets.c.description, assets.c
+    query = _rows().where(version < FACTS_VERSION, columns.store == store, columns.collection.in_(directories))
+    rows = next_rows(connection, query, version, after, limit)
+    cursor = (rows[-1].sorted_by, rows[-1].id) if len(rows) == limit else None
+    return [_undescribed(row) for row in rows], cursor
+
+
+def _rows() -> Select[Any]:
+    return select(assets.c.id, assets.c.changed, assets.c.store, assets.c.collection, assets.c.name)
+
+
+def _undescribed(row: Row[Any]) -> Undescribed:
+    return Undescribed(row.id, row.changed, row.store, AssetKey(row.collection, Kind.ORIGINAL, row.name))
 
 
 def describe(connection: Connection, described: Sequence[tuple[Undescribed, Facts]]) -> None:

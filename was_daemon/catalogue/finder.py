@@ -7,10 +7,16 @@ from twisted.internet.defer import DeferredLock
 
 from was_daemon.catalogue.catalogue import Catalogue
 from was_daemon.catalogue.searching import Cursor, Page, find, history_of
+from was_daemon.config.settings import CollectionsSettings
 from was_daemon.model.search import Search
 from was_daemon.model.search_texts import BadSearch
 
 _PAGE_ROWS = 1000
+
+
+def names_of(settings: CollectionsSettings) -> dict[str, str] | None:
+    """Return the names of collections and their directories, None where any name is a directory."""
+    return None if settings.mode == "auto" else {name: each.directory for name, each in settings.map.items()}
 
 
 class Finder:
@@ -31,7 +37,7 @@ class Finder:
         unknown = [name for name in names if known is not None and name not in known]
         if unknown:
             raise BadSearch(f"collection: none is called {unknown[0]}")
-        return tuple(known[name] if known else name for name in names) or None
+        return tuple(known[name] if known is not None else name for name in names) or None
 
     async def page(self, search: Search, after: Cursor | None, limit: int) -> Page:
         """Fire with the next originals, at most `limit`, see `searching.find`; raises `StoreUnavailable`."""

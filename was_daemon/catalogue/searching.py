@@ -49,7 +49,7 @@ def find(connection: Connection, search: Search, after: Cursor | None, limit: in
     found: list[dict[str, Any]] = []
     for _ in range(_MOST_ROWS // _BATCH):
         size = min(_BATCH, max(limit, 1))
-        rows = _next_rows(connection, query, column, after, size)
+        rows = next_rows(connection, query, column, after, size)
         for row in rows:
             after = (row.sorted_by, row.id)
             if _fits(search, row):
@@ -69,7 +69,7 @@ def history_of(
     query = select(history.c.id, history.c.at, history.c.kind, *columns).where(history.c.name == name)
     if directories is not None:
         query = query.where(history.c.collection.in_(directories))
-    rows = _next_rows(connection, query, history.c.at, after, limit)
+    rows = next_rows(connection, query, history.c.at, after, limit)
     cursor = (rows[-1].sorted_by, rows[-1].id) if len(rows) == limit else None
     return Page([_document(row) for row in rows], cursor)
 
@@ -81,9 +81,10 @@ def _query() -> Select[Any]:
     return select(assets.c.id, *columns, stored, redacted).select_from(assets.outerjoin(visibility, of_it))
 
 
-def _next_rows(
+def next_rows(
     connection: Connection, query: Select[Any], column: ColumnElement[Any], after: Cursor | None, limit: int
 ) -> list[Row[Any]]:
+    """Return the next rows of a query in the order of a column, which becomes `sorted_by`, and of the row's number."""
     number = column.table.c.id
     query = query.add_columns(column.label("sorted_by"))
     if after is None:
@@ -110,6 +111,9 @@ def _sorted_column(search: Search) -> ColumnElement[Any]:
     for asked, name in ((search.captured, "captured"), (search.stored, "changed"), (search.size, "size")):
         if asked:
             return assets.c[name]
+    for name in search.patterns:
+        # The index has the texts, so that only the rows that match are read.
+        return assets.c[f"{name}_folded"]
     if search.media_type:
         return assets.c.media_type
     return assets.c.id if search.directories is None else assets.c.collection
@@ -166,8 +170,8 @@ def _starts(column: ColumnElement[Any], text: str) -> list[ColumnElement[bool]]:
 
 def _between(column: ColumnElement[Any], first: Any, end: Any) -> list[ColumnElement[bool]]:
     """Return conditions for the values from `first` on and below `end`; None is no limit."""
-    low = column.is_not(None) if first is None else column >= first
-    return [low] if end is None else [low, column < end]
+    limits: list[ColumnElement[bool]] = [column.is_not(None) if first is None else column >= first]
+    return limits if end is None else [*limits, column < end]
 
 
 def _inside(area: Area) -> list[ColumnElement[bool]]:

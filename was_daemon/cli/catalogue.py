@@ -1,5 +1,6 @@
-"""`was-daemon catalogue rebuild`."""
+"""`was-daemon catalogue rebuild` and `import`."""
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -7,14 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.beside_daemon import run_beside_daemon, settings_beside_daemon
 from was_daemon.cli.identity import as_owner, require_writable
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.targets import collection_option, create_stores, directories_of, require_directory
+from was_daemon.cli.targets import collection_option, directories_of, require_directory
 
 if TYPE_CHECKING:
+    from was_daemon.cli.report import Report
     from was_daemon.config.settings import Settings
+    from was_daemon.daemon.components import Components
 
-_WORDS = {"recorded": "recorded now", "failed": "could not be read"}
+_WORDS = {
+    "recorded": "recorded now",
+    "described": "described that were recorded already",
+    "missing": "recorded and not in the store",
+    "failed": "could not be read",
+}
 
 
 @click.group()
@@ -38,42 +47,45 @@ def _directories_in(settings: "Settings", store: str, directories: Sequence[str]
 @catalogue.command(epilog=epilog("was-daemon catalogue rebuild --config was.toml"))
 @collection_option
 @click.option("--parallel", default=4, show_default=True, type=click.IntRange(1, 256), help="Files at a time.")
+@click.option(
+    "--describe/--no-describe", default=True, help="Also find out media types, pixels, dates and places; the default."
+)
 @config_option
 @json_option
-def rebuild(collections: tuple[str, ...], parallel: int, config: Path | None, as_json: bool) -> None:
+def rebuild(collections: tuple[str, ...], parallel: int, describe: bool, config: Path | None, as_json: bool) -> None:
     """Read all stored originals that are not in the catalogue, and enter them.
 
-    What is recorded is left alone, so an interrupted command is simply started again. The daemon may run meanwhile.
+    Each is read once: for its checksums, and for what is in it. Originals that are recorded, but not described, are
+    described. What is done is left alone, so an interrupted command is simply started again. The daemon may run
+    meanwhile; without --describe it describes them later.
     """
-    from was_daemon.cli.reactor import run
-
     settings = load_settings(config)
     require_catalogue(settings)
     settings = as_owner(settings, [], settings.catalogue.files())
     require_writable(settings, [], settings.catalogue.files())
-    stores = create_stores(settings)
     directories = directories_of(settings, collections)
+    workers = min(parallel, len(os.sched_getaffinity(0)))
 
-    async def work() -> int:
-        from was_daemon.catalogue.catalogue import open_catalogue
+    async def work(components: "Components", report: "Report") -> None:
         from was_daemon.cli.progress import for_each_with_bar
-        from was_daemon.cli.report import Report
+        from was_daemon.jobs.facts import FactsReader
+        from was_daemon.jobs.rebuild import Rebuilder
         from was_daemon.jobs.verify import Verifier
 
-        report = Report(as_json)
-        opened = open_catalogue(settings.catalogue)
-        try:
-            for name, store in stores.items():
-                await require_directory(store)
-                verifier = Verifier(name, store, opened, report)
-                unrecorded = partial(verifier.unrecorded, _directories_in(settings, name, directories))
-                await for_each_with_bar(name, unrecorded, parallel, verifier.record)
-            await opened.move_all()
-        finally:
-            for store in stores.values():
-                await store.close()
-            await opened.close()
-            report.end(_WORDS)
-        return 1 if report.counts["failed"] else 0
+        catalogue, spool = components.catalogue, components.spool
+        assert catalogue  # noqa: S101 - it is required
+        reader = FactsReader(spool, components.pool) if describe else None
+        for name, store in components.stores.items():
+            await require_directory(store)
+            inside = _directories_in(settings, name, directories)
+            rebuilder = Rebuilder(name, store, catalogue, spool, reader, report)
+            unrecorded = partial(Verifier(name, store, catalogue, report).unrecorded, inside)
+            try:
+                await for_each_with_bar(name, unrecorded, parallel, rebuilder.enter)
+                await rebuilder.flush()
+                undescribed = partial(rebuilder.undescribed, inside)
+                await for_each_with_bar(f"{name}, recorded", undescribed, parallel, rebuilder.describe)
+            finally:
+                await rebuilder.flush()
 
-    run(work)
+    run_beside_daemon(settings_beside_daemon(settings, workers), work, _WORDS, as_json)

@@ -45,6 +45,8 @@ from was_daemon.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
+    from was_daemon.catalogue.finder import Finder
+    from was_daemon.jobs.describe import Describer
 
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
@@ -83,6 +85,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         quotas=state.quotas,
         redirects=redirects,
     )
+    finder = _finder(settings, catalogue)
     overview = overview_source(state.health, state.recent, pool, process)
     refresh = _visibility_refresh(settings, process, catalogue, parts)
     resource = _server(settings, assets, zoom, redirects, process, refresh, overview, metrics).resource()
@@ -101,6 +104,8 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         derivatives,
         assets,
         resource,
+        finder,
+        _describer(catalogue, stores, spool, pool) if process.is_first else None,
     )
 
 
@@ -168,6 +173,25 @@ def _visibility_refresh(
         return VisibilityRefresh(visibility, database, path, saves=process.is_first)
 
     return parts.take("visibility", (settings.catalogue, hides_unknown), refresh)
+
+
+def _finder(settings: Settings, catalogue: "Catalogue | None") -> "Finder | None":
+    if not catalogue:
+        return None
+    from was_daemon.catalogue.finder import Finder, names_of
+
+    return Finder(catalogue, names_of(settings.collections))
+
+
+def _describer(
+    catalogue: "Catalogue | None", stores: Mapping[str, IAssetStore], spool: Spool, pool: WorkerPool
+) -> "Describer | None":
+    if not catalogue:
+        return None
+    from was_daemon.jobs.describe import Describer
+    from was_daemon.jobs.facts import FactsReader
+
+    return Describer(catalogue, stores, spool, FactsReader(spool, pool))
 
 
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:

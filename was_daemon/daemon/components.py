@@ -32,6 +32,8 @@ from was_daemon.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
+    from was_daemon.catalogue.finder import Finder
+    from was_daemon.jobs.describe import Describer
 
 
 @attrs.frozen(eq=False)
@@ -52,6 +54,8 @@ class Components:
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
+    finder: "Finder | None" = None
+    describer: "Describer | None" = None
 
     @property
     def connection_limits(self) -> ConnectionLimits:
@@ -84,8 +88,18 @@ class Components:
             self.catalogue.start(self.stores, self.settings.checksums.path)
         if self.visibility and (not before or self.visibility is not before.visibility):
             self.visibility.start()
+        if before and before.describer:
+            before.describer.stop()
+        if self.describer:
+            self.describer.start()
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
+
+    def withdraw(self) -> None:
+        """Cancel the work that no request waits for; a job that a worker has begun is finished."""
+        self.assets.withdraw()
+        if self.describer:
+            self.describer.stop()
 
     def _quotas(self) -> dict[str, Quota]:
         """Return the collections with a quota, by name."""

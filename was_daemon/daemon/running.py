@@ -84,7 +84,9 @@ class RunningDaemon(LoggedService):
         self._state.metrics.connections.set_function(lambda: len(self._site.open_connections))
         self._ports = MultiService()
         self._fixed = _fixed(settings)
-        admin = AdminSite(AdminServer(self._state.health, self._state.metrics).resource())
+        admin = AdminSite(
+            AdminServer(self._state.health, self._state.metrics, lambda: self._components.finder).resource()
+        )
         for description in settings.server.listen:
             EndpointService(description, self._site, inherited).setServiceParent(self._ports)
         for description in settings.server.admin_listen if admin_listen is None else admin_listen:
@@ -228,7 +230,7 @@ class RunningDaemon(LoggedService):
 
     async def _close(self) -> None:
         for components in self._in_use:
-            components.assets.withdraw()
+            components.withdraw()
             await components.pool.close()
             await components.assets.settled()
         # A delete or replacement that has begun is brought to its end.

@@ -86,7 +86,7 @@ class Verifier:
         # What the daemon changes from now on counts more.
         began = time.time()
         try:
-            _, found = await digest_of(self.store, key)
+            _, found = await digest_of(self.store, key, with_md5=True)
         except AssetError as error:
             self.report.describe("failed", Layout.FLAT.path(key), str(error))
             return

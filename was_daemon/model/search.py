@@ -9,7 +9,7 @@ import attrs
 from was_daemon.model.folding import folded
 
 _WILDCARD = re.compile(r"([*?])")
-_EXPRESSIONS = {"*": ".*", "?": "."}
+_MANY, _ONE = "*", "?"
 
 METRES_OF_DEGREE = 111_195.0
 """Length of a degree of latitude."""
@@ -31,8 +31,26 @@ class Pattern:
 
     def matches(self, text: str | None) -> bool:
         """Return whether a text is as asked, whatever the case of its letters."""
-        expression = "".join(_EXPRESSIONS.get(part) or re.escape(part) for part in self.parts)
-        return text is not None and bool(re.fullmatch(expression, folded(text), re.DOTALL))
+        return text is not None and _is_like(folded(text), self.text)
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    # Not one expression: many wildcards would take it for ever.
+    first, *others = (_expression(piece) for piece in pattern.split(_MANY))
+    if not others:
+        return bool(first.fullmatch(text))
+    start = first.match(text)
+    *middle, last = others
+    position = start.end() if start else -1
+    for piece in middle:
+        found = piece.search(text, position) if position >= 0 else None
+        position = found.end() if found else -1
+    end = len(text) - len(pattern.rpartition(_MANY)[2])
+    return 0 <= position <= end and bool(last.fullmatch(text, end))
+
+
+def _expression(piece: str) -> re.Pattern[str]:
+    return re.compile("".join("." if each == _ONE else re.escape(each) for each in piece), re.DOTALL)
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ from typing import Any
 from was_daemon.model.folding import folded
 from was_daemon.model.search import Area, Pattern, Search
 
-_MAX_PATTERN = 1000
+_MAX_PATTERN = 2000
 _SEPARATOR = ".."
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d))?)?)?)?)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(i?)b|bytes)?", re.IGNORECASE | re.ASCII)

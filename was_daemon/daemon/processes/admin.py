@@ -57,6 +57,19 @@ class CombinedAdminServer:
         request.setHeader(b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
         return merge_metrics({number: answer[1].decode() if answer else None for number, answer in answers.items()})
 
+    @app.route("/assets", methods=["GET"])
+    @app.route("/history", methods=["GET"])
+    async def search(self, request: Request) -> bytes:
+        """Have a process search the catalogue, which all have in common."""
+        for child in self._children:
+            answer = await _ask(child, request.uri)
+            if answer:
+                request.setResponseCode(answer[0])
+                request.setHeader(b"Content-Type", b"application/json")
+                return answer[1]
+        request.setResponseCode(503)
+        return b"no process answers\n"
+
     async def _ask(self, path: bytes) -> dict[int, AdminResponse]:
         # At the same time: two that hang take no longer than one.
         asked = {child.number: Deferred.fromCoroutine(_ask(child, path)) for child in self._children}

@@ -33,7 +33,8 @@ def read_matroska(file: BinaryFile, start: int) -> Recording | None:
                 size = _picture(file, begin, stop)
             if duration and size:
                 break
-        return Recording(duration * scale / 1e9, *(size or (None, None)), captured=captured)
+        width, height = size or (None, None)
+        return Recording(duration * scale / 1e9, width, height, captured)
     return None
 
 

@@ -1,6 +1,8 @@
-"""The routes of monitoring: `/healthz` and `/metrics`, on endpoints of their own that the public does not reach."""
+"""The routes of monitoring and of searches, on endpoints of their own that the public does not reach."""
 
 import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from klein import Klein
 from klein.resource import KleinResource
@@ -9,7 +11,13 @@ from twisted.web.server import Site
 
 from was_daemon.health.checks import Health, Report
 from was_daemon.httpd.hardened import HardenedChannel, HardenedRequest
+from was_daemon.model.errors import StoreUnavailable
+from was_daemon.model.search_texts import BadSearch
 from was_daemon.telemetry.metrics import Metrics
+from was_daemon.web.admin.assets import AssetQuery
+
+if TYPE_CHECKING:
+    from was_daemon.catalogue.finder import Finder
 
 _IDLE_SECONDS = 60
 
@@ -30,13 +38,14 @@ class AdminSite(Site):
 
 
 class AdminServer:
-    """The routes of one process."""
+    """The routes of one process; `finder` returns what searches the catalogue, None without one."""
 
     app = Klein()
 
-    def __init__(self, health: Health, metrics: Metrics) -> None:
+    def __init__(self, health: Health, metrics: Metrics, finder: "Callable[[], Finder | None]" = lambda: None) -> None:
         self._health = health
         self._metrics = metrics
+        self._finder = finder
 
     def resource(self) -> KleinResource:
         """Return the resource for a site."""
@@ -57,6 +66,33 @@ class AdminServer:
         # Some of it is found by looking.
         await self._health.report()
         return self._metrics.exposition()
+
+    @app.route("/assets", methods=["GET"])
+    async def assets(self, request: Request) -> bytes:
+        """Send what the catalogue has of originals, as JSON."""
+        return await self._answer(request, AssetQuery.assets)
+
+    @app.route("/history", methods=["GET"])
+    async def history(self, request: Request) -> bytes:
+        """Send what has happened to originals of a name, as JSON."""
+        return await self._answer(request, AssetQuery.history)
+
+    async def _answer(
+        self, request: Request, ask: "Callable[[AssetQuery, Finder], Awaitable[dict[str, Any]]]"
+    ) -> bytes:
+        finder = self._finder()
+        try:
+            if not finder:
+                status, document = 404, {"error": "there is no catalogue"}
+            else:
+                status, document = 200, await ask(AssetQuery(request.uri.partition(b"?")[2]), finder)
+        except BadSearch as error:
+            status, document = 400, {"error": str(error)}
+        except StoreUnavailable as error:
+            status, document = 503, {"error": str(error)}
+        request.setResponseCode(status)
+        request.setHeader(b"Content-Type", b"application/json")
+        return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
 def _document(report: Report) -> dict[str, object]:
