@@ -18,6 +18,7 @@ from was_daemon.catalogue.journal import Journal, Unsettled
 from was_daemon.catalogue.old_checksums import old_checksums, set_aside
 from was_daemon.catalogue.records import digests_after, find_digest, record, recorded
 from was_daemon.concurrency.background import BackgroundTasks
+from was_daemon.concurrency.waiting import Waiters
 from was_daemon.config.settings import CatalogueSettings
 from was_daemon.model.digests import Digest, digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
@@ -56,6 +57,8 @@ class Catalogue:
         self._is_moving = self._must_move = self._is_down = False
         self._changed_at = float("-inf")
         self._moving = DeferredLock()
+        self._recorded = Waiters()
+        self.moves = 0
 
     def start(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
         """Begin to take over the file of `checksums`, and what daemons have left that were killed."""
@@ -93,6 +96,10 @@ class Catalogue:
     def quiet_seconds(self) -> float:
         """Seconds since this process has recorded the last change of an original."""
         return self._clock.seconds() - self._changed_at
+
+    def next_move(self) -> Deferred[None]:
+        """Return a Deferred that fires when this process has moved further events to the database; `moves` counts."""
+        return self._recorded.add()
 
     async def find(self, store: str, key: AssetKey) -> Digest | None:
         """Fire with what is recorded of an original's content; None if nothing is, or while it changes."""
@@ -168,6 +175,8 @@ class Catalogue:
         if found:
             await self._database.run(record, [event for _, event in found])
             await self.journal.remove([number for number, _ in found])
+            self.moves += 1
+            self._recorded.release()
         return bool(found)
 
     async def complete(self, number: int | None, event: Event) -> None:

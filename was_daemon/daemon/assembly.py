@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from was_daemon.catalogue.finder import Finder
     from was_daemon.jobs.describe import Describer
 
+_POLL_SECONDS, _POLL_SECONDS_OF_SEVERAL = 60.0, 5.0
+"""Seconds after which is looked for originals that others have recorded: commands and other daemons, or processes."""
+
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
 
@@ -105,7 +108,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         assets,
         resource,
         finder,
-        _describer(catalogue, stores, spool, pool) if process.is_first else None,
+        _describer(catalogue, stores, spool, pool, process),
     )
 
 
@@ -184,14 +187,19 @@ def _finder(settings: Settings, catalogue: "Catalogue | None") -> "Finder | None
 
 
 def _describer(
-    catalogue: "Catalogue | None", stores: Mapping[str, IAssetStore], spool: Spool, pool: WorkerPool
+    catalogue: "Catalogue | None",
+    stores: Mapping[str, IAssetStore],
+    spool: Spool,
+    pool: WorkerPool,
+    process: ProcessShare,
 ) -> "Describer | None":
-    if not catalogue:
+    if not catalogue or not process.is_first:
         return None
     from was_daemon.jobs.describe import Describer
     from was_daemon.jobs.facts import FactsReader
 
-    return Describer(catalogue, stores, spool, FactsReader(spool, pool))
+    poll_seconds = _POLL_SECONDS if process.count == 1 else _POLL_SECONDS_OF_SEVERAL
+    return Describer(catalogue, stores, spool, FactsReader(spool, pool), poll_seconds)
 
 
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:

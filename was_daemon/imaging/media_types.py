@@ -1,9 +1,8 @@
 """Media types of files by their bytes, under the names that `model.media` has for extensions.
 
-Where the bytes leave a choice, as between the kinds of text, an extension that fits them decides.
+Where the bytes leave a choice an extension that fits them decides.
 """
 
-import codecs
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,10 +14,8 @@ from was_daemon.imaging.bounded_file import BoundedFile
 from was_daemon.imaging.containers.ifd import TiffFile
 from was_daemon.imaging.file_types import HEAD_SIZE, RAW_EXTENSIONS, FileType, detect_file_type
 from was_daemon.imaging.recordings.mpeg_audio import id3_size, read_mpeg_audio
+from was_daemon.imaging.text_types import CONTROLS, SAMPLE, text_type_of
 from was_daemon.model.media import media_type, type_of_extension
-
-_SAMPLE = 1 << 16
-"""First bytes by which a text is told from other data."""
 
 _MAX_ZIP_ENTRIES = 10_000
 
@@ -115,20 +112,13 @@ _OFFICE = (("word/", ".docx"), ("xl/", ".xlsx"), ("ppt/", ".pptx"))
 _OPEN_DOCUMENT = frozenset(type_of_extension(each) for each in (".odt", ".ods", ".odp", ".epub"))
 _ZIPPED = frozenset({type_of_extension(".kmz"), "application/java-archive"})
 
-_CONTROLS = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_TEXTS = frozenset({"application/yaml", "application/javascript", "application/sql", "model/obj", "model/stl"})
-_PROLOGUE = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
-_ROOT = re.compile(r"\s*<(?:!doctype\s+)?(?:[\w.-]+:)?([\w.-]+)[\s>/]", re.IGNORECASE)
-_ROOTS = {"html": ".html", "svg": ".svg", "kml": ".kml", "gpx": ".gpx", "rss": ".rss"}
-
 
 def detect_media_type(source: BinaryIO, name: str) -> str | None:
     """Return the media type of the file `source`, which is called `name`; None when its bytes tell none."""
     source.seek(0)
     head = source.read(HEAD_SIZE)
     with suppress(Exception):  # a damaged file makes whatever reads it raise anything
-        return _with_mark(source, head, name) or _text_type(source, name)
+        return _with_mark(source, head, name) or text_type_of(source, name)
     return None
 
 
@@ -142,7 +132,7 @@ def _with_mark(source: BinaryIO, head: bytes, name: str) -> str | None:
     if file_type and (file_type is not FileType.PDF or head.startswith(b"%PDF")):
         return _picture(source, head, name, file_type)
     # A text may have one of these words there, but no such number before it.
-    is_box = _CONTROLS.search(head[:4]) or not head[:4].isascii()
+    is_box = CONTROLS.search(head[:4]) or not head[:4].isascii()
     if head[4:8] == b"ftyp" or (head[4:8] in _QUICKTIME and is_box):
         return _film(head, name)
     found = _signed(_SIGNATURES, head)
@@ -235,7 +225,7 @@ def _adts(_source: BinaryIO, _head: bytes, _name: str) -> str:
 
 
 def _ole(source: BinaryIO, head: bytes, name: str) -> str:
-    data = head + source.read(_SAMPLE)
+    data = head + source.read(SAMPLE)
     for stream, extension in _OLE_STREAMS:
         if stream.encode("utf-16-le") in data:
             return type_of_extension(extension)
@@ -279,58 +269,3 @@ _FAMILIES: tuple[tuple[bytes, Callable[[BinaryIO, bytes, str], str | None]], ...
     (b"SQLite format 3\0", _sqlite),
 )
 """Marks of containers, whose content tells the type."""
-
-
-def _text_type(source: BinaryIO, name: str) -> str | None:
-    """Return the type of a text; None for other data, and for an empty file."""
-    source.seek(0)
-    data = source.read(_SAMPLE)
-    claimed = media_type(name)
-    text = _decoded(data, is_sure=_is_textual(claimed))
-    if not text:
-        return None
-    return _marked_up(text, claimed) if text.lstrip().startswith("<") else _plain(claimed)
-
-
-def _decoded(data: bytes, is_sure: bool) -> str | None:
-    """Return a text in UTF-8 or UTF-16, and with `is_sure`, where a name says that it is one, in older encodings."""
-    if data.startswith(_UTF16):
-        return data.decode("utf-16", "replace")
-    if _CONTROLS.search(data):
-        return None
-    try:
-        # The sample may end within a character.
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(data, final=len(data) < _SAMPLE)
-    except UnicodeDecodeError:
-        return data.decode("latin-1") if is_sure else None
-
-
-def _is_textual(kind: str) -> bool:
-    return kind.startswith("text/") or kind.endswith(("+json", "+xml", "/json", "/xml")) or kind in _TEXTS
-
-
-def _is_markup(kind: str) -> bool:
-    return kind.endswith(("+xml", "/xml"))
-
-
-def _plain(claimed: str) -> str:
-    return claimed if _is_textual(claimed) and not _is_markup(claimed) else type_of_extension(".txt")
-
-
-def _marked_up(text: str, claimed: str) -> str:
-    """Return the type of a text that begins as HTML and XML do."""
-    is_declared = text.lstrip().startswith("<?xml")
-    while prologue := _PROLOGUE.match(text):
-        text = text[prologue.end() :]
-    root = _ROOT.match(text)
-    found = _ROOTS.get(root[1].lower()) if root else None
-    if found:
-        return _choice_of_markup(claimed, found)
-    if _is_markup(claimed):
-        return claimed
-    return type_of_extension(".xml") if is_declared else _plain(claimed)
-
-
-def _choice_of_markup(claimed: str, extension: str) -> str:
-    xhtml = type_of_extension(".xhtml")
-    return xhtml if extension == ".html" and claimed == xhtml else type_of_extension(extension)

@@ -23,7 +23,6 @@ _BATCH = 10
 """Originals that are described before this is entered in the database, a random choice of those looked at: other
 daemons with the same database choose others."""
 
-_POLL_SECONDS = 10.0
 _REST_SECONDS = 60.0
 """Seconds for which a store is left alone that could not be read, and everything when there is no room or no worker."""
 
@@ -31,6 +30,7 @@ _BUSY_SECONDS = 5.0
 """Seconds after a change of an original in which more of them are expected."""
 
 _BUSY_FACTOR = 19
+_MAX_PAUSE_SECONDS = 5.0
 """Pause after each original while clients change some, in multiples of the time that it took: 1/20 of a processor."""
 
 
@@ -39,13 +39,19 @@ class Describer:
 
     Others wait for neither workers nor processors because of it: its jobs come after those of requests, and while
     clients store originals it works for a twentieth of the time. What could not be described for lack of a store, of
-    room or of workers is tried again; a file that breaks workers counts as described.
+    room or of workers is tried again; a file that breaks workers counts as described. What others have recorded is
+    looked for every `poll_seconds`.
     """
 
     _log = Logger()
 
     def __init__(
-        self, catalogue: Catalogue, stores: Mapping[str, IAssetStore], spool: Spool, reader: FactsReader
+        self,
+        catalogue: Catalogue,
+        stores: Mapping[str, IAssetStore],
+        spool: Spool,
+        reader: FactsReader,
+        poll_seconds: float,
     ) -> None:
         from twisted.internet import reactor
 
@@ -54,6 +60,7 @@ class Describer:
         self._stores = stores
         self._spool = spool
         self._reader = reader
+        self._poll_seconds = poll_seconds
         self._resting: dict[str, float] = {}
         self._tasks = BackgroundTasks()
         self._is_down = False
@@ -68,7 +75,9 @@ class Describer:
 
     async def _run(self) -> None:
         while True:
-            await deferLater(self._clock, 0 if await self._try_some() else _POLL_SECONDS)
+            moves = self._catalogue.moves
+            if not await self._try_some() and moves == self._catalogue.moves:
+                await self._catalogue.next_move().addTimeout(self._poll_seconds, self._clock, lambda *_: None)
 
     async def _try_some(self) -> bool:
         """Describe some originals; fire with whether there may be more."""
@@ -108,7 +117,7 @@ class Describer:
     async def _pause(self, seconds: float) -> None:
         """Leave the processors to others, after work of that many seconds."""
         is_busy = self._catalogue.quiet_seconds < _BUSY_SECONDS
-        await deferLater(self._clock, _BUSY_FACTOR * seconds if is_busy else 0)
+        await deferLater(self._clock, min(_BUSY_FACTOR * seconds, _MAX_PAUSE_SECONDS) if is_busy else 0)
 
     async def _facts(self, row: Undescribed) -> Facts | None:
         """Fire with the facts about an original; None if it cannot be read at the moment."""
