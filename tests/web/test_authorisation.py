@@ -15,6 +15,7 @@ FORMS = {
     "getmetadata": authorisation.token_to_read,
     "fileupload": authorisation.token_in_upload,
     "filedelete": authorisation.token_to_delete,
+    "get_image_record": authorisation.token_to_search,
     "getfileref": authorisation.static_original,
     "static": authorisation.static_path,
     "iiif": capability_to_look,

@@ -26,6 +26,9 @@ class EventKind(enum.StrEnum):
     FOUND = "found"
     """An original that came into the store without the daemon, or whose upload was interrupted, was read."""
 
+    IMPORTED = "imported"
+    """What another server has recorded of the original was entered."""
+
     LOST = "lost"
     """The store does not have an original that nobody has deleted through the daemon."""
 

@@ -39,6 +39,10 @@ class Finder:
             raise BadSearch(f"collection: none is called {unknown[0]}")
         return tuple(known[name] if known is not None else name for name in names) or None
 
+    def directory(self, name: str) -> str:
+        """Return the directory of the collection that rows name."""
+        return (self._collections or {}).get(name, name)
+
     async def page(self, search: Search, after: Cursor | None, limit: int) -> Page:
         """Fire with the next originals, at most `limit`, see `searching.find`; raises `StoreUnavailable`."""
         return self._named(await self._lock.run(self._catalogue.read, find, search, after, limit))

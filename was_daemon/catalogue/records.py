@@ -12,6 +12,7 @@ from was_daemon.catalogue.schema import assets, history
 from was_daemon.model.digests import Digest
 from was_daemon.model.folding import beginning, folded
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.origins import Origin
 
 
 def record(connection: Connection, events: Sequence[Event]) -> None:
@@ -39,7 +40,9 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
     if current:
         connection.execute(delete(assets).where(among(assets, current)))
     rows = [
-        {"changed": event.at, **_facts(event), **_folded(event)} for event in current.values() if event.kind.has_content
+        {"changed": event.at, **_facts(event), **folded_columns(event.key.name, event.origin)}
+        for event in current.values()
+        if event.kind.has_content
     ]
     if rows:
         connection.execute(insert(assets), rows)
@@ -71,8 +74,9 @@ def _facts(event: Event) -> dict[str, Any]:
     }
 
 
-def _folded(event: Event) -> dict[str, str | None]:
-    texts = {"name": event.key.name, "file_name": event.origin.file_name, "file_path": event.origin.file_path}
+def folded_columns(name: str, origin: Origin) -> dict[str, str | None]:
+    """Return the columns of `assets` by which names and paths are found."""
+    texts = {"name": name, "file_name": origin.file_name, "file_path": origin.file_path}
     return {f"{name}_folded": text and beginning(folded(text)) for name, text in texts.items()}
 
 

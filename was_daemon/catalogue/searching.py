@@ -150,7 +150,7 @@ def _like(column: ColumnElement[Any], pattern: Pattern) -> list[ColumnElement[bo
     first, *others = pattern.parts
     if not others:
         return [column == beginning(first)]
-    limits = _starts(column, beginning(first)) if first else [column.is_not(None)]
+    limits = _starts(column, beginning(first)) if first else _between(column, None, None)
     if beginning(pattern.text) != pattern.text or others == ["*", ""]:
         return limits
     # In bytes, one character may be several.

@@ -1,4 +1,4 @@
-"""`was-daemon catalogue rebuild` and `import`."""
+"""`was-daemon catalogue rebuild`."""
 
 import os
 from collections.abc import Sequence

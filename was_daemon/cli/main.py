@@ -12,6 +12,7 @@ from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
 from was_daemon.cli.copy import copy
 from was_daemon.cli.find import find
+from was_daemon.cli.import_catalogue import import_
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
 from was_daemon.cli.options import epilog
@@ -30,6 +31,7 @@ def main() -> None:
     """The asset server, and the tools around it."""
 
 
+catalogue.add_command(import_)
 main.add_command(catalogue)
 main.add_command(check)
 main.add_command(check_store)

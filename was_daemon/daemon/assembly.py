@@ -31,6 +31,7 @@ from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
 from was_daemon.web.caching import CacheRules
+from was_daemon.web.contract.image_records import ImageRecords
 from was_daemon.web.contract.pending_uploads import UploadLimits
 from was_daemon.web.contract.routes import AssetServer
 from was_daemon.web.iiif.answers import Documents
@@ -91,7 +92,10 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     finder = _finder(settings, catalogue)
     overview = overview_source(state.health, state.recent, pool, process)
     refresh = _visibility_refresh(settings, process, catalogue, parts)
-    resource = _server(settings, assets, zoom, redirects, process, refresh, overview, metrics).resource()
+    image_records = ImageRecords(finder) if finder else None
+    resource = _server(
+        settings, assets, zoom, redirects, process, refresh, overview, metrics, image_records
+    ).resource()
     return Components(
         settings,
         state,
@@ -239,6 +243,7 @@ def _server(
     refresh: "VisibilityRefresh | None",
     overview: OverviewSource,
     metrics: Metrics,
+    image_records: ImageRecords | None,
 ) -> AssetServer:
     server, collections = settings.server, redirects.collections
     needs_token = server.require_token_for_get
@@ -274,4 +279,5 @@ def _server(
         ),
         presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
         viewer=Viewer(servers, redirects, access, lifetime, installed_files()),
+        image_records=image_records,
     )

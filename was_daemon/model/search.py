@@ -20,18 +20,21 @@ _EARTH_METRES = 6_371_008.8
 
 @attrs.frozen
 class Pattern:
-    """Folded text in which `*` stands for any characters, and `?` for any one."""
+    """Folded text in which `*` stands for any characters, and `?` for any one, unless it is `is_exact`."""
 
     text: str
+    is_exact: bool = False
 
     @property
     def parts(self) -> list[str]:
         """Texts and the wildcards between them, in turn."""
-        return _WILDCARD.split(self.text)
+        return [self.text] if self.is_exact else _WILDCARD.split(self.text)
 
     def matches(self, text: str | None) -> bool:
         """Return whether a text is as asked, whatever the case of its letters."""
-        return text is not None and _is_like(folded(text), self.text)
+        if text is None:
+            return False
+        return folded(text) == self.text if self.is_exact else _is_like(folded(text), self.text)
 
 
 def _is_like(text: str, pattern: str) -> bool:

@@ -67,6 +67,19 @@ async def token_to_read(access: AccessRules, request: AssetRequest) -> tuple[Ass
     return access.original(collection, name), fields
 
 
+async def token_to_search(access: AccessRules, request: AssetRequest) -> tuple[str | None, Fields]:
+    """Require a token for the field `file_string`; return the directory of the collection in the query, and its fields.
+
+    The directory is None without a collection, which the server's own key allows.
+    """
+    fields = query(request)
+    collection = fields.get("coll")
+    if "file_string" not in fields:
+        raise BadRequest("the field file_string is missing")
+    access.require_token(collection, fields["file_string"], fields.get("token"), request.arrived)
+    return access.original(collection, "any").collection if collection else None, fields
+
+
 async def token_to_delete(access: AccessRules, request: AssetRequest) -> tuple[AssetKey]:
     """Require a token for the file in a form; return its key."""
     fields = await read_form(request)

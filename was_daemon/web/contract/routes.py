@@ -28,8 +28,10 @@ from was_daemon.web.contract.authorisation import (
     token_in_upload,
     token_to_delete,
     token_to_read,
+    token_to_search,
 )
 from was_daemon.web.contract.discovery import discovery_document
+from was_daemon.web.contract.image_records import ImageRecords
 from was_daemon.web.contract.parameters import scale
 from was_daemon.web.contract.pending_uploads import PendingUploads, UploadLimits
 from was_daemon.web.contract.resource import AssetResource, Router
@@ -68,6 +70,7 @@ class AssetServer:
         images: ImageServer | None = None,
         presentation: Presentation | None = None,
         viewer: Viewer | None = None,
+        image_records: ImageRecords | None = None,
     ) -> None:
         self.access = access
         self._assets = assets
@@ -81,6 +84,7 @@ class AssetServer:
         self._images = images
         self._presentation = presentation
         self._viewer = viewer
+        self._image_records = image_records
 
     def resource(self) -> AssetResource:
         """Return the resource for a site."""
@@ -158,6 +162,16 @@ class AssetServer:
         if not date:
             raise AssetNotFound("the file does not say when it was made")
         return text_answer(request, date)
+
+    @app.route("/getImageRecord", methods=["GET"])
+    @authorised(token_to_search)
+    async def get_image_record(self, request: AssetRequest, directory: str | None, fields: Fields) -> bytes:
+        """Send what is recorded of files on clients' sides, as the California Academy's server does."""
+        if not self._image_records:
+            raise AssetNotFound("there is no catalogue")
+        base_url = self._base_url(request)
+        request.setHeader("Cache-Control", NO_STORE)
+        return text_answer(request, await self._image_records.answer(fields, directory, base_url), "application/json")
 
     @app.route("/getfileref", methods=["GET"])
     @authorised(static_original)

@@ -106,7 +106,7 @@ class UploadForm:
             raise BadRequest("the file is missing")
         if self._is_private():
             await self._make_private(key)
-        origin = Origin(self._file_name, self._client)
+        origin = Origin.told(self._fields.values, self._file_name, self._client)
         await self._assets.put(key, self._staged, self._reservation, origin)
         return True
 
