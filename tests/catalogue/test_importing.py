@@ -110,8 +110,8 @@ def test_a_table_without_the_newest_column_is_read() -> None:
 
 
 def test_texts_longer_than_what_is_read_at_a_time_and_many_rows_are_whole() -> None:
-    long = "x'\\" * 1_200_000
-    rows = [(*row[:7], long, *row[8:]) for row in ROWS[:2]] + [(number, *ROWS[2][1:]) for number in range(20_000)]
+    long = "x'\\" * 400_000
+    rows = [(*row[:7], long, *row[8:]) for row in ROWS[:2]] + [(number, *ROWS[2][1:]) for number in range(2_000)]
     found = parsed(CREATE + inserted(rows))
     assert len(found) == len(rows)
     assert found[1]["notes"] == long

@@ -21,7 +21,7 @@ MAIN = {"plugin": "filesystem", "path": "/srv/attachments", "layout": "sharded"}
 NAS = {"plugin": "sftp", "host": "nas.example.org", "user": "specify", "password": SECRET}
 GROUPS = [["catalogue"], ["config"], ["thumbnails"], ["zoom"]]
 DERIVED = [[group, name] for group in ("thumbnails", "zoom") for name in ("warm", "prune")]
-WITHIN_GROUPS = [["catalogue", "rebuild"], ["config", "check"], *DERIVED]
+WITHIN_GROUPS = [["catalogue", "import"], ["catalogue", "rebuild"], ["config", "check"], *DERIVED]
 COMMANDS = [[], *([name] for name in main.commands), *WITHIN_GROUPS]
 
 

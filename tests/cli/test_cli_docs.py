@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cli import run
 from tests.support.daemon import BIN, Daemon, clean_environment
+from tests.support.images import jpeg
 from tests.support.paths import ROOT
 from was_daemon.cli.main import main
 
@@ -47,6 +49,10 @@ def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, comma
         for file in ("was.toml", "key"):
             (tmp_path / file).write_bytes((daemon.directory / file).read_bytes())
     (tmp_path / "settings.py").write_text(SETTINGS)
+    (tmp_path / "images.sql").write_text("CREATE TABLE `images` (`id` int);")
+    if command == "was-daemon find":
+        (daemon.directory / "main" / "originals" / "IMG_8032.jpg").write_bytes(jpeg())
+        assert run("catalogue", "rebuild", "--config", daemon.config_file).code == 0
     here = example.replace("/etc/was-daemon/key", "key")
     if command == "was-daemon check":
         here = here.replace("https://assets.example.org", daemon.url)
@@ -61,7 +67,12 @@ def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, comma
 
 
 def test_the_guide_tells_about_every_command() -> None:
-    groups = {"catalogue": ["rebuild"], "config": ["check"], "thumbnails": ["warm", "prune"], "zoom": ["warm", "prune"]}
+    groups = {
+        "catalogue": ["import", "rebuild"],
+        "config": ["check"],
+        "thumbnails": ["warm", "prune"],
+        "zoom": ["warm", "prune"],
+    }
     names = main.commands.keys() - groups | {f"{group} {name}" for group, within in groups.items() for name in within}
     assert {f"was-daemon {name}" for name in names} == {command for command, _ in EXAMPLES}
 

@@ -13,7 +13,7 @@ import click
 
 from was_daemon.cli.catalogue import require_catalogue
 from was_daemon.cli.identity import as_owner
-from was_daemon.cli.options import config_option, load_settings
+from was_daemon.cli.options import config_option, epilog, load_settings
 from was_daemon.cli.targets import directories_of
 from was_daemon.model.sizes import readable
 
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from was_daemon.model.search import Search
 
 _PIECE = 1 << 20
-
-_EPILOG = """\b
-Example:
-  was-daemon find "IMG_8*.jpg" --captured 2024-05..2024-06 --config was.toml
-  was-daemon find --file ~/scans/fish.tif --config was.toml
-
-Exit status: 0 something was found, 1 nothing was found or something failed, 2 the command was used wrongly."""
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "assets": (
@@ -45,7 +38,12 @@ _MOMENTS = ("stored", "at")
 _Rows = AsyncGenerator[dict[str, Any], None]
 
 
-@click.command(epilog=_EPILOG)
+@click.command(
+    epilog=epilog(
+        'was-daemon find "IMG_8*.jpg" --captured 2024-05..2024-06 --config was.toml',
+        "was-daemon find --file ~/scans/fish.tif --config was.toml",
+    )
+)
 @click.argument("name", required=False)
 @click.option("--file-name", metavar="TEXT", help="The client's own name of the file.")
 @click.option("--file-path", metavar="TEXT", help="The path of the file on the client's side, where it was told.")
@@ -79,7 +77,7 @@ def find(
 
     In names and paths * stands for any characters and ? for one. Upper and lower case are the same, accents matter: É
     is é, and not e. All that is asked for has to be true. The list is in the order of the first of these that is asked
-    for: name, place, date, size, type.
+    for: name, place, date, size, type. With nothing to list the exit status is 1.
     """
     from was_daemon.cli.reactor import run
 
