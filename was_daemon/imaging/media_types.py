@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from posixpath import splitext
 from typing import BinaryIO
-from zipfile import ZipFile
 
 from was_daemon.imaging.bounded_file import BoundedFile
 from was_daemon.imaging.containers.ifd import TiffFile
@@ -241,6 +240,9 @@ def _zip(source: BinaryIO, head: bytes, name: str) -> str:
         declared = re.match(r"[\w.+-]+/[\w.+-]+", head[38:200].decode("latin-1"))
         if declared and (found := declared[0].removesuffix("PK")) in _OPEN_DOCUMENT:
             return found
+    # Most workers never need it.
+    from zipfile import ZipFile
+
     with suppress(Exception), ZipFile(source) as archive:
         names = archive.namelist()[:_MAX_ZIP_ENTRIES]
         if "[Content_Types].xml" in names:
