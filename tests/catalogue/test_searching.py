@@ -7,16 +7,17 @@ from typing import Any
 import attrs
 import pytest
 import pytest_twisted
-from sqlalchemy import URL, Connection, insert
+from sqlalchemy import URL, Connection, event, insert
 
 from was_daemon.catalogue.catalogue import Catalogue
 from was_daemon.catalogue.database import CatalogueDatabase
-from was_daemon.catalogue.describing import describe, undescribed
+from was_daemon.catalogue.describing import describe, undescribed, undescribed_after
 from was_daemon.catalogue.events import Event, EventKind
 from was_daemon.catalogue.finder import Finder
 from was_daemon.catalogue.journal import Journal
 from was_daemon.catalogue.records import record
 from was_daemon.catalogue.schema import visibility
+from was_daemon.catalogue.searching import find
 from was_daemon.model.digests import Digest
 from was_daemon.model.facts import Facts
 from was_daemon.model.keys import AssetKey, Kind
@@ -273,3 +274,31 @@ def test_what_cannot_be_understood_says_how_to_write_it(texts: dict[str, Any]) -
 )
 def test_wildcards(pattern: str, text: str, is_like: bool) -> None:
     assert Pattern(pattern).matches(text) == is_like
+
+
+@async_test
+async def test_every_page_is_read_by_an_index_in_its_order(tmp_path: Path) -> None:
+    database = CatalogueDatabase(URL.create("sqlite", database=str(tmp_path / "catalogue.sqlite")))
+    statements: list[tuple[str, Any]] = []
+
+    def plans(connection: Connection) -> dict[str, list[str]]:
+        event.listen(connection, "before_cursor_execute", lambda *call: statements.append((call[2], call[3])))
+        searches = [*(parse_search(texts) for texts, _ in ASKED), parse_search({"captured": "2024"}, ("fish",))]
+        for search in [*searches, parse_search({}, ("fish",))]:
+            find(connection, search, ("", 5), 10)
+        undescribed(connection, ["main"], 10)
+        undescribed_after(connection, "main", ["fish"], (0, 5), 10)
+        return {
+            statement: [
+                row[3]
+                for row in connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            ]
+            for statement, values in list(statements)
+        }
+
+    for statement, steps in (await database.read(plans)).items():
+        for step in steps:
+            assert not step.startswith("SCAN assets") or "INDEX" in step or "ORDER BY assets.id" in statement, steps
+            # Of a checksum there are few.
+            assert "TEMP B-TREE FOR ORDER BY" not in step or "sha256 = ?" in statement or "UNION" in statement, steps
+    await database.close()

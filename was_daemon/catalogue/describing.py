@@ -7,7 +7,7 @@ import attrs
 from sqlalchemy import Connection, Row, Select, and_, select, update
 
 from was_daemon.catalogue.schema import assets
-from was_daemon.catalogue.searching import Cursor, next_rows
+from was_daemon.catalogue.searching import Cursor, next_rows, without_index
 from was_daemon.model.facts import FACTS_VERSION, Facts
 from was_daemon.model.keys import AssetKey, Kind
 
@@ -26,7 +26,8 @@ def undescribed(connection: Connection, stores: Collection[str], limit: int) -> 
     """Return originals in these stores that nobody has described, the latest first; then those of earlier versions."""
     version = assets.c.description
     for is_it in (version == 0, and_(version > 0, version < FACTS_VERSION)):
-        query = _rows().where(is_it, assets.c.store.in_(stores)).order_by(version.desc(), assets.c.id.desc())
+        query = _rows().where(is_it, without_index(assets.c.store).in_(stores))
+        query = query.order_by(version.desc(), assets.c.id.desc())
         found = connection.execute(query.limit(limit)).all()
         if found:
             return [_undescribed(row) for row in found]
@@ -41,7 +42,8 @@ def undescribed_after(
     The cursor is None after the last. They stay in order when some have been described meanwhile.
     """
     version, columns = assets.c.description, assets.c
-    query = _rows().where(version < FACTS_VERSION, columns.store == store, columns.collection.in_(directories))
+    is_there = without_index(columns.store) == store, without_index(columns.collection).in_(directories)
+    query = _rows().where(version < FACTS_VERSION, *is_there)
     rows = next_rows(connection, query, version, after, limit)
     cursor = (rows[-1].sorted_by, rows[-1].id) if len(rows) == limit else None
     return [_undescribed(row) for row in rows], cursor

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import attrs
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, or_, select, union
 
 from was_daemon.catalogue.schema import assets, history, visibility
 from was_daemon.model.folding import beginning
@@ -125,7 +125,9 @@ def _conditions(search: Search) -> list[ColumnElement[bool]]:
     if search.sha256:
         found.append(columns.sha256 == search.sha256)
     if search.md5:
-        found.append(or_(columns.md5 == search.md5, columns.file_md5 == search.md5))
+        # Not one condition with "or", for which a database may read all rows.
+        either = (select(columns.id).where(each == search.md5) for each in (columns.md5, columns.file_md5))
+        found.append(columns.id.in_(union(*either)))
     for name, pattern in search.patterns.items():
         found += _like(columns[f"{name}_folded"], pattern)
     if search.media_type:
@@ -141,8 +143,15 @@ def _conditions(search: Search) -> list[ColumnElement[bool]]:
     if search.area:
         found += _inside(search.area)
     if search.directories is not None:
-        found.append(columns.collection.in_(search.directories))
+        is_sorted_by = _sorted_column(search) is columns.collection
+        column = columns.collection if is_sorted_by else without_index(columns.collection)
+        found.append(column.in_(search.directories))
     return found
+
+
+def without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return an expression for a column of few values, whose index a database would prefer to that of the order."""
+    return func.coalesce(column, literal("", column.type))
 
 
 def _like(column: ColumnElement[Any], pattern: Pattern) -> list[ColumnElement[bool]]:
