@@ -16,7 +16,7 @@ from was_daemon.catalogue.schema import assets
 from was_daemon.jobs.describe import Describer
 from was_daemon.library.spool import Spool
 from was_daemon.model.digests import Digest
-from was_daemon.model.errors import AssetError, Overloaded, StoreUnavailable
+from was_daemon.model.errors import AssetError, Interrupted, Overloaded, StoreUnavailable
 from was_daemon.model.facts import FACTS_VERSION, Facts
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind
@@ -101,6 +101,16 @@ async def test_too_much_work_for_the_workers_is_no_fault_of_the_file(museum: Mus
     museum.reader.error = Overloaded("too many thumbnails are being made")
     assert not await museum.describer.describe_some()
     assert await museum.widths() == {}
+
+
+@async_test
+async def test_a_file_whose_workers_are_killed_twice_is_not_tried_for_ever(museum: Museum) -> None:
+    await museum.record("main", "a")
+    museum.reader.error = Interrupted("the processes that tried to read the file were ended; try again later")
+    assert not await museum.describer.describe_some()
+    assert await museum.widths() == {}
+    assert await museum.describer.describe_some()
+    assert await museum.widths() == {"a": None}
 
 
 @async_test

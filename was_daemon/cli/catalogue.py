@@ -74,7 +74,7 @@ def rebuild(collections: tuple[str, ...], parallel: int, describe: bool, config:
 
         catalogue, spool = components.catalogue, components.spool
         assert catalogue  # noqa: S101 - it is required
-        reader = FactsReader(spool, components.pool) if describe else None
+        reader = FactsReader(components.pool) if describe else None
         for name, store in components.stores.items():
             await require_directory(store)
             inside = _directories_in(settings, name, directories)

@@ -203,7 +203,7 @@ def _describer(
     from was_daemon.jobs.facts import FactsReader
 
     poll_seconds = _POLL_SECONDS if process.count == 1 else _POLL_SECONDS_OF_SEVERAL
-    return Describer(catalogue, stores, spool, FactsReader(spool, pool), poll_seconds)
+    return Describer(catalogue, stores, spool, FactsReader(pool), poll_seconds)
 
 
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Mapping
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -14,7 +15,7 @@ from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.jobs.facts import FactsReader
 from was_daemon.library.collections import Original, Place
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import AssetError, AssetNotFound, NoSpace, Overloaded
+from was_daemon.model.errors import AssetError, AssetNotFound, Interrupted, NoSpace, Overloaded
 from was_daemon.model.facts import NO_FACTS, Facts
 from was_daemon.model.interfaces import IAssetStore
 
@@ -22,6 +23,8 @@ _LOOKED_AT = 200
 _BATCH = 10
 """Originals that are described before this is entered in the database, a random choice of those looked at: other
 daemons with the same database choose others."""
+
+_MOST_INTERRUPTED = 1000
 
 _REST_SECONDS = 60.0
 """Seconds for which a store is left alone that could not be read, and everything when there is no room or no worker."""
@@ -62,6 +65,7 @@ class Describer:
         self._reader = reader
         self._poll_seconds = poll_seconds
         self._resting: dict[str, float] = {}
+        self._interrupted: set[Undescribed] = set()
         self._tasks = BackgroundTasks()
         self._is_down = False
 
@@ -88,6 +92,11 @@ class Describer:
             if not self._is_down:
                 self._log.info("Originals are not described at the moment: {error}", error=error)
             self._is_down = True
+            return False
+        except CancelledError:
+            raise
+        except Exception:
+            self._log.failure("Originals could not be described")
             return False
         return found
 
@@ -130,9 +139,19 @@ class Describer:
         except AssetNotFound:
             # It will be described when it is there again, and recorded anew.
             return NO_FACTS
+        except Interrupted:
+            return self._after_interruption(row)
         except (Overloaded, NoSpace):
             self._resting |= dict.fromkeys(self._stores, self._clock.seconds() + _REST_SECONDS)
         except AssetError as error:
             self._log.info("{key} cannot be described at the moment: {error}", key=row.key, error=error)
             self._resting[row.store] = self._clock.seconds() + _REST_SECONDS
+        return None
+
+    def _after_interruption(self, row: Undescribed) -> Facts | None:
+        """Return None after the first; whoever kills workers twice does so because of the file, as for its memory."""
+        if row in self._interrupted or len(self._interrupted) >= _MOST_INTERRUPTED:
+            self._interrupted.discard(row)
+            return NO_FACTS
+        self._interrupted.add(row)
         return None

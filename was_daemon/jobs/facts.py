@@ -1,35 +1,37 @@
 """Facts about originals, read by workers when no request waits for one."""
 
 import json
+from contextlib import suppress
 from io import FileIO
 
-from was_daemon.derivatives.stored import content_of
-from was_daemon.library.spool import Spool
 from was_daemon.model.descriptions import Description
 from was_daemon.model.errors import BrokenImage
 from was_daemon.model.facts import NO_FACTS, Facts
 from was_daemon.workers.commands import Describe
+from was_daemon.workers.memory_files import AnswerFile
 from was_daemon.workers.pool import WorkerPool
+
+_LONGEST_DOCUMENT = 4 << 20
+"""Bytes of a description, as JSON."""
 
 
 class FactsReader:
     """Reader of facts about files, in the background of `pool`."""
 
-    def __init__(self, spool: Spool, pool: WorkerPool) -> None:
-        self._spool = spool
+    def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
 
     async def read(self, source: FileIO, name: str) -> Facts:
         """Fire with the facts about an open file; with no facts, if workers break of it or it takes too long.
 
-        Raises `StoreUnavailable`, `Overloaded` and `NoSpace`, which say nothing of the file.
+        Raises `Interrupted`, `Overloaded` and `StoreUnavailable`, which say nothing of the file.
         """
-        answer = await self._spool.stage()
-        try:
-            await self._pool.submit(Describe, "", [source, answer], background=True, name=name).done
-            document = await content_of(answer)
-        except BrokenImage:
+        with AnswerFile(_LONGEST_DOCUMENT) as document:
+            try:
+                job = self._pool.submit(Describe, "", [source, document], background=True, name=name)
+                answer = await job.done
+            except BrokenImage:
+                return NO_FACTS
+            with suppress(Exception):  # a worker that a file has taken over writes anything
+                return Description.parse(json.loads(document.content(answer["length"]))).facts
             return NO_FACTS
-        finally:
-            answer.discard()
-        return Description.parse(json.loads(document)).facts if document else NO_FACTS

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from io import FileIO
 
 from twisted.internet.defer import DeferredLock
@@ -15,7 +16,7 @@ from was_daemon.jobs.report import JobReport
 from was_daemon.library.collections import Original, Place
 from was_daemon.library.spool import Spool
 from was_daemon.model.digests import Digest, Hasher
-from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.errors import AssetError, AssetNotFound, Interrupted
 from was_daemon.model.facts import Facts
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Layout
@@ -68,7 +69,7 @@ class Rebuilder:
         try:
             with await self._open(key) as source:
                 digest = await self._spool.in_thread(_digest_of, source)
-                facts = await self._reader.read(source, key.name) if self._reader else None
+                facts = await self._facts(source, key)
         except AssetError as error:
             self._report.describe("failed", Layout.FLAT.path(key), str(error))
             return
@@ -93,6 +94,12 @@ class Rebuilder:
         self._known.append((row, facts))
         self._report.count("described")
         await self._flush_many()
+
+    async def _facts(self, source: FileIO, key: AssetKey) -> Facts | None:
+        with suppress(Interrupted):
+            return await self._reader.read(source, key.name) if self._reader else None
+        # The daemon tries it again.
+        return None
 
     async def _open(self, key: AssetKey) -> FileIO:
         place = Place(key.collection, self._store, self._store, self._name)
