@@ -45,7 +45,7 @@ def find(connection: Connection, search: Search, after: Cursor | None, limit: in
     Unix time since which it is there, and `redacted`, whether somebody has decided that it is private.
     """
     column = _sorted_column(search)
-    query = _query().where(*_conditions(search))
+    query = _query(search.md5).where(*_conditions(search))
     found: list[dict[str, Any]] = []
     for _ in range(_MOST_ROWS // _BATCH):
         size = min(_BATCH, max(limit, 1))
@@ -74,11 +74,17 @@ def history_of(
     return Page([_document(row) for row in rows], cursor)
 
 
-def _query() -> Select[Any]:
+def _query(md5: str | None) -> Select[Any]:
+    """Return the query for originals, or for those with this MD5, here or on the client's side."""
     columns = [assets.c[name] for name in (*_KEY, *_DIGEST, *_FACTS, *_ORIGIN)]
     of_it = and_(*(visibility.c[name] == assets.c[name] for name in _KEY))
     stored, redacted = assets.c.changed.label("stored"), visibility.c.is_private.label("redacted")
-    return select(assets.c.id, *columns, stored, redacted).select_from(assets.outerjoin(visibility, of_it))
+    query = select(assets.c.id, *columns, stored, redacted)
+    if md5 is None:
+        return query.select_from(assets.outerjoin(visibility, of_it))
+    # Not one condition with "or", for which a database may read all rows.
+    either = union(*(select(assets.c.id).where(each == md5) for each in (assets.c.md5, assets.c.file_md5))).subquery()
+    return query.select_from(assets.join(either, either.c.id == assets.c.id).outerjoin(visibility, of_it))
 
 
 def next_rows(
@@ -124,10 +130,6 @@ def _conditions(search: Search) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if search.sha256:
         found.append(columns.sha256 == search.sha256)
-    if search.md5:
-        # Not one condition with "or", for which a database may read all rows.
-        either = (select(columns.id).where(each == search.md5) for each in (columns.md5, columns.file_md5))
-        found.append(columns.id.in_(union(*either)))
     for name, pattern in search.patterns.items():
         found += _like(columns[f"{name}_folded"], pattern)
     if search.media_type:
