@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from sqlalchemy import URL, Connection, select
+from twisted.internet.defer import Deferred, gatherResults
 
 from was_daemon.catalogue.catalogue import Catalogue
 from was_daemon.catalogue.database import CatalogueDatabase
@@ -160,3 +161,17 @@ async def test_the_checksums_of_earlier_versions_are_read_once(kept: Fixture, tm
     assert len(await kept.rows(history.c.id)) == 1203
     assert not path.exists()
     assert path.with_name("checksums.sqlite.in-catalogue").exists()
+
+
+@async_test
+async def test_events_that_two_processes_move_at_once_are_recorded_once(url: URL, tmp_path: Path) -> None:
+    keys = [AssetKey("Fish", Kind.ORIGINAL, f"{number}.jpg") for number in range(60)]
+    journals = [Journal(tmp_path / "journal.sqlite") for _ in range(3)]
+    catalogues = [Catalogue(CatalogueDatabase(url), journal) for journal in journals]
+    for key in keys:
+        await journals[0].add(event(EventKind.STORED, 1, OLD, key))
+    await gatherResults([Deferred.fromCoroutine(catalogue.move_all()) for catalogue in catalogues])
+    found = [key async for key, _ in catalogues[0].each("main", "Fish")]
+    assert found == sorted(keys, key=lambda key: key.name)
+    for catalogue in catalogues:
+        await catalogue.close()

@@ -91,4 +91,16 @@ async def test_no_original_is_among_none(url: URL) -> None:
 
     assert await database.read(find, []) == set()
     assert await database.read(find, [("main", "", "a"), ("main", "", "ä"), ("main", "x", "z")]) == {"a", "ä"}
+async def test_a_step_that_collides_with_others_is_tried_again(url: URL) -> None:
+    database = CatalogueDatabase(url)
+    attempts: list[int] = []
+
+    def collide_once(connection: Connection) -> None:
+        attempts.append(1)
+        add(connection, "a")
+        if len(attempts) == 1:
+            add(connection, "a")
+
+    await database.run(collide_once)
+    assert (len(attempts), await database.read(names)) == (2, ["a"])
     await database.close()

@@ -11,6 +11,7 @@
 Every step is one transaction. All raise `StoreUnavailable` when the database cannot be used.
 """
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -28,6 +29,9 @@ from twisted.internet.defer import Deferred
 
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import StoreUnavailable
+
+# It writes of transactions that have collided, which are tried again.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 P = ParamSpec("P")
 T = TypeVar("T")
