@@ -91,6 +91,10 @@ async def test_no_original_is_among_none(url: URL) -> None:
 
     assert await database.read(find, []) == set()
     assert await database.read(find, [("main", "", "a"), ("main", "", "ä"), ("main", "x", "z")]) == {"a", "ä"}
+    await database.close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_step_that_collides_with_others_is_tried_again(url: URL) -> None:
     database = CatalogueDatabase(url)
     attempts: list[int] = []

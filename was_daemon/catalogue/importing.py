@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, insert, select, update
 
 from was_daemon.catalogue.events import EventKind
+from was_daemon.catalogue.identities import among
 from was_daemon.catalogue.records import folded_columns
 from was_daemon.catalogue.schema import assets, history, visibility
 from was_daemon.model.keys import check_name
@@ -95,8 +96,7 @@ def import_images(connection: Connection, images: Sequence[tuple[str, str, Image
 
 
 def _by_key(connection: Connection, table: Any, keys: list[tuple[str, str, str]]) -> dict[tuple[str, str, str], Any]:
-    columns = table.c.store, table.c.collection, table.c.name
-    found = connection.execute(select(table).where(tuple_(*columns).in_(keys)))
+    found = connection.execute(select(table).where(among(table, keys)))
     return {(row.store, row.collection, row.name): row for row in found}
 
 

@@ -45,8 +45,8 @@ from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
-    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.catalogue.finder import Finder
+    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.jobs.describe import Describer
 
 _POLL_SECONDS, _POLL_SECONDS_OF_SEVERAL = 60.0, 5.0
@@ -93,9 +93,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     overview = overview_source(state.health, state.recent, pool, process)
     refresh = _visibility_refresh(settings, process, catalogue, parts)
     image_records = ImageRecords(finder) if finder else None
-    resource = _server(
-        settings, assets, zoom, redirects, process, refresh, overview, metrics, image_records
-    ).resource()
+    resource = _server(settings, assets, zoom, redirects, process, refresh, overview, metrics, image_records).resource()
     return Components(
         settings,
         state,

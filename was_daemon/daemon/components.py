@@ -31,8 +31,8 @@ from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
-    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.catalogue.finder import Finder
+    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.jobs.describe import Describer
 
 
