@@ -36,13 +36,13 @@ class Academy:
         self.daemon: Daemon = run_daemon({"collections": collections, "catalogue": catalogue, **sections})
         self.client = Client(self.daemon.url, KEY)
 
-    async def upload(self, name: str, collection: str = "Botany", **fields: str) -> None:
+    async def upload(self, name: str, collection: str = "Botany", status: int = 200, **fields: str) -> None:
         token = self.client.token(name)
         form = {"store": name, "type": "image", "coll": collection, "token": token, **FIELDS, **fields}
         answer = await deferToThread(
             lambda: requests.post(f"{self.daemon.url}/fileupload", data=form, files={"image": (name, CONTENT)})
         )
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == status, answer.text
 
     def ask(self, text: str, **fields: str) -> tuple[int, Any]:
         given = {"file_string": text, "token": self.client.token(text), "coll": "Botany", **fields}
@@ -101,6 +101,20 @@ async def test_a_record_has_what_these_clients_know(run_daemon: RunDaemon, tmp_p
         "orig_md5": "a" * 32,
     }
     assert fetch(record["url"]) == (200, CONTENT)
+
+
+@async_test
+async def test_a_redacted_file_is_private_or_refused(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    await Academy(run_daemon, tmp_path / "open").upload("a.jpg", status=400, redacted="True")
+    server, visibility = {"require_token_for_get": "private"}, {"unknown": "public"}
+    academy = Academy(run_daemon, tmp_path, server=server, visibility=visibility)
+    await academy.upload("a.jpg", redacted="True")
+    await academy.upload("b.jpg")
+    eventually(lambda: len(academy.names("IMG")) == 2, "both are recorded")
+    records = academy.ask("IMG")[1]
+    assert sorted((each["internal_filename"], each["redacted"]) for each in records) == [("a.jpg", 1), ("b.jpg", 0)]
+    fileget = f"{academy.daemon.url}/fileget?coll=Botany&type=O&filename="
+    assert [fetch(fileget + name)[0] for name in ("a.jpg", "b.jpg")] == [403, 200]
 
 
 @async_test

@@ -64,8 +64,11 @@ def reading(name: str) -> dict[str, list[Ask]]:
     }
 
 
-OTHERS = {"index", "discovery", "preflight", "options", "testkey", "fileupload", "filedelete", "viewer_file"}
-"""Routes by which nothing is read."""
+OTHERS = {
+    *("index", "discovery", "preflight", "options", "testkey", "fileupload", "filedelete", "viewer_file"),
+    "get_image_record",
+}
+"""Routes by which nothing is read, or a token is needed always."""
 
 
 @pytest.fixture(scope="module")

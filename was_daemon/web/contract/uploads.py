@@ -39,6 +39,9 @@ _SPACE_CHECK_BYTES = 16 << 20
 Hide: TypeAlias = Callable[[str, AssetKey], Awaitable[None]]
 """Function that makes an original private that is about to be stored; the first argument is the name of its store."""
 
+_REDACTED = frozenset({"yes", "true", "t", "y", "1"})
+"""What the California Academy's clients send of a file that is to be private."""
+
 _PRIVATE = {None: False, "": False, "0": False, "1": True}
 """Values of the field `private` of an upload."""
 
@@ -111,6 +114,8 @@ class UploadForm:
         return True
 
     def _is_private(self) -> bool:
+        if self._fields.values.get("redacted", "").lower() in _REDACTED:
+            return True
         value = self._fields.values.get("private")
         if value not in _PRIVATE:
             raise BadRequest("private is neither 1 nor 0")
