@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.fixity import FixityRecords
 from was_daemon.catalogue.journal import Journal, Unsettled
 from was_daemon.catalogue.old_checksums import old_checksums, set_aside
 from was_daemon.catalogue.records import digests_after, find_digest, record, recorded
@@ -45,6 +46,7 @@ class Catalogue:
 
         self.journal = journal
         self.path = database.path
+        self.fixity = FixityRecords(database, journal)
         self._database = database
         self._clock = IReactorTime(reactor)
         self._tasks = BackgroundTasks()

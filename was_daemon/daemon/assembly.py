@@ -45,6 +45,7 @@ from was_daemon.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
+    from was_daemon.jobs.fixity.fixity import Fixity
 
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
@@ -98,6 +99,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         evictor,
         catalogue,
         refresh,
+        _fixity(settings, stores, collections, catalogue, metrics),
         derivatives,
         assets,
         resource,
@@ -168,6 +170,24 @@ def _visibility_refresh(
         return VisibilityRefresh(visibility, database, path, saves=process.is_first)
 
     return parts.take("visibility", (settings.catalogue, hides_unknown), refresh)
+
+
+def _fixity(
+    settings: Settings,
+    stores: Mapping[str, IAssetStore],
+    collections: Collections,
+    catalogue: "Catalogue | None",
+    metrics: Metrics,
+) -> "Fixity | None":
+    if not catalogue:
+        return None
+    # It needs SQLAlchemy, too.
+    from was_daemon.jobs.fixity.fixity import Fixity
+    from was_daemon.jobs.fixity.state import Plan
+
+    fixity = settings.fixity
+    plan = Plan(fixity.every, fixity.rate) if fixity.every else None
+    return Fixity(catalogue, stores, collections, plan, metrics)
 
 
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
