@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from was_daemon.catalogue.captions import Captions
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.events import Event, EventKind
 from was_daemon.catalogue.fixity import FixityRecords
@@ -47,6 +48,7 @@ class Catalogue:
         self.journal = journal
         self.path = database.path
         self.fixity = FixityRecords(database, journal)
+        self.captions = Captions(database)
         self._database = database
         self._clock = IReactorTime(reactor)
         self._tasks = BackgroundTasks()

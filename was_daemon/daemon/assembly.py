@@ -83,6 +83,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         recorder=Recorder(catalogue),
         quotas=state.quotas,
         redirects=redirects,
+        captions=catalogue.captions if catalogue else None,
     )
     overview = overview_source(state.health, state.recent, pool, process)
     refresh = _visibility_refresh(settings, process, catalogue, parts)
@@ -258,7 +259,14 @@ def _server(
         hide=partial(refresh.hide, reason="upload") if refresh else None,
         overview=overview,
         images=ImageServer(
-            zoom, access, largest, servers=servers, documents=documents, address_lifetime=lifetime, metrics=metrics
+            zoom,
+            access,
+            largest,
+            servers=servers,
+            documents=documents,
+            address_lifetime=lifetime,
+            metrics=metrics,
+            caption=assets.caption,
         ),
         presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
         viewer=Viewer(servers, redirects, access, lifetime, installed_files()),
