@@ -14,6 +14,7 @@ from was_daemon.httpd.site import AssetSite
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset, Recipient, Redirects
+from was_daemon.model.captions import NO_CAPTION, Caption
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
@@ -87,6 +88,9 @@ class MemoryAssets:
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
         await self.store.stat(key)
         return METADATA
+
+    async def caption(self, key: AssetKey) -> Caption:
+        return NO_CAPTION
 
     async def stage(self, near: AssetKey | None) -> MemoryStaging:
         self.staged.append(MemoryStaging())
