@@ -61,7 +61,13 @@ def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, comma
 
 
 def test_the_guide_tells_about_every_command() -> None:
-    groups = {"catalogue": ["rebuild"], "config": ["check"], "thumbnails": ["warm", "prune"], "zoom": ["warm", "prune"]}
+    groups = {
+        "catalogue": ["backup", "rebuild"],
+        "config": ["check"],
+        "fixity": ["report", "accept"],
+        "thumbnails": ["warm", "prune"],
+        "zoom": ["warm", "prune"],
+    }
     names = main.commands.keys() - groups | {f"{group} {name}" for group, within in groups.items() for name in within}
     assert {f"was-daemon {name}" for name in names} == {command for command, _ in EXAMPLES}
 

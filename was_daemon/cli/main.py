@@ -7,6 +7,7 @@ import click
 
 from was_daemon import __version__
 from was_daemon.cli.catalogue import catalogue
+from was_daemon.cli.catalogue_backup import backup
 from was_daemon.cli.check import check
 from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
@@ -30,6 +31,7 @@ def main() -> None:
     """The asset server, and the tools around it."""
 
 
+catalogue.add_command(backup)
 main.add_command(catalogue)
 main.add_command(check)
 main.add_command(check_store)
