@@ -32,6 +32,9 @@ _BATCH = 200
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "mysql": "mysql+pymysql"}
 
+_GATHERING_SECONDS = 0.25
+"""Seconds for which events are gathered before they are moved together."""
+
 _FIRST_DELAY_SECONDS = 1.0
 _MAX_DELAY_SECONDS = 60.0
 """Seconds until the database is tried again, doubled after each failure."""
@@ -113,6 +116,8 @@ class Catalogue:
         delay = _FIRST_DELAY_SECONDS
         try:
             while self._must_move:
+                # Uploads come in crowds, and one transaction for many costs little.
+                await deferLater(self._clock, _GATHERING_SECONDS)
                 # Set again by what is added meanwhile.
                 self._must_move = False
                 try:
