@@ -134,6 +134,10 @@ async def test_progress_counts_what_is_due(catalogue: Catalogue) -> None:
     assert await catalogue.fixity.progress(["main"], NOW) == Progress(0, 0, 0, 0, None)
     await record(catalogue, stored("a", 100), stored("b", NOW), stored("unread", NOW, None))
     assert await catalogue.fixity.progress(["main"], NOW - 1) == Progress(3, 20, 2, 10, 100.0)
+    a = await catalogue.fixity.find("main", key("a"))
+    assert a
+    await catalogue.fixity.note([Outcome(a, NOW, Fault.MISSING)])
+    assert await catalogue.fixity.progress(["main"], NOW - 1) == Progress(3, 20, 1, 0, NOW)
     assert await catalogue.fixity.progress(["other"], NOW - 1) == Progress(0, 0, 0, 0, None)
     assert await catalogue.fixity.collections("main") == ["Fish"]
 

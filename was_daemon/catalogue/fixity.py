@@ -62,9 +62,10 @@ class Outcome:
 
 @attrs.frozen
 class Progress:
-    """Numbers and bytes of all originals in some stores, and of those that are due to be compared.
+    """Numbers and bytes of all originals in some stores, and of those that are due to be compared and not at fault.
 
-    `oldest` is the earliest Unix time at which one was known to be as recorded, None if there is none.
+    `oldest` is the earliest Unix time at which one that is not at fault was last known to be as recorded, None if there
+    is none.
     """
 
     originals: int
@@ -203,14 +204,15 @@ def _counts(connection: Connection, stores: Collection[str]) -> dict[Fault, int]
 
 
 def _progress(connection: Connection, stores: Collection[str], before: float) -> Progress:
-    is_due = _is_due(before)
+    is_well = assets.c.fault.is_(None)
+    is_due = and_(_is_due(before), is_well)
     row = connection.execute(
         select(
             func.count(),
             func.sum(assets.c.size),
             func.sum(case((is_due, 1), else_=0)),
             func.sum(case((is_due, assets.c.size), else_=0)),
-            func.min(assets.c.checked),
+            func.min(case((is_well, assets.c.checked))),
         ).where(assets.c.store.in_(stores))
     ).one()
     # PostgreSQL and MariaDB add up to decimal numbers.
