@@ -7,13 +7,15 @@ import attrs
 import pytest
 import pytest_twisted
 from sqlalchemy import URL, Connection, select, update
+from twisted.internet.defer import Deferred
 
 from was_daemon.catalogue.catalogue import Catalogue
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.fixity import Fault, FixityRecords
 from was_daemon.catalogue.journal import Journal
 from was_daemon.catalogue.schema import assets, history
-from was_daemon.jobs.fixity import checker
+from was_daemon.jobs.fixity import checker, state
 from was_daemon.jobs.fixity.checker import Checker
 from was_daemon.jobs.fixity.newcomers import Newcomers
 from was_daemon.jobs.fixity.state import FaultyOriginals, FixityState, Plan
@@ -91,11 +93,11 @@ class Museum:
     def state(self) -> FixityState:
         return FixityState(self.catalogue.fixity, ["main"], PLAN, self.metrics)
 
-    def checker(self, state: FixityState | None = None) -> Checker:
+    def checker(self, found: FixityState | None = None) -> Checker:
         async def pace(size: int) -> None:
             pass
 
-        return Checker(self.catalogue, {"main": self.store}, state or self.state, PLAN, self.metrics, pace)
+        return Checker(self.catalogue, {"main": self.store}, found or self.state, PLAN, self.metrics, pace)
 
     async def faults(self) -> dict[str, str]:
         return {each.key.name: str(each.fault) async for each in self.catalogue.fixity.faulty(["main"])}
@@ -241,15 +243,15 @@ async def test_a_collection_without_any_original_is_a_disk_that_is_not_mounted(m
     for name in ("a.jpg", "b.jpg"):
         await museum.keep(name, b"a")
         await museum.store.delete(key(name))
-    state = museum.state
-    await museum.checker(state).check_some()
+    seen = museum.state
+    await museum.checker(seen).check_some()
     assert await museum.faults() == {}
     assert logged().count("is a disk not mounted?") == 1
     with pytest.raises(FaultyOriginals, match="is a disk not mounted"):
-        await state.check()
+        await seen.check()
     await museum.put("a.jpg", b"a")
-    await museum.checker(state).check_some()
-    await state.check()
+    await museum.checker(seen).check_some()
+    await seen.check()
 
 
 @async_test
@@ -303,9 +305,9 @@ async def test_files_that_were_copied_into_the_store_are_recorded_and_that_is_to
 @async_test
 async def test_a_rate_at_which_not_all_can_be_read_in_time_is_warned_of(museum: Museum, logged: Logged) -> None:
     await museum.keep("a.jpg", b"a" * 1000)
-    state = FixityState(museum.catalogue.fixity, ["main"], Plan(every=500, rate=1), museum.metrics)
-    await state.refresh()
-    (warning,) = state.warnings()
+    seen = FixityState(museum.catalogue.fixity, ["main"], Plan(every=500, rate=1), museum.metrics)
+    await seen.refresh()
+    (warning,) = seen.warnings()
     assert warning in logged()
     assert "takes 16 minutes, longer than every = 8 minutes" in warning
     assert museum.metrics.registry.get_sample_value("was_fixity_end_seconds") == 1000
@@ -314,14 +316,25 @@ async def test_a_rate_at_which_not_all_can_be_read_in_time_is_warned_of(museum: 
 
 
 @async_test
+async def test_a_database_that_hangs_is_no_fault_of_originals(museum: Museum, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "_PATIENCE_SECONDS", 0.01)
+
+    async def counts(_self: FixityRecords, _stores: object) -> dict[Fault, int]:
+        return await Deferred[dict[Fault, int]]()
+
+    monkeypatch.setattr(FixityRecords, "counts", counts)
+    await museum.state.check()
+
+
+@async_test
 async def test_while_the_database_is_down_what_was_wrong_is_wrong_still(museum: Museum) -> None:
     await museum.keep("a.jpg", b"a")
     await museum.put("a.jpg", b"b")
     await museum.checker().check_some()
-    state = museum.state
+    seen = museum.state
     with pytest.raises(FaultyOriginals):
-        await state.check()
+        await seen.check()
     await museum.database.close()
     museum.database._threads._hung = True
     with pytest.raises(FaultyOriginals):
-        await state.check()
+        await seen.check()

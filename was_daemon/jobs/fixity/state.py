@@ -5,13 +5,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.catalogue.fixity import Fault, FixityRecords, Progress
+from was_daemon.concurrency.waiting import shield
 from was_daemon.model.durations import counted, in_words
 from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.model.sizes import readable
 from was_daemon.telemetry.metrics import Metrics
+
+_PATIENCE_SECONDS = 2.0
+"""Seconds to wait for the database, fewer than health checks wait: they would take its silence for a fault."""
 
 _FRESH_SECONDS = 600.0
 """Seconds after which all originals are counted again."""
@@ -69,7 +76,10 @@ class FixityState:
     _log = Logger()
 
     def __init__(self, records: FixityRecords, stores: Sequence[str], plan: Plan | None, metrics: Metrics) -> None:
+        from twisted.internet import reactor
+
         self.doubts: dict[tuple[str, str], str] = {}
+        self._clock = IReactorTime(reactor)
         self._records = records
         self._stores = stores
         self._plan = plan
@@ -80,9 +90,10 @@ class FixityState:
 
     async def check(self) -> None:
         """Raise `FaultyOriginals` if originals are not as recorded."""
-        # While the database is down, which another check tells, what was wrong is wrong still.
-        with suppress(StoreUnavailable):
-            self._counts = await self._records.counts(self._stores)
+        # While the database is down or hangs, which another check tells, what was wrong is wrong still.
+        with suppress(StoreUnavailable, DeferredTimeout):
+            counting = shield(Deferred.fromCoroutine(self._records.counts(self._stores)))
+            self._counts = await counting.addTimeout(_PATIENCE_SECONDS, self._clock)
         for fault in Fault:
             self._metrics.fixity_faults.labels(fault.value).set(self._counts.get(fault, 0))
         problems = [*filter(None, [describe_faults(self._counts)]), *self.doubts.values()]
