@@ -123,7 +123,7 @@ async def serving(
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
     caching = CacheRules(300, 604800, access.token_window, is_private=require_token_for_get)
     servers, redirects = ImageServers(access.collections), Redirects(access.collections)
-    viewer = Viewer(servers, redirects, access, 3600, viewer_files) if viewer_files else None
+    viewer = Viewer(servers, redirects, access, 3600, viewer_files, assets.caption) if viewer_files else None
     server = AssetServer(assets, access, Addresses(None, []), uploads, caching=caching, max_scale=4096, viewer=viewer)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
     yield port.getHost().port

@@ -62,6 +62,7 @@ async def test_a_download_has_the_name_in_specify_unless_the_client_gives_one(mu
     named = await client.original("a.jpg", downloadname="mine.jpg")
     assert named.headers["Content-Disposition"] == "inline; filename*=utf-8''mine.jpg"
     assert "Content-Disposition" not in (await client.thumbnail("a.jpg", 100)).headers
+    assert f"downloadname={quote('Käfer 1.jpg')}" in (await client.get("/view", filename="a.jpg", coll="Fish")).text
 
 
 @async_test

@@ -269,5 +269,5 @@ def _server(
             caption=assets.caption,
         ),
         presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
-        viewer=Viewer(servers, redirects, access, lifetime, installed_files()),
+        viewer=Viewer(servers, redirects, access, lifetime, installed_files(), assets.caption),
     )

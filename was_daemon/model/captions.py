@@ -1,8 +1,11 @@
 """Captions of originals: what the collection's database, or the client that sent it, says of a file. Pure values."""
 
+from collections.abc import Awaitable, Callable
 from posixpath import basename
 
 import attrs
+
+from was_daemon.model.keys import AssetKey
 
 
 @attrs.frozen
@@ -27,3 +30,6 @@ class Caption:
 
 
 NO_CAPTION = Caption()
+
+CaptionSource = Callable[[AssetKey], Awaitable[Caption]]
+"""A function that fires with what is known of an original, without an error, and soon."""

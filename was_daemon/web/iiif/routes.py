@@ -1,6 +1,5 @@
 """Answers to requests of the Image API."""
 
-from collections.abc import Awaitable, Callable
 from posixpath import splitext
 from urllib.parse import quote
 
@@ -11,9 +10,9 @@ from was_daemon.derivatives.zoom import View, Zoom
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset
-from was_daemon.model.captions import Caption
+from was_daemon.model.captions import CaptionSource
 from was_daemon.model.errors import AssetNotFound
-from was_daemon.model.keys import MAX_PAGE, AssetKey
+from was_daemon.model.keys import MAX_PAGE
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
 from was_daemon.web.downloads import is_known, send
@@ -24,9 +23,6 @@ from was_daemon.web.iiif.identifiers import Identifier
 from was_daemon.web.iiif.info import CONTEXTS, PROFILES, image_information
 from was_daemon.web.iiif.limits import Limits
 from was_daemon.web.iiif.parameters import FORMATS, ImageRequest, Rendering, parse_parameters, resolve
-
-CaptionSource = Callable[[AssetKey], Awaitable[Caption]]
-"""A function that fires with what is known of an original, without an error, and soon."""
 
 _BASE: tuple[list[str], ...] = ([], [""])
 _INFORMATION = ["info.json"]
