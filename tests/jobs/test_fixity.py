@@ -298,6 +298,8 @@ async def test_files_that_were_copied_into_the_store_are_recorded_and_that_is_to
     await museum.catalogue.move_all()
     assert await museum.told() == [("known.jpg", "stored"), ("copied.jpg", "found")]
     assert (museum.checked("recorded"), paced) == (1, [1])
+    found = await museum.catalogue.find("main", key("copied.jpg"))
+    assert found and found.md5 == "92eb5ffee6ae2fec3ad71c777531578f"
     assert "1 original had no record" in logged()
     assert "1 original without a record cannot be read" in logged()
 

@@ -90,6 +90,6 @@ async def record_as_it_is(
     """
     # What the daemon changes from now on counts more.
     began = time.time()
-    _, digest = await digest_of(store, key, pace=pace)
+    _, digest = await digest_of(store, key, with_md5=True, pace=pace)
     await catalogue.add(Event.new(EventKind.FOUND, name, key, digest, Origin(file_name), began))
     return digest

@@ -49,11 +49,11 @@ class Hasher:
 class HashedStream:
     """The bytes of a reader up to `stop`, followed by `end`, hashed while they are read."""
 
-    def __init__(self, reader: IAssetReader, stop: int | None = None, end: bytes = b"") -> None:
+    def __init__(self, reader: IAssetReader, stop: int | None = None, end: bytes = b"", with_md5: bool = False) -> None:
         self._reader = reader
         self._stop = stop
         self._end = end
-        self._hasher = Hasher()
+        self._hasher = Hasher(with_md5)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes in chunks; to be called once."""
@@ -75,6 +75,7 @@ async def digest_of(
     store: IAssetStore,
     key: AssetKey,
     end: Callable[[IAssetReader], Awaitable[int]] | None = None,
+    with_md5: bool = False,
     pace: Pace | None = None,
 ) -> tuple[AssetStat, Digest]:
     """Fire with the version and the digest of a stored file; raises `AssetNotFound`.
@@ -84,7 +85,7 @@ async def digest_of(
     """
     reader = await store.open(key)
     try:
-        stream = HashedStream(reader, await end(reader) if end else None)
+        stream = HashedStream(reader, await end(reader) if end else None, with_md5=with_md5)
         async with aclosing(stream.chunks()) as chunks:
             async for chunk in chunks:
                 if pace:
