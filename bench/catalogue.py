@@ -4,9 +4,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.error import HTTPError
 
 from PIL import Image
 
@@ -14,7 +16,7 @@ from bench import started
 from bench.files import MANY, upload_many
 from bench.report import Figure
 from bench.walls import PATH, fetch, requests_per_second
-from tests.support.daemon import Daemon, to_toml
+from tests.support.daemon import Daemon, eventually, to_toml
 from tests.support.peaks import measured, numbered_config
 
 COUNT = 1_000_000
@@ -103,8 +105,15 @@ def _with_picture(directory: Path, config: dict[str, dict[str, Any]]) -> Daemon:
     originals.mkdir(parents=True)
     Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)
     daemon.start()
-    fetch(daemon.url + PATH)
+    # Until the catalogue has been read, everything is private.
+    eventually(lambda: _is_public(daemon), "for the thumbnail to be public")
     return daemon
+
+
+def _is_public(daemon: Daemon) -> bool:
+    with suppress(HTTPError):
+        return bool(fetch(daemon.url + PATH))
+    return False
 
 
 def _commands(directory: Path) -> list[Figure]:
