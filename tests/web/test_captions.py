@@ -126,12 +126,15 @@ async def test_a_recording_is_saved_under_its_name(museum: Museum) -> None:
     assert answer.headers["Content-Disposition"] == "inline; filename*=utf-8''Song%20of%20a%20wren.wav"
 
 
+@pytest.mark.parametrize("setting", [True, "private"])
 @async_test
-async def test_who_may_not_read_an_original_learns_nothing_of_its_record(run_daemon: RunDaemon, tmp_path: Path) -> None:
-    config = {"catalogue": {"path": tmp_path / "catalogue.sqlite"}, "server": {"require_token_for_get": True}}
+async def test_who_may_not_read_an_original_learns_nothing_of_its_record(
+    run_daemon: RunDaemon, tmp_path: Path, setting: bool | str
+) -> None:
+    config = {"catalogue": {"path": tmp_path / "catalogue.sqlite"}, "server": {"require_token_for_get": setting}}
     museum = Museum(lambda more: run_daemon({**config, **more}), tmp_path)
     await museum.client.store("a.jpg", images.photograph())
-    museum.say("a.jpg", title="secret", file_name="secret.jpg", credit="secret", license="secret")
+    museum.say("a.jpg", title="secret", file_name="secret.jpg", credit="secret", license="secret", is_public=False)
     for path in ("/fileget?filename=a.jpg", "/iiif/3/a.jpg/info.json", "/iiif/presentation/3/a.jpg/manifest"):
         answer = await museum.client.get(path)
         assert answer.status == 403
