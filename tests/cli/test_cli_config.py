@@ -19,9 +19,15 @@ from was_daemon.model.tokens import verify
 SECRET = "correct horse battery staple"
 MAIN = {"plugin": "filesystem", "path": "/srv/attachments", "layout": "sharded"}
 NAS = {"plugin": "sftp", "host": "nas.example.org", "user": "specify", "password": SECRET}
-GROUPS = [["catalogue"], ["config"], ["thumbnails"], ["zoom"]]
+GROUPS = [["catalogue"], ["config"], ["fixity"], ["thumbnails"], ["zoom"]]
 DERIVED = [[group, name] for group in ("thumbnails", "zoom") for name in ("warm", "prune")]
-WITHIN_GROUPS = [["catalogue", "import"], ["catalogue", "rebuild"], ["config", "check"], *DERIVED]
+FIXITY = [["fixity", name] for name in ("report", "accept")]
+WITHIN_GROUPS = [
+    *([["catalogue", name] for name in ("backup", "import", "rebuild")]),
+    ["config", "check"],
+    *FIXITY,
+    *DERIVED,
+]
 COMMANDS = [[], *([name] for name in main.commands), *WITHIN_GROUPS]
 
 

@@ -68,8 +68,9 @@ def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, comma
 
 def test_the_guide_tells_about_every_command() -> None:
     groups = {
-        "catalogue": ["import", "rebuild"],
+        "catalogue": ["backup", "import", "rebuild"],
         "config": ["check"],
+        "fixity": ["report", "accept"],
         "thumbnails": ["warm", "prune"],
         "zoom": ["warm", "prune"],
     }

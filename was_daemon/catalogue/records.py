@@ -40,7 +40,9 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
     if current:
         connection.execute(delete(assets).where(among(assets, current)))
     rows = [
-        {"changed": event.at, **_facts(event), **folded_columns(event.key.name, event.origin)}
+        {"changed": event.at, "checked": event.at if event.digest else None}
+        | _facts(event)
+        | folded_columns(event.key.name, event.origin)
         for event in current.values()
         if event.kind.has_content
     ]

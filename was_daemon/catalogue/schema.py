@@ -118,20 +118,25 @@ assets = Table(
     Column("latitude", Double),
     Column("longitude", Double),
     Column("checked", Double),
+    Column("tried", Double),
     Column("fault", String(16)),
+    Column("fault_detail", Text),
     UniqueConstraint("store", "collection", "name", name="assets_key"),
     Index("assets_sha256", "sha256"),
     Index("assets_md5", "md5"),
     Index("assets_file_md5", "file_md5"),
     *(Index(f"assets_{name}", name, "id") for name in SORTED_COLUMNS),
+    Index("assets_checked", "checked"),
+    Index("assets_fault", "fault"),
     **TABLE_OPTIONS,
 )
 """The originals that are stored now; `changed` is the Unix time of their last event, in seconds.
 
 The columns that end in `_folded` are for searches that take no notice of case, see `folded`. `description` is the
 `FACTS_VERSION` by which the columns after it were found, 0 as long as nobody has looked at the content; they are those
-of `Facts`. `checked` is the Unix time at which fixity was checked last, and `fault` what was wrong then, None if
-nothing.
+of `Facts`. `checked` is the Unix time at which the stored content was last known to be as recorded, `tried` that at
+which a daemon last began to compare it; `fault` is what was wrong then, None if nothing, and `fault_detail` tells
+people more.
 """
 
 history = Table(

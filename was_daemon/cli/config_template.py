@@ -61,6 +61,12 @@ layout = {toml.text(self.layout)}
 
 # Scales to make right after an upload.
 # warm = [123]
+
+# A database of what is kept and of what happens to it; and whether the files are still the same.
+# [catalogue]
+# path = "/var/lib/was-daemon/catalogue.sqlite"
+# [fixity]
+# every = "90 days"
 """
 
     def _listen(self) -> str:

@@ -7,11 +7,13 @@ import click
 
 from was_daemon import __version__
 from was_daemon.cli.catalogue import catalogue
+from was_daemon.cli.catalogue_backup import backup
 from was_daemon.cli.check import check
 from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
 from was_daemon.cli.copy import copy
 from was_daemon.cli.find import find
+from was_daemon.cli.fixity import fixity
 from was_daemon.cli.import_catalogue import import_
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
@@ -32,12 +34,14 @@ def main() -> None:
 
 
 catalogue.add_command(import_)
+catalogue.add_command(backup)
 main.add_command(catalogue)
 main.add_command(check)
 main.add_command(check_store)
 main.add_command(config)
 main.add_command(copy)
 main.add_command(find)
+main.add_command(fixity)
 main.add_command(import_settings)
 main.add_command(init)
 main.add_command(status)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from was_daemon.catalogue.finder import Finder
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.jobs.describe import Describer
+    from was_daemon.jobs.fixity.fixity import Fixity
 
 _POLL_SECONDS, _POLL_SECONDS_OF_SEVERAL = 60.0, 5.0
 """Seconds after which is looked for originals that others have recorded: commands and other daemons, or processes."""
@@ -88,6 +89,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         recorder=Recorder(catalogue),
         quotas=state.quotas,
         redirects=redirects,
+        captions=catalogue.captions if catalogue else None,
     )
     finder = _finder(settings, catalogue)
     overview = overview_source(state.health, state.recent, pool, process)
@@ -106,6 +108,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         evictor,
         catalogue,
         refresh,
+        _fixity(settings, stores, collections, catalogue, metrics),
         derivatives,
         assets,
         resource,
@@ -204,6 +207,24 @@ def _describer(
     return Describer(catalogue, stores, spool, FactsReader(pool), poll_seconds)
 
 
+def _fixity(
+    settings: Settings,
+    stores: Mapping[str, IAssetStore],
+    collections: Collections,
+    catalogue: "Catalogue | None",
+    metrics: Metrics,
+) -> "Fixity | None":
+    if not catalogue:
+        return None
+    # It needs SQLAlchemy, too.
+    from was_daemon.jobs.fixity.fixity import Fixity
+    from was_daemon.jobs.fixity.state import Plan
+
+    fixity = settings.fixity
+    plan = Plan(fixity.every, fixity.rate) if fixity.every else None
+    return Fixity(catalogue, stores, collections, plan, metrics)
+
+
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
     """Return the collections that `settings` describe, whose places are in `stores`."""
 
@@ -273,9 +294,16 @@ def _server(
         hide=partial(refresh.hide, reason="upload") if refresh else None,
         overview=overview,
         images=ImageServer(
-            zoom, access, largest, servers=servers, documents=documents, address_lifetime=lifetime, metrics=metrics
+            zoom,
+            access,
+            largest,
+            servers=servers,
+            documents=documents,
+            address_lifetime=lifetime,
+            metrics=metrics,
+            caption=assets.caption,
         ),
         presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
-        viewer=Viewer(servers, redirects, access, lifetime, installed_files()),
+        viewer=Viewer(servers, redirects, access, lifetime, installed_files(), assets.caption),
         image_records=image_records,
     )

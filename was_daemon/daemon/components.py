@@ -20,6 +20,7 @@ from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.views import Views
 from was_daemon.health.checks import DatabaseCheck
+from was_daemon.health.fixity import FixityCheck
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Quota
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from was_daemon.catalogue.finder import Finder
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.jobs.describe import Describer
+    from was_daemon.jobs.fixity.fixity import Fixity
 
 
 @attrs.frozen(eq=False)
@@ -51,6 +53,7 @@ class Components:
     evictor: Evictor | None
     catalogue: "Catalogue | None"
     visibility: "VisibilityRefresh | None"
+    fixity: "Fixity | None"
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
@@ -66,11 +69,12 @@ class Components:
         )
 
     @property
-    def closable(self) -> "list[WorkerPool | IAssetStore | Views | Spool | VisibilityRefresh | Catalogue]":
+    def closable(self) -> "list[WorkerPool | IAssetStore | Views | Spool | VisibilityRefresh | Catalogue | Fixity]":
         """The parts to close, in this order."""
         visibility = [self.visibility] if self.visibility else []
         catalogue = [self.catalogue] if self.catalogue else []
-        return [self.pool, *self.stores.values(), self.views, self.spool, *visibility, *catalogue]
+        fixity = [self.fixity] if self.fixity else []
+        return [*fixity, self.pool, *self.stores.values(), self.views, self.spool, *visibility, *catalogue]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -92,6 +96,10 @@ class Components:
             before.describer.stop()
         if self.describer:
             self.describer.start()
+        if before and before.fixity:
+            before.fixity.stop()
+        if self.fixity and self.state.process.is_first:
+            self.fixity.start()
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
 
@@ -133,6 +141,7 @@ class Components:
             settings.limits.min_free,
             settings.weak_keys,
             self._database_checks(),
+            FixityCheck(self.fixity.check, self.fixity.warnings) if self.fixity else None,
         )
 
     def _database_checks(self) -> dict[str, DatabaseCheck]:

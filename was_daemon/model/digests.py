@@ -9,6 +9,9 @@ import attrs
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey
 
+Pace = Callable[[int], Awaitable[None]]
+"""A function that fires when so many bytes more may be read."""
+
 
 @attrs.frozen
 class Digest:
@@ -73,17 +76,20 @@ async def digest_of(
     key: AssetKey,
     end: Callable[[IAssetReader], Awaitable[int]] | None = None,
     with_md5: bool = False,
+    pace: Pace | None = None,
 ) -> tuple[AssetStat, Digest]:
     """Fire with the version and the digest of a stored file; raises `AssetNotFound`.
 
-    The file is read to its end, or up to the offset that `end` fires with for its reader.
+    The file is read to its end, or up to the offset that `end` fires with for its reader. `pace` is called with the
+    size of each chunk, and the next one read when it fires.
     """
     reader = await store.open(key)
     try:
         stream = HashedStream(reader, await end(reader) if end else None, with_md5=with_md5)
         async with aclosing(stream.chunks()) as chunks:
-            async for _ in chunks:
-                pass
+            async for chunk in chunks:
+                if pace:
+                    await pace(len(chunk))
         return reader.stat, stream.digest
     finally:
         await reader.close()

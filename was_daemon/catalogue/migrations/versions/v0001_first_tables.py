@@ -38,7 +38,9 @@ def upgrade() -> None:
         Column("latitude", Double),
         Column("longitude", Double),
         Column("checked", Double),
+        Column("tried", Double),
         Column("fault", String(16)),
+        Column("fault_detail", Text),
         UniqueConstraint("store", "collection", "name", name="assets_key"),
         **TABLE_OPTIONS,
     )
@@ -50,6 +52,8 @@ def upgrade() -> None:
         *("description", "media_type", "captured", "latitude"),
     ):
         op.create_index(f"assets_{column}", "assets", [column, "id"])
+    op.create_index("assets_checked", "assets", ["checked"])
+    op.create_index("assets_fault", "assets", ["fault"])
     op.create_table(
         "history",
         Column("id", row_number, primary_key=True, autoincrement=True),
