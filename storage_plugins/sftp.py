@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, BadName, NoSpace, StoreFailed, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IMoves, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.sftp.client import SFTPClient
@@ -90,7 +90,7 @@ class SFTPOptions:
         )
 
 
-@implementer(IAssetStore, ISizes, IUnfinished)
+@implementer(IAssetStore, IMoves, ISizes, IUnfinished)
 class SFTPStore:
     """Assets as files below a directory of an SSH server."""
 
@@ -171,6 +171,18 @@ class SFTPStore:
         """See `IAssetStore`. SFTP has no means to wait until a deletion is on disk."""
         version = await self.stat(key)
         await self._tree.delete(await self._connections.get(), self._layout.path(key), version)
+
+    async def move(self, source: AssetKey, target: AssetKey, replace: bool = False) -> None:
+        """See `IMoves`."""
+        version, client = await self.stat(source), await self._connections.get()
+        paths = self._layout.path(source), self._layout.path(target)
+        await self._tree.move(client, *paths, version, replace)
+
+    async def copy(self, source: AssetKey, target: AssetKey) -> None:
+        """See `IMoves`. Both are one file, which is never written to again."""
+        await self.stat(source)
+        paths = self._layout.path(source), self._layout.path(target)
+        await self._tree.link(await self._connections.get(), *paths)
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

@@ -52,12 +52,13 @@ async def _try(
     store: "IAssetStore", collections: "Collections", collection: str | None, quiet: bool
 ) -> "list[PromiseResult]":
     """Try the promises, print a line for each unless `quiet`, and close the store; fire with the results."""
-    from was_daemon.testing.live_collections import directories_of, without_traces
+    from was_daemon.jobs.traverse import directories_in
+    from was_daemon.testing.live_collections import without_traces
 
     told = []
     try:
         await require_directory(store)
-        known = await directories_of(store, collections)
+        known = await directories_in(store, collections)
         directories = known if collection is None else [collection]
         async with (
             without_traces(store, directories or [""]),

@@ -18,6 +18,7 @@ from was_daemon.config.checks import (
     check_processes,
     check_shared_directories,
     check_thumbnails,
+    check_trash,
 )
 from was_daemon.config.new_files import write_key
 from was_daemon.config.paths import PathResolver
@@ -138,6 +139,7 @@ class _Loader:
             spool=sections.spool,
             log=sections.log,
             catalogue=catalogue,
+            trash=sections.trash,
             checksums=sections.checksums,
             key_source=key_source,
             debug=self._debug,
@@ -169,6 +171,7 @@ class _Loader:
         named = collections.map.items()
         self._secrets += [f"collections.map.{name}.key" for name, each in named if each.key is not None]
         check_thumbnails(sections.thumbnails, names, mistakes)
+        check_trash(sections.trash, mistakes)
         check_processes(server, mistakes)
         check_limits(server, sections.limits, mistakes)
         check_endpoints("server.listen", server.listen, self._environ, mistakes)

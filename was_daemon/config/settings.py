@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 
 from was_daemon.config.secret_files import SecretFile
-from was_daemon.config.structure import Size
-from was_daemon.config.validators import at_least, database_url, matching, not_empty, one_of
+from was_daemon.config.structure import Duration, Size
+from was_daemon.config.validators import at_least, database_url, matching, not_empty, one_of, optional
 from was_daemon.model.interfaces import IAssetStorePlugin
 from was_daemon.model.pyramids import TILE_SIZE
 from was_daemon.model.redirect import Redirect
@@ -166,6 +166,18 @@ class CatalogueSettings:
 
 
 @attrs.frozen
+class TrashSettings:
+    """Section `[trash]`: deleted originals, and with `replaced` replaced ones, are kept for `keep` seconds.
+
+    Without `keep` there is no trash.
+    """
+
+    keep: Duration | None = attrs.field(default=None, validator=optional(at_least(1)))
+    replaced: bool = False
+    count_in_quotas: bool = False
+
+
+@attrs.frozen
 class ChecksumSettings:
     """Section `[checksums]`: the file of earlier versions, which the catalogue reads once."""
 
@@ -191,6 +203,7 @@ class Sections:
     spool: SpoolSettings
     log: LogSettings
     catalogue: CatalogueSettings
+    trash: TrashSettings
     checksums: ChecksumSettings
     plugins: PluginSettings
 
@@ -225,6 +238,7 @@ class Settings:
     spool: SpoolSettings
     log: LogSettings
     catalogue: CatalogueSettings
+    trash: TrashSettings
     checksums: ChecksumSettings
     key_source: str
     debug: bool

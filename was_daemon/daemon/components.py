@@ -21,6 +21,7 @@ from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.views import Views
 from was_daemon.health.checks import DatabaseCheck
 from was_daemon.httpd.limits import ConnectionLimits
+from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Quota
 from was_daemon.library.spool import Spool
@@ -50,6 +51,7 @@ class Components:
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
+    trash_keeper: TrashKeeper | None
 
     @property
     def connection_limits(self) -> ConnectionLimits:
@@ -60,10 +62,11 @@ class Components:
         )
 
     @property
-    def closable(self) -> "list[WorkerPool | IAssetStore | Views | Spool | Catalogue]":
+    def closable(self) -> "list[TrashKeeper | WorkerPool | IAssetStore | Views | Spool | Catalogue]":
         """The parts to close, in this order."""
         catalogue = [self.catalogue] if self.catalogue else []
-        return [self.pool, *self.stores.values(), self.views, self.spool, *catalogue]
+        trash_keeper = [self.trash_keeper] if self.trash_keeper else []
+        return [*trash_keeper, self.pool, *self.stores.values(), self.views, self.spool, *catalogue]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -80,7 +83,14 @@ class Components:
         if self.catalogue and (not before or self.catalogue is not before.catalogue):
             self.catalogue.start(self.stores, self.settings.checksums.path)
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
-        self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
+        self.configure_quotas(self.settings.collections.recount)
+        if self.trash_keeper:
+            self.trash_keeper.start()
+
+    def configure_quotas(self, interval: float | None) -> None:
+        """Enforce the quotas; count originals every `interval` seconds, or leave that to others."""
+        counts_trash = self.settings.trash.count_in_quotas
+        self.state.quotas.configure(self._quotas(), interval, self.spool, counts_trash)
 
     def _quotas(self) -> dict[str, Quota]:
         """Return the collections with a quota, by name."""
@@ -110,6 +120,7 @@ class Components:
             settings.limits.min_free,
             settings.weak_keys,
             self._database_checks(),
+            self.trash_keeper,
         )
 
     def _database_checks(self) -> dict[str, DatabaseCheck]:

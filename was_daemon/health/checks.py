@@ -17,10 +17,12 @@ from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
+from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Usage
 from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.library.spool import Spool
+from was_daemon.library.trash.contents import TrashSize
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind
@@ -74,7 +76,8 @@ class Report:
     None stands for workers of which all is well. The databases are `catalogue`, `journal` and `quotas`, if the settings
     have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
-    `warnings` are no problems, but should not stay.
+    `warnings` are no problems, but should not stay. `trash` is what was in the trash of each store when it was emptied
+    last, if it is.
     """
 
     stores: Mapping[str, CheckOutcome]
@@ -83,6 +86,7 @@ class Report:
     databases: Mapping[str, CheckOutcome] = attrs.field(factory=dict)
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
     warnings: Sequence[str] = ()
+    trash: Mapping[str, TrashSize] = attrs.field(factory=dict)
 
     @property
     def subjects(self) -> dict[str, CheckOutcome]:
@@ -116,6 +120,7 @@ class Health:
         self._pool: WorkerPool | None = None
         self._min_free = 0
         self._warnings: Sequence[str] = ()
+        self._trash: TrashKeeper | None = None
 
     def configure(
         self,
@@ -126,6 +131,7 @@ class Health:
         min_free: int,
         warnings: Sequence[str] = (),
         databases: Mapping[str, DatabaseCheck] = NO_DATABASES,
+        trash: TrashKeeper | None = None,
     ) -> None:
         """Look at these from now on, and repeat `warnings`, which have no path in them.
 
@@ -143,6 +149,7 @@ class Health:
         self._pool = pool
         self._min_free = min_free
         self._warnings = warnings
+        self._trash = trash
 
     def _check(self, before: "_Check | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Check":
         if before is None or before.what is not what:
@@ -163,7 +170,8 @@ class Health:
             self._pool.problem() if self._pool else None,
             {name: await look for name, look in databases.items()},
             await usages,
-            self._warnings,
+            [*self._warnings, *(self._trash.problems() if self._trash else [])],
+            self._trash.sizes if self._trash else {},
         )
         if self._quotas.problem:
             quotas = CheckOutcome(self._quotas.problem)

@@ -7,8 +7,8 @@ the server lets no times be set, the new version is written to once more after t
 """
 
 import posixpath
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import asyncssh
@@ -17,7 +17,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed, StoreUnavailable
+from was_daemon.model.errors import (
+    AssetError,
+    AssetExists,
+    AssetNotFound,
+    CannotMove,
+    StoreFailed,
+    StoreUnavailable,
+)
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.stores.sftp.client import File, SFTPClient, drop
 from was_daemon.stores.sftp.reconnect import Reconnector
@@ -249,9 +256,57 @@ class SFTPTree:
         async with self._locks.exclusive(relative):
             await self._replacements.remove_old_version(client, self.path(relative))
             await client.remove(self.path(relative))
-            now = self._clock.seconds()
-            self._deleted = {path: entry for path, entry in self._deleted.items() if entry[1] > now - _DELETED_SECONDS}
-            self._deleted[relative] = (version, now)
+            self._remember_deleted(relative, version)
+
+    def _remember_deleted(self, relative: str, version: AssetStat) -> None:
+        now = self._clock.seconds()
+        self._deleted = {path: entry for path, entry in self._deleted.items() if entry[1] > now - _DELETED_SECONDS}
+        self._deleted[relative] = (version, now)
+
+    async def move(self, client: SFTPClient, source: str, target: str, version: AssetStat, replace: bool) -> None:
+        """Rename a file, whose latest version was `version`. Raises as `IMoves.move`."""
+        old, new = self.path(source), self.path(target)
+
+        async def rename() -> None:
+            await (self._replacements.replace(client, old, new) if replace else client.rename(old, new))
+
+        async with self._both(source, target):
+            if not replace and await client.exists(new):
+                raise AssetExists("an asset of this name exists")
+            await self._replacements.remove_old_version(client, old)
+            await self._relocate(client, old, target, rename)
+            if await client.exists(old):
+                raise StoreFailed("the store did not move the asset")
+            self._remember_deleted(source, version)
+
+    async def link(self, client: SFTPClient, source: str, target: str) -> None:
+        """Give a file a further name. Raises as `IMoves.copy`."""
+        old = self.path(source)
+        async with self._both(source, target):
+            await self._relocate(client, old, target, lambda: client.link(old, self.path(target)))
+
+    async def _relocate(
+        self, client: SFTPClient, old: bytes, target: str, request: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Send a request that gives the file `old` the name `target`, in a directory that may have to be made.
+
+        Raises `AssetNotFound` when there is no such file, `CannotMove` when the server refuses, as between two disks.
+        """
+        try:
+            await self._with_directory(client, posixpath.dirname(target), request)
+        except REFUSALS as refusal:
+            if not await client.exists(old):
+                # What was sent again after a lost answer may have been done before.
+                if await client.exists(self.path(target)):
+                    return
+                raise AssetNotFound("no such asset") from None
+            raise CannotMove("the server does not move the file") from refusal
+
+    @asynccontextmanager
+    async def _both(self, source: str, target: str) -> AsyncIterator[None]:
+        first, second = sorted((source, target))
+        async with self._locks.exclusive(first), self._locks.exclusive(second):
+            yield
 
     async def is_full(self, client: SFTPClient, directory: str) -> bool:
         """Fire with whether the file system of `directory` is known to be full."""
