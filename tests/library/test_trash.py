@@ -1,6 +1,8 @@
 """The trash: nothing is lost, and nothing comes back by itself, whenever a process is killed."""
 
-from collections.abc import AsyncIterator
+import errno
+import os
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import attrs
@@ -22,6 +24,7 @@ from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.origins import Origin
 from was_daemon.model.trash import Reason, TrashedVersion
+from was_daemon.stores.local.directories import Entry
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, read_asset
@@ -282,3 +285,54 @@ async def _tidy(museum: Museum) -> None:
     await _empty(museum)
     assert await museum.original() == before
     assert await collect(museum.store.list("Fish", Kind.TRASH)) == []
+
+
+@async_test
+async def test_a_restoration_killed_between_its_two_names_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FilesystemStore(tmp_path / "store", Layout.FLAT)
+    museum = Museum(store, Spool(tmp_path / "spool", 1))
+    await museum.upload(b"bytes")
+    await museum.delete()
+    [version] = await museum.shown()
+
+    def unlink(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "the power is off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", unlink)
+        with pytest.raises(StoreUnavailable):
+            await museum.restore(version)
+    assert (await museum.original(), await museum.shown()) == (b"bytes", [])
+    await _tidy(museum)
+    await store.close()
+    await museum.spool.close()
+
+
+def _across_disks(step: Callable[[Entry, Entry], None]) -> Callable[[Entry, Entry], None]:
+    """A step between two names that fails from an original to the trash."""
+
+    def across(self: Entry, target: Entry) -> None:
+        if self.name == NAME and target.name.endswith(".file"):
+            raise OSError(errno.EXDEV, "another disk")
+        step(self, target)
+
+    return across
+
+
+@async_test
+async def test_files_are_copied_where_a_disk_cannot_rename_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if `originals` were a link to another disk."""
+    store = FilesystemStore(tmp_path / "store", Layout.FLAT)
+    museum = Museum(store, Spool(tmp_path / "spool", 1))
+    await museum.upload(b"old")
+    for name in ("rename", "link"):
+        monkeypatch.setattr(Entry, name, _across_disks(getattr(Entry, name)))
+    await museum.upload(b"newer")
+    await museum.delete()
+    assert (await museum.original(), await museum.contents()) == (None, [b"old", b"newer"])
+    await store.close()
+    await museum.spool.close()

@@ -102,12 +102,14 @@ async def _results(
 
 
 def _line(result: "PromiseResult", store: "IAssetStore") -> str:
-    problem = f": {_problem(result, store)}" if result.problem is not None else ""
-    return f"{_state(result).upper() if problem else _state(result):<7} {result.promise}{problem}"
+    if result.problem is not None:
+        return f"FAILED  {result.promise}: {_problem(result, store)}"
+    return f"{_state(result):<7} {result.promise}" + (f": {result.remark}" if result.remark else "")
 
 
 def _entry(result: "PromiseResult", store: "IAssetStore") -> dict[str, str | None]:
-    return {"promise": result.promise, "state": _state(result), "problem": _problem(result, store)}
+    remark = {"remark": result.remark} if result.remark else {}
+    return {"promise": result.promise, "state": _state(result), "problem": _problem(result, store), **remark}
 
 
 def _problem(result: "PromiseResult", store: "IAssetStore") -> str | None:

@@ -60,6 +60,10 @@ layout = {toml.text(self.layout)}
 
 # Scales to make right after an upload.
 # warm = [123]
+
+# Keep deleted files for some time, so that was-daemon trash restore can bring them back.
+# [trash]
+# keep = "30 days"
 """
 
     def _listen(self) -> str:

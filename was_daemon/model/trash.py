@@ -164,7 +164,7 @@ class TrashedVersion:
                 _optional_text(document, "by"),
                 _text(document, "note"),
             )
-        except (ValueError, TypeError, KeyError, AttributeError, BadName):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError, BadName):
             return None
 
 

@@ -47,7 +47,7 @@ async def _write_each(store: IAssetStore, collections: Collections, directory: s
 def _keys(directory: str) -> list[AssetKey]:
     """Return new keys of each kind."""
     original = AssetKey(directory, Kind.ORIGINAL, f"{new_stem()}.jpg")
-    return [original, original.thumbnail(1), original.pyramid(1)]
+    return [original, original.thumbnail(1), original.pyramid(1), AssetKey(directory, Kind.TRASH, original.name)]
 
 
 @asynccontextmanager

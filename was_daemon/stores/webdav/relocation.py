@@ -2,10 +2,8 @@
 
 from was_daemon.model.errors import AssetExists, AssetNotFound, CannotMove, StoreFailed, StoreUnavailable
 from was_daemon.stores.http.answer import Answer
+from was_daemon.stores.http.errors import Forbidden
 from was_daemon.stores.webdav.tree import NO_PARENT, DavTree
-
-_CANNOT = (405, 501, 502)
-"""Statuses of servers that do not move or copy files, or not to where they are to go (RFC 4918, section 9.8.5)."""
 
 
 async def relocate(tree: DavTree, method: str, source: str, target: str, replace: bool) -> None:
@@ -21,10 +19,8 @@ async def relocate(tree: DavTree, method: str, source: str, target: str, replace
         if replace:
             raise StoreUnavailable("the asset was replaced by somebody else at the same time")
         raise AssetExists("an asset of this name exists")
-    if answer.code in _CANNOT:
-        raise CannotMove("the server does not move or copy files")
     if not await _is_done(tree, answer, source, target):
-        answer.expect(200, 201, 204)
+        await _expect_success(tree, answer, target)
     await _check(tree, method, source, target, size)
 
 
@@ -36,6 +32,16 @@ async def _is_done(tree: DavTree, answer: Answer, source: str, target: str) -> b
         and not await tree.is_there(tree.url(source))
         and await tree.is_there(tree.url(target))
     )
+
+
+async def _expect_success(tree: DavTree, answer: Answer, target: str) -> None:
+    try:
+        answer.expect(200, 201, 204)
+    except (StoreFailed, Forbidden) as error:
+        # Servers have many statuses for what they do not do, such as 403, 405, 500 and 501.
+        if await tree.is_there(tree.url(target)):
+            raise
+        raise CannotMove("the server does not move or copy the file") from error
 
 
 async def _check(tree: DavTree, method: str, source: str, target: str, size: int) -> None:
