@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from tests.support.daemon import BIN, Daemon, clean_environment
 from tests.support.paths import ROOT
 from was_daemon.cli.main import main
+from was_daemon.model.interfaces import AssetStat
+from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.trash import Reason, TrashedVersion, TrashId
 
 GUIDE = (ROOT / "docs" / "commands.md").read_text("utf-8")
 _ENDLESS = "was-daemon serve"
@@ -29,12 +33,21 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     directory = tmp_path_factory.mktemp("guide")
     (directory / "key").write_text("a key of the guide\n")
     stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
+    _put_into_trash(directory / "main/.trash", "6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg")
     server = {"key": None, "key_file": directory / "key"}
     daemon = Daemon(
         directory, {"server": server, "stores": stores, "catalogue": {"path": directory / "catalogue.sqlite"}}
     ).start()
     yield daemon
     daemon.stop()
+
+
+def _put_into_trash(trash: Path, name: str) -> None:
+    key, stat = AssetKey("", Kind.ORIGINAL, name), AssetStat(5, 0.0, "etag")
+    version = TrashedVersion(TrashId.new(name, time.time(), 5), key, Reason.DELETED, stat)
+    trash.mkdir(parents=True)
+    (trash / version.file.name).write_bytes(b"bytes")
+    (trash / version.record.name).write_bytes(version.encoded())
 
 
 FINITE = [(command, example) for command, example in EXAMPLES if command != _ENDLESS]
@@ -61,7 +74,13 @@ def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, comma
 
 
 def test_the_guide_tells_about_every_command() -> None:
-    groups = {"catalogue": ["rebuild"], "config": ["check"], "thumbnails": ["warm", "prune"], "zoom": ["warm", "prune"]}
+    groups = {
+        "catalogue": ["rebuild"],
+        "config": ["check"],
+        "thumbnails": ["warm", "prune"],
+        "trash": ["list", "restore", "empty"],
+        "zoom": ["warm", "prune"],
+    }
     names = main.commands.keys() - groups | {f"{group} {name}" for group, within in groups.items() for name in within}
     assert {f"was-daemon {name}" for name in names} == {command for command, _ in EXAMPLES}
 
