@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +9,8 @@ import pytest
 
 from tests.support.daemon import BIN, Daemon, clean_environment
 from tests.support.paths import ROOT
+from tests.support.trashed import put_into_trash
 from was_daemon.cli.main import main
-from was_daemon.model.interfaces import AssetStat
-from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.model.trash import Reason, TrashedVersion, TrashId
 
 GUIDE = (ROOT / "docs" / "commands.md").read_text("utf-8")
 _ENDLESS = "was-daemon serve"
@@ -33,21 +30,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     directory = tmp_path_factory.mktemp("guide")
     (directory / "key").write_text("a key of the guide\n")
     stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
-    _put_into_trash(directory / "main/.trash", "6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg")
+    put_into_trash(directory / "main", "6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg")
     server = {"key": None, "key_file": directory / "key"}
     daemon = Daemon(
         directory, {"server": server, "stores": stores, "catalogue": {"path": directory / "catalogue.sqlite"}}
     ).start()
     yield daemon
     daemon.stop()
-
-
-def _put_into_trash(trash: Path, name: str) -> None:
-    key, stat = AssetKey("", Kind.ORIGINAL, name), AssetStat(5, 0.0, "etag")
-    version = TrashedVersion(TrashId.new(name, time.time(), 5), key, Reason.DELETED, stat)
-    trash.mkdir(parents=True)
-    (trash / version.file.name).write_bytes(b"bytes")
-    (trash / version.record.name).write_bytes(version.encoded())
 
 
 FINITE = [(command, example) for command, example in EXAMPLES if command != _ENDLESS]

@@ -142,7 +142,7 @@ async def test_the_daemon_empties_the_trash_and_tells_of_it(run_daemon: RunDaemo
     await client.store("a.bin", b"bytes")
     await client.delete("a.bin")
     (daemon.store / ".trash/holiday.jpg").write_bytes(b"not ours")
-    eventually(lambda: "removed 1 files from the trash" in daemon.log(), "for the trash to be emptied")
+    eventually(lambda: "1 files in the trash were removed for good" in daemon.log(), "for the trash to be emptied")
     assert {path.name for path in (daemon.store / ".trash").iterdir()} - {".staging"} == {"holiday.jpg"}
 
 

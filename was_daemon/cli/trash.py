@@ -294,7 +294,7 @@ def _question(due: "Sequence[AssetKey]") -> str:
     from was_daemon.model.trash import TrashId
 
     size = sum(known.size for key in due if (known := TrashId.of_record(key)))
-    return f"Remove {len(due)} files, {readable(size)}, for good?"
+    return f"Remove {len(due)} {'file' if len(due) == 1 else 'files'}, {readable(size)}, for good?"
 
 
 async def _remove(
@@ -339,7 +339,7 @@ def _table(found: "Sequence[TrashedVersion]") -> list[str]:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
     ]
     total = sum(version.id.size for version in found)
-    return [*lines, f"{len(found)} versions, {readable(total)}"]
+    return [*lines, f"{len(found)} {'version' if len(found) == 1 else 'versions'}, {readable(total)}"]
 
 
 def _row(version: "TrashedVersion") -> tuple[str, ...]:

@@ -95,9 +95,13 @@ class TrashKeeper:
         # Daemons that are started together need not list the same directories at the same time.
         await deferLater(self._clock, random.uniform(0, min(pause, 60.0)))  # noqa: S311 - no secret
         while True:
-            for name, store in self._stores.items():
-                await self._empty(name, store)
+            await self.empty()
             await deferLater(self._clock, pause)
+
+    async def empty(self) -> None:
+        """Do one round."""
+        for name, store in self._stores.items():
+            await self._empty(name, store)
 
     async def _empty(self, name: str, store: IAssetStore) -> None:
         found = _Round()
@@ -151,7 +155,9 @@ class TrashKeeper:
         metrics.trash_removed.labels(name).inc(found.removed)
         metrics.trash_errors.labels(name).inc(found.failures)
         if found.removed:
-            self._log.info("Store {name}: removed {number} files from the trash", name=name, number=found.removed)
+            self._log.info(
+                "Store {name}: {number} files in the trash were removed for good", name=name, number=found.removed
+            )
         if found.problem and name not in self._problems:
             self._log.error("Store {name}: the trash cannot be emptied: {why}", name=name, why=found.problem)
         self._problems.pop(name, None)
