@@ -103,7 +103,10 @@ def test_what_root_restores_and_removes_leaves_nothing_of_root(place: Path) -> N
     give(place / "spool", NOBODY)
     for name in ("a.jpg", "b.jpg"):
         put_into_trash(place / "main", name, NOBODY)
+    before = set(place.rglob("*"))
     succeeds(run("trash", "list", "--config", config))
+    succeeds(run("trash", "empty", "--all", "--dry-run", "--config", config))
+    assert set(place.rglob("*")) == before
     succeeds(run("trash", "restore", "a.jpg", "--config", config))
     succeeds(run("trash", "empty", "--all", "--yes", "--config", config))
     assert (place / "main/originals/a.jpg").read_bytes() == b"bytes"

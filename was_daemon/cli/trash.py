@@ -63,7 +63,7 @@ def list_trash(
             click.echo("\n".join(_table(found)))
         return 0
 
-    _run(settings, work)
+    _run(settings, work, is_writing=False)
 
 
 @trash.command(epilog=epilog("was-daemon trash restore 6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg --config was.toml"))
@@ -131,7 +131,7 @@ def empty(
         report.end(_TO_REMOVE if dry_run else _REMOVED)
         return 1 if report.counts["failed"] else 0
 
-    _run(settings, work)
+    _run(settings, work, is_writing=not dry_run)
 
 
 def _as_daemon(settings: "Settings") -> "Settings":
@@ -142,8 +142,8 @@ def _as_daemon(settings: "Settings") -> "Settings":
     return settings
 
 
-def _run(settings: "Settings", work: "Callable[[Components], Awaitable[int]]") -> None:
-    """Run `work` with the components of `settings`, which share quotas and catalogue with the daemon."""
+def _run(settings: "Settings", work: "Callable[[Components], Awaitable[int]]", is_writing: bool = True) -> None:
+    """Run `work` with the components of `settings`; if it `is_writing`, with the quotas and catalogue of the daemon."""
     from was_daemon.cli.reactor import run
     from was_daemon.config.load import ConfigError
     from was_daemon.daemon.assembly import build
@@ -156,20 +156,21 @@ def _run(settings: "Settings", work: "Callable[[Components], Awaitable[int]]") -
 
     async def run_and_close() -> int:
         try:
-            components.configure_quotas(None)
+            if is_writing:
+                components.configure_quotas(None)
             for store in components.stores.values():
                 await require_directory(store)
             return await work(components)
         finally:
-            await _close(components)
+            await _close(components, is_writing)
 
     run(run_and_close)
 
 
-async def _close(components: "Components") -> None:
+async def _close(components: "Components", is_writing: bool) -> None:
     from was_daemon.model.errors import StoreUnavailable
 
-    if components.catalogue:
+    if components.catalogue and is_writing:
         try:
             await components.catalogue.move_all()
         except StoreUnavailable as error:
