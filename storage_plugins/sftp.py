@@ -28,6 +28,7 @@ from was_daemon.stores.sftp.login import SSHLogin
 from was_daemon.stores.sftp.loop import EventLoop
 from was_daemon.stores.sftp.reader import open_reader
 from was_daemon.stores.sftp.reconnect import Reconnector
+from was_daemon.stores.sftp.relocation import link, move
 from was_daemon.stores.sftp.session import SFTPSession
 from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
 from was_daemon.stores.sftp.tree import SFTPTree
@@ -175,14 +176,13 @@ class SFTPStore:
     async def move(self, source: AssetKey, target: AssetKey, replace: bool = False) -> None:
         """See `IMoves`."""
         version, client = await self.stat(source), await self._connections.get()
-        paths = self._layout.path(source), self._layout.path(target)
-        await self._tree.move(client, *paths, version, replace)
+        await move(self._tree, client, self._layout.path(source), self._layout.path(target), version, replace)
 
     async def copy(self, source: AssetKey, target: AssetKey) -> None:
         """See `IMoves`. Both are one file, which is never written to again."""
         await self.stat(source)
-        paths = self._layout.path(source), self._layout.path(target)
-        await self._tree.link(await self._connections.get(), *paths)
+        client = await self._connections.get()
+        await link(self._tree, client, self._layout.path(source), self._layout.path(target))
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,7 @@
 """`was-daemon trash list`, `restore` and `empty`."""
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +19,8 @@ if TYPE_CHECKING:
     from was_daemon.cli.report import Report
     from was_daemon.config.settings import Settings
     from was_daemon.daemon.components import Components
-    from was_daemon.model.interfaces import IAssetStore
     from was_daemon.model.keys import AssetKey
     from was_daemon.model.trash import TrashedVersion
-
-_AT_ONCE = 8
-"""Versions that are looked at, or removed, at the same time."""
 
 _REMOVED = {"removed": "removed for good", "failed": "failed"}
 _TO_REMOVE = {"removed": "to be removed for good", "failed": "failed"}
@@ -53,8 +48,10 @@ def list_trash(
     directories = directories_of(settings, collections)
 
     async def work(components: "Components") -> int:
+        from was_daemon.jobs.trash_versions import TrashVersions
+
         found: list[TrashedVersion] = []
-        await _each_version(components, directories, name, since, found.append)
+        await TrashVersions(components.collections, directories).each(name, since, found.append)
         found.sort(key=lambda version: version.id.at)
         if as_json:
             versions = [version.document() for version in found]
@@ -122,12 +119,15 @@ def empty(
 
     async def work(components: "Components") -> int:
         from was_daemon.cli.report import Report
+        from was_daemon.jobs.trash_versions import TrashVersions
+        from was_daemon.library.trash.removal import TrashRemoval
 
-        due = await _due(components, directories, before)
+        versions = TrashVersions(components.collections, directories)
+        due = await versions.due(before)
         if due and not (yes or dry_run):
             click.confirm(_question(due), abort=True, err=True)
         report = Report(as_json)
-        await _remove(components, due, before, dry_run, report)
+        await versions.remove(due, None if dry_run else TrashRemoval(components.state.quotas), report, _story)
         report.end(_TO_REMOVE if dry_run else _REMOVED)
         return 1 if report.counts["failed"] else 0
 
@@ -181,54 +181,14 @@ async def _close(components: "Components", is_writing: bool) -> None:
     await components.state.quotas.close()
 
 
-async def _each_version(
-    components: "Components",
-    directories: Sequence[str],
-    pattern: str | None,
-    since: float | None,
-    found: "Callable[[TrashedVersion], object]",
-) -> None:
-    """Call `found` with the versions that can be restored, of originals whose names match a pattern."""
-    from fnmatch import fnmatchcase
-
-    from was_daemon.jobs.traverse import for_each
-    from was_daemon.library.trash.contents import can_be_restored, read_record
-    from was_daemon.model.trash import TrashId, prefix_of
-
-    prefix = prefix_of(pattern) if pattern and not set(pattern) & set("*?[") else ""
-
-    async def look(key: "AssetKey") -> None:
-        known, store = TrashId.of_record(key), components.collections.place(key).store
-        if known is None or (since is not None and known.at < since):
-            return
-        version = await read_record(store, key)
-        if version is None or (pattern and version.key.name != pattern and not fnmatchcase(version.key.name, pattern)):
-            return
-        if await can_be_restored(store, version):
-            found(version)
-
-    await for_each(_records(components, directories, prefix), _AT_ONCE, look)
-
-
-async def _records(
-    components: "Components", directories: Sequence[str], prefix: str = ""
-) -> "AsyncGenerator[AssetKey, None]":
-    from was_daemon.library.trash.contents import records
-
-    for directory in directories:
-        store = components.collections.place_in(directory).store
-        async with aclosing(records(store, directory, prefix)) as keys:
-            async for key in keys:
-                yield key
-
-
 async def _restore(
     components: "Components", directories: Sequence[str], name: str, replace: bool, report: "Report"
 ) -> None:
+    from was_daemon.jobs.trash_versions import TrashVersions
     from was_daemon.model.errors import AssetError, AssetExists
     from was_daemon.model.keys import Layout
 
-    found = await _find(components, directories, name)
+    found = await TrashVersions(components.collections, directories).find(name)
     places = {version.key.collection for version in found}
     if not found:
         report.describe("failed", name, "is not in the trash")
@@ -245,23 +205,7 @@ async def _restore(
     except AssetError as error:
         report.describe("failed", path, str(error))
     else:
-        report.describe("restored", path, f"{version.reason} {_time(version.id.at)}")
-
-
-async def _find(components: "Components", directories: Sequence[str], name: str) -> "list[TrashedVersion]":
-    """Fire with the versions of the originals called `name`, or the version with that identifier."""
-    from was_daemon.library.trash.contents import can_be_restored, read_record
-    from was_daemon.model.trash import TrashId, prefix_of
-
-    known = TrashId.parse(name)
-    found = []
-    async with aclosing(_records(components, directories, known.text if known else prefix_of(name))) as keys:
-        async for key in keys:
-            store = components.collections.place(key).store
-            version = await read_record(store, key)
-            if version and (known or version.key.name == name) and await can_be_restored(store, version):
-                found.append(version)
-    return found
+        report.describe("restored", path, _story(version))
 
 
 def _limit(settings: "Settings", everything: bool, older_than: float | None) -> float:
@@ -278,57 +222,11 @@ def _limit(settings: "Settings", everything: bool, older_than: float | None) -> 
     return time.time() - age
 
 
-async def _due(components: "Components", directories: Sequence[str], before: float) -> "list[AssetKey]":
-    """Fire with the records of the versions to remove. All are listed first: some servers list badly meanwhile."""
-    from was_daemon.model.trash import TrashId
-
-    due = []
-    async with aclosing(_records(components, directories)) as keys:
-        async for key in keys:
-            known = TrashId.of_record(key)
-            if known and known.at < before:
-                due.append(key)
-    return due
-
-
 def _question(due: "Sequence[AssetKey]") -> str:
     from was_daemon.model.trash import TrashId
 
     size = sum(known.size for key in due if (known := TrashId.of_record(key)))
     return f"Remove {len(due)} {'file' if len(due) == 1 else 'files'}, {readable(size)}, for good?"
-
-
-async def _remove(
-    components: "Components", due: "Sequence[AssetKey]", before: float, dry_run: bool, report: "Report"
-) -> None:
-    from was_daemon.jobs.traverse import for_each
-    from was_daemon.library.trash.contents import read_record
-    from was_daemon.library.trash.removal import TrashRemoval
-    from was_daemon.model.errors import AssetError
-    from was_daemon.model.keys import Layout
-
-    removal = TrashRemoval(components.state.quotas)
-
-    async def step(key: "AssetKey") -> None:
-        store: IAssetStore = components.collections.place(key).store
-        try:
-            if dry_run:
-                version = await read_record(store, key)
-            else:
-                version = await removal.remove_if_before(store, key, before)
-        except AssetError as error:
-            report.describe("failed", Layout.FLAT.path(key), str(error))
-            return
-        if version and dry_run:
-            report.describe("removed", Layout.FLAT.path(version.key), f"{version.reason} {_time(version.id.at)}")
-        elif version:
-            report.count("removed")
-
-    async def keys() -> "AsyncGenerator[AssetKey, None]":
-        for key in due:
-            yield key
-
-    await for_each(keys(), _AT_ONCE, step)
 
 
 def _table(found: "Sequence[TrashedVersion]") -> list[str]:
@@ -354,6 +252,10 @@ def _row(version: "TrashedVersion") -> tuple[str, ...]:
         printable(Layout.FLAT.path(version.key)),
         version.id.text,
     )
+
+
+def _story(version: "TrashedVersion") -> str:
+    return f"{version.reason} {_time(version.id.at)}"
 
 
 def _time(seconds: float) -> str:
