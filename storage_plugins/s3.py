@@ -64,7 +64,7 @@ class S3Store:
         self._large = DeferredSemaphore(_LARGE_AT_ONCE)
         # Small servers, such as s3rver, write over the old version while it is read.
         self._locks = KeyLocks[str]()
-        self._copies = ServerCopies(self._bucket, options.bucket, self._locks, self._look_now)
+        self._copies = ServerCopies(self._bucket, options.bucket, self._locks, self._look_now, options.keeps_checksums)
         self._seen = -float(_BUCKET_SECONDS)
         """Time at which the bucket was last known to exist."""
 

@@ -20,13 +20,15 @@ _LARGEST = 5 << 30
 class ServerCopies:
     """Copies within the bucket called `name`, under the `locks` of the objects' names.
 
-    `look` fires with the version of an object, and raises `AssetNotFound`.
+    `look` fires with the version of an object, and raises `AssetNotFound`; `checksums` has the server make and keep
+    SHA-256 checksums of the copies, whatever the objects were uploaded with.
     """
 
     bucket: Callable[[], Bucket]
     name: str
     locks: KeyLocks[str]
     look: Callable[[str], Awaitable[AssetStat]]
+    checksums: bool
 
     async def move(self, source: str, target: str, replace: bool) -> None:
         """Copy an object and delete it. Raises as `IMoves.move`."""
@@ -49,6 +51,8 @@ class ServerCopies:
         if version.size > _LARGEST:
             raise CannotMove("the server copies no object that is so large")
         headers = {"x-amz-copy-source": quote(f"/{self.name}/{source}", safe="/~")}
+        if self.checksums:
+            headers["x-amz-checksum-algorithm"] = "SHA256"
         try:
             answer = await self.bucket().call("PUT", target, headers=headers, accept=(200, 404))
         except (StoreFailed, Denied) as error:
