@@ -189,6 +189,11 @@ class Catalogue:
             return Event.new(EventKind.DELETED, change.store, change.key, at=at) if known else None
         return Event.new(EventKind.FOUND, change.store, change.key, digest, at=at)
 
+    @property
+    def database(self) -> CatalogueDatabase:
+        """The database, whose tables have more in them than the history of originals."""
+        return self._database
+
     async def check(self) -> None:
         """Raise `StoreUnavailable` when the database cannot be written to."""
         await self._database.check()

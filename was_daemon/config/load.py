@@ -19,6 +19,7 @@ from was_daemon.config.checks import (
     check_shared_directories,
     check_thumbnails,
     check_trash,
+    check_visibility,
 )
 from was_daemon.config.new_files import write_key
 from was_daemon.config.paths import PathResolver
@@ -123,6 +124,7 @@ class _Loader:
         key, key_source = keys.of_server(sections.server, collections)
         check_shared_directories(collections, default_store, key, self._mistakes)
         catalogue = catalogue_of(sections.catalogue, sections.checksums, self._mistakes)
+        check_visibility(attrs.evolve(sections.server, key=key), catalogue, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
         if file and self._secrets:
             self._check_file(file)
@@ -140,6 +142,7 @@ class _Loader:
             log=sections.log,
             catalogue=catalogue,
             trash=sections.trash,
+            visibility=sections.visibility,
             checksums=sections.checksums,
             key_source=key_source,
             debug=self._debug,

@@ -32,6 +32,7 @@ from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
+    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
 
 
 @attrs.frozen(eq=False)
@@ -48,6 +49,7 @@ class Components:
     pool: WorkerPool
     evictor: Evictor | None
     catalogue: "Catalogue | None"
+    visibility: "VisibilityRefresh | None"
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
@@ -62,11 +64,14 @@ class Components:
         )
 
     @property
-    def closable(self) -> "list[TrashKeeper | WorkerPool | IAssetStore | Views | Spool | Catalogue]":
+    def closable(
+        self,
+    ) -> "list[TrashKeeper | WorkerPool | IAssetStore | Views | Spool | VisibilityRefresh | Catalogue]":
         """The parts to close, in this order."""
+        visibility = [self.visibility] if self.visibility else []
         catalogue = [self.catalogue] if self.catalogue else []
         trash_keeper = [self.trash_keeper] if self.trash_keeper else []
-        return [*trash_keeper, self.pool, *self.stores.values(), self.views, self.spool, *catalogue]
+        return [*trash_keeper, self.pool, *self.stores.values(), self.views, self.spool, *visibility, *catalogue]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -82,6 +87,8 @@ class Components:
             run_and_log("The spool", self.spool.start)
         if self.catalogue and (not before or self.catalogue is not before.catalogue):
             self.catalogue.start(self.stores, self.settings.checksums.path)
+        if self.visibility and (not before or self.visibility is not before.visibility):
+            self.visibility.start()
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.configure_quotas(self.settings.collections.recount)
         if self.trash_keeper:
@@ -111,6 +118,10 @@ class Components:
         show(metrics.workers, lambda: pool.idle, state="idle")
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
+        refresh = self.visibility
+        show(metrics.visibility_age, lambda: refresh.age if refresh else 0.0)
+        show(metrics.visibility, lambda: refresh.visibility.private if refresh else 0, state="private")
+        show(metrics.visibility, lambda: refresh.visibility.public if refresh else 0, state="public")
         settings = self.settings
         self.state.health.configure(
             self.stores,
@@ -128,7 +139,9 @@ class Components:
         if not catalogue:
             return {}
         journal = catalogue.journal
+        visibility = {"visibility": DatabaseCheck(None, self.visibility.check)} if self.visibility else {}
         return {
             "catalogue": DatabaseCheck(catalogue.path, catalogue.check),
             "journal": DatabaseCheck(journal.path, journal.check),
+            **visibility,
         }

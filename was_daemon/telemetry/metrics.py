@@ -71,6 +71,12 @@ class Metrics:
         self.trash_bytes = self._gauge("was_trash_bytes", "Bytes of originals in the trash", "store")
         self.trash_removed = self._counter("was_trash_removed", "Versions removed from the trash for good", "store")
         self.trash_errors = self._counter("was_trash_errors", "Errors while the trash was emptied", "store")
+        self.visibility_age = self._gauge(
+            "was_visibility_age_seconds", "Time since it was last learnt from the catalogue what is private"
+        )
+        self.visibility = self._gauge(
+            "was_visibility_originals", "Originals that are known to be private, or public", "state"
+        )
         self.healthy = self._gauge("was_healthy", "Whether everything was well when it was last looked at")
         self.log_events = self._counter("was_log_events", "Warnings and errors in the log", "level")
 
