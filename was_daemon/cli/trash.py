@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from was_daemon.cli.identity import as_any_owner, as_owner, require_writable
+from was_daemon.cli.changes import as_daemon, build_components, opened
+from was_daemon.cli.identity import as_any_owner
 from was_daemon.cli.moments import Ago, Moment
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.report import printable
-from was_daemon.cli.targets import collection_option, directories_of, require_directory
+from was_daemon.cli.targets import collection_option, directories_of
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def restore(
     """
     from was_daemon.cli.report import Report
 
-    settings = _as_daemon(load_settings(config))
+    settings = as_daemon(load_settings(config))
     directories = directories_of(settings, collections)
     report = Report(as_json)
 
@@ -114,7 +115,7 @@ def empty(
     """
     settings = load_settings(config)
     before = _limit(settings, everything, older_than)
-    settings = as_any_owner(settings) if dry_run else _as_daemon(settings)
+    settings = as_any_owner(settings) if dry_run else as_daemon(settings)
     directories = directories_of(settings, collections)
 
     async def work(components: "Components") -> int:
@@ -134,51 +135,17 @@ def empty(
     _run(settings, work, is_writing=not dry_run)
 
 
-def _as_daemon(settings: "Settings") -> "Settings":
-    """Go on as the daemon's user, with whom all files that a command writes to are shared."""
-    catalogue = settings.catalogue.files() if settings.catalogue.is_on else []
-    settings = as_owner(settings, settings.stores, [settings.spool.path, *catalogue])
-    require_writable(settings, settings.stores, catalogue)
-    return settings
-
-
 def _run(settings: "Settings", work: "Callable[[Components], Awaitable[int]]", is_writing: bool = True) -> None:
     """Run `work` with the components of `settings`; if it `is_writing`, with the quotas and catalogue of the daemon."""
     from was_daemon.cli.reactor import run
-    from was_daemon.config.load import ConfigError
-    from was_daemon.daemon.assembly import build
-    from was_daemon.daemon.process_state import ProcessState
 
-    try:
-        components = build(settings, ProcessState.new())
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
+    components = build_components(settings)
 
     async def run_and_close() -> int:
-        try:
-            if is_writing:
-                components.configure_quotas(None)
-            for store in components.stores.values():
-                await require_directory(store)
+        async with opened(components, is_writing):
             return await work(components)
-        finally:
-            await _close(components, is_writing)
 
     run(run_and_close)
-
-
-async def _close(components: "Components", is_writing: bool) -> None:
-    from was_daemon.model.errors import StoreUnavailable
-
-    if components.catalogue and is_writing:
-        try:
-            await components.catalogue.move_all()
-        except StoreUnavailable as error:
-            click.echo(f"The journal keeps what has happened: {error}", err=True)
-    await components.assets.settled()
-    for part in components.closable:
-        await part.close()
-    await components.state.quotas.close()
 
 
 async def _restore(
