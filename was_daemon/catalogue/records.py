@@ -13,6 +13,7 @@ from was_daemon.model.digests import Digest
 from was_daemon.model.folding import beginning, folded
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.origins import Origin
+from was_daemon.model.trash import NOTHING_KNOWN, Known
 
 
 def record(connection: Connection, events: Sequence[Event]) -> None:
@@ -86,6 +87,13 @@ def find_digest(connection: Connection, store: str, key: AssetKey) -> Digest | N
     """Return what is recorded of the content of an original, None if nothing is."""
     row = connection.execute(_digests().where(_is(assets, store, key))).one_or_none()
     return _digest(row) if row else None
+
+
+def find_known(connection: Connection, store: str, key: AssetKey) -> Known:
+    """Return what is recorded of the content and the origin of an original."""
+    query = _digests().add_columns(assets.c.file_name, assets.c.address)
+    row = connection.execute(query.where(_is(assets, store, key))).one_or_none()
+    return Known(_digest(row), Origin(row.file_name, row.address)) if row else NOTHING_KNOWN
 
 
 def recorded(connection: Connection, store: str, keys: Sequence[AssetKey]) -> set[AssetKey]:

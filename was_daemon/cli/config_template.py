@@ -67,6 +67,10 @@ layout = {toml.text(self.layout)}
 # path = "/var/lib/was-daemon/catalogue.sqlite"
 # [fixity]
 # every = "90 days"
+
+# Keep deleted files for some time, so that was-daemon trash restore can bring them back.
+# [trash]
+# keep = "30 days"
 """
 
     def _listen(self) -> str:

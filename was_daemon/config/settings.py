@@ -199,6 +199,18 @@ class FixitySettings:
 
 
 @attrs.frozen
+class TrashSettings:
+    """Section `[trash]`: deleted originals, and with `replaced` replaced ones, are kept for `keep` seconds.
+
+    Without `keep` there is no trash.
+    """
+
+    keep: Duration | None = attrs.field(default=None, validator=optional(at_least(1)))
+    replaced: bool = False
+    count_in_quotas: bool = False
+
+
+@attrs.frozen
 class ChecksumSettings:
     """Section `[checksums]`: the file of earlier versions, which the catalogue reads once."""
 
@@ -224,6 +236,7 @@ class Sections:
     spool: SpoolSettings
     log: LogSettings
     catalogue: CatalogueSettings
+    trash: TrashSettings
     visibility: VisibilitySettings
     fixity: FixitySettings
     checksums: ChecksumSettings
@@ -260,6 +273,7 @@ class Settings:
     spool: SpoolSettings
     log: LogSettings
     catalogue: CatalogueSettings
+    trash: TrashSettings
     visibility: VisibilitySettings
     fixity: FixitySettings
     checksums: ChecksumSettings
