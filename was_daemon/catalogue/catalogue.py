@@ -50,6 +50,11 @@ class Catalogue:
         self._tasks = BackgroundTasks()
         self._is_moving = self._must_move = self._is_down = False
 
+    @property
+    def database(self) -> CatalogueDatabase:
+        """The database, for steps on what is beside the originals, such as the records of Specify."""
+        return self._database
+
     def start(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
         """Begin to take over the file of `checksums`, and what daemons have left that were killed."""
         self.move_events()

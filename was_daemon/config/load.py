@@ -27,6 +27,7 @@ from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read
 from was_daemon.config.secret_files import check_permissions
 from was_daemon.config.secret_values import secrets_in
 from was_daemon.config.settings import Sections, Settings, StoreSettings
+from was_daemon.config.specify_settings import check_specify, read_specify
 from was_daemon.config.structure import Mistakes, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
 
@@ -122,6 +123,8 @@ class _Loader:
         key, key_source = keys.of_server(sections.server, collections)
         check_shared_directories(collections, default_store, key, self._mistakes)
         catalogue = catalogue_of(sections.catalogue, sections.checksums, self._mistakes)
+        specify = read_specify(self._document.get("specify", {}), self._structure, self._mistakes)
+        check_specify(specify, sections.collections, catalogue, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
         if file and self._secrets:
             self._check_file(file)
@@ -138,6 +141,7 @@ class _Loader:
             spool=sections.spool,
             log=sections.log,
             catalogue=catalogue,
+            specify=specify,
             checksums=sections.checksums,
             key_source=key_source,
             debug=self._debug,
@@ -154,7 +158,7 @@ class _Loader:
 
     def _sections(self) -> Sections:
         classes: dict[str, Any] = {field.name: field.type for field in attrs.fields(Sections)}
-        for name in self._document.keys() - classes.keys() - {"stores"}:
+        for name in self._document.keys() - classes.keys() - {"stores", "specify"}:
             self._mistakes.add(name, "unknown section")
         return Sections(**{name: self._section(name, cls) for name, cls in classes.items()})
 

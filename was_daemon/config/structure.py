@@ -31,6 +31,8 @@ from was_daemon.config.validators import FieldValidator, InvalidValue
 T = TypeVar("T")
 
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|days?)?")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "days": 86_400}
 _UNITS = {
     "B": 1,
     "KiB": 1 << 10,
@@ -57,6 +59,10 @@ class UnexpectedValue(ValueError):
 
 class Size(int):
     """Number of bytes, in a table also a text such as "4 GiB"."""
+
+
+class Duration(float):
+    """Number of seconds, in a table also a text such as "90 days"."""
 
 
 @attrs.frozen
@@ -158,6 +164,7 @@ def _converter(paths: PathResolver, mistakes: Mistakes) -> Converter:
         converter.register_structure_hook(cls, _exactly(cls, name))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Size, _size)
+    converter.register_structure_hook(Duration, _duration)
     converter.register_structure_hook(Path, lambda value, _: paths.resolve(_text(value)))
     converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(_text(value), paths, mistakes))
     converter.register_structure_hook(IPv4Network | IPv6Network, _network)
@@ -202,6 +209,13 @@ def _size(value: Any, _: Any) -> Size:
     if not match:
         raise UnexpectedValue('a size such as "4 GiB"', value)
     return Size(int(match[1]) * _UNITS[match[2] or "B"])
+
+
+def _duration(value: Any, _: Any) -> Duration:
+    match = _DURATION.fullmatch(str(value).strip()) if type(value) in (int, float, str) else None
+    if not match:
+        raise ValueError(f'expected a time such as "90 days", "5 min" or "30 s", got {_quoted(value)}')
+    return Duration(float(match[1]) * _SECONDS[match[2] or "s"])
 
 
 def _network(value: Any, _: Any) -> IPv4Network | IPv6Network:

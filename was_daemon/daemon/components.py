@@ -31,6 +31,7 @@ from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
+    from was_daemon.specify.reader import SpecifyReader
 
 
 @attrs.frozen(eq=False)
@@ -47,6 +48,7 @@ class Components:
     pool: WorkerPool
     evictor: Evictor | None
     catalogue: "Catalogue | None"
+    specify: "Mapping[str, SpecifyReader]"
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
@@ -60,10 +62,10 @@ class Components:
         )
 
     @property
-    def closable(self) -> "list[WorkerPool | IAssetStore | Views | Spool | Catalogue]":
+    def closable(self) -> "list[WorkerPool | IAssetStore | Views | Spool | SpecifyReader | Catalogue]":
         """The parts to close, in this order."""
         catalogue = [self.catalogue] if self.catalogue else []
-        return [self.pool, *self.stores.values(), self.views, self.spool, *catalogue]
+        return [self.pool, *self.stores.values(), self.views, self.spool, *self.specify.values(), *catalogue]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -79,6 +81,9 @@ class Components:
             run_and_log("The spool", self.spool.start)
         if self.catalogue and (not before or self.catalogue is not before.catalogue):
             self.catalogue.start(self.stores, self.settings.checksums.path)
+        for name, reader in self.specify.items():
+            if not before or reader is not before.specify.get(name):
+                reader.start()
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
 
@@ -101,6 +106,7 @@ class Components:
         show(metrics.workers, lambda: pool.idle, state="idle")
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
+        self._show_specify()
         settings = self.settings
         self.state.health.configure(
             self.stores,
@@ -112,6 +118,16 @@ class Components:
             self._database_checks(),
         )
 
+    def _show_specify(self) -> None:
+        metrics = self.state.metrics
+        for gauge in (metrics.specify_up, metrics.specify_rows, metrics.specify_read):
+            # The settings before may have had other databases.
+            gauge.clear()
+        for name, reader in self.specify.items():
+            show(metrics.specify_up, partial(getattr, reader, "is_up"), source=name)
+            show(metrics.specify_rows, partial(getattr, reader, "rows"), source=name)
+            show(metrics.specify_read, partial(getattr, reader, "read_at"), source=name)
+
     def _database_checks(self) -> dict[str, DatabaseCheck]:
         catalogue = self.catalogue
         if not catalogue:
@@ -120,4 +136,5 @@ class Components:
         return {
             "catalogue": DatabaseCheck(catalogue.path, catalogue.check),
             "journal": DatabaseCheck(journal.path, journal.check),
+            **{f"specify {name}": DatabaseCheck(None, reader.check) for name, reader in self.specify.items()},
         }
