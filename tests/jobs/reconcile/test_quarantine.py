@@ -21,8 +21,9 @@ from was_daemon.jobs.reconcile.quarantine import Quarantine, TooManyOrphans
 from was_daemon.jobs.reconcile.reconciler import Reconciler
 from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.library.collections import Place
+from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetStore
+from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.specify.reader import SpecifyReader, TooFewRows
 from was_daemon.specify.records import Source
@@ -85,8 +86,12 @@ class Museum:
         await reconciler.run()
         return Quarantine(reconciler, collector, self.catalogue, self.readers, self._move, limit, began, self)
 
-    async def _move(self, store: IAssetStore, key: AssetKey) -> None:
-        await store.delete(key)
+    async def _move(self, key: AssetKey, note: str, version: AssetStat) -> bool:
+        assert note == "in no record of Specify"
+        if await find_stat(self.store, key) != version:
+            return False
+        await self.store.delete(key)
+        return True
 
     def find(self, finding: Finding) -> None:
         self.found.append(finding)
@@ -255,9 +260,9 @@ async def test_records_are_read_again_while_many_are_moved(
     museum.store.put("Fish", "second.jpg")
     found = await museum.compare()
 
-    async def move(store: IAssetStore, key: AssetKey) -> None:
-        await store.delete(key)
+    async def move(key: AssetKey, note: str, version: AssetStat) -> bool:
         fish.add("second.jpg")
+        return True
 
     await attrs.evolve(found, move=move).run()
     assert museum.moved == ["Fish/originals/orphan.jpg"]
@@ -280,8 +285,17 @@ async def test_what_somebody_else_deletes_meanwhile_is_no_error(museum: Museum, 
 
 
 @async_test
+async def test_what_is_replaced_while_it_is_looked_at_is_not_reported_as_moved(museum: Museum, fish: Specify) -> None:
+    async def refuse(key: AssetKey, note: str, version: AssetStat) -> bool:
+        return False
+
+    await attrs.evolve(await museum.compare(), move=refuse).run()
+    assert museum.moved == []
+
+
+@async_test
 async def test_a_store_that_fails_ends_the_quarantine(museum: Museum, fish: Specify) -> None:
-    async def fail(store: IAssetStore, key: AssetKey) -> None:
+    async def fail(key: AssetKey, note: str, version: AssetStat) -> bool:
         raise StoreUnavailable("no trash")
 
     with pytest.raises(StoreUnavailable, match="no trash"):

@@ -17,8 +17,8 @@ from was_daemon.jobs.reconcile.collect import Collector
 from was_daemon.jobs.reconcile.findings import Orphan
 from was_daemon.jobs.reconcile.reconciler import Reconciler, is_old
 from was_daemon.library.store_steps import find_stat
-from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.errors import AssetError
+from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Layout
 from was_daemon.specify.reader import SpecifyReader
 
@@ -28,8 +28,13 @@ _FRESH_SECONDS = 60.0
 _CLOCK_SECONDS = 3600.0
 """Difference of the clocks of two daemons at most, for records that another one changes meanwhile."""
 
-Move: TypeAlias = Callable[[IAssetStore, AssetKey], Awaitable[None]]
-"""Move an original of a store into the trash; raises `AssetNotFound`, and what the store raises."""
+Move: TypeAlias = Callable[[AssetKey, str, AssetStat], Awaitable[bool]]
+"""Move an original into the trash, with a note that says why; raises what the store raises.
+
+Fires with False, and has changed nothing, if the original is not the given version any more.
+"""
+
+_NOTE = "in no record of Specify"
 
 
 class TooManyOrphans(AssetError):
@@ -69,8 +74,7 @@ class Quarantine:
             async for orphan in orphans:
                 if time.monotonic() - self._read_at >= _FRESH_SECONDS:
                     await self._read_again()
-                if await self._is_orphan(orphan):
-                    await self._move(orphan)
+                await self._move(orphan)
 
     async def _require_few(self) -> None:
         numbers: Counter[int] = Counter()
@@ -92,18 +96,12 @@ class Quarantine:
         await self.collector.recorded(self.catalogue, since=self.began - _CLOCK_SECONDS)
         self._read_at = time.monotonic()
 
-    async def _is_orphan(self, orphan: Orphan) -> bool:
-        """Fire with whether an original is still in no record, and still the one that was found."""
+    async def _move(self, orphan: Orphan) -> None:
+        """Move an original if it is still in no record, and old."""
         if await self.reconciler.findings.is_recorded(orphan.key.name):
-            return False
+            return
         stat = await find_stat(orphan.place.store, orphan.key)
         # Of unknown age, 0, it may just have been uploaded.
-        return stat is not None and stat.modified > 0 and is_old(stat, self.reconciler.before)
-
-    async def _move(self, orphan: Orphan) -> None:
-        try:
-            await self.move(orphan.place.store, orphan.key)
-        except AssetNotFound:
-            # Somebody else has removed it.
-            return
-        self.report.move(orphan.place.name, Layout.FLAT.path(orphan.key))
+        is_due = stat is not None and stat.modified > 0 and is_old(stat, self.reconciler.before)
+        if stat and is_due and await self.move(orphan.key, _NOTE, stat):
+            self.report.move(orphan.place.name, Layout.FLAT.path(orphan.key))
