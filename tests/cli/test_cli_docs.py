@@ -31,7 +31,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
     server = {"key": None, "key_file": directory / "key"}
     daemon = Daemon(
-        directory, {"server": server, "stores": stores, "catalogue": {"path": directory / "catalogue.sqlite"}}
+        directory,
+        {
+            "server": server,
+            "stores": stores,
+            "catalogue": {"path": directory / "catalogue.sqlite"},
+            "specify.fish": {"min_rows": 0},
+        },
     ).start()
     yield daemon
     daemon.stop()
@@ -47,6 +53,7 @@ def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, comma
         for file in ("was.toml", "key"):
             (tmp_path / file).write_bytes((daemon.directory / file).read_bytes())
     (tmp_path / "settings.py").write_text(SETTINGS)
+    (tmp_path / "attachments.csv").write_text("AttachmentID,AttachmentLocation\n")
     here = example.replace("/etc/was-daemon/key", "key")
     if command == "was-daemon check":
         here = here.replace("https://assets.example.org", daemon.url)
@@ -61,7 +68,8 @@ def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, comma
 
 
 def test_the_guide_tells_about_every_command() -> None:
-    groups = {"catalogue": ["rebuild"], "config": ["check"], "thumbnails": ["warm", "prune"], "zoom": ["warm", "prune"]}
+    derived = {group: ["warm", "prune"] for group in ("thumbnails", "zoom")}
+    groups = {"catalogue": ["rebuild"], "config": ["check"], "specify": ["read"], **derived}
     names = main.commands.keys() - groups | {f"{group} {name}" for group, within in groups.items() for name in within}
     assert {f"was-daemon {name}" for name in names} == {command for command, _ in EXAMPLES}
 

@@ -1,5 +1,6 @@
 """What the catalogue keeps of a real database of Specify."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +10,14 @@ import pytest
 import pytest_twisted
 from sqlalchemy import URL, Connection, select
 
+from tests.support.paths import ROOT
 from tests.support.specify import GRANTED, OLD, SPECIFY_6, Specify, new_specify
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.schema import records
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.settings import SpecifySettings
 from was_daemon.model.errors import StoreUnavailable
+from was_daemon.specify.attachments import COLUMNS
 from was_daemon.specify.reader import SpecifyReader, TooFewRows, last_time
 from was_daemon.specify.records import Source
 
@@ -49,6 +52,14 @@ def rows(catalogue: CatalogueDatabase, *columns: Any) -> Awaitable[list[tuple[An
 
 def names(catalogue: CatalogueDatabase) -> Awaitable[list[tuple[Any, ...]]]:
     return rows(catalogue, records.c.name, records.c.is_removed)
+
+
+def test_the_guide_grants_what_is_read() -> None:
+    guide = (ROOT / "docs" / "specify.md").read_text("utf-8")
+    granted = re.search(r"GRANT SELECT \((.*?)\) ON fish\.attachment", guide, re.DOTALL)
+    assert granted
+    assert granted[1].split() == GRANTED.split()
+    assert {column.strip() for column in granted[1].split(",")} == set(COLUMNS.values())
 
 
 FACTS = {

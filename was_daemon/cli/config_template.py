@@ -60,6 +60,13 @@ layout = {toml.text(self.layout)}
 
 # Scales to make right after an upload.
 # warm = [123]
+
+# A database of what is stored and of what has happened to it; and what Specify says of its attachments.
+# [catalogue]
+# path = "/var/lib/was-daemon/catalogue.sqlite"
+# [specify.NAME]
+# url = "mariadb://was_reader@db.example.org/DATABASE"
+# password_file = "/etc/was-daemon/specify-password"
 """
 
     def _listen(self) -> str:
