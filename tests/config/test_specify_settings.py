@@ -42,6 +42,7 @@ def test_databases_need_a_catalogue(tmp_path: Path) -> None:
         ('url = "postgresql://was@db/fish"', "url"),
         ('url = "mariadb://was:secret@db/fish"', "url"),
         ('url = "mariadb://was@db"', "url"),
+        ('url = "mariadb://was@db:port/fish"', "url"),
         ("password_file = 'password'", "password_file"),
         ('every = "five minutes"', "every"),
         ('every = "0 s"', "every"),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -119,6 +120,18 @@ def test_a_daemon_starts_without_the_database_and_reads_it_when_it_is_there(
     assert "last read: never" in seen.health()[1]["specify fish"]
     specify.run("RENAME TABLE gone TO attachment")
     read(seen.daemon, tmp_path, ("a.jpg", 1))
+
+
+def test_a_server_that_accepts_connections_and_is_silent_does_not_hold_up_the_end(
+    run_daemon: RunDaemon, specify: Specify, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = specify.reader.replace(f":{specify.url.port}", f":{silent.getsockname()[1]}")
+        daemon = run_daemon(config(tmp_path, Specify(specify.url, url)))
+        connection, _ = silent.accept()
+        with connection:
+            daemon.stop()
+    assert "were not closed in time" not in daemon.log()
 
 
 def test_a_reload_reads_another_database_and_a_new_password(

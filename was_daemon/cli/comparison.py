@@ -99,10 +99,12 @@ class Comparison:
             await reconciler.run()
             # More records may be added for the quarantine.
             numbers = await findings.count("originals"), await findings.count("records")
-            if move and catalogue:
-                database, readers = catalogue.database, recorded.readers
-                await Quarantine(reconciler, collector, database, readers, move, limit, began, printer).run()
-            printer.end(*numbers)
+            try:
+                if move and catalogue:
+                    database, readers = catalogue.database, recorded.readers
+                    await Quarantine(reconciler, collector, database, readers, move, limit, began, printer).run()
+            finally:
+                printer.end(*numbers)
 
     async def _open_catalogue(self, stack: AsyncExitStack) -> Catalogue | None:
         if not self.settings.catalogue.is_on:

@@ -77,6 +77,10 @@ def _problem_of_database(url: str | None, schemes: Sequence[str]) -> str | None:
     parts = urlsplit(url)
     if parts.scheme not in schemes:
         return f'expected an address such as "{schemes[0]}://was@db.example.org/was" or "{schemes[1]}://..."'
+    try:
+        parts.port  # noqa: B018  # it raises
+    except ValueError as error:
+        return str(error).lower()
     if not parts.hostname or not parts.path.strip("/"):
         return "names no host, or no database"
     return "has a password: write it into a file, and its path as password_file" if parts.password else None

@@ -16,9 +16,10 @@ from was_daemon.model.errors import StoreUnavailable
 from was_daemon.specify.attachments import COLUMNS, NEEDED, Attachment, Page, text_of, time_of
 
 _CONNECT_SECONDS = 10
-_READ_SECONDS = 300
+_READ_SECONDS = 120
 """Seconds within which the server has to begin to answer: a table of ten million rows takes half a minute."""
 
+_PARTING_SECONDS = 1.0
 _PAGE_ROWS = 1000
 _MOST_BUCKETS = 4096
 _LEAST_BUCKET = 1024
@@ -80,11 +81,12 @@ class SpecifyDatabase:
         try:
             yield snapshot
         finally:
-            await self._threads.run(snapshot.close)
+            # A server that hangs does not hold up the end of the daemon.
+            self._threads.run(snapshot.close).addErrback(lambda _: None)
 
     async def close(self) -> None:
-        """End the thread, after the query under way."""
-        await self._threads.close()
+        """End the thread after the query under way, unless that takes long: then it ends by itself."""
+        await self._threads.drain(_PARTING_SECONDS)
 
     def _open(self) -> "Snapshot":
         with self._translated():

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from sqlalchemy.exc import IntegrityError
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -22,6 +21,8 @@ from was_daemon.specify.export import BadExport, Export
 from was_daemon.specify.records import Source, keep, last_reading, note_reading
 
 _RETRY_SECONDS = 60.0
+_PAUSE_SECONDS = 0.02
+"""Pause of a daemon after each page, which takes as long: Python computes in one thread at a time."""
 
 
 class TooFewRows(StoreUnavailable):
@@ -70,10 +71,11 @@ class SpecifyReader:
             last = f"{_local(self.read_at):%Y-%m-%d %H:%M}" if self.read_at else "never"
             raise StoreUnavailable(f"{_words(self._problem)}; last read: {last}")
 
-    async def read(self, whole: bool = False) -> int:
+    async def read(self, whole: bool = False, pause: float = 0.0) -> int:
         """Read what has changed since the last call, or everything; fire with the number of changed records.
 
-        Raises `StoreUnavailable` when the database or the catalogue cannot be used, and `TooFewRows`.
+        `pause` are seconds to leave to other work after each thousand rows. Raises `StoreUnavailable` when the database
+        or the catalogue cannot be used, and `TooFewRows`.
         """
         changed, now = 0, time.time()
         async with self._database.snapshot() as snapshot:
@@ -82,7 +84,7 @@ class SpecifyReader:
             await require_enough(self._catalogue, self.source.name, self._settings, sums.rows)
             before = None if whole else self._sums
             for first, stop in _changed_spans(before, sums):
-                changed += await keep_all(self._catalogue, self.source, snapshot.pages(first, stop))
+                changed += await keep_all(self._catalogue, self.source, snapshot.pages(first, stop), pause)
         await self._catalogue.run(note_reading, self.source.name, sums.rows, now)
         self._sums, self.rows, self.read_at = sums, sums.rows, now
         if before is None:
@@ -122,7 +124,8 @@ class SpecifyReader:
         if last and self._sums and 0 <= now - last.at < self._settings.every / 2:
             self.rows, self.read_at = last.rows, last.at
             return
-        await self.read(whole=self._whole_at < last_time(self._settings.full_at, _local(now)))
+        whole = self._whole_at < last_time(self._settings.full_at, _local(now))
+        await self.read(whole, _PAUSE_SECONDS)
 
     def _note_missing(self, snapshot: Snapshot) -> None:
         before, self._missing = self._missing, snapshot.missing
@@ -168,23 +171,27 @@ async def read_export(catalogue: CatalogueDatabase, source: Source, settings: Sp
     return changed
 
 
-async def keep_all(catalogue: CatalogueDatabase, source: Source, pages: AsyncGenerator[Page, None]) -> int:
+async def keep_all(
+    catalogue: CatalogueDatabase, source: Source, pages: AsyncGenerator[Page, None], pause: float = 0.0
+) -> int:
     """Keep the attachments of all pages in the catalogue; fire with the number of changed records."""
+    from twisted.internet import reactor
+
     changed = 0
     async with aclosing(pages):
         async for page in pages:
             changed += await _keep(catalogue, source, page)
+            if pause:
+                await deferLater(IReactorTime(reactor), pause)
     return changed
 
 
 async def _keep(catalogue: CatalogueDatabase, source: Source, page: Page) -> int:
     try:
         return await catalogue.run(keep, source, page)
-    except StoreUnavailable as error:
-        if not isinstance(error.__cause__, IntegrityError):
-            raise
-    # Another daemon has entered one of the records at the same time, and is found to have done so now.
-    return await catalogue.run(keep, source, page)
+    except StoreUnavailable:
+        # Another daemon may have entered one of the records at the same time, which is seen now.
+        return await catalogue.run(keep, source, page)
 
 
 def _changed_spans(before: Sums | None, now: Sums) -> Iterator[tuple[int, int | None]]:

@@ -63,7 +63,7 @@ def _remove_others(connection: Connection, source: Source, page: Page, numbers: 
 
 def _facts(source: Source, attachment: Attachment) -> dict[str, Any]:
     name = attachment.name
-    facts = attrs.asdict(attachment) | {
+    facts = attrs.asdict(attachment, recurse=False) | {
         "store": source.store,
         "collection": source.collection,
         "name": name or "",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import lru_cache
 from itertools import islice
 from posixpath import splitext
 from typing import Any
@@ -153,8 +154,13 @@ def _original(number: int, stored: Stored) -> tuple[Any, ...]:
 
 
 def _stem(name: str) -> str:
-    root, _ = splitext(name)
-    return root + AssetKey("", Kind.ORIGINAL, name).thumbnail_extension
+    root, extension = splitext(name)
+    return root + _thumbnail_extension(extension)
+
+
+@lru_cache
+def _thumbnail_extension(extension: str) -> str:
+    return AssetKey("", Kind.ORIGINAL, f"a{extension}").thumbnail_extension
 
 
 def _stems(number: int, place: Place, name: str) -> Iterator[tuple[int, str, str]]:

@@ -30,7 +30,7 @@ CREATE INDEX known_sha256 ON known (sha256);
 CREATE INDEX records_folded ON records (folded);
 ANALYZE;
 """
-_CACHE = "PRAGMA cache_size = -32768"
+_CACHE = "PRAGMA cache_size = -16384"
 _PAGE_ROWS = 1000
 
 
