@@ -13,7 +13,8 @@ from was_daemon.catalogue.catalogue import Catalogue, open_catalogue
 from was_daemon.cli.findings import FindingsPrinter
 from was_daemon.cli.targets import directories_of, require_directory
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.assembly import collections_in, source_of
+from was_daemon.daemon.assembly import collections_in
+from was_daemon.daemon.specify import source_of
 from was_daemon.jobs.reconcile.collect import Collector
 from was_daemon.jobs.reconcile.findings import Findings
 from was_daemon.jobs.reconcile.quarantine import Move, Quarantine

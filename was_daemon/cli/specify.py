@@ -43,7 +43,8 @@ def read(name: str, records: Path | None, accept_fewer: bool, config: Path | Non
     import attrs
 
     from was_daemon.cli.reactor import run
-    from was_daemon.daemon.assembly import collections_in, source_of
+    from was_daemon.daemon.assembly import collections_in
+    from was_daemon.daemon.specify import source_of
 
     settings = load_settings(config)
     require_catalogue(settings)

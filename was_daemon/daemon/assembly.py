@@ -1,16 +1,16 @@
 """Assembly of the components that settings describe."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from was_daemon.assets import Assets
 from was_daemon.catalogue.recorder import Recorder
 from was_daemon.config.process_share import ProcessShare
-from was_daemon.config.settings import Settings, SpecifySettings
+from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.reusable_parts import ReusableParts
+from was_daemon.daemon.specify import specify_readers
 from was_daemon.daemon.stores import build_stores
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
@@ -42,8 +42,6 @@ from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
-    from was_daemon.specify.reader import SpecifyReader
-    from was_daemon.specify.records import Source
 
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
@@ -68,7 +66,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     views = parts.take("views", spool, lambda: Views(spool))
     zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
     catalogue, redirects = _catalogue(settings, parts), _redirects(settings, collections, stores)
-    specify = _specify(settings, collections, catalogue, process, parts)
+    specify = specify_readers(settings, collections, catalogue, process, parts)
     assets = Assets(
         collections,
         derivatives,
@@ -150,36 +148,6 @@ def _catalogue(settings: Settings, parts: ReusableParts) -> "Catalogue | None":
     from was_daemon.catalogue.catalogue import open_catalogue
 
     return parts.take("catalogue", chosen, lambda: open_catalogue(chosen))
-
-
-def _specify(
-    settings: Settings,
-    collections: Collections,
-    catalogue: "Catalogue | None",
-    process: ProcessShare,
-    parts: ReusableParts,
-) -> "dict[str, SpecifyReader]":
-    """Return the readers of Specify's databases, which the first of several processes has."""
-    if not catalogue or not process.is_first:
-        return {}
-    database, readers = catalogue.database, {}
-    for name, chosen in settings.specify.items():
-        if chosen.url:
-            from was_daemon.specify.reader import SpecifyReader
-
-            source = source_of(name, chosen, collections)
-            origin = source, chosen, catalogue
-            build = partial(SpecifyReader, source, chosen, database)
-            readers[name] = parts.take(f"specify {name}", origin, build)
-    return readers
-
-
-def source_of(name: str, settings: SpecifySettings, collections: Collections) -> "Source":
-    """Return where the attachments of a database of Specify are, which the settings have been checked for."""
-    from was_daemon.specify.records import Source
-
-    key = collections.original(settings.coll, "any")
-    return Source(name, collections.place(key).name, key.collection)
 
 
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
