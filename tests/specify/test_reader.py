@@ -121,6 +121,22 @@ async def test_tables_of_earlier_versions_are_read_whatever_their_character_set(
 
 
 @async_test
+async def test_columns_may_have_character_sets_of_their_own(
+    specify_server: URL, catalogue: CatalogueDatabase, readers: Make
+) -> None:
+    specify = new_specify(specify_server)
+    for column, charset in (("Title", "latin2"), ("Credit", "cp1251"), ("License", "utf8mb4 COLLATE utf8mb4_bin")):
+        specify.run(f"ALTER TABLE attachment MODIFY {column} VARCHAR(64) CHARACTER SET {charset}")
+    specify.add("ä.jpg", Title="Žaba", Credit="жук", License="\U0001f600")
+    reader = readers(specify)
+    await reader.read()
+    columns = records.c.name, records.c.title, records.c.credit, records.c.license
+    assert await rows(catalogue, *columns) == [("ä.jpg", "Žaba", "жук", "\U0001f600")]
+    specify.run("UPDATE attachment SET Title = 'žaba'")
+    assert await reader.read() == 1
+
+
+@async_test
 async def test_only_what_has_changed_is_read_and_only_then_a_record_is_different(
     specify: Specify, catalogue: CatalogueDatabase, readers: Make
 ) -> None:
