@@ -134,6 +134,21 @@ def test_a_server_that_accepts_connections_and_is_silent_does_not_hold_up_the_en
     assert "were not closed in time" not in daemon.log()
 
 
+def test_a_daemon_that_is_killed_while_it_reads_reads_the_rest_at_the_next_start(
+    run_daemon: RunDaemon, specify: Specify, tmp_path: Path
+) -> None:
+    specify.run(
+        "INSERT INTO attachment (AttachmentLocation, OrigFilename, TableID, IsPublic, TimestampCreated)"
+        " SELECT CONCAT(seq, '.jpg'), 'x', 1, 1, NOW() FROM seq_2_to_20000"
+    )
+    daemon = run_daemon(config(tmp_path, specify))
+    eventually(lambda: records(tmp_path), "for the first records")
+    daemon.kill()
+    assert 0 < len(records(tmp_path)) < 20_000
+    daemon.start()
+    eventually(lambda: len(records(tmp_path)) == 20_000, "for the others")
+
+
 def test_a_reload_reads_another_database_and_a_new_password(
     watched: Callable[..., Watched], specify: Specify, server: URL, tmp_path: Path
 ) -> None:
