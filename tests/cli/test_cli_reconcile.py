@@ -213,9 +213,9 @@ def test_each_collection_is_compared_with_its_own_databases(tmp_path: Path, serv
     birds.add("e.jpg")
     birds.add("d.jpg")
     assert museum.found() == [
-        ("missing", "birds/originals/d.jpg", 2, "the original is fish/originals/d.jpg"),
+        ("elsewhere", "birds/originals/d.jpg", 2, "the original is fish/originals/d.jpg"),
+        ("elsewhere", "fish/originals/b.jpg", 2, "the original is birds/originals/b.jpg"),
         ("missing", "birds/originals/e.jpg", 1, ""),
-        ("missing", "fish/originals/b.jpg", 2, "the original is birds/originals/b.jpg"),
     ]
     assert [each[1] for each in museum.found("--collection", "Fish")] == ["fish/originals/b.jpg"]
     assert "No [specify.NAME] has the attachments in plants" in museum.run().err

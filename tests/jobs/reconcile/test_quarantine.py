@@ -166,9 +166,9 @@ async def test_a_record_in_another_collection_or_database_protects(
     museum.read(birds, "Birds")
     await (await museum.compare()).run()
     assert (museum.orphans(), museum.moved) == ([], [])
-    (missing,) = museum.found
-    assert (missing.kind, missing.source, missing.table) == ("missing", "birds", "collectionobject")
-    assert missing.detail == "the original is Fish/originals/orphan.jpg"
+    (found,) = museum.found
+    assert (found.kind, found.source, found.table) == ("elsewhere", "birds", "collectionobject")
+    assert found.detail == "the original is Fish/originals/orphan.jpg"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from was_daemon.specify.tables import table_name
 
 KINDS: Mapping[str, str] = {
     "missing": "missing",
+    "elsewhere": "in another collection than that of their database",
     "differs": "with a name that differs in case or Unicode form",
     "location": "records whose location is no name",
     "orphaned": "orphaned",
@@ -127,7 +128,8 @@ class Findings:
         similar = [(where, name) async for _, where, name in self._rows(_SIMILAR, fold)]
         here = [each for each in similar if each[0] == place]
         details = [f"the original is {self._path(*each)}" for each in here or similar]
-        return "differs" if here else "missing", details[0] if details else ""
+        kind = "differs" if here else "elsewhere" if similar else "missing"
+        return kind, details[0] if details else ""
 
     async def locations(self, sources: Collection[str]) -> AsyncGenerator[Finding, None]:
         """Yield records of these sources whose location cannot be a name."""
