@@ -11,6 +11,7 @@ import pytest_twisted
 from sqlalchemy import URL, Connection, select
 
 from tests.support.paths import ROOT
+from tests.support.slow import slow_but
 from tests.support.specify import GRANTED, OLD, SPECIFY_6, Specify, new_specify
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.schema import records
@@ -62,6 +63,8 @@ def test_the_guide_grants_what_is_read() -> None:
     assert {column.strip() for column in granted[1].split(",")} == set(COLUMNS.values())
 
 
+LOCATIONS = ["https://elsewhere.example.org/1.jpg", None, "", "../x", ".x", "a\\b", "a\nb"]
+
 FACTS = {
     "OrigFilename": "Käfer \U0001f600.jpg",
     "Title": "A beetle",
@@ -105,7 +108,7 @@ async def test_everything_that_specify_says_of_an_attachment_is_kept(
     }
 
 
-@pytest.mark.parametrize("charset", ["utf8mb4", "utf8mb3", "latin1"])
+@pytest.mark.parametrize("charset", slow_but(["latin1"], ["utf8mb4", "utf8mb3", "latin1"]))
 @pytest.mark.parametrize("table", [SPECIFY_6, OLD], ids=["Specify 6", "old"])
 @async_test
 async def test_tables_of_earlier_versions_are_read_whatever_their_character_set(
@@ -193,7 +196,7 @@ async def test_thousands_of_rows_are_read_in_pages(
     assert await reader.read() == 5
 
 
-@pytest.mark.parametrize("location", ["https://elsewhere.example.org/1.jpg", "", None, "../x", ".x", "a\\b", "a\nb"])
+@pytest.mark.parametrize("location", slow_but([LOCATIONS[0], None], LOCATIONS))
 @async_test
 async def test_a_location_that_is_no_name_is_kept_as_it_is(
     specify: Specify, catalogue: CatalogueDatabase, readers: Make, location: str | None
@@ -258,7 +261,7 @@ async def test_a_table_that_is_not_there_is_an_error_with_its_reason(
     assert words in raised.value.reason or "denied" in raised.value.reason
 
 
-@pytest.mark.parametrize("change", ["password", "port", "option", "password_file"])
+@pytest.mark.parametrize("change", slow_but(["password", "port"], ["password", "port", "option", "password_file"]))
 @async_test
 async def test_a_database_that_cannot_be_reached_is_an_error_without_the_password(
     specify: Specify, readers: Make, tmp_path: Path, change: str

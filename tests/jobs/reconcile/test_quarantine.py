@@ -10,6 +10,7 @@ import pytest
 import pytest_twisted
 from sqlalchemy import URL
 
+from tests.support.slow import slow_but
 from tests.support.specify import Specify, new_specify
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.config.secret_files import SecretFile
@@ -141,7 +142,7 @@ async def test_an_original_in_no_record_is_moved_and_no_other(museum: Museum, fi
     assert [key.name async for key in museum.store.list("Fish", Kind.ORIGINAL)] == ["a.jpg", "b.jpg", "c.jpg"]
 
 
-@pytest.mark.parametrize("days", [0, 29.9])
+@pytest.mark.parametrize("days", slow_but([29.9], [0, 29.9]))
 @async_test
 async def test_an_upload_that_specify_has_not_recorded_yet_stays(museum: Museum, fish: Specify, days: float) -> None:
     museum.store.put("Fish", "orphan.jpg", days)
@@ -171,14 +172,15 @@ async def test_a_record_in_another_collection_or_database_protects(
     assert found.detail == "the original is Fish/originals/orphan.jpg"
 
 
-@pytest.mark.parametrize(
-    ("recorded", "stored"),
-    [("ä.jpg", "a\u0308.jpg"), ("Ä.JPG", "ä.jpg"), ("Ã¤.jpg", "ä.jpg"), ("STRASSE.jpg", "straße.jpg")],
-)
+FORMS = [("Ä.JPG", "a\u0308.jpg"), ("Ã¤.jpg", "ä.jpg"), ("ä.jpg", "a\u0308.jpg"), ("STRASSE.jpg", "straße.jpg")]
+
+
+@pytest.mark.parametrize("names", slow_but(FORMS[:2], FORMS))
 @async_test
 async def test_a_record_with_the_name_in_another_form_protects(
-    museum: Museum, specify: Specify, recorded: str, stored: str
+    museum: Museum, specify: Specify, names: tuple[str, str]
 ) -> None:
+    recorded, stored = names
     museum.read(specify, "Fish")
     fill(museum.store, stored)
     specify.add(recorded)
