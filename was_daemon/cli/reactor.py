@@ -37,8 +37,8 @@ def run(work: Work, afterwards: str = "", failure: int = 1) -> NoReturn:
     """Run `work` in the reactor and exit with its result, or `failure` and a line on stderr after an error or a signal.
 
     SIGINT and SIGTERM cancel `work`, so that its `finally` and `except` clauses run. `afterwards` is printed then. When
-    the reader of the output has gone, as after `| head`, it exits with `failure` and prints nothing; when the output is a file
-    on a full disk, with a line.
+    the reader of the output has gone, as after `| head`, it exits with `failure` and prints nothing; when the output is
+    a file on a full disk, with a line.
     """
     log_warnings()
     task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work, afterwards, failure)))
