@@ -1,7 +1,7 @@
 """The use cases: everything that can be done with an asset, independent of HTTP."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from was_daemon.library.store_steps import open_staging_file, store_staged
 from was_daemon.library.text_types import text_sample
 from was_daemon.model.charset import text_type
 from was_daemon.model.descriptions import Description
-from was_daemon.model.errors import AssetExists, AssetNotFound, Overloaded
+from was_daemon.model.errors import AssetExists, AssetNotFound, Forbidden, Overloaded
 from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
@@ -157,13 +157,18 @@ class Assets:
                 return reader, type_of_extension(key.thumbnail_extension)
         raise Overloaded("the original keeps changing")
 
-    async def existing_thumbnail(self, address: ThumbnailAddress) -> tuple[IAssetReader, str]:
+    async def existing_thumbnail(
+        self, address: ThumbnailAddress, is_allowed: Callable[[AssetKey], bool]
+    ) -> tuple[IAssetReader, str]:
         """Open a stored thumbnail that shows the current version of an original; the caller closes it.
 
-        Fires with the reader and the media type. Raises `AssetNotFound`.
+        Fires with the reader and the media type. Raises `AssetNotFound`, or `Forbidden` if it may be of an original
+        that is not allowed.
         """
         place = self._collections.place(address.key)
-        for key in await possible_owners(self._collections, address):
+        owners = await possible_owners(self._collections, address)
+        allowed = [key for key in owners if is_allowed(key)]
+        for key in allowed:
             with suppress(AssetNotFound):
                 if place.makes_thumbnails:
                     return await IThumbnails(place.store).thumbnail(key, address.scale)
@@ -171,6 +176,8 @@ class Assets:
                 reader = await self._derivatives.find(original, Thumbnail(address.scale))
                 if reader:
                     return reader, media_type(address.key.name)
+        if len(allowed) < len(owners):
+            raise Forbidden("this thumbnail may be of a private file")
         raise AssetNotFound("no such asset")
 
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:

@@ -129,7 +129,7 @@ class Museum:
         return await whole(reader)
 
     async def existing(self, name: str) -> bytes:
-        reader, _ = await self.assets.existing_thumbnail(ThumbnailAddress.parse(f"thumbnails/{name}"))
+        reader, _ = await self.assets.existing_thumbnail(ThumbnailAddress.parse(f"thumbnails/{name}"), lambda _: True)
         return await whole(reader)
 
     def ask(self, name: str, scale: int = 50, client: str = "a") -> Deferred[bytes]:

@@ -1,16 +1,18 @@
 """The catalogue's tables, in every kind of database."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import URL, Connection, insert, select
+from sqlalchemy import URL, Connection, Table, insert, select
 from twisted.internet.defer import gatherResults
 
 from was_daemon.catalogue.database import CatalogueDatabase
-from was_daemon.catalogue.schema import assets, metadata
+from was_daemon.catalogue.identities import among
+from was_daemon.catalogue.schema import assets, history, metadata, records, visibility
 from was_daemon.model.errors import StoreUnavailable
 
 NAMES = ["A", "a", "a ", "ä", "a\u0308", "\U0001f600", "z"]
@@ -61,4 +63,32 @@ async def test_a_step_that_fails_leaves_nothing_and_names_no_secret(url: URL) ->
     assert str(raised.value) == "the catalogue cannot be used"
     assert (url.password or "no password") not in raised.value.reason
     assert await database.read(names) == ["a"]
+    await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_rows_of_many_originals_are_found_by_an_index(tmp_path: Path) -> None:
+    database = CatalogueDatabase(URL.create("sqlite", database=str(tmp_path / "catalogue.sqlite")))
+    identities = [("main", collection, name) for collection in ("", "Fish") for name in NAMES]
+
+    def plan(connection: Connection, table: Table) -> str:
+        query = select(table.c.id).where(among(table, identities))
+        text = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
+        return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all())
+
+    for table in (assets, history, records, visibility):
+        assert "SCAN" not in await database.read(plan, table)
+    await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_original_is_among_none(url: URL) -> None:
+    database = CatalogueDatabase(url)
+    await database.run(add, *NAMES)
+
+    def find(connection: Connection, identities: list[tuple[str, str, str]]) -> set[str]:
+        return set(connection.scalars(select(assets.c.name).where(among(assets, identities))))
+
+    assert await database.read(find, []) == set()
+    assert await database.read(find, [("main", "", "a"), ("main", "", "ä"), ("main", "x", "z")]) == {"a", "ä"}
     await database.close()

@@ -1,5 +1,6 @@
 """The configuration: what the documentation shows is understood, and every mistake is reported with its key."""
 
+import json
 import os
 import re
 import stat
@@ -863,6 +864,36 @@ def test_a_catalogue_is_in_one_place_and_its_password_in_a_file(tmp_path: Path, 
     mistakes = mistakes_of(tmp_path, f"{SERVER}{MAIN}[catalogue]\n{lines}\n")
     assert key in keys_of(mistakes)
     assert not any("secret" in mistake for mistake in mistakes)
+
+
+_CATALOGUE = '[catalogue]\npath = "c.sqlite"\n'
+
+
+@pytest.mark.parametrize("value", ["true", "false", '"private"'])
+def test_reading_needs_a_token_always_never_or_for_what_is_private(tmp_path: Path, value: str) -> None:
+    server = f'[server]\nkey = "{SECRET}"\nrequire_token_for_get = {value}\n'
+    settings = settings_of(tmp_path, f"{server}{MAIN}{_CATALOGUE}")
+    assert settings.server.require_token_for_get == json.loads(value)
+    assert settings.visibility.unknown == "private"
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        (f'key = "{SECRET}"\nrequire_token_for_get = "public"', "server.require_token_for_get"),
+        (f'key = "{SECRET}"\nrequire_token_for_get = 1', "server.require_token_for_get"),
+        ('insecure_no_key = true\nrequire_token_for_get = "private"', "server.insecure_no_key"),
+    ],
+)
+def test_what_is_private_needs_a_key(tmp_path: Path, lines: str, key: str) -> None:
+    assert keys_of(mistakes_of(tmp_path, f"[server]\n{lines}\n{MAIN}{_CATALOGUE}")) == [key]
+
+
+def test_what_is_private_needs_a_catalogue(tmp_path: Path) -> None:
+    server = f'[server]\nkey = "{SECRET}"\nrequire_token_for_get = "private"\n'
+    assert keys_of(mistakes_of(tmp_path, f"{server}{MAIN}")) == ["server.require_token_for_get"]
+    unknown = '[visibility]\nunknown = "hidden"\n'
+    assert keys_of(mistakes_of(tmp_path, f"{server}{MAIN}{_CATALOGUE}{unknown}")) == ["visibility.unknown"]
 
 
 def test_checksums_of_earlier_versions_make_a_catalogue(tmp_path: Path) -> None:

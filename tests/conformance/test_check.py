@@ -127,6 +127,18 @@ def test_a_daemon_that_wants_tokens_to_read_differs_from_what_portals_need(run_d
 
 
 @pytest.mark.slow
+def test_where_new_uploads_are_private_the_clients_with_tokens_have_what_they_need(
+    run_daemon: RunDaemon, tmp_path: Path
+) -> None:
+    server = {"require_token_for_get": "private"}
+    daemon = run_daemon({"server": server, "catalogue": {"path": tmp_path / "catalogue.sqlite"}})
+    finished = check(daemon.url, "--json", key=KEY)
+    assert finished.returncode == 0, finished.stdout
+    different = {id_: state for id_, state in states(finished).items() if state != "passed"}
+    assert different == {"download-portal": "differs", "static": "skipped", "collection-unknown": "skipped"}
+
+
+@pytest.mark.slow
 def test_a_daemon_without_a_key_is_checked_without(run_daemon: RunDaemon) -> None:
     daemon = run_daemon({"server": {"key": None, "insecure_no_key": True}})
     finished = check(daemon.url, "--no-key", "--json", key="")

@@ -14,6 +14,9 @@ from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon
 from tests.support.http_contract import RED, check_refused, new_name, plain_picture, shows
 from tests.support.nginx_site import NginxSite
+from tests.support.specify_records import SpecifyRecords
+from tests.web.test_visibility import until
+from was_daemon.daemon.nginx_marker import _CONTENT as _MARKER
 from was_daemon.web.capabilities import grant
 
 
@@ -234,3 +237,39 @@ async def test_nginx_sends_the_recordings_that_manifests_name(client: Client, si
     sent = [line for line in daemon.log().splitlines() if name in line and "/media" in line]
     assert sent and all('" 200 0 ' in line or '" 206 10 ' in line for line in sent)
     assert "..." in sent[0] and str(grant(KEY, None, name, 9_999_999_999).mac) not in daemon.log()
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_what_is_private_is_refused_whatever_nginx_could_send(tmp_path: Path) -> None:
+    directory = tmp_path / "daemon"
+    document = {
+        **config(directory / "store", require_token_for_get="private", trusted_proxies=["127.0.0.1"]),
+        "catalogue": {"path": directory / "catalogue.sqlite"},
+        "thumbnails": {"nginx_marker": "nginx-may-answer"},
+    }
+    daemon = Daemon(directory, document)
+    # As a daemon leaves it that was killed before reading needed tokens.
+    daemon.nginx_marker.write_bytes(_MARKER)
+    site = NginxSite(tmp_path / "nginx", daemon, thumbnails=True, files=True).start()
+    try:
+        daemon.start()
+        client, name = Client(site.url, KEY), new_name()
+        records = SpecifyRecords(directory / "catalogue.sqlite")
+        await client.store(name, plain_picture(RED))
+        records.put(name, True)
+        await until(lambda: client.thumbnail(name, 50), 200)
+        before = by_nginx(daemon)
+        assert shows(await client.thumbnail(name, 50), RED)
+        answer = await client.original(name)
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "public, s-maxage=75, max-age=300")
+        assert by_nginx(daemon) == before + 2
+        records.put(name, False)
+        await until(lambda: client.thumbnail(name, 50), 403)
+        for refused in (await client.original(name), await client.get(f"/static/originals/{name}")):
+            check_refused(refused, 403, KEY)
+        assert not daemon.nginx_marker.exists()
+        assert "nginx leaves thumbnails to the daemon" in daemon.log()
+    finally:
+        site.stop()
+        daemon.stop()

@@ -1,7 +1,7 @@
 """Assets that are nothing but memory, and the web layer in front of them, in this process."""
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset, Recipient, Redirects
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
-from was_daemon.model.keys import AssetKey
+from was_daemon.model.keys import AssetKey, ThumbnailAddress
 from was_daemon.model.origins import Origin
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked
@@ -77,10 +77,12 @@ class MemoryAssets:
             raise self.trouble
         await self.store.stat(key)
         await self.store.write(key.thumbnail(scale), chunked(f"{key.name} at {scale}".encode()))
-        return await self.existing_thumbnail(key.thumbnail(scale))
+        return await self.store.open(key.thumbnail(scale)), "image/jpeg"
 
-    async def existing_thumbnail(self, thumbnail: AssetKey) -> tuple[IAssetReader, str]:
-        return await self.store.open(thumbnail), "image/jpeg"
+    async def existing_thumbnail(
+        self, address: ThumbnailAddress, is_allowed: Callable[[AssetKey], bool]
+    ) -> tuple[IAssetReader, str]:
+        return await self.store.open(address.key), "image/jpeg"
 
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
         await self.store.stat(key)

@@ -191,4 +191,4 @@ async def test_metadata_are_kept_as_pictures_are(run_daemon: RunDaemon) -> None:
     ],
 )
 def test_a_shared_cache_repeats_no_time_by_which_tokens_would_be_refused(rules: CacheRules, value: str) -> None:
-    assert rules.cache_control(has_token=False) == value
+    assert rules.cache_control() == value

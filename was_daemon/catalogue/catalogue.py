@@ -50,11 +50,6 @@ class Catalogue:
         self._tasks = BackgroundTasks()
         self._is_moving = self._must_move = self._is_down = False
 
-    @property
-    def database(self) -> CatalogueDatabase:
-        """The database, for steps on what is beside the originals, such as the records of Specify."""
-        return self._database
-
     def start(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
         """Begin to take over the file of `checksums`, and what daemons have left that were killed."""
         self.move_events()
@@ -186,6 +181,11 @@ class Catalogue:
             known = await self._database.read(find_digest, change.store, change.key)
             return Event.new(EventKind.DELETED, change.store, change.key, at=at) if known else None
         return Event.new(EventKind.FOUND, change.store, change.key, digest, at=at)
+
+    @property
+    def database(self) -> CatalogueDatabase:
+        """The database, whose tables have more in them than the history of originals."""
+        return self._database
 
     async def check(self) -> None:
         """Raise `StoreUnavailable` when the database cannot be written to."""

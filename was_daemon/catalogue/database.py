@@ -108,6 +108,10 @@ class CatalogueDatabase:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except OSError as error:
+        # A directory that is missing is not an asset that is missing.
+        reason = os.strerror(error.errno or 0).lower()
+        raise StoreUnavailable("the catalogue cannot be used", reason) from error
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         raise StoreUnavailable("the catalogue cannot be used", reason) from error

@@ -1,17 +1,15 @@
 """Steps on the catalogue's database: recording events, and finding what is recorded of originals."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select
 
 from was_daemon.catalogue.events import Event
+from was_daemon.catalogue.identities import Identity, among
 from was_daemon.catalogue.schema import assets, history
 from was_daemon.model.digests import Digest
 from was_daemon.model.keys import AssetKey, Kind
-
-_Identity: TypeAlias = tuple[str, str, str]
-"""Store, collection and name of an original."""
 
 
 def record(connection: Connection, events: Sequence[Event]) -> None:
@@ -30,34 +28,30 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
         insert(history),
         [{"source": each.source, "at": each.at, "kind": each.kind.value, **_facts(each)} for each in fresh],
     )
-    current: dict[_Identity, Event] = {}
+    current: dict[Identity, Event] = {}
     for event in fresh:
         identity = _identity(event)
         if event.at >= latest.get(identity, event.at):
             latest[identity] = event.at
             current[identity] = event
     if current:
-        connection.execute(delete(assets).where(_columns(assets).in_(list(current))))
+        connection.execute(delete(assets).where(among(assets, current)))
     rows = [{"changed": event.at, **_facts(event)} for event in current.values() if event.kind.has_content]
     if rows:
         connection.execute(insert(assets), rows)
 
 
-def _latest(connection: Connection, events: Sequence[Event]) -> dict[_Identity, float]:
+def _latest(connection: Connection, events: Sequence[Event]) -> dict[Identity, float]:
     """Return the time of the last event in the history of each original that `events` are about."""
     key = history.c.store, history.c.collection, history.c.name
-    those = _columns(history).in_(list({_identity(event) for event in events}))
+    those = among(history, {_identity(event) for event in events})
     return {
         row[:3]: row[3] for row in connection.execute(select(*key, func.max(history.c.at)).where(those).group_by(*key))
     }
 
 
-def _identity(event: Event) -> _Identity:
+def _identity(event: Event) -> Identity:
     return event.store, event.key.collection, event.key.name
-
-
-def _columns(table: Table) -> Any:
-    return tuple_(table.c.store, table.c.collection, table.c.name)
 
 
 def _facts(event: Event) -> dict[str, Any]:
@@ -82,7 +76,7 @@ def find_digest(connection: Connection, store: str, key: AssetKey) -> Digest | N
 
 def recorded(connection: Connection, store: str, keys: Sequence[AssetKey]) -> set[AssetKey]:
     """Return those of some hundred originals of which the content is recorded."""
-    those = _columns(assets).in_([(store, key.collection, key.name) for key in keys])
+    those = among(assets, [(store, key.collection, key.name) for key in keys])
     query = select(assets.c.collection, assets.c.name).where(those, assets.c.sha256.is_not(None))
     return {AssetKey(collection, Kind.ORIGINAL, name) for collection, name in connection.execute(query)}
 

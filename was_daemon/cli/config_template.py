@@ -41,6 +41,7 @@ public_url = {toml.text(self.public_url)}
 key_file = {toml.text(self.key_file)}
 
 # Require a token for reading, too. Web portals have no tokens, and /static/ never requires one.
+# "private": only for what Specify, or you by hand, says is not public; this needs [catalogue].
 require_token_for_get = false
 static_access = true
 

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from was_daemon.config.settings import CollectionSettings, Settings, SpecifySettings, StoreSettings
     from was_daemon.model.interfaces import IAssetStorePlugin
 
+_READING = {
+    False: "without a token",
+    True: "with a token",
+    "private": "with a token what is private; what is not known is {}",
+}
+
 
 @click.group()
 def config() -> None:
@@ -71,7 +77,7 @@ def _summary(settings: "Settings") -> dict[str, Any]:
         "processes": server.workers,
         "public_url": server.public_url,
         "key": settings.key_source,
-        "reading": "with a token" if server.require_token_for_get else "without a token",
+        "reading": _READING[server.require_token_for_get].format(settings.visibility.unknown),
         "stores": {
             name: {"plugin": store.plugin.name, **_shown_options(store.options), **_shown_redirects(store)}
             for name, store in settings.stores.items()

@@ -8,6 +8,7 @@ from twisted.internet.endpoints import serverFromString
 
 from was_daemon.config.endpoints import tcp_address
 from was_daemon.config.settings import (
+    CatalogueSettings,
     CollectionSettings,
     CollectionsSettings,
     LimitSettings,
@@ -73,6 +74,16 @@ def check_limits(server: ServerSettings, limits: LimitSettings, mistakes: Mistak
     """Check that the largest upload may wait."""
     if limits.pending_size is not None and limits.pending_size < server.max_upload:
         mistakes.add("limits.pending_size", "is less than server.max_upload")
+
+
+def check_visibility(server: ServerSettings, catalogue: CatalogueSettings, mistakes: Mistakes) -> None:
+    """Check that it can be known what is private, and that a token can be asked for."""
+    if not server.tells_private:
+        return
+    if not catalogue.is_on:
+        mistakes.add("server.require_token_for_get", '"private" needs [catalogue], which knows what is private')
+    if server.insecure_no_key and server.key is None:
+        mistakes.add("server.insecure_no_key", 'without a key nothing is private: leave it out, or "private"')
 
 
 def check_thumbnails(settings: ThumbnailSettings, stores: Collection[str] | None, mistakes: Mistakes) -> None:

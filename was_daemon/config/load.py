@@ -18,6 +18,7 @@ from was_daemon.config.checks import (
     check_processes,
     check_shared_directories,
     check_thumbnails,
+    check_visibility,
 )
 from was_daemon.config.new_files import write_key
 from was_daemon.config.paths import PathResolver
@@ -125,6 +126,7 @@ class _Loader:
         catalogue = catalogue_of(sections.catalogue, sections.checksums, self._mistakes)
         specify = read_specify(self._document.get("specify", {}), self._structure, self._mistakes)
         check_specify(specify, sections.collections, catalogue, self._mistakes)
+        check_visibility(attrs.evolve(sections.server, key=key), catalogue, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
         if file and self._secrets:
             self._check_file(file)
@@ -142,6 +144,7 @@ class _Loader:
             log=sections.log,
             catalogue=catalogue,
             specify=specify,
+            visibility=sections.visibility,
             checksums=sections.checksums,
             key_source=key_source,
             debug=self._debug,

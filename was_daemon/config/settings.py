@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -17,6 +17,9 @@ from was_daemon.model.pyramids import TILE_SIZE
 from was_daemon.model.redirect import Redirect
 
 Network = IPv4Network | IPv6Network
+
+TokensForGet = bool | Literal["private"]
+"""Whether reading needs a token: never, always, or for what is private."""
 
 PORT = 8080
 _MAX_UPLOAD = Size(4 << 30)
@@ -47,7 +50,7 @@ class ServerSettings:
     key_file: SecretFile | None = None
     insecure_no_key: bool = False
     token_window: int = attrs.field(default=150, validator=at_least(0))
-    require_token_for_get: bool = False
+    require_token_for_get: TokensForGet = False
     static_access: bool = True
     max_age: int = attrs.field(default=300, validator=at_least(0))
     stale_while_revalidate: int = attrs.field(default=_WEEK, validator=at_least(0))
@@ -59,6 +62,11 @@ class ServerSettings:
         default="/was-files", validator=matching(r"(/[\w.~-]+)+", 'a path such as "/was-files"')
     )
     workers: int = attrs.field(default=1, validator=at_least(1))
+
+    @property
+    def tells_private(self) -> bool:
+        """Whether a token is needed for what is private, and for nothing else."""
+        return self.require_token_for_get == "private"  # noqa: S105  # which is no token
 
 
 @attrs.frozen
@@ -165,6 +173,18 @@ class CatalogueSettings:
         """The file of the journal."""
         return self.journal or (self.path and self.path.with_suffix(".journal.sqlite"))
 
+    @property
+    def visibility_path(self) -> Path | None:
+        """The file in which it is saved what is private."""
+        return self.journal_path and self.journal_path.with_suffix(".visibility")
+
+
+@attrs.frozen
+class VisibilitySettings:
+    """Section `[visibility]`: `unknown` is what an original is of which neither Specify nor anybody else says so."""
+
+    unknown: str = attrs.field(default="private", validator=one_of("private", "public"))
+
 
 @attrs.frozen
 class SpecifySettings:
@@ -207,6 +227,7 @@ class Sections:
     spool: SpoolSettings
     log: LogSettings
     catalogue: CatalogueSettings
+    visibility: VisibilitySettings
     checksums: ChecksumSettings
     plugins: PluginSettings
 
@@ -242,6 +263,7 @@ class Settings:
     log: LogSettings
     catalogue: CatalogueSettings
     specify: Mapping[str, SpecifySettings]
+    visibility: VisibilitySettings
     checksums: ChecksumSettings
     key_source: str
     debug: bool

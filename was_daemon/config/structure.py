@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 from cattrs import BaseValidationError, Converter
@@ -168,6 +168,7 @@ def _converter(paths: PathResolver, mistakes: Mistakes) -> Converter:
     converter.register_structure_hook(Path, lambda value, _: paths.resolve(_text(value)))
     converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(_text(value), paths, mistakes))
     converter.register_structure_hook(IPv4Network | IPv6Network, _network)
+    converter.register_structure_hook(bool | Literal["private"], _truth_or_word)
     converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
     converter.register_structure_hook_factory(attrs.has, lambda cls: _table_hook(cls, converter))
     # A text is iterable too, and would become a list of its letters.
@@ -223,6 +224,15 @@ def _network(value: Any, _: Any) -> IPv4Network | IPv6Network:
         return ip_network(_text(value))
     except ValueError:
         raise UnexpectedValue("an address or network", value) from None
+
+
+def _truth_or_word(value: Any, cls: Any) -> bool | str:
+    (word,) = get_args(get_args(cls)[1])
+    if isinstance(value, bool):
+        return value
+    if value == word:
+        return str(word)
+    raise ValueError(f"expected true, false or {_quoted(word)}, got {_quoted(value)}")
 
 
 def _member(value: Any, cls: type[enum.Enum]) -> enum.Enum:

@@ -1,6 +1,8 @@
 """Assembly of the components that settings describe."""
 
+import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from was_daemon.assets import Assets
@@ -24,6 +26,7 @@ from was_daemon.library.collections import Collections, Place
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
+from was_daemon.library.visibility import KEY_BYTES, Visibility
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
@@ -42,6 +45,7 @@ from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
+    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
 
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
@@ -82,7 +86,8 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         redirects=redirects,
     )
     overview = overview_source(state.health, state.recent, pool, process)
-    resource = _server(settings, assets, zoom, redirects, process, overview, metrics).resource()
+    refresh = _visibility_refresh(settings, process, catalogue, parts)
+    resource = _server(settings, assets, zoom, redirects, process, refresh, overview, metrics).resource()
     return Components(
         settings,
         state,
@@ -95,6 +100,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         evictor,
         catalogue,
         specify,
+        refresh,
         derivatives,
         assets,
         resource,
@@ -150,6 +156,23 @@ def _catalogue(settings: Settings, parts: ReusableParts) -> "Catalogue | None":
     return parts.take("catalogue", chosen, lambda: open_catalogue(chosen))
 
 
+def _visibility_refresh(
+    settings: Settings, process: ProcessShare, catalogue: "Catalogue | None", parts: ReusableParts
+) -> "VisibilityRefresh | None":
+    path = settings.catalogue.visibility_path
+    if not settings.server.tells_private or not catalogue or not path:
+        return None
+    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
+
+    hides_unknown, database = settings.visibility.unknown == "private", catalogue.database
+
+    def refresh() -> VisibilityRefresh:
+        visibility = Visibility(secrets.token_bytes(KEY_BYTES), hides_unknown)
+        return VisibilityRefresh(visibility, database, path, saves=process.is_first)
+
+    return parts.take("visibility", (settings.catalogue, hides_unknown), refresh)
+
+
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
     """Return the collections that `settings` describe, whose places are in `stores`."""
 
@@ -184,25 +207,27 @@ def _server(
     zoom: Zoom,
     redirects: Redirects,
     process: ProcessShare,
+    refresh: "VisibilityRefresh | None",
     overview: OverviewSource,
     metrics: Metrics,
 ) -> AssetServer:
     server, collections = settings.server, redirects.collections
+    needs_token = server.require_token_for_get
     access = AccessRules(
         collections=collections,
         keyring=_keyring(settings),
         token_window=server.token_window,
-        require_token_for_get=server.require_token_for_get,
+        require_token_for_get=bool(needs_token),
         static_access=server.static_access,
+        visibility=refresh.visibility if refresh else None,
     )
     addresses = Addresses(server.public_url, server.trusted_proxies)
     largest = Limits(settings.zoom.max_width, settings.zoom.max_height, settings.zoom.max_area)
-    caching = CacheRules(
-        server.max_age, server.stale_while_revalidate, server.token_window, is_private=server.require_token_for_get
-    )
+    # What is public may be private a moment later: then no cache is to show it once more.
+    stale = 0 if refresh else server.stale_while_revalidate
+    caching = CacheRules(server.max_age, stale, server.token_window, is_private=needs_token is True)
     limits = settings.limits
-    # Whoever has a signed address has it from the server, which is private then.
-    documents = Documents(addresses, caching.cache_control(has_token=False))
+    documents = Documents(addresses, caching)
     servers, lifetime = ImageServers(collections), settings.zoom.address_lifetime
     pending_size = (limits.pending_size or _LARGEST_PENDING * server.max_upload) // process.count
     return AssetServer(
@@ -212,6 +237,8 @@ def _server(
         UploadLimits(server.max_upload, limits.pending_uploads, max(server.max_upload, pending_size), limits.min_free),
         caching=caching,
         max_scale=settings.thumbnails.max_scale,
+        address_lifetime=lifetime,
+        hide=partial(refresh.hide, reason="upload") if refresh else None,
         overview=overview,
         images=ImageServer(
             zoom, access, largest, servers=servers, documents=documents, address_lifetime=lifetime, metrics=metrics

@@ -31,6 +31,7 @@ from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
+    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.specify.reader import SpecifyReader
 
 
@@ -49,6 +50,7 @@ class Components:
     evictor: Evictor | None
     catalogue: "Catalogue | None"
     specify: "Mapping[str, SpecifyReader]"
+    visibility: "VisibilityRefresh | None"
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
@@ -62,10 +64,14 @@ class Components:
         )
 
     @property
-    def closable(self) -> "list[WorkerPool | IAssetStore | Views | Spool | SpecifyReader | Catalogue]":
+    def closable(
+        self,
+    ) -> "list[WorkerPool | IAssetStore | Views | Spool | SpecifyReader | VisibilityRefresh | Catalogue]":
         """The parts to close, in this order."""
+        visibility = [self.visibility] if self.visibility else []
         catalogue = [self.catalogue] if self.catalogue else []
-        return [self.pool, *self.stores.values(), self.views, self.spool, *self.specify.values(), *catalogue]
+        specify = self.specify.values()
+        return [self.pool, *self.stores.values(), self.views, self.spool, *specify, *visibility, *catalogue]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -84,6 +90,8 @@ class Components:
         for name, reader in self.specify.items():
             if not before or reader is not before.specify.get(name):
                 reader.start()
+        if self.visibility and (not before or self.visibility is not before.visibility):
+            self.visibility.start()
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
 
@@ -107,6 +115,10 @@ class Components:
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
         self._show_specify()
+        refresh = self.visibility
+        show(metrics.visibility_age, lambda: refresh.age if refresh else 0.0)
+        show(metrics.visibility, lambda: refresh.visibility.private if refresh else 0, state="private")
+        show(metrics.visibility, lambda: refresh.visibility.public if refresh else 0, state="public")
         settings = self.settings
         self.state.health.configure(
             self.stores,
@@ -133,8 +145,10 @@ class Components:
         if not catalogue:
             return {}
         journal = catalogue.journal
+        visibility = {"visibility": DatabaseCheck(None, self.visibility.check)} if self.visibility else {}
         return {
             "catalogue": DatabaseCheck(catalogue.path, catalogue.check),
             "journal": DatabaseCheck(journal.path, journal.check),
             **{f"specify {name}": DatabaseCheck(None, reader.check) for name, reader in self.specify.items()},
+            **visibility,
         }

@@ -29,9 +29,7 @@ def set_marker(settings: Settings | None, before: Settings | None) -> None:
         _remove(old)
     if not settings or not path:
         return
-    reason = _reason_against(settings)
-    if reason:
-        _log.warn("nginx must leave thumbnails to the daemon: {reason}", reason=reason)
+    if reason_against(settings):
         _remove(path)
         return
     try:
@@ -68,7 +66,10 @@ def _remove(path: Path) -> None:
         _log.error("nginx may go on to answer thumbnails: {error}", error=error)
 
 
-def _reason_against(settings: Settings) -> str | None:
+def reason_against(settings: Settings) -> str | None:
+    """Return why nginx may not answer thumbnails itself, None if it may, or is not asked to."""
+    if not settings.thumbnails.nginx_marker:
+        return None
     if settings.server.require_token_for_get:
         return "it would not ask for the tokens that server.require_token_for_get wants"
     if settings.thumbnails.max_size is not None:

@@ -4,6 +4,7 @@ from twisted.logger import Logger
 
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.listening import is_local
+from was_daemon.daemon.nginx_marker import reason_against
 from was_daemon.workers import sandbox
 
 _log = Logger()
@@ -12,12 +13,15 @@ _log = Logger()
 def warnings(settings: Settings) -> list[str]:
     """Return warnings about risky settings and missing protection, a sentence each."""
     found = [*settings.weak_keys, *settings.warnings]
-    if settings.server.require_token_for_get and settings.server.static_access:
+    if settings.server.require_token_for_get is True and settings.server.static_access:
         found.append("Tokens are required to read, but anybody can read below /static/: set static_access = false")
     if not settings.server.public_url and not all(map(is_local, settings.server.listen)):
         found.append(
             "Clients are told whatever host a request names, and other machines may send requests: set public_url"
         )
+    reason = reason_against(settings)
+    if reason:
+        found.append(f"nginx leaves thumbnails to the daemon, as without thumbnails.nginx_marker: {reason}")
     return found + [f"This machine lacks {lack}" for lack in sandbox.missing()]
 
 

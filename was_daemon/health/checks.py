@@ -71,8 +71,8 @@ NO_DATABASES: Mapping[str, DatabaseCheck] = {}
 class Report:
     """Outcomes for the stores by name, the spool, the workers, and the databases by name.
 
-    None stands for workers of which all is well. The databases are `catalogue`, `journal`, `quotas`, and for each
-    database of Specify `specify NAME`, if the settings have them.
+    None stands for workers of which all is well. The databases are `catalogue`, `journal`, `visibility` (what is known
+    of it), `quotas`, and for each database of Specify `specify NAME`, if the settings have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay.
     """

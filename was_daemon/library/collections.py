@@ -70,6 +70,12 @@ class Collections:
         """Return the key of an original from the names that a client gives; raises `BadName` or `UnknownCollection`."""
         return AssetKey(self._directory(collection), Kind.ORIGINAL, name)
 
+    def home(self, collection: str | None) -> tuple[str, str]:
+        """Return the name of the store and the directory of a collection; raises `UnknownCollection`."""
+        directory = self._directory(collection)
+        place = self.default if self._named is None else self._by_directory[directory]
+        return place.name, directory
+
     def _directory(self, collection: str | None) -> str:
         if self._named is None and not self._auto:
             return ""

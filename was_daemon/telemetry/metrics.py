@@ -76,6 +76,12 @@ class Metrics:
             "Unix time of the last reading that came to its end",
             "source",
         )
+        self.visibility_age = self._gauge(
+            "was_visibility_age_seconds", "Time since it was last learnt from the catalogue what is private"
+        )
+        self.visibility = self._gauge(
+            "was_visibility_originals", "Originals that are known to be private, or public", "state"
+        )
         self.healthy = self._gauge("was_healthy", "Whether everything was well when it was last looked at")
         self.log_events = self._counter("was_log_events", "Warnings and errors in the log", "level")
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import attrs
 
 from was_daemon.library.collections import Collections
+from was_daemon.library.visibility import Visibility
 from was_daemon.model import tokens
-from was_daemon.model.errors import Forbidden
+from was_daemon.model.errors import Forbidden, UnknownCollection
 from was_daemon.model.keys import AssetKey
 from was_daemon.web.capabilities import Capability, Purpose, grant_for, is_capability, problem_of
 from was_daemon.web.keyring import Keyring
@@ -18,6 +19,9 @@ _DECIDING_FIELDS = frozenset({"store", "token"})
 class AccessRules:
     """The rules of one configuration; `token_window` is in seconds, 0 accepts a token of any time.
 
+    With `visibility`, a token is needed to read what it says is private, else for everything or nothing, as
+    `require_token_for_get` says.
+
     A token has to be fresh at `arrived`, the Unix seconds at which the head of its request was complete: an upload may
     take longer than the window.
     """
@@ -27,6 +31,7 @@ class AccessRules:
     token_window: int
     require_token_for_get: bool
     static_access: bool = True
+    visibility: Visibility | None = None
 
     @property
     def deciding_fields(self) -> frozenset[str]:
@@ -43,12 +48,33 @@ class AccessRules:
 
     def require_token_to_read(self, collection: str | None, filename: str, token: str | None, arrived: float) -> None:
         """Raise `Forbidden` unless `filename` may be read with `token`, or a capability in its place."""
-        if not self.require_token_for_get:
+        if not self.needs_token(collection, filename):
             return
         if token and is_capability(token):
             self._require_capability(collection, filename, Capability.parse(token), arrived)
         else:
             self.require_token(collection, filename, token, arrived)
+
+    def needs_token(self, collection: str | None, filename: str) -> bool:
+        """Return whether `filename` of a collection, known or not, is read with a token only."""
+        if not self.visibility:
+            return self.require_token_for_get
+        try:
+            store, directory = self.collections.home(collection)
+        except UnknownCollection:
+            return self.needs_token_by_default
+        return self.visibility.is_private(store, directory, filename)
+
+    @property
+    def needs_token_by_default(self) -> bool:
+        """Whether a token is needed for what nothing is known of, such as names that do not exist."""
+        return self.visibility.hides_unknown if self.visibility else self.require_token_for_get
+
+    def is_static(self, key: AssetKey) -> bool:
+        """Return whether an original, and what is made of it, may be read below `/static/`, which takes no tokens."""
+        if not self.visibility:
+            return True
+        return not self.visibility.is_private(self.collections.place(key).name, key.collection, key.name)
 
     def capability_to_read(self, collection: str | None, filename: str, lifetime: float) -> Capability:
         """Return what lets its holder read `filename` for `lifetime` seconds or a little longer, but not change it."""

@@ -11,7 +11,8 @@ class CacheRules:
     """The rules for assets under one configuration; times are in seconds.
 
     For `max_age` a cache shows an asset without asking; for another `stale_while_revalidate` it shows it, and asks
-    behind the scenes whether there is another version. With a `max_age` of 0 it always asks first.
+    behind the scenes whether there is another version. With a `max_age` of 0 it always asks first. With `is_private` no
+    asset is for shared caches.
     """
 
     max_age: int
@@ -19,9 +20,9 @@ class CacheRules:
     token_window: int
     is_private: bool
 
-    def cache_control(self, has_token: bool) -> str:
-        """Return the Cache-Control of an asset; `has_token` is whether the address has a token in it."""
-        is_private = self.is_private or has_token
+    def cache_control(self, is_private: bool = False) -> str:
+        """Return the Cache-Control of an asset; `is_private` is whether it is, or the address has a token in it."""
+        is_private = self.is_private or is_private
         if not self.max_age:
             # A shared cache that asks first does so with its own token, or with none.
             return "private, no-cache" if is_private else "no-cache"

@@ -9,11 +9,13 @@ from functools import wraps
 from typing import Any, Protocol, TypeAlias, TypeVarTuple
 
 from was_daemon.httpd.request import AssetRequest
-from was_daemon.model.errors import AssetNotFound, BadRequest
+from was_daemon.model.errors import AssetNotFound, BadRequest, Forbidden
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
 from was_daemon.web.access import AccessRules
 from was_daemon.web.contract.forms import read_form
 from was_daemon.web.contract.parameters import filename, query, static_asset
+
+NOT_STATIC = "there are no private files below /static/: ask fileget, with a token"
 
 Ts = TypeVarTuple("Ts")
 Fields: TypeAlias = Mapping[str, str]
@@ -79,16 +81,26 @@ async def token_in_upload(_access: AccessRules, _request: AssetRequest) -> tuple
 
 
 async def static_original(access: AccessRules, request: AssetRequest) -> tuple[AssetKey, Fields]:
-    """Require static access; return the key of the original in the query, and the query's fields."""
+    """Require static access, and a token for what is private; return the key of the original in the query, and its
+    fields."""
     _require_static_access(access)
     fields = query(request)
-    return access.original(fields.get("coll"), filename(fields)), fields
+    name, collection = filename(fields), fields.get("coll")
+    if access.visibility:
+        access.require_token_to_read(collection, name, fields.get("token"), request.arrived)
+    return access.original(collection, name), fields
 
 
 async def static_path(access: AccessRules, request: AssetRequest) -> tuple[AssetKey | ThumbnailAddress]:
-    """Require static access; return the original or the thumbnail at the request's path."""
+    """Require static access, and that an original is not private; return it, or the thumbnail, at the request's path.
+
+    Whose a thumbnail is, only the store knows: the handler asks `AccessRules.is_static`.
+    """
     _require_static_access(access)
-    return (static_asset(request.path),)
+    asset = static_asset(request.path)
+    if isinstance(asset, AssetKey) and not access.is_static(asset):
+        raise Forbidden(NOT_STATIC)
+    return (asset,)
 
 
 def _require_static_access(access: AccessRules) -> None:

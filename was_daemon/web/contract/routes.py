@@ -1,7 +1,7 @@
 """The routes (contract, section 3)."""
 
 import json
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from twisted.python.failure import Failure
 
@@ -34,7 +34,7 @@ from was_daemon.web.contract.parameters import scale
 from was_daemon.web.contract.pending_uploads import PendingUploads, UploadLimits
 from was_daemon.web.contract.resource import AssetResource, Router
 from was_daemon.web.contract.status_page import CONTENT_POLICY, status_page
-from was_daemon.web.contract.uploads import UploadForm
+from was_daemon.web.contract.uploads import Hide, UploadForm
 from was_daemon.web.downloads import retry_when_replaced, send
 from was_daemon.web.errors import answer_error
 from was_daemon.web.iiif.authorisation import PictureRequest, capability_to_look
@@ -62,6 +62,8 @@ class AssetServer:
         *,
         caching: CacheRules,
         max_scale: int,
+        address_lifetime: float = 0.0,
+        hide: Hide | None = None,
         overview: OverviewSource = empty_overview,
         images: ImageServer | None = None,
         presentation: Presentation | None = None,
@@ -73,6 +75,8 @@ class AssetServer:
         self._pending_uploads = PendingUploads(uploads)
         self._caching = caching
         self._max_scale = max_scale
+        self._address_lifetime = address_lifetime
+        self._hide = hide
         self._overview = overview
         self._images = images
         self._presentation = presentation
@@ -116,7 +120,7 @@ class AssetServer:
     async def fileupload(self, request: AssetRequest) -> bytes:
         """Store an original; ignore a thumbnail."""
         client = self._addresses.client(request)
-        upload = UploadForm(self._assets, self.access, self._pending_uploads, client, request.arrived)
+        upload = UploadForm(self._assets, self.access, self._pending_uploads, client, request.arrived, self._hide)
         try:
             await upload.receive(request)
             stored = await upload.store()
@@ -131,7 +135,9 @@ class AssetServer:
         """Send an original or a thumbnail."""
         recipient = self._addresses.recipient(request, fields.get("downloadname"))
         asset = await self._assets.deliver(key, recipient, scale(fields, self._max_scale))
-        return await send(request, asset, self._caching.cache_control("token" in fields), recipient.download_name)
+        return await send(
+            request, asset, self._caching.cache_control(is_private="token" in fields), recipient.download_name
+        )
 
     @app.route("/filedelete", methods=["POST"])
     @authorised(token_to_delete)
@@ -145,7 +151,7 @@ class AssetServer:
     async def getmetadata(self, request: AssetRequest, key: AssetKey, fields: Fields) -> bytes:
         """Send the metadata that a camera wrote into an original."""
         metadata = await self._assets.metadata(key, self._addresses.client(request))
-        request.setHeader("Cache-Control", self._caching.cache_control("token" in fields))
+        request.setHeader("Cache-Control", self._caching.cache_control(is_private="token" in fields))
         if fields.get("dt") != "date":
             return text_answer(request, json.dumps(metadata), "application/json")
         date = capture_date(metadata)
@@ -164,16 +170,25 @@ class AssetServer:
             reader, _ = await self._assets.thumbnail(key, size, self._addresses.client(request))
             path = ThumbnailAddress.of(key, size).path
         await reader.close()
-        return text_answer(request, f"{self._base_url(request)}/static/{quote(path)}")
+        reference = f"static/{quote(path)}" if self.access.is_static(key) else self._signed(request, fields)
+        return text_answer(request, f"{self._base_url(request)}/{reference}")
+
+    def _signed(self, request: AssetRequest, fields: Fields) -> str:
+        """Return the address by which whoever has it can read what `fields` name for a while, without a token."""
+        request.setHeader("Cache-Control", NO_STORE)
+        capability = self.access.capability_to_read(fields.get("coll"), fields["filename"], self._address_lifetime)
+        named = {name: fields[name] for name in ("coll", "filename", "type", "scale") if name in fields}
+        return f"fileget?{urlencode({**named, 'token': str(capability)}, quote_via=quote)}"
 
     @app.route("/static/<path:path>", methods=["GET"])
     @authorised(static_path)
     @retry_when_replaced
     async def static(self, request: AssetRequest, asset: AssetKey | ThumbnailAddress) -> bytes:
         """Send the file at a path of the flat layout, whatever the layout of the store is."""
-        cache_control = self._caching.cache_control(has_token=False)
+        cache_control = self._caching.cache_control()
         if isinstance(asset, ThumbnailAddress):
-            return await send(request, OpenAsset(*await self._assets.existing_thumbnail(asset)), cache_control)
+            opened = await self._assets.existing_thumbnail(asset, self.access.is_static)
+            return await send(request, OpenAsset(*opened), cache_control)
         return await send(request, OpenAsset(await self._assets.open(asset), media_type(asset.name)), cache_control)
 
     @app.route("/iiif/presentation/<path:path>", methods=["GET"])

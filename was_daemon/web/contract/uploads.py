@@ -4,7 +4,9 @@ Specify 7 sends the file before the fields that say whether it is allowed, Speci
 The fields known when the file begins are checked then, all of them when the form is complete.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from typing import TypeAlias
 
 from multipart import MultipartSegment
 from twisted.internet.defer import Deferred
@@ -34,21 +36,35 @@ The bytes of a quick client arrive in larger pieces."""
 _SPACE_CHECK_BYTES = 16 << 20
 """Bytes of a file after which the free space is checked again: other programs write to the disk, too."""
 
+Hide: TypeAlias = Callable[[str, AssetKey], Awaitable[None]]
+"""Function that makes an original private that is about to be stored; the first argument is the name of its store."""
+
+_PRIVATE = {None: False, "": False, "0": False, "1": True}
+"""Values of the field `private` of an upload."""
+
 
 class UploadForm:
     """One upload of `client`: receive it, then store it; `discard` cleans up whatever happened.
 
-    `arrived` is when the head of its request was complete, in Unix seconds.
+    `arrived` is when the head of its request was complete, in Unix seconds. `hide` makes an original private; None
+    where nothing is kept private.
     """
 
     def __init__(
-        self, assets: Assets, access: AccessRules, pending: PendingUploads, client: str, arrived: float
+        self,
+        assets: Assets,
+        access: AccessRules,
+        pending: PendingUploads,
+        client: str,
+        arrived: float,
+        hide: Hide | None = None,
     ) -> None:
         self._assets = assets
         self._access = access
         self._pending_uploads = pending
         self._client = client
         self._arrived = arrived
+        self._hide = hide
         self._limits = pending.limits
         self._fields = FormFields()
         self._pending_upload: PendingUpload | None = None
@@ -88,9 +104,24 @@ class UploadForm:
             return False
         if not key or not self._staged:
             raise BadRequest("the file is missing")
+        if self._is_private():
+            await self._make_private(key)
         origin = Origin(self._file_name, self._client)
         await self._assets.put(key, self._staged, self._reservation, origin)
         return True
+
+    def _is_private(self) -> bool:
+        value = self._fields.values.get("private")
+        if value not in _PRIVATE:
+            raise BadRequest("private is neither 1 nor 0")
+        return _PRIVATE[value]
+
+    async def _make_private(self, key: AssetKey) -> None:
+        """Have the original private before anybody can read it, also if it cannot be stored then."""
+        if not self._hide:
+            # Stored all the same, it would be public, and whoever has sent it would not know.
+            raise BadRequest("this server keeps no file private")
+        await self._hide(self._access.collections.place(key).name, key)
 
     def discard(self) -> None:
         """Remove the bytes that were received and not stored, and give back the place and the reservation."""

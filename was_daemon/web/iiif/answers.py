@@ -14,7 +14,7 @@ from was_daemon.httpd.ranges import is_unchanged
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.web.addresses import Addresses
 from was_daemon.web.answers import text_answer
-from was_daemon.web.caching import NO_STORE
+from was_daemon.web.caching import NO_STORE, CacheRules
 
 _JSON_LD = "application/ld+json"
 
@@ -24,17 +24,17 @@ _REFUSED = re.compile(r"q=0(\.0*)?")
 
 @attrs.frozen
 class Documents:
-    """The answers under one configuration; `cache_control` is for those that do not depend on the request's host."""
+    """The answers under one configuration; `caching` is for those that do not depend on the request's host."""
 
     addresses: Addresses
-    cache_control: str
+    caching: CacheRules
 
-    def is_known(self, request: AssetRequest, *version: object) -> bool:
+    def is_known(self, request: AssetRequest, is_private: bool, *version: object) -> bool:
         """Return whether the client has the document of this version; the headers of either answer are set."""
         etag = sha256(repr((__version__, _asked_for_linked_data(request), *version)).encode()).hexdigest()[:32]
         request.setHeader("ETag", f'"{etag}"')
         request.setHeader("Vary", "Accept")
-        request.setHeader("Cache-Control", self.cache_control)
+        request.setHeader("Cache-Control", self.caching.cache_control(is_private))
         if self.addresses.depends_on_requests:
             request.setHeader("Cache-Control", NO_STORE)
             request.setHeader("Vary", "Accept, Host, X-Forwarded-Host, X-Forwarded-Proto")

@@ -19,12 +19,16 @@ _MANIFESTS = ["presentation", "3"]
 
 @attrs.frozen
 class PictureRequest:
-    """A request for a picture or a manifest: version of the API, identifier, and what follows it in the path."""
+    """A request for a picture or a manifest: version of the API, identifier, and what follows it in the path.
+
+    `is_private` is whether the client could show that it may look.
+    """
 
     version: int
     identifier: Identifier
     rest: list[str]
     key: AssetKey
+    is_private: bool = False
     needs_capability: bool = False
     """Whether the client came with a token, and gets an address with a capability instead."""
 
@@ -34,18 +38,19 @@ async def capability_to_look(access: AccessRules, request: AssetRequest) -> tupl
     try:
         version, identifier, rest = _parse(request.path)
     except AssetNotFound:
-        if access.require_token_for_get:
+        if access.needs_token_by_default:
             raise Forbidden("the address is not signed with the server's key") from None
         raise
     collection, name = identifier.collection, identifier.name
-    needs_capability = False
-    if access.require_token_for_get:
+    is_private, needs_capability = access.needs_token(collection, name), False
+    if is_private:
         if identifier.capability:
             _require(access, identifier)
         else:
             access.require_token(collection, name, query(request).get("token"), request.arrived)
             needs_capability = access.needs_key(collection)
-    return (PictureRequest(version, identifier, rest, access.original(collection, name), needs_capability),)
+    key = access.original(collection, name)
+    return (PictureRequest(version, identifier, rest, key, is_private, needs_capability),)
 
 
 def with_capability(access: AccessRules, identifier: Identifier, lifetime: float) -> Identifier:

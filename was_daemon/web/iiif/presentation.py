@@ -66,18 +66,19 @@ class Presentation:
             rest = [_MANIFEST] if asked.rest in _BASE else asked.rest
             return redirect_to(request, self._address(request, identifier), rest)
         if asked.rest == [_MANIFEST]:
-            return await self._manifest(request, asked.key, identifier)
+            return await self._manifest(request, asked, identifier)
         if asked.rest == [_MEDIA]:
-            return await self._media(request, asked.key)
+            return await self._media(request, asked)
         raise AssetNotFound("no such page")
 
     def _address(self, request: AssetRequest, identifier: Identifier) -> str:
         return f"{self._addresses.base_url(request)}/iiif/presentation/{_VERSION}/{identifier}"
 
-    async def _manifest(self, request: AssetRequest, key: AssetKey, identifier: Identifier) -> bytes:
+    async def _manifest(self, request: AssetRequest, asked: PictureRequest, identifier: Identifier) -> bytes:
+        key, is_private = asked.key, asked.is_private
         address = self._address(request, identifier)
         version = (await self._assets.stat(key)).etag
-        if self._documents.is_known(request, version, address, self._access.require_token_for_get):
+        if self._documents.is_known(request, is_private, version, address, is_private):
             return b""
         client, kind = self._addresses.client(request), media_type(key.name)
         first = None if is_recording(kind) else await self._first_page(key, client)
@@ -88,7 +89,7 @@ class Presentation:
             self._address(request, attrs.evolve(identifier, capability=None)),
             kind,
             descriptive_properties(key.name, description.metadata),
-            self._original(request, identifier),
+            None if is_private else self._original(request, identifier),
         )
         if first:
             content = manifest.of_pages(self._pages(request, identifier, first, description), first.small)
@@ -126,16 +127,14 @@ class Presentation:
             for number in range(1, count + 1)
         ]
 
-    def _original(self, request: AssetRequest, identifier: Identifier) -> str | None:
-        """Return the address of the original, None where reading it needs a token."""
-        if self._access.require_token_for_get:
-            return None
+    def _original(self, request: AssetRequest, identifier: Identifier) -> str:
+        """Return the address of the original, for anybody."""
         collection = {"coll": identifier.collection} if identifier.collection else {}
         return f"{self._addresses.base_url(request)}/fileget?{urlencode({'filename': identifier.name, **collection})}"
 
-    async def _media(self, request: AssetRequest, key: AssetKey) -> bytes:
+    async def _media(self, request: AssetRequest, asked: PictureRequest) -> bytes:
         """Send a recording. Of other kinds, whoever may look at the picture does not get the file with its metadata."""
-        if not is_recording(media_type(key.name)):
+        if not is_recording(media_type(asked.key.name)):
             raise AssetNotFound("only sounds and films are played")
-        asset = await self._assets.deliver(key, self._addresses.recipient(request, None))
-        return await send(request, asset, self._documents.cache_control)
+        asset = await self._assets.deliver(asked.key, self._addresses.recipient(request, None))
+        return await send(request, asset, self._documents.caching.cache_control(asked.is_private))

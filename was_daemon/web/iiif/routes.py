@@ -85,7 +85,7 @@ class ImageServer:
             await pyramid.reader.close()
             pages = min(pyramid.index.pages, MAX_PAGE)
             content = image_information(version, address, pyramid.index.geometry, self._limits)
-        if self._documents.is_known(request, sorted(content.items())):
+        if self._documents.is_known(request, picture.is_private, sorted(content.items())):
             return b""
         body = document_answer(request, content, is_linked_data=version > _LAST_WITH_AT)
         if pages > 1:
@@ -98,12 +98,13 @@ class ImageServer:
         asset = await self._servers.open(picture.key, picture.identifier.page, picture.version, rest)
         self._delivered["store"].inc()
         name = _file_name(picture.identifier, None, parameters.format)
-        return await send(request, asset, self._documents.cache_control, name)
+        return await send(request, asset, self._documents.caching.cache_control(picture.is_private), name)
 
     async def _open(self, request: AssetRequest, picture: PictureRequest) -> OpenPyramid:
         return await self._zoom.open(picture.key, picture.identifier.page, self._addresses.client(request))
 
     async def _image(self, request: AssetRequest, picture: PictureRequest, parameters: ImageRequest) -> bytes:
+        cache_control = self._documents.caching.cache_control(picture.is_private)
         pyramid = await self._open(request, picture)
         try:
             rendering = resolve(parameters, pyramid.index.geometry, self._limits, pyramid.index.is_grey)
@@ -113,7 +114,7 @@ class ImageServer:
             else:
                 view = _view(rendering)
                 # What the client has already need not be rendered.
-                if is_known(request, self._zoom.stat(pyramid, view), self._documents.cache_control):
+                if is_known(request, self._zoom.stat(pyramid, view), cache_control):
                     return b""
                 reader, source = await self._zoom.view(pyramid, view, self._addresses.client(request)), "view"
         finally:
@@ -121,7 +122,7 @@ class ImageServer:
         self._delivered[source].inc()
         name = _file_name(picture.identifier, rendering, parameters.format)
         asset = OpenAsset(reader, FORMATS[parameters.format])
-        return await send(request, asset, self._documents.cache_control, name)
+        return await send(request, asset, cache_control, name)
 
 
 def _view(rendering: Rendering) -> View:

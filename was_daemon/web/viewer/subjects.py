@@ -59,7 +59,7 @@ def _subject(access: AccessRules, fields: Mapping[str, str], suffix: str, arrive
         key = access.original(collection, name)
     except AssetError as problem:
         return Subject(suffix, collection, name, problem=problem)
-    if not (access.require_token_for_get and access.needs_key(collection)):
+    if not (access.needs_token(collection, name) and access.needs_key(collection)):
         return Subject(suffix, collection, name, key)
     capability = Capability.parse(token) if token and is_capability(token) else None
     return Subject(suffix, collection, name, key, capability=capability, is_unsigned=not capability)
