@@ -81,6 +81,20 @@ def test_records_follow_specify(watched: Callable[..., Watched], specify: Specif
     eventually(lambda: seen.health()[1]["specify fish"] == "ok", "for the end of the doubt")
 
 
+def test_what_becomes_private_in_specify_needs_a_token_from_then_on(
+    watched: Callable[..., Watched], specify: Specify, tmp_path: Path
+) -> None:
+    seen = watched(specify, server={"require_token_for_get": "private", "static_access": False})
+    assert seen.upload("a.jpg", b"content") == 200
+
+    def status() -> int:
+        return seen.get("fileget", filename="a.jpg", coll="", type="O")[0]
+
+    eventually(lambda: status() == 200, "for the record")
+    specify.run("UPDATE attachment SET IsPublic = FALSE")
+    eventually(lambda: status() == 403, "for the change")
+
+
 def test_without_the_database_all_else_goes_on_and_the_log_says_so_once(
     watched: Callable[..., Watched], specify: Specify, tmp_path: Path
 ) -> None:
