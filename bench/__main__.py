@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
+from bench.catalogue import catalogue
 from bench.deletes import deletes
 from bench.files import files
 from bench.formats import formats
@@ -35,6 +36,7 @@ _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "formats": lambda directory: deferToThread(formats, directory),
     "zoom": lambda directory: deferToThread(zoom, directory),
     "deletes": lambda directory: deferToThread(deletes, directory),
+    "catalogue": lambda directory: deferToThread(catalogue, directory),
     "idle": lambda directory: deferToThread(idle, directory),
     "numbers": lambda directory: deferToThread(numbers, directory),
     "sftp": sftp,
@@ -42,7 +44,7 @@ _BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "s3": s3,
 }
 
-_LONG = ("numbers",)
+_LONG = ("catalogue", "numbers")
 """These take so long that they have to be asked for."""
 
 

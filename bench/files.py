@@ -54,7 +54,7 @@ def files(directory: Path) -> list[Figure]:
             small.write_bytes(whole.read(EACH))
         many = _compare(
             MANY * EACH,
-            lambda: _upload_many(daemon, small, directory),
+            lambda: upload_many(daemon, small, directory),
             lambda: _dd_many(small, written),
             (originals, written),
         )
@@ -123,7 +123,8 @@ def _upload(daemon: Daemon, source: Path, name: str) -> None:
     _curl("--form", f"file=@{source}", *fields, f"{daemon.url}/fileupload")
 
 
-def _upload_many(daemon: Daemon, source: Path, directory: Path) -> None:
+def upload_many(daemon: Daemon, source: Path, directory: Path) -> None:
+    """Upload a file under `MANY` names, `AT_A_TIME` at a time; what is needed for that goes into `directory`."""
     transfers = []
     for _ in range(MANY):
         lines = [f'url = "{daemon.url}/fileupload"', f'form = "file=@{source}"', f'output = "{os.devnull}"']

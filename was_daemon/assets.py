@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -26,6 +26,7 @@ from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirec
 from was_daemon.library.spool import Spool
 from was_daemon.library.store_steps import open_staging_file, store_staged
 from was_daemon.library.text_types import text_sample
+from was_daemon.model.captions import NO_CAPTION, Caption
 from was_daemon.model.charset import text_type
 from was_daemon.model.descriptions import Description
 from was_daemon.model.errors import AssetExists, AssetNotFound, Forbidden, Overloaded
@@ -44,6 +45,9 @@ from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import Describe, ReadMetadata
 from was_daemon.workers.memory_files import AnswerFile
 from was_daemon.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from was_daemon.catalogue.captions import Captions
 
 _ATTEMPTS = 5
 """Attempts at one thumbnail for one request, each after a change of the original."""
@@ -74,12 +78,14 @@ class Assets:
         recorder: Recorder | None = None,
         quotas: Quotas | None = None,
         redirects: Redirects | None = None,
+        captions: "Captions | None" = None,
     ) -> None:
         metrics = metrics or Metrics()
         delivered = metrics.thumbnails
         self._delivered = {source: delivered.labels(source) for source in ("store", "kept", "made")}
         self._quotas = quotas or Quotas(metrics)
         self._redirects = redirects or Redirects(collections)
+        self._captions = captions
         self._collections = collections
         self._derivatives = derivatives
         self._locks = locks
@@ -202,6 +208,10 @@ class Assets:
                     self._unreadable.add(original, refusal)
                 raise
             return json.loads(document.content(answer["length"]))
+
+    async def caption(self, key: AssetKey) -> Caption:
+        """Fire with what the catalogue says of an original, whether or not it exists; without an error, and soon."""
+        return await self._captions.find(self._collections.place(key).name, key) if self._captions else NO_CAPTION
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
         """Open a file for an upload; the caller passes it to `put` or discards it.

@@ -14,6 +14,7 @@ from was_daemon.httpd.site import AssetSite
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset, Recipient, Redirects
+from was_daemon.model.captions import NO_CAPTION, Caption
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
@@ -88,6 +89,9 @@ class MemoryAssets:
         await self.store.stat(key)
         return METADATA
 
+    async def caption(self, key: AssetKey) -> Caption:
+        return NO_CAPTION
+
     async def stage(self, near: AssetKey | None) -> MemoryStaging:
         self.staged.append(MemoryStaging())
         return self.staged[-1]
@@ -119,7 +123,7 @@ async def serving(
     limits = ConnectionLimits(per_address=0, header_timeout=20.0, idle_timeout=60.0, min_rate=1024)
     caching = CacheRules(300, 604800, access.token_window, is_private=require_token_for_get)
     servers, redirects = ImageServers(access.collections), Redirects(access.collections)
-    viewer = Viewer(servers, redirects, access, 3600, viewer_files) if viewer_files else None
+    viewer = Viewer(servers, redirects, access, 3600, viewer_files, assets.caption) if viewer_files else None
     server = AssetServer(assets, access, Addresses(None, []), uploads, caching=caching, max_scale=4096, viewer=viewer)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(AssetSite(server.resource(), limits))
     yield port.getHost().port

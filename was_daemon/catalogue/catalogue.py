@@ -10,8 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from was_daemon.catalogue.captions import Captions
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.fixity import FixityRecords
 from was_daemon.catalogue.journal import Journal, Unsettled
 from was_daemon.catalogue.old_checksums import old_checksums, set_aside
 from was_daemon.catalogue.records import digests_after, find_digest, record, recorded
@@ -30,6 +32,9 @@ _BATCH = 200
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "mysql": "mysql+pymysql"}
 
+_GATHERING_SECONDS = 0.25
+"""Seconds for which events are gathered before they are moved together."""
+
 _FIRST_DELAY_SECONDS = 1.0
 _MAX_DELAY_SECONDS = 60.0
 """Seconds until the database is tried again, doubled after each failure."""
@@ -45,6 +50,8 @@ class Catalogue:
 
         self.journal = journal
         self.path = database.path
+        self.fixity = FixityRecords(database, journal)
+        self.captions = Captions(database)
         self._database = database
         self._clock = IReactorTime(reactor)
         self._tasks = BackgroundTasks()
@@ -109,6 +116,8 @@ class Catalogue:
         delay = _FIRST_DELAY_SECONDS
         try:
             while self._must_move:
+                # Uploads come in crowds, and one transaction for many costs little.
+                await deferLater(self._clock, _GATHERING_SECONDS)
                 # Set again by what is added meanwhile.
                 self._must_move = False
                 try:

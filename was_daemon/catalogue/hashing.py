@@ -10,12 +10,15 @@ from zope.interface import implementer
 from was_daemon.model.digests import Digest, Hasher
 from was_daemon.model.interfaces import IStagingFile
 
+_SMALL = 1 << 16
+"""Bytes that are hashed in less time than it takes to call a thread."""
+
 
 @implementer(IStagingFile)
 class HashedFile:
     """Staging file that also computes the digest of the bytes written to it.
 
-    A thread hashes them while they are written and the next ones arrive.
+    A thread hashes them while they are written and the next ones arrive, unless they are few.
     """
 
     def __init__(self, staged: IStagingFile) -> None:
@@ -31,7 +34,10 @@ class HashedFile:
     async def write(self, chunks: list[bytes]) -> None:
         """See `IStagingFile`."""
         await self._hashing
-        self._hashing = deferToThread(self._update, chunks)
+        if sum(map(len, chunks)) <= _SMALL:
+            self._update(chunks)
+        else:
+            self._hashing = deferToThread(self._update, chunks)
         await self._staged.write(chunks)
 
     def _update(self, chunks: list[bytes]) -> None:

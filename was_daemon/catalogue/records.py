@@ -36,7 +36,11 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
             current[identity] = event
     if current:
         connection.execute(delete(assets).where(among(assets, current)))
-    rows = [{"changed": event.at, **_facts(event)} for event in current.values() if event.kind.has_content]
+    rows = [
+        {"changed": event.at, "checked": event.at if event.digest else None, **_facts(event)}
+        for event in current.values()
+        if event.kind.has_content
+    ]
     if rows:
         connection.execute(insert(assets), rows)
 

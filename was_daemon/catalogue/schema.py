@@ -95,17 +95,22 @@ assets = Table(
     Column("latitude", Double),
     Column("longitude", Double),
     Column("checked", Double),
+    Column("tried", Double),
     Column("fault", String(16)),
+    Column("fault_detail", Text),
     UniqueConstraint("store", "collection", "name", name="assets_key"),
     Index("assets_sha256", "sha256"),
     Index("assets_md5", "md5"),
+    Index("assets_checked", "checked"),
+    Index("assets_fault", "fault"),
     **TABLE_OPTIONS,
 )
 """The originals that are stored now; `changed` is the Unix time of their last event, in seconds.
 
 `description` is the version of the description in the columns after it, None as long as nobody has described the
 content; `captured` is "YYYY-MM-DD HH:MM:SS" without a zone, a place is in degrees. `checked` is the Unix time at which
-fixity was checked last, and `fault` what was wrong then, None if nothing.
+the stored content was last known to be as recorded, `tried` that at which a daemon last began to compare it; `fault` is
+what was wrong then, None if nothing, and `fault_detail` tells people more.
 """
 
 history = Table(

@@ -62,9 +62,13 @@ layout = {toml.text(self.layout)}
 # Scales to make right after an upload.
 # warm = [123]
 
-# A database of what is stored and of what has happened to it; and what Specify says of its attachments.
+# A database of what is kept and of what happens to it; and whether the files are still the same.
 # [catalogue]
 # path = "/var/lib/was-daemon/catalogue.sqlite"
+# [fixity]
+# every = "90 days"
+
+# What Specify says of its attachments; it needs the catalogue.
 # [specify.NAME]
 # url = "mariadb://was_reader@db.example.org/DATABASE"
 # password_file = "/etc/was-daemon/specify-password"

@@ -7,10 +7,12 @@ import click
 
 from was_daemon import __version__
 from was_daemon.cli.catalogue import catalogue
+from was_daemon.cli.catalogue_backup import backup
 from was_daemon.cli.check import check
 from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
 from was_daemon.cli.copy import copy
+from was_daemon.cli.fixity import fixity
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
 from was_daemon.cli.options import epilog
@@ -31,11 +33,13 @@ def main() -> None:
     """The asset server, and the tools around it."""
 
 
+catalogue.add_command(backup)
 main.add_command(catalogue)
 main.add_command(check)
 main.add_command(check_store)
 main.add_command(config)
 main.add_command(copy)
+main.add_command(fixity)
 main.add_command(import_settings)
 main.add_command(init)
 main.add_command(reconcile)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from was_daemon.cli.fixity_status import fixity_entry
 from was_daemon.cli.identity import as_any_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import create_stores, require_directory
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from was_daemon.config.settings import CatalogueSettings, Settings, SpecifySettings
     from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
+
+_WELL = {"ok": True}
 
 
 @click.command(epilog=epilog("was-daemon status --config was.toml"))
@@ -39,16 +42,20 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     answers = [probe(address, timeout) for address in urls or addresses_of(settings.server)]
 
     async def work() -> int:
+        fixity = await fixity_entry(settings, list(stores))
+        told = (*_warnings_of(answers), *warnings(settings), *fixity.get("warnings", ()))
         summary: dict[str, Any] = {
             "addresses": answers,
             "stores": {name: await _check(store, collections, timeout, min_free) for name, store in stores.items()},
             "files": await _check_files(settings),
-            "warnings": list(dict.fromkeys((*_warnings_of(answers), *warnings(settings)))),
+            **({"fixity": fixity} if fixity else {}),
+            "warnings": list(dict.fromkeys(told)),
             **({"collections": await _count_assets(settings, stores)} if count else {}),
         }
         for store in stores.values():
             await store.close()
-        well = all(each["ok"] for each in (*answers, *summary["stores"].values(), *summary["files"].values()))
+        entries = (*answers, *summary["stores"].values(), *summary["files"].values(), summary.get("fixity", _WELL))
+        well = all(each["ok"] for each in entries)
         if as_json:
             click.echo(json.dumps({"ok": well, **summary}, ensure_ascii=False, indent=2))
         else:
@@ -200,6 +207,11 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
     for name, each in summary["files"].items():
         yield _line(each["ok"], name, each["where"] if each["ok"] else each["problem"])
+    if fixity := summary.get("fixity"):
+        progress = fixity.get("progress", "as recorded, as far as verify has found")
+        yield _line(fixity["ok"], "fixity", progress if fixity["ok"] else fixity["problem"])
+        if not fixity["ok"] and "progress" in fixity:
+            yield f"        {fixity['progress']}"
     for name, numbers in summary.get("collections", {}).items():
         counted = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
         yield f"        {name + ': ' if name else ''}{counted}"

@@ -55,8 +55,9 @@ def warm(
 
     async def work(components: "Components", report: "Report") -> None:
         from was_daemon.cli.progress import for_each_with_bar
+        from was_daemon.concurrency.rate_limit import RateLimit
         from was_daemon.derivatives.thumbnails import Thumbnail
-        from was_daemon.jobs.warm import RateLimit, Warmer
+        from was_daemon.jobs.warm import Warmer
 
         for directory in directories:
             await require_directory(components.collections.place_in(directory).store)

@@ -38,6 +38,7 @@ def verify(
 
     A line for each file that changed, is missing, or cannot be read. Files of which nothing is recorded, like those
     copied into the store, are counted. Checksums are recorded when the configuration says `[catalogue] path` or `url`.
+    What is found counts for the daemon, too, as if it had found it itself: see `fixity report`.
     """
     from was_daemon.cli.reactor import run
 
@@ -77,5 +78,6 @@ async def _verify(verifier: "Verifier", directories: Sequence[str], parallel: in
     # A store that is down has lost nothing.
     await verifier.require_store()
     await for_each_with_bar("Recorded", lambda: verifier.recorded(directories), parallel, verifier.compare)
+    await verifier.note()
     step = verifier.record if record else verifier.count
     await for_each_with_bar("Not recorded", lambda: verifier.unrecorded(directories), parallel, step)

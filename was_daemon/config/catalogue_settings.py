@@ -1,8 +1,8 @@
-"""The section `[catalogue]`, and what is still read of `[checksums]`, its forerunner."""
+"""The sections `[catalogue]` and `[fixity]`, and what is still read of `[checksums]`, the catalogue's forerunner."""
 
 import attrs
 
-from was_daemon.config.settings import CatalogueSettings, ChecksumSettings
+from was_daemon.config.settings import CatalogueSettings, ChecksumSettings, FixitySettings
 from was_daemon.config.structure import Mistakes
 
 
@@ -22,3 +22,9 @@ def catalogue_of(settings: CatalogueSettings, checksums: ChecksumSettings, mista
             f'[checksums] is now [catalogue]: write path = "{settings.path}" there; {checksums.path} is read once'
         )
     return settings
+
+
+def check_fixity(settings: FixitySettings, catalogue: CatalogueSettings, mistakes: Mistakes) -> None:
+    """Check that there is a catalogue with which originals can be compared."""
+    if settings.every and not catalogue.is_on:
+        mistakes.add("fixity.every", "needs a catalogue to compare originals with: set catalogue.path")

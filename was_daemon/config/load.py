@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from was_daemon.config.attachment_keys import KeyReader
-from was_daemon.config.catalogue_settings import catalogue_of
+from was_daemon.config.catalogue_settings import catalogue_of, check_fixity
 from was_daemon.config.checks import (
     check_collections,
     check_endpoints,
@@ -127,6 +127,7 @@ class _Loader:
         specify = read_specify(self._document.get("specify", {}), self._structure, self._mistakes)
         check_specify(specify, sections.collections, catalogue, self._mistakes)
         check_visibility(attrs.evolve(sections.server, key=key), catalogue, self._mistakes)
+        check_fixity(sections.fixity, catalogue, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
         if file and self._secrets:
             self._check_file(file)
@@ -145,6 +146,7 @@ class _Loader:
             catalogue=catalogue,
             specify=specify,
             visibility=sections.visibility,
+            fixity=sections.fixity,
             checksums=sections.checksums,
             key_source=key_source,
             debug=self._debug,

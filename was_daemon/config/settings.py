@@ -10,8 +10,17 @@ from typing import Any, Literal
 import attrs
 
 from was_daemon.config.secret_files import SecretFile
-from was_daemon.config.structure import Duration, Size
-from was_daemon.config.validators import at_least, database_url, in_range, matching, not_empty, one_of, specify_url
+from was_daemon.config.structure import Duration, Rate, Size
+from was_daemon.config.validators import (
+    at_least,
+    database_url,
+    in_range,
+    matching,
+    not_empty,
+    one_of,
+    optional,
+    specify_url,
+)
 from was_daemon.model.interfaces import IAssetStorePlugin
 from was_daemon.model.pyramids import TILE_SIZE
 from was_daemon.model.redirect import Redirect
@@ -27,6 +36,8 @@ _WORKER_MEMORY = Size(1 << 30)
 _SPOOL_SIZE = Size(2 << 30)
 _MIN_RATE = Size(1 << 10)
 _MIN_FREE = Size(256 << 20)
+_FIXITY_RATE = Rate(20 << 20)
+_LEAST_RATE = 64 << 10
 _LEAST_MEMORY = 128 << 20
 _LEAST_SECONDS = 0.001
 _WEEK = 7 * 24 * 3600
@@ -202,6 +213,17 @@ class SpecifySettings:
 
 
 @attrs.frozen
+class FixitySettings:
+    """Section `[fixity]`: every original is read again within `every` seconds, at `rate` bytes a second at most.
+
+    Without `every`, none is.
+    """
+
+    every: Duration | None = attrs.field(default=None, validator=optional(at_least(1)))
+    rate: Rate = attrs.field(default=_FIXITY_RATE, validator=at_least(_LEAST_RATE))
+
+
+@attrs.frozen
 class ChecksumSettings:
     """Section `[checksums]`: the file of earlier versions, which the catalogue reads once."""
 
@@ -228,6 +250,7 @@ class Sections:
     log: LogSettings
     catalogue: CatalogueSettings
     visibility: VisibilitySettings
+    fixity: FixitySettings
     checksums: ChecksumSettings
     plugins: PluginSettings
 
@@ -264,6 +287,7 @@ class Settings:
     catalogue: CatalogueSettings
     specify: Mapping[str, SpecifySettings]
     visibility: VisibilitySettings
+    fixity: FixitySettings
     checksums: ChecksumSettings
     key_source: str
     debug: bool

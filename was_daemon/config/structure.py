@@ -61,6 +61,10 @@ class Size(int):
     """Number of bytes, in a table also a text such as "4 GiB"."""
 
 
+class Rate(int):
+    """Number of bytes a second, in a table also a text such as "20 MiB/s"."""
+
+
 class Duration(float):
     """Number of seconds, in a table also a text such as "90 days"."""
 
@@ -164,6 +168,7 @@ def _converter(paths: PathResolver, mistakes: Mistakes) -> Converter:
         converter.register_structure_hook(cls, _exactly(cls, name))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Size, _size)
+    converter.register_structure_hook(Rate, _rate)
     converter.register_structure_hook(Duration, _duration)
     converter.register_structure_hook(Path, lambda value, _: paths.resolve(_text(value)))
     converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(_text(value), paths, mistakes))
@@ -210,6 +215,13 @@ def _size(value: Any, _: Any) -> Size:
     if not match:
         raise UnexpectedValue('a size such as "4 GiB"', value)
     return Size(int(match[1]) * _UNITS[match[2] or "B"])
+
+
+def _rate(value: Any, _: Any) -> Rate:
+    try:
+        return Rate(_size(value.removesuffix("/s") if type(value) is str else value, None))
+    except ValueError:
+        raise ValueError(f'expected a rate such as "20 MiB/s", got {_quoted(value)}') from None
 
 
 def _duration(value: Any, _: Any) -> Duration:

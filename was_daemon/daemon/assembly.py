@@ -46,6 +46,7 @@ from was_daemon.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
+    from was_daemon.jobs.fixity.fixity import Fixity
 
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
@@ -84,6 +85,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         recorder=Recorder(catalogue),
         quotas=state.quotas,
         redirects=redirects,
+        captions=catalogue.captions if catalogue else None,
     )
     overview = overview_source(state.health, state.recent, pool, process)
     refresh = _visibility_refresh(settings, process, catalogue, parts)
@@ -101,6 +103,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         catalogue,
         specify,
         refresh,
+        _fixity(settings, stores, collections, catalogue, metrics),
         derivatives,
         assets,
         resource,
@@ -173,6 +176,24 @@ def _visibility_refresh(
     return parts.take("visibility", (settings.catalogue, hides_unknown), refresh)
 
 
+def _fixity(
+    settings: Settings,
+    stores: Mapping[str, IAssetStore],
+    collections: Collections,
+    catalogue: "Catalogue | None",
+    metrics: Metrics,
+) -> "Fixity | None":
+    if not catalogue:
+        return None
+    # It needs SQLAlchemy, too.
+    from was_daemon.jobs.fixity.fixity import Fixity
+    from was_daemon.jobs.fixity.state import Plan
+
+    fixity = settings.fixity
+    plan = Plan(fixity.every, fixity.rate) if fixity.every else None
+    return Fixity(catalogue, stores, collections, plan, metrics)
+
+
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:
     """Return the collections that `settings` describe, whose places are in `stores`."""
 
@@ -241,8 +262,15 @@ def _server(
         hide=partial(refresh.hide, reason="upload") if refresh else None,
         overview=overview,
         images=ImageServer(
-            zoom, access, largest, servers=servers, documents=documents, address_lifetime=lifetime, metrics=metrics
+            zoom,
+            access,
+            largest,
+            servers=servers,
+            documents=documents,
+            address_lifetime=lifetime,
+            metrics=metrics,
+            caption=assets.caption,
         ),
         presentation=Presentation(assets, zoom, servers, access, documents, lifetime),
-        viewer=Viewer(servers, redirects, access, lifetime, installed_files()),
+        viewer=Viewer(servers, redirects, access, lifetime, installed_files(), assets.caption),
     )

@@ -20,6 +20,7 @@ from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.views import Views
 from was_daemon.health.checks import DatabaseCheck
+from was_daemon.health.fixity import FixityCheck
 from was_daemon.httpd.limits import ConnectionLimits
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Quota
@@ -32,6 +33,7 @@ from was_daemon.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
+    from was_daemon.jobs.fixity.fixity import Fixity
     from was_daemon.specify.reader import SpecifyReader
 
 
@@ -51,6 +53,7 @@ class Components:
     catalogue: "Catalogue | None"
     specify: "Mapping[str, SpecifyReader]"
     visibility: "VisibilityRefresh | None"
+    fixity: "Fixity | None"
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
@@ -66,12 +69,13 @@ class Components:
     @property
     def closable(
         self,
-    ) -> "list[WorkerPool | IAssetStore | Views | Spool | SpecifyReader | VisibilityRefresh | Catalogue]":
+    ) -> "list[WorkerPool | IAssetStore | Views | Spool | SpecifyReader | VisibilityRefresh | Catalogue | Fixity]":
         """The parts to close, in this order."""
         visibility = [self.visibility] if self.visibility else []
         catalogue = [self.catalogue] if self.catalogue else []
-        specify = self.specify.values()
-        return [self.pool, *self.stores.values(), self.views, self.spool, *specify, *visibility, *catalogue]
+        fixity = [self.fixity] if self.fixity else []
+        stores, specify = self.stores.values(), self.specify.values()
+        return [*fixity, self.pool, *stores, self.views, self.spool, *specify, *visibility, *catalogue]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -92,6 +96,10 @@ class Components:
                 reader.start()
         if self.visibility and (not before or self.visibility is not before.visibility):
             self.visibility.start()
+        if before and before.fixity:
+            before.fixity.stop()
+        if self.fixity and self.state.process.is_first:
+            self.fixity.start()
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
         self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
 
@@ -128,6 +136,7 @@ class Components:
             settings.limits.min_free,
             settings.weak_keys,
             self._database_checks(),
+            FixityCheck(self.fixity.check, self.fixity.warnings) if self.fixity else None,
         )
 
     def _show_specify(self) -> None:

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
+from was_daemon.health.fixity import FixityCheck
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Usage
 from was_daemon.library.quotas.quotas import Quotas
@@ -69,10 +70,11 @@ NO_DATABASES: Mapping[str, DatabaseCheck] = {}
 
 @attrs.frozen
 class Report:
-    """Outcomes for the stores by name, the spool, the workers, and the databases by name.
+    """Outcomes for the stores by name, the spool, the workers, the databases by name, and the fixity of originals.
 
-    None stands for workers of which all is well. The databases are `catalogue`, `journal`, `visibility` (what is known
-    of it), `quotas`, and for each database of Specify `specify NAME`, if the settings have them.
+    None stands for workers of which all is well, and for fixity that is not checked. The databases are `catalogue`,
+    `journal`, `visibility` (what is known of it), `quotas`, and for each database of Specify `specify NAME`, if the
+    settings have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay.
     """
@@ -83,12 +85,14 @@ class Report:
     databases: Mapping[str, CheckOutcome] = attrs.field(factory=dict)
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
     warnings: Sequence[str] = ()
+    fixity: CheckOutcome | None = None
 
     @property
     def subjects(self) -> dict[str, CheckOutcome]:
-        """The stores, the spool and the databases, by names that differ whatever stores are called."""
+        """All that has an outcome, by names that differ whatever stores are called."""
         stores = {f"store {name}": outcome for name, outcome in self.stores.items()}
-        return {**stores, "spool": self.spool, **self.databases}
+        fixity = {"fixity": self.fixity} if self.fixity else {}
+        return {**stores, "spool": self.spool, **self.databases, **fixity}
 
     @property
     def problems(self) -> list[str]:
@@ -113,6 +117,7 @@ class Health:
         self._stores: dict[str, _Check] = {}
         self._spool = _Check(None, _nothing, self._clock)
         self._databases: dict[str, _Check] = {}
+        self._fixity: tuple[FixityCheck, _Check] | None = None
         self._pool: WorkerPool | None = None
         self._min_free = 0
         self._warnings: Sequence[str] = ()
@@ -126,6 +131,7 @@ class Health:
         min_free: int,
         warnings: Sequence[str] = (),
         databases: Mapping[str, DatabaseCheck] = NO_DATABASES,
+        fixity: FixityCheck | None = None,
     ) -> None:
         """Look at these from now on, and repeat `warnings`, which have no path in them.
 
@@ -140,6 +146,7 @@ class Health:
             name: self._check(self._databases.get(name), database, partial(look_at_database, database))
             for name, database in databases.items()
         }
+        self._fixity = (fixity, _Check(fixity, fixity.look, self._clock)) if fixity else None
         self._pool = pool
         self._min_free = min_free
         self._warnings = warnings
@@ -157,13 +164,15 @@ class Health:
         spool = Deferred.fromCoroutine(self._spool.look())
         databases = {name: Deferred.fromCoroutine(check.look()) for name, check in self._databases.items()}
         usages = Deferred.fromCoroutine(self._quotas.usages())
+        fixity = Deferred.fromCoroutine(self._fixity[1].look()) if self._fixity else None
         report = Report(
             {name: self._with_space_check(await look) for name, look in looks.items()},
             self._with_space_check(await spool),
             self._pool.problem() if self._pool else None,
             {name: await look for name, look in databases.items()},
             await usages,
-            self._warnings,
+            [*self._warnings, *(self._fixity[0].warnings() if self._fixity else ())],
+            await fixity if fixity else None,
         )
         if self._quotas.problem:
             quotas = CheckOutcome(self._quotas.problem)

@@ -17,7 +17,8 @@ _BEGIN = time.monotonic()
 class Overview:
     """Numbers of stores, of jobs, and of what went wrong in the last hour in one process; `uptime` is in seconds.
 
-    `are_files_failing` tells of the daemon's own files: the spool and the databases.
+    `are_files_failing` tells of the daemon's own files: the spool and the databases. `are_originals_faulty` is None
+    without a catalogue.
     """
 
     stores: int = 0
@@ -25,6 +26,7 @@ class Overview:
     are_files_failing: bool = False
     is_space_low: bool = False
     are_workers_failing: bool = False
+    are_originals_faulty: bool | None = None
     running: int = 0
     waiting: int = 0
     background: int = 0
@@ -36,7 +38,8 @@ class Overview:
     @property
     def is_well(self) -> bool:
         """Whether everything works at the moment."""
-        return not (self.stores_failing or self.are_files_failing or self.is_space_low or self.are_workers_failing)
+        are_parts_failing = self.stores_failing or self.are_files_failing or self.are_workers_failing
+        return not (are_parts_failing or self.is_space_low or self.are_originals_faulty)
 
 
 OverviewSource = Callable[[], Awaitable[Overview]]
@@ -55,6 +58,7 @@ def overview_source(health: Health, recent: RecentErrors, pool: WorkerPool, proc
             are_files_failing=any(each.problem and not each.is_full for each in own_files),
             is_space_low=any(each.is_full for each in [*report.stores.values(), *own_files]),
             are_workers_failing=bool(report.workers),
+            are_originals_faulty=bool(report.fixity.problem) if report.fixity else None,
             running=pool.running,
             waiting=pool.waiting(background=False),
             background=pool.waiting(background=True),

@@ -8,10 +8,10 @@ import attrs
 from was_daemon.derivatives.marks import is_marked
 from was_daemon.derivatives.owners import Owners
 from was_daemon.jobs.report import JobReport
+from was_daemon.jobs.traverse import is_empty
 from was_daemon.library.collections import Collections
 from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
 
 
@@ -88,11 +88,3 @@ class Pruner:
             if await find_stat(self.collections.place(key).store, key):
                 return True
         return False
-
-
-async def is_empty(store: IAssetStore, directory: str, kind: Kind) -> bool:
-    """Fire with whether a store holds no asset of this kind in a collection."""
-    async with aclosing(store.list(directory, kind)) as keys:
-        async for _ in keys:
-            return False
-    return True

@@ -8,8 +8,8 @@ from twisted.internet.defer import DeferredLock
 
 from was_daemon.derivatives.marks import is_marked, shows
 from was_daemon.derivatives.pyramids import beginnings
-from was_daemon.jobs.prune import is_empty
 from was_daemon.jobs.report import JobReport
+from was_daemon.jobs.traverse import is_empty
 from was_daemon.library.collections import Collections
 from was_daemon.model.errors import AssetError, AssetNotFound, BadName
 from was_daemon.model.keys import PYRAMID_NAME, AssetKey, Kind, Layout, is_shortened

@@ -20,6 +20,14 @@ async def list_assets(store: IAssetStore, directories: Sequence[str], kind: Kind
                 yield key
 
 
+async def is_empty(store: IAssetStore, directory: str, kind: Kind) -> bool:
+    """Fire with whether a store holds no asset of this kind in a collection."""
+    async with aclosing(store.list(directory, kind)) as keys:
+        async for _ in keys:
+            return False
+    return True
+
+
 async def count_items(items: AsyncGenerator[Any, None]) -> int:
     """Return the number of items, and close the generator."""
     number = 0

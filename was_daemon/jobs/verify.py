@@ -1,34 +1,41 @@
 """Verification of stored originals against the checksums in the catalogue."""
 
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import attrs
 
 from was_daemon.catalogue.catalogue import Catalogue
-from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.fixity import Fault, Outcome, Record
+from was_daemon.jobs.examine import examine, record_as_it_is
 from was_daemon.jobs.report import JobReport
 from was_daemon.jobs.traverse import list_assets
-from was_daemon.model.digests import Digest, digest_of
+from was_daemon.model.digests import Digest, Pace
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 
 _BATCH = 500
-"""Number of originals that the catalogue is asked about at a time."""
+"""Number of originals that the catalogue is asked about, or told of, at a time."""
 
 _ABSENT_KEY = AssetKey("", Kind.ORIGINAL, "was-daemon-verify")
+
+_FAILED = "failed"
 
 
 @attrs.frozen
 class Verifier:
-    """Comparison of the originals in the store called `name` with their recorded sizes and checksums."""
+    """Comparison of the originals in the store called `name` with their recorded sizes and checksums.
+
+    `pace` limits how fast originals are read of which nothing is recorded.
+    """
 
     name: str
     store: IAssetStore
     catalogue: Catalogue
     report: JobReport
+    pace: Pace | None = None
+    _outcomes: list[Outcome] = attrs.field(init=False, factory=list)
 
     async def require_store(self) -> None:
         """Ask the store for an asset; raise the store's error when it cannot be used."""
@@ -58,24 +65,29 @@ class Verifier:
             yield each
 
     async def compare(self, record: tuple[AssetKey, Digest]) -> None:
-        """Read one original, and report whether it is as recorded."""
+        """Read one original, report whether it is as recorded, and keep that for `note`."""
         key, wanted = record
-        try:
-            _, found = await digest_of(self.store, key)
-        except AssetNotFound:
-            found = None
-        except AssetError as error:
-            self.report.describe("failed", Layout.FLAT.path(key), str(error))
-            return
-        if found == wanted:
-            self.report.count("ok")
-        elif await self.catalogue.find(self.name, key) != wanted:
+        finding = await examine(self.store, Record(self.name, key, wanted, 0.0), self.catalogue.fixity)
+        if finding is None:
             # The daemon has replaced or deleted the original meanwhile.
             self.report.count("ok")
-        elif found is None:
-            self.report.describe("missing", Layout.FLAT.path(key), "")
+        elif finding.fault is Fault.UNREADABLE:
+            # The store may be down, which is no fault of the original.
+            self.report.describe(_FAILED, Layout.FLAT.path(key), finding.detail)
+        elif finding.fault:
+            self.report.describe(finding.fault.value, Layout.FLAT.path(key), finding.detail)
+            self._outcomes.append(finding.outcome)
         else:
-            self.report.describe("changed", Layout.FLAT.path(key), _difference(wanted, found))
+            self.report.count("ok")
+            self._outcomes.append(finding.outcome)
+        if len(self._outcomes) >= _BATCH:
+            await self.note()
+
+    async def note(self) -> None:
+        """Note in the catalogue what was found, so that it counts as a check of fixity."""
+        outcomes = self._outcomes[:]
+        self._outcomes.clear()
+        await self.catalogue.fixity.note(outcomes)
 
     async def count(self, key: AssetKey) -> None:
         """Count an original as not recorded."""
@@ -83,18 +95,9 @@ class Verifier:
 
     async def record(self, key: AssetKey) -> None:
         """Read an original, and record its size and checksums."""
-        # What the daemon changes from now on counts more.
-        began = time.time()
         try:
-            _, found = await digest_of(self.store, key)
+            await record_as_it_is(self.catalogue, self.name, self.store, key, self.pace)
         except AssetError as error:
-            self.report.describe("failed", Layout.FLAT.path(key), str(error))
+            self.report.describe(_FAILED, Layout.FLAT.path(key), str(error))
             return
-        await self.catalogue.add(Event.new(EventKind.FOUND, self.name, key, found, at=began))
         self.report.count("recorded")
-
-
-def _difference(wanted: Digest, found: Digest) -> str:
-    if wanted.size != found.size:
-        return f"{found.size} bytes instead of {wanted.size}"
-    return f"SHA-256 {found.sha256} instead of {wanted.sha256}"

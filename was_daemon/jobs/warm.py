@@ -1,35 +1,17 @@
 """Creation of missing derivatives."""
 
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import attrs
-from twisted.internet.task import deferLater
 
+from was_daemon.concurrency.rate_limit import RateLimit
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.kinds import Recipe
 from was_daemon.jobs.report import JobReport
 from was_daemon.library.collections import Collections
 from was_daemon.model.errors import AssetError, AssetNotFound, BrokenImage, NoThumbnail
 from was_daemon.model.keys import AssetKey, Kind, Layout
-
-
-class RateLimit:
-    """Limit of `rate` originals a second; None is no limit."""
-
-    def __init__(self, rate: float | None) -> None:
-        self._interval = 1 / rate if rate else 0.0
-        self._next = 0.0
-
-    async def wait(self) -> None:
-        """Wait until the next original may be handled."""
-        from twisted.internet import reactor
-
-        now = time.monotonic()
-        self._next = max(self._next, now) + self._interval
-        if self._interval:
-            await deferLater(reactor, self._next - now)
 
 
 @attrs.frozen

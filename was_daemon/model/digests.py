@@ -9,6 +9,9 @@ import attrs
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey
 
+Pace = Callable[[int], Awaitable[None]]
+"""A function that fires when so many bytes more may be read."""
+
 
 @attrs.frozen
 class Digest:
@@ -46,11 +49,11 @@ class Hasher:
 class HashedStream:
     """The bytes of a reader up to `stop`, followed by `end`, hashed while they are read."""
 
-    def __init__(self, reader: IAssetReader, stop: int | None = None, end: bytes = b"") -> None:
+    def __init__(self, reader: IAssetReader, stop: int | None = None, end: bytes = b"", with_md5: bool = False) -> None:
         self._reader = reader
         self._stop = stop
         self._end = end
-        self._hasher = Hasher()
+        self._hasher = Hasher(with_md5)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes in chunks; to be called once."""
@@ -69,18 +72,24 @@ class HashedStream:
 
 
 async def digest_of(
-    store: IAssetStore, key: AssetKey, end: Callable[[IAssetReader], Awaitable[int]] | None = None
+    store: IAssetStore,
+    key: AssetKey,
+    end: Callable[[IAssetReader], Awaitable[int]] | None = None,
+    with_md5: bool = False,
+    pace: Pace | None = None,
 ) -> tuple[AssetStat, Digest]:
     """Fire with the version and the digest of a stored file; raises `AssetNotFound`.
 
-    The file is read to its end, or up to the offset that `end` fires with for its reader.
+    The file is read to its end, or up to the offset that `end` fires with for its reader. `pace` is called with the
+    size of each chunk, and the next one read when it fires.
     """
     reader = await store.open(key)
     try:
-        stream = HashedStream(reader, await end(reader) if end else None)
+        stream = HashedStream(reader, await end(reader) if end else None, with_md5=with_md5)
         async with aclosing(stream.chunks()) as chunks:
-            async for _ in chunks:
-                pass
+            async for chunk in chunks:
+                if pace:
+                    await pace(len(chunk))
         return reader.stat, stream.digest
     finally:
         await reader.close()

@@ -82,6 +82,16 @@ class Metrics:
         self.visibility = self._gauge(
             "was_visibility_originals", "Originals that are known to be private, or public", "state"
         )
+        self.fixity_read = self._counter("was_fixity_read_bytes", "Bytes of originals read again")
+        self.fixity_checks = self._counter("was_fixity_checks", "Originals read again, by what came of it", "outcome")
+        self.fixity_faults = self._gauge("was_fixity_faults", "Originals that are not as recorded", "fault")
+        self.fixity_originals = self._gauge("was_fixity_originals", "Originals in the catalogue", "state")
+        self.fixity_due_bytes = self._gauge("was_fixity_due_bytes", "Bytes of originals that are due to be read again")
+        self.fixity_end_seconds = self._gauge("was_fixity_end_seconds", "Time until all that are due are read")
+        self.fixity_oldest_seconds = self._gauge(
+            "was_fixity_oldest_seconds", "Time since the original that was not read for longest was as recorded"
+        )
+        self.fixity_every_seconds = self._gauge("was_fixity_every_seconds", "Time in which all are to be read again")
         self.healthy = self._gauge("was_healthy", "Whether everything was well when it was last looked at")
         self.log_events = self._counter("was_log_events", "Warnings and errors in the log", "level")
 

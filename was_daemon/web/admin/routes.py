@@ -68,6 +68,7 @@ def _document(report: Report) -> dict[str, object]:
         "spool": report.spool.located_problem or "ok",
         "workers": report.workers or "ok",
         **{name: outcome.located_problem or "ok" for name, outcome in report.databases.items()},
+        **({"fixity": report.fixity.problem or "ok"} if report.fixity else {}),
         "collections": {
             name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
         },

@@ -133,11 +133,13 @@ class AssetServer:
     @retry_when_replaced
     async def fileget(self, request: AssetRequest, key: AssetKey, fields: Fields) -> bytes:
         """Send an original or a thumbnail."""
-        recipient = self._addresses.recipient(request, fields.get("downloadname"))
-        asset = await self._assets.deliver(key, recipient, scale(fields, self._max_scale))
-        return await send(
-            request, asset, self._caching.cache_control(is_private="token" in fields), recipient.download_name
-        )
+        size, name = scale(fields, self._max_scale), fields.get("downloadname")
+        if size is None and not name:
+            name = (await self._assets.caption(key)).name
+        recipient = self._addresses.recipient(request, name)
+        asset = await self._assets.deliver(key, recipient, size)
+        cache_control = self._caching.cache_control(is_private="token" in fields)
+        return await send(request, asset, cache_control, recipient.download_name)
 
     @app.route("/filedelete", methods=["POST"])
     @authorised(token_to_delete)
@@ -189,7 +191,8 @@ class AssetServer:
         if isinstance(asset, ThumbnailAddress):
             opened = await self._assets.existing_thumbnail(asset, self.access.is_static)
             return await send(request, OpenAsset(*opened), cache_control)
-        return await send(request, OpenAsset(await self._assets.open(asset), media_type(asset.name)), cache_control)
+        original = OpenAsset(await self._assets.open(asset), media_type(asset.name))
+        return await send(request, original, cache_control, (await self._assets.caption(asset)).name)
 
     @app.route("/iiif/presentation/<path:path>", methods=["GET"])
     @authorised(capability_to_look)

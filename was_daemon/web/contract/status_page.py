@@ -2,6 +2,7 @@
 
 from was_daemon import __version__
 from was_daemon.health.overview import Overview
+from was_daemon.model.durations import counted, in_words
 
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """The Content-Security-Policy of the page: nothing but its own style is loaded or run."""
@@ -57,8 +58,10 @@ def status_page(overview: Overview) -> str:
 def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
     """Return the cards of the page by title: each with a word or number, its meaning, and a CSS class."""
     errors, failed = overview.errors, overview.failed_requests
+    originals = {} if overview.are_originals_faulty is None else {"Originals": _originals(overview)}
     return {
         "Stores": _stores(overview),
+        **originals,
         "Disk space": ("low", "uploads are refused", "bad") if overview.is_space_low else ("ok", "enough left", "good"),
         "Thumbnails": ("failing", "workers cannot run", "bad")
         if overview.are_workers_failing
@@ -74,25 +77,19 @@ def _stores(overview: Overview) -> tuple[str, str, str]:
         return "failing", f"{overview.stores_failing} out of order", "bad"
     if overview.are_files_failing:
         return "failing", "files of the daemon out of order", "bad"
-    return "ok", f"{_count(overview.stores, 'store')} checked", "good"
+    return "ok", f"{counted(overview.stores, 'store')} checked", "good"
+
+
+def _originals(overview: Overview) -> tuple[str, str, str]:
+    if overview.are_originals_faulty:
+        return "failing", "not all are as recorded", "bad"
+    return "ok", "as recorded", "good"
 
 
 def _running(overview: Overview) -> str:
-    process, running = overview.process, f"running for {_duration(overview.uptime)}"
+    process, running = overview.process, f"running for {in_words(overview.uptime)}"
     return running if process.count == 1 else f"{process} of {process.count}, {running}"
 
 
 def _value(value: str, meaning: str, kind: str) -> str:
     return f'<dd class="{kind}">{value}<small>{meaning}</small></dd>'
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _duration(seconds: float) -> str:
-    """Return a number of seconds in words, in its largest unit."""
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return _count(int(seconds // length), unit)
-    return "less than a minute"

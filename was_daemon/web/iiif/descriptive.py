@@ -1,4 +1,4 @@
-"""What a manifest tells people of an asset, from the metadata in its file (Presentation API 3.0, section 3.1).
+"""What a manifest tells people of an asset, from its caption and its metadata (Presentation API 3.0, section 3.1).
 
 Only the fields that are listed here are told. Those about places are not: positions of rare species are kept from the
 public, and names of places come near them; nor are addresses of people.
@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from was_daemon.model.captions import NO_CAPTION, Caption
 from was_daemon.model.descriptions import Metadata
 
 _WRITTEN = ("XMP", "IPTC")
@@ -48,6 +49,11 @@ _LICENSES = (
     ("Image", "Copyright"),
 )
 
+_LAST_WITH_ATTRIBUTION = 2
+"""Last version of the Image API whose `info.json` has `attribution`."""
+
+_DATE_LENGTH = len("YYYY-MM-DD")
+
 _LANGUAGE = "en"
 """The language of the labels."""
 
@@ -68,19 +74,56 @@ _RIGHTS_STATEMENT = re.compile(
 LanguageMap = Mapping[str, list[str]]
 
 
-def descriptive_properties(name: str, metadata: Metadata) -> dict[str, Any]:
-    """Return what a manifest of the asset `name` with this metadata tells, as JSON has it."""
+def descriptive_properties(name: str, metadata: Metadata, caption: Caption = NO_CAPTION) -> dict[str, Any]:
+    """Return what a manifest of the asset `name` with this metadata tells, as JSON has it.
+
+    What the collection's database says, `caption`, comes before what is in the file: it may have been corrected there.
+    """
     fields = {(group["Name"], field): text for group in metadata for field, text in group["Fields"].items()}
     fields.update(_camera(fields))
-    attribution = list(dict.fromkeys(_values(fields, _ATTRIBUTIONS)))
+    attribution = attributions(caption) or list(dict.fromkeys(_values(fields, _ATTRIBUTIONS)))
+    licenses = [caption.license] if caption.license else _values(fields, _LICENSES)
+    titles = [caption.title, *_values(fields, _TITLES), caption.name, name]
     found: dict[str, Any] = {
-        "label": _text(next(_values(fields, _TITLES), name)),
+        "label": _text(next(filter(None, titles))),
         "summary": next(map(_text, _values(fields, _SUMMARIES)), None),
-        "metadata": [_labelled(label, value) for label, value in _pairs(fields)],
+        "metadata": [_labelled(label, value) for label, value in (*_pairs(fields), *_caption_pairs(caption))],
         "requiredStatement": _labelled("Attribution", *attribution) if attribution else None,
-        "rights": next(filter(None, map(rights_uri, _values(fields, _LICENSES))), None),
+        "rights": next(filter(None, map(rights_uri, licenses)), None),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def captioned(version: int, caption: Caption, manifest: str) -> dict[str, Any]:
+    """Return what `info.json` of a version of the Image API tells of a caption; `manifest` is the address of more.
+
+    Version 3 has no attribution and no label of its own, but names the manifest that has them (sections 5.5 and 5.6).
+    """
+    rights = rights_uri(caption.license) if caption.license else None
+    if version > _LAST_WITH_ATTRIBUTION:
+        label = caption.title or caption.name
+        whole = [{"id": manifest, "type": "Manifest", "label": _text(label)}] if label else None
+        found: dict[str, Any] = {"rights": rights, "partOf": whole}
+    else:
+        found = {"license": rights, "attribution": _text(*attributions(caption))["none"]}
+    return {name: value for name, value in found.items() if value}
+
+
+def attributions(caption: Caption) -> list[str]:
+    """Return the texts that have to be shown with an asset by what its caption says."""
+    copyright_ = " ".join(filter(None, (caption.copyright_date, caption.copyright_holder)))
+    if copyright_ and not copyright_.lower().startswith(("©", "(c)", "copyright")):
+        copyright_ = f"© {copyright_}"
+    terms = caption.license if caption.license and not rights_uri(caption.license) else None
+    return list(filter(None, (caption.credit, copyright_, terms)))
+
+
+def _caption_pairs(caption: Caption) -> Iterator[tuple[str, str]]:
+    """Yield labels and values."""
+    if caption.name:
+        yield "File name", caption.name
+    if caption.created:
+        yield "Date added", caption.created[:_DATE_LENGTH]
 
 
 def rights_uri(text: str) -> str | None:

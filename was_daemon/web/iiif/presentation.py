@@ -78,7 +78,8 @@ class Presentation:
         key, is_private = asked.key, asked.is_private
         address = self._address(request, identifier)
         version = (await self._assets.stat(key)).etag
-        if self._documents.is_known(request, is_private, version, address, is_private):
+        caption = await self._assets.caption(key)
+        if self._documents.is_known(request, is_private, version, caption, address, is_private):
             return b""
         client, kind = self._addresses.client(request), media_type(key.name)
         first = None if is_recording(kind) else await self._first_page(key, client)
@@ -88,7 +89,7 @@ class Presentation:
             # Without the capability: viewers tell canvases apart by it, and annotations name it.
             self._address(request, attrs.evolve(identifier, capability=None)),
             kind,
-            descriptive_properties(key.name, description.metadata),
+            descriptive_properties(key.name, description.metadata, caption),
             None if is_private else self._original(request, identifier),
         )
         if first:
@@ -136,5 +137,6 @@ class Presentation:
         """Send a recording. Of other kinds, whoever may look at the picture does not get the file with its metadata."""
         if not is_recording(media_type(asked.key.name)):
             raise AssetNotFound("only sounds and films are played")
-        asset = await self._assets.deliver(asked.key, self._addresses.recipient(request, None))
-        return await send(request, asset, self._documents.caching.cache_control(asked.is_private))
+        name = (await self._assets.caption(asked.key)).name
+        asset = await self._assets.deliver(asked.key, self._addresses.recipient(request, name))
+        return await send(request, asset, self._documents.caching.cache_control(asked.is_private), name)

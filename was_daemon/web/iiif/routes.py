@@ -10,6 +10,7 @@ from was_daemon.derivatives.zoom import View, Zoom
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset
+from was_daemon.model.captions import CaptionSource
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.keys import MAX_PAGE
 from was_daemon.telemetry.metrics import Metrics
@@ -17,6 +18,7 @@ from was_daemon.web.access import AccessRules
 from was_daemon.web.downloads import is_known, send
 from was_daemon.web.iiif.answers import Documents, document_answer, redirect_to
 from was_daemon.web.iiif.authorisation import PictureRequest, with_capability
+from was_daemon.web.iiif.descriptive import captioned
 from was_daemon.web.iiif.identifiers import Identifier
 from was_daemon.web.iiif.info import CONTEXTS, PROFILES, image_information
 from was_daemon.web.iiif.limits import Limits
@@ -41,6 +43,7 @@ class ImageServer:
         documents: Documents,
         address_lifetime: float,
         metrics: Metrics,
+        caption: CaptionSource,
     ) -> None:
         self._zoom = zoom
         self._access = access
@@ -48,6 +51,7 @@ class ImageServer:
         self._documents = documents
         self._addresses = documents.addresses
         self._limits = limits
+        self._caption = caption
         self._address_lifetime = address_lifetime
         self._delivered = {source: metrics.pictures.labels(source) for source in ("tile", "view", "store")}
 
@@ -75,6 +79,10 @@ class ImageServer:
     def _address(self, request: AssetRequest, version: int, identifier: Identifier) -> str:
         return f"{self._addresses.base_url(request)}/iiif/{version}/{identifier}"
 
+    def _manifest(self, request: AssetRequest, identifier: Identifier) -> str:
+        whole = attrs.evolve(identifier, page=1)
+        return f"{self._addresses.base_url(request)}/iiif/presentation/3/{whole}/manifest"
+
     async def _information(self, request: AssetRequest, picture: PictureRequest, address: str) -> bytes:
         version, pages = picture.version, 1
         if self._servers.is_asked(picture.key):
@@ -85,6 +93,7 @@ class ImageServer:
             await pyramid.reader.close()
             pages = min(pyramid.index.pages, MAX_PAGE)
             content = image_information(version, address, pyramid.index.geometry, self._limits)
+        content |= captioned(version, await self._caption(picture.key), self._manifest(request, picture.identifier))
         if self._documents.is_known(request, picture.is_private, sorted(content.items())):
             return b""
         body = document_answer(request, content, is_linked_data=version > _LAST_WITH_AT)

@@ -8,6 +8,7 @@ from twisted.web.http import CACHED
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import Recipient, Redirects
+from was_daemon.model.captions import CaptionSource
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.media import is_recording, media_type
@@ -35,12 +36,14 @@ class Viewer:
         access: AccessRules,
         address_lifetime: float,
         files: ViewerFiles,
+        caption: CaptionSource,
     ) -> None:
         self._servers = servers
         self._redirects = redirects
         self._access = access
         self._address_lifetime = address_lifetime
         self._files = files
+        self._caption = caption
 
     async def page(self, request: AssetRequest, asked: ViewRequest) -> bytes:
         """Answer with the page; its status is that of the first asset."""
@@ -110,6 +113,7 @@ class Viewer:
             player_origin = await self._origin(subject.key) if player else ""
         except AssetError as problem:
             return attrs.evolve(shown, problem=(status_of(problem), str(problem)))
+        file_name = (await self._caption(subject.key)).name or subject.name
         query = {"coll": subject.collection, "filename": subject.name, "token": subject.capability}
         fields = urlencode({name: str(value) for name, value in query.items() if value is not None}, quote_via=quote)
         return attrs.evolve(
@@ -117,7 +121,7 @@ class Viewer:
             image="" if player else elsewhere or f"iiif/3/{self._identifier(subject, '{page}')}",
             player=player,
             player_origin=player_origin,
-            original=f"fileget?{fields}&downloadname={quote(subject.name, safe='')}",
+            original=f"fileget?{fields}&downloadname={quote(file_name, safe='')}",
             metadata=f"getmetadata?{fields}",
             manifest="" if elsewhere else f"iiif/presentation/3/{self._identifier(subject)}/manifest",
             expiry=subject.capability.expiry if subject.capability else None,

@@ -32,12 +32,16 @@ def upgrade() -> None:
         Column("latitude", Double),
         Column("longitude", Double),
         Column("checked", Double),
+        Column("tried", Double),
         Column("fault", String(16)),
+        Column("fault_detail", Text),
         UniqueConstraint("store", "collection", "name", name="assets_key"),
         **TABLE_OPTIONS,
     )
     op.create_index("assets_sha256", "assets", ["sha256"])
     op.create_index("assets_md5", "assets", ["md5"])
+    op.create_index("assets_checked", "assets", ["checked"])
+    op.create_index("assets_fault", "assets", ["fault"])
     op.create_table(
         "history",
         Column("id", row_number, primary_key=True, autoincrement=True),

@@ -1,0 +1,144 @@
+"""What a catalogue costs: uploads, stored thumbnails, and the commands that go through everything."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.error import HTTPError
+
+from PIL import Image
+
+from bench import started
+from bench.files import MANY, upload_many
+from bench.report import Figure
+from bench.walls import PATH, fetch, requests_per_second
+from tests.support.daemon import Daemon, eventually, to_toml
+from tests.support.peaks import measured, numbered_config
+
+COUNT = 1_000_000
+TURNS = 15
+UPLOAD_BYTES = (20_000, 2_000_000)
+_PATIENCE = 7200
+
+
+def catalogue(directory: Path) -> list[Figure]:
+    """Uploads and requests per second, seconds and megabytes."""
+    return [
+        *(figure for size in UPLOAD_BYTES for figure in _uploads(directory / f"uploads-{size}", size)),
+        *_thumbnails(directory / "thumbnails"),
+        *_commands(directory / "commands"),
+    ]
+
+
+def _in_turns(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float, float]:
+    """The median rates of both, and the median of the ratios of turns; each goes first in every other turn."""
+    rates: list[tuple[float, float]] = []
+    for turn in range(TURNS):
+        if turn % 2:
+            second = theirs()
+            rates.append((ours(), second))
+        else:
+            rates.append((ours(), theirs()))
+    return median(rate[0] for rate in rates), median(rate[1] for rate in rates), median(a / b for a, b in rates)
+
+
+def _uploads(directory: Path, size: int) -> list[Figure]:
+    directory.mkdir(parents=True)
+    source = directory / "source"
+    source.write_bytes(os.urandom(size))
+    recorded = started.daemon(directory / "with", {"catalogue": {"path": directory / "state" / "catalogue.sqlite"}})
+    plain = started.daemon(directory / "without")
+    recorded.start()
+    plain.start()
+
+    def rate(daemon: Daemon) -> float:
+        os.sync()
+        begin = time.perf_counter()
+        upload_many(daemon, source, directory)
+        seconds = time.perf_counter() - begin
+        # What has been uploaded is not to fill the disk, nor the page cache.
+        for file in (daemon.store / "originals").iterdir():
+            if file.is_file():
+                os.truncate(file, 0)
+        return MANY / seconds
+
+    try:
+        ours, theirs, ratio = _in_turns(lambda: rate(recorded), lambda: rate(plain))
+        peaks = recorded.peak_memory() / 1e6, plain.peak_memory() / 1e6
+    finally:
+        recorded.stop()
+        plain.stop()
+        shutil.rmtree(directory)
+    what = f"uploads of {size} bytes, 8 at a time"
+    return [
+        Figure(f"{what}, with a catalogue", "/s", ours, "without", theirs, ratio, "at least 0.95"),
+        Figure(f"{what}, memory", "MB", peaks[0], "without", peaks[1], None, ""),
+    ]
+
+
+def _thumbnails(directory: Path) -> list[Figure]:
+    """A thumbnail that anybody may see, where others need a token."""
+    private = {
+        "catalogue": {"path": directory / "state" / "catalogue.sqlite"},
+        "server": {"require_token_for_get": "private"},
+        "visibility": {"unknown": "public"},
+    }
+    guarded, plain = _with_picture(directory / "private", private), _with_picture(directory / "open", {})
+    try:
+        ours, theirs, ratio = _in_turns(
+            lambda: requests_per_second(guarded.url + PATH), lambda: requests_per_second(plain.url + PATH)
+        )
+    finally:
+        guarded.stop()
+        plain.stop()
+    what = "a stored thumbnail, 16 connections, where private ones need a token"
+    return [Figure(what, "/s", ours, "none needs one", theirs, ratio, "at least 0.95")]
+
+
+def _with_picture(directory: Path, config: dict[str, dict[str, Any]]) -> Daemon:
+    daemon = started.daemon(directory, {**config, "limits": {"connections_per_address": 0}})
+    originals = daemon.store / "originals"
+    originals.mkdir(parents=True)
+    Image.effect_noise((3000, 2000), 160).save(originals / "picture.jpg", quality=95)
+    daemon.start()
+    # Until the catalogue has been read, everything is private.
+    eventually(lambda: _is_public(daemon), "for the thumbnail to be public")
+    return daemon
+
+
+def _is_public(daemon: Daemon) -> bool:
+    with suppress(HTTPError):
+        return bool(fetch(daemon.url + PATH))
+    return False
+
+
+def _commands(directory: Path) -> list[Figure]:
+    """The commands on `COUNT` originals that are computed, and as many records, of which one in a hundred differs."""
+    directory.mkdir(parents=True)
+    config = numbered_config(directory, COUNT)
+    records = directory / "attachments.csv"
+    with records.open("w") as file:
+        file.write("AttachmentID,AttachmentLocation,IsPublic\n")
+        for number in range(COUNT):
+            name = f"lost-{number:07}.jpg" if number % 100 == 0 else f"asset-{number:07}.jpg"
+            file.write(f"{number + 1},{name},true\n")
+    with config.open("a") as file:
+        file.write(to_toml({"specify.bench": {}}))
+    commands = {
+        "catalogue rebuild": ("catalogue", "rebuild"),
+        "catalogue rebuild, of nothing new": ("catalogue", "rebuild"),
+        "verify": ("verify", "--store", "main"),
+        "reconcile": ("reconcile", "--records", str(records)),
+    }
+    figures = []
+    for what, command in commands.items():
+        ran = measured(*command, "--config", config, "--json", timeout=_PATIENCE)
+        figures += [
+            Figure(f"{COUNT} originals: {what}", "s", ran.seconds, "", None, None, ""),
+            Figure(f"{COUNT} originals: {what}, memory", "MB", ran.peak / 1e6, "", None, None, "bounded"),
+        ]
+    return figures
