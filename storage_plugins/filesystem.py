@@ -26,6 +26,7 @@ from was_daemon.model.interfaces import (
     IAssetStore,
     ICreates,
     ILocalFiles,
+    IMoves,
     IPresence,
     IRooted,
     ISizes,
@@ -59,7 +60,7 @@ class FilesystemOptions:
     layout: Layout = Layout.FLAT
 
 
-@implementer(IAssetStore, ILocalFiles, ICreates, IPresence, IRooted, ISizes)
+@implementer(IAssetStore, ILocalFiles, ICreates, IMoves, IPresence, IRooted, ISizes)
 class FilesystemStore:
     """Assets as files below `root`."""
 
@@ -189,6 +190,14 @@ class FilesystemStore:
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""
         await self._threads.of_key(key).run(self._tree.delete, key)
+
+    async def move(self, source: AssetKey, target: AssetKey, replace: bool = False) -> None:
+        """See `IMoves`."""
+        await self._threads.of_key(source).run(self._tree.move, source, target, replace)
+
+    async def copy(self, source: AssetKey, target: AssetKey) -> None:
+        """See `IMoves`. Both are one file, which is never written to again."""
+        await self._threads.of_key(source).run(self._tree.link, source, target)
 
     async def clean(self, collections: Iterable[str]) -> int:
         """See `ILocalFiles`."""

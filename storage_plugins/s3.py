@@ -18,13 +18,14 @@ from zope.interface import implementer
 
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IRedirects, ISizes, IUnfinished
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IMoves, IRedirects, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.media import content_disposition, media_type
 from was_daemon.stores.http.reader import asset_stat
 from was_daemon.stores.http.transport import trusted_only
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, ObjectUrls
+from was_daemon.stores.s3.copying import ServerCopies
 from was_daemon.stores.s3.credentials import CredentialCache
 from was_daemon.stores.s3.errors import Denied
 from was_daemon.stores.s3.integrity import Payload, etag_of
@@ -45,7 +46,7 @@ _ADDRESS_SECONDS = 300
 """Time for which a client may use an address that it was redirected to."""
 
 
-@implementer(IAssetStore, IRedirects, ISizes, IUnfinished)
+@implementer(IAssetStore, IMoves, IRedirects, ISizes, IUnfinished)
 class S3Store:
     """Assets in one bucket, below the prefix of the options."""
 
@@ -63,6 +64,7 @@ class S3Store:
         self._large = DeferredSemaphore(_LARGE_AT_ONCE)
         # Small servers, such as s3rver, write over the old version while it is read.
         self._locks = KeyLocks[str]()
+        self._copies = ServerCopies(self._bucket, options.bucket, self._locks, self._look_now, options.keeps_checksums)
         self._seen = -float(_BUCKET_SECONDS)
         """Time at which the bucket was last known to exist."""
 
@@ -222,6 +224,14 @@ class S3Store:
             # S3 reports success also when there is nothing to delete.
             await self._look_now(name)
             await self._bucket().call("DELETE", name, accept=(200, 204, 404))
+
+    async def move(self, source: AssetKey, target: AssetKey, replace: bool = False) -> None:
+        """See `IMoves`."""
+        await self._copies.move(self._name(source), self._name(target), replace)
+
+    async def copy(self, source: AssetKey, target: AssetKey) -> None:
+        """See `IMoves`."""
+        await self._copies.copy(self._name(source), self._name(target))
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, BadName, NoSpace, StoreFailed, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ISizes, IUnfinished
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IMoves, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.sftp.client import SFTPClient
@@ -28,6 +28,7 @@ from was_daemon.stores.sftp.login import SSHLogin
 from was_daemon.stores.sftp.loop import EventLoop
 from was_daemon.stores.sftp.reader import open_reader
 from was_daemon.stores.sftp.reconnect import Reconnector
+from was_daemon.stores.sftp.relocation import link, move
 from was_daemon.stores.sftp.session import SFTPSession
 from was_daemon.stores.sftp.staging import DIRECTORY as STAGING
 from was_daemon.stores.sftp.tree import SFTPTree
@@ -90,7 +91,7 @@ class SFTPOptions:
         )
 
 
-@implementer(IAssetStore, ISizes, IUnfinished)
+@implementer(IAssetStore, IMoves, ISizes, IUnfinished)
 class SFTPStore:
     """Assets as files below a directory of an SSH server."""
 
@@ -171,6 +172,17 @@ class SFTPStore:
         """See `IAssetStore`. SFTP has no means to wait until a deletion is on disk."""
         version = await self.stat(key)
         await self._tree.delete(await self._connections.get(), self._layout.path(key), version)
+
+    async def move(self, source: AssetKey, target: AssetKey, replace: bool = False) -> None:
+        """See `IMoves`."""
+        version, client = await self.stat(source), await self._connections.get()
+        await move(self._tree, client, self._layout.path(source), self._layout.path(target), version, replace)
+
+    async def copy(self, source: AssetKey, target: AssetKey) -> None:
+        """See `IMoves`. Both are one file, which is never written to again."""
+        await self.stat(source)
+        client = await self._connections.get()
+        await link(self._tree, client, self._layout.path(source), self._layout.path(target))
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
 from was_daemon.concurrency.locks import KeyLocks
-from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IQuirks, ISizes, IUnfinished
+from was_daemon.model.errors import AssetError, AssetNotFound, BadName, CannotMove, StoreFailed, StoreUnavailable
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IMoves, IQuirks, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.auth import FixedLogin, Login
@@ -32,13 +32,14 @@ from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.webdav.listing import entries_of, files
 from was_daemon.stores.webdav.moves import MoveTrial, Names
 from was_daemon.stores.webdav.options import WebDAVOptions
+from was_daemon.stores.webdav.relocation import relocate
 from was_daemon.stores.webdav.tree import DavTree
 
 _TICK_SECONDS = 1.05
 """Time after which a server whose clock counts whole seconds gives a new file another time."""
 
 
-@implementer(IAssetStore, IQuirks, ISizes, IUnfinished)
+@implementer(IAssetStore, IMoves, IQuirks, ISizes, IUnfinished)
 class WebDAVStore:
     """Assets on one WebDAV server, below the URL of the options."""
 
@@ -195,6 +196,25 @@ class WebDAVStore:
         # Servers say 204. A page that asks for a login comes with 200.
         if answer.code == 200 and await self._tree.is_there(self._tree.url(self._layout.path(key))):
             raise StoreFailed("the store did not delete the asset")
+
+    async def move(self, source: AssetKey, target: AssetKey, replace: bool = False) -> None:
+        """See `IMoves`."""
+        if replace and not (await self._moves.result()).replaces:
+            raise CannotMove("the server moves no file over another")
+        await self._relocate("MOVE", source, target, replace)
+
+    async def copy(self, source: AssetKey, target: AssetKey) -> None:
+        """See `IMoves`."""
+        await self._relocate("COPY", source, target, replace=False)
+
+    async def _relocate(self, method: str, source: AssetKey, target: AssetKey, replace: bool) -> None:
+        moves, paths = await self._moves.result(), (self._layout.path(source), self._layout.path(target))
+        # A `Destination` at which the server cuts names is no use; it is the same for both methods.
+        if moves.names is Names.NONE or (moves.names is Names.PLAIN and re.search("[?;#]", paths[1])):
+            raise CannotMove("the server moves no files to such names")
+        first, second = sorted((source, target), key=self._layout.path)
+        async with self._locks.exclusive(first), self._locks.exclusive(second):
+            await relocate(self._tree, method, *paths, replace)
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

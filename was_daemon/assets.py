@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.protocols import amp
@@ -24,8 +25,9 @@ from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas.quotas import Quotas, Reservation
 from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirects
 from was_daemon.library.spool import Spool
-from was_daemon.library.store_steps import open_staging_file, store_staged
+from was_daemon.library.store_steps import find_stat, open_staging_file, store_staged
 from was_daemon.library.text_types import text_sample
+from was_daemon.library.trash.trash import Trash
 from was_daemon.model.captions import NO_CAPTION, Caption
 from was_daemon.model.charset import text_type
 from was_daemon.model.descriptions import Description
@@ -41,6 +43,7 @@ from was_daemon.model.keys import AssetKey, ThumbnailAddress
 from was_daemon.model.media import is_text, media_type, type_of_extension
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.redirect import Redirect
+from was_daemon.model.trash import Reason, TrashedVersion
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import Describe, ReadMetadata
 from was_daemon.workers.memory_files import AnswerFile
@@ -79,6 +82,7 @@ class Assets:
         quotas: Quotas | None = None,
         redirects: Redirects | None = None,
         captions: "Captions | None" = None,
+        trash: Trash | None = None,
     ) -> None:
         metrics = metrics or Metrics()
         delivered = metrics.thumbnails
@@ -96,6 +100,7 @@ class Assets:
         # Recipes of one kind each, the most urgent first.
         self._warm: list[list[Recipe]] = [[Thumbnail(scale) for scale in warm], [Pyramid()] if warm_zoom else []]
         self._recorder = recorder or Recorder()
+        self._trash = trash or Trash()
         self._warming = BackgroundTasks()
 
     async def open(self, key: AssetKey) -> IAssetReader:
@@ -228,7 +233,8 @@ class Assets:
 
         The caller passes the reservation to `put`, and releases it. Raises `QuotaExceeded`.
         """
-        return await self._quotas.reserve(self._collections.place(key).store, key, size)
+        keeps_previous = self._trash.rules.keeps_replaced
+        return await self._quotas.reserve(self._collections.place(key).store, key, size, keeps_previous)
 
     async def put(
         self,
@@ -270,7 +276,7 @@ class Assets:
 
     async def _put(self, change: Change, staged: IStagingFile, reservation: Reservation | None) -> AssetStat:
         await self._check_replaceable(change.key)
-        async with participating(change, self._participants(reservation)):
+        async with participating(change, self._participants(change, reservation)):
             change.stored = stored = await self._store(change, staged)
         return stored
 
@@ -288,16 +294,52 @@ class Assets:
             raise AssetExists("an asset of this name exists")
 
     async def delete(self, key: AssetKey, origin: Origin = UNKNOWN_ORIGIN) -> None:
-        """Remove an original and all of its derivatives, left-over ones too; raises `AssetNotFound`."""
+        """Remove an original and all of its derivatives, left-over ones too; raises `AssetNotFound`.
+
+        With a trash the original goes there.
+        """
         change = Change(self._collections.place(key), key, origin=origin)
         await self._locks.run(key, lambda: self._delete(change))
 
-    async def _delete(self, change: Change) -> None:
-        async with participating(change, self._participants()):
-            await change.place.store.delete(change.key)
+    async def quarantine(self, key: AssetKey, note: str, version: AssetStat) -> bool:
+        """Move an original to the trash, also where deleted ones do not go there, and remove its derivatives.
 
-    def _participants(self, reservation: Reservation | None = None) -> list[Participant]:
+        `note` says why. Fires with False, and nothing has changed, if there is another version than `version` by now.
+        """
+        change = Change(self._collections.place(key), key, reason=Reason.QUARANTINED, note=note)
+
+        async def step() -> bool:
+            current = await find_stat(change.place.store, key)
+            if current is None or current.etag != version.etag:
+                return False
+            await self._delete(change)
+            return True
+
+        return await self._locks.run(key, step)
+
+    async def restore(self, version: TrashedVersion, origin: Origin = UNKNOWN_ORIGIN, replace: bool = False) -> None:
+        """Make a version in the trash the original again; `replace` puts the one that is there into the trash.
+
+        Raises `AssetNotFound` when it is not in the trash any more, `AssetExists` without `replace`, `QuotaExceeded`.
+        """
+        key = version.key
+        origin = attrs.evolve(origin, file_name=version.known.origin.file_name)
+        change = Change(self._collections.place(key), key, origin=origin, restored=version)
+        await self._locks.run(key, lambda: self._restore(change, replace))
+
+    async def _restore(self, change: Change, replace: bool) -> None:
+        if not replace and await find_stat(change.place.store, change.key):
+            raise AssetExists("an asset of this name exists")
+        async with participating(change, self._participants(change)):
+            change.stored = await self._trash.restore(change, replace)
+
+    async def _delete(self, change: Change) -> None:
+        async with participating(change, self._participants(change)):
+            await self._trash.discard(change)
+
+    def _participants(self, change: Change, reservation: Reservation | None = None) -> list[Participant]:
+        change.keeps_previous = self._trash.rules.keep(change)
         # The quota may refuse the change before anything is done. Derivatives go before the original does, so that a
-        # daemon that is killed in between leaves none without an original.
+        # daemon that is killed in between leaves none without an original. The version before is kept last of all.
         quota = partial(self._quotas.changing, reservation=reservation)
-        return [quota, self._derivatives.changing, self._recorder.changing]
+        return [quota, self._derivatives.changing, self._recorder.changing, self._trash.changing]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.daemon import BIN, Daemon, clean_environment
 from tests.support.paths import ROOT
+from tests.support.trashed import put_into_trash
 from was_daemon.cli.main import main
 
 GUIDE = (ROOT / "docs" / "commands.md").read_text("utf-8")
@@ -29,6 +30,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     directory = tmp_path_factory.mktemp("guide")
     (directory / "key").write_text("a key of the guide\n")
     stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
+    put_into_trash(directory / "main", "6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg")
     server = {"key": None, "key_file": directory / "key"}
     daemon = Daemon(
         directory,
@@ -74,6 +76,7 @@ def test_the_guide_tells_about_every_command() -> None:
         "fixity": ["report", "accept"],
         "specify": ["read"],
         "thumbnails": ["warm", "prune"],
+        "trash": ["list", "restore", "empty"],
         "zoom": ["warm", "prune"],
     }
     names = main.commands.keys() - groups | {f"{group} {name}" for group, within in groups.items() for name in within}

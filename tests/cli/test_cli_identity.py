@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.cli import Ran, run, write_config
 from tests.support.images import jpeg
+from tests.support.trashed import put_into_trash
 
 NOBODY, GAMES, ROOT = 65534, 5, 0
 
@@ -91,6 +92,26 @@ def test_checksums_that_root_records_are_the_daemons(place: Path) -> None:
     succeeds(run("verify", "--store", "main", "--record", "--config", config))
     assert path.exists()
     assert owners(place / "state", place / "main") == {NOBODY}
+
+
+def test_what_root_restores_and_removes_leaves_nothing_of_root(place: Path) -> None:
+    state = give(place / "state", NOBODY)
+    sections = {"catalogue": {"path": state / "catalogue.sqlite"}, "trash": {"keep": "30 days"}}
+    map_ = {"All": {"directory": "", "quota": "1 GiB"}}
+    stores = {"main": store(place / "main", NOBODY)}
+    config = write_config(place, stores, collections={"mode": "map", "map": map_}, **sections)
+    give(place / "spool", NOBODY)
+    for name in ("a.jpg", "b.jpg"):
+        put_into_trash(place / "main", name, NOBODY)
+    before = set(place.rglob("*"))
+    succeeds(run("trash", "list", "--config", config))
+    succeeds(run("trash", "empty", "--all", "--dry-run", "--config", config))
+    assert set(place.rglob("*")) == before
+    succeeds(run("trash", "restore", "a.jpg", "--config", config))
+    succeeds(run("trash", "empty", "--all", "--yes", "--config", config))
+    assert (place / "main/originals/a.jpg").read_bytes() == b"bytes"
+    assert not list((place / "main/.trash").glob("*.*"))
+    assert owners(place / "main", place / "spool", state) == {NOBODY}
 
 
 def test_root_is_told_where_the_owner_cannot_write_and_what_to_type(place: Path) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from posixpath import splitext
 from typing import Any
@@ -49,6 +50,8 @@ class Asset:
     ever: dict[bytes, Version] = attrs.field(factory=dict, repr=False)
     is_tidy: bool = True
     versions: int = 0
+    stored: set[bytes] = attrs.field(factory=set, repr=False)
+    """The SHA-256 of each version that was the stored one."""
 
     def attempt(self, new: Version | None) -> None:
         """Note that this is asked for."""
@@ -61,6 +64,13 @@ class Asset:
         """Note that this is promised."""
         self.possible = {new}
         self.is_tidy = True
+        self.note_stored()
+
+    def note_stored(self) -> None:
+        """Note the version that is known to be stored."""
+        (version,) = self.possible
+        if version:
+            self.stored.add(sha256(version.content).digest())
 
 
 class Editor:
@@ -146,8 +156,9 @@ class Editor:
 class Museum:
     """A daemon, its assets, and those who work with them. `files` is where the store keeps what it stores."""
 
-    def __init__(self, daemon: Daemon, files: Path, seed: int) -> None:
+    def __init__(self, daemon: Daemon, files: Path, seed: int, has_trash: bool = False) -> None:
         self._daemon = daemon
+        self._has_trash = has_trash
         self._files = files
         self._random = random.Random(seed)
         self._client = BlockingClient(daemon.url, KEY)
@@ -196,6 +207,8 @@ class Museum:
         for asset in self._assets:
             self._check_original(asset)
         self._check_files()
+        if self._has_trash:
+            self._check_trash()
         for asset in self._assets:
             for scale in self._check_thumbnails_on_disk(asset):
                 self._check_thumbnail(asset, scale)
@@ -217,6 +230,7 @@ class Museum:
         found = {version for version in asset.possible if _is(answer, version)}
         assert found, (asset, answer)
         asset.possible = found
+        asset.note_stored()
 
     def _check_files(self) -> None:
         """There are the files of the assets, and no others."""
@@ -224,6 +238,18 @@ class Museum:
         expected = {asset.name: version.content for asset in self._assets for version in asset.possible if version}
         assert found.keys() == expected.keys()
         assert all(found[name] == content for name, content in expected.items())
+
+    def _check_trash(self) -> None:
+        """Every version that was stored and is no more can be restored."""
+        kept = {
+            sha256(path.read_bytes()).digest()
+            for path in self._files.rglob("*.file")
+            if path.with_suffix(".json").is_file()
+        }
+        for asset in self._assets:
+            (version,) = asset.possible
+            current = {sha256(version.content).digest()} if version else set()
+            assert asset.stored - current <= kept, asset
 
     def _check_thumbnails_on_disk(self, asset: Asset) -> list[int]:
         """They are whole; returns the scales of those that the kill may have left of an older version."""
@@ -275,10 +301,10 @@ def _files(root: Path, kind: str) -> Iterator[Path]:
 
 
 @contextmanager
-def on_disk(directory: Path, layout: str) -> Iterator[tuple[Daemon, Path]]:
+def on_disk(directory: Path, layout: str, **sections: dict[str, Any]) -> Iterator[tuple[Daemon, Path]]:
     """A daemon with a filesystem store of that layout, and where its files are."""
     table = {"plugin": "filesystem", "path": directory / "store", "layout": layout}
-    daemon = Daemon(directory, {"stores": {"main": table}, "thumbnails": {"workers": 2}})
+    daemon = Daemon(directory, {"stores": {"main": table}, "thumbnails": {"workers": 2}, **sections})
     try:
         yield daemon, daemon.store
     finally:
@@ -286,12 +312,13 @@ def on_disk(directory: Path, layout: str) -> Iterator[tuple[Daemon, Path]]:
 
 
 @contextmanager
-def on_remote(directory: Path, kind: str) -> Iterator[tuple[Daemon, Path]]:
+def on_remote(directory: Path, kind: str, **sections: dict[str, Any]) -> Iterator[tuple[Daemon, Path]]:
     """A daemon in front of a server, and where that one's files are."""
     far = make_far_end(kind, directory / "far")
     try:
         far.start()
-        config: dict[str, dict[str, Any]] = {"stores": {"main": far.table(direct=True)}, "thumbnails": {"workers": 2}}
+        stores = {"main": far.table(direct=True)}
+        config: dict[str, dict[str, Any]] = {"stores": stores, "thumbnails": {"workers": 2}, **sections}
         daemon = Daemon(directory, config)
         try:
             yield daemon, far.root
@@ -301,11 +328,11 @@ def on_remote(directory: Path, kind: str) -> Iterator[tuple[Daemon, Path]]:
         far.remove()
 
 
-def run(daemon: Daemon, files: Path, kills: int) -> None:
+def run(daemon: Daemon, files: Path, kills: int, has_trash: bool = False) -> None:
     """Kill the daemon so often; the seed that is printed repeats what is asked of it."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}, {kills} kills")
-    Museum(daemon, files, seed).kill_again_and_again(kills)
+    Museum(daemon, files, seed, has_trash).kill_again_and_again(kills)
 
 
 def test_a_killed_daemon_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
@@ -327,6 +354,14 @@ def test_a_daemon_killed_hundreds_of_times_loses_nothing_it_acknowledged(
 def test_a_killed_daemon_loses_nothing_it_acknowledged_on_a_remote_store(tmp_path: Path, kind: str) -> None:
     with on_remote(tmp_path, kind) as (daemon, files):
         run(daemon, files, kills=40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["flat", "sharded", *KINDS])
+def test_every_version_of_a_killed_daemon_is_stored_or_in_the_trash(tmp_path: Path, place: str) -> None:
+    trash = {"keep": "30 days", "replaced": True}
+    with (on_remote if place in KINDS else on_disk)(tmp_path, place, trash=trash) as (daemon, files):
+        run(daemon, files, kills=40, has_trash=True)
 
 
 def test_a_worker_ends_with_its_daemon_whatever_it_does(run_daemon: RunDaemon) -> None:

@@ -164,6 +164,34 @@ async def test_nobody_gets_a_file_past_the_daemon(daemon: Daemon, client: Client
 
 
 @pytest_twisted.ensureDeferred
+async def test_nginx_sends_nothing_of_the_trash(tmp_path: Path) -> None:
+    settings = config(tmp_path / "store", trusted_proxies=["127.0.0.1"])
+    daemon = Daemon(tmp_path / "daemon", {**settings, "trash": {"keep": "30 days", "replaced": True}}).start()
+    daemon.store = tmp_path / "store"
+    site = NginxSite(tmp_path / "nginx", daemon, thumbnails=True, files=True).start()
+    try:
+        client, name = Client(site.url, KEY), new_name()
+        for colour in (RED, (0, 0, 255)):
+            await client.store(name, plain_picture(colour))
+            assert shows(await client.thumbnail(name, 60, token=client.token(name)), colour)
+        assert (await client.delete(name)).status == 200
+        check_refused(await client.original(name, token=client.token(name)), 404, KEY)
+        check_refused(await client.thumbnail(name, 60, token=client.token(name)), 404, KEY)
+        kept = [path.name for path in (tmp_path / "store/.trash").iterdir() if path.is_file()]
+        assert len(kept) == 4
+        for each in kept:
+            for path in (f"/was-files/main/.trash/{each}", f"/.trash/{each}", f"/static/.trash/{each}"):
+                assert (await client.get(path)).status == 404
+            for bad in (f"../.trash/{each}", f".trash/{each}"):
+                assert (await client.original(bad, token=client.token(bad))).status == 400
+                assert (await client.thumbnail(bad, 60, token=client.token(bad))).status == 400
+            check_refused(await client.original(each, token=client.token(each)), 404, KEY)
+    finally:
+        site.stop()
+        daemon.stop()
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_nginx_cannot_send_the_daemon_does(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path / "daemon", config(tmp_path / "store", trusted_proxies=["127.0.0.1"])).start()
     # nginx looks for the files somewhere else.

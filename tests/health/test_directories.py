@@ -85,6 +85,8 @@ def test_directories_of_the_daemons_user_are_well(root: Path) -> None:
         ("fish/thumbnails/.staging", "thumbnails"),
         ("fish/.pyramids", "deep zoom"),
         ("fish/.pyramids/.staging", "deep zoom"),
+        ("fish/.trash", "the trash"),
+        ("fish/.trash/.staging", "the trash"),
         (".daemons", "running daemons"),
     ],
 )

@@ -111,8 +111,21 @@ class QuirkyDav(Resource):
             return self._end(request, 404)
         if target.rpartition("/")[0] not in self.directories:
             return self._end(request, self.missing_parent)
+        return self._put_at(request, target, lambda: self.files.pop(path))
+
+    def _copy(self, request: Request, path: str) -> bytes:
+        target = self.spell(self._path(urlsplit(request.getHeader("Destination") or "").path))
+        if path not in self.files:
+            return self._end(request, 404)
+        if target.rpartition("/")[0] not in self.directories:
+            return self._end(request, self.missing_parent)
+        return self._put_at(request, target, lambda: self.files[path])
+
+    def _put_at(self, request: Request, target: str, take: "Callable[[], Stored]") -> bytes:
+        if target in self.files and request.getHeader("Overwrite") == "F":
+            return self._end(request, 412)
         status = 204 if target in self.files else 201
-        self.files[target] = self.files.pop(path)
+        self.files[target] = take()
         return self._end(request, status)
 
     def _delete(self, request: Request, path: str) -> bytes:

@@ -22,6 +22,11 @@ class GatedStore(FilesystemStore):
     def _publish(self, *args):
         return self.wait("publishing", super()._publish, *args)
 
+    async def move(self, *args):
+        await self.in_thread(None, self.wait, "moving", tuple)
+        await super().move(*args)
+        await self.in_thread(None, self.wait, "after moving", tuple)
+
     def wait(self, step, function, *args):
         if step == self.step:
             Logger().info("The gate is closed")
@@ -47,7 +52,10 @@ gated = StorePlugin("gated", Options, create)
 
 
 class Gate:
-    """The gate before one step of a store, "opening" or "publishing" a file; what it needs is below `directory`."""
+    """The gate before one step of a store, "opening", "publishing" or "moving" a file, or "after moving" it.
+
+    What it needs is below `directory`.
+    """
 
     def __init__(self, directory: Path, step: str) -> None:
         self._pipe = directory / "gate"

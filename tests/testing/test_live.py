@@ -236,5 +236,6 @@ async def test_what_a_store_lets_nobody_see_is_not_said_to_be_well(
     store = make_store(listen(Site(server, timeout=None)).rstrip("/") + server.base)
     results = await collect(check_live(store, ""))
     assert [result.promise for result in results if not result.tried] == [
-        "readers see the old version until the new one is complete"
+        "readers see the old version until the new one is complete",
+        "the store moves files to the trash and back by itself",
     ]

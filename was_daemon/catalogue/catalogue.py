@@ -16,13 +16,14 @@ from was_daemon.catalogue.events import Event, EventKind
 from was_daemon.catalogue.fixity import FixityRecords
 from was_daemon.catalogue.journal import Journal, Unsettled
 from was_daemon.catalogue.old_checksums import old_checksums, set_aside
-from was_daemon.catalogue.records import digests_after, find_digest, record, recorded
+from was_daemon.catalogue.records import digests_after, find_digest, find_known, record, recorded
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.config.settings import CatalogueSettings
 from was_daemon.model.digests import Digest, digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.trash import NOTHING_KNOWN, Known
 
 _PAGE_ROWS = 1000
 """Number of rows that `Catalogue.each` reads at a time."""
@@ -86,6 +87,12 @@ class Catalogue:
         if await self.journal.mentions(store, key):
             return None
         return await self._database.read(find_digest, store, key)
+
+    async def known(self, store: str, key: AssetKey) -> Known:
+        """Fire with what is recorded of the stored version of an original; nothing while it changes, or when down."""
+        if self._is_down or await self.journal.mentions(store, key):
+            return NOTHING_KNOWN
+        return await self._database.read(find_known, store, key)
 
     async def unrecorded(self, store: str, keys: Sequence[AssetKey]) -> list[AssetKey]:
         """Fire with those of some hundred originals of which nothing is recorded, and that do not change now."""

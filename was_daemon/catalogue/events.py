@@ -23,6 +23,12 @@ class EventKind(enum.StrEnum):
     DELETED = "deleted"
     """A client has deleted the original."""
 
+    QUARANTINED = "quarantined"
+    """An original without a record in Specify was moved to the trash."""
+
+    RESTORED = "restored"
+    """A version was brought back from the trash, perhaps in place of another one."""
+
     FOUND = "found"
     """An original that came into the store without the daemon, or whose upload was interrupted, was read."""
 
@@ -32,7 +38,7 @@ class EventKind(enum.StrEnum):
     @property
     def has_content(self) -> bool:
         """Whether there is an original afterwards."""
-        return self not in (EventKind.DELETED, EventKind.LOST)
+        return self not in (EventKind.DELETED, EventKind.QUARANTINED, EventKind.LOST)
 
 
 @attrs.frozen

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.catalogue.events import Event, EventKind
@@ -15,11 +17,15 @@ from was_daemon.library.changes import Change
 from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IStagingFile
+from was_daemon.model.trash import NOTHING_KNOWN, Known, Reason
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
 
 T = TypeVar("T")
+
+_PATIENCE_SECONDS = 1.0
+"""Time that a deletion or a replacement waits for what the catalogue knows of the version before."""
 
 
 @attrs.frozen
@@ -45,6 +51,8 @@ class Recorder:
             return
         catalogue, key = self.catalogue, change.key
         previous = await change.previous()
+        if change.keeps_previous and previous:
+            change.known = await self._known(change)
         number = await self._try(catalogue.journal.begin(change.place.name, key))
         try:
             yield
@@ -54,6 +62,17 @@ class Recorder:
             raise
         event = await _event_of(change, previous is not None)
         await self._try(catalogue.complete(number, event))
+
+    async def _known(self, change: Change) -> Known:
+        """Fire with what the catalogue knows of the version that is replaced or deleted; nothing while it is down."""
+        from twisted.internet import reactor
+
+        assert self.catalogue  # noqa: S101 - `changing` has looked
+        finding = Deferred.fromCoroutine(self.catalogue.known(change.place.name, change.key))
+        try:
+            return await finding.addTimeout(_PATIENCE_SECONDS, IReactorTime(reactor))
+        except (AssetError, DeferredTimeout):
+            return NOTHING_KNOWN
 
     async def _try(self, step: Coroutine[Deferred[Any], Any, T]) -> T | None:
         try:
@@ -65,8 +84,12 @@ class Recorder:
 
 async def _event_of(change: Change, has_replaced: bool) -> Event:
     name, key, staged = change.place.name, change.key, change.staged
+    if change.restored:
+        digest = change.restored.known.digest if await _is_current(change) else None
+        return Event.new(EventKind.RESTORED, name, key, digest, change.origin)
     if staged is None:
-        return Event.new(EventKind.DELETED, name, key, origin=change.origin)
+        kind = EventKind.QUARANTINED if change.reason is Reason.QUARANTINED else EventKind.DELETED
+        return Event.new(kind, name, key, origin=change.origin)
     assert isinstance(staged, HashedFile)  # noqa: S101  # `watch` has seen to it
     kind = EventKind.REPLACED if has_replaced else EventKind.STORED
     # What another daemon has put in its place meanwhile has another digest.

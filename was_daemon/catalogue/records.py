@@ -10,6 +10,8 @@ from was_daemon.catalogue.identities import Identity, among
 from was_daemon.catalogue.schema import assets, history
 from was_daemon.model.digests import Digest
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.origins import Origin
+from was_daemon.model.trash import NOTHING_KNOWN, Known
 
 
 def record(connection: Connection, events: Sequence[Event]) -> None:
@@ -76,6 +78,13 @@ def find_digest(connection: Connection, store: str, key: AssetKey) -> Digest | N
     """Return what is recorded of the content of an original, None if nothing is."""
     row = connection.execute(_digests().where(_is(assets, store, key))).one_or_none()
     return _digest(row) if row else None
+
+
+def find_known(connection: Connection, store: str, key: AssetKey) -> Known:
+    """Return what is recorded of the content and the origin of an original."""
+    query = _digests().add_columns(assets.c.file_name, assets.c.address)
+    row = connection.execute(query.where(_is(assets, store, key))).one_or_none()
+    return Known(_digest(row), Origin(row.file_name, row.address)) if row else NOTHING_KNOWN
 
 
 def recorded(connection: Connection, store: str, keys: Sequence[AssetKey]) -> set[AssetKey]:

@@ -52,12 +52,13 @@ async def _try(
     store: "IAssetStore", collections: "Collections", collection: str | None, quiet: bool
 ) -> "list[PromiseResult]":
     """Try the promises, print a line for each unless `quiet`, and close the store; fire with the results."""
-    from was_daemon.testing.live_collections import directories_of, without_traces
+    from was_daemon.jobs.traverse import directories_in
+    from was_daemon.testing.live_collections import without_traces
 
     told = []
     try:
         await require_directory(store)
-        known = await directories_of(store, collections)
+        known = await directories_in(store, collections)
         directories = known if collection is None else [collection]
         async with (
             without_traces(store, directories or [""]),
@@ -101,12 +102,14 @@ async def _results(
 
 
 def _line(result: "PromiseResult", store: "IAssetStore") -> str:
-    problem = f": {_problem(result, store)}" if result.problem is not None else ""
-    return f"{_state(result).upper() if problem else _state(result):<7} {result.promise}{problem}"
+    if result.problem is not None:
+        return f"FAILED  {result.promise}: {_problem(result, store)}"
+    return f"{_state(result):<7} {result.promise}" + (f": {result.remark}" if result.remark else "")
 
 
 def _entry(result: "PromiseResult", store: "IAssetStore") -> dict[str, str | None]:
-    return {"promise": result.promise, "state": _state(result), "problem": _problem(result, store)}
+    remark = {"remark": result.remark} if result.remark else {}
+    return {"promise": result.promise, "state": _state(result), "problem": _problem(result, store), **remark}
 
 
 def _problem(result: "PromiseResult", store: "IAssetStore") -> str | None:

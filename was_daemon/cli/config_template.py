@@ -72,6 +72,10 @@ layout = {toml.text(self.layout)}
 # [specify.NAME]
 # url = "mariadb://was_reader@db.example.org/DATABASE"
 # password_file = "/etc/was-daemon/specify-password"
+
+# Keep deleted files for some time, so that was-daemon trash restore can bring them back.
+# [trash]
+# keep = "30 days"
 """
 
     def _listen(self) -> str:

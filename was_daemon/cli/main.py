@@ -22,6 +22,7 @@ from was_daemon.cli.specify import specify
 from was_daemon.cli.status import status
 from was_daemon.cli.thumbnails import thumbnails
 from was_daemon.cli.token import token
+from was_daemon.cli.trash import trash
 from was_daemon.cli.verify import verify
 from was_daemon.cli.visibility import visibility
 from was_daemon.cli.zoom import zoom
@@ -48,6 +49,7 @@ main.add_command(status)
 main.add_command(thumbnails)
 main.add_command(serve)
 main.add_command(token)
+main.add_command(trash)
 main.add_command(verify)
 main.add_command(visibility)
 main.add_command(zoom)

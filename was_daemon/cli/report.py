@@ -9,6 +9,11 @@ from was_daemon.jobs.report import JobReport
 from was_daemon.model.sizes import readable
 
 
+def printable(text: str) -> str:
+    """Return a text in which nothing can control a terminal."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+
+
 class Report(JobReport):
     """Printer of a line for each file that deserves one, and of counts at the end: as text, or as one JSON object."""
 
@@ -26,7 +31,7 @@ class Report(JobReport):
         self.count(state)
         if not self._as_json:
             line = f"{state:<9} {path}" + (f": {reason}" if reason else "")
-            click.echo("".join(each if each.isprintable() else "\ufffd" for each in line))
+            click.echo(printable(line))
             return
         # Printed at once, not collected: there may be a million files.
         click.echo('{"files": [' if not self._listed else ",")

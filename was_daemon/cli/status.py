@@ -202,6 +202,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         version = f"was_daemon {each['version']}" if each.get("version") else "answers"
         yield _line(each["ok"], each["url"], version if each["ok"] else each["problem"])
         yield from _quotas(each.get("health", {}).get("collections", {}))
+        yield from _trash(each.get("health", {}).get("trash", {}))
     for name, store in summary["stores"].items():
         free = f", {readable(store['free_bytes'])} free" if "free_bytes" in store else ""
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
@@ -231,6 +232,12 @@ def _quotas(collections: dict[str, Any]) -> Iterator[str]:
     for name, each in collections.items():
         used = "not counted yet" if each["used_bytes"] is None else readable(each["used_bytes"])
         yield f"        {name}: {used} of {readable(each['quota_bytes'])}"
+
+
+def _trash(stores: dict[str, Any]) -> Iterator[str]:
+    """Yield lines on what is in the trash of the stores, from the report of a daemon."""
+    for name, each in stores.items():
+        yield f"        trash of store {name}: {each['files']} files, {readable(each['bytes'])}"
 
 
 def _line(ok: bool, subject: str, details: str) -> str:

@@ -14,6 +14,7 @@ from was_daemon.config.settings import (
     LimitSettings,
     ServerSettings,
     ThumbnailSettings,
+    TrashSettings,
 )
 from was_daemon.config.structure import Mistakes
 from was_daemon.model.errors import BadName
@@ -92,6 +93,13 @@ def check_thumbnails(settings: ThumbnailSettings, stores: Collection[str] | None
     for index, scale in enumerate(settings.warm):
         if scale > settings.max_scale:
             mistakes.add(f"thumbnails.warm[{index}]", f"is more than max_scale, {settings.max_scale}")
+
+
+def check_trash(settings: TrashSettings, mistakes: Mistakes) -> None:
+    """Check that what is said of the trash has one to go with."""
+    for key, value in (("replaced", settings.replaced), ("count_in_quotas", settings.count_in_quotas)):
+        if value and settings.keep is None and not mistakes.are_about("trash.keep"):
+            mistakes.add(f"trash.{key}", "is used only with trash.keep, which says how long versions stay in the trash")
 
 
 def _reason(description: str, error: Exception) -> str:

@@ -18,6 +18,7 @@ from was_daemon.config.checks import (
     check_processes,
     check_shared_directories,
     check_thumbnails,
+    check_trash,
     check_visibility,
 )
 from was_daemon.config.new_files import write_key
@@ -145,6 +146,7 @@ class _Loader:
             log=sections.log,
             catalogue=catalogue,
             specify=specify,
+            trash=sections.trash,
             visibility=sections.visibility,
             fixity=sections.fixity,
             checksums=sections.checksums,
@@ -178,6 +180,7 @@ class _Loader:
         named = collections.map.items()
         self._secrets += [f"collections.map.{name}.key" for name, each in named if each.key is not None]
         check_thumbnails(sections.thumbnails, names, mistakes)
+        check_trash(sections.trash, mistakes)
         check_processes(server, mistakes)
         check_limits(server, sections.limits, mistakes)
         check_endpoints("server.listen", server.listen, self._environ, mistakes)

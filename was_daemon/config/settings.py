@@ -224,6 +224,18 @@ class FixitySettings:
 
 
 @attrs.frozen
+class TrashSettings:
+    """Section `[trash]`: deleted originals, and with `replaced` replaced ones, are kept for `keep` seconds.
+
+    Without `keep` there is no trash.
+    """
+
+    keep: Duration | None = attrs.field(default=None, validator=optional(at_least(1)))
+    replaced: bool = False
+    count_in_quotas: bool = False
+
+
+@attrs.frozen
 class ChecksumSettings:
     """Section `[checksums]`: the file of earlier versions, which the catalogue reads once."""
 
@@ -249,6 +261,7 @@ class Sections:
     spool: SpoolSettings
     log: LogSettings
     catalogue: CatalogueSettings
+    trash: TrashSettings
     visibility: VisibilitySettings
     fixity: FixitySettings
     checksums: ChecksumSettings
@@ -286,6 +299,7 @@ class Settings:
     log: LogSettings
     catalogue: CatalogueSettings
     specify: Mapping[str, SpecifySettings]
+    trash: TrashSettings
     visibility: VisibilitySettings
     fixity: FixitySettings
     checksums: ChecksumSettings

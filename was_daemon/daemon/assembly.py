@@ -22,10 +22,13 @@ from was_daemon.derivatives.thumbnails import EvictableThumbnails, ThumbnailKind
 from was_daemon.derivatives.views import Views
 from was_daemon.derivatives.zoom import Zoom
 from was_daemon.health.overview import OverviewSource, overview_source
+from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
+from was_daemon.library.trash.removal import TrashRemoval
+from was_daemon.library.trash.trash import Trash, TrashRules
 from was_daemon.library.visibility import KEY_BYTES, Visibility
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.telemetry.metrics import Metrics
@@ -86,6 +89,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         quotas=state.quotas,
         redirects=redirects,
         captions=catalogue.captions if catalogue else None,
+        trash=Trash(trash_rules(settings)),
     )
     overview = overview_source(state.health, state.recent, pool, process)
     refresh = _visibility_refresh(settings, process, catalogue, parts)
@@ -107,6 +111,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         derivatives,
         assets,
         resource,
+        _trash_keeper(settings, state, collections, stores),
     )
 
 
@@ -157,6 +162,21 @@ def _catalogue(settings: Settings, parts: ReusableParts) -> "Catalogue | None":
     from was_daemon.catalogue.catalogue import open_catalogue
 
     return parts.take("catalogue", chosen, lambda: open_catalogue(chosen))
+
+
+def trash_rules(settings: Settings) -> TrashRules:
+    """Return the rules of the trash that `settings` describe."""
+    trash = settings.trash
+    return TrashRules(trash.keep is not None, trash.replaced, trash.count_in_quotas)
+
+
+def _trash_keeper(
+    settings: Settings, state: ProcessState, collections: Collections, stores: Mapping[str, IAssetStore]
+) -> TrashKeeper | None:
+    keep = settings.trash.keep
+    if keep is None or not state.process.is_first:
+        return None
+    return TrashKeeper(collections, stores, TrashRemoval(state.quotas), keep, state.metrics)
 
 
 def _visibility_refresh(

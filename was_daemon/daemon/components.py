@@ -4,9 +4,9 @@ A reload builds new ones. They take over the parts whose settings are unchanged.
 components that they began with; a part is closed when no components in use have it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -22,6 +22,7 @@ from was_daemon.derivatives.views import Views
 from was_daemon.health.checks import DatabaseCheck
 from was_daemon.health.fixity import FixityCheck
 from was_daemon.httpd.limits import ConnectionLimits
+from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Quota
 from was_daemon.library.spool import Spool
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.jobs.fixity.fixity import Fixity
     from was_daemon.specify.reader import SpecifyReader
+
+
+class Closable(Protocol):
+    """A part that is closed when no version of the settings uses it any more."""
+
+    def close(self) -> Awaitable[None]:
+        """Release what the part holds."""
 
 
 @attrs.frozen(eq=False)
@@ -57,6 +65,7 @@ class Components:
     derivatives: Derivatives
     assets: Assets
     resource: AssetResource
+    trash_keeper: TrashKeeper | None
 
     @property
     def connection_limits(self) -> ConnectionLimits:
@@ -67,15 +76,11 @@ class Components:
         )
 
     @property
-    def closable(
-        self,
-    ) -> "list[WorkerPool | IAssetStore | Views | Spool | SpecifyReader | VisibilityRefresh | Catalogue | Fixity]":
+    def closable(self) -> list[Closable]:
         """The parts to close, in this order."""
-        visibility = [self.visibility] if self.visibility else []
-        catalogue = [self.catalogue] if self.catalogue else []
-        fixity = [self.fixity] if self.fixity else []
-        stores, specify = self.stores.values(), self.specify.values()
-        return [*fixity, self.pool, *stores, self.views, self.spool, *specify, *visibility, *catalogue]
+        before: list[Closable | None] = [self.fixity, self.trash_keeper, self.pool]
+        after: list[Closable | None] = [self.views, self.spool, *self.specify.values(), self.visibility, self.catalogue]
+        return [part for part in (*before, *self.stores.values(), *after) if part]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -101,7 +106,14 @@ class Components:
         if self.fixity and self.state.process.is_first:
             self.fixity.start()
         Deferred.fromCoroutine(self.derivatives.start(before.derivatives if before else None))
-        self.state.quotas.configure(self._quotas(), self.settings.collections.recount, self.spool)
+        self.configure_quotas(self.settings.collections.recount)
+        if self.trash_keeper:
+            self.trash_keeper.start()
+
+    def configure_quotas(self, interval: float | None) -> None:
+        """Enforce the quotas; count originals every `interval` seconds, or leave that to others."""
+        counts_trash = self.settings.trash.count_in_quotas
+        self.state.quotas.configure(self._quotas(), interval, self.spool, counts_trash)
 
     def _quotas(self) -> dict[str, Quota]:
         """Return the collections with a quota, by name."""
@@ -137,6 +149,7 @@ class Components:
             settings.weak_keys,
             self._database_checks(),
             FixityCheck(self.fixity.check, self.fixity.warnings) if self.fixity else None,
+            self.trash_keeper,
         )
 
     def _show_specify(self) -> None:

@@ -18,10 +18,12 @@ from twisted.logger import Logger
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.health.fixity import FixityCheck
+from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Usage
 from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.library.spool import Spool
+from was_daemon.library.trash.contents import TrashSize
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind
@@ -76,7 +78,8 @@ class Report:
     `journal`, `visibility` (what is known of it), `quotas`, and for each database of Specify `specify NAME`, if the
     settings have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
-    `warnings` are no problems, but should not stay.
+    `warnings` are no problems, but should not stay. `trash` is what was in the trash of each store when it was emptied
+    last, if it is.
     """
 
     stores: Mapping[str, CheckOutcome]
@@ -86,6 +89,7 @@ class Report:
     collections: Mapping[str, Usage] = attrs.field(factory=dict)
     warnings: Sequence[str] = ()
     fixity: CheckOutcome | None = None
+    trash: Mapping[str, TrashSize] = attrs.field(factory=dict)
 
     @property
     def subjects(self) -> dict[str, CheckOutcome]:
@@ -121,6 +125,7 @@ class Health:
         self._pool: WorkerPool | None = None
         self._min_free = 0
         self._warnings: Sequence[str] = ()
+        self._trash: TrashKeeper | None = None
 
     def configure(
         self,
@@ -132,6 +137,7 @@ class Health:
         warnings: Sequence[str] = (),
         databases: Mapping[str, DatabaseCheck] = NO_DATABASES,
         fixity: FixityCheck | None = None,
+        trash: TrashKeeper | None = None,
     ) -> None:
         """Look at these from now on, and repeat `warnings`, which have no path in them.
 
@@ -150,6 +156,7 @@ class Health:
         self._pool = pool
         self._min_free = min_free
         self._warnings = warnings
+        self._trash = trash
 
     def _check(self, before: "_Check | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Check":
         if before is None or before.what is not what:
@@ -171,14 +178,19 @@ class Health:
             self._pool.problem() if self._pool else None,
             {name: await look for name, look in databases.items()},
             await usages,
-            [*self._warnings, *(self._fixity[0].warnings() if self._fixity else ())],
+            [*self._warnings, *self._further_warnings()],
             await fixity if fixity else None,
+            self._trash.sizes if self._trash else {},
         )
         if self._quotas.problem:
             quotas = CheckOutcome(self._quotas.problem)
             report = attrs.evolve(report, databases={**report.databases, "quotas": quotas})
         self._show(report)
         return report
+
+    def _further_warnings(self) -> list[str]:
+        fixity = self._fixity[0].warnings() if self._fixity else ()
+        return [*fixity, *(self._trash.problems() if self._trash else ())]
 
     def _with_space_check(self, outcome: CheckOutcome) -> CheckOutcome:
         if outcome.problem or outcome.free is None or outcome.free >= self._min_free:

@@ -54,6 +54,9 @@ def check_collection(store: IAssetStore, collections: Collections, directory: st
     files = ILocalFiles(store)
     for kind in collections.place_in(directory).kinds_in(store):
         _check_base(_nearest(files.root / directory / kind.value, files.root), _NEEDED_BY[kind])
+    trash = files.root / directory / Kind.TRASH.value
+    if os.path.lexists(trash):
+        _check_base(trash, "the trash")
 
 
 def check_spool(root: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, FirstError, gatherResults
 
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.library.collections import Collections
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles
 from was_daemon.model.keys import AssetKey, Kind
 
 T = TypeVar("T")
@@ -72,3 +73,10 @@ async def for_each(items: AsyncGenerator[T, None], parallel: int, work: Callable
             for consumer in consumers:
                 consumer.cancel()
             await DeferredList(consumers, consumeErrors=True)
+
+
+async def directories_in(store: IAssetStore, collections: Collections) -> list[str]:
+    """Fire with the directories of the collections in `store`; see `Collections.directories`."""
+    if ILocalFiles.providedBy(store):
+        return await ILocalFiles(store).in_thread(None, lambda: list(collections.directories(store)))
+    return list(collections.directories(store))

@@ -11,20 +11,28 @@ from was_daemon.library.store_steps import find_stat
 from was_daemon.model.interfaces import AssetStat, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
+from was_daemon.model.trash import NOTHING_KNOWN, Known, Reason, TrashedVersion
 
 
 @attrs.define(eq=False)
 class Change:
-    """The change of one original: `staged` is put or replaces it; without `staged` it is deleted.
+    """The change of one original: `staged` or `restored`, a version from the trash, is put or replaces it.
 
-    The lock of `key` is held from the first use to the last. `origin` is where it comes from; `stored` is what
-    the store told of the new version, None before that and after a deletion.
+    Without both it is deleted, for `reason`, about which `note` may tell more. The lock of `key` is held from the first
+    use to the last. `origin` is where it comes from; `stored` is what the store told of the new version, None before
+    that and after a deletion. With `keeps_previous` the version that is replaced or deleted comes into the trash, and
+    `known` is what the catalogue knows of it.
     """
 
     place: Place
     key: AssetKey
     staged: IStagingFile | None = None
     origin: Origin = UNKNOWN_ORIGIN
+    restored: TrashedVersion | None = None
+    reason: Reason = Reason.DELETED
+    note: str = ""
+    keeps_previous: bool = attrs.field(default=False, init=False)
+    known: Known = attrs.field(default=NOTHING_KNOWN, init=False)
     stored: AssetStat | None = attrs.field(default=None, init=False)
     _is_looked_up: bool = attrs.field(default=False, init=False)
     _previous: AssetStat | None = attrs.field(default=None, init=False)
@@ -35,6 +43,12 @@ class Change:
             self._previous = await find_stat(self.place.store, self.key)
             self._is_looked_up = True
         return self._previous
+
+    async def size(self) -> int:
+        """Fire with the size of the new version in bytes, 0 for a deletion."""
+        if self.restored:
+            return self.restored.id.size
+        return await self.staged.size() if self.staged else 0
 
 
 Participant: TypeAlias = Callable[[Change], AbstractAsyncContextManager[None]]

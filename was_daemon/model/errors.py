@@ -84,6 +84,10 @@ class StoreFailed(AssetError):
     """An answer of a remote store that cannot be used."""
 
 
+class CannotMove(StoreFailed):
+    """A move or a copy of an asset that its store cannot make by itself; nothing has changed."""
+
+
 class VersionGone(StoreFailed):
     """An opened version that was replaced or deleted before its bytes were read; opening again may succeed."""
 

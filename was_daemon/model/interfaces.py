@@ -191,6 +191,28 @@ class ICreates(Interface):
         """Store the staging file as a new asset, with the promises of `IAssetStore.write`; raises `AssetExists`."""
 
 
+class IMoves(Interface):
+    """A store that moves and copies assets within a collection by itself: their bytes do not pass through the daemon.
+
+    Used for the trash, whose assets are of the kind `Kind.TRASH`. Raises `CannotMove`, and has changed nothing then,
+    where this store or this server cannot do it; the daemon then reads and writes the bytes itself.
+    """
+
+    def move(source: AssetKey, target: AssetKey, replace: bool = False) -> Awaitable[None]:
+        """Make the asset `source` the asset `target`, durably, with its time of modification if that is possible.
+
+        A process that is killed half-way leaves the asset under one of the keys, or under both. Raises `AssetNotFound`
+        when there is no `source`, and `AssetExists` when there is a `target` and `replace` is False. With `replace`,
+        readers see the old `target` or the new one.
+        """
+
+    def copy(source: AssetKey, target: AssetKey) -> Awaitable[None]:
+        """Make the current version of `source` also the new asset `target`, durably.
+
+        What is written to `source` later does not change `target`. Raises `AssetNotFound` when there is no `source`.
+        """
+
+
 class IRooted(Interface):
     """A store in a root directory that may be missing, or be replaced by accident, as by an unmounted disk.
 

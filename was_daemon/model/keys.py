@@ -40,6 +40,7 @@ class Kind(enum.Enum):
     THUMBNAIL = "thumbnails"
     # With a dot: no collection can have a directory of this name, also none of an existing store.
     PYRAMID = ".pyramids"
+    TRASH = ".trash"
 
 
 _KINDS = frozenset(kind.value for kind in Kind)

@@ -76,6 +76,10 @@ class Metrics:
             "Unix time of the last reading that came to its end",
             "source",
         )
+        self.trash_files = self._gauge("was_trash_files", "Versions of originals in the trash", "store")
+        self.trash_bytes = self._gauge("was_trash_bytes", "Bytes of originals in the trash", "store")
+        self.trash_removed = self._counter("was_trash_removed", "Versions removed from the trash for good", "store")
+        self.trash_errors = self._counter("was_trash_errors", "Errors while the trash was emptied", "store")
         self.visibility_age = self._gauge(
             "was_visibility_age_seconds", "Time since it was last learnt from the catalogue what is private"
         )

@@ -8,8 +8,8 @@ import attrs
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
-from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import IAssetStore, IQuirks, ISizes
+from was_daemon.model.errors import AssetError, AssetNotFound, CannotMove
+from was_daemon.model.interfaces import IAssetStore, IMoves, IQuirks, ISizes
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.testing.promises import NotTried, PromiseBroken, PromiseResult, expect, try_promise
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
@@ -91,6 +91,8 @@ class _Trial:
             ("names that differ in case are two assets", self._case),
             ("names that differ in the composition of letters are two assets", self._composition),
             ("names with spaces and signs are kept", self._signs),
+            ("files can be kept in the trash", self._trash),
+            ("the store moves files to the trash and back by itself", self._moves),
             ("a deleted asset is gone", self._delete),
         ]
 
@@ -264,6 +266,39 @@ class _Trial:
         await self._expect_content(key, b"signs")
         await self._expect_listed(self.key, key)
         await self.store.delete(key)
+
+    async def _trash(self) -> None:
+        key = self._trash_key()
+        cost = "with [trash] nothing could be deleted"
+        try:
+            await self.store.write(key, chunked(b"kept"), 4)
+            content = await read_asset(self.store, key)
+            listed = await collect(self.store.list(self.collection, Kind.TRASH, self.stem))
+        except AssetError as error:
+            raise PromiseBroken(f"{error}: {cost}") from error
+        expect(content == b"kept" and listed == [key], f"what is written there is not read, or not listed: {cost}")
+        await self.store.delete(key)
+
+    async def _moves(self) -> None:
+        cost = "the daemon reads and writes the bytes of what is deleted"
+        if not IMoves.providedBy(self.store):
+            raise NotTried(f"the plugin cannot, {cost}")
+        trashed, content = self._trash_key(), await read_asset(self.store, self.key)
+        try:
+            await IMoves(self.store).copy(self.key, trashed)
+            await self.store.delete(trashed)
+            await IMoves(self.store).move(self.key, trashed)
+            expect(not await self._is_there(self.key), "what was moved to the trash is still served")
+            await IMoves(self.store).move(trashed, self.key)
+        except CannotMove as error:
+            raise NotTried(f"{error}, {cost}") from error
+        await self._expect_content(self.key, content)
+
+    def _trash_key(self) -> AssetKey:
+        key = AssetKey(self.collection, Kind.TRASH, f"{self.stem}.file")
+        if key not in self.used:
+            self.used.append(key)
+        return key
 
     async def _delete(self) -> None:
         await self.store.delete(self.key)

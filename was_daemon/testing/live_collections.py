@@ -18,13 +18,6 @@ from was_daemon.testing.streams import chunked
 _WORDS = {Kind.ORIGINAL: "originals", Kind.THUMBNAIL: "thumbnails", Kind.PYRAMID: "deep zoom"}
 
 
-async def directories_of(store: IAssetStore, collections: Collections) -> list[str]:
-    """Fire with the directories of the collections in `store`; see `Collections.directories`."""
-    if ILocalFiles.providedBy(store):
-        return await ILocalFiles(store).in_thread(None, lambda: list(collections.directories(store)))
-    return list(collections.directories(store))
-
-
 async def check_collections(
     store: IAssetStore, collections: Collections, directories: Iterable[str]
 ) -> AsyncGenerator[PromiseResult, None]:
@@ -54,7 +47,7 @@ async def _write_each(store: IAssetStore, collections: Collections, directory: s
 def _keys(directory: str) -> list[AssetKey]:
     """Return new keys of each kind."""
     original = AssetKey(directory, Kind.ORIGINAL, f"{new_stem()}.jpg")
-    return [original, original.thumbnail(1), original.pyramid(1)]
+    return [original, original.thumbnail(1), original.pyramid(1), AssetKey(directory, Kind.TRASH, original.name)]
 
 
 @asynccontextmanager

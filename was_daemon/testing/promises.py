@@ -13,28 +13,29 @@ class PromiseBroken(Exception):
 
 
 class NotTried(Exception):
-    """The promise cannot be tried on this store."""
+    """The promise cannot be tried on this store; the message, if any, says what that means."""
 
 
 @attrs.frozen
 class PromiseResult:
     """Result of trying one promise, which is a sentence; `problem` is None when it was kept, or not tried.
 
-    `error` is what the store raised, if that is the problem.
+    `error` is what the store raised, if that is the problem; `remark` says what it means that it was not tried.
     """
 
     promise: str
     problem: str | None
     tried: bool = True
     error: AssetError | None = None
+    remark: str = ""
 
 
 async def try_promise(promise: str, attempt: Callable[[], Awaitable[None]]) -> PromiseResult:
     """Fire with whether `attempt` keeps `promise`."""
     try:
         await attempt()
-    except NotTried:
-        return PromiseResult(promise, None, tried=False)
+    except NotTried as untried:
+        return PromiseResult(promise, None, tried=False, remark=str(untried))
     except PromiseBroken as error:
         return PromiseResult(promise, str(error))
     except AssetError as error:

@@ -29,6 +29,7 @@ from tests.support.ports import free_port
 from tests.support.remotes import Relay
 from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, MakeS3Store, make_bucket
 from tests.support.tls import self_signed
+from was_daemon.library.trash.relocation import move
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin, IRedirects
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -98,6 +99,16 @@ class S3Contract(StoreContract):
                 await read_asset(damaged, KEY)
         finally:
             relay.close()
+
+    @pytest_twisted.ensureDeferred
+    async def test_an_object_in_parts_is_read_when_it_was_moved_and_when_it_is_back(self, store: S3Store) -> None:
+        trashed = AssetKey("", Kind.TRASH, "0.file")
+        await store.write(KEY, chunked(LARGE), len(LARGE))
+        await move(store, KEY, trashed)
+        assert await read_asset(store, trashed) == LARGE
+        await move(store, trashed, KEY)
+        assert await read_asset(store, KEY) == LARGE
+        assert (await store.stat(KEY)).size == len(LARGE)
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from tests.support.davservers import KEY, message
 from tests.support.s3quirks import QuirkyS3, md5
 from tests.support.s3servers import MakeS3Store
 from tests.support.scripted import Listen, Script, site
-from was_daemon.model.errors import StoreFailed, StoreUnavailable
-from was_daemon.model.interfaces import IAssetStore
-from was_daemon.model.keys import Kind
+from was_daemon.library.trash.relocation import copy, move
+from was_daemon.model.errors import CannotMove, StoreFailed, StoreUnavailable
+from was_daemon.model.interfaces import IAssetStore, IMoves
+from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.stores.s3 import bucket as s3_bucket
 from was_daemon.stores.s3.tags import TagKind
 from was_daemon.testing.contract import original
@@ -391,3 +392,45 @@ async def test_a_listing_whose_names_are_not_encoded_as_it_says_is_found_out(
     found = [result for result in await collect(check_live(store, "")) if result.problem]
     assert [result.promise for result in found] == ["names with spaces and signs are kept"]
     assert "the server alters names" in str(found[0].problem)
+
+
+def copies_nothing(server: QuirkyS3) -> None:
+    """Take a copy for the upload of an empty object: the server does not know the header."""
+
+
+def denies_copies(server: QuirkyS3) -> None:
+    def refuse(request: Request) -> bytes | None:
+        if request.getHeader("x-amz-copy-source") is None:
+            return None
+        request.setResponseCode(403)
+        return b"<Error><Code>AccessDenied</Code></Error>"
+
+    server.refuse = refuse
+
+
+def fails_late(server: QuirkyS3) -> None:
+    def refuse(request: Request) -> bytes | None:
+        return b"<Error><Code>NotImplemented</Code></Error>" if request.getHeader("x-amz-copy-source") else None
+
+    server.refuse = refuse
+
+
+@pytest.mark.parametrize("quirk", [copies_nothing, denies_copies, fails_late])
+@pytest_twisted.ensureDeferred
+async def test_what_the_server_does_not_copy_the_daemon_does(
+    store: IAssetStore, server: QuirkyS3, quirk: Callable[[QuirkyS3], None]
+) -> None:
+    quirk(server)
+    trashed = AssetKey("", Kind.TRASH, "0.file")
+    await store.write(original("a.jpg"), chunked(SMALL))
+    for step in (IMoves(store).copy, IMoves(store).move):
+        with pytest.raises(CannotMove):
+            await step(original("a.jpg"), trashed)
+        assert await read_asset(store, original("a.jpg")) == SMALL
+        assert await collect(store.list("", Kind.TRASH)) == []
+    await copy(store, original("a.jpg"), trashed)
+    assert await read_asset(store, original("a.jpg")) == await read_asset(store, trashed) == SMALL
+    await store.delete(trashed)
+    await move(store, original("a.jpg"), trashed)
+    assert await read_asset(store, trashed) == SMALL
+    assert await collect(store.list("", Kind.ORIGINAL)) == []

@@ -14,8 +14,9 @@ from twisted.internet.defer import fail
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
 from tests.support.scripted_sftp import USER, Answer, Files, ScriptedSSH
-from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
-from was_daemon.model.keys import Kind, Layout
+from was_daemon.library.trash.relocation import copy, move
+from was_daemon.model.errors import AssetExists, AssetNotFound, StoreFailed, StoreUnavailable
+from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.sftp import tree
 from was_daemon.stores.sftp.client import SFTPClient
 from was_daemon.stores.sftp.session import Denied
@@ -245,6 +246,42 @@ async def test_an_asset_lives_its_life_on_a_server_with_quirks(store_on, root, q
     await store.close()
     left = [path for path in root.rglob("*") if path.is_file()]
     assert left == [root / "Fish/originals/other.jpg"]
+
+
+def to_trash(_files: Files, _old: bytes, new: bytes) -> bool:
+    return new.endswith(b".file") and b"originals" in _old
+
+
+TRASH_QUIRKS = {
+    "files are not linked": refusing("link", 8),
+    "files are not linked: failure": refusing("link", 4),
+    "files are not moved to the trash, nor linked": both(
+        refusing("link", 3), refusing("rename", 4, to_trash), refusing("posix_rename", 4, to_trash)
+    ),
+}
+
+
+@pytest.mark.parametrize("quirk", [*QUIRKS.values(), *TRASH_QUIRKS.values()], ids=[*QUIRKS, *TRASH_QUIRKS])
+@ensure
+async def test_a_trash_works_on_a_server_with_quirks(store_on, root, quirk) -> None:
+    store = store_on(quirk)
+    first, second = (AssetKey("Fish", Kind.TRASH, name) for name in ("1.file", "2.file"))
+    await store.write(KEY, chunked(b"the first version"))
+    await copy(store, KEY, first)
+    await store.write(KEY, chunked(b"the second version"))
+    await move(store, KEY, second)
+    for missing in (store.stat, store.open, store.delete):
+        with pytest.raises(AssetNotFound):
+            await missing(KEY)
+    assert await read_asset(store, first) == b"the first version"
+    await move(store, first, KEY)
+    with pytest.raises(AssetExists):
+        await move(store, second, KEY)
+    assert await read_asset(store, KEY) == b"the first version"
+    await move(store, second, KEY, replace=True)
+    assert await read_asset(store, KEY) == b"the second version"
+    await store.close()
+    assert [path for path in root.rglob("*") if path.is_file()] == [root / "Fish/originals/asset.jpg"]
 
 
 class TestUntyped(StoreContract):

@@ -19,10 +19,12 @@ from tests.support.davservers import KEY, LARGE, SMALL, MakeStore, message
 from tests.support.scripted import Listen
 from tests.support.slow import slow_but
 from tests.support.tls import self_signed
-from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
-from was_daemon.model.interfaces import IAssetStore, IQuirks
+from was_daemon.library.trash.relocation import copy, move
+from was_daemon.model.errors import AssetNotFound, CannotMove, StoreFailed, StoreUnavailable
+from was_daemon.model.interfaces import IAssetStore, IMoves, IQuirks
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.stores.webdav.redirects import redirected
+from was_daemon.stores.webdav.staging import HIDDEN
 from was_daemon.testing.contract import original
 from was_daemon.testing.live import check_live
 from was_daemon.testing.streams import chunked, collect, read_asset, read_reader
@@ -598,3 +600,44 @@ async def test_a_redirect_that_leads_nowhere_is_an_error(server: QuirkyDav, stor
 def test_a_redirect_leads_to_another_host_by_https_only(location: str, url: str, target: str | None) -> None:
     assert redirected(url, 302, location) == target
     assert redirected(url, 200, location) is None
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 500, 501])
+@pytest_twisted.ensureDeferred
+async def test_what_the_server_does_not_copy_or_move_the_daemon_does(
+    store: IAssetStore, server: QuirkyDav, status: int
+) -> None:
+    await store.check()
+
+    def refuse(request: Request, path: str) -> int | None:
+        is_of_trash = "/.trash/" in (request.getHeader("Destination") or "") and HIDDEN not in path
+        return status if request.method in (b"COPY", b"MOVE") and is_of_trash else None
+
+    server.refuse = refuse
+    trashed = AssetKey("", Kind.TRASH, "0.file")
+    await store.write(KEY, chunked(SMALL))
+    for step in (IMoves(store).copy, IMoves(store).move):
+        with pytest.raises(CannotMove):
+            await step(KEY, trashed)
+    assert await read_asset(store, KEY) == SMALL
+    await copy(store, KEY, trashed)
+    assert await read_asset(store, KEY) == await read_asset(store, trashed) == SMALL
+    await store.delete(trashed)
+    await move(store, KEY, trashed)
+    assert await read_asset(store, trashed) == SMALL
+    assert await collect(store.list("", Kind.ORIGINAL)) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_says_it_moved_and_has_not_is_not_believed(store: IAssetStore, server: QuirkyDav) -> None:
+    await store.check()
+
+    def refuse(request: Request, path: str) -> int | None:
+        return 201 if request.method in (b"COPY", b"MOVE") and HIDDEN not in path else None
+
+    await store.write(KEY, chunked(SMALL))
+    server.refuse = refuse
+    for step in (IMoves(store).copy, IMoves(store).move):
+        with pytest.raises(CannotMove):
+            await step(KEY, AssetKey("", Kind.TRASH, "0.file"))
+    assert await read_asset(store, KEY) == SMALL

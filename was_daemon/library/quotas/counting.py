@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.library.quotas.quota import Quota
 from was_daemon.library.quotas.record_file import RecordFile
+from was_daemon.library.trash.contents import NO_TRASH, size_of_trash
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
 from was_daemon.model.interfaces import ISizes
 from was_daemon.model.keys import Kind
@@ -36,17 +37,26 @@ class Counting:
     """Periodic count of the originals of collections, every `interval` seconds until `stop`.
 
     `quotas` are by the collections' identifiers. A count of before `since`, on the monotonic clock, is out of date.
+    With `counts_trash`, what is in the trash counts, too.
     """
 
     _log = Logger()
 
-    def __init__(self, record: RecordFile, quotas: Mapping[str, Quota], interval: float, since: float) -> None:
+    def __init__(
+        self,
+        record: RecordFile,
+        quotas: Mapping[str, Quota],
+        interval: float,
+        since: float,
+        counts_trash: bool = False,
+    ) -> None:
         from twisted.internet import reactor
 
         self._clock = IReactorTime(reactor)
         self._record = record
         self._interval = interval
         self._since = since
+        self._counts_trash = counts_trash
         self._turns = DeferredSemaphore(_COUNTED_AT_ONCE)
         self._tasks = BackgroundTasks()
         for collection_id, quota in quotas.items():
@@ -85,7 +95,8 @@ class Counting:
     async def _count(self, quota: Quota) -> int | None:
         """Fire with the bytes of a collection's originals, or None if they cannot be counted."""
         try:
-            return await _bytes_in(quota, self._clock)
+            trashed = await size_of_trash(quota.store, quota.directory) if self._counts_trash else NO_TRASH
+            return await _bytes_in(quota, self._clock) + trashed.bytes
         except CancelledError:
             raise
         except AssetError as error:

@@ -1,11 +1,12 @@
 """The quotas of collections: reservations for uploads, and the record of what changes of originals add and remove."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from math import nan
 from uuid import uuid4
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -21,6 +22,7 @@ from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.trash import TrashedVersion
 from was_daemon.telemetry.metrics import Metrics
 
 _CLAIM_SECONDS = 0.02
@@ -56,6 +58,14 @@ class Reservation:
         )
 
 
+@attrs.frozen
+class _Growth:
+    """Bytes by which a collection grows, and bytes in it that are moved to the trash or back."""
+
+    bytes: int
+    moved: int = 0
+
+
 class Quotas:
     """The quotas of the configuration that `configure` was called with last."""
 
@@ -70,17 +80,26 @@ class Quotas:
         self._since = 0.0
         self._quotas: Mapping[str, Quota] = {}
         self._by_id: Mapping[str, Quota] = {}
+        self._counts_trash = False
         self.problem: str | None = None
         """What kept the record from being used when it was last read."""
 
-    def configure(self, quotas: Mapping[str, Quota], interval: float, spool: Spool) -> None:
+    def configure(
+        self,
+        quotas: Mapping[str, Quota],
+        interval: float | None,
+        spool: Spool,
+        counts_trash: bool = False,
+    ) -> None:
         """Enforce these quotas from now on, by the collections' names, and count originals every `interval` seconds.
 
-        The record lies in `spool`, for all daemons of the machine with the same one.
+        The record lies in `spool`, for all daemons of the machine with the same one. Without an interval the count is
+        left to them. With `counts_trash` what is in the trash counts, too.
         """
         self.stop()
-        if interval != self._interval:
+        if (interval, counts_trash) != (self._interval, self._counts_trash):
             self._interval, self._since = interval, time.monotonic()
+        self._counts_trash = counts_trash
         self._quotas = quotas
         self._by_id = {quota.collection_id: quota for quota in quotas.values()}
         self._metrics.collection_used.clear()
@@ -92,7 +111,8 @@ class Quotas:
             # Requests that began before go on with the record that they began with.
             if not self._records or self._record.spool is not spool:
                 self._records.append(RecordFile(spool))
-            self._counting = Counting(self._record, self._by_id, interval, self._since)
+            if interval is not None:
+                self._counting = Counting(self._record, self._by_id, interval, self._since, counts_trash)
 
     @property
     def _record(self) -> RecordFile:
@@ -114,12 +134,17 @@ class Quotas:
             self._metrics.collection_used.labels(name).set(nan if usage.used is None else usage.used)
         return found
 
-    async def reserve(self, store: IAssetStore, key: AssetKey, size: int) -> Reservation | None:
-        """Reserve room for an upload of at least `size` bytes; None without a quota. Raises `QuotaExceeded`."""
+    async def reserve(
+        self, store: IAssetStore, key: AssetKey, size: int, keeps_previous: bool = False
+    ) -> Reservation | None:
+        """Reserve room for an upload of at least `size` bytes; None without a quota. Raises `QuotaExceeded`.
+
+        With `keeps_previous` the version that it replaces comes into the trash.
+        """
         quota = self._of(store, key)
         if quota is None:
             return None
-        replaced = await find_stat(store, key)
+        replaced = None if keeps_previous and self._counts_trash else await find_stat(store, key)
         reservation = Reservation(self._record, quota, replaced.size if replaced else 0)
         try:
             await reservation.cover(size)
@@ -132,39 +157,78 @@ class Quotas:
     @asynccontextmanager
     async def changing(self, change: Change, reservation: Reservation | None = None) -> AsyncIterator[None]:
         """Record a change of an original, which uses up `reservation`; raises `QuotaExceeded` before it."""
-        quota = self._of(change.place.store, change.key)
+        is_addition = change.staged is not None or change.restored is not None
+        upload = reservation.upload if reservation else ""
+
+        async def growth() -> _Growth:
+            return await self._growth(change)
+
+        async with self._recording(change.place.store, change.key, growth, is_addition, upload):
+            yield
+
+    @asynccontextmanager
+    async def emptying(self, store: IAssetStore, trashed: TrashedVersion) -> AsyncIterator[None]:
+        """Record the removal of a version from the trash."""
+        if not self._counts_trash:
+            yield
+            return
+
+        async def growth() -> _Growth:
+            return _Growth(-trashed.id.size)
+
+        async with self._recording(store, trashed.file, growth, is_addition=False):
+            yield
+
+    async def _growth(self, change: Change) -> "_Growth":
+        """Fire with the growth of the collection by a change."""
+        previous, size = await change.previous(), await change.size()
+        replaced = previous.size if previous else 0
+        if not self._counts_trash:
+            return _Growth(size - replaced)
+        kept = replaced if change.keeps_previous else 0
+        brought_back = size if change.restored else 0
+        return _Growth(size - replaced + kept - brought_back, kept + brought_back)
+
+    @asynccontextmanager
+    async def _recording(
+        self,
+        store: IAssetStore,
+        key: AssetKey,
+        growth: "Callable[[], Awaitable[_Growth]]",
+        is_addition: bool,
+        upload: str = "",
+    ) -> AsyncIterator[None]:
+        """Record a change of an asset, by which the collection has the `growth`; raises `QuotaExceeded` before it.
+
+        The reservation of `upload` ends. An addition that cannot be recorded is refused.
+        """
+        quota = self._of(store, key)
         if quota is None:
             yield
             return
-        record, happened = self._record, False
+        record, moved, happened = self._record, 0, False
+        run, steps, collection_id = record.run, record.steps, quota.collection_id
         try:
-            await self._begin(record, quota, change, reservation)
+            try:
+                while not await run(steps.claim, collection_id, key.name):
+                    await deferLater(self._clock, _CLAIM_SECONDS)
+                # Only now, so that it is this version that is replaced.
+                found = await growth()
+                moved = found.moved
+                await run(steps.begin, collection_id, key.name, quota.size, found.bytes, upload)
+            except StoreUnavailable as error:
+                if is_addition:
+                    raise
+                # On a full disk a deletion is what helps. The next count finds what is gone.
+                _log.error("{error}", error=error)
             yield
             happened = True
         finally:
-            await self._end(record, quota, change, happened)
-
-    async def _begin(self, record: RecordFile, quota: Quota, change: Change, reservation: Reservation | None) -> None:
-        try:
-            while not await record.run(record.steps.claim, quota.collection_id, change.key.name):
-                await deferLater(self._clock, _CLAIM_SECONDS)
-            # Only now, so that it is this version that is replaced.
-            previous = await change.previous()
-            growth = (await change.staged.size() if change.staged else 0) - (previous.size if previous else 0)
-            upload = reservation.upload if reservation else ""
-            await record.run(record.steps.begin, quota.collection_id, change.key.name, quota.size, growth, upload)
-        except StoreUnavailable as error:
-            if change.staged:
-                raise
-            # On a full disk a deletion is what helps. The next count finds what is gone.
-            _log.error("{error}", error=error)
-
-    async def _end(self, record: RecordFile, quota: Quota, change: Change, happened: bool) -> None:
-        try:
-            await record.run(record.steps.end, quota.collection_id, change.key.name, happened)
-        except StoreUnavailable as error:
-            # The next change of this original has the collection counted.
-            _log.error("{error}", error=error)
+            try:
+                await run(steps.end, collection_id, key.name, happened, moved)
+            except StoreUnavailable as error:
+                # The next change of this original has the collection counted.
+                _log.error("{error}", error=error)
 
     def _of(self, store: IAssetStore, key: AssetKey) -> Quota | None:
         return self._by_id.get(collection_id(store, key.collection)) if self._by_id else None

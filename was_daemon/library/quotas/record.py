@@ -53,6 +53,9 @@ UPDATE collections SET used = used + :growth, added = added + max(0, :growth), r
 WHERE place = :collection_id
 """
 
+_MOVE = "UPDATE collections SET added = added + :moved, removed = removed - :moved WHERE place = :collection_id"
+"""A count may have seen bytes that were moved within the collection twice, or not at all."""
+
 _OWN_CHANGE = "FROM changes WHERE place = ? AND name = ? AND process = ?"
 
 _OTHERS = """
@@ -131,12 +134,16 @@ class QuotaRecord:
         self.release(database, upload)
         database.execute("UPDATE changes SET growth = ? WHERE place = ? AND name = ?", (growth, collection_id, name))
 
-    def end(self, database: sqlite3.Connection, collection_id: str, name: str, happened: bool) -> None:
-        """Record that an original was changed, or was not; the claim ends. Without a claim this does nothing."""
+    def end(self, database: sqlite3.Connection, collection_id: str, name: str, happened: bool, moved: int = 0) -> None:
+        """Record that an original was changed, or was not; the claim ends. Without a claim this does nothing.
+
+        `moved` bytes went to the trash or came from there, where they count, too.
+        """
         row = collection_id, name, self.process
         growth = database.execute(f"SELECT growth {_OWN_CHANGE}", row).fetchone()
         if happened and growth:
             database.execute(_GROW, {"growth": growth[0], "collection_id": collection_id})
+            database.execute(_MOVE, {"moved": moved, "collection_id": collection_id})
         database.execute(f"DELETE {_OWN_CHANGE}", row)
 
     def _forget_change(self, database: sqlite3.Connection, collection_id: str, name: str) -> None:

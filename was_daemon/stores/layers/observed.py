@@ -15,6 +15,7 @@ from was_daemon.model.interfaces import (
     ICreates,
     IFileReader,
     ILocalFiles,
+    IMoves,
     IStagingFile,
 )
 from was_daemon.model.keys import AssetKey
@@ -39,7 +40,7 @@ class _Operations:
     def __init__(self, metrics: Metrics, store: str) -> None:
         self._errors = metrics.store_errors
         self._store = store
-        names = ("stat", "open", "write", "delete", "check", "stage", "adopt", "create")
+        names = ("stat", "open", "write", "delete", "check", "stage", "adopt", "create", "move", "copy")
         self._seconds = {name: metrics.store_seconds.labels(store, name) for name in names}
 
     async def timed(self, operation: str, result: Awaitable[T]) -> T:
@@ -135,3 +136,11 @@ class _ObservedStore:
     async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ICreates`."""
         return await self._operations.timed("create", ICreates(self._store).create(staged, key))
+
+    async def move(self, source: AssetKey, target: AssetKey, replace: bool = False) -> None:
+        """See `IMoves`."""
+        await self._operations.timed("move", IMoves(self._store).move(source, target, replace))
+
+    async def copy(self, source: AssetKey, target: AssetKey) -> None:
+        """See `IMoves`."""
+        await self._operations.timed("copy", IMoves(self._store).copy(source, target))

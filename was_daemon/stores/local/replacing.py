@@ -26,7 +26,7 @@ _PAUSE_SECONDS = 0.002
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ETXTBSY})
 """Errors when a file is opened for writing that may be replaced all the same."""
 
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 """Errors of file systems without hard links."""
 
 
@@ -67,12 +67,37 @@ def _create(fd: int, source: Entry, target: Entry) -> bool:
         if os.fstat(fd).st_nlink == 1:
             return False
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         source.rename(target)
         return True
     source.unlink()
     return True
+
+
+def rename_to_new(source: Entry, target: Entry) -> None:
+    """Rename a file to a name that does not exist; blocks. Raises FileExistsError when it exists.
+
+    A process that is killed half-way leaves the file under both names.
+    """
+    try:
+        source.link(target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _check_missing(target)
+        source.rename(target)
+    else:
+        source.unlink()
+
+
+def _check_missing(target: Entry) -> None:
+    """Raise FileExistsError when a file exists, as far as that can be told without a lock."""
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        return
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from was_daemon.model.errors import AssetExists, BadName, StoreUnavailable
+from was_daemon.model.errors import AssetExists, BadName, CannotMove, StoreUnavailable
 from was_daemon.model.interfaces import IStagingFile
 from was_daemon.model.keys import AssetKey, Kind, Layout, check_directory
 from was_daemon.stores.local.directories import Entry, entries_of, make_directory, opened_below
 from was_daemon.stores.local.file_reader import file_stat
+from was_daemon.stores.local.replacing import NO_LINKS, rename_to_new
 from was_daemon.stores.local.root_identity import RootIdentity
 
 _SHARDED_BY = 4
@@ -78,6 +79,50 @@ class FileTree:
             file_stat(entry.lstat())
             entry.unlink()
             os.fsync(directory)
+
+    def move(self, source: AssetKey, target: AssetKey, replace: bool) -> None:
+        """Rename the file of `source` to that of `target`, durably. Raises as `IMoves.move`."""
+        with self._both(source, target) as (entry, moved):
+            try:
+                if replace:
+                    entry.rename(moved)
+                else:
+                    rename_to_new(entry, moved)
+            except FileExistsError:
+                raise AssetExists("an asset of this name exists") from None
+            os.fsync(moved.directory)
+            os.fsync(entry.directory)
+
+    def link(self, source: AssetKey, target: AssetKey) -> None:
+        """Give the file of `source` the further name of `target`, durably. Raises as `IMoves.copy`."""
+        with self._both(source, target) as (entry, linked):
+            try:
+                entry.link(linked)
+            except OSError as error:
+                if error.errno in NO_LINKS:
+                    raise CannotMove("the file system has no further names for files") from error
+                raise
+            os.fsync(linked.directory)
+
+    @contextmanager
+    def _both(self, source: AssetKey, target: AssetKey) -> Iterator[tuple[Entry, Entry]]:
+        """Yield the entry of the file of `source`, and that of the file of `target`, whose directory is made.
+
+        Raises `AssetNotFound`, and `CannotMove` when they are on different file systems.
+        """
+        base = self.base(target)
+        self._identity.verify(base)
+        with self.directory(source) as here:
+            entry = Entry(here, source.name)
+            file_stat(entry.lstat())
+            make_directory(base)
+            with opened_below(base, self._layout.directories(target.name), create=True) as there:
+                try:
+                    yield entry, Entry(there, target.name)
+                except OSError as error:
+                    if error.errno == errno.EXDEV:
+                        raise CannotMove("the file is on another file system") from error
+                    raise
 
     def prepare_upload(self, near: AssetKey | None) -> Path:
         """Return the directory in which an upload of `near`, or of an unknown key, is to be staged."""

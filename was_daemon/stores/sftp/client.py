@@ -96,6 +96,10 @@ class SFTPClient:
         """Rename a file over `new`, atomically, by an extension of OpenSSH's; fails without it."""
         return self._ask("replace a file (posix-rename)", lambda sftp: sftp.posix_rename(old, new), new)
 
+    def link(self, old: bytes, new: bytes) -> Deferred[None]:
+        """Give a file a further name, by an extension of OpenSSH's; fails without it, and when `new` exists."""
+        return self._ask("link a file (hardlink)", lambda sftp: sftp.link(old, new), new)
+
     def sync(self, file: File) -> Deferred[None]:
         """Write the file's bytes to disk, by an extension of OpenSSH's; fails without it."""
         return self._ask("sync a file (fsync)", lambda _: file.fsync())

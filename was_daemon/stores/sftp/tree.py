@@ -59,11 +59,11 @@ class SFTPTree:
         self._clock = clock
         self._store = store
         self._root = root.rstrip("/") or root[:1]
-        self._replacements = Replacements()
+        self.replacements = Replacements()
         self._new_file: tuple[int, ...] = _NEW_FILE
         self._syncs = True
         self._warned_of_times = False
-        self._locks = KeyLocks[str]()
+        self.locks = KeyLocks[str]()
         self._deleted: dict[str, tuple[AssetStat, float]] = {}
         self._staging = SFTPStaging(store, connections, self.path)
         self.uploads = self._staging.uploads
@@ -80,9 +80,9 @@ class SFTPTree:
         """
         path = self.path(relative)
         try:
-            if self._replacements.are_at_once(client):
+            if self.replacements.are_at_once(client):
                 return await look(client, path)
-            async with self._locks.exclusive(relative):
+            async with self.locks.exclusive(relative):
                 return await self._find_or_restore(client, path, look)
         except AssetNotFound:
             await self._check_root(client)
@@ -96,7 +96,7 @@ class SFTPTree:
         except AssetNotFound as missing:
             # A daemon may have been killed between the steps.
             try:
-                await self._replacements.restore_old_version(client, path)
+                await self.replacements.restore_old_version(client, path)
             except REFUSALS:
                 raise missing from None
             return await look(client, path)
@@ -115,7 +115,7 @@ class SFTPTree:
         """Create a file in the staging directory `directory`, which is made when it is missing."""
         path = await self._staging.new_path(directory)
         try:
-            file = await self._with_directory(client, directory, lambda: self._create(client, self.path(path)))
+            file = await self.with_directory(client, directory, lambda: self._create(client, self.path(path)))
         except BaseException:
             # A cancelled request is carried out all the same: the client closes such a file, but does not remove it.
             drop([client.remove(self.path(path))])
@@ -132,7 +132,7 @@ class SFTPTree:
                 return file
         return await client.open(path, self._new_file[-1])
 
-    async def _with_directory(self, client: SFTPClient, directory: str, request: Callable[[], Awaitable[T]]) -> T:
+    async def with_directory(self, client: SFTPClient, directory: str, request: Callable[[], Awaitable[T]]) -> T:
         """Fire with the result of `request`; make the directory when it turns out to be missing."""
         try:
             return await request()
@@ -162,7 +162,7 @@ class SFTPTree:
         Cancelling does not stop this half-way.
         """
         await self._sync(staged)
-        return await self._locks.run(relative, lambda: self._publish(staged, relative, size))
+        return await self.locks.run(relative, lambda: self._publish(staged, relative, size))
 
     async def _sync(self, staged: StagedFile) -> None:
         """Have the server write the file to disk, if it is one that does so on request."""
@@ -197,7 +197,7 @@ class SFTPTree:
             raise StoreFailed("the store did not keep all that was written")
         directory = posixpath.dirname(relative)
         try:
-            await self._with_directory(client, directory, lambda: self._replacements.replace(client, staged.path, path))
+            await self.with_directory(client, directory, lambda: self.replacements.replace(client, staged.path, path))
         except REFUSALS:
             # No two versions are the same: this one is there, whatever the server says.
             if not await client.exists(path) or asset_stat(await client.lstat(path)) != version:
@@ -246,12 +246,16 @@ class SFTPTree:
 
     async def delete(self, client: SFTPClient, relative: str, version: AssetStat) -> None:
         """Remove the file, whose latest version was `version`. Raises `AssetNotFound`."""
-        async with self._locks.exclusive(relative):
-            await self._replacements.remove_old_version(client, self.path(relative))
+        async with self.locks.exclusive(relative):
+            await self.replacements.remove_old_version(client, self.path(relative))
             await client.remove(self.path(relative))
-            now = self._clock.seconds()
-            self._deleted = {path: entry for path, entry in self._deleted.items() if entry[1] > now - _DELETED_SECONDS}
-            self._deleted[relative] = (version, now)
+            self.remember_deleted(relative, version)
+
+    def remember_deleted(self, relative: str, version: AssetStat) -> None:
+        """Note that the version at a path is gone, so that the next one gets a later time."""
+        now = self._clock.seconds()
+        self._deleted = {path: entry for path, entry in self._deleted.items() if entry[1] > now - _DELETED_SECONDS}
+        self._deleted[relative] = (version, now)
 
     async def is_full(self, client: SFTPClient, directory: str) -> bool:
         """Fire with whether the file system of `directory` is known to be full."""

@@ -26,7 +26,7 @@ _PROPFIND = b"""<?xml version="1.0"?>
 _NO_HEAD = (301, 302, 303, 307, 308, 400, 403, 405, 501)
 """Statuses with which servers answer to a HEAD of a file that they let be read."""
 
-_NO_PARENT = (403, 404, 409, 500)
+NO_PARENT = (403, 404, 409, 500)
 """Statuses for a missing directory: RFC 4918 wants 409, nginx says 500."""
 
 _WRITTEN_SECONDS = 60
@@ -143,7 +143,7 @@ class DavTree:
             await self.put(ahead, Upload(b""))
             self.staging.uploads.discard(ahead)
             if dirname(dirname(ahead)) != directory != dirname(ahead):
-                await self._make_parent(url)
+                await self.make_parent(url)
         try:
             await self._put_with_parents(url, upload, headers)
             # A full disk, or a server that takes no chunked body, may cut it short and say nothing.
@@ -163,8 +163,8 @@ class DavTree:
 
     async def _put_with_parents(self, url: str, upload: Upload, headers: dict[str, str] | None) -> None:
         answer = await self.remote().call("PUT", url, headers, upload)
-        if answer.code in _NO_PARENT and upload.repeatable:
-            await self._make_parent(url)
+        if answer.code in NO_PARENT and upload.repeatable:
+            await self.make_parent(url)
             answer = await self.remote().call("PUT", url, headers, upload)
         if answer.code == 412:
             raise StoreUnavailable("the asset was replaced by somebody else at the same time")
@@ -181,10 +181,10 @@ class DavTree:
     async def move(self, source: str, target: str) -> None:
         """Move a file, by paths, to where the parents are created when they are missing."""
         answer = await self.move_call(source, target)
-        if answer.code in _NO_PARENT:
+        if answer.code in NO_PARENT:
             if answer.repeated and (await self.remote().call("HEAD", self.url(source))).code == 404:
                 return
-            await self._make_parent(self.url(target))
+            await self.make_parent(self.url(target))
             answer = await self.move_call(source, target)
             if answer.repeated and answer.code == 404:
                 return
@@ -195,12 +195,13 @@ class DavTree:
         if answer.code == 200 and await self.is_there(self.url(source)):
             raise StoreFailed("the store did not move the upload to its place")
 
-    async def move_call(self, source: str, target: str) -> Answer:
-        """Send the request that moves a file; fire with the answer, whatever it is."""
-        headers = {"Destination": self.destination(target), "Overwrite": "T"}
-        return await self.remote().call("MOVE", self.url(source), headers)
+    async def move_call(self, source: str, target: str, method: str = "MOVE", overwrite: bool = True) -> Answer:
+        """Send the request that moves a file, or copies it; fire with the answer, whatever it is."""
+        headers = {"Destination": self.destination(target), "Overwrite": "T" if overwrite else "F"}
+        return await self.remote().call(method, self.url(source), headers)
 
-    async def _make_parent(self, url: str) -> None:
+    async def make_parent(self, url: str) -> None:
+        """Create the directories above `url` that are missing."""
         async with self._making:
             await self._make_directory(url.rpartition("/")[0] + "/")
 
@@ -208,7 +209,7 @@ class DavTree:
         """Create the directory at `url`, and its parents that are missing."""
         answer = await self.remote().call("MKCOL", url)
         above = url.rstrip("/").rpartition("/")[0] + "/"
-        if answer.code in _NO_PARENT and urlsplit(above).path.strip("/") and not await self._is_directory(url):
+        if answer.code in NO_PARENT and urlsplit(above).path.strip("/") and not await self._is_directory(url):
             # Of what lies above, some may be nobody's to create, and be there.
             with suppress(StoreFailed, Forbidden):
                 await self._make_directory(above)

@@ -17,6 +17,7 @@ from was_daemon.testing.contract.concurrency import Concurrency
 from was_daemon.testing.contract.deleting import Deleting
 from was_daemon.testing.contract.faults import Faults
 from was_daemon.testing.contract.listing import LEGAL_NAMES, Listing
+from was_daemon.testing.contract.moving import Moving
 from was_daemon.testing.contract.reading import Reading
 from was_daemon.testing.contract.versions import Versions
 from was_daemon.testing.contract.writing import Writing
@@ -24,5 +25,5 @@ from was_daemon.testing.contract.writing import Writing
 __all__ = ["GONE", "LEGAL_NAMES", "StoreContract", "gather_all", "original"]
 
 
-class StoreContract(Faults, Concurrency, Listing, Deleting, Versions, Reading, Writing):
+class StoreContract(Faults, Concurrency, Moving, Listing, Deleting, Versions, Reading, Writing):
     """All promises of a store as tests; a subclass supplies the fixture `store`, see the module's docstring."""

@@ -72,6 +72,7 @@ def _document(report: Report) -> dict[str, object]:
         "collections": {
             name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
         },
+        "trash": {name: {"files": size.files, "bytes": size.bytes} for name, size in report.trash.items()},
         "free_bytes": {
             subject: outcome.free for subject, outcome in report.subjects.items() if outcome.free is not None
         },

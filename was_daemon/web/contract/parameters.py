@@ -41,9 +41,12 @@ def static_asset(path: bytes) -> AssetKey | ThumbnailAddress:
     """
     decoded = _static_path(path)
     kind = decoded.rpartition("/")[0].rpartition("/")[2]
-    if kind == Kind.PYRAMID.value:
+    if kind == Kind.THUMBNAIL.value:
+        return ThumbnailAddress.parse(decoded)
+    key = Layout.FLAT.parse(decoded)
+    if key.kind is not Kind.ORIGINAL:
         raise AssetNotFound("no such asset")
-    return ThumbnailAddress.parse(decoded) if kind == Kind.THUMBNAIL.value else Layout.FLAT.parse(decoded)
+    return key
 
 
 def _static_path(path: bytes) -> str:
