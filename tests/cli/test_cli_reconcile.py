@@ -265,6 +265,31 @@ def test_orphans_are_not_moved_where_there_is_no_trash(museum: Museum) -> None:
     assert (museum.store / "originals/orphan.jpg").exists()
 
 
+def test_orphans_go_to_the_trash_and_come_back(tmp_path: Path, server: URL) -> None:
+    specify = new_specify(server)
+    sections = {"specify.fish": specify.settings(tmp_path), "trash": {"keep": "30 days"}}
+    museum = Museum(tmp_path, specify, **sections)
+    for number in range(20):
+        museum.put(f"originals/{number}.jpg")
+        specify.add(f"{number}.jpg")
+    museum.put("originals/orphan.jpg", b"of nobody")
+    ran = museum.run("--quarantine", "--json")
+    assert ran.code == 1, ran
+    assert [(each["kind"], each["file"]) for each in ran.report["findings"]] == [
+        ("orphaned", "originals/orphan.jpg"),
+        ("moved", "originals/orphan.jpg"),
+    ]
+    assert len(list((museum.store / "originals").glob("*.jpg"))) == 20
+    assert museum.found() == []
+    assert run("trash", "restore", "orphan.jpg", "--config", museum.config).code == 0
+    assert (museum.store / "originals/orphan.jpg").read_bytes() == b"of nobody"
+    for number in range(10):
+        museum.put(f"originals/orphan-{number}.jpg")
+    ran = museum.run("--quarantine")
+    assert (ran.code, "nothing is moved: 11 of 31 originals in store main" in ran.err) == (2, True), ran
+    assert len(list((museum.store / "originals").glob("orphan*.jpg"))) == 11
+
+
 def test_a_store_that_lists_names_only_is_compared_as_well(tmp_path: Path) -> None:
     config = write_config(tmp_path, {"main": {"plugin": "numbered", "count": 3}}, plugins={"path": [ROOT / "tests"]})
     (tmp_path / "export.csv").write_text("AttachmentLocation\nasset-0000001.jpg\nasset-0000007.jpg\n")

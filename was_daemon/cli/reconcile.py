@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.changes import as_daemon, build_components, opened
 from was_daemon.cli.identity import as_any_owner, as_owner, require_writable
 from was_daemon.cli.options import config_option, epilog, failing_with, json_option, load_settings
 from was_daemon.cli.specify import records_option
@@ -13,7 +14,7 @@ from was_daemon.cli.targets import collection_option, create_stores
 if TYPE_CHECKING:
     from was_daemon.cli.findings import FindingsPrinter
     from was_daemon.config.settings import Settings
-    from was_daemon.jobs.reconcile.quarantine import Move
+    from was_daemon.daemon.components import Components
 
 _COULD_NOT = 2
 _DAY = 24 * 3600
@@ -73,24 +74,29 @@ def reconcile(
         from was_daemon.cli.comparison import Comparison
 
         _require_records(settings, records)
-        move = _move_of(settings) if quarantine else None
+        components = _components(settings) if quarantine else None
         comparison = Comparison.of(settings, create_stores(settings), collections, records, min_age * _DAY)
 
     async def work() -> int:
         printer = _printer(as_csv, as_json)
-        await comparison.run(printer, move, limit)
+        if components is None:
+            await comparison.run(printer, None, limit)
+        else:
+            async with opened(components):
+                await comparison.run(printer, components.assets.quarantine, limit)
         return 1 if printer.counts else 0
 
     run(work, failure=_COULD_NOT)
 
 
 def _as_user(settings: "Settings", writes: bool) -> "Settings":
-    files = settings.catalogue.files() if settings.catalogue.is_on else []
-    if not files and not writes:
+    if writes:
+        return as_daemon(settings)
+    if not settings.catalogue.is_on:
         return as_any_owner(settings)
-    stores = list(settings.stores) if writes else []
-    settings = as_owner(settings, stores, files)
-    require_writable(settings, stores, files)
+    files = settings.catalogue.files()
+    settings = as_owner(settings, [], files)
+    require_writable(settings, [], files)
     return settings
 
 
@@ -103,9 +109,11 @@ def _require_records(settings: "Settings", records: Path | None) -> None:
         )
 
 
-def _move_of(settings: "Settings") -> "Move":
-    """Return how an original is moved into the trash; raise `ClickException` if there is none."""
-    raise click.ClickException("there is no trash to move orphaned originals into")
+def _components(settings: "Settings") -> "Components":
+    """Return what moves originals into the trash as the daemon does; raise `ClickException` if there is no trash."""
+    if settings.trash.keep is None:
+        raise click.ClickException("there is no trash to move orphaned originals into: set keep in the section [trash]")
+    return build_components(settings)
 
 
 def _printer(as_csv: bool, as_json: bool) -> "FindingsPrinter":
