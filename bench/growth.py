@@ -54,12 +54,22 @@ def _computed(directory: Path, count: int) -> list[Figure]:
         "copy --dry-run to an empty store": ("copy", "--dry-run", "--from", "main", "--to", "empty"),
         "copy --dry-run to a copy": ("copy", "--dry-run", "--from", "main", "--to", "same"),
         "verify": ("verify", "--store", "main"),
+        "reconcile with an export": ("reconcile", "--records", _export(directory, count)),
     }
     figures = []
     for what, command in commands.items():
         ran = measured(*command, "--config", config, "--json", timeout=_PATIENCE)
         figures += _figures(f"{count} computed: {what}", ran.seconds, ran.peak)
     return figures
+
+
+def _export(directory: Path, count: int) -> Path:
+    """Write an export of Specify with a record for each original."""
+    path = directory / "attachments.csv"
+    with path.open("w") as file:
+        file.write("AttachmentID,AttachmentLocation,TableID\n")
+        file.writelines(f"{number + 1},asset-{number:07}.jpg,1\n" for number in range(count))
+    return path
 
 
 def _on_disk(directory: Path, layout: Layout, count: int) -> list[Figure]:

@@ -22,6 +22,7 @@ ROOMS = (
     "workers",
     "library",
     "catalogue",
+    "specify",
     "derivatives",
     "assets",
     "jobs",

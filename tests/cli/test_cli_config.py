@@ -19,15 +19,14 @@ from was_daemon.model.tokens import verify
 SECRET = "correct horse battery staple"
 MAIN = {"plugin": "filesystem", "path": "/srv/attachments", "layout": "sharded"}
 NAS = {"plugin": "sftp", "host": "nas.example.org", "user": "specify", "password": SECRET}
-GROUPS = [["catalogue"], ["config"], ["fixity"], ["thumbnails"], ["zoom"]]
+GROUPS = [["catalogue"], ["config"], ["fixity"], ["specify"], ["thumbnails"], ["trash"], ["zoom"]]
 DERIVED = [[group, name] for group in ("thumbnails", "zoom") for name in ("warm", "prune")]
 FIXITY = [["fixity", name] for name in ("report", "accept")]
-WITHIN_GROUPS = [
-    *([["catalogue", name] for name in ("backup", "import", "rebuild")]),
-    ["config", "check"],
-    *FIXITY,
-    *DERIVED,
-]
+CATALOGUE = [["catalogue", name] for name in ("backup", "import", "rebuild")]
+TRASH = [["trash", name] for name in ("list", "restore", "empty")]
+WITHIN_GROUPS = [*CATALOGUE, ["config", "check"], ["specify", "read"], *FIXITY, *TRASH, *DERIVED]
+STATUS = "Exit status: 0 all is well, 1 something failed, 2 the command was used wrongly."
+OTHER_STATUS = {"reconcile": "Exit status: 0 nothing was found, 1 there are findings, 2 it could not be compared"}
 COMMANDS = [[], *([name] for name in main.commands), *WITHIN_GROUPS]
 
 
@@ -67,7 +66,7 @@ def test_every_help_has_an_example_and_tells_the_exit_status(command: list[str])
     if command not in GROUPS:
         words = " ".join(answer.stdout.split())
         assert "Example: was-daemon" in words
-        assert "Exit status: 0 all is well, 1 something failed, 2 the command was used wrongly." in words
+        assert OTHER_STATUS.get(" ".join(command), STATUS) in words
 
 
 @pytest.mark.parametrize("arguments", [["no-such-command"], ["token"], ["config", "check", "--nonsense"]])

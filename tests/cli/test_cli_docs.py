@@ -35,7 +35,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     put_into_trash(directory / "main", "6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg")
     server = {"key": None, "key_file": directory / "key"}
     daemon = Daemon(
-        directory, {"server": server, "stores": stores, "catalogue": {"path": directory / "catalogue.sqlite"}}
+        directory,
+        {
+            "server": server,
+            "stores": stores,
+            "catalogue": {"path": directory / "catalogue.sqlite"},
+            "specify.fish": {"min_rows": 0},
+        },
     ).start()
     yield daemon
     daemon.stop()
@@ -55,6 +61,7 @@ def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, comma
     if command == "was-daemon find":
         (daemon.directory / "main" / "originals" / "IMG_8032.jpg").write_bytes(jpeg())
         assert run("catalogue", "rebuild", "--config", daemon.config_file).code == 0
+    (tmp_path / "attachments.csv").write_text("AttachmentID,AttachmentLocation\n")
     here = example.replace("/etc/was-daemon/key", "key")
     if command == "was-daemon check":
         here = here.replace("https://assets.example.org", daemon.url)
@@ -73,6 +80,7 @@ def test_the_guide_tells_about_every_command() -> None:
         "catalogue": ["backup", "import", "rebuild"],
         "config": ["check"],
         "fixity": ["report", "accept"],
+        "specify": ["read"],
         "thumbnails": ["warm", "prune"],
         "trash": ["list", "restore", "empty"],
         "zoom": ["warm", "prune"],

@@ -57,7 +57,7 @@ class NumberedStore:
         raise StoreUnavailable("numbers cannot be deleted")
 
     async def list(self, collection: str, kind: Kind, prefix: str = "") -> AsyncGenerator[AssetKey, None]:
-        for number in range(self._counts[kind]):
+        for number in range(self._counts.get(kind, 0)):
             name = _name(number, kind)
             if name.startswith(prefix):
                 yield AssetKey(collection, kind, name)

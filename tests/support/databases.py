@@ -62,7 +62,8 @@ def mariadb() -> Iterator[URL]:
         _run(["mariadb-install-db", "--no-defaults", f"--datadir={data}", user, "--skip-test-db"], cwd=directory)
         start = directory / "start.sql"
         start.write_text(
-            f"CREATE USER was@'127.0.0.1' IDENTIFIED BY '{_PASSWORD}';\nGRANT ALL ON *.* TO was@'127.0.0.1';\n"
+            f"CREATE USER was@'127.0.0.1' IDENTIFIED BY '{_PASSWORD}';\n"
+            "GRANT ALL ON *.* TO was@'127.0.0.1' WITH GRANT OPTION;\n"
         )
         settings = [f"--datadir={data}", user, "--bind-address=127.0.0.1", f"--port={port}", f"--init-file={start}"]
         places = [f"--socket={directory / 'socket'}", f"--pid-file={directory / 'pid'}", "--skip-name-resolve"]

@@ -164,6 +164,7 @@ records = Table(
     Column("source", String(64), nullable=False),
     Column("number", BigInteger, nullable=False),
     *_key_columns(),
+    Column("location", Text),
     Column("table_number", Integer),
     Column("file_name", Text),
     Column("title", Text),
@@ -184,9 +185,21 @@ records = Table(
 """What Specify says of its attachments.
 
 `source` is the NAME of `[specify.NAME]`, `number` the AttachmentID in it, `table_number` Specify's TableID; the key is
-that of the original. `created` is "YYYY-MM-DD HH:MM:SS" in Specify's time. `changed` is the Unix time at which this row
-last became different; a record that Specify no longer has stays, with `is_removed`.
+that of the original, with the name "" where `location` cannot be one, such as a URL. `created` is
+"YYYY-MM-DD HH:MM:SS" in Specify's time. `changed` is the Unix time at which this row last became different; a record
+that Specify no longer has stays, with `is_removed`.
 """
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", row_number, primary_key=True, autoincrement=True),
+    Column("source", String(64), nullable=False, unique=True),
+    Column("read_at", Double, nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    **TABLE_OPTIONS,
+)
+"""The databases of Specify: the Unix time at which each was last read to the end, and the rows that it had then."""
 
 visibility = Table(
     "visibility",

@@ -68,6 +68,11 @@ layout = {toml.text(self.layout)}
 # [fixity]
 # every = "90 days"
 
+# What Specify says of its attachments; it needs the catalogue.
+# [specify.NAME]
+# url = "mariadb://was_reader@db.example.org/DATABASE"
+# password_file = "/etc/was-daemon/specify-password"
+
 # Keep deleted files for some time, so that was-daemon trash restore can bring them back.
 # [trash]
 # keep = "30 days"

@@ -11,7 +11,7 @@ import click
 from was_daemon.cli.options import DEFAULT_KEY, config_option, epilog, json_option
 
 if TYPE_CHECKING:
-    from was_daemon.config.settings import CollectionSettings, Settings, StoreSettings
+    from was_daemon.config.settings import CollectionSettings, Settings, SpecifySettings, StoreSettings
     from was_daemon.model.interfaces import IAssetStorePlugin
 
 _READING = {
@@ -92,6 +92,7 @@ def _summary(settings: "Settings") -> dict[str, Any]:
             "workers": max(settings.thumbnails.workers, server.workers),
         },
         "spool": str(settings.spool.path),
+        "specify": {name: _specify(each) for name, each in settings.specify.items()},
     }
 
 
@@ -99,6 +100,10 @@ def _collection(settings: "CollectionSettings", default_store: str) -> dict[str,
     shown = {"directory": settings.directory, "store": settings.store or default_store}
     key = {"key": f"in {settings.key_file}" if settings.key_file else "its own"} if settings.key else {}
     return shown | key | ({"quota": settings.quota} if settings.quota is not None else {})
+
+
+def _specify(settings: "SpecifySettings") -> dict[str, Any]:
+    return {"database": settings.url, "coll": settings.coll, "every": settings.every, "full_at": settings.full_at}
 
 
 def _shown_options(options: Any) -> dict[str, Any]:
@@ -170,6 +175,9 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         yield f"    {name}: {place['directory']} in {place['store']}{key}{quota}"
     yield f"  thumbnails   in {summary['thumbnails']['store']}, {summary['thumbnails']['workers']} workers"
     yield f"  spool        {summary['spool']}"
+    for name, database in summary["specify"].items():
+        coll = f", in {database['coll']}" if database["coll"] else ""
+        yield f"  specify      {name}: {database['database'] or 'exports'}{coll}"
     for warning in summary["warnings"]:
         yield f"WARNING: {warning}"
     yield "Plugins for stores, and their options:"

@@ -18,7 +18,9 @@ from was_daemon.cli.import_catalogue import import_
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
 from was_daemon.cli.options import epilog
+from was_daemon.cli.reconcile import reconcile
 from was_daemon.cli.serve import serve
+from was_daemon.cli.specify import specify
 from was_daemon.cli.status import status
 from was_daemon.cli.thumbnails import thumbnails
 from was_daemon.cli.token import token
@@ -45,6 +47,8 @@ main.add_command(find)
 main.add_command(fixity)
 main.add_command(import_settings)
 main.add_command(init)
+main.add_command(reconcile)
+main.add_command(specify)
 main.add_command(status)
 main.add_command(thumbnails)
 main.add_command(serve)

@@ -1,6 +1,8 @@
 """Options that several commands have, and the end of their help."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +37,25 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
-def epilog(*examples: str) -> str:
+_STATUS = "0 all is well, 1 something failed, 2 the command was used wrongly"
+
+
+def epilog(*examples: str, status: str = _STATUS) -> str:
     """Return the end of a command's help: examples of its use, and its exit status."""
     lines = "".join(f"\n  {example}" for example in examples)
-    return f"\b\nExample:{lines}\n\nExit status: 0 all is well, 1 something failed, 2 the command was used wrongly."
+    return f"\b\nExample:{lines}\n\nExit status: {status}."
+
+
+@contextmanager
+def failing_with(status: int) -> Iterator[None]:
+    """Exit with this status for every error that is raised within, also for a configuration with mistakes."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(status) from None
+    except SystemExit as error:
+        raise SystemExit(status if error.code else 0) from None
 
 
 def load_settings(config: Path | None) -> "Settings":

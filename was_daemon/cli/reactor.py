@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import (
     FilteringLogObserver,
+    Logger,
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
@@ -27,21 +28,23 @@ RESUMED = "Start it again to go on."
 _ABOUT_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT)
 """Errors of writing to the standard output. Those of files elsewhere are raised as `AssetError`."""
 
+_log = Logger()
+
 Work = Callable[[], Coroutine[Deferred[Any], Any, int]]
 
 
-def run(work: Work, afterwards: str = "") -> NoReturn:
-    """Run `work` in the reactor and exit with its result, or with 1 and a line on stderr after an error or a signal.
+def run(work: Work, afterwards: str = "", failure: int = 1) -> NoReturn:
+    """Run `work` in the reactor and exit with its result, or `failure` and a line on stderr after an error or a signal.
 
     SIGINT and SIGTERM cancel `work`, so that its `finally` and `except` clauses run. `afterwards` is printed then. When
-    the reader of the output has gone, as after `| head`, it exits with 1 and prints nothing; when the output is a file
-    on a full disk, with a line.
+    the reader of the output has gone, as after `| head`, it exits with `failure` and prints nothing; when the output is
+    a file on a full disk, with a line.
     """
     log_warnings()
-    task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work, afterwards)))
+    task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work, afterwards, failure)))
 
 
-async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
+async def _run(reactor: IReactorCore, work: Work, afterwards: str, failure: int) -> None:
     under_way = Deferred.fromCoroutine(work())
 
     def interrupt(*_: object) -> None:
@@ -57,20 +60,25 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str) -> None:
         code = await under_way
     except CancelledError:
         click.echo(f"Interrupted. {afterwards}".rstrip(), err=True)
-        code = 1
-    except OSError as error:
-        if error.errno not in _ABOUT_OUTPUT:
-            raise
-        # What is still in the buffer would raise it again at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            click.echo(f"Error: {error.strerror}", err=True)
-        code = 1
+        code = failure
     except AssetError as error:
-        click.echo(f"Error: {error}", err=True)
-        code = 1
+        click.echo(f"Error: {error} ({error.reason})" if error.reason else f"Error: {error}", err=True)
+        code = failure
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _ABOUT_OUTPUT:
+            _drop_output(error)
+        else:
+            _log.failure("The command failed")
+        code = failure
     if code:
         raise SystemExit(code)
+
+
+def _drop_output(error: OSError) -> None:
+    # What is still in the buffer would raise it again at the exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):
+        click.echo(f"Error: {error.strerror}", err=True)
 
 
 def log_warnings() -> None:

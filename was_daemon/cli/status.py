@@ -15,7 +15,7 @@ from was_daemon.cli.targets import create_stores, require_directory
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
-    from was_daemon.config.settings import CatalogueSettings, Settings
+    from was_daemon.config.settings import CatalogueSettings, Settings, SpecifySettings
     from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
 
@@ -98,7 +98,7 @@ async def _check_existing(store: "IAssetStore", collections: "Collections") -> i
 
 
 async def _check_files(settings: "Settings") -> dict[str, dict[str, Any]]:
-    """Return whether the daemon's own files can be used, by name: the spool, and those of the catalogue."""
+    """Return whether the spool, the catalogue's files, and Specify's databases can be used, by name."""
     catalogue = settings.catalogue
     spool, journal = settings.spool.path, catalogue.journal_path
     found = {"spool": await _file_entry(spool, partial(_check_existing_spool, spool))}
@@ -106,6 +106,9 @@ async def _check_files(settings: "Settings") -> dict[str, dict[str, Any]]:
         where = catalogue.path or catalogue.url
         found["catalogue"] = await _file_entry(where, partial(_check_existing_catalogue, catalogue))
         found["journal"] = await _file_entry(journal, partial(_check_existing_journal, journal))
+    for name, each in settings.specify.items():
+        if each.url:
+            found[f"specify {name}"] = await _specify_entry(name, each)
     return found
 
 
@@ -118,6 +121,26 @@ async def _file_entry(where: object, look: Callable[[], Awaitable[None]]) -> dic
     except AssetError as error:
         return {"where": str(where), "ok": False, "problem": f"{error} ({path_of(error, None) or where})"}
     return {"where": str(where), "ok": True}
+
+
+async def _specify_entry(name: str, settings: "SpecifySettings") -> dict[str, Any]:
+    """Return whether a database of Specify can be read, and the number of its attachments."""
+    from was_daemon.model.errors import AssetError
+    from was_daemon.specify.database import SpecifyDatabase
+
+    database = SpecifyDatabase(name, settings.url or "", settings.password_file)
+    where = str(database)
+    try:
+        async with database.snapshot() as snapshot:
+            rows, missing = (await snapshot.sums()).rows, snapshot.missing
+    except AssetError as error:
+        return {"where": where, "ok": False, "problem": f"{error}: {error.reason} ({where})"}
+    finally:
+        await database.close()
+    if rows < settings.min_rows:
+        return {"where": where, "ok": False, "problem": f"{rows} attachments, fewer than min_rows ({where})"}
+    without = f", without {', '.join(missing)}" if missing else ""
+    return {"where": f"{where}, {rows} attachments{without}", "ok": True, "attachments": rows}
 
 
 async def _check_existing_spool(path: Path) -> None:

@@ -29,6 +29,7 @@ from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read
 from was_daemon.config.secret_files import check_permissions
 from was_daemon.config.secret_values import secrets_in
 from was_daemon.config.settings import Sections, Settings, StoreSettings
+from was_daemon.config.specify_settings import check_specify, read_specify
 from was_daemon.config.structure import Mistakes, structure
 from was_daemon.model.interfaces import IAssetStorePlugin
 
@@ -124,6 +125,8 @@ class _Loader:
         key, key_source = keys.of_server(sections.server, collections)
         check_shared_directories(collections, default_store, key, self._mistakes)
         catalogue = catalogue_of(sections.catalogue, sections.checksums, self._mistakes)
+        specify = read_specify(self._document.get("specify", {}), self._structure, self._mistakes)
+        check_specify(specify, sections.collections, catalogue, self._mistakes)
         check_visibility(attrs.evolve(sections.server, key=key), catalogue, self._mistakes)
         check_fixity(sections.fixity, catalogue, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
@@ -142,6 +145,7 @@ class _Loader:
             spool=sections.spool,
             log=sections.log,
             catalogue=catalogue,
+            specify=specify,
             trash=sections.trash,
             visibility=sections.visibility,
             fixity=sections.fixity,
@@ -161,7 +165,7 @@ class _Loader:
 
     def _sections(self) -> Sections:
         classes: dict[str, Any] = {field.name: field.type for field in attrs.fields(Sections)}
-        for name in self._document.keys() - classes.keys() - {"stores"}:
+        for name in self._document.keys() - classes.keys() - {"stores", "specify"}:
             self._mistakes.add(name, "unknown section")
         return Sections(**{name: self._section(name, cls) for name, cls in classes.items()})
 

@@ -11,7 +11,16 @@ import attrs
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Duration, Rate, Size
-from was_daemon.config.validators import at_least, database_url, matching, not_empty, one_of, optional
+from was_daemon.config.validators import (
+    at_least,
+    database_url,
+    in_range,
+    matching,
+    not_empty,
+    one_of,
+    optional,
+    specify_url,
+)
 from was_daemon.model.interfaces import IAssetStorePlugin
 from was_daemon.model.pyramids import TILE_SIZE
 from was_daemon.model.redirect import Redirect
@@ -32,6 +41,7 @@ _LEAST_RATE = 64 << 10
 _LEAST_MEMORY = 128 << 20
 _LEAST_SECONDS = 0.001
 _WEEK = 7 * 24 * 3600
+_FIVE_MINUTES = Duration(300)
 
 
 def default_spool(environ: Mapping[str, str], uid: int) -> Path:
@@ -188,6 +198,21 @@ class VisibilitySettings:
 
 
 @attrs.frozen
+class SpecifySettings:
+    """Section `[specify.NAME]`: a database of Specify, of which only exports are read if there is no `url`."""
+
+    url: str | None = attrs.field(default=None, validator=specify_url)
+    password_file: SecretFile | None = None
+    coll: str | None = None
+    every: Duration = attrs.field(default=_FIVE_MINUTES, validator=at_least(1))
+    full_at: str = attrs.field(
+        default="03:00", validator=matching(r"([01][0-9]|2[0-3]):[0-5][0-9]", 'a time such as "03:00"')
+    )
+    min_rows: int = attrs.field(default=1, validator=at_least(0))
+    min_share: float = attrs.field(default=0.9, validator=in_range(0, 1))
+
+
+@attrs.frozen
 class FixitySettings:
     """Section `[fixity]`: every original is read again within `every` seconds, at `rate` bytes a second at most.
 
@@ -226,7 +251,7 @@ class PluginSettings:
 
 @attrs.frozen
 class Sections:
-    """The sections of a configuration, under their names, but for those of stores."""
+    """The sections of a configuration, under their names, but for those of stores and databases of Specify."""
 
     server: ServerSettings
     limits: LimitSettings
@@ -273,6 +298,7 @@ class Settings:
     spool: SpoolSettings
     log: LogSettings
     catalogue: CatalogueSettings
+    specify: Mapping[str, SpecifySettings]
     trash: TrashSettings
     visibility: VisibilitySettings
     fixity: FixitySettings

@@ -4,7 +4,8 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,19 +71,26 @@ def matching(pattern: str, description: str) -> FieldValidator:
     return FieldValidator(lambda value: None if compiled.fullmatch(value) else f'expected {description}, got "{value}"')
 
 
-def _problem_of_database(url: str | None) -> str | None:
+def _problem_of_database(url: str | None, schemes: Sequence[str]) -> str | None:
     if url is None:
         return None
     parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "mariadb", "mysql"):
-        return 'expected an address such as "postgresql://was@db.example.org/was" or "mariadb://..."'
+    if parts.scheme not in schemes:
+        return f'expected an address such as "{schemes[0]}://was@db.example.org/was" or "{schemes[1]}://..."'
+    try:
+        parts.port  # noqa: B018  # it raises
+    except ValueError as error:
+        return str(error).lower()
     if not parts.hostname or not parts.path.strip("/"):
         return "names no host, or no database"
     return "has a password: write it into a file, and its path as password_file" if parts.password else None
 
 
-database_url = FieldValidator(_problem_of_database)
+database_url = FieldValidator(partial(_problem_of_database, schemes=("postgresql", "mariadb", "mysql")))
 """Validator of addresses of databases, or None; a password is not a part of them."""
+
+specify_url = FieldValidator(partial(_problem_of_database, schemes=("mariadb", "mysql")))
+"""Validator of addresses of databases of Specify, or None, in the same form."""
 
 not_empty = FieldValidator(lambda value: None if value else "is empty")
 """Validator of texts and lists that are not empty."""

@@ -12,6 +12,7 @@ from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.reusable_parts import ReusableParts
+from was_daemon.daemon.specify import specify_readers
 from was_daemon.daemon.stores import build_stores
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
@@ -79,6 +80,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     views = parts.take("views", spool, lambda: Views(spool))
     zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
     catalogue, redirects = _catalogue(settings, parts), _redirects(settings, collections, stores)
+    specify = specify_readers(settings, collections, catalogue, process, parts)
     assets = Assets(
         collections,
         derivatives,
@@ -111,6 +113,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         pool,
         evictor,
         catalogue,
+        specify,
         refresh,
         _fixity(settings, stores, collections, catalogue, metrics),
         derivatives,

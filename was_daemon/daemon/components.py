@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
     from was_daemon.jobs.describe import Describer
     from was_daemon.jobs.fixity.fixity import Fixity
+    from was_daemon.specify.reader import SpecifyReader
 
 
 class Closable(Protocol):
@@ -60,6 +61,7 @@ class Components:
     pool: WorkerPool
     evictor: Evictor | None
     catalogue: "Catalogue | None"
+    specify: "Mapping[str, SpecifyReader]"
     visibility: "VisibilityRefresh | None"
     fixity: "Fixity | None"
     derivatives: Derivatives
@@ -81,7 +83,7 @@ class Components:
     def closable(self) -> list[Closable]:
         """The parts to close, in this order."""
         before: list[Closable | None] = [self.fixity, self.trash_keeper, self.pool]
-        after: list[Closable | None] = [self.views, self.spool, self.visibility, self.catalogue]
+        after: list[Closable | None] = [self.views, self.spool, *self.specify.values(), self.visibility, self.catalogue]
         return [part for part in (*before, *self.stores.values(), *after) if part]
 
     def start(self, before: "Components | None" = None) -> None:
@@ -98,6 +100,9 @@ class Components:
             run_and_log("The spool", self.spool.start)
         if self.catalogue and (not before or self.catalogue is not before.catalogue):
             self.catalogue.start(self.stores, self.settings.checksums.path)
+        for name, reader in self.specify.items():
+            if not before or reader is not before.specify.get(name):
+                reader.start()
         if self.visibility and (not before or self.visibility is not before.visibility):
             self.visibility.start()
         if before and before.describer:
@@ -143,6 +148,7 @@ class Components:
         show(metrics.workers, lambda: pool.idle, state="idle")
         show(metrics.workers, lambda: pool.lost, state="lost")
         show(metrics.spool_bytes, lambda: self.spool.size)
+        self._show_specify()
         refresh = self.visibility
         show(metrics.visibility_age, lambda: refresh.age if refresh else 0.0)
         show(metrics.visibility, lambda: refresh.visibility.private if refresh else 0, state="private")
@@ -160,6 +166,16 @@ class Components:
             self.trash_keeper,
         )
 
+    def _show_specify(self) -> None:
+        metrics = self.state.metrics
+        for gauge in (metrics.specify_up, metrics.specify_rows, metrics.specify_read):
+            # The settings before may have had other databases.
+            gauge.clear()
+        for name, reader in self.specify.items():
+            show(metrics.specify_up, partial(getattr, reader, "is_up"), source=name)
+            show(metrics.specify_rows, partial(getattr, reader, "rows"), source=name)
+            show(metrics.specify_read, partial(getattr, reader, "read_at"), source=name)
+
     def _database_checks(self) -> dict[str, DatabaseCheck]:
         catalogue = self.catalogue
         if not catalogue:
@@ -169,5 +185,6 @@ class Components:
         return {
             "catalogue": DatabaseCheck(catalogue.path, catalogue.check),
             "journal": DatabaseCheck(journal.path, journal.check),
+            **{f"specify {name}": DatabaseCheck(None, reader.check) for name, reader in self.specify.items()},
             **visibility,
         }

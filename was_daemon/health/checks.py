@@ -75,7 +75,8 @@ class Report:
     """Outcomes for the stores by name, the spool, the workers, the databases by name, and the fixity of originals.
 
     None stands for workers of which all is well, and for fixity that is not checked. The databases are `catalogue`,
-    `journal`, `visibility` (what is known of it) and `quotas`, if the settings have them.
+    `journal`, `visibility` (what is known of it), `quotas`, and for each database of Specify `specify NAME`, if the
+    settings have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay. `trash` is what was in the trash of each store when it was emptied
     last, if it is.

@@ -67,6 +67,15 @@ class Metrics:
         self.collection_quota = self._gauge(
             "was_collection_quota_bytes", "Bytes of originals that a collection may have", "collection"
         )
+        self.specify_up = self._gauge(
+            "was_specify_up", "Whether the last reading of a database of Specify went well", "source"
+        )
+        self.specify_rows = self._gauge("was_specify_attachments", "Attachments in a database of Specify", "source")
+        self.specify_read = self._gauge(
+            "was_specify_last_read_timestamp_seconds",
+            "Unix time of the last reading that came to its end",
+            "source",
+        )
         self.trash_files = self._gauge("was_trash_files", "Versions of originals in the trash", "store")
         self.trash_bytes = self._gauge("was_trash_bytes", "Bytes of originals in the trash", "store")
         self.trash_removed = self._counter("was_trash_removed", "Versions removed from the trash for good", "store")

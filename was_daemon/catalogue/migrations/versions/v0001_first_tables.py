@@ -83,6 +83,7 @@ def upgrade() -> None:
         Column("store", ExactText(64), nullable=False),
         Column("collection", ExactText(NAME_BYTES), nullable=False),
         Column("name", ExactText(NAME_BYTES), nullable=False),
+        Column("location", Text),
         Column("table_number", Integer),
         Column("file_name", Text),
         Column("title", Text),
@@ -100,6 +101,14 @@ def upgrade() -> None:
     )
     op.create_index("records_key", "records", ["store", "collection", "name"])
     op.create_index("records_changed", "records", ["changed"])
+    op.create_table(
+        "sources",
+        Column("id", row_number, primary_key=True, autoincrement=True),
+        Column("source", String(64), nullable=False, unique=True),
+        Column("read_at", Double, nullable=False),
+        Column("row_count", BigInteger, nullable=False),
+        **TABLE_OPTIONS,
+    )
     op.create_table(
         "visibility",
         Column("id", row_number, primary_key=True, autoincrement=True),
