@@ -1,4 +1,4 @@
-"""Texts without regard to case, for searches."""
+"""Texts without regard to case, for searches and comparisons."""
 
 import unicodedata
 
@@ -11,6 +11,8 @@ def folded(text: str) -> str:
 
     Accents matter: "É" is "é", and not "e".
     """
+    if text.isascii():
+        return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from was_daemon.jobs.reconcile.oddities import oddity
-from was_daemon.jobs.reconcile.worktable import folded
+from was_daemon.model.folding import folded
 
 
 @pytest.mark.parametrize(

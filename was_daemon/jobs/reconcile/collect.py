@@ -16,9 +16,10 @@ from was_daemon.catalogue.schema import assets
 from was_daemon.derivatives.pyramids import beginnings
 from was_daemon.derivatives.thumbnail_files import beginning
 from was_daemon.jobs.reconcile.oddities import oddity
-from was_daemon.jobs.reconcile.worktable import Worktable, folded
+from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.library.collections import Place
 from was_daemon.model.errors import BadName
+from was_daemon.model.folding import folded
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles
 from was_daemon.model.keys import (
     MAX_DIGITS,

@@ -6,8 +6,9 @@ from typing import Any
 
 import attrs
 
-from was_daemon.jobs.reconcile.worktable import Worktable, folded
+from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.library.collections import Place
+from was_daemon.model.folding import folded
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.specify.tables import table_name
 

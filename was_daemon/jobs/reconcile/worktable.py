@@ -4,7 +4,6 @@ end, however that comes."""
 import sqlite3
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any
-from unicodedata import normalize
 
 from was_daemon.concurrency.sqlite import Database
 
@@ -71,11 +70,6 @@ class Worktable:
     async def close(self) -> None:
         """Remove the database."""
         await self._database.close()
-
-
-def folded(name: str) -> str:
-    """Return what is equal for names that differ only in case or Unicode form."""
-    return name.lower() if name.isascii() else normalize("NFC", normalize("NFC", name).casefold())
 
 
 def _add(connection: sqlite3.Connection, table: str, rows: Sequence[Sequence[Any]]) -> None:
