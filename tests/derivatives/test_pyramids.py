@@ -1,6 +1,6 @@
 """Pyramids are derivatives: of one version, bounded, gone with their original, and never taken for other files."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from was_daemon.derivatives.pyramids import EvictablePyramids, OpenPyramid, Pyra
 from was_daemon.derivatives.views import SMALL, Views
 from was_daemon.derivatives.zoom import View, Zoom
 from was_daemon.library.collections import Collections, Place
-from was_daemon.model.errors import AssetNotFound, Overloaded
+from was_daemon.model.errors import AssetError, AssetNotFound, DamagedDerivative, Overloaded, VersionGone
 from was_daemon.model.interfaces import IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.pyramids import Box
@@ -183,6 +183,54 @@ async def test_pyramids_are_kept_within_a_size(tmp_path: Path, pool: WorkerPool)
         assert {"other_1.zip", "11.jpg_1.zip"} <= set(await lookout.stored())
     finally:
         await lookout.museum.close()
+
+
+async def damage(lookout: Lookout, name: str) -> None:
+    """Fill all tiles of a pyramid with zeros; its index and its mark stay."""
+    pyramid = await lookout.look(name)
+    content = bytearray(await read_reader(await lookout.store.open(pyramid.key)))
+    for start, stop in map(pyramid.index.span, pyramid.index.geometry.tiles()):
+        content[start:stop] = bytes(stop - start)
+    await lookout.store.write(pyramid.key, chunked(bytes(content)))
+
+
+@async_test
+@pytest.mark.parametrize("shown", ["tile", "view"])
+async def test_a_damaged_pyramid_is_made_again_once(
+    lookout: Lookout, tmp_path: Path, pool: WorkerPool, shown: str
+) -> None:
+    async def show(lookout: Lookout) -> bytes:
+        pyramid = await lookout.zoom.open(original("a.jpg"), 1, "a client")
+        try:
+            if shown == "tile":
+                return await read_reader(await lookout.zoom.tile(pyramid, pyramid.index.geometry.tile(0)))
+            return await read_reader(await lookout.zoom.view(pyramid, view_of(pyramid, 100), "a client"))
+        finally:
+            await pyramid.reader.close()
+
+    await lookout.museum.put("a.jpg", plain(RED, size=(600, 600)))
+    right = await show(lookout)
+    await damage(lookout, "a.jpg")
+    # A daemon that has nothing of it in memory.
+    other = Lookout(tmp_path / "other", pool, lookout.store)
+    try:
+        outcomes = await gatherResults([Deferred.fromCoroutine(caught(show(other))) for _ in range(3)])
+        # Who comes last may already open the next one.
+        assert outcomes[0] is VersionGone and set(outcomes) <= {VersionGone, None}
+        assert await show(other) == right
+        await damage(other, "a.jpg")
+        other.kind._held.drop((other.store, original("a.jpg").pyramid(1)))
+        assert await caught(show(other)) is DamagedDerivative
+    finally:
+        await other.museum.close()
+
+
+async def caught(work: Awaitable[bytes]) -> type[AssetError] | None:
+    try:
+        await work
+    except AssetError as error:
+        return type(error)
+    return None
 
 
 def view_of(pyramid: OpenPyramid, width: int, form: str = "png") -> View:

@@ -18,8 +18,8 @@ from was_daemon.library.changes import Change
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
 from was_daemon.library.store_steps import open_staging_file, store_staged
-from was_daemon.model.errors import AssetError
-from was_daemon.model.interfaces import IAssetReader, ILocalFiles, IStagingFile
+from was_daemon.model.errors import AssetError, DamagedDerivative
+from was_daemon.model.interfaces import AssetStat, IAssetReader, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.fair_queue import OpenFile
@@ -47,6 +47,7 @@ class Derivatives:
         self._kinds = {kind.recipe: kind for kind in kinds}
         self._making: dict[tuple[AssetKey, Recipe, str], Making[Made]] = {}
         self._refusals = Refusals()
+        self._damaged = Refusals()
 
     async def start(self, before: "Derivatives | None" = None) -> None:
         """Look through the stored derivatives, and evict what is too much; `before` is of the last configuration."""
@@ -81,6 +82,26 @@ class Derivatives:
             if making.job:
                 self._pool.promote(making.job, client)
         return (await making.join()).get(recipe)
+
+    async def remove_damaged(self, original: Original, recipe: Recipe, damaged: AssetStat) -> None:
+        """Remove a stored derivative that has turned out to be damaged, unless it has been replaced already.
+
+        Raises `DamagedDerivative` when another one was removed not long ago: something else is wrong then.
+        """
+        await self._locks.run(original.key, lambda: self._remove_damaged(original, recipe, damaged))
+
+    async def _remove_damaged(self, original: Original, recipe: Recipe, damaged: AssetStat) -> None:
+        reader = await self.find(original, recipe, fetch=False)
+        if not reader:
+            return
+        await reader.close()
+        if reader.stat.etag != damaged.etag:
+            return
+        self._damaged.check(original, recipe)
+        self._damaged.add(original, DamagedDerivative("the picture's tiles are damaged"), recipe)
+        derivative = recipe.key(original.key)
+        self._log.warn("{key} is damaged, and is made again", key=derivative)
+        await self._kinds[type(recipe)].remove(original.place.thumbnails, derivative, original.key)
 
     async def warm(self, original: Original, recipes: Sequence[Recipe]) -> None:
         """Make missing derivatives when no request waits for them; errors are logged."""

@@ -55,6 +55,8 @@ Span: TypeAlias = tuple[int, int]
 class OpenPyramid:
     """A stored pyramid, held open, and its index; the caller closes `reader`."""
 
+    original: Original
+    recipe: Pyramid
     key: AssetKey
     store: IAssetStore
     reader: IAssetReader
@@ -133,7 +135,7 @@ class PyramidKind(DerivativeKind[Pyramid]):
         if held:
             end = await self._indexes.of(key, held)
             if end and is_mark_of(end.mark, original.stat):
-                return OpenPyramid(key, store, held, end.index)
+                return OpenPyramid(original, recipe, key, store, held, end.index)
             self._held.drop((store, key))
         try:
             reader = await store.open(key)
@@ -150,8 +152,9 @@ class PyramidKind(DerivativeKind[Pyramid]):
         if ILocalFiles.providedBy(store):
             if self.evictor:
                 self.evictor.used(key)
-            return OpenPyramid(key, store, reader, end.index)
-        return OpenPyramid(key, store, self._held.hold((store, key), reader), end.index)
+            return OpenPyramid(original, recipe, key, store, reader, end.index)
+        held = self._held.hold((store, key), reader)
+        return OpenPyramid(original, recipe, key, store, held, end.index)
 
     async def forget(self, store: IAssetStore, original: AssetKey, exists: bool) -> None:
         """See `DerivativeKind`. Only files that carry a mark are removed, with an original as without."""
@@ -164,6 +167,12 @@ class PyramidKind(DerivativeKind[Pyramid]):
             for key in pyramids:
                 with suppress(AssetNotFound):
                     await _delete_marked(store, key)
+
+    async def remove(self, store: IAssetStore, derivative: AssetKey, original: AssetKey) -> None:
+        """See `DerivativeKind`; the next pyramid of the same version is opened anew."""
+        self._held.drop((store, derivative))
+        with suppress(AssetNotFound):
+            await _delete_marked(store, derivative)
 
     async def forget_remains(self, store: IAssetStore, original: AssetKey) -> None:
         """Do nothing: by its mark, a pyramid that is left over is never served, and eviction or `prune` removes it."""

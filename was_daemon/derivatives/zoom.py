@@ -15,7 +15,7 @@ from was_daemon.derivatives.pyramids import OpenPyramid, Pyramid, PyramidKind, S
 from was_daemon.derivatives.views import LargeView, ViewName, Views
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import NoSpace, NoThumbnail, Overloaded
+from was_daemon.model.errors import DamagedDerivative, NoSpace, NoThumbnail, Overloaded, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.pyramids import Box, Geometry, PyramidIndex, Tile
@@ -33,6 +33,9 @@ _MOST_PIXELS = 80_000_000
 
 _MOST_IN_MEMORY = 8 << 20
 """Bytes of a view that a worker hands over in memory."""
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+"""What every tile begins and ends with. Blocks of zeros, as a crash may leave them, often lie there."""
 
 _PIXELS_IN_MEMORY = 1 << 20
 """Pixels of a view that is no longer, in any format."""
@@ -92,8 +95,11 @@ class Zoom:
         raise Overloaded("the original keeps changing")
 
     async def tile(self, pyramid: OpenPyramid, tile: Tile) -> IAssetReader:
-        """Open a tile of an open pyramid."""
-        return MemoryReader(await pyramid.read(pyramid.index.span(tile)), pyramid.stat(tile))
+        """Open a tile of an open pyramid; raises what `view` raises of a damaged one."""
+        content = await pyramid.read(pyramid.index.span(tile))
+        if not (content.startswith(_JPEG_START) and content.endswith(_JPEG_END)):
+            raise await self._damaged(pyramid)
+        return MemoryReader(content, pyramid.stat(tile))
 
     def stat(self, pyramid: OpenPyramid, view: View) -> AssetStat:
         """Return the version of a view, of size 0 as it is not rendered yet."""
@@ -104,7 +110,7 @@ class Zoom:
         """Render a view of an open pyramid, unless it is kept; requests for the same one share the work.
 
         The caller closes it. Raises `BrokenImage`, `Interrupted`, `Overloaded`, `NoSpace`, and `VersionGone` when the
-        pyramid was replaced or removed meanwhile.
+        pyramid was replaced or removed meanwhile, or is damaged: the next that is opened is another one.
         """
         name = (pyramid.key, pyramid.reader.stat.etag, view.name)
         kept = self._views.get(name)
@@ -147,9 +153,16 @@ class Zoom:
             large = self._views.add_large(name, disk, attrs.evolve(version, size=await disk.size()))
             disk = None
             return large
+        except DamagedDerivative:
+            raise await self._damaged(pyramid) from None
         finally:
             if disk:
                 disk.discard()
+
+    async def _damaged(self, pyramid: OpenPyramid) -> VersionGone:
+        """Remove a damaged pyramid, and fire with the error for those who have it open."""
+        await self._derivatives.remove_damaged(pyramid.original, pyramid.recipe, pyramid.reader.stat)
+        return VersionGone("the picture's tiles are damaged")
 
     async def _file_for_large(self, view: View) -> IStagingFile | None:
         """Open a file for a view that may be too long to be handed over in memory, unless the disk is full."""

@@ -8,6 +8,8 @@ from typing import BinaryIO, TypeAlias
 import attrs
 from PIL import Image
 
+from was_daemon.model.errors import DamagedDerivative
+
 _MOST_BYTES = 32 << 20
 """Bytes of pixels that are kept: of 32 tiles in colour, of which a screen shows ten or so."""
 
@@ -33,7 +35,7 @@ class DecodedTiles:
         self._size = 0
 
     def get(self, source: BinaryIO, tile: PlacedTile) -> Image.Image:
-        """Return a tile of `source`, which is not to be changed."""
+        """Return a tile of `source`, which is not to be changed; raises `DamagedDerivative`."""
         status = os.fstat(source.fileno())
         place = (status.st_dev, status.st_ino, status.st_mtime_ns, tile.offset)
         image = self._images.pop(place, None)
@@ -48,9 +50,12 @@ class DecodedTiles:
 
 def _decode(source: BinaryIO, tile: PlacedTile) -> Image.Image:
     source.seek(tile.offset)
-    with Image.open(BytesIO(source.read(tile.length)), formats=["JPEG", "PNG"]) as image:
-        image.load()
-        return image
+    try:
+        with Image.open(BytesIO(source.read(tile.length)), formats=["JPEG", "PNG"]) as image:
+            image.load()
+            return image
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DamagedDerivative("the picture's tiles are damaged") from error
 
 
 def _size(image: Image.Image) -> int:

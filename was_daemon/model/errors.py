@@ -68,6 +68,10 @@ class UnreadableImage(BrokenImage):
     """A picture at which a decoder failed. Either it is damaged, or its worker had too little memory left."""
 
 
+class DamagedDerivative(BrokenImage):
+    """A stored derivative of this version whose content cannot be decoded; the next that is made may be whole."""
+
+
 class Interrupted(AssetError):
     """Work on a file that was ended, most likely not because of the file; a later attempt may succeed."""
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twisted.protocols import amp
 
-from was_daemon.model.errors import AssetNotFound, BrokenImage, NoSpace, NoThumbnail, UnreadableImage
+from was_daemon.model.errors import AssetNotFound, BrokenImage, DamagedDerivative, NoSpace, NoThumbnail, UnreadableImage
 
 COMMANDS, FILES = 3, 4
 """Descriptors of a worker's sockets."""
@@ -96,7 +96,12 @@ class RenderRegion(amp.Command):
         (b"format", amp.Unicode()),
     ]
     response: ClassVar = _LENGTH
-    errors: ClassVar = {UnreadableImage: b"UNREADABLE_IMAGE", BrokenImage: b"BROKEN_IMAGE", **_COMMON_ERRORS}
+    errors: ClassVar = {
+        DamagedDerivative: b"DAMAGED_DERIVATIVE",
+        UnreadableImage: b"UNREADABLE_IMAGE",
+        BrokenImage: b"BROKEN_IMAGE",
+        **_COMMON_ERRORS,
+    }
 
 
 class ReadMetadata(amp.Command):

@@ -13,6 +13,7 @@ from was_daemon.concurrency.waiting import Waiters
 from was_daemon.model.errors import (
     AssetError,
     BrokenImage,
+    DamagedDerivative,
     Interrupted,
     NoSpace,
     NoThumbnail,
@@ -49,6 +50,7 @@ _START_FAILURE_SECONDS = 60.0
 _METRIC_OUTCOMES: dict[type[BaseException], str] = {
     NoThumbnail: "no_image",
     BrokenImage: "broken",
+    DamagedDerivative: "broken",
     NoSpace: "no_space",
     StoreUnavailable: "unavailable",
     Interrupted: "interrupted",
@@ -280,7 +282,7 @@ def _may_want_memory(error: Exception) -> bool:
 
     A plain `Exception` is an error that the command does not declare.
     """
-    return isinstance(error, UnreadableImage) or type(error) is Exception
+    return isinstance(error, UnreadableImage | DamagedDerivative) or type(error) is Exception
 
 
 def _clock() -> IReactorTime:

@@ -88,6 +88,20 @@ async def test_any_part_is_shown_in_any_size(client: Client) -> None:
 
 
 @async_test
+@pytest.mark.parametrize("part", ["0,0,512,512/512,512", "10,10,700,700/300,300"])
+async def test_a_damaged_pyramid_is_seen_by_nobody(client: Client, filesystem_daemon: Daemon, part: str) -> None:
+    name = f"damaged{len(part)}.jpg"
+    await client.store(name, PHOTO)
+    right = await picture(client, f"{name}/{part}/0/default.jpg")
+    pyramid = filesystem_daemon.store / ".pyramids" / f"{name}_1.zip"
+    content = pyramid.read_bytes()
+    # The index and the mark are at the end.
+    pyramid.write_bytes(bytes(len(content) - 2_000) + content[-2_000:])
+    again = await picture(client, f"{name}/{part}/0/default.jpg")
+    assert (right.status, again.status, again.body) == (200, 200, right.body)
+
+
+@async_test
 async def test_a_picture_is_mirrored_before_it_is_turned(client: Client) -> None:
     await client.store("turned.png", images.encode(images.chart(), "PNG"))
     chart = images.chart()

@@ -11,7 +11,8 @@ from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_servers import ImageServers
 from was_daemon.library.redirects import OpenAsset
 from was_daemon.model.captions import CaptionSource
-from was_daemon.model.errors import AssetNotFound
+from was_daemon.model.errors import AssetNotFound, VersionGone
+from was_daemon.model.interfaces import IAssetReader
 from was_daemon.model.keys import MAX_PAGE
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
@@ -113,25 +114,36 @@ class ImageServer:
         return await self._zoom.open(picture.key, picture.identifier.page, self._addresses.client(request))
 
     async def _image(self, request: AssetRequest, picture: PictureRequest, parameters: ImageRequest) -> bytes:
-        cache_control = self._documents.caching.cache_control(picture.is_private)
+        try:
+            rendering, reader = await self._part(request, picture, parameters)
+        except VersionGone:
+            # The pyramid was replaced, removed, or found to be damaged: now there is another one.
+            rendering, reader = await self._part(request, picture, parameters)
+        if reader is None:
+            return b""
+        self._delivered["tile" if rendering.tile else "view"].inc()
+        name = _file_name(picture.identifier, rendering, parameters.format)
+        asset = OpenAsset(reader, FORMATS[parameters.format])
+        return await send(request, asset, self._documents.caching.cache_control(picture.is_private), name)
+
+    async def _part(
+        self, request: AssetRequest, picture: PictureRequest, parameters: ImageRequest
+    ) -> tuple[Rendering, IAssetReader | None]:
+        """Open what is asked for; fire without a reader when the client has it already."""
         pyramid = await self._open(request, picture)
         try:
             rendering = resolve(parameters, pyramid.index.geometry, self._limits, pyramid.index.is_grey)
             request.setHeader("Link", _links(picture, rendering.canonical(picture.version)))
             if rendering.tile:
-                reader, source = await self._zoom.tile(pyramid, rendering.tile), "tile"
-            else:
-                view = _view(rendering)
-                # What the client has already need not be rendered.
-                if is_known(request, self._zoom.stat(pyramid, view), cache_control):
-                    return b""
-                reader, source = await self._zoom.view(pyramid, view, self._addresses.client(request)), "view"
+                return rendering, await self._zoom.tile(pyramid, rendering.tile)
+            view = _view(rendering)
+            # What the client has already need not be rendered.
+            cache_control = self._documents.caching.cache_control(picture.is_private)
+            if is_known(request, self._zoom.stat(pyramid, view), cache_control):
+                return rendering, None
+            return rendering, await self._zoom.view(pyramid, view, self._addresses.client(request))
         finally:
             await pyramid.reader.close()
-        self._delivered[source].inc()
-        name = _file_name(picture.identifier, rendering, parameters.format)
-        asset = OpenAsset(reader, FORMATS[parameters.format])
-        return await send(request, asset, cache_control, name)
 
 
 def _view(rendering: Rendering) -> View:
