@@ -122,7 +122,10 @@ def test_a_command_whose_output_nobody_reads_any_more_ends_quietly(tmp_path: Pat
     assert (ran.returncode, ran.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("command", [("check-store", "main"), ("copy", "--from", "main", "--to", "other")])
+@pytest.mark.parametrize(
+    "command",
+    [("check-store", "main"), ("copy", "--from", "main", "--to", "other"), ("config", "check"), ("token", "--help")],
+)
 def test_a_command_whose_output_is_on_a_full_disk_says_so_in_a_line(tmp_path: Path, command: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as output:
         ran = run_into(output, tmp_path, *command)

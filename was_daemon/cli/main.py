@@ -3,6 +3,9 @@
 Each command has a module. Slow imports are inside the functions of commands, so that `--help` starts quickly.
 """
 
+import sys
+from typing import Any
+
 import click
 
 from was_daemon import __version__
@@ -17,6 +20,7 @@ from was_daemon.cli.fixity import fixity
 from was_daemon.cli.import_catalogue import import_
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
+from was_daemon.cli.lost_output import drop_output, is_about_output
 from was_daemon.cli.options import epilog
 from was_daemon.cli.reconcile import reconcile
 from was_daemon.cli.serve import serve
@@ -30,7 +34,21 @@ from was_daemon.cli.visibility import visibility
 from was_daemon.cli.zoom import zoom
 
 
-@click.group(epilog=epilog("was-daemon check --help"))
+class _Commands(click.Group):
+    """Commands that end with a line, and 1, when their output cannot be written."""
+
+    def main(self, *arguments: Any, **extra: Any) -> Any:
+        """See `click.Command`, which looks for a reader that has gone only."""
+        try:
+            return super().main(*arguments, **extra)
+        except OSError as error:
+            if not is_about_output(error):
+                raise
+            drop_output(error)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, epilog=epilog("was-daemon check --help"))
 @click.version_option(__version__)
 def main() -> None:
     """The asset server, and the tools around it."""

@@ -1,7 +1,5 @@
 """Twisted's reactor for commands, with an orderly end when a command is interrupted."""
 
-import errno
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -20,13 +18,11 @@ from twisted.logger import (
     textFileLogObserver,
 )
 
+from was_daemon.cli.lost_output import drop_output, is_about_output
 from was_daemon.model.errors import AssetError
 
 RESUMED = "Start it again to go on."
 """Advice after an interruption of a command that does only what is left to do."""
-
-_ABOUT_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT)
-"""Errors of writing to the standard output. Those of files elsewhere are raised as `AssetError`."""
 
 _log = Logger()
 
@@ -65,20 +61,13 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str, failure: int)
         click.echo(f"Error: {error} ({error.reason})" if error.reason else f"Error: {error}", err=True)
         code = failure
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _ABOUT_OUTPUT:
-            _drop_output(error)
+        if is_about_output(error):
+            drop_output(error)
         else:
             _log.failure("The command failed")
         code = failure
     if code:
         raise SystemExit(code)
-
-
-def _drop_output(error: OSError) -> None:
-    # What is still in the buffer would raise it again at the exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if not isinstance(error, BrokenPipeError):
-        click.echo(f"Error: {error.strerror}", err=True)
 
 
 def log_warnings() -> None:
