@@ -291,6 +291,26 @@ def test_what_cannot_be_shown_is_explained(
     assert page.failed
 
 
+@pytest.mark.parametrize("title", ["The picture has been replaced", "There is no such picture"])
+def test_a_picture_that_changes_while_somebody_looks_is_not_left_blurred(
+    tolerant_page: Page, daemon: Daemon, title: str
+) -> None:
+    page, original = tolerant_page, daemon.store / "originals" / "changing.jpg"
+    original.write_bytes(scan())
+    view(page, daemon, "filename=changing.jpg")
+    original.unlink()
+    if title.endswith("replaced"):
+        original.write_bytes(images.encode(images.chart((900, 600)), "JPEG"))
+    for _ in range(5):
+        page.press("+")
+    page.wait_for("!document.querySelector('.problem').hidden")
+    assert text(page, ".problem h2") == title
+    if title.endswith("replaced"):
+        page.click(".problem button")
+        settle(page)
+        assert box(page) == (0, 0, 900, 600)
+
+
 @pytest.mark.parametrize(("name", "player"), [("film.webm", "video"), ("tone.mp3", "audio")])
 def test_a_recording_is_played(page: Page, daemon: Daemon, name: str, player: str) -> None:
     view(page, daemon, f"filename={name}")

@@ -1,9 +1,12 @@
 // Requests to the server, and files for the person who looks.
 
-/** Fire with an answer: `ok`, `status`, `url`, `headers`, and `text`, or `content` when it is ok and is read by `read`. */
-export async function ask(address, read) {
+/**
+ * Fire with an answer: `ok`, `status`, `url`, `headers`, and `text`, or `content` when it is ok and is read by `read`.
+ * `cache` is the mode of the browser's cache.
+ */
+export async function ask(address, { read, cache = "default" } = {}) {
   try {
-    const response = await fetch(address);
+    const response = await fetch(address, { cache });
     const { ok, status, url, headers } = response;
     return { ok, status, url, headers, ...(ok && read ? { content: await read(response) } : { text: await response.text() }) };
   } catch {

@@ -6,7 +6,7 @@ import { factsOn } from "./facts.js";
 import { ask, save } from "./network.js";
 import { PageForm } from "./pages.js";
 import { play } from "./player.js";
-import { mayPass, problemText } from "./problems.js";
+import { mayPass, problemText, REPLACED } from "./problems.js";
 import { pixelsPerMillimetre, roundLength } from "./scale.js";
 
 /* global OpenSeadragon */
@@ -142,7 +142,7 @@ export class Panel extends EventTarget {
     const name = this.pages > 1 ? `${this.subject.name.replace(/\.[^.]*$/, "")} page ${this.page}.jpg` : this.subject.name;
     const { address, filename } = partAddress(this.information.id, name, box, this.rotation);
     this.#tell("said", "Preparing the part…");
-    const answer = await ask(address, (response) => response.blob());
+    const answer = await ask(address, { read: (response) => response.blob() });
     if (!answer.ok) {
       const { title, text } = problemText(answer.status, answer.text);
       this.#tell("said", `${title}. ${text}`);
@@ -210,9 +210,13 @@ export class Panel extends EventTarget {
   }
 
   async #explainMissingTiles() {
-    const page = this.page;
-    const answer = await ask(`${this.#address()}/info.json`);
-    if (this.page === page && !answer.ok) this.#fail(answer.status, answer.text);
+    const { page, viewer } = this;
+    // The browser may know the description of the picture that was there before.
+    const answer = await ask(`${this.#address()}/info.json`, { cache: "no-cache" });
+    if (this.page !== page || this.viewer !== viewer) return;
+    if (!answer.ok) this.#fail(answer.status, answer.text);
+    else if (isOtherPicture(JSON.parse(answer.text), this.information)) this.#fail(REPLACED);
+    else viewer.addOnceHandler("tile-load-failed", () => this.#explainMissingTiles());
   }
 
   #fail(status, reason) {
@@ -270,6 +274,10 @@ export class Panel extends EventTarget {
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+function isOtherPicture(one, other) {
+  return one.width !== other.width || one.height !== other.height;
 }
 
 function isWhole(box, { width, height }) {

@@ -1,5 +1,8 @@
 // What went wrong, and what a person can do about it.
 
+/** What stands for a status when another picture has the name of the one that was shown. */
+export const REPLACED = "replaced";
+
 const UNKNOWN = ["The picture cannot be shown", "The server answered:"];
 
 const PROBLEMS = {
@@ -16,6 +19,7 @@ const PROBLEMS = {
   ],
   415: ["Files of this kind cannot be shown here", "Download the original, and open it in another program."],
   422: ["The file cannot be read as a picture", "It may be damaged. The original can be downloaded. The server answered:"],
+  [REPLACED]: ["The picture has been replaced", "Another one has this name now. Try again to look at it."],
   503: ["The server is busy", "Try again in a moment."],
 };
 
@@ -27,5 +31,5 @@ export function problemText(status, reason) {
 
 /** Whether another attempt may succeed. */
 export function mayPass(status) {
-  return status === 0 || status >= 500;
+  return status === 0 || status >= 500 || status === REPLACED;
 }
