@@ -19,7 +19,10 @@ REGIONS = [(0, 0), (100, 50), (500, 300), (0, 0), (700, 400)]
 def placed(pyramid: PyramidFile, box: Box) -> list[PlacedTile]:
     """The tiles of level 0 that show a part of `box`."""
     spans = [(pyramid.index.span(tile), tile) for tile in pyramid.index.geometry.tiles_in(0, box)]
-    return [PlacedTile(start, stop - start, tile.left, tile.top) for (start, stop), tile in spans]
+    return [
+        PlacedTile(start, stop - start, pyramid.index.checksum(tile), tile.left, tile.top)
+        for (start, stop), tile in spans
+    ]
 
 
 def rendered(pyramid: PyramidFile, decoded: DecodedTiles, x: int, y: int, view: View = PLAIN) -> bytes:

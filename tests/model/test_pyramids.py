@@ -13,7 +13,7 @@ SIDES = st.integers(1, 9000)
 
 def index_of(geometry: Geometry, pages: int = 1, is_grey: bool = False) -> PyramidIndex:
     lengths = array("I", range(1, geometry.count + 1))
-    return PyramidIndex(geometry, pages, is_grey, array("Q", [1 << 33] * geometry.count), lengths)
+    return PyramidIndex(geometry, pages, is_grey, array("Q", [1 << 33] * geometry.count), lengths, lengths)
 
 
 @given(SIDES, SIDES)
@@ -66,4 +66,4 @@ def test_a_damaged_index_is_an_index_or_none(at: int, flip: int) -> None:
         index = parse_index(bytes(content))
     except BadIndex:
         return
-    assert index.geometry.count == len(index.offsets) == len(index.lengths)
+    assert index.geometry.count == len(index.offsets) == len(index.lengths) == len(index.checksums)

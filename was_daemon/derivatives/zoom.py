@@ -1,11 +1,12 @@
 """Looking closely at originals: pyramids that are made when they are asked for, tiles, and other parts of a picture."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import Any
+from zlib import crc32
 
 import attrs
 
@@ -33,9 +34,6 @@ _MOST_PIXELS = 80_000_000
 
 _MOST_IN_MEMORY = 8 << 20
 """Bytes of a view that a worker hands over in memory."""
-
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-"""What every tile begins and ends with. Blocks of zeros, as a crash may leave them, often lie there."""
 
 _PIXELS_IN_MEMORY = 1 << 20
 """Pixels of a view that is no longer, in any format."""
@@ -97,7 +95,7 @@ class Zoom:
     async def tile(self, pyramid: OpenPyramid, tile: Tile) -> IAssetReader:
         """Open a tile of an open pyramid; raises what `view` raises of a damaged one."""
         content = await pyramid.read(pyramid.index.span(tile))
-        if not (content.startswith(_JPEG_START) and content.endswith(_JPEG_END)):
+        if crc32(content) != pyramid.index.checksum(tile):
             raise await self._damaged(pyramid)
         return MemoryReader(content, pyramid.stat(tile))
 
@@ -139,7 +137,7 @@ class Zoom:
                 disk = await self._file_for_large(view)
                 files: list[OpenFile] = [source, memory, *([disk] if disk else [])]
                 making.job = self._pool.submit(
-                    RenderRegion, making.client, files, **_arguments(view, level, tiles, spans)
+                    RenderRegion, making.client, files, **_arguments(pyramid.index, view, level, tiles, spans)
                 )
                 length = (await making.job.done)["length"]
                 content = memory.content(length) if length <= memory.size else b""
@@ -197,12 +195,15 @@ def _spans(index: PyramidIndex, tiles: Sequence[Tile], view: View) -> list[Span]
     return spans
 
 
-def _arguments(view: View, level: int, tiles: Sequence[Tile], spans: Sequence[Span]) -> dict[str, Any]:
+def _arguments(
+    index: PyramidIndex, view: View, level: int, tiles: Sequence[Tile], spans: Sequence[Span]
+) -> dict[str, Any]:
     """Return the arguments of `RenderRegion`."""
+    alpha_spans = spans[len(tiles) :]
     region, factor = view.region, 1 << level
     return {
-        "tiles": _places(tiles, spans[: len(tiles)]),
-        "alpha": _places(tiles, spans[len(tiles) :]) if len(spans) > len(tiles) else [],
+        "tiles": _places(tiles, spans[: len(tiles)], index.checksum),
+        "alpha": _places(tiles, alpha_spans, index.alpha_checksum) if alpha_spans else [],
         "region": [side / factor for side in (region.x, region.y, region.width, region.height)],
         "width": view.size[0],
         "height": view.size[1],
@@ -213,8 +214,8 @@ def _arguments(view: View, level: int, tiles: Sequence[Tile], spans: Sequence[Sp
     }
 
 
-def _places(tiles: Sequence[Tile], spans: Sequence[Span]) -> list[dict[str, int]]:
+def _places(tiles: Sequence[Tile], spans: Sequence[Span], checksum: Callable[[Tile], int]) -> list[dict[str, int]]:
     return [
-        {"offset": start, "length": stop - start, "x": tile.left, "y": tile.top}
+        {"offset": start, "length": stop - start, "checksum": checksum(tile), "x": tile.left, "y": tile.top}
         for tile, (start, stop) in zip(tiles, spans, strict=True)
     ]

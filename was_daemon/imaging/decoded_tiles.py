@@ -4,6 +4,7 @@ import os
 from collections import OrderedDict
 from io import BytesIO
 from typing import BinaryIO, TypeAlias
+from zlib import crc32
 
 import attrs
 from PIL import Image
@@ -19,10 +20,11 @@ _Place: TypeAlias = tuple[int, int, int, int]
 
 @attrs.frozen
 class PlacedTile:
-    """A tile in a file of several: its place in bytes, and in pixels of its level."""
+    """A tile in a file of several: its place in bytes, their CRC-32, and its place in pixels of its level."""
 
     offset: int
     length: int
+    checksum: int
     x: int
     y: int
 
@@ -50,12 +52,12 @@ class DecodedTiles:
 
 def _decode(source: BinaryIO, tile: PlacedTile) -> Image.Image:
     source.seek(tile.offset)
-    try:
-        with Image.open(BytesIO(source.read(tile.length)), formats=["JPEG", "PNG"]) as image:
-            image.load()
-            return image
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DamagedDerivative("the picture's tiles are damaged") from error
+    content = source.read(tile.length)
+    if crc32(content) != tile.checksum:
+        raise DamagedDerivative("the picture's tiles are damaged")
+    with Image.open(BytesIO(content), formats=["JPEG", "PNG"]) as image:
+        image.load()
+        return image
 
 
 def _size(image: Image.Image) -> int:

@@ -139,7 +139,7 @@ def _add_alpha(alpha: FullSize, archive: BinaryIO) -> None:
 def _index(archive: BinaryIO, geometry: Geometry, picture: FullSize, kinds: Sequence[_Tiles]) -> PyramidIndex:
     """Return the index of the tiles of a picture in an archive, of one kind after the other."""
     entries = {entry.filename: entry for entry in ZipFile(archive).infolist()}
-    offsets, lengths = array("Q"), array("I")
+    offsets, lengths, checksums = array("Q"), array("I"), array("I")
     for kind, tile in product(kinds, geometry.tiles()):
         entry = entries[_entry_name(tile, geometry, kind)]
         if entry.compress_type != ZIP_STORED:
@@ -149,7 +149,8 @@ def _index(archive: BinaryIO, geometry: Geometry, picture: FullSize, kinds: Sequ
         names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
         offsets.append(entry.header_offset + _LOCAL_HEADER + names)
         lengths.append(entry.file_size)
-    return PyramidIndex(geometry, picture.pages, picture.mode == "L", offsets, lengths)
+        checksums.append(entry.CRC)
+    return PyramidIndex(geometry, picture.pages, picture.mode == "L", offsets, lengths, checksums)
 
 
 def _entry_name(tile: Tile, geometry: Geometry, kind: _Tiles) -> str:

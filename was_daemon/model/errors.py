@@ -69,7 +69,7 @@ class UnreadableImage(BrokenImage):
 
 
 class DamagedDerivative(BrokenImage):
-    """A stored derivative of this version whose content cannot be decoded; the next that is made may be whole."""
+    """A stored derivative whose bytes have changed since it was made; the next that is made may be whole."""
 
 
 class Interrupted(AssetError):

@@ -16,7 +16,7 @@ import attrs
 TILE_SIZE = 512
 """Pixels of the sides of a tile, at every level, unless it lies at the right or lower edge."""
 
-_MAGIC = b"waSu"
+_MAGIC = b"waSv"
 _HEAD = struct.Struct("<IIIIII")
 """Width, height, size of tiles, pages of the original, whether the tiles are grey, number of tiles."""
 
@@ -126,8 +126,8 @@ class PyramidIndex:
     """The index of a pyramid's file: where the tiles are in it, and what the original is like.
 
     `pages` is the number of pages of the original; `is_grey` is whether the tiles have no colours. `offsets` and
-    `lengths`, in bytes, are those of the tiles by number, and then, if the picture has clear parts, those of its alpha
-    channel's tiles by number.
+    `lengths`, in bytes, and `checksums` (CRC-32) are those of the tiles by number, and then, if the picture has clear
+    parts, those of its alpha channel's tiles by number.
     """
 
     geometry: Geometry
@@ -135,10 +135,15 @@ class PyramidIndex:
     is_grey: bool
     offsets: "array[int]"
     lengths: "array[int]"
+    checksums: "array[int]"
 
     def span(self, tile: Tile) -> tuple[int, int]:
         """Return the bytes [start, stop) of a tile."""
         return self._span(tile.number)
+
+    def checksum(self, tile: Tile) -> int:
+        """Return the CRC-32 of the bytes of a tile."""
+        return self.checksums[tile.number]
 
     @property
     def has_alpha(self) -> bool:
@@ -149,6 +154,10 @@ class PyramidIndex:
         """Return the bytes [start, stop) of the alpha channel of a tile."""
         return self._span(self.geometry.count + tile.number)
 
+    def alpha_checksum(self, tile: Tile) -> int:
+        """Return the CRC-32 of the bytes of the alpha channel of a tile."""
+        return self.checksums[self.geometry.count + tile.number]
+
     def _span(self, number: int) -> tuple[int, int]:
         start = self.offsets[number]
         return start, start + self.lengths[number]
@@ -158,7 +167,7 @@ class PyramidIndex:
         geometry = self.geometry
         sizes = geometry.width, geometry.height, geometry.tile_size
         head = _HEAD.pack(*sizes, self.pages, self.is_grey, len(self.offsets))
-        content = head + _little_endian(self.offsets) + _little_endian(self.lengths)
+        content = head + b"".join(map(_little_endian, (self.offsets, self.lengths, self.checksums)))
         return content + _TRAILER.pack(len(content) + TRAILER_SIZE, _MAGIC)
 
 
@@ -177,18 +186,19 @@ def parse_index(content: bytes) -> PyramidIndex:
     if index_size(content[-TRAILER_SIZE:]) != len(content) or len(content) < _HEAD.size + TRAILER_SIZE:
         raise BadIndex("another size")
     width, height, tile_size, pages, is_grey, count = _HEAD.unpack_from(content)
-    offsets, lengths = array("Q"), array("I")
-    if len(content) != _HEAD.size + count * (offsets.itemsize + lengths.itemsize) + TRAILER_SIZE:
+    columns = array("Q"), array("I"), array("I")
+    if len(content) != _HEAD.size + count * sum(column.itemsize for column in columns) + TRAILER_SIZE:
         raise BadIndex("another number of tiles")
     if not (width and height and tile_size):
         raise BadIndex("no pixels")
     geometry = Geometry(width, height, tile_size)
     if count not in (geometry.count, 2 * geometry.count):
         raise BadIndex("another geometry")
-    middle = _HEAD.size + count * offsets.itemsize
-    offsets.frombytes(content[_HEAD.size : middle])
-    lengths.frombytes(content[middle:-TRAILER_SIZE])
-    return PyramidIndex(geometry, pages, bool(is_grey), _native(offsets), _native(lengths))
+    start = _HEAD.size
+    for column in columns:
+        column.frombytes(content[start : start + count * column.itemsize])
+        start += count * column.itemsize
+    return PyramidIndex(geometry, pages, bool(is_grey), *map(_native, columns))
 
 
 def _little_endian(numbers: "array[int]") -> bytes:

@@ -70,16 +70,16 @@ class MakePyramid(amp.Command):
     }
 
 
-_TILES = amp.AmpList([(name, amp.Integer()) for name in (b"offset", b"length", b"x", b"y")])
+_TILES = amp.AmpList([(name, amp.Integer()) for name in (b"offset", b"length", b"checksum", b"x", b"y")])
 
 
 class RenderRegion(amp.Command):
     """Command to write a part of a picture, made of the tiles that show it, to a target, and answer with its length.
 
-    `tiles` has the place of each tile in the source, in bytes, and in pixels of its level; `alpha` that of each tile of
-    the alpha channel, if it is wanted. `region` is the part to show
-    (x, y, width, height in such pixels, with fractions), `width` and `height` the size to scale it to. Then it is
-    mirrored, turned by `rotation` degrees, and written in `quality` and `format`.
+    `tiles` has the place of each tile in the source, in bytes, their CRC-32, and the place in pixels of its level;
+    `alpha` that of each tile of the alpha channel, if it is wanted. `region` is the part to show (x, y, width, height
+    in such pixels, with fractions), `width` and `height` the size to scale it to. Then it is mirrored, turned by
+    `rotation` degrees, and written in `quality` and `format`.
 
     Files: the source, a target of a fixed size in memory, and maybe one on a disk for what does not fit into it.
     """

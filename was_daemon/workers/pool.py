@@ -282,7 +282,7 @@ def _may_want_memory(error: Exception) -> bool:
 
     A plain `Exception` is an error that the command does not declare.
     """
-    return isinstance(error, UnreadableImage | DamagedDerivative) or type(error) is Exception
+    return isinstance(error, UnreadableImage) or type(error) is Exception
 
 
 def _clock() -> IReactorTime:
