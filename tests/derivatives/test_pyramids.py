@@ -1,5 +1,6 @@
 """Pyramids are derivatives: of one version, bounded, gone with their original, and never taken for other files."""
 
+from array import array
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
@@ -14,16 +15,16 @@ from was_daemon.derivatives import views
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.pyramids import EvictablePyramids, OpenPyramid, PyramidKind
 from was_daemon.derivatives.views import SMALL, Views
-from was_daemon.derivatives.zoom import View, Zoom
+from was_daemon.derivatives.zoom import View, Zoom, _arguments, _on_level, choose_level
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.errors import AssetError, AssetNotFound, DamagedDerivative, Overloaded, VersionGone
 from was_daemon.model.interfaces import IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
-from was_daemon.model.pyramids import Box
+from was_daemon.model.pyramids import Box, Geometry, PyramidIndex
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, read_reader
-from was_daemon.workers.commands import MakePyramid
+from was_daemon.workers.commands import MakePyramid, RenderRegion
 from was_daemon.workers.pool import WorkerPool
 
 async_test = pytest_twisted.ensureDeferred
@@ -238,6 +239,27 @@ def view_of(pyramid: OpenPyramid, width: int, form: str = "png") -> View:
     height = geometry.height * width // geometry.width
     whole = Box(0, 0, geometry.width, geometry.height)
     return View(whole, (width, height), False, 0.0, "default", form, f"{width}.{form}")
+
+
+@pytest.mark.parametrize(
+    ("picture", "region", "size"),
+    [
+        ((400_000, 560), Box(0, 400, 390_000, 150), (4000, 150)),
+        ((560, 400_000), Box(400, 0, 150, 390_000), (150, 4000)),
+        ((20_000, 20_000), Box(1, 1, 8900, 8900), (4096, 4096)),
+    ],
+)
+def test_a_command_has_room_for_all_tiles_of_a_view(
+    picture: tuple[int, int], region: Box, size: tuple[int, int]
+) -> None:
+    geometry = Geometry(*picture)
+    offsets, lengths = array("Q", [1 << 35] * geometry.count), array("I", [0xFFFFFFFF] * geometry.count)
+    index = PyramidIndex(geometry, 1, False, offsets, lengths, lengths)
+    view = View(region, size, False, 0.0, "default", "jpg", "view")
+    level = choose_level(geometry, view)
+    tiles = list(geometry.tiles_in(level, _on_level(region, 1 << level)))
+    arguments = _arguments(index, view, level, tiles, list(map(index.span, tiles)))
+    assert RenderRegion.makeArguments(arguments, None).serialize()
 
 
 @async_test

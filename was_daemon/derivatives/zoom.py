@@ -19,7 +19,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import DamagedDerivative, NoSpace, NoThumbnail, Overloaded, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IStagingFile
 from was_daemon.model.keys import AssetKey
-from was_daemon.model.pyramids import Box, Geometry, PyramidIndex, Tile
+from was_daemon.model.pyramids import TILE_SIZE, Box, Geometry, PyramidIndex, Tile
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.commands import RenderRegion
 from was_daemon.workers.fair_queue import OpenFile
@@ -31,6 +31,9 @@ _ATTEMPTS = 5
 
 _MOST_PIXELS = 80_000_000
 """Pixels of a level that one rendering may decode: what a region in distorted proportions needs is not bounded else."""
+
+_MOST_TILES = 700
+"""Tiles that one rendering may be made of: a value of AMP has 64 KiB at most, and each takes up to 80 bytes of it."""
 
 _MOST_IN_MEMORY = 8 << 20
 """Bytes of a view that a worker hands over in memory."""
@@ -175,9 +178,15 @@ def choose_level(geometry: Geometry, view: View) -> int:
     region, (width, height) = view.region, view.size
     reduction = min(region.width / width, region.height / height)
     level = min(int(math.log2(reduction)) if reduction >= 1 else 0, len(geometry.levels) - 1)
-    while region.width * region.height >> 2 * level > _MOST_PIXELS and level < len(geometry.levels) - 1:
+    while not _may_be_decoded(region, level) and level < len(geometry.levels) - 1:
         level += 1
     return level
+
+
+def _may_be_decoded(region: Box, level: int) -> bool:
+    """Return whether a level has few enough pixels and tiles that show a part of `region`."""
+    columns, rows = ((side >> level) // TILE_SIZE + 2 for side in region.size)
+    return region.width * region.height >> 2 * level <= _MOST_PIXELS and columns * rows <= _MOST_TILES
 
 
 def _on_level(region: Box, factor: int) -> Box:
