@@ -80,7 +80,7 @@ def survives(inspector: Inspector, seed: int, count: int) -> None:
     assert len(inspector.daemon.workers()) <= 2
     assert "Traceback" not in inspector.daemon.log()
     staging = inspector.daemon.directory / "spool" / ".staging"
-    eventually(lambda: not list(staging.iterdir()), "for the last staging file to go")
+    eventually(lambda: not list(staging.glob("*")), "for the last staging file to go")
 
 
 def test_damaged_files_of_every_kind_are_shown_or_refused(inspector: Inspector) -> None:

@@ -72,6 +72,7 @@ class _Trial:
     new: bytes = attrs.field(factory=lambda: payload(300_001, seed=2), repr=False)
     large: bytes = attrs.field(factory=lambda: payload(_LARGE, seed=3), repr=False)
     used: list[AssetKey] = attrs.field(factory=list)
+    has_trash: bool = False
 
     def promises(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         return [
@@ -268,21 +269,24 @@ class _Trial:
         await self.store.delete(key)
 
     async def _trash(self) -> None:
-        key = self._trash_key()
-        cost = "with [trash] nothing could be deleted"
+        key, content = self._trash_key(), b""
         try:
             await self.store.write(key, chunked(b"kept"), 4)
             content = await read_asset(self.store, key)
             listed = await collect(self.store.list(self.collection, Kind.TRASH, self.stem))
         except AssetError as error:
-            raise PromiseBroken(f"{error}: {cost}") from error
-        expect(content == b"kept" and listed == [key], f"what is written there is not read, or not listed: {cost}")
+            await self._forget(key)
+            raise NotTried(f"{error}: with [trash] nothing could be deleted") from error
+        expect(content == b"kept" and listed == [key], "what is written there is not read, or not listed")
         await self.store.delete(key)
+        self.has_trash = True
 
     async def _moves(self) -> None:
         cost = "the daemon reads and writes the bytes of what is deleted"
         if not IMoves.providedBy(self.store):
             raise NotTried(f"the plugin cannot, {cost}")
+        if not self.has_trash:
+            raise NotTried("nothing can be kept in the trash")
         trashed, content = self._trash_key(), await read_asset(self.store, self.key)
         try:
             await IMoves(self.store).copy(self.key, trashed)
@@ -299,6 +303,12 @@ class _Trial:
         if key not in self.used:
             self.used.append(key)
         return key
+
+    async def _forget(self, key: AssetKey) -> None:
+        """Remove an asset of a kind that the server refuses, in case that it was written all the same."""
+        with suppress(AssetError):
+            await self.store.delete(key)
+        self.used.remove(key)
 
     async def _delete(self) -> None:
         await self.store.delete(self.key)
