@@ -151,6 +151,7 @@ class TestMoto(MotoContract):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 class TestMotoAtLength(MotoContract):
     """All of it, and with checksums of the server's."""
 

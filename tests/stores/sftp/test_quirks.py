@@ -296,6 +296,7 @@ class TestUntyped(StoreContract):
         return store_on(Untyped)
 
 
+@pytest.mark.slow
 class TestServerThatNamesNothingMissing(StoreContract):
     big = 2_000_000
     many = 50

@@ -132,6 +132,7 @@ class TestInternalSFTP(OpenSSHContract):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.slow  # the same code as internal-sftp, in a program of its own
 class TestSFTPServerBinary(OpenSSHContract):
     subsystem = "sftp-server"
@@ -139,6 +140,7 @@ class TestSFTPServerBinary(OpenSSHContract):
     many = 200
 
 
+@pytest.mark.slow
 class TestServerWithoutExtensions(OpenSSHContract):
     subsystem = "internal-sftp -P posix-rename,fsync,limits,statvfs"
     big = 5_000_000

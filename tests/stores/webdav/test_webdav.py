@@ -98,6 +98,7 @@ class WebDAVContract(StoreContract):
         assert stored_below(server.root) == [KEY.name]
 
 
+@pytest.mark.slow
 class TestApache(WebDAVContract):
     make_server = staticmethod(davservers.apache)
 
@@ -109,6 +110,7 @@ class TestNginx(WebDAVContract):
     test_what_was_written_in_odd_chunks_comes_back_whole = None
 
 
+@pytest.mark.slow
 class TestWsgidav(WebDAVContract):
     make_server = staticmethod(davservers.wsgidav)
 
