@@ -20,6 +20,8 @@ from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
 from was_daemon.library.visibility import KEY_BYTES, Visibility
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.specify.attachments import Attachment, Page
+from was_daemon.specify.records import Source, keep
 
 async_test = pytest_twisted.ensureDeferred
 
@@ -52,12 +54,14 @@ class Museum:
     clock: Clock = attrs.field(factory=QuickClock)
     daemons: list[VisibilityRefresh] = attrs.field(factory=list)
 
-    def daemon(self, hides_unknown: bool = True, saves: bool = True, key: int = 0) -> VisibilityRefresh:
+    def daemon(
+        self, hides_unknown: bool = True, saves: bool = True, key: int = 0, is_alone: bool = False
+    ) -> VisibilityRefresh:
         """A daemon that has just started, and not yet refreshed what it knows."""
         visibility = Visibility(bytes([key] * KEY_BYTES), hides_unknown)
         url = URL.create("sqlite", database=str(self.directory / "catalogue.sqlite"))
         refresh = VisibilityRefresh(
-            visibility, CatalogueDatabase(url), self.directory / "was.visibility", saves, self.clock
+            visibility, CatalogueDatabase(url), self.directory / "was.visibility", saves, self.clock, is_alone
         )
         refresh.start()
         self.daemons.append(refresh)
@@ -171,20 +175,48 @@ async def test_what_an_upload_hides_is_private_at_once_here(museum: Museum) -> N
 
 
 @async_test
-async def test_a_record_that_was_renamed_counts_for_its_old_name_no_more_after_an_hour(museum: Museum) -> None:
+@pytest.mark.parametrize("is_alone", [False, True])
+async def test_an_upload_that_hides_what_was_public_waits_for_the_other_daemons(
+    museum: Museum, monkeypatch: pytest.MonkeyPatch, is_alone: bool
+) -> None:
     await museum.say("a", True, at=100)
+    daemon, other = museum.daemon(is_alone=is_alone), museum.daemon(saves=False, key=1)
+    await daemon.refresh()
+    await other.refresh()
+    waits: list[float] = []
+
+    async def wait(_clock: Clock, seconds: float) -> None:
+        waits.append(seconds)
+        await other.refresh()
+
+    monkeypatch.setattr(visibility_refresh, "deferLater", wait)
+    await daemon.hide("main", AssetKey("", Kind.ORIGINAL, "a"), "upload")
+    await daemon.hide("main", AssetKey("", Kind.ORIGINAL, "b"), "upload")
+    # What is unknown was private, and needs no time.
+    assert len(waits) == (0 if is_alone else 1)
+    assert all(seconds > visibility_refresh._PAUSE_SECONDS for seconds in waits)
+    assert private(other) == ("bc" if is_alone else "abc")
+
+
+@async_test
+async def test_a_record_that_was_renamed_counts_for_its_old_name_no_more(museum: Museum) -> None:
+    async def have(name: str, is_public: bool, collection: str = "") -> None:
+        page = Page(0, None, [Attachment(1, name, is_public=is_public)])
+        await museum.database.run(keep, Source("fish", "main", collection), page)
+
     daemon = museum.daemon()
+    await have("a", True)
     await daemon.refresh()
-
-    def rename(connection: Connection) -> None:
-        connection.execute(update(records).values(name="b", changed=101))
-
-    await museum.database.run(rename)
-    await daemon.refresh()
-    assert private(daemon) == "c"
-    museum.clock.advance(3601)
+    assert private(daemon) == "bc"
+    await have("b", True)
     await daemon.refresh()
     assert private(daemon) == "ac"
+    await have("a", True)
+    await daemon.refresh()
+    assert private(daemon) == "bc"
+    await have("a", True, collection="Fish")
+    await daemon.refresh()
+    assert private(daemon) == "abc"
 
 
 @async_test

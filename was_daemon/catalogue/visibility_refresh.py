@@ -40,11 +40,14 @@ from was_daemon.model.keys import AssetKey
 _PAUSE_SECONDS = 3.0
 """Seconds between two looks at what has changed."""
 
+_NOTICE_SECONDS = 2 * _PAUSE_SECONDS
+"""Seconds after which every daemon that can use the database has looked at what has changed."""
+
 _MAX_PAUSE_SECONDS = 30.0
 """Seconds between two attempts while the database is down, at the most."""
 
 _RELOAD_SECONDS = 3600.0
-"""Seconds after which everything is read again: a record that was renamed leaves no change of its old name."""
+"""Seconds after which everything is read again, whatever was missed: clocks of machines differ."""
 
 _MAX_CHANGES = 100_000
 """Number of changes after which everything is read again: they take more memory than the rest."""
@@ -83,7 +86,8 @@ class _Window:
 class VisibilityRefresh:
     """Refreshing of `visibility` from `database`, until it is closed.
 
-    The file `snapshot` is read at the start, and written if `saves`.
+    The file `snapshot` is read at the start, and written if `saves`. `is_alone` is whether no other daemon has this
+    catalogue.
     """
 
     _log = Logger()
@@ -95,6 +99,7 @@ class VisibilityRefresh:
         snapshot: Path,
         saves: bool,
         clock: IReactorTime | None = None,
+        is_alone: bool = False,
     ) -> None:
         from twisted.internet import reactor
 
@@ -102,6 +107,7 @@ class VisibilityRefresh:
         self._database = database
         self._snapshot = VisibilitySnapshot(snapshot)
         self._saves = saves
+        self._is_alone = is_alone
         self._saved: Entries | None = None
         self._unsaved: dict[int, Verdict] = {}
         self._is_disk_down = False
@@ -146,10 +152,16 @@ class VisibilityRefresh:
             raise StoreUnavailable(f"it is not known since {self.age:.0f} s what is private: {self._problem}")
 
     async def hide(self, store: str, key: AssetKey, reason: str) -> None:
-        """Make an original private, or one that is about to be stored; raises `StoreUnavailable`."""
+        """Make an original private, or one that is about to be stored; raises `StoreUnavailable`.
+
+        Fires when the other daemons know it, too.
+        """
         identity = store, key.collection, key.name
+        was_private = self.visibility.is_private(*identity)
         await self._database.run(decide, [Decision(*identity, True, reason, time.time())])
         self._learn((await self._database.read(statements, [identity])).items())
+        if not was_private and not self._is_alone:
+            await deferLater(self._clock, _NOTICE_SECONDS)
 
     async def _run(self) -> None:
         pause = _PAUSE_SECONDS

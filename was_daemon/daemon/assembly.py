@@ -201,8 +201,10 @@ def _visibility_refresh(
 
     def refresh() -> VisibilityRefresh:
         visibility = Visibility(secrets.token_bytes(KEY_BYTES), hides_unknown)
-        return VisibilityRefresh(visibility, database, path, saves=process.is_first)
+        return VisibilityRefresh(visibility, database, path, saves=process.is_first, is_alone=is_alone)
 
+    # A catalogue in a file is of one machine's daemon.
+    is_alone = settings.catalogue.path is not None and process.count == 1
     return parts.take("visibility", (settings.catalogue, hides_unknown), refresh)
 
 

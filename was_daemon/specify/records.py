@@ -34,19 +34,38 @@ def keep(connection: Connection, source: Source, page: Page) -> int:
     numbers = [attachment.number for attachment in page.rows]
     is_here = and_(records.c.source == source.name, records.c.number.in_(numbers))
     known = {row.number: row for row in connection.execute(select(records).where(is_here))}
-    fresh, different = [], []
+    fresh, different, moved = [], [], []
     for attachment in page.rows:
         facts = _facts(source, attachment)
         before = known.get(attachment.number)
+        if before is not None and _is_moved(before._mapping, facts):
+            moved.append(before.id)
+            before = None
         if before is None:
             fresh.append({"source": source.name, "number": attachment.number, "changed": now, **facts})
         elif _differ(before._mapping, facts):
             different.append({"row": before.id, "changed": now, **facts})
+    if moved:
+        _leave_behind(connection, moved, now)
     if fresh:
         connection.execute(insert(records), fresh)
     if different:
         connection.execute(update(records).where(records.c.id == bindparam("row")), different)
     return len(fresh) + len(different) + _remove_others(connection, source, page, numbers, now)
+
+
+def _is_moved(before: Mapping[Any, Any], facts: Mapping[str, Any]) -> bool:
+    """Return whether a record was of another original before."""
+    return not before["is_removed"] and any(before[name] != facts[name] for name in ("store", "collection", "name"))
+
+
+def _leave_behind(connection: Connection, rows: Sequence[int], now: float) -> None:
+    """Remove records of originals that have another one now, under numbers that Specify gives to none.
+
+    Whoever reads what has changed learns of the original before in this way: it may be private from now on.
+    """
+    values = {"number": -records.c.id, "is_removed": True, "changed": now}
+    connection.execute(update(records).where(records.c.id.in_(rows)).values(values))
 
 
 def _remove_others(connection: Connection, source: Source, page: Page, numbers: Sequence[int], now: float) -> int:
