@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 from sqlalchemy import URL, Connection, insert, update
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
@@ -39,9 +40,11 @@ def say(connection: Connection, name: str, is_public: bool | None, at: float) ->
 
 
 class QuickClock(Clock):
-    """A clock that stands still, and on which nobody waits."""
+    """A clock that stands still, and on which nobody waits, but for the database."""
 
     def callLater(self, delay: float, function: Callable[..., object], *args: object, **kwargs: object) -> IDelayedCall:
+        if delay == visibility_refresh._PATIENCE_SECONDS:
+            return super().callLater(delay, function, *args, **kwargs)
         return reactor.callLater(0, function, *args, **kwargs)
 
 
@@ -172,6 +175,26 @@ async def test_what_an_upload_hides_is_private_at_once_here(museum: Museum) -> N
     museum.lose_database()
     with pytest.raises(StoreUnavailable):
         await daemon.hide("main", AssetKey("", Kind.ORIGINAL, "c"), "upload")
+
+
+@async_test
+async def test_a_database_that_does_not_answer_is_a_problem(museum: Museum, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = museum.daemon(hides_unknown=False)
+    await daemon.refresh()
+    monkeypatch.setattr(daemon._database, "run", lambda *_: Deferred())
+    monkeypatch.setattr(daemon._database, "read", lambda *_: Deferred())
+    refreshing = Deferred.fromCoroutine(daemon.refresh())
+    refreshing.addErrback(lambda _: None)
+    hiding = Deferred.fromCoroutine(daemon.hide("main", AssetKey("", Kind.ORIGINAL, "b"), "upload"))
+    museum.clock.advance(31)
+    with pytest.raises(StoreUnavailable):
+        await hiding
+    museum.clock.advance(88)
+    await daemon.check()
+    museum.clock.advance(2)
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        await daemon.check()
+    refreshing.cancel()
 
 
 @async_test

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import attrs
 from sqlalchemy import Connection
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -33,6 +34,7 @@ from was_daemon.catalogue.visibility import (
 from was_daemon.catalogue.visibility_snapshot import VisibilitySnapshot
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.concurrency.waiting import shield
 from was_daemon.library.visibility import Entries, Gathering, Statement, Verdict, Visibility
 from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.model.keys import AssetKey
@@ -42,6 +44,9 @@ _PAUSE_SECONDS = 3.0
 
 _NOTICE_SECONDS = 2 * _PAUSE_SECONDS
 """Seconds after which every daemon that can use the database has looked at what has changed."""
+
+_PATIENCE_SECONDS = 30.0
+"""Seconds that an upload waits until it is recorded that it is private."""
 
 _MAX_PAUSE_SECONDS = 30.0
 """Seconds between two attempts while the database is down, at the most."""
@@ -66,6 +71,8 @@ _LEAST_SHARE = 0.5
 
 _STALE_SECONDS = 120.0
 """Age of what is known from which on it is a problem."""
+
+_SILENT = "the catalogue does not answer"
 
 
 @attrs.define(eq=False)
@@ -148,8 +155,10 @@ class VisibilityRefresh:
 
     async def check(self) -> None:
         """Raise `StoreUnavailable` if what is known is old, and may no longer be right."""
-        if self._problem and self.age > _STALE_SECONDS:
-            raise StoreUnavailable(f"it is not known since {self.age:.0f} s what is private: {self._problem}")
+        if self.age > _STALE_SECONDS:
+            # A server that has vanished from the network gives no error for a long time.
+            problem = self._problem or _SILENT
+            raise StoreUnavailable(f"it is not known since {self.age:.0f} s what is private: {problem}")
 
     async def hide(self, store: str, key: AssetKey, reason: str) -> None:
         """Make an original private, or one that is about to be stored; raises `StoreUnavailable`.
@@ -158,10 +167,17 @@ class VisibilityRefresh:
         """
         identity = store, key.collection, key.name
         was_private = self.visibility.is_private(*identity)
-        await self._database.run(decide, [Decision(*identity, True, reason, time.time())])
-        self._learn((await self._database.read(statements, [identity])).items())
+        deciding = shield(Deferred.fromCoroutine(self._hide(identity, reason)))
+        try:
+            await deciding.addTimeout(_PATIENCE_SECONDS, self._clock)
+        except DeferredTimeout:
+            raise StoreUnavailable(_SILENT) from None
         if not was_private and not self._is_alone:
             await deferLater(self._clock, _NOTICE_SECONDS)
+
+    async def _hide(self, identity: Identity, reason: str) -> None:
+        await self._database.run(decide, [Decision(*identity, True, reason, time.time())])
+        self._learn((await self._database.read(statements, [identity])).items())
 
     async def _run(self) -> None:
         pause = _PAUSE_SECONDS
@@ -183,7 +199,7 @@ class VisibilityRefresh:
     def _note_success(self) -> None:
         if self._problem:
             self._log.info("It is known again what is private")
-        self._refreshed, self._problem = self._clock.seconds(), None
+        self._problem = None
 
     def _note_failure(self, problem: str) -> None:
         if not self._problem:
@@ -249,6 +265,7 @@ class VisibilityRefresh:
             if now >= window.due:
                 await self._look(window)
                 window.due = now + window.interval
+        self._refreshed = self._clock.seconds()
 
     async def _look(self, window: _Window) -> None:
         now = await self._database.read(summary, window.source, window.last - window.overlap)
