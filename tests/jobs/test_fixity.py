@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from was_daemon.catalogue.catalogue import Catalogue
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.events import Event, EventKind
-from was_daemon.catalogue.fixity import Fault, FixityRecords
+from was_daemon.catalogue.fixity import Fault, FixityRecords, Progress
 from was_daemon.catalogue.journal import Journal
 from was_daemon.catalogue.schema import assets, history
 from was_daemon.jobs.fixity import checker, state
@@ -302,6 +302,11 @@ async def test_files_that_were_copied_into_the_store_are_recorded_and_that_is_to
     assert found and found.md5 == "92eb5ffee6ae2fec3ad71c777531578f"
     assert "1 original had no record" in logged()
     assert "1 original without a record cannot be read" in logged()
+
+
+def test_what_was_read_in_time_is_not_said_to_be_as_recorded() -> None:
+    read = Progress(originals=2, size=20, due=0, due_size=0, oldest=100.0)
+    assert PLAN.describe(read) == "all of 2 originals, 20 bytes, have been read in time: every 90 days"
 
 
 @async_test

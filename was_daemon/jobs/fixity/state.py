@@ -43,7 +43,8 @@ class Plan:
         """Return how far the checks have come."""
         known = f"{counted(progress.originals, 'original')}, {readable(progress.size)}"
         if not progress.due:
-            return f"all of {known}, were as recorded within the last {in_words(self.every)}"
+            # Whatever was found: faults are told beside this.
+            return f"all of {known}, have been read in time: every {in_words(self.every)}"
         left = f"{progress.due} of {known}, are to be read ({readable(progress.due_size)})"
         return f"{left}, which takes {in_words(progress.due_size / self.rate)} at rate = {readable(self.rate)}/s"
 
