@@ -73,6 +73,7 @@ def test_decisions_are_made_listed_and_taken_back(config: Path) -> None:
         (["a.jpg", "--private", "--collection", "Fish"], "give the --reason"),
         (["a.jpg", "--public", "--reason", " ", "--collection", "Fish"], "give the --reason"),
         (["--private", *REASON], "name the files"),
+        (["a.jpg", "--private", "--public", *REASON, "--collection", "Fish"], "give one of them"),
         (["a.jpg"], "--collection names it"),
         (["a.jpg", "--collection", "Worms"], "no such collection"),
         (["x/a.jpg", "--collection", "Fish"], "path separator"),

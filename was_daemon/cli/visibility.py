@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,16 +48,18 @@ class _Subject(NamedTuple):
     )
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--private", "choice", flag_value="private", help="Whatever Specify says, require a token.")
-@click.option("--public", "choice", flag_value="public", help="Whatever Specify says, require no token.")
-@click.option("--by-record", "choice", flag_value="by-record", help="Take a decision back: what Specify says counts.")
+@click.option("--private", is_flag=True, help="Whatever Specify says, require a token.")
+@click.option("--public", is_flag=True, help="Whatever Specify says, require no token.")
+@click.option("--by-record", is_flag=True, help="Take a decision back: what Specify says counts.")
 @click.option("--reason", metavar="TEXT", help="The reason, for those who ask later. Needed for a decision.")
 @click.option("--collection", metavar="NAME", help="The collection that the files are in.")
 @config_option
 @json_option
 def visibility(
     names: tuple[str, ...],
-    choice: str | None,
+    private: bool,
+    public: bool,
+    by_record: bool,
     reason: str | None,
     collection: str | None,
     config: Path | None,
@@ -69,6 +71,7 @@ def visibility(
     """
     from was_daemon.cli.reactor import run
 
+    choice = _choice({"private": private, "public": public, "by-record": by_record})
     if choice and not names:
         raise click.UsageError(f"--{choice}: name the files")
     if choice in ("private", "public") and not (reason or "").strip():
@@ -116,6 +119,14 @@ def _subjects(
         return [_Subject(key, (place := collections.place(key)).name, place.store) for key in keys]
     except AssetError as error:
         raise click.UsageError(f"{error}: --collection names it" if not collection else str(error)) from None
+
+
+def _choice(flags: Mapping[str, bool]) -> str | None:
+    """Return the decision that was given, None if none was."""
+    given = [choice for choice, is_given in flags.items() if is_given]
+    if len(given) > 1:
+        raise click.UsageError(f"--{given[0]} and --{given[1]}: give one of them")
+    return given[0] if given else None
 
 
 async def _decide(
