@@ -187,6 +187,7 @@ async def test_a_database_that_does_not_answer_is_a_problem(museum: Museum, monk
     refreshing.addErrback(lambda _: None)
     hiding = Deferred.fromCoroutine(daemon.hide("main", AssetKey("", Kind.ORIGINAL, "b"), "upload"))
     museum.clock.advance(31)
+    assert hiding.called
     with pytest.raises(StoreUnavailable):
         await hiding
     museum.clock.advance(88)
