@@ -57,6 +57,15 @@ async def test_a_record_is_added_changed_removed_and_added_again(url: URL) -> No
 
 
 @async_test
+async def test_the_former_name_of_a_record_is_that_of_a_removed_one(url: URL) -> None:
+    database = CatalogueDatabase(url)
+    for name in ("a.jpg", "b.jpg", "c.jpg", "c.jpg"):
+        await keep_all(database, SOURCE, pages(Page(0, None, [Attachment(7, name, is_public=True)])))
+    assert await database.read(kept) == [(-7, "b.jpg", None, None, True), (7, "c.jpg", True, None, False)]
+    await database.close()
+
+
+@async_test
 async def test_several_daemons_may_read_at_the_same_time(url: URL) -> None:
     databases = [CatalogueDatabase(url) for _ in range(4)]
     found = [Page(first, first + 50, attachments(*range(first, first + 50))) for first in range(0, 200, 50)]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from was_daemon.catalogue.schema import records, sources
 from was_daemon.specify.attachments import Attachment, Page
@@ -34,7 +34,7 @@ def keep(connection: Connection, source: Source, page: Page) -> int:
     numbers = [attachment.number for attachment in page.rows]
     is_here = and_(records.c.source == source.name, records.c.number.in_(numbers))
     known = {row.number: row for row in connection.execute(select(records).where(is_here))}
-    fresh, different = [], []
+    fresh, different, moved = [], [], []
     for attachment in page.rows:
         facts = _facts(source, attachment)
         before = known.get(attachment.number)
@@ -42,11 +42,29 @@ def keep(connection: Connection, source: Source, page: Page) -> int:
             fresh.append({"source": source.name, "number": attachment.number, "changed": now, **facts})
         elif _differ(before._mapping, facts):
             different.append({"row": before.id, "changed": now, **facts})
+            if before.name and _key(before._mapping) != _key(facts):
+                moved.append({"source": source.name, "number": -before.number, **_key(before._mapping)})
     if fresh:
         connection.execute(insert(records), fresh)
     if different:
         connection.execute(update(records).where(records.c.id == bindparam("row")), different)
+    if moved:
+        _keep_former(connection, source, moved, now)
     return len(fresh) + len(different) + _remove_others(connection, source, page, numbers, now)
+
+
+def _keep_former(connection: Connection, source: Source, moved: list[dict[str, Any]], now: float) -> None:
+    """Keep the former keys of records as those of removed ones: what was stated about these originals counts no more.
+
+    Their numbers are negative, which no attachment has.
+    """
+    numbers = [each["number"] for each in moved]
+    connection.execute(delete(records).where(records.c.source == source.name, records.c.number.in_(numbers)))
+    connection.execute(insert(records), [each | {"is_removed": True, "changed": now} for each in moved])
+
+
+def _key(facts: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in ("store", "collection", "name")}
 
 
 def _remove_others(connection: Connection, source: Source, page: Page, numbers: Sequence[int], now: float) -> int:

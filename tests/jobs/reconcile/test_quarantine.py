@@ -13,6 +13,8 @@ from sqlalchemy import URL
 from tests.support.slow import slow_but
 from tests.support.specify import Specify, new_specify
 from was_daemon.catalogue.database import CatalogueDatabase
+from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.records import record
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.settings import SpecifySettings
 from was_daemon.jobs.reconcile import quarantine
@@ -217,6 +219,25 @@ async def test_a_record_that_is_gone_for_less_than_the_least_age_protects(museum
     assert await moved(museum) == []
     await (await museum.compare(min_age=0)).run()
     assert museum.moved == ["Fish/originals/orphan.jpg"]
+
+
+@async_test
+async def test_the_name_that_a_record_had_within_the_least_age_protects(museum: Museum, fish: Specify) -> None:
+    await (await museum.compare()).run()
+    museum.moved.clear()
+    museum.found.clear()
+    fish.run("UPDATE attachment SET AttachmentLocation = 'mistake.jpg' WHERE AttachmentLocation = 'a.jpg'")
+    assert await moved(museum) == []
+
+
+@async_test
+async def test_what_somebody_has_brought_back_from_the_trash_stays_for_the_least_age(
+    museum: Museum, fish: Specify
+) -> None:
+    key = AssetKey("Fish", Kind.ORIGINAL, "orphan.jpg")
+    await museum.catalogue.run(record, [Event.new(EventKind.RESTORED, "main", key, at=time.time() - 29 * DAY)])
+    await (await museum.compare()).run()
+    assert (museum.orphans(), museum.moved) == (["Fish/originals/orphan.jpg"], [])
 
 
 @async_test
