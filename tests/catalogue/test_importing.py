@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 import pytest_twisted
@@ -118,11 +118,23 @@ def test_texts_longer_than_what_is_read_at_a_time_and_many_rows_are_whole() -> N
 
 
 @pytest.mark.parametrize(
-    "dump", ["", "no dump", "CREATE TABLE `other` (`x` text);", DUMP[:-60], DUMP[: DUMP.index("Users")]]
+    "dump",
+    [
+        *("", "no dump", "CREATE TABLE `other` (`x` text);", DUMP[:-60], DUMP[: DUMP.index("Users")]),
+        "CREATE TABLE `images` (`id` int); INSERT INTO `images` VALUES (0x123);",
+    ],
 )
 def test_what_is_no_whole_dump_is_told(dump: str) -> None:
     with pytest.raises(BadDump):
         parsed(dump)
+
+
+def test_a_compressed_dump_that_was_cut_off_or_damaged_is_told() -> None:
+    whole = gzip.compress(DUMP.encode())
+    for packed in whole[:-20], whole[:100] + b"damaged" + whole[107:]:
+        file = cast(BinaryIO, gzip.GzipFile(fileobj=io.BytesIO(packed)))
+        with pytest.raises(BadDump, match="cannot be read"):
+            list(rows_of_dump(file, "images", COLUMNS))
 
 
 def test_an_image_is_what_its_row_tells() -> None:
@@ -244,6 +256,8 @@ def test_the_database_is_imported_and_only_read(academy: Academy, images_url: UR
     ran = academy.enter("--url", address, "--password-file", secret)
     assert (ran.code, ran.report["imported"]) == (0, 2), ran.err
     assert sorted(academy.paths()) == sorted(row[4] for row in ROWS[:2])
+    ran = academy.enter("--url", address, "--password-file", secret, "--table", "pictures")
+    assert (ran.code, "has no table pictures" in ran.err) == (1, True)
 
 
 def test_what_mysqldump_writes_is_imported(academy: Academy, images_url: URL, tmp_path: Path) -> None:

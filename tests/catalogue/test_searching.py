@@ -1,6 +1,8 @@
 """Searches of the catalogue, in every kind of database."""
 
+import base64
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.search import Pattern
 from was_daemon.model.search_texts import BadSearch, parse_search
+from was_daemon.web.admin.assets import AssetQuery
 
 async_test = pytest_twisted.ensureDeferred
 
@@ -285,7 +288,9 @@ async def test_every_page_is_read_by_an_index_in_its_order(tmp_path: Path) -> No
         event.listen(connection, "before_cursor_execute", lambda *call: statements.append((call[2], call[3])))
         searches = [*(parse_search(texts) for texts, _ in ASKED), parse_search({"captured": "2024"}, ("fish",))]
         for search in [*searches, parse_search({}, ("fish",))]:
-            find(connection, search, ("", 5), 10)
+            for after in ("", 5), (0, 5):
+                with suppress(BadSearch):
+                    find(connection, search, after, 10)
         undescribed(connection, ["main"], 10)
         undescribed_after(connection, "main", ["fish"], (0, 5), 10)
         return {
@@ -302,3 +307,31 @@ async def test_every_page_is_read_by_an_index_in_its_order(tmp_path: Path) -> No
             # Of a checksum there are few.
             assert "TEMP B-TREE FOR ORDER BY" not in step or "sha256 = ?" in statement or "UNION" in statement, steps
     await database.close()
+
+
+def cursor(value: str) -> str:
+    return base64.urlsafe_b64encode(value.encode()).decode()
+
+
+WRONG = [
+    f"size={'9' * 400}",
+    f"size=1..{10**19}",
+    f"limit={'9' * 5000}",
+    "name=%00",
+    "type=image%00",
+    *(
+        f"cursor={cursor(each)}&stored=2020.."
+        for each in ('["x", 1]', "[1, true]", f"[1, {1 << 63}]", f"[{1 << 63}, 1]")
+    ),
+    *(f"cursor={cursor(each)}&name=*" for each in (r'["\u0000", 1]', r'["\ud800", 1]', "[1, 1]", "[" * 5000, "7")),
+]
+
+
+@async_test
+async def test_questions_that_a_database_cannot_answer_are_refused_in_words(finder: Finder) -> None:
+    for query in WRONG:
+        with pytest.raises(BadSearch):
+            await AssetQuery(query.encode()).assets(finder)
+    for query in ("name=%00", "name=a.jpg&cursor=" + cursor('["x", 1]')):
+        with pytest.raises(BadSearch):
+            await AssetQuery(query.encode()).history(finder)

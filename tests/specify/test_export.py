@@ -98,7 +98,15 @@ async def test_what_mysql_prints_is_understood(tmp_path: Path, specify_server: U
         (b"Title,Nr\na,b\n", "its first line is: Title, Nr"),
         ("AttachmentLocation\nä.jpg\n".encode("latin-1"), "is not in UTF-8"),
         ("AttachmentLocation\na.jpg\n".encode("utf-16"), "is not in UTF-8"),
-        (b"AttachmentID,AttachmentLocation\nx,a.jpg\n", "row 2"),
+        *(
+            (
+                f"AttachmentID,AttachmentLocation\n2,b.jpg\n{number},a.jpg\n".encode(),
+                "row 3: .* cannot be the AttachmentID",
+            )
+            for number in ("x", "", "0", "-1", "1.0", "1_0", "9" * 20, "9" * 5000)
+        ),
+        (b"AttachmentID,AttachmentLocation,TableID\n2,b.jpg,99999999999\n", "row 2: .* cannot be the TableID"),
+        (b'AttachmentID,AttachmentLocation\n1,"a.jpg\n2,b.jpg\n', "unexpected end of data"),
     ],
 )
 @async_test

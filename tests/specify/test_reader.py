@@ -236,6 +236,22 @@ async def test_suspiciously_few_rows_change_nothing(
 
 
 @async_test
+async def test_private_files_stay_private_when_nobody_tells_any_more_what_is_public(
+    specify: Specify, catalogue: CatalogueDatabase, readers: Make
+) -> None:
+    specify.add("a.jpg", IsPublic=False)
+    reader = readers(specify)
+    await reader.read()
+    specify.run("ALTER TABLE attachment DROP COLUMN IsPublic")
+    for each in reader, readers(specify):
+        with pytest.raises(TooFewRows, match="IsPublic"):
+            await each.read()
+    assert await rows(catalogue, records.c.is_public) == [(False,)]
+    assert await readers(specify, min_share=0.0).read() == 1
+    assert await readers(specify).read() == 0
+
+
+@async_test
 async def test_a_quarter_that_was_deleted_by_intent_is_accepted(specify: Specify, readers: Make) -> None:
     for number in range(4):
         specify.add(f"{number}.jpg")

@@ -57,6 +57,21 @@ async def test_a_record_is_added_changed_removed_and_added_again(url: URL) -> No
 
 
 @async_test
+async def test_the_former_names_of_a_record_are_those_of_removed_ones(url: URL) -> None:
+    database = CatalogueDatabase(url)
+    for name in ("a.jpg", "b.jpg", "c.jpg", "c.jpg"):
+        await keep_all(database, SOURCE, pages(Page(0, None, [Attachment(7, name, is_public=True)])))
+    found = await database.read(kept)
+    assert sorted((name, is_removed) for _, name, _, _, is_removed in found) == [
+        ("a.jpg", True),
+        ("b.jpg", True),
+        ("c.jpg", False),
+    ]
+    assert [number for number, *_ in found if number >= 0] == [7]
+    await database.close()
+
+
+@async_test
 async def test_several_daemons_may_read_at_the_same_time(url: URL) -> None:
     databases = [CatalogueDatabase(url) for _ in range(4)]
     found = [Page(first, first + 50, attachments(*range(first, first + 50))) for first in range(0, 200, 50)]

@@ -1,10 +1,10 @@
 """The catalogue: what is kept, and what has happened to it."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, make_url
 from twisted.internet.defer import Deferred, DeferredLock
@@ -74,10 +74,13 @@ class Catalogue:
         self._tasks.start(self._begin(stores, checksums))
 
     async def _begin(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
+        if checksums:
+            await self._try(self._take_over(checksums))
+        await self._try(self._settle_interrupted(stores))
+
+    async def _try(self, step: Coroutine[Deferred[Any], Any, None]) -> None:
         try:
-            if checksums:
-                await self._take_over(checksums)
-            await self._settle_interrupted(stores)
+            await step
         except AssetError as error:
             # Tried again at the next start.
             self._log.error("The catalogue is not complete: {error}", error=error)

@@ -22,6 +22,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -92,8 +95,8 @@ class CatalogueDatabase:
     def _check(self) -> None:
         with _translated():
             engine = self._engine or _engine(self.url)
-            with engine.begin():
-                pass
+            with engine.begin() as connection:
+                _require_known_form(connection)
             if engine is not self._engine:
                 engine.dispose()
 
@@ -138,6 +141,9 @@ def _translated() -> Iterator[None]:
     except OSError as error:
         # A directory that is missing is not an asset that is missing.
         reason = os.strerror(error.errno or 0).lower()
+        raise StoreUnavailable("the catalogue cannot be used", reason) from error
+    except CommandError as error:
+        reason = "a later version of the daemon has changed its tables: use that version, or restore a backup"
         raise StoreUnavailable("the catalogue cannot be used", reason) from error
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
@@ -194,6 +200,17 @@ def _migration_lock(engine: Engine) -> Iterator[None]:
 
 
 def _migrate(connection: Connection) -> None:
+    command.upgrade(_migrations(connection), "head")
+
+
+def _require_known_form(connection: Connection) -> None:
+    """Raise `CommandError` if the tables are those of a later version."""
+    ScriptDirectory.from_config(_migrations(connection)).get_revisions(
+        MigrationContext.configure(connection).get_current_heads()
+    )
+
+
+def _migrations(connection: Connection) -> Config:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    command.upgrade(config, "head")
+    return config

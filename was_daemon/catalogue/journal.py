@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_key ON events (store, collection, name);
 """
+_LATER_COLUMNS = ("file_path", "notes", "file_md5")
+"""Columns of `events`, in their order, that journals of earlier versions lack."""
+
 _ADD_EVENT = f"INSERT INTO events VALUES (NULL{', ?' * 14})"  # noqa: S608
 
 
@@ -47,7 +50,7 @@ class Journal:
     `StoreUnavailable`."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, _SCHEMA, "the journal of the catalogue")
+        self._database = Database(path, _SCHEMA, "the journal of the catalogue", _upgrade)
         self.path: Path | None = path
         self._processes = path.with_name(f"{path.name}.processes")
         self._lock = ProcessLock(self._processes)
@@ -121,6 +124,13 @@ class Journal:
                 )
                 found += [Unsettled(row[0], row[1], AssetKey(row[2], Kind.ORIGINAL, row[3])) for row in rows]
         return found
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    known = {row[1] for row in connection.execute("PRAGMA table_info(events)")}
+    for column in _LATER_COLUMNS:
+        if column not in known:
+            connection.execute(f"ALTER TABLE events ADD COLUMN {column} TEXT")
 
 
 def _complete(connection: sqlite3.Connection, number: int | None, events: Iterable[Event]) -> None:

@@ -1,6 +1,7 @@
 """Rows of a table in a dump of MySQL or MariaDB, read in pieces, whatever the length of its statements."""
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
@@ -84,7 +85,11 @@ class _Tokens:
 
     def _read(self) -> None:
         if not self._is_whole:
-            piece = self._file.read(max(_PIECE, len(self._data)))
+            try:
+                piece = self._file.read(max(_PIECE, len(self._data)))
+            except (EOFError, OSError, zlib.error) as error:
+                # A compressed file that was cut off, or is damaged.
+                raise BadDump(f"it cannot be read: {error}") from error
             self._data, self._position = self._data[self._position :] + piece, 0
             self._is_whole = not piece
 
@@ -142,7 +147,10 @@ def _value(token: bytes) -> str | None:
     if token.upper() == b"NULL":
         return None
     if token[:2] in (b"0x", b"0X"):
-        return bytes.fromhex(token[2:].decode()).decode(errors="replace")
+        try:
+            return bytes.fromhex(token[2:].decode()).decode(errors="replace")
+        except ValueError:
+            raise BadDump(f"{token.decode(errors='replace')[:80]} is no value") from None
     return _text(token)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import MetaData, Table, create_engine, make_url, select, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 
 from was_daemon.model.errors import StoreUnavailable
 
@@ -23,6 +23,8 @@ def rows_of_table(url: str, password: str | None, table: str) -> Iterator[Mappin
             found = Table(table, MetaData(), autoload_with=connection)
             rows = connection.execution_options(stream_results=True).execute(select(found))
             yield from (dict(row) for row in rows.mappings())
+    except NoSuchTableError as error:
+        raise StoreUnavailable(f"the database to import from has no table {table} that the account may read") from error
     except (ArgumentError, SQLAlchemyError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         raise StoreUnavailable(f"the database to import from cannot be read: {reason}") from error

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select
 
-from was_daemon.catalogue.events import Event
+from was_daemon.catalogue.events import Event, EventKind
 from was_daemon.catalogue.identities import Identity, among
 from was_daemon.catalogue.schema import assets, history
 from was_daemon.model.digests import Digest
@@ -119,6 +119,13 @@ def _digests() -> Select[Any]:
 
 def _digest(row: Row[Any]) -> Digest | None:
     return Digest(row.size, row.sha256, row.md5) if row.size is not None and row.sha256 else None
+
+
+def last_restored(connection: Connection, store: str, key: AssetKey) -> float | None:
+    """Return the Unix time at which an original was last brought back from the trash; None if it never was."""
+    is_it = _is(history, store, key), history.c.kind == EventKind.RESTORED.value
+    latest: float | None = connection.scalar(select(func.max(history.c.at)).where(*is_it))
+    return latest
 
 
 def _is(table: Table, store: str, key: AssetKey) -> Any:

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import attrs
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, or_, select, union
 
-from was_daemon.catalogue.schema import assets, history, visibility
+from was_daemon.catalogue.schema import ExactText, assets, history, visibility
 from was_daemon.model.folding import beginning
 from was_daemon.model.search import Area, Pattern, Search
+from was_daemon.model.search_texts import BadSearch
 
 Cursor: TypeAlias = tuple[Any, int]
 """Value of the sorted column in the last row of a page, and the row's number."""
@@ -42,9 +43,12 @@ def find(connection: Connection, search: Search, after: Cursor | None, limit: in
     """Return the next originals that a search finds, at most `limit`, in the order of what it asks for first.
 
     There may be fewer although more follow. Each has the columns of its key, content, facts and origin, `stored`, the
-    Unix time since which it is there, and `redacted`, whether somebody has decided that it is private.
+    Unix time since which it is there, and `redacted`, whether somebody has decided that it is private. Raises
+    `BadSearch` for a cursor of another search.
     """
     column = _sorted_column(search)
+    if after and isinstance(after[0], str) != isinstance(column.type, ExactText):
+        raise BadSearch("cursor: is one of another search")
     query = _query(search.md5).where(*_conditions(search))
     found: list[dict[str, Any]] = []
     for _ in range(_MOST_ROWS // _BATCH):
@@ -69,6 +73,8 @@ def history_of(
     query = select(history.c.id, history.c.at, history.c.kind, *columns).where(history.c.name == name)
     if directories is not None:
         query = query.where(history.c.collection.in_(directories))
+    if after and isinstance(after[0], str):
+        raise BadSearch("cursor: is one of another search")
     rows = next_rows(connection, query, history.c.at, after, limit)
     cursor = (rows[-1].sorted_by, rows[-1].id) if len(rows) == limit else None
     return Page([_document(row) for row in rows], cursor)

@@ -32,7 +32,11 @@ def specify() -> None:
 @specify.command(epilog=epilog("was-daemon specify read fish --config was.toml"))
 @click.argument("name")
 @records_option
-@click.option("--accept-fewer", is_flag=True, help="Accept that there are fewer attachments than min_share allows.")
+@click.option(
+    "--accept-fewer",
+    is_flag=True,
+    help="Accept that there are fewer attachments than min_share allows, or that IsPublic is missing.",
+)
 @config_option
 @json_option
 def read(name: str, records: Path | None, accept_fewer: bool, config: Path | None, as_json: bool) -> None:

@@ -36,15 +36,19 @@ class Database:
     """SQLite file in WAL mode, and the one thread that uses it.
 
     The file, readable by its owner only, and its directory are created by the first step; `path` None is a temporary
-    database. `schema` is one or more statements that create what is missing. `name` is the subject of error messages,
-    such as "the checksums".
+    database. `schema` is one or more statements that create what is missing; `upgrade` is called in a transaction after
+    them, and brings tables of earlier versions to their form. `name` is the subject of error messages, such as "the
+    checksums".
     """
 
     _log = Logger()
 
-    def __init__(self, path: Path | None, schema: str, name: str) -> None:
+    def __init__(
+        self, path: Path | None, schema: str, name: str, upgrade: Callable[[sqlite3.Connection], None] | None = None
+    ) -> None:
         self.path = path
         self._schema = schema
+        self._upgrade = upgrade
         self._name = name
         self._threads = DiskThreads(f"SQLite {path or name}", name.removeprefix("the "), size=1)
         self._connection: sqlite3.Connection | None = None
@@ -108,6 +112,8 @@ class Database:
             # A power cut may cost the last few transactions, never the file.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(self._schema)
+            if self._upgrade:
+                _in_transaction(connection, self._upgrade)
         except BaseException:
             connection.close()
             raise

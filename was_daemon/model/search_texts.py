@@ -15,6 +15,7 @@ _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(i?)b|bytes)?", re.IGNORECASE | re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _DISTANCE = re.compile(r"(\d+(?:\.\d+)?)\s*(k?)m", re.IGNORECASE | re.ASCII)
+_MAX_SIZE = 1 << 62
 _HEXADECIMAL = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
@@ -32,11 +33,21 @@ def parse_search(texts: Mapping[str, str], directories: tuple[str, ...] | None =
     found: dict[str, Any] = {}
     for name, text in texts.items():
         attribute, parse = FIELDS[name]
+        if not is_text(text):
+            raise BadSearch(f"{name}: has characters that no text has")
         try:
             found[attribute] = parse(text.strip())
         except ValueError as error:
             raise BadSearch(f"{name}: {error}") from None
     return Search(**found, directories=directories)
+
+
+def is_text(text: str) -> bool:
+    """Return whether a database can compare a text with others: PostgreSQL cannot where it has NUL characters."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _pattern(text: str) -> Pattern:
@@ -116,7 +127,10 @@ def _bytes(text: str) -> int:
         raise ValueError('is a size such as "500 kB", "10 MiB", or two: "1 MB..2 GB", "..100 kB"')
     number, unit, is_binary = match.groups()
     factor: int = (1024 if is_binary else 1000) ** _POWERS[(unit or "").lower()]
-    return round(float(number) * factor)
+    size = float(number) * factor
+    if size >= _MAX_SIZE:
+        raise ValueError("is more than a file can have")
+    return round(size)
 
 
 def _near(text: str) -> Area:

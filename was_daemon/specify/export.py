@@ -40,6 +40,10 @@ _HEADERS: Mapping[str, Sequence[str]] = {
 
 _TRUE = frozenset({"1", "true", "yes", "y", "\x01"})
 _FALSE = frozenset({"0", "false", "no", "n", "\x00"})
+_DIGITS = re.compile(r"\s*[0-9]{1,20}\s*")
+_MAX_NUMBER = (1 << 31) - 1
+"""The largest number that Specify's columns, and those of the catalogue, can hold."""
+
 _ESCAPED = re.compile(r"\\(.)")
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "\\": "\\"}
 
@@ -121,7 +125,9 @@ def _begin(file: TextIO) -> tuple[dict[str, str], Iterator[Attachment]]:
     # What mysql and SELECT ... INTO OUTFILE write has backslashes instead of quotes.
     is_escaped = delimiter == "\t" and '"' not in first
     lines = chain([first], file)
-    reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if is_escaped else csv.QUOTE_MINIMAL)
+    # Strict: a quote that is never closed would hide all rows after it.
+    options: dict[str, Any] = {"quoting": csv.QUOTE_NONE if is_escaped else csv.QUOTE_MINIMAL, "strict": True}
+    reader = csv.reader(lines, delimiter=delimiter, **options)
     header = next(reader, [])
     positions = {field: _position(field, header) for field in _FIELDS}
     found = {field: position for field, position in positions.items() if position is not None}
@@ -157,18 +163,24 @@ def _attachments(
 
 
 def _attachment(values: dict[str, str | None], count: int) -> Attachment:
-    number, table = values.pop("number", None), values.pop("table_number", None)
+    # Without the column, lines are counted. An empty number in it could become that of another row.
+    number = _number("AttachmentID", values.pop("number") or "", count, least=1) if "number" in values else count
+    table = values.pop("table_number", None)
     public, created = values.pop("is_public", None), values.pop("created", None)
-    try:
-        return Attachment(
-            number=int(number) if number else count,
-            table_number=int(table) if table else None,
-            is_public=_boolean(public),
-            created=time_of(created),
-            **values,
-        )
-    except ValueError as error:
-        raise BadExport(f"row {count}: {error}") from None
+    return Attachment(
+        number=number,
+        table_number=_number("TableID", table, count) if table else None,
+        is_public=_boolean(public),
+        created=time_of(created),
+        **values,
+    )
+
+
+def _number(column: str, text: str, count: int, least: int = 0) -> int:
+    number = int(text) if _DIGITS.fullmatch(text) else -1
+    if not least <= number <= _MAX_NUMBER:
+        raise BadExport(f"row {count}: {text!r} cannot be the {column}")
+    return number
 
 
 def _boolean(text: str | None) -> bool | None:

@@ -1,7 +1,7 @@
 """Reading of Specify's databases at intervals, into the catalogue."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Container, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -18,7 +18,7 @@ from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.specify.attachments import Page
 from was_daemon.specify.database import Snapshot, SpecifyDatabase, Sums
 from was_daemon.specify.export import BadExport, Export
-from was_daemon.specify.records import Source, keep, last_reading, note_reading
+from was_daemon.specify.records import Source, keep, last_reading, note_reading, tells_visibility
 
 _RETRY_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
@@ -26,7 +26,7 @@ _PAUSE_SECONDS = 0.02
 
 
 class TooFewRows(StoreUnavailable):
-    """A database that has suspiciously few attachments, so that the catalogue keeps what is known."""
+    """A database that has suspiciously few attachments or columns, so that the catalogue keeps what is known."""
 
 
 class SpecifyReader:
@@ -81,7 +81,7 @@ class SpecifyReader:
         async with self._database.snapshot() as snapshot:
             self._note_missing(snapshot)
             sums = await snapshot.sums()
-            await require_enough(self._catalogue, self.source.name, self._settings, sums.rows)
+            await require_enough(self._catalogue, self.source.name, self._settings, sums.rows, snapshot.columns)
             before = None if whole else self._sums
             for first, stop in _changed_spans(before, sums):
                 changed += await keep_all(self._catalogue, self.source, snapshot.pages(first, stop), pause)
@@ -149,8 +149,11 @@ class SpecifyReader:
         self._problem = None
 
 
-async def require_enough(catalogue: CatalogueDatabase, name: str, settings: SpecifySettings, rows: int) -> None:
-    """Raise `TooFewRows` if `rows` are less than `min_rows`, or than `min_share` of those at the last reading."""
+async def require_enough(
+    catalogue: CatalogueDatabase, name: str, settings: SpecifySettings, rows: int, columns: Container[str]
+) -> None:
+    """Raise `TooFewRows` if `rows` are less than `min_rows`, or than `min_share` of those at the last reading, or if
+    nobody tells any more what is public; `columns` are the fields of `Attachment` that can be read."""
     last = await catalogue.read(last_reading, name)
     if rows < settings.min_rows:
         raise TooFewRows(f"specify.{name} has {rows} attachments, fewer than min_rows, {settings.min_rows}")
@@ -159,13 +162,19 @@ async def require_enough(catalogue: CatalogueDatabase, name: str, settings: Spec
             f"specify.{name} has {rows} attachments, and had {last.rows}: fewer than min_share allows. "
             f"If that is right: was-daemon specify read {name} --accept-fewer"
         )
+    if settings.min_share and "is_public" not in columns and await catalogue.read(tells_visibility, name):
+        # With unknown = "public", all private files would be public.
+        raise TooFewRows(
+            f"specify.{name} had the column IsPublic, which is not there, or cannot be read, any more. "
+            f"If that is right: was-daemon specify read {name} --accept-fewer"
+        )
 
 
 async def read_export(catalogue: CatalogueDatabase, source: Source, settings: SpecifySettings, export: Export) -> int:
     """Do as `SpecifyReader.read` with an export that has been loaded; raises `BadExport` if it has no AttachmentIDs."""
     if not export.has_numbers:
         raise BadExport(f"{export.path} has no column AttachmentID, by which records are known again")
-    await require_enough(catalogue, source.name, settings, export.rows)
+    await require_enough(catalogue, source.name, settings, export.rows, export.columns)
     changed = await keep_all(catalogue, source, export.pages())
     await catalogue.run(note_reading, source.name, export.rows, min(export.modified, time.time()))
     return changed

@@ -112,6 +112,12 @@ def last_reading(connection: Connection, name: str) -> Reading | None:
     return Reading(*row) if row else None
 
 
+def tells_visibility(connection: Connection, name: str) -> bool:
+    """Return whether any record of a source says who may see its original."""
+    those = records.c.source == name, records.c.is_public.is_not(None), records.c.is_removed.is_(False)
+    return connection.execute(select(records.c.id).where(*those).limit(1)).first() is not None
+
+
 def records_after(connection: Connection, number: int, limit: int, since: float = 0.0) -> list[Any]:
     """Return the next rows of `records` after the row called `number`, of all sources, changed at `since` or later."""
     wanted = (

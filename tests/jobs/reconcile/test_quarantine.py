@@ -13,6 +13,8 @@ from sqlalchemy import URL
 from tests.support.slow import slow_but
 from tests.support.specify import Specify, new_specify
 from was_daemon.catalogue.database import CatalogueDatabase
+from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.records import record
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.settings import SpecifySettings
 from was_daemon.jobs.reconcile import quarantine
@@ -172,20 +174,34 @@ async def test_a_record_in_another_collection_or_database_protects(
     assert found.detail == "the original is Fish/originals/orphan.jpg"
 
 
-FORMS = [("Ä.JPG", "a\u0308.jpg"), ("Ã¤.jpg", "ä.jpg"), ("ä.jpg", "a\u0308.jpg"), ("STRASSE.jpg", "straße.jpg")]
+FORMS = {
+    "Ä.JPG": "a\u0308.jpg",
+    "Ã¤.jpg": "ä.jpg",
+    "ü.jpg": "u\u0308.jpg",
+    "STRASSE.jpg": "straße.jpg",
+    " before.jpg": "before.jpg",
+    "after.jpg\r\n": "after.jpg",
+    "no\u00a0break.jpg": "no break.jpg",
+    "folder/path.jpg": "path.jpg",
+    "D:\\folder\\Path of Windows.jpg": "path of windows.jpg",
+    "per%20cent.jpg": "per cent.jpg",
+    "https://assets.example.org/fileget?coll=Fish&filename=a%26%C3%B6+b.jpg&type=O": "a&ö b.jpg",
+    "https://assets.example.org/static/originals/url.jpg?v=1": "url.jpg",
+    "Ko?i?ka.jpg": "Kočička.jpg",
+    "?odz.jpg": "Łodz.jpg",
+}
+"""Locations that Specify has, and the names of their originals."""
 
 
-@pytest.mark.parametrize("names", slow_but(FORMS[:2], FORMS))
 @async_test
-async def test_a_record_with_the_name_in_another_form_protects(
-    museum: Museum, specify: Specify, names: tuple[str, str]
-) -> None:
-    recorded, stored = names
+async def test_a_record_with_the_name_in_another_form_protects(museum: Museum, specify: Specify) -> None:
     museum.read(specify, "Fish")
-    fill(museum.store, stored)
-    specify.add(recorded)
+    fill(museum.store, *FORMS.values(), "orphan.jpg", "Ödland.jpg")
+    for location in FORMS:
+        specify.add(location)
     await (await museum.compare()).run()
-    assert (museum.orphans(), museum.moved) == ([], [])
+    assert sorted(museum.moved) == ["Fish/originals/orphan.jpg", "Fish/originals/Ödland.jpg"]
+    assert sorted(museum.orphans()) == museum.moved
 
 
 @async_test
@@ -203,6 +219,25 @@ async def test_a_record_that_is_gone_for_less_than_the_least_age_protects(museum
     assert await moved(museum) == []
     await (await museum.compare(min_age=0)).run()
     assert museum.moved == ["Fish/originals/orphan.jpg"]
+
+
+@async_test
+async def test_the_name_that_a_record_had_within_the_least_age_protects(museum: Museum, fish: Specify) -> None:
+    await (await museum.compare()).run()
+    museum.moved.clear()
+    museum.found.clear()
+    fish.run("UPDATE attachment SET AttachmentLocation = 'mistake.jpg' WHERE AttachmentLocation = 'a.jpg'")
+    assert await moved(museum) == []
+
+
+@async_test
+async def test_what_somebody_has_brought_back_from_the_trash_stays_for_the_least_age(
+    museum: Museum, fish: Specify
+) -> None:
+    key = AssetKey("Fish", Kind.ORIGINAL, "orphan.jpg")
+    await museum.catalogue.run(record, [Event.new(EventKind.RESTORED, "main", key, at=time.time() - 29 * DAY)])
+    await (await museum.compare()).run()
+    assert (museum.orphans(), museum.moved) == (["Fish/originals/orphan.jpg"], [])
 
 
 @async_test

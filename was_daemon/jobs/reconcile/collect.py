@@ -16,6 +16,7 @@ from was_daemon.catalogue.schema import assets
 from was_daemon.derivatives.pyramids import beginnings
 from was_daemon.derivatives.thumbnail_files import beginning
 from was_daemon.jobs.reconcile.oddities import oddity
+from was_daemon.jobs.reconcile.spellings import meant_by
 from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.library.collections import Place
 from was_daemon.model.errors import BadName
@@ -29,7 +30,7 @@ from was_daemon.model.keys import (
     Kind,
     check_name,
 )
-from was_daemon.specify.attachments import Page
+from was_daemon.specify.attachments import Attachment, Page
 from was_daemon.specify.records import Source, records_after
 
 _BATCH = 5000
@@ -99,14 +100,7 @@ class Collector:
         """Collect the records of an export, all of which are of the places that are compared."""
         async with aclosing(pages):
             async for page in pages:
-                rows = ((each.number, each.name, each.location, each.table_number) for each in page.rows)
-                await self.worktable.add(
-                    "records",
-                    (
-                        (source.name, number, 0, name, folded(name or ""), None if name else location, table, None)
-                        for number, name, location, table in rows
-                    ),
-                )
+                await self.worktable.add("records", (each for row in page.rows for each in _exported(source, row)))
 
 
 async def _listed(store: IAssetStore, directory: str, kind: Kind) -> AsyncGenerator[list[Stored], None]:
@@ -147,11 +141,6 @@ def _is_name(name: str) -> bool:
     except BadName:
         return False
     return True
-
-
-def _original(number: int, stored: Stored) -> tuple[Any, ...]:
-    name = stored.name
-    return number, name, folded(name), _stem(name), stored.size, stored.modified
 
 
 def _stem(name: str) -> str:
@@ -195,21 +184,19 @@ def _known(number: int, row: Any) -> tuple[Any, ...]:
 
 
 def _records(places: Mapping[tuple[str, str], int], row: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the row of a record, and one without place and name for another spelling that its original may have."""
+    """Yield the row of a record, and rows without place and name for other names that its original may have."""
     place = places.get((row.store, row.collection))
     removed = row.changed if row.is_removed else None
-    name = row.name or None
-    yield row.source, row.number, place, name, folded(row.name), row.location, row.table_number, removed
-    other = _misread(row.name)
-    if other:
-        yield row.source, row.number, None, None, folded(other), None, None, removed
+    yield row.source, row.number, place, row.name or None, folded(row.name), row.location, row.table_number, removed
+    yield from _others(row.source, row.number, row.name, row.location, removed)
 
 
-def _misread(name: str) -> str | None:
-    """Return the name that has become `name` when its UTF-8 was taken for Windows-1252, as some databases have it."""
-    if name.isascii():
-        return None
-    try:
-        return name.encode("cp1252").decode()
-    except UnicodeError:
-        return None
+def _exported(source: Source, row: Attachment) -> Iterator[tuple[Any, ...]]:
+    name, location = row.name, row.location
+    yield source.name, row.number, 0, name, folded(name or ""), None if name else location, row.table_number, None
+    yield from _others(source.name, row.number, name, location, None)
+
+
+def _others(source: str, number: int, name: str | None, location: str | None, removed: float | None) -> Iterator[Any]:
+    for other in {folded(each) for each in meant_by(name or location or "")}:
+        yield source, number, None, None, other, None, None, removed

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from was_daemon.jobs.reconcile.spellings import narrowed
 from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.library.collections import Place
 from was_daemon.model.folding import folded
@@ -142,7 +143,7 @@ class Findings:
     async def orphans(self, covered: Collection[int]) -> AsyncGenerator[Orphan, None]:
         """Yield the originals in the places with these indexes whose name is in no record, in whatever case or form."""
         async for _, place, name, modified, removed in self._rows(_ORPHANED):
-            if place in covered:
+            if place in covered and (name.isascii() or not await self.is_recorded(name)):
                 key = AssetKey(self.places[place].directory, Kind.ORIGINAL, name)
                 yield Orphan(self.places[place], key, modified, removed or 0.0)
 
@@ -166,8 +167,11 @@ class Findings:
                 yield self._finding(kind, place, name, detail(*rest))
 
     async def is_recorded(self, name: str) -> bool:
-        """Fire with whether a record has a name, in whatever case or form."""
-        return bool(await self.worktable.number(_RECORDED, folded(name)))
+        """Fire with whether a record has a name, in whatever case or form, or what a narrow encoding has left of it."""
+        for each in {name, *narrowed(name)}:
+            if await self.worktable.number(_RECORDED, folded(each)):
+                return True
+        return False
 
     async def count_unsized(self) -> int:
         """Fire with the number of originals of which nobody knows whether they are empty."""

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from was_daemon.catalogue.database import CatalogueDatabase
+from was_daemon.catalogue.records import last_restored
 from was_daemon.jobs.reconcile.collect import Collector
 from was_daemon.jobs.reconcile.findings import Orphan
 from was_daemon.jobs.reconcile.reconciler import Reconciler, is_old
@@ -103,5 +104,12 @@ class Quarantine:
         stat = await find_stat(orphan.place.store, orphan.key)
         # Of unknown age, 0, it may just have been uploaded.
         is_due = stat is not None and stat.modified > 0 and is_old(stat, self.reconciler.before)
-        if stat and is_due and await self.move(orphan.key, _NOTE, stat):
+        if not stat or not is_due or await self._was_restored(orphan):
+            return
+        if await self.move(orphan.key, _NOTE, stat):
             self.report.move(orphan.place.name, Layout.FLAT.path(orphan.key))
+
+    async def _was_restored(self, orphan: Orphan) -> bool:
+        """Fire with whether somebody has brought it back from the trash since: it keeps its time of change then."""
+        restored = await self.catalogue.read(last_restored, orphan.place.name, orphan.key)
+        return restored is not None and restored >= self.reconciler.before

@@ -2,10 +2,11 @@
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from was_daemon.model.search_texts import BadSearch, parse_search
+from was_daemon.model.search_texts import BadSearch, is_text, parse_search
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.finder import Finder
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 1000
 _DEFAULT_ROWS = 100
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_END = 1 << 63
 
 
 class AssetQuery:
@@ -38,6 +41,8 @@ class AssetQuery:
         if self._fields.keys() != {"name"}:
             raise BadSearch("name: the name of an original is needed, and nothing else but collection")
         directories = finder.directories(self.collections)
+        if not is_text(self._fields["name"]):
+            raise BadSearch("name: has characters that no name has")
         page = await finder.history(self._fields["name"], directories, self.after, self.limit)
         return _document("events", page)
 
@@ -48,7 +53,7 @@ def _document(name: str, page: "Page") -> dict[str, Any]:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_ROWS):
+    if not (_NUMBER.fullmatch(text) and 1 <= int(text) <= _MAX_ROWS):
         raise BadSearch(f"limit: is a number from 1 to {_MAX_ROWS}")
     return int(text)
 
@@ -59,8 +64,9 @@ def _cursor(text: str) -> "Cursor | None":
         return None
     try:
         value, number = json.loads(base64.urlsafe_b64decode(text))
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise BadSearch("cursor: is not one that a page has told") from None
-    if not isinstance(value, str | int | float) or not isinstance(number, int):
+    is_value = is_text(value) if type(value) is str else type(value) in (int, float) and abs(value) < _END
+    if not is_value or type(number) is not int or not 0 <= number < _END:
         raise BadSearch("cursor: is not one that a page has told")
     return value, number

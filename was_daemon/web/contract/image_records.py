@@ -10,6 +10,7 @@ from was_daemon.model.errors import AssetNotFound, BadRequest
 from was_daemon.model.folding import folded
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.search import Pattern, Search
+from was_daemon.model.search_texts import is_text
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.finder import Finder
@@ -55,8 +56,8 @@ def _search(fields: Mapping[str, str], directory: str | None) -> Search:
     """Return the search for what a client asks. Newer clients have encoded the text twice."""
     kind, text = fields.get("search_type", "filename"), unquote(fields["file_string"])
     directories = None if directory is None else (directory,)
-    if kind not in _KINDS or not 1 <= len(text) <= _MAX_PATTERN:
-        raise BadRequest("search_type is none of filename, path and md5, or file_string is empty or too long")
+    if kind not in _KINDS or not 1 <= len(text) <= _MAX_PATTERN or not is_text(text):
+        raise BadRequest("search_type is none of filename, path and md5, or file_string is empty, too long, or no text")
     if kind == "md5":
         return Search(md5=text.lower(), directories=directories)
     is_exact = fields.get("exact", "").lower() in _YES
