@@ -415,7 +415,17 @@ def fails_late(server: QuirkyS3) -> None:
     server.refuse = refuse
 
 
-@pytest.mark.parametrize("quirk", [copies_nothing, denies_copies, fails_late])
+def misreads_sources(server: QuirkyS3) -> None:
+    def refuse(request: Request) -> bytes | None:
+        if request.getHeader("x-amz-copy-source") is None:
+            return None
+        request.setResponseCode(404)
+        return b"<Error><Code>NoSuchKey</Code></Error>"
+
+    server.refuse = refuse
+
+
+@pytest.mark.parametrize("quirk", [copies_nothing, denies_copies, fails_late, misreads_sources])
 @pytest_twisted.ensureDeferred
 async def test_what_the_server_does_not_copy_the_daemon_does(
     store: IAssetStore, server: QuirkyS3, quirk: Callable[[QuirkyS3], None]

@@ -58,7 +58,9 @@ class ServerCopies:
         except (StoreFailed, Denied) as error:
             raise CannotMove("the server did not copy the object", error.reason) from error
         if answer.code == 404:
-            raise AssetNotFound("no such asset")
+            await self.look(source)
+            # It is there, so the server reads its name in another way than it was written (s3rver: a percent sign).
+            raise CannotMove("the server does not find the object that it should copy")
         if (await self.look(target)).size != version.size:
             # A server that does not know the header has stored an empty object.
             await self._delete(target)
