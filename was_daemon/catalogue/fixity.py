@@ -20,7 +20,7 @@ _LEASE_SECONDS = 3600.0
 
 
 class Fault(enum.StrEnum):
-    """What is wrong with an original; the value is the word in the database."""
+    """Fault of an original; the value is the word in the database."""
 
     CHANGED = "changed"
     """Its bytes are not those that are recorded."""
@@ -34,7 +34,7 @@ class Fault(enum.StrEnum):
 
 @attrs.frozen
 class Record:
-    """What is recorded of an original; `digest` is None as long as nobody has read it.
+    """Record of an original in the catalogue; `digest` is None as long as nobody has read it.
 
     `changed` and `checked` are the Unix times, in seconds, of its last event, and at which the stored content was known
     to be as recorded. `detail` is the sentence on `fault`, and `file_name` the client's name of the file.

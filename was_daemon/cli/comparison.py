@@ -30,7 +30,7 @@ from was_daemon.specify.records import Source, last_reading
 
 @attrs.frozen
 class _Recorded:
-    """What has been read of the records: of which sources, until which Unix time, and by which readers."""
+    """Records that have been read: their sources, the Unix time as of which they are known, and who has read them."""
 
     sources: Sequence[Source]
     at: float

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import click
 
 from was_daemon.cli.catalogue import require_catalogue
 from was_daemon.cli.identity import as_owner
+from was_daemon.cli.moments import shown
 from was_daemon.cli.options import config_option, epilog, load_settings
 from was_daemon.cli.targets import directories_of
 from was_daemon.model.sizes import readable
@@ -151,7 +151,7 @@ def _writer(form: str | None, kind: str) -> Callable[[dict[str, Any]], None]:
     if form == "csv":
         table = csv.DictWriter(sys.stdout, _COLUMNS[kind])
         table.writeheader()
-        return lambda row: table.writerow(row | {name: _moment(row[name]) for name in _MOMENTS if name in row})
+        return lambda row: table.writerow(row | {name: shown(row[name]) for name in _MOMENTS if name in row})
     line = _event_line if kind == "events" else _asset_line
     return lambda row: click.echo("".join(each if each.isprintable() else "\ufffd" for each in line(row)))
 
@@ -160,7 +160,7 @@ def _asset_line(row: dict[str, Any]) -> str:
     pixels = f"{row['width']} x {row['height']}" if row["width"] else ""
     size = readable(row["size"]) if row["size"] is not None else ""
     parts = (
-        f"{_moment(row['stored']):<19}  {size:>10}  {row['media_type'] or '':<16}  {pixels:>13}  "
+        f"{shown(row['stored']):<19}  {size:>10}  {row['media_type'] or '':<16}  {pixels:>13}  "
         f"{row['captured'] or '':<19}  {_path(row)}"
     )
     return parts + (f"  ({row['file_name']})" if row["file_name"] else "")
@@ -169,13 +169,9 @@ def _asset_line(row: dict[str, Any]) -> str:
 def _event_line(row: dict[str, Any]) -> str:
     size = readable(row["size"]) if row["size"] is not None else ""
     origin = "  ".join(row[name] for name in ("file_name", "address") if row[name])
-    line = f"{_moment(row['at']):<19}  {row['kind']:<8}  {size:>10}  {(row['sha256'] or '')[:16]:<16}  {_path(row)}"
+    line = f"{shown(row['at']):<19}  {row['kind']:<8}  {size:>10}  {(row['sha256'] or '')[:16]:<16}  {_path(row)}"
     return f"{line}  {origin}".rstrip()
 
 
 def _path(row: dict[str, Any]) -> str:
     return f"{row['collection']}/{row['name']}" if row["collection"] else row["name"]
-
-
-def _moment(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"

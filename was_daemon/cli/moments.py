@@ -1,14 +1,13 @@
-"""Times in the arguments of commands."""
+"""Times in the arguments of commands, and in the tables that they print."""
 
-import re
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import click
 
-_AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|days?|weeks?)")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "days": 86_400, "week": 604_800, "weeks": 604_800}
+from was_daemon.model.durations import seconds_in
 
 
 class Ago(click.ParamType[float]):
@@ -20,10 +19,10 @@ class Ago(click.ParamType[float]):
         """See `ParamType`."""
         if isinstance(value, float):
             return value
-        match = _AGE.fullmatch(str(value).strip())
-        if not match:
+        try:
+            return seconds_in(str(value))
+        except ValueError:
             self.fail(f'expected a time such as "30 days" or "12 h", got "{value}"', param, ctx)
-        return float(match[1]) * _SECONDS[match[2]]
 
 
 class Moment(click.ParamType[float]):
@@ -36,9 +35,14 @@ class Moment(click.ParamType[float]):
         if isinstance(value, float):
             return value
         text = str(value).strip()
-        if _AGE.fullmatch(text):
-            return time.time() - Ago().convert(text, param, ctx)
+        with suppress(ValueError):
+            return time.time() - seconds_in(text)
         try:
             return datetime.fromisoformat(text).astimezone().timestamp()
         except ValueError:
             self.fail(f'expected a date such as 2026-03-31, or an age such as "7 days", got "{value}"', param, ctx)
+
+
+def shown(seconds: float) -> str:
+    """Return a Unix time as people read it, in the zone of this machine."""
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"

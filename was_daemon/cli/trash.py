@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from was_daemon.cli.changes import as_daemon, build_components, opened
 from was_daemon.cli.identity import as_any_owner
-from was_daemon.cli.moments import Ago, Moment
+from was_daemon.cli.moments import Ago, Moment, shown
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.report import printable
 from was_daemon.cli.targets import collection_option, directories_of
@@ -212,7 +211,7 @@ def _row(version: "TrashedVersion") -> tuple[str, ...]:
     from was_daemon.model.keys import Layout
 
     return (
-        _time(version.id.at),
+        shown(version.id.at),
         version.reason.value,
         readable(version.id.size),
         version.by or "-",
@@ -222,8 +221,4 @@ def _row(version: "TrashedVersion") -> tuple[str, ...]:
 
 
 def _story(version: "TrashedVersion") -> str:
-    return f"{version.reason} {_time(version.id.at)}"
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return f"{version.reason} {shown(version.id.at)}"

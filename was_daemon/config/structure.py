@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -27,12 +28,11 @@ from was_daemon.config.paths import PathResolver
 from was_daemon.config.secret_files import SecretFile, check_permissions
 from was_daemon.config.secret_values import redact, secrets_in
 from was_daemon.config.validators import FieldValidator, InvalidValue
+from was_daemon.model.durations import seconds_in
 
 T = TypeVar("T")
 
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|days?)?")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "days": 86_400}
 _UNITS = {
     "B": 1,
     "KiB": 1 << 10,
@@ -225,10 +225,10 @@ def _rate(value: Any, _: Any) -> Rate:
 
 
 def _duration(value: Any, _: Any) -> Duration:
-    match = _DURATION.fullmatch(str(value).strip()) if type(value) in (int, float, str) else None
-    if not match:
-        raise ValueError(f'expected a time such as "90 days", "5 min" or "30 s", got {_quoted(value)}')
-    return Duration(float(match[1]) * _SECONDS[match[2] or "s"])
+    with suppress(ValueError):
+        if type(value) in (int, float, str):
+            return Duration(seconds_in(str(value), unit="s"))
+    raise ValueError(f'expected a time such as "90 days", "5 min" or "30 s", got {_quoted(value)}')
 
 
 def _network(value: Any, _: Any) -> IPv4Network | IPv6Network:

@@ -17,7 +17,7 @@ from was_daemon.model.origins import Origin
 
 @attrs.frozen
 class Finding:
-    """What was found of an original: `fault` is None if it is as recorded; `detail` tells people more."""
+    """Comparison of an original with its record: `fault` is None if it is as recorded; `detail` tells people more."""
 
     record: Record
     fault: Fault | None = None

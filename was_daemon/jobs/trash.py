@@ -41,7 +41,7 @@ _MOST_FAILURES = 5
 
 @attrs.define
 class _Round:
-    """What a round has found in a store."""
+    """Result of one round in a store: what is left in its trash, and what was removed."""
 
     size: TrashSize = NO_TRASH
     removed: int = 0

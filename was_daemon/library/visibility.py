@@ -33,7 +33,7 @@ class Statement(enum.IntEnum):
 
     @property
     def verdict(self) -> Verdict:
-        """What follows for the original."""
+        """Whether the original is private by this statement, None if it does not decide."""
         return _VERDICTS[self]
 
 
@@ -88,7 +88,7 @@ class Gathering:
 
 
 class Visibility:
-    """What is known of the visibility of all originals, `entries` and the later `changes`.
+    """Visibility of all originals, as far as it is known: `entries`, and the later `changes`.
 
     `private` and `public` are the numbers of originals that are known to be so. With `hides_unknown`, an original of
     which nothing is known is private. Before anything was ever learnt, every original is.

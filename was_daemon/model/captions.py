@@ -10,7 +10,7 @@ from was_daemon.model.keys import AssetKey
 
 @attrs.frozen
 class Caption:
-    """What is said of an original, each None if nothing is.
+    """Caption of an original, each part None if nothing is said of it.
 
     `file_name` is the name it had before it came; `copyright_date` is any text, `created` begins with "YYYY-MM-DD".
     """

@@ -1,4 +1,21 @@
-"""Durations and numbers of things, in words for people."""
+"""Durations and numbers of things, as people write and read them."""
+
+import re
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|days?|weeks?)?")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "days": 86_400, "week": 604_800, "weeks": 604_800}
+
+
+def seconds_in(text: str, unit: str = "") -> float:
+    """Return the seconds in a duration such as "90 days" or "5 min"; `unit` is that of a bare number.
+
+    Raises ValueError for another text, and for a bare number without `unit`.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    named = match and (match[2] or unit)
+    if not match or not named:
+        raise ValueError("no duration")
+    return float(match[1]) * _SECONDS[named]
 
 
 def counted(number: int, noun: str) -> str:

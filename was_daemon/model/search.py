@@ -99,7 +99,7 @@ def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
 
 @attrs.frozen
 class Search:
-    """What is asked of originals; all that is not None has to be true.
+    """Criteria of a search for originals; all that are not None have to be met.
 
     `media_type` is the beginning of one. `captured` are the first date and the beginning of the last, as `Facts` has
     them; `stored` the Unix times from which on and before which; `size` the least and the most bytes; `directories`

@@ -111,7 +111,7 @@ class Orphan:
 
 @attrs.frozen
 class Findings:
-    """What the rows of a worktable, which has been indexed, tell of `places`."""
+    """Findings about `places`, out of the rows of a worktable that has been indexed."""
 
     worktable: Worktable
     places: Sequence[Place]
