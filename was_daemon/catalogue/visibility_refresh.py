@@ -5,7 +5,7 @@ learnt, for the time after a restart while the database is down.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from was_daemon.catalogue.database import CatalogueDatabase
@@ -31,11 +32,10 @@ from was_daemon.catalogue.visibility import (
     statements,
     summary,
 )
-from was_daemon.catalogue.visibility_snapshot import VisibilitySnapshot
+from was_daemon.catalogue.visibility_saving import VisibilitySaver
 from was_daemon.concurrency.background import BackgroundTasks
-from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.waiting import shield
-from was_daemon.library.visibility import Entries, Gathering, Statement, Verdict, Visibility
+from was_daemon.library.visibility import Gathering, Statement, Verdict, Visibility
 from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.model.keys import AssetKey
 
@@ -112,14 +112,9 @@ class VisibilityRefresh:
 
         self.visibility = visibility
         self._database = database
-        self._snapshot = VisibilitySnapshot(snapshot)
-        self._saves = saves
+        self._saver = VisibilitySaver(visibility, snapshot, writes=saves)
         self._is_alone = is_alone
-        self._saved: Entries | None = None
-        self._unsaved: dict[int, Verdict] = {}
-        self._is_disk_down = False
         self._clock = clock or IReactorTime(reactor)
-        self._threads = DiskThreads(f"visibility {snapshot}", "visibility", size=1)
         self._tasks = BackgroundTasks()
         self._windows = [_Window(DECISIONS, 10, 0), _Window(RECORDS, 10, 0), _Window(RECORDS, 600, 60)]
         self._meanwhile: dict[int, Verdict] | None = None
@@ -132,21 +127,14 @@ class VisibilityRefresh:
 
     def start(self) -> None:
         """Read the snapshot, before any request does, and begin to refresh."""
-        try:
-            saved = self._snapshot.read()
-        except OSError as error:
-            self._log.error("What is private was saved, but cannot be read: {error}", error=error)
-            saved = None
-        if saved:
-            self.visibility.replace(saved.key, saved.entries, saved.changes)
-            self._saved = saved.entries
+        self._saver.restore()
         self._tasks.start(self._run())
 
     async def close(self) -> None:
         """Stop refreshing."""
         self._tasks.cancel()
         await self._tasks.settled()
-        await self._threads.close()
+        await self._saver.close()
 
     @property
     def age(self) -> float:
@@ -215,7 +203,7 @@ class VisibilityRefresh:
             await self._reload()
             self._reloaded = now
         await self._follow()
-        await self._save()
+        await self._saver.save()
 
     async def _reload(self) -> None:
         """Read everything, and go on to follow changes meanwhile."""
@@ -234,7 +222,7 @@ class VisibilityRefresh:
                 if not is_first:
                     await deferLater(self._clock, (self._clock.seconds() - began) * (1 / _SHARE - 1))
                     await self._follow()
-        entries = await self._threads.run(gathering.entries)
+        entries = await deferToThread(gathering.entries)
         self.visibility.replace(self.visibility.key, entries, self._meanwhile)
         self._meanwhile = None
 
@@ -285,28 +273,4 @@ class VisibilityRefresh:
         verdicts = [(hash_of(*identity), statement.verdict if statement else None) for identity, statement in said]
         if self._meanwhile is not None:
             self._meanwhile.update(verdicts)
-        changes = self.visibility.learn(verdicts)
-        if self._saves:
-            self._unsaved |= changes
-
-    async def _save(self) -> None:
-        """Bring the snapshot up to date; what fails is tried again at the next refresh."""
-        visibility = self.visibility
-        try:
-            while self._saves and visibility.entries and (self._unsaved or self._saved is not visibility.entries):
-                entries, changes, self._unsaved = visibility.entries, self._unsaved, {}
-                if self._saved is not entries:
-                    changes = dict(visibility.changes)
-                self._saved = await self._threads.run(self._write, entries, changes)
-            self._is_disk_down = False
-        except AssetError as error:
-            self._saved = None
-            if not self._is_disk_down:
-                self._log.error("What is private cannot be saved for the next start: {error}", error=error)
-            self._is_disk_down = True
-
-    def _write(self, entries: Entries, changes: Mapping[int, Verdict]) -> Entries | None:
-        """Return the entries that are saved, None if they have to be saved again; called in a thread."""
-        if self._saved is not entries:
-            self._snapshot.write(self.visibility.key, entries)
-        return entries if self._snapshot.add(changes) else None
+        self._saver.note(self.visibility.learn(verdicts))
