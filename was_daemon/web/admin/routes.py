@@ -9,7 +9,8 @@ from klein.resource import KleinResource
 from twisted.web.http import Request
 from twisted.web.server import Site
 
-from was_daemon.health.checks import Health, Report
+from was_daemon.health.checks import Health
+from was_daemon.health.report import Report
 from was_daemon.httpd.hardened import HardenedChannel, HardenedRequest
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.search_texts import BadSearch
