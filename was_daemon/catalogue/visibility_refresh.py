@@ -93,8 +93,7 @@ class _Window:
 class VisibilityRefresh:
     """Refreshing of `visibility` from `database`, until it is closed.
 
-    The file `snapshot` is read at the start, and written if `saves`. `is_alone` is whether no other daemon has this
-    catalogue.
+    The file `snapshot` is read at the start, and written if `saves`.
     """
 
     _log = Logger()
@@ -106,14 +105,12 @@ class VisibilityRefresh:
         snapshot: Path,
         saves: bool,
         clock: IReactorTime | None = None,
-        is_alone: bool = False,
     ) -> None:
         from twisted.internet import reactor
 
         self.visibility = visibility
         self._database = database
         self._saver = VisibilitySaver(visibility, snapshot, writes=saves)
-        self._is_alone = is_alone
         self._clock = clock or IReactorTime(reactor)
         self._tasks = BackgroundTasks()
         self._windows = [_Window(DECISIONS, 10, 0), _Window(RECORDS, 10, 0), _Window(RECORDS, 600, 60)]
@@ -160,7 +157,7 @@ class VisibilityRefresh:
             await deciding.addTimeout(_PATIENCE_SECONDS, self._clock)
         except DeferredTimeout:
             raise StoreUnavailable(_SILENT) from None
-        if not was_private and not self._is_alone:
+        if not was_private:
             await deferLater(self._clock, _NOTICE_SECONDS)
 
     async def _hide(self, identity: Identity, reason: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from was_daemon.cli.changes import build_components
 from was_daemon.cli.identity import as_owner
 
 if TYPE_CHECKING:
@@ -61,15 +62,9 @@ def run_beside_daemon(
 ) -> None:
     """Run `work` with the components of `settings`, and print a report that has `words` for what was counted."""
     from was_daemon.cli.reactor import RESUMED, run
-    from was_daemon.config.load import ConfigError
-    from was_daemon.daemon.assembly import build
-    from was_daemon.daemon.process_state import ProcessState
     from was_daemon.library.store_steps import register
 
-    try:
-        components = build(settings, ProcessState.new())
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
+    components = build_components(settings)
 
     async def run_and_close() -> int:
         from was_daemon.cli.report import Report

@@ -1,6 +1,5 @@
 """Assembly of the components that settings describe."""
 
-import secrets
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from was_daemon.assets import Assets
 from was_daemon.catalogue.recorder import Recorder
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
+from was_daemon.daemon.catalogue_parts import catalogue_of, describer_of, finder_of, fixity_of, visibility_of
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.reusable_parts import ReusableParts
@@ -29,7 +29,6 @@ from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
 from was_daemon.library.trash.removal import TrashRemoval
 from was_daemon.library.trash.trash import Trash, TrashRules
-from was_daemon.library.visibility import KEY_BYTES, Visibility
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
@@ -48,14 +47,7 @@ from was_daemon.web.viewer.routes import Viewer
 from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
-    from was_daemon.catalogue.catalogue import Catalogue
-    from was_daemon.catalogue.finder import Finder
     from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
-    from was_daemon.jobs.describe import Describer
-    from was_daemon.jobs.fixity.fixity import Fixity
-
-_POLL_SECONDS, _POLL_SECONDS_OF_SEVERAL = 60.0, 5.0
-"""Seconds after which is looked for originals that others have recorded: commands and other daemons, or processes."""
 
 _LARGEST_PENDING = 4
 """Number of largest uploads that fit into the default of `limits.pending_size`."""
@@ -79,7 +71,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
     views = parts.take("views", spool, lambda: Views(spool))
     zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
-    catalogue, redirects = _catalogue(settings, parts), _redirects(settings, collections, stores)
+    catalogue, redirects = catalogue_of(settings, parts), _redirects(settings, collections, stores)
     specify = specify_readers(settings, collections, catalogue, process, parts)
     assets = Assets(
         collections,
@@ -97,9 +89,9 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         captions=catalogue.captions if catalogue else None,
         trash=Trash(trash_rules(settings)),
     )
-    finder = _finder(settings, catalogue)
+    finder = finder_of(settings, catalogue)
     overview = overview_source(state.health, state.recent, pool, process)
-    refresh = _visibility_refresh(settings, process, catalogue, parts)
+    refresh = visibility_of(settings, process, catalogue, parts)
     image_records = ImageRecords(finder) if finder else None
     resource = _server(settings, assets, zoom, redirects, process, refresh, overview, metrics, image_records).resource()
     return Components(
@@ -115,13 +107,13 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         catalogue,
         specify,
         refresh,
-        _fixity(settings, stores, collections, catalogue, metrics),
+        fixity_of(settings, stores, collections, catalogue, metrics),
         derivatives,
         assets,
         resource,
         _trash_keeper(settings, state, collections, stores),
         finder,
-        _describer(catalogue, stores, spool, pool, process),
+        describer_of(catalogue, stores, spool, pool, process),
     )
 
 
@@ -164,16 +156,6 @@ def _pyramid_evictor(settings: Settings, collections: Collections, parts: Reusab
     return evictor
 
 
-def _catalogue(settings: Settings, parts: ReusableParts) -> "Catalogue | None":
-    chosen = settings.catalogue
-    if not chosen.is_on:
-        return None
-    # SQLAlchemy takes time and memory, which a daemon without a catalogue is not to pay for.
-    from was_daemon.catalogue.catalogue import open_catalogue
-
-    return parts.take("catalogue", chosen, lambda: open_catalogue(chosen))
-
-
 def trash_rules(settings: Settings) -> TrashRules:
     """Return the rules of the trash that `settings` describe."""
     trash = settings.trash
@@ -187,67 +169,6 @@ def _trash_keeper(
     if keep is None or not state.process.is_first:
         return None
     return TrashKeeper(collections, stores, TrashRemoval(state.quotas), keep, state.metrics)
-
-
-def _visibility_refresh(
-    settings: Settings, process: ProcessShare, catalogue: "Catalogue | None", parts: ReusableParts
-) -> "VisibilityRefresh | None":
-    path = settings.catalogue.visibility_path
-    if not settings.server.tells_private or not catalogue or not path:
-        return None
-    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
-
-    hides_unknown, database = settings.visibility.unknown == "private", catalogue.database
-
-    def refresh() -> VisibilityRefresh:
-        visibility = Visibility(secrets.token_bytes(KEY_BYTES), hides_unknown)
-        return VisibilityRefresh(visibility, database, path, saves=process.is_first, is_alone=is_alone)
-
-    # A catalogue in a file is of one machine's daemon.
-    is_alone = settings.catalogue.path is not None and process.count == 1
-    return parts.take("visibility", (settings.catalogue, hides_unknown), refresh)
-
-
-def _finder(settings: Settings, catalogue: "Catalogue | None") -> "Finder | None":
-    if not catalogue:
-        return None
-    from was_daemon.catalogue.finder import Finder, names_of
-
-    return Finder(catalogue, names_of(settings.collections))
-
-
-def _describer(
-    catalogue: "Catalogue | None",
-    stores: Mapping[str, IAssetStore],
-    spool: Spool,
-    pool: WorkerPool,
-    process: ProcessShare,
-) -> "Describer | None":
-    if not catalogue or not process.is_first:
-        return None
-    from was_daemon.jobs.describe import Describer
-    from was_daemon.jobs.facts import FactsReader
-
-    poll_seconds = _POLL_SECONDS if process.count == 1 else _POLL_SECONDS_OF_SEVERAL
-    return Describer(catalogue, stores, spool, FactsReader(pool), poll_seconds)
-
-
-def _fixity(
-    settings: Settings,
-    stores: Mapping[str, IAssetStore],
-    collections: Collections,
-    catalogue: "Catalogue | None",
-    metrics: Metrics,
-) -> "Fixity | None":
-    if not catalogue:
-        return None
-    # It needs SQLAlchemy, too.
-    from was_daemon.jobs.fixity.fixity import Fixity
-    from was_daemon.jobs.fixity.state import Plan
-
-    fixity = settings.fixity
-    plan = Plan(fixity.every, fixity.rate) if fixity.every else None
-    return Fixity(catalogue, stores, collections, plan, metrics)
 
 
 def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Collections:

@@ -1,0 +1,100 @@
+"""Parts that need the catalogue, as settings describe them.
+
+They are imported only where there is one: SQLAlchemy takes time and memory.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from was_daemon.config.process_share import ProcessShare
+from was_daemon.config.settings import Settings
+from was_daemon.daemon.reusable_parts import ReusableParts
+from was_daemon.library.collections import Collections
+from was_daemon.library.spool import Spool
+from was_daemon.library.visibility import KEY_BYTES, Visibility
+from was_daemon.model.interfaces import IAssetStore
+from was_daemon.telemetry.metrics import Metrics
+from was_daemon.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from was_daemon.catalogue.catalogue import Catalogue
+    from was_daemon.catalogue.finder import Finder
+    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
+    from was_daemon.jobs.describe import Describer
+    from was_daemon.jobs.fixity.fixity import Fixity
+
+_POLL_SECONDS, _POLL_SECONDS_OF_SEVERAL = 60.0, 5.0
+"""Seconds after which is looked for originals that others have recorded: commands and other daemons, or processes."""
+
+
+def catalogue_of(settings: Settings, parts: ReusableParts) -> "Catalogue | None":
+    """Return the catalogue, None without one."""
+    chosen = settings.catalogue
+    if not chosen.is_on:
+        return None
+    from was_daemon.catalogue.catalogue import open_catalogue
+
+    return parts.take("catalogue", chosen, lambda: open_catalogue(chosen))
+
+
+def visibility_of(
+    settings: Settings, process: ProcessShare, catalogue: "Catalogue | None", parts: ReusableParts
+) -> "VisibilityRefresh | None":
+    """Return the refreshing of what is private; None where all or nothing needs a token."""
+    path = settings.catalogue.visibility_path
+    if not settings.server.tells_private or not catalogue or not path:
+        return None
+    from was_daemon.catalogue.visibility_refresh import VisibilityRefresh
+
+    hides_unknown, database = settings.visibility.unknown == "private", catalogue.database
+
+    def refresh() -> VisibilityRefresh:
+        visibility = Visibility(secrets.token_bytes(KEY_BYTES), hides_unknown)
+        return VisibilityRefresh(visibility, database, path, saves=process.is_first)
+
+    return parts.take("visibility", (settings.catalogue, hides_unknown), refresh)
+
+
+def finder_of(settings: Settings, catalogue: "Catalogue | None") -> "Finder | None":
+    """Return the search in the catalogue; None without one."""
+    if not catalogue:
+        return None
+    from was_daemon.catalogue.finder import Finder, names_of
+
+    return Finder(catalogue, names_of(settings.collections))
+
+
+def describer_of(
+    catalogue: "Catalogue | None",
+    stores: Mapping[str, IAssetStore],
+    spool: Spool,
+    pool: WorkerPool,
+    process: ProcessShare,
+) -> "Describer | None":
+    """Return the describing of originals in the background, for the first of several processes; None for others."""
+    if not catalogue or not process.is_first:
+        return None
+    from was_daemon.jobs.describe import Describer
+    from was_daemon.jobs.facts import FactsReader
+
+    poll_seconds = _POLL_SECONDS if process.count == 1 else _POLL_SECONDS_OF_SEVERAL
+    return Describer(catalogue, stores, spool, FactsReader(pool), poll_seconds)
+
+
+def fixity_of(
+    settings: Settings,
+    stores: Mapping[str, IAssetStore],
+    collections: Collections,
+    catalogue: "Catalogue | None",
+    metrics: Metrics,
+) -> "Fixity | None":
+    """Return the checking of fixity; None without a catalogue."""
+    if not catalogue:
+        return None
+    from was_daemon.jobs.fixity.fixity import Fixity
+    from was_daemon.jobs.fixity.state import Plan
+
+    fixity = settings.fixity
+    plan = Plan(fixity.every, fixity.rate) if fixity.every else None
+    return Fixity(catalogue, stores, collections, plan, metrics)
