@@ -5,8 +5,8 @@ The names of objects are the paths of files, so that a bucket into which a direc
 copied back.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from posixpath import dirname
@@ -27,10 +27,10 @@ from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, ObjectUrls
 from was_daemon.stores.s3.copying import ServerCopies
 from was_daemon.stores.s3.credentials import CredentialCache
-from was_daemon.stores.s3.errors import Denied
+from was_daemon.stores.s3.errors import needing
 from was_daemon.stores.s3.integrity import Payload, etag_of
 from was_daemon.stores.s3.listing import objects
-from was_daemon.stores.s3.multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts
+from was_daemon.stores.s3.multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts, preceded
 from was_daemon.stores.s3.options import S3Options
 from was_daemon.stores.s3.reader import S3Reader
 from was_daemon.stores.s3.tags import TagKind
@@ -197,7 +197,7 @@ class S3Store:
     ) -> Uploaded:
         begun, lock = [await anext(parts)], self._locks.exclusive(name)
         if not begun[0].last:
-            return await self._multipart.send(name, headers, part_size, _preceded(begun, parts), size, lock)
+            return await self._multipart.send(name, headers, part_size, preceded(begun, parts), size, lock)
         payload = await Payload.of(begun[0].content)
         if size not in (None, len(payload.content)):
             raise StoreFailed("the upload is not as long as was said")
@@ -241,16 +241,16 @@ class S3Store:
         path, payload = await records.new_object(), Payload.now(b"check")
         name = records.name(path)
         try:
-            with _needed("s3:ListBucket"):
+            with needing("s3:ListBucket"):
                 async with aclosing(objects(bucket, f"{folder}{Kind.ORIGINAL.value}/", flat=True)) as names:
                     await anext(names, None)
-            with _needed("s3:PutObject"):
+            with needing("s3:PutObject"):
                 await bucket.call("PUT", name, payload=payload)
             try:
-                with _needed("s3:GetObject"):
+                with needing("s3:GetObject"):
                     kept = await (await bucket.request("GET", name)).content()
             finally:
-                with _needed("s3:DeleteObject"):
+                with needing("s3:DeleteObject"):
                     await records.delete(path)
             if kept != payload.content:
                 raise StoreFailed("what was written to the store is not there")
@@ -289,22 +289,6 @@ class S3Store:
 
     def _name(self, key: AssetKey) -> str:
         return self._options.folder + self._layout.path(key)
-
-
-async def _preceded(begun: list[Part], rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
-    """Yield the part in `begun`, which is taken out of it, and the parts after it."""
-    yield begun.pop()
-    async for part in rest:
-        yield part
-
-
-@contextmanager
-def _needed(permission: str) -> Iterator[None]:
-    """Name the permission in errors that are raised for want of it."""
-    try:
-        yield
-    except Denied as error:
-        raise StoreUnavailable(f"the store denied permission: the credentials need {permission}") from error
 
 
 s3 = StorePlugin("s3", S3Options, S3Store)

@@ -1,25 +1,19 @@
 """The use cases: everything that can be done with an asset, independent of HTTP."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import CancelledError
-from twisted.logger import Logger
-from twisted.protocols import amp
 
 from was_daemon.catalogue.recorder import Recorder
-from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
-from was_daemon.derivatives.kinds import Recipe
+from was_daemon.derivatives.documents import DocumentReader
 from was_daemon.derivatives.owners import possible_owners
-from was_daemon.derivatives.pyramids import Pyramid
-from was_daemon.derivatives.refusals import REFUSALS, Refusals
 from was_daemon.derivatives.thumbnails import Thumbnail
+from was_daemon.derivatives.warming import Warmer
 from was_daemon.library.changes import Change, Participant, participating
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas.quotas import Quotas, Reservation
@@ -32,13 +26,7 @@ from was_daemon.model.captions import NO_CAPTION, Caption
 from was_daemon.model.charset import text_type
 from was_daemon.model.descriptions import Description
 from was_daemon.model.errors import AssetExists, AssetNotFound, Forbidden, Overloaded
-from was_daemon.model.interfaces import (
-    AssetStat,
-    IAssetReader,
-    ICreates,
-    IStagingFile,
-    IThumbnails,
-)
+from was_daemon.model.interfaces import AssetStat, IAssetReader, ICreates, IStagingFile, IThumbnails
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
 from was_daemon.model.media import is_text, media_type, type_of_extension
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
@@ -46,7 +34,6 @@ from was_daemon.model.redirect import Redirect
 from was_daemon.model.trash import Reason, TrashedVersion
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.commands import Describe, ReadMetadata
-from was_daemon.workers.memory_files import AnswerFile
 from was_daemon.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -55,17 +42,12 @@ if TYPE_CHECKING:
 _ATTEMPTS = 5
 """Attempts at one thumbnail for one request, each after a change of the original."""
 
-_LONGEST_DOCUMENT = 4 << 20
-"""Bytes of metadata or a description, as JSON."""
-
 
 class Assets:
     """The assets of all collections. Every method raises what the store it touches raises.
 
     The locks of originals are of this process: other daemons may change the same original, see docs/several-daemons.md.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -75,8 +57,7 @@ class Assets:
         spool: Spool,
         pool: WorkerPool,
         overwrite: bool = True,
-        warm: Sequence[int] = (),
-        warm_zoom: bool = False,
+        warmer: Warmer | None = None,
         metrics: Metrics | None = None,
         recorder: Recorder | None = None,
         quotas: Quotas | None = None,
@@ -94,14 +75,11 @@ class Assets:
         self._derivatives = derivatives
         self._locks = locks
         self._spool = spool
-        self._pool = pool
-        self._unreadable = Refusals()
+        self._documents = DocumentReader(collections, spool, pool)
         self._overwrite = overwrite
-        # Recipes of one kind each, the most urgent first.
-        self._warm: list[list[Recipe]] = [[Thumbnail(scale) for scale in warm], [Pyramid()] if warm_zoom else []]
+        self._warmer = warmer or Warmer(derivatives, [])
         self._recorder = recorder or Recorder()
         self._trash = trash or Trash()
-        self._warming = BackgroundTasks()
 
     async def open(self, key: AssetKey) -> IAssetReader:
         """Open an original; the caller closes it. Raises `AssetNotFound`."""
@@ -193,26 +171,12 @@ class Assets:
 
     async def metadata(self, key: AssetKey, client: str) -> list[dict[str, Any]]:
         """Fire with the metadata of an original (contract, section 3); raises `AssetNotFound`, `BrokenImage`."""
-        fields: list[dict[str, Any]] = await self._read(key, client, ReadMetadata)
+        fields: list[dict[str, Any]] = await self._documents.read(key, client, ReadMetadata)
         return fields
 
     async def description(self, key: AssetKey, client: str) -> Description:
         """Fire with the description of an original; raises `AssetNotFound`, `BrokenImage`."""
-        return Description.parse(await self._read(key, client, Describe, name=key.name))
-
-    async def _read(self, key: AssetKey, client: str, command: type[amp.Command], **arguments: Any) -> Any:
-        """Fire with the document that a command writes about an original."""
-        original = await self._collections.find(key)
-        self._unreadable.check(original)
-        with await self._spool.open(original) as source, AnswerFile(_LONGEST_DOCUMENT) as document:
-            try:
-                answer = await self._pool.submit(command, client, [source, document], **arguments).done
-            except REFUSALS as refusal:
-                # A file that was deleted meanwhile cannot be read either: then this raises `AssetNotFound`.
-                if not await original.is_replaced():
-                    self._unreadable.add(original, refusal)
-                raise
-            return json.loads(document.content(answer["length"]))
+        return Description.parse(await self._documents.read(key, client, Describe, name=key.name))
 
     async def caption(self, key: AssetKey) -> Caption:
         """Fire with what the catalogue says of an original, whether or not it exists; without an error, and soon."""
@@ -245,34 +209,25 @@ class Assets:
     ) -> AssetStat:
         """Make `staged` the original `key`, durably, and remove the derivatives of the version it replaces.
 
-        `reservation` comes from `reserve`; the catalogue records `origin`. The thumbnails of the scales `warm`, and
-        with `warm_zoom` the pyramid, are made in the background. Raises `AssetExists` where replacing is forbidden,
+        `reservation` comes from `reserve`; the catalogue records `origin`. The warmer then
+        makes derivatives in the background. Raises `AssetExists` where replacing is forbidden,
         `QuotaExceeded` and `NoSpace`; the store is unchanged then.
         """
         place = self._collections.place(key)
         stored = await self._locks.run(key, lambda: self._put(Change(place, key, staged, origin), staged, reservation))
-        if any(self._warm) and not place.makes_thumbnails:
-            self._warming.start(self._make_warm(Original(place, key, stored)))
+        if not place.makes_thumbnails:
+            self._warmer.start(Original(place, key, stored))
         return stored
-
-    async def _make_warm(self, original: Original) -> None:
-        try:
-            for recipes in filter(None, self._warm):
-                await self._derivatives.warm(original, recipes)
-        except CancelledError:
-            raise
-        except Exception:
-            self._log.failure("Could not warm {key}", key=original.key)
 
     async def settled(self) -> None:
         """Wait until all work that no request waits for is done."""
-        await self._warming.settled()
+        await self._warmer.settled()
         await self._derivatives.settled()
 
     def withdraw(self) -> None:
         """Cancel the work that no request waits for; a job that a worker has begun is finished."""
         self._quotas.stop()
-        self._warming.cancel()
+        self._warmer.cancel()
 
     async def _put(self, change: Change, staged: IStagingFile, reservation: Reservation | None) -> AssetStat:
         await self._check_replaceable(change.key)

@@ -28,7 +28,8 @@ from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.kinds import DerivativeKind, Recipe
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
-from was_daemon.derivatives.thumbnails import ThumbnailKind
+from was_daemon.derivatives.thumbnails import Thumbnail, ThumbnailKind
+from was_daemon.derivatives.warming import Warmer
 from was_daemon.library import spool
 from was_daemon.library.collections import Collections, Original, Place
 from was_daemon.library.spool import Spool
@@ -107,7 +108,8 @@ class Museum:
         collections = Collections(Place("", originals, thumbnails))
         kinds = [ThumbnailKind(500_000_000, max_scale), *kinds]
         self.cache = WatchedDerivatives(collections, self.locks, self._spool, self.pool, kinds)
-        self.assets = Assets(collections, self.cache, self.locks, self._spool, self.pool, overwrite, warm)
+        warmer = Warmer(self.cache, [[Thumbnail(scale) for scale in warm]])
+        self.assets = Assets(collections, self.cache, self.locks, self._spool, self.pool, overwrite, warmer)
 
     async def put(self, name: str, content: bytes) -> None:
         staged = await self.assets.stage(None)

@@ -59,14 +59,16 @@ def mariadb() -> Iterator[URL]:
     with _directory(None) as directory:
         data, port = directory / "data", free_port()
         user = f"--user={pwd.getpwuid(os.geteuid()).pw_name}"
-        _run(["mariadb-install-db", "--no-defaults", f"--datadir={data}", user, "--skip-test-db"], cwd=directory)
+        # Its temporary tables are named by process numbers: in a directory that is shared by containers they collide.
+        places = [f"--datadir={data}", f"--tmpdir={directory}", user]
+        _run(["mariadb-install-db", "--no-defaults", *places, "--skip-test-db"], cwd=directory)
         start = directory / "start.sql"
         start.write_text(
             f"CREATE USER was@'127.0.0.1' IDENTIFIED BY '{_PASSWORD}';\n"
             "GRANT ALL ON *.* TO was@'127.0.0.1' WITH GRANT OPTION;\n"
         )
-        settings = [f"--datadir={data}", user, "--bind-address=127.0.0.1", f"--port={port}", f"--init-file={start}"]
-        places = [f"--socket={directory / 'socket'}", f"--pid-file={directory / 'pid'}", "--skip-name-resolve"]
+        places += [f"--socket={directory / 'socket'}", f"--pid-file={directory / 'pid'}", f"--init-file={start}"]
+        settings = ["--bind-address=127.0.0.1", f"--port={port}", "--skip-name-resolve"]
         url = URL.create("mariadb+pymysql", "was", _PASSWORD, "127.0.0.1", port)
         with _server([binary, "--no-defaults", *settings, *places], url, "TERM", cwd=directory):
             yield url

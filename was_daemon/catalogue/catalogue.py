@@ -21,7 +21,7 @@ from was_daemon.catalogue.old_checksums import old_checksums, set_aside
 from was_daemon.catalogue.records import digests_after, find_digest, find_known, record, recorded
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.waiting import Waiters
-from was_daemon.config.settings import CatalogueSettings
+from was_daemon.config.catalogue_settings import CatalogueSettings
 from was_daemon.model.digests import Digest, digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetStore

@@ -15,7 +15,8 @@ from was_daemon.cli.targets import create_stores, require_directory
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
-    from was_daemon.config.settings import CatalogueSettings, Settings, SpecifySettings
+    from was_daemon.config.catalogue_settings import CatalogueSettings
+    from was_daemon.config.settings import Settings, SpecifySettings
     from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
 

@@ -1,9 +1,66 @@
 """The sections `[catalogue]` and `[fixity]`, and what is still read of `[checksums]`, the catalogue's forerunner."""
 
+from pathlib import Path
+
 import attrs
 
-from was_daemon.config.settings import CatalogueSettings, ChecksumSettings, FixitySettings
-from was_daemon.config.structure import Mistakes
+from was_daemon.config.secret_files import SecretFile
+from was_daemon.config.structure import Duration, Mistakes, Rate
+from was_daemon.config.validators import at_least, database_url, optional
+
+_FIXITY_RATE = Rate(20 << 20)
+_LEAST_RATE = 64 << 10
+
+
+@attrs.frozen
+class CatalogueSettings:
+    """Section `[catalogue]`.
+
+    `path` is a SQLite file, `url` the database of a server; `journal` keeps what has not yet come there.
+    """
+
+    path: Path | None = None
+    url: str | None = attrs.field(default=None, validator=database_url)
+    password_file: SecretFile | None = None
+    journal: Path | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a catalogue is kept."""
+        return bool(self.path or self.url)
+
+    def files(self) -> list[Path]:
+        """Return the local files, with their directories before them."""
+        files = [path for path in (self.path, self.journal_path) if path]
+        return [*dict.fromkeys(path.parent for path in files), *files]
+
+    @property
+    def journal_path(self) -> Path | None:
+        """The file of the journal."""
+        return self.journal or (self.path and self.path.with_suffix(".journal.sqlite"))
+
+    @property
+    def visibility_path(self) -> Path | None:
+        """The file in which it is saved what is private."""
+        return self.journal_path and self.journal_path.with_suffix(".visibility")
+
+
+@attrs.frozen
+class FixitySettings:
+    """Section `[fixity]`: every original is read again within `every` seconds, at `rate` bytes a second at most.
+
+    Without `every`, none is.
+    """
+
+    every: Duration | None = attrs.field(default=None, validator=optional(at_least(1)))
+    rate: Rate = attrs.field(default=_FIXITY_RATE, validator=at_least(_LEAST_RATE))
+
+
+@attrs.frozen
+class ChecksumSettings:
+    """Section `[checksums]`: the file of earlier versions, which the catalogue reads once."""
+
+    path: Path | None = None
 
 
 def catalogue_of(settings: CatalogueSettings, checksums: ChecksumSettings, mistakes: Mistakes) -> CatalogueSettings:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from twisted.internet.endpoints import serverFromString
 
+from was_daemon.config.catalogue_settings import CatalogueSettings
 from was_daemon.config.endpoints import tcp_address
 from was_daemon.config.settings import (
-    CatalogueSettings,
     CollectionSettings,
     CollectionsSettings,
     LimitSettings,

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import attrs
 
+from was_daemon.config.catalogue_settings import CatalogueSettings, ChecksumSettings, FixitySettings
 from was_daemon.config.secret_files import SecretFile
-from was_daemon.config.structure import Duration, Rate, Size
+from was_daemon.config.structure import Duration, Size
 from was_daemon.config.validators import (
     at_least,
-    database_url,
     in_range,
     matching,
     not_empty,
@@ -36,8 +36,6 @@ _WORKER_MEMORY = Size(1 << 30)
 _SPOOL_SIZE = Size(2 << 30)
 _MIN_RATE = Size(1 << 10)
 _MIN_FREE = Size(256 << 20)
-_FIXITY_RATE = Rate(20 << 20)
-_LEAST_RATE = 64 << 10
 _LEAST_MEMORY = 128 << 20
 _LEAST_SECONDS = 0.001
 _WEEK = 7 * 24 * 3600
@@ -158,39 +156,6 @@ class LogSettings:
 
 
 @attrs.frozen
-class CatalogueSettings:
-    """Section `[catalogue]`.
-
-    `path` is a SQLite file, `url` the database of a server; `journal` keeps what has not yet come there.
-    """
-
-    path: Path | None = None
-    url: str | None = attrs.field(default=None, validator=database_url)
-    password_file: SecretFile | None = None
-    journal: Path | None = None
-
-    @property
-    def is_on(self) -> bool:
-        """Whether a catalogue is kept."""
-        return bool(self.path or self.url)
-
-    def files(self) -> list[Path]:
-        """Return the local files, with their directories before them."""
-        files = [path for path in (self.path, self.journal_path) if path]
-        return [*dict.fromkeys(path.parent for path in files), *files]
-
-    @property
-    def journal_path(self) -> Path | None:
-        """The file of the journal."""
-        return self.journal or (self.path and self.path.with_suffix(".journal.sqlite"))
-
-    @property
-    def visibility_path(self) -> Path | None:
-        """The file in which it is saved what is private."""
-        return self.journal_path and self.journal_path.with_suffix(".visibility")
-
-
-@attrs.frozen
 class VisibilitySettings:
     """Section `[visibility]`: `unknown` is what an original is of which neither Specify nor anybody else says so."""
 
@@ -213,17 +178,6 @@ class SpecifySettings:
 
 
 @attrs.frozen
-class FixitySettings:
-    """Section `[fixity]`: every original is read again within `every` seconds, at `rate` bytes a second at most.
-
-    Without `every`, none is.
-    """
-
-    every: Duration | None = attrs.field(default=None, validator=optional(at_least(1)))
-    rate: Rate = attrs.field(default=_FIXITY_RATE, validator=at_least(_LEAST_RATE))
-
-
-@attrs.frozen
 class TrashSettings:
     """Section `[trash]`: deleted originals, and with `replaced` replaced ones, are kept for `keep` seconds.
 
@@ -233,13 +187,6 @@ class TrashSettings:
     keep: Duration | None = attrs.field(default=None, validator=optional(at_least(1)))
     replaced: bool = False
     count_in_quotas: bool = False
-
-
-@attrs.frozen
-class ChecksumSettings:
-    """Section `[checksums]`: the file of earlier versions, which the catalogue reads once."""
-
-    path: Path | None = None
 
 
 @attrs.frozen

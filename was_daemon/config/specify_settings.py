@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from was_daemon.config.settings import CatalogueSettings, CollectionsSettings, SpecifySettings
+from was_daemon.config.catalogue_settings import CatalogueSettings
+from was_daemon.config.settings import CollectionsSettings, SpecifySettings
 from was_daemon.config.structure import Mistakes
 from was_daemon.model.errors import BadName
 from was_daemon.model.keys import check_directory, check_name

@@ -17,9 +17,10 @@ from was_daemon.daemon.stores import build_stores
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.kinds import DerivativeKind
-from was_daemon.derivatives.pyramids import EvictablePyramids, PyramidKind
-from was_daemon.derivatives.thumbnails import EvictableThumbnails, ThumbnailKind
+from was_daemon.derivatives.pyramids import EvictablePyramids, Pyramid, PyramidKind
+from was_daemon.derivatives.thumbnails import EvictableThumbnails, Thumbnail, ThumbnailKind
 from was_daemon.derivatives.views import Views
+from was_daemon.derivatives.warming import Warmer
 from was_daemon.derivatives.zoom import Zoom
 from was_daemon.health.overview import OverviewSource, overview_source
 from was_daemon.jobs.trash import TrashKeeper
@@ -80,8 +81,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         spool,
         pool,
         settings.server.overwrite,
-        limits.warm,
-        settings.zoom.warm,
+        Warmer(derivatives, [[Thumbnail(scale) for scale in limits.warm], [Pyramid()] if settings.zoom.warm else []]),
         metrics=metrics,
         recorder=Recorder(catalogue),
         quotas=state.quotas,

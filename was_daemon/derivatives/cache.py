@@ -103,13 +103,6 @@ class Derivatives:
         self._log.warn("{key} is damaged, and is made again", key=derivative)
         await self._kinds[type(recipe)].remove(original.place.thumbnails, derivative, original.key)
 
-    async def warm(self, original: Original, recipes: Sequence[Recipe]) -> None:
-        """Make missing derivatives when no request waits for them; errors are logged."""
-        try:
-            await self.make_missing(original, recipes)
-        except AssetError as error:
-            self._log.info("Could not warm {key}: {error}", key=original.key, error=error)
-
     async def make_missing(self, original: Original, recipes: Sequence[Recipe]) -> int:
         """Make the missing ones of some derivatives of one kind by one job, when no request waits for a worker.
 

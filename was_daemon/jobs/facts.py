@@ -4,15 +4,13 @@ import json
 from contextlib import suppress
 from io import FileIO
 
+from was_daemon.derivatives.documents import LONGEST_DOCUMENT
 from was_daemon.model.descriptions import Description
 from was_daemon.model.errors import BrokenImage
 from was_daemon.model.facts import NO_FACTS, Facts
 from was_daemon.workers.commands import Describe
 from was_daemon.workers.memory_files import AnswerFile
 from was_daemon.workers.pool import WorkerPool
-
-_LONGEST_DOCUMENT = 4 << 20
-"""Bytes of a description, as JSON."""
 
 
 class FactsReader:
@@ -26,7 +24,7 @@ class FactsReader:
 
         Raises `Interrupted`, `Overloaded` and `StoreUnavailable`, which say nothing of the file.
         """
-        with AnswerFile(_LONGEST_DOCUMENT) as document:
+        with AnswerFile(LONGEST_DOCUMENT) as document:
             try:
                 job = self._pool.submit(Describe, "", [source, document], background=True, name=name)
                 answer = await job.done

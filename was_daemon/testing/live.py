@@ -8,9 +8,10 @@ import attrs
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
-from was_daemon.model.errors import AssetError, AssetNotFound, CannotMove
-from was_daemon.model.interfaces import IAssetStore, IMoves, IQuirks, ISizes
+from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.interfaces import IAssetStore, IQuirks, ISizes
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.testing.live_trash import TrashTrial
 from was_daemon.testing.promises import NotTried, PromiseBroken, PromiseResult, expect, try_promise
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
 
@@ -72,9 +73,9 @@ class _Trial:
     new: bytes = attrs.field(factory=lambda: payload(300_001, seed=2), repr=False)
     large: bytes = attrs.field(factory=lambda: payload(_LARGE, seed=3), repr=False)
     used: list[AssetKey] = attrs.field(factory=list)
-    has_trash: bool = False
 
     def promises(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        trash = TrashTrial(self.store, self.key, self.stem, self.used)
         return [
             ("the store is reachable, readable and writable", self._check),
             ("the server can do all that the store needs of it", self._quirks),
@@ -92,8 +93,8 @@ class _Trial:
             ("names that differ in case are two assets", self._case),
             ("names that differ in the composition of letters are two assets", self._composition),
             ("names with spaces and signs are kept", self._signs),
-            ("files can be kept in the trash", self._trash),
-            ("the store moves files to the trash and back by itself", self._moves),
+            ("files can be kept in the trash", trash.keep),
+            ("the store moves files to the trash and back by itself", trash.move),
             ("a deleted asset is gone", self._delete),
         ]
 
@@ -267,48 +268,6 @@ class _Trial:
         await self._expect_content(key, b"signs")
         await self._expect_listed(self.key, key)
         await self.store.delete(key)
-
-    async def _trash(self) -> None:
-        key, content = self._trash_key(), b""
-        try:
-            await self.store.write(key, chunked(b"kept"), 4)
-            content = await read_asset(self.store, key)
-            listed = await collect(self.store.list(self.collection, Kind.TRASH, self.stem))
-        except AssetError as error:
-            await self._forget(key)
-            raise NotTried(f"{error}: with [trash] nothing could be deleted") from error
-        expect(content == b"kept" and listed == [key], "what is written there is not read, or not listed")
-        await self.store.delete(key)
-        self.has_trash = True
-
-    async def _moves(self) -> None:
-        cost = "the daemon reads and writes the bytes of what is deleted"
-        if not IMoves.providedBy(self.store):
-            raise NotTried(f"the plugin cannot, {cost}")
-        if not self.has_trash:
-            raise NotTried("nothing can be kept in the trash")
-        trashed, content = self._trash_key(), await read_asset(self.store, self.key)
-        try:
-            await IMoves(self.store).copy(self.key, trashed)
-            await self.store.delete(trashed)
-            await IMoves(self.store).move(self.key, trashed)
-            expect(not await self._is_there(self.key), "what was moved to the trash is still served")
-            await IMoves(self.store).move(trashed, self.key)
-        except CannotMove as error:
-            raise NotTried(f"{error}, {cost}") from error
-        await self._expect_content(self.key, content)
-
-    def _trash_key(self) -> AssetKey:
-        key = AssetKey(self.collection, Kind.TRASH, f"{self.stem}.file")
-        if key not in self.used:
-            self.used.append(key)
-        return key
-
-    async def _forget(self, key: AssetKey) -> None:
-        """Remove an asset of a kind that the server refuses, in case that it was written all the same."""
-        with suppress(AssetError):
-            await self.store.delete(key)
-        self.used.remove(key)
 
     async def _delete(self) -> None:
         await self.store.delete(self.key)

@@ -1,6 +1,8 @@
 """Error codes of S3 servers as the store's errors."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # it ships no annotations
@@ -139,3 +141,12 @@ def problem_in(body: bytes, answer: Answer) -> Problem:
     if is_temporary and isinstance(error, NoSpace):
         is_temporary = False
     return Problem(code or str(status), " ".join(details.split())[:300], error, is_temporary)
+
+
+@contextmanager
+def needing(permission: str) -> Iterator[None]:
+    """Name the permission in errors that are raised for want of it."""
+    try:
+        yield
+    except Denied as error:
+        raise StoreUnavailable(f"the store denied permission: the credentials need {permission}") from error

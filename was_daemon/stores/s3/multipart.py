@@ -238,3 +238,10 @@ class _Parts:
         tag = etag_of(answer)
         ours = expected is None or answer.header(_UPLOAD) == self._record or tag.lower() == expected
         return tag if answer.code == 200 and ours else None
+
+
+async def preceded(begun: list[Part], rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
+    """Yield the part in `begun`, which is taken out of it, and the parts after it."""
+    yield begun.pop()
+    async for part in rest:
+        yield part
