@@ -12,12 +12,15 @@ from sqlalchemy import URL, Connection, select
 
 from tests.support.paths import ROOT
 from tests.support.slow import slow_but
+from tests.support.silent import silent
 from tests.support.specify import GRANTED, OLD, SPECIFY_6, Specify, new_specify
+from was_daemon.catalogue import servers
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.schema import records
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.settings import SpecifySettings
 from was_daemon.model.errors import StoreUnavailable
+from was_daemon.specify import database
 from was_daemon.specify.attachments import COLUMNS
 from was_daemon.specify.reader import SpecifyReader, TooFewRows, last_time
 from was_daemon.specify.records import Source
@@ -297,6 +300,34 @@ async def test_a_database_that_cannot_be_reached_is_an_error_without_the_passwor
     assert raised.value.reason
     assert "only/to" not in raised.value.reason + str(raised.value)
     assert "wrong password" not in raised.value.reason
+
+
+@async_test
+async def test_a_database_that_accepts_and_says_nothing_is_given_up(
+    catalogue: CatalogueDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "ANSWER_SECONDS", 0.5)
+    with silent() as port:
+        reader = SpecifyReader(SOURCE, SpecifySettings(url=f"mariadb://was@127.0.0.1:{port}/fish"), catalogue)
+        with pytest.raises(StoreUnavailable, match="the database of specify.fish cannot be read") as raised:
+            await reader.read()
+        await reader.close()
+    assert "see whether the server hangs" in raised.value.reason
+
+
+@async_test
+async def test_a_large_table_is_compared_in_several_statements(
+    specify: Specify, readers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_BUCKETS_AT_ONCE", 1)
+    for number in (1, 1023, 1024, 5000):
+        specify.add(f"{number}.jpg", AttachmentID=number)
+    reader = readers(specify, min_share=0)
+    assert (await reader.read(), reader.rows) == (4, 4)
+    specify.run("UPDATE attachment SET Title = 'A beetle' WHERE AttachmentID IN (1024, 5000)")
+    assert (await reader.read(), reader.rows) == (2, 4)
+    specify.run("DELETE FROM attachment WHERE AttachmentID IN (1, 5000)")
+    assert (await reader.read(), reader.rows) == (2, 2)
 
 
 def test_the_nightly_reading_is_due_once_a_day() -> None:

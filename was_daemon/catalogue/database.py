@@ -14,6 +14,7 @@ Every step is one transaction. All raise `StoreUnavailable` when the database ca
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
+from was_daemon.catalogue.servers import name_of, server_engine, words_of
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import StoreUnavailable
 
@@ -41,8 +43,14 @@ T = TypeVar("T")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _CONNECTIONS = 4
-_TIMEOUT_SECONDS = 10
-"""Seconds to wait for a server to accept a connection, and for other processes that write to a SQLite file."""
+_BUSY_SECONDS = 10
+"""Seconds to wait for other processes that write to a SQLite file."""
+
+_MIGRATION_SECONDS = 3600
+"""Seconds within which a server has to carry out a statement that changes tables of millions of rows."""
+
+_LOCK_SECONDS, _LOCK_PAUSE_SECONDS = 30.0, 0.25
+"""Seconds to wait for another daemon that migrates the same database, and between two looks."""
 
 _ATTEMPTS = 3
 """Attempts at a transaction that collides with others."""
@@ -51,13 +59,15 @@ _COLLISIONS = ("40001", "40P01", 1213)
 """SQLSTATEs of PostgreSQL, and MariaDB's number, of transactions that wait for each other."""
 
 _LOCKING = {
-    "postgresql": ("SELECT pg_advisory_lock(1902346817)", "SELECT pg_advisory_unlock(1902346817)"),
+    "postgresql": ("SELECT pg_try_advisory_lock(1902346817)", "SELECT pg_advisory_unlock(1902346817)"),
     **dict.fromkeys(
         ("mysql", "mariadb"),
-        ("SELECT GET_LOCK('was-daemon catalogue', 60)", "SELECT RELEASE_LOCK('was-daemon catalogue')"),
+        ("SELECT GET_LOCK('was-daemon catalogue', 0)", "SELECT RELEASE_LOCK('was-daemon catalogue')"),
     ),
 }
-"""Statements that take and release the lock under which a database is migrated, by its kind."""
+"""Statements that try to take, and release, the lock under which a database is migrated, by its kind."""
+
+_UNUSABLE = "the catalogue cannot be used"
 
 
 class CatalogueDatabase:
@@ -93,7 +103,7 @@ class CatalogueDatabase:
             self._engine.dispose()
 
     def _check(self) -> None:
-        with _translated():
+        with self._translated():
             engine = self._engine or _engine(self.url)
             with engine.begin() as connection:
                 _require_known_form(connection)
@@ -101,7 +111,7 @@ class CatalogueDatabase:
                 engine.dispose()
 
     def _call(self, options: dict[str, Any], step: Callable[[Connection], T]) -> T:
-        with _translated():
+        with self._translated():
             engine = self._ready_engine()
             for _ in range(_ATTEMPTS - 1):
                 try:
@@ -115,11 +125,24 @@ class CatalogueDatabase:
         with self._opening:
             # A SQLite file that was removed is made again.
             if self._engine is None or (self.path and not self.path.exists()):
-                engine = _engine(self.url)
-                with _migration_lock(engine), engine.begin() as connection:
-                    _migrate(connection)
-                self._engine = engine
+                self._engine = _migrated_engine(self.url)
             return self._engine
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # A directory that is missing is not an asset that is missing.
+            raise self._error(os.strerror(error.errno or 0).lower()) from error
+        except CommandError as error:
+            reason = "a later version of the daemon has changed its tables: use that version, or restore a backup"
+            raise self._error(reason) from error
+        except SQLAlchemyError as error:
+            raise self._error(words_of(error)) from error
+
+    def _error(self, reason: str) -> StoreUnavailable:
+        return StoreUnavailable(_UNUSABLE, f"{self.path or name_of(self.url)}: {reason}")
 
 
 def _transaction(engine: Engine, options: dict[str, Any], step: Callable[[Connection], T]) -> T:
@@ -134,28 +157,23 @@ def _is_collision(error: DBAPIError) -> bool:
     return isinstance(error, IntegrityError) or any(code in _COLLISIONS for code in codes)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # A directory that is missing is not an asset that is missing.
-        reason = os.strerror(error.errno or 0).lower()
-        raise StoreUnavailable("the catalogue cannot be used", reason) from error
-    except CommandError as error:
-        reason = "a later version of the daemon has changed its tables: use that version, or restore a backup"
-        raise StoreUnavailable("the catalogue cannot be used", reason) from error
-    except SQLAlchemyError as error:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise StoreUnavailable("the catalogue cannot be used", reason) from error
+def _migrated_engine(url: URL) -> Engine:
+    engine = _engine(url)
+    with engine.begin() as connection:
+        if _is_migrated(connection):
+            return engine
+    patient = _engine(url, _MIGRATION_SECONDS)
+    with _migration_lock(engine), patient.begin() as connection:
+        command.upgrade(_migrations(connection), "head")
+    patient.dispose()
+    return engine
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, answer_seconds: float | None = None) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
     # A server, or a firewall between, closes connections that are idle for long.
-    options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": _CONNECTIONS, "max_overflow": 0}
-    return create_engine(url, connect_args={"connect_timeout": _TIMEOUT_SECONDS}, hide_parameters=True, **options)
+    return server_engine(url, answer_seconds, pool_pre_ping=True, pool_size=_CONNECTIONS, max_overflow=0)
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -164,7 +182,7 @@ def _sqlite_engine(url: URL) -> Engine:
     # It holds names and addresses of clients.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     # Without a pool: a connection that stays open would write to a file that was replaced meanwhile.
-    options: dict[str, Any] = {"connect_args": {"timeout": _TIMEOUT_SECONDS}, "poolclass": NullPool}
+    options: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SECONDS}, "poolclass": NullPool}
     engine = create_engine(url, hide_parameters=True, **options)
 
     @event.listens_for(engine, "connect")
@@ -192,15 +210,26 @@ def _migration_lock(engine: Engine) -> Iterator[None]:
         return
     # Released after the commit, so by a connection of its own.
     with engine.connect() as connection:
-        connection.execute(text(statements[0]))
+        _take_lock(connection, statements[0])
         try:
             yield
         finally:
             connection.execute(text(statements[1]))
 
 
-def _migrate(connection: Connection) -> None:
-    command.upgrade(_migrations(connection), "head")
+def _take_lock(connection: Connection, statement: str) -> None:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while not connection.scalar(text(statement)):
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(
+                _UNUSABLE, "another daemon changes its tables for this version: wait until it is done"
+            )
+        time.sleep(_LOCK_PAUSE_SECONDS)
+
+
+def _is_migrated(connection: Connection) -> bool:
+    scripts = ScriptDirectory.from_config(_migrations(connection))
+    return set(MigrationContext.configure(connection).get_current_heads()) == set(scripts.get_heads())
 
 
 def _require_known_form(connection: Connection) -> None:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import MetaData, Table, create_engine, make_url, select, text
+from sqlalchemy import MetaData, Table, make_url, select, text
 from sqlalchemy.exc import ArgumentError, NoSuchTableError, SQLAlchemyError
 
+from was_daemon.catalogue.servers import server_engine, words_of
 from was_daemon.model.errors import StoreUnavailable
-
-_TIMEOUT_SECONDS = 10
 
 
 def rows_of_table(url: str, password: str | None, table: str) -> Iterator[Mapping[str, Any]]:
@@ -16,8 +15,7 @@ def rows_of_table(url: str, password: str | None, table: str) -> Iterator[Mappin
     try:
         address = make_url(url).set(drivername="mysql+pymysql")
         address = address.set(password=password) if password is not None else address
-        engine = create_engine(address, connect_args={"connect_timeout": _TIMEOUT_SECONDS}, hide_parameters=True)
-        with engine.connect() as connection:
+        with server_engine(address).connect() as connection:
             connection.execute(text("SET SESSION TRANSACTION READ ONLY"))
             connection.commit()
             found = Table(table, MetaData(), autoload_with=connection)
@@ -26,5 +24,4 @@ def rows_of_table(url: str, password: str | None, table: str) -> Iterator[Mappin
     except NoSuchTableError as error:
         raise StoreUnavailable(f"the database to import from has no table {table} that the account may read") from error
     except (ArgumentError, SQLAlchemyError) as error:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise StoreUnavailable(f"the database to import from cannot be read: {reason}") from error
+        raise StoreUnavailable(f"the database to import from cannot be read: {words_of(error)}") from error

@@ -120,7 +120,8 @@ async def _file_entry(where: object, look: Callable[[], Awaitable[None]]) -> dic
     try:
         await look()
     except AssetError as error:
-        return {"where": str(where), "ok": False, "problem": f"{error} ({path_of(error, None) or where})"}
+        details = error.reason or path_of(error, None) or where
+        return {"where": str(where), "ok": False, "problem": f"{error} ({details})"}
     return {"where": str(where), "ok": True}
 
 

@@ -1,0 +1,49 @@
+"""Connections to database servers, with a limit on every wait.
+
+A server that hangs, or that has vanished from the network, gives no error by itself.
+"""
+
+import re
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event
+
+CONNECT_SECONDS = 10
+ANSWER_SECONDS = 30
+"""Seconds within which a server has to answer a statement; a page of a table of millions of rows takes less than one.
+It is also the time for the greeting of a MariaDB that accepts a connection."""
+
+_TIMEOUT = re.compile("timed out|timeout expired|no answer within")
+_ADVICE = "see whether the server hangs or is overloaded, and whether a firewall is in between"
+
+
+def server_engine(url: URL, answer_seconds: float | None = None, **options: Any) -> Engine:
+    """Return an engine for PostgreSQL or MariaDB; a statement fails without an answer within `answer_seconds`.
+
+    `options` are those of `create_engine`.
+    """
+    seconds = answer_seconds or ANSWER_SECONDS
+    limits: dict[str, float] = {"connect_timeout": CONNECT_SECONDS}
+    is_postgresql = url.get_backend_name() == "postgresql"
+    if not is_postgresql:
+        limits |= {"read_timeout": seconds, "write_timeout": seconds}
+    engine = create_engine(url, connect_args=limits, hide_parameters=True, **options)
+    if is_postgresql:
+        # Its driver is imported only by those who use it.
+        from was_daemon.catalogue.postgresql import connector
+
+        event.listen(engine, "do_connect", connector(seconds))
+    return engine
+
+
+def words_of(error: Exception) -> str:
+    """Return what a driver says of an error, in one line, with advice if the server has not answered."""
+    cause = getattr(error, "orig", None) or error
+    # Those of PyMySQL have a number first.
+    said = " ".join(str((cause.args or (cause,))[-1]).split())
+    return f"{said}; {_ADVICE}" if _TIMEOUT.search(said) else said
+
+
+def name_of(url: URL) -> str:
+    """Return the address of a database as people write it, without the password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string()
