@@ -5,8 +5,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from was_daemon.catalogue.recorder import Recorder
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
@@ -272,14 +270,13 @@ class Assets:
 
         return await self._locks.run(key, step)
 
-    async def restore(self, version: TrashedVersion, origin: Origin = UNKNOWN_ORIGIN, replace: bool = False) -> None:
+    async def restore(self, version: TrashedVersion, replace: bool = False) -> None:
         """Make a version in the trash the original again; `replace` puts the one that is there into the trash.
 
         Raises `AssetNotFound` when it is not in the trash any more, `AssetExists` without `replace`, `QuotaExceeded`.
         """
         key = version.key
-        origin = attrs.evolve(origin, file_name=version.known.origin.file_name)
-        change = Change(self._collections.place(key), key, origin=origin, restored=version)
+        change = Change(self._collections.place(key), key, restored=version)
         await self._locks.run(key, lambda: self._restore(change, replace))
 
     async def _restore(self, change: Change, replace: bool) -> None:

@@ -29,7 +29,7 @@ async_test = pytest_twisted.ensureDeferred
 
 KEY = AssetKey("", Kind.ORIGINAL, "a.jpg")
 DIGEST = Digest(5, "0" * 64, "1" * 32)
-ORIGIN = Origin("Käfer.jpg", "192.0.2.7")
+ORIGIN = Origin("Käfer.jpg", "192.0.2.7", "/photos/Käfer.tif", "on a leaf", "2" * 32)
 TRASH = Trash(TrashRules(keeps_deleted=True))
 
 
@@ -84,11 +84,11 @@ async def test_what_is_known_of_a_version_comes_into_the_trash_with_it(catalogue
 async def test_what_comes_back_has_in_the_catalogue_what_it_had(catalogue: Catalogue) -> None:
     store = await stored()
     version = await delete(store, catalogue, Reason.QUARANTINED)
-    change = Change(Place("", store, store, "main"), KEY, origin=Origin("Käfer.jpg"), restored=version)
+    change = Change(Place("", store, store, "main"), KEY, restored=version)
     async with participating(change, [Recorder(catalogue).changing]):
         change.stored = await TRASH.restore(change, replace=False)
     await catalogue.settled()
-    assert await catalogue.find("main", KEY) == DIGEST
+    assert await catalogue.known("main", KEY) == Known(DIGEST, ORIGIN)
     assert await history(catalogue) == ["stored", "quarantined", "restored"]
 
 

@@ -269,13 +269,13 @@ async def test_many_losses_do_not_fill_the_log(museum: Museum, logged: Logged) -
 @async_test
 async def test_what_nobody_has_read_is_recorded_as_it_is_and_that_is_told(museum: Museum, logged: Logged) -> None:
     await museum.put("a.jpg", b"a")
-    unread = Event.new(EventKind.STORED, "main", key("a.jpg"), None, Origin("Käfer.jpg"), LONG_AGO)
+    unread = Event.new(EventKind.STORED, "main", key("a.jpg"), None, Origin("Käfer.jpg", notes="a note"), LONG_AGO)
     await museum.record(unread)
     await museum.checker().check_some()
     await museum.catalogue.move_all()
     assert await museum.catalogue.find("main", key("a.jpg")) == digest(b"a")
     found = await museum.catalogue.fixity.find("main", key("a.jpg"))
-    assert found and found.file_name == "Käfer.jpg"
+    assert found and found.origin == Origin("Käfer.jpg", notes="a note")
     assert "1 original had no record" in logged()
 
 

@@ -18,7 +18,7 @@ VERSION = TrashedVersion(
     AssetKey("Fish/Types", Kind.ORIGINAL, NAME),
     Reason.DELETED,
     AssetStat(5, 1_700_000_000.5, "abc-5"),
-    Known(Digest(5, "0" * 64, "1" * 32), Origin("Käfer.jpg", "192.0.2.7")),
+    Known(Digest(5, "0" * 64, "1" * 32), Origin("Käfer.jpg", "192.0.2.7", "/photos/1.tif", "on a leaf", "2" * 32)),
     "192.0.2.8",
     "no record in Specify",
 )
@@ -56,12 +56,20 @@ def test_the_longest_record_can_be_read() -> None:
         VERSION.key,
         Reason.QUARANTINED,
         VERSION.version,
-        Known(None, Origin("\0" * 4096)),
+        Known(None, Origin("\U0001f600" * 255, "f" * 45, "\U0001f600" * 2000, "\U0001f600" * 8192, "2" * 32)),
         None,
         "\0" * MAX_NOTE,
     )
     assert len(longest.encoded()) < MAX_RECORD_BYTES
     assert TrashedVersion.parse(longest.encoded(), longest.record) == longest
+
+
+def test_a_record_of_an_earlier_version_is_read() -> None:
+    document = VERSION.document()
+    for name in ("file_path", "notes", "file_md5"):
+        del document[name]
+    found = TrashedVersion.parse(json.dumps(document).encode(), VERSION.record)
+    assert found and found.known.origin == Origin("Käfer.jpg", "192.0.2.7")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,7 @@ def test_the_longest_record_can_be_read() -> None:
         {"size": float("inf")},
         {"etag": None},
         {"sha256": 5},
+        {"notes": 5},
     ],
 )
 def test_what_no_daemon_has_written_is_no_record(changes: dict[str, object]) -> None:

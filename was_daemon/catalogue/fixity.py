@@ -9,9 +9,11 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, or_
 
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.journal import Journal
+from was_daemon.catalogue.records import ORIGIN, origin_of
 from was_daemon.catalogue.schema import assets
 from was_daemon.model.digests import Digest
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 
 _PAGE_ROWS = 500
 
@@ -37,7 +39,7 @@ class Record:
     """Record of an original in the catalogue; `digest` is None as long as nobody has read it.
 
     `changed` and `checked` are the Unix times, in seconds, of its last event, and at which the stored content was known
-    to be as recorded. `detail` is the sentence on `fault`, and `file_name` the client's name of the file.
+    to be as recorded. `detail` is the sentence on `fault`, and `origin` where the content came from.
     """
 
     store: str
@@ -47,7 +49,7 @@ class Record:
     checked: float | None = None
     fault: Fault | None = None
     detail: str = ""
-    file_name: str | None = None
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 @attrs.frozen
@@ -128,14 +130,14 @@ class FixityRecords:
 
 def _records() -> Select[Any]:
     columns = ("id", "store", "collection", "name", "size", "sha256", "md5", "changed", "checked", "fault")
-    return select(*(assets.c[name] for name in (*columns, "fault_detail", "file_name")))
+    return select(*(assets.c[name] for name in (*columns, "fault_detail", *ORIGIN)))
 
 
 def _record(row: Row[Any]) -> Record:
     digest = Digest(row.size, row.sha256, row.md5) if row.size is not None and row.sha256 else None
     key = AssetKey(row.collection, Kind.ORIGINAL, row.name)
     fault = Fault(row.fault) if row.fault else None
-    return Record(row.store, key, digest, row.changed, row.checked, fault, row.fault_detail or "", row.file_name)
+    return Record(row.store, key, digest, row.changed, row.checked, fault, row.fault_detail or "", origin_of(row))
 
 
 def _is(store: str, key: AssetKey) -> Any:

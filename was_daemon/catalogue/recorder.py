@@ -85,8 +85,9 @@ class Recorder:
 async def _event_of(change: Change, has_replaced: bool) -> Event:
     name, key, staged = change.place.name, change.key, change.staged
     if change.restored:
-        digest = change.restored.known.digest if await _is_current(change) else None
-        return Event.new(EventKind.RESTORED, name, key, digest, change.origin)
+        known = change.restored.known
+        digest = known.digest if await _is_current(change) else None
+        return Event.new(EventKind.RESTORED, name, key, digest, known.origin)
     if staged is None:
         kind = EventKind.QUARANTINED if change.reason is Reason.QUARANTINED else EventKind.DELETED
         return Event.new(kind, name, key, origin=change.origin)

@@ -15,6 +15,9 @@ from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.origins import Origin
 from was_daemon.model.trash import NOTHING_KNOWN, Known
 
+ORIGIN = tuple(field.name for field in attrs.fields(Origin))
+"""The columns of an `Origin`."""
+
 
 def record(connection: Connection, events: Sequence[Event]) -> None:
     """Add some hundred events to the history, unless they are in it, and bring `assets` up to date.
@@ -91,9 +94,14 @@ def find_digest(connection: Connection, store: str, key: AssetKey) -> Digest | N
 
 def find_known(connection: Connection, store: str, key: AssetKey) -> Known:
     """Return what is recorded of the content and the origin of an original."""
-    query = _digests().add_columns(assets.c.file_name, assets.c.address)
+    query = _digests().add_columns(*(assets.c[name] for name in ORIGIN))
     row = connection.execute(query.where(_is(assets, store, key))).one_or_none()
-    return Known(_digest(row), Origin(row.file_name, row.address)) if row else NOTHING_KNOWN
+    return Known(_digest(row), origin_of(row)) if row else NOTHING_KNOWN
+
+
+def origin_of(row: Row[Any]) -> Origin:
+    """Return the origin in a row that has the columns `ORIGIN`."""
+    return Origin(**{name: row._mapping[name] for name in ORIGIN})
 
 
 def recorded(connection: Connection, store: str, keys: Sequence[AssetKey]) -> set[AssetKey]:

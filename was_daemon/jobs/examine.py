@@ -12,7 +12,7 @@ from was_daemon.model.digests import Digest, Pace, digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey
-from was_daemon.model.origins import Origin
+from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 
 
 @attrs.frozen
@@ -82,14 +82,14 @@ async def record_as_it_is(
     store: IAssetStore,
     key: AssetKey,
     pace: Pace | None = None,
-    file_name: str | None = None,
+    origin: Origin = UNKNOWN_ORIGIN,
 ) -> Digest:
     """Record an original as the store called `name` has it now, and fire with its digest; raises `AssetNotFound`.
 
-    `file_name` is the client's name of the file, if that is known from before.
+    `origin` is what is known from before of where it came from.
     """
     # What the daemon changes from now on counts more.
     began = time.time()
     _, digest = await digest_of(store, key, with_md5=True, pace=pace)
-    await catalogue.add(Event.new(EventKind.FOUND, name, key, digest, Origin(file_name), began))
+    await catalogue.add(Event.new(EventKind.FOUND, name, key, digest, origin, began))
     return digest

@@ -21,10 +21,11 @@ from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 
 _FORMAT = 1
 _FILE, _RECORD = ".file", ".json"
+_ORIGIN = tuple(field.name for field in attrs.fields(Origin))
 _ID = re.compile(r"[0-9a-f]{16}-(?P<at>[0-9a-f]{11,13})-(?P<size>[0-9a-f]{1,16})-[0-9a-f]{16}")
 
 MAX_RECORD_BYTES = 1 << 16
-"""The longest record that is read: names have 255 bytes at most, and reasons `MAX_NOTE`."""
+"""The longest record that is read: names, paths, notes and reasons have limits, and take 50 KB together at most."""
 
 MAX_NOTE = 1000
 """Characters of a note at most."""
@@ -123,7 +124,7 @@ class TrashedVersion:
 
     def document(self) -> dict[str, Any]:
         """Return the record as a document for JSON."""
-        digest, origin = self.known.digest, self.known.origin
+        digest = self.known.digest
         return {
             "format": _FORMAT,
             "id": self.id.text,
@@ -138,8 +139,7 @@ class TrashedVersion:
             "etag": self.version.etag,
             "sha256": digest and digest.sha256,
             "md5": digest and digest.md5,
-            "file_name": origin.file_name,
-            "address": origin.address,
+            **attrs.asdict(self.known.origin),
         }
 
     def encoded(self) -> bytes:
@@ -169,10 +169,10 @@ class TrashedVersion:
 
 
 def _known(document: dict[str, Any]) -> Known:
-    sha256, md5, file_name, address = (
-        _optional_text(document, name) for name in ("sha256", "md5", "file_name", "address")
-    )
-    return Known(Digest(int(document["size"]), sha256, md5) if sha256 else None, Origin(file_name, address))
+    sha256, md5 = _optional_text(document, "sha256"), _optional_text(document, "md5")
+    # Records of earlier versions have fewer fields.
+    origin = {name: _optional_text(document, name) for name in _ORIGIN if name in document}
+    return Known(Digest(int(document["size"]), sha256, md5) if sha256 else None, Origin(**origin))
 
 
 def _text(document: dict[str, Any], name: str) -> str:

@@ -126,7 +126,7 @@ class Checker:
         if record.digest:
             return await examine(store, record, self._records, self._pace)
         try:
-            await record_as_it_is(self._catalogue, record.store, store, record.key, self._pace, record.file_name)
+            await record_as_it_is(self._catalogue, record.store, store, record.key, self._pace, record.origin)
         except AssetNotFound:
             return Finding(record, Fault.MISSING)
         except AssetError as error:

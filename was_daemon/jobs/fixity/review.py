@@ -14,7 +14,6 @@ from was_daemon.jobs.traverse import is_empty
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import Kind, Layout
-from was_daemon.model.origins import Origin
 
 _NOT_MOUNTED = "there is no original of its collection at all: is a disk not mounted?"
 
@@ -86,7 +85,7 @@ class Review:
         store, key = self.stores[record.store], record.key
         self._seen.add(key.name)
         try:
-            digest = await record_as_it_is(self.catalogue, record.store, store, key, file_name=record.file_name)
+            digest = await record_as_it_is(self.catalogue, record.store, store, key, origin=record.origin)
         except AssetNotFound:
             if record.fault is not Fault.MISSING:
                 self.report.describe("failed", _path(record), "it is gone by now; see fixity report")
@@ -94,8 +93,7 @@ class Review:
             if not is_named and await self._is_bare(record):
                 self.report.describe("failed", _path(record), _NOT_MOUNTED)
                 return
-            origin = Origin(record.file_name)
-            await self.catalogue.add(Event.new(EventKind.LOST, record.store, key, origin=origin))
+            await self.catalogue.add(Event.new(EventKind.LOST, record.store, key, origin=record.origin))
             self.report.describe("accepted", _path(record), "as lost")
         except AssetError as error:
             self.report.describe("failed", _path(record), str(error))
