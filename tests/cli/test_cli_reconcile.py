@@ -88,6 +88,7 @@ def test_records_without_original_and_originals_without_record_are_found(museum:
         ("orphaned", "originals/orphan.jpg", None, ""),
     ]
     assert ("orphaned", "originals/new.jpg", None, "") in museum.found("--min-age", "28")
+    assert ("orphaned", "originals/new.jpg", None, "") in museum.found("--min-age", "4 weeks")
     ran = museum.run()
     assert ran.code == 1
     missing, orphaned, summary = ran.out.splitlines()[1:]

@@ -11,16 +11,19 @@ from was_daemon.model.durations import seconds_in
 
 
 class Ago(click.ParamType[float]):
-    """An age such as "30 days"; the value is in seconds."""
+    """An age such as "30 days"; the value is in seconds. `unit` is that of a bare number, which is refused without."""
 
     name = "time"
+
+    def __init__(self, unit: str = "") -> None:
+        self._unit = unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """See `ParamType`."""
         if isinstance(value, float):
             return value
         try:
-            return seconds_in(str(value))
+            return seconds_in(str(value), self._unit)
         except ValueError:
             self.fail(f'expected a time such as "30 days" or "12 h", got "{value}"', param, ctx)
 

@@ -7,6 +7,7 @@ import click
 
 from was_daemon.cli.changes import as_daemon, build_components, opened
 from was_daemon.cli.identity import as_any_owner, as_owner, require_writable
+from was_daemon.cli.moments import Ago
 from was_daemon.cli.options import config_option, epilog, failing_with, json_option, load_settings
 from was_daemon.cli.specify import records_option
 from was_daemon.cli.targets import collection_option, create_stores
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from was_daemon.daemon.components import Components
 
 _COULD_NOT = 2
-_DAY = 24 * 3600
 _STATUS = "0 nothing was found, 1 there are findings, 2 it could not be compared, or the command was used wrongly"
 
 
@@ -26,11 +26,11 @@ _STATUS = "0 nothing was found, 1 there are findings, 2 it could not be compared
 @records_option
 @click.option(
     "--min-age",
-    default=30.0,
+    default="30 days",
     show_default=True,
-    type=click.FloatRange(0),
-    metavar="DAYS",
-    help="Originals that were changed within so many days are no orphans yet.",
+    type=Ago(unit="days"),
+    metavar="TIME",
+    help="Originals that were changed within this time are no orphans yet; a bare number is in days.",
 )
 @click.option("--quarantine", is_flag=True, help="Move orphaned originals into the trash.")
 @click.option(
@@ -75,7 +75,7 @@ def reconcile(
 
         _require_records(settings, records)
         components = _components(settings) if quarantine else None
-        comparison = Comparison.of(settings, create_stores(settings), collections, records, min_age * _DAY)
+        comparison = Comparison.of(settings, create_stores(settings), collections, records, min_age)
 
     async def work() -> int:
         printer = _printer(as_csv, as_json)
