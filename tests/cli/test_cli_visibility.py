@@ -1,6 +1,7 @@
 """`was-daemon visibility`."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def test_decisions_are_made_listed_and_taken_back(config: Path) -> None:
     assert [(each["visibility"], each["is_stored"]) for each in decided] == [("private", True), ("private", False)]
     visibility(config, "a.jpg", "--public", "--reason", "two\nlines", *fish)
     listed = visibility(config).out.splitlines()
-    assert listed[0].endswith(": two\ufffdlines")
+    since = datetime.fromtimestamp(shown(config)[0]["since"])
+    assert listed[0] == f"public    fishes/a.jpg: decided by hand on {since:%Y-%m-%d %H:%M:%S}: two\ufffdlines"
     assert [line.split(":")[0] for line in listed] == ["public    fishes/a.jpg", "private   fishes/b ü.jpg"]
     assert shown(config, "a.jpg", "--by-record", *fish)[0]["decision"] is None
     assert [each["name"] for each in shown(config)] == ["b ü.jpg"]

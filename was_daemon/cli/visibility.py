@@ -10,6 +10,7 @@ import click
 
 from was_daemon.cli.catalogue import require_catalogue
 from was_daemon.cli.identity import as_owner, require_writable
+from was_daemon.cli.moments import shown
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import create_stores
 
@@ -188,9 +189,13 @@ def _named(identity: "Identity") -> dict[str, Any]:
 
 
 def _shown(decision: "Decision") -> dict[str, Any]:
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(decision.at))
     identity = decision.store, decision.collection, decision.name
-    return {**_named(identity), "visibility": _STATES[decision.is_private], "reason": decision.reason, "since": at}
+    return {
+        **_named(identity),
+        "visibility": _STATES[decision.is_private],
+        "reason": decision.reason,
+        "since": decision.at,
+    }
 
 
 def _lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -206,7 +211,7 @@ def _why(each: dict[str, Any]) -> str:
     decision = each if "since" in each else each["decision"]
     if decision:
         reason = f": {decision['reason']}" if decision["reason"] else ""
-        why = f"decided by hand on {decision['since']}{reason}"
+        why = f"decided by hand on {shown(decision['since'])}{reason}"
     elif each["records"]:
         why = ", ".join(f"record {one['number']} of {one['source']} says {one['says']}" for one in each["records"])
     else:
