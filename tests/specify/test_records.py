@@ -1,5 +1,6 @@
 """Keeping records in a catalogue, in every kind of database."""
 
+import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.schema import records
 from was_daemon.specify.attachments import Attachment, Page
 from was_daemon.specify.reader import keep_all
-from was_daemon.specify.records import Source, last_reading, note_reading, records_after
+from was_daemon.specify.records import FORMER_SECONDS, Source, last_reading, note_reading, records_after
 
 async_test = pytest_twisted.ensureDeferred
 
@@ -57,7 +58,7 @@ async def test_a_record_is_added_changed_removed_and_added_again(url: URL) -> No
 
 
 @async_test
-async def test_the_former_names_of_a_record_are_those_of_removed_ones(url: URL) -> None:
+async def test_the_former_names_of_a_record_are_those_of_removed_ones_for_a_year(url: URL) -> None:
     database = CatalogueDatabase(url)
     for name in ("a.jpg", "b.jpg", "c.jpg", "c.jpg"):
         await keep_all(database, SOURCE, pages(Page(0, None, [Attachment(7, name, is_public=True)])))
@@ -68,6 +69,10 @@ async def test_the_former_names_of_a_record_are_those_of_removed_ones(url: URL) 
         ("c.jpg", False),
     ]
     assert [number for number, *_ in found if number >= 0] == [7]
+    for since, names in ((0, ["a.jpg", "b.jpg", "c.jpg"]), (FORMER_SECONDS + 60, ["c.jpg"])):
+        await database.run(note_reading, "birds", 1, time.time() + FORMER_SECONDS + 60)
+        await database.run(note_reading, "fish", 1, time.time() + since)
+        assert sorted(row[1] for row in await database.read(kept)) == names
     await database.close()
 
 

@@ -187,8 +187,8 @@ records = Table(
 `source` is the NAME of `[specify.NAME]`, `number` the AttachmentID in it, `table_number` Specify's TableID; the key is
 that of the original, with the name "" where `location` cannot be one, such as a URL. `created` is
 "YYYY-MM-DD HH:MM:SS" in Specify's time. `changed` is the Unix time at which this row last became different; a record
-that Specify no longer has stays, with `is_removed`. When the key of a record has changed, a row with `is_removed` and
-the negative of its number has the former key.
+that Specify no longer has stays, with `is_removed`. When the key of a record has changed, a row with `is_removed` has
+the former key for a year, and the negative of its `id` for a number.
 """
 
 sources = Table(

@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from was_daemon.catalogue.schema import records, sources
 from was_daemon.specify.attachments import Attachment, Page
+
+FORMER_SECONDS = 366 * 86_400.0
+"""Seconds for which the former originals of records are known."""
 
 
 @attrs.frozen
@@ -98,7 +101,9 @@ def _differ(before: Mapping[Any, Any], facts: Mapping[str, Any]) -> bool:
 
 
 def note_reading(connection: Connection, name: str, rows: int, at: float) -> None:
-    """Record that the rows of a source are known as they were at the Unix time `at`."""
+    """Record that the rows of a source are known as they were at the Unix time `at`, and forget what is long past."""
+    is_past = records.c.source == name, records.c.number < 0, records.c.changed < at - FORMER_SECONDS
+    connection.execute(delete(records).where(*is_past))
     facts = {"read_at": at, "row_count": rows}
     if not connection.execute(update(sources).where(sources.c.source == name).values(**facts)).rowcount:
         connection.execute(insert(sources).values(source=name, **facts))
