@@ -176,3 +176,50 @@ async def test_without_a_path_it_is_a_temporary_database() -> None:
     database = Database(None, SCHEMA, "the counts")
     assert [await database.run(increase, "fish"), await database.read(count, "fish")] == [1, 1]
     await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_steps_that_come_together_share_a_transaction(database: Database) -> None:
+    statements: list[str] = []
+    go_on = Event()
+
+    def wait(connection: sqlite3.Connection) -> None:
+        connection.set_trace_callback(statements.append)
+        go_on.wait()
+
+    first = database.run_together(wait)
+    others = [database.run_together(increase, "a") for _ in range(5)]
+    # Whoever no longer wants to know the result has no part in what the others get.
+    others[2].addErrback(lambda _: 0)
+    others[2].cancel()
+    go_on.set()
+    await first
+    assert await gatherResults(others) == [1, 2, 0, 4, 5]
+    assert statements.count("BEGIN IMMEDIATE") == statements.count("COMMIT") - 1 == 1
+    assert await database.read(count, "a") == 5
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_step_that_raises_is_the_only_one_that_fails_of_those_that_come_together(database: Database) -> None:
+    go_on = Event()
+    first = database.run_together(lambda _: go_on.wait())
+    others = [database.run_together(increase, "a", limit) for limit in (9, 1, 9)]
+    go_on.set()
+    await first
+    assert await others[0] == 1
+    with pytest.raises(QuotaExceeded):
+        await others[1]
+    assert await others[2] == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_steps_that_come_together_fail_together_when_the_file_cannot_be_used(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.01)
+    await database.open()
+    with a_writer(path):
+        for step in [database.run_together(increase, "a") for _ in range(3)]:
+            with pytest.raises(StoreUnavailable):
+                await step
+    assert await database.run_together(increase, "a") == 1

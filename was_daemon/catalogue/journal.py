@@ -6,6 +6,7 @@ daemon was killed. Serving and storing assets need the journal's disk at most, n
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import attrs
@@ -33,6 +34,7 @@ CREATE INDEX IF NOT EXISTS events_key ON events (store, collection, name);
 _LATER_COLUMNS = ("file_path", "notes", "file_md5")
 """Columns of `events`, in their order, that journals of earlier versions lack."""
 
+_values_of = attrgetter(*(field.name for field in attrs.fields(Origin)))
 _ADD_EVENT = f"INSERT INTO events VALUES (NULL{', ?' * 14})"  # noqa: S608
 
 
@@ -57,11 +59,11 @@ class Journal:
 
     async def begin(self, store: str, key: AssetKey) -> int:
         """Enter that a change of `key` begins; fire with its number."""
-        return await self._database.run(self._begin, store, key)
+        return await self._database.run_together(self._begin, store, key)
 
     async def complete(self, number: int | None, event: Event) -> None:
         """Enter what has come of a change; `number` is None if its beginning could not be entered."""
-        await self._database.run(_complete, number, [event])
+        await self._database.run_together(_complete, number, [event])
 
     async def cancel(self, number: int) -> None:
         """Remove a change that has changed nothing."""
@@ -105,8 +107,9 @@ class Journal:
         self._lock.release()
 
     def _begin(self, connection: sqlite3.Connection, store: str, key: AssetKey) -> int:
-        self._processes.mkdir(mode=0o700, exist_ok=True)
-        self._lock.acquire()
+        if not self._lock.is_held:
+            self._processes.mkdir(mode=0o700, exist_ok=True)
+            self._lock.acquire()
         values = (self._lock.identifier, store, key.collection, key.name)
         cursor = connection.execute("INSERT INTO changes VALUES (NULL, ?, ?, ?, ?)", values)
         return int(cursor.lastrowid or 0)
@@ -143,7 +146,7 @@ def _add(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
         key, digest, origin = event.key, event.digest, event.origin
         facts = (digest.size, digest.sha256, digest.md5) if digest else (None, None, None)
         where = (event.store, key.collection, key.name)
-        values = (event.source, event.at, event.kind.value, *where, *facts, *attrs.astuple(origin))
+        values = (event.source, event.at, event.kind.value, *where, *facts, *_values_of(origin))
         connection.execute(_ADD_EVENT, values)
 
 

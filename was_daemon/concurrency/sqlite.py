@@ -8,16 +8,17 @@
     await database.run(add, "fish", 7)
     await database.close()
 
-A step that writes runs with `Database.run`, as a transaction of its own that no other process comes between; a step
-that only reads runs with `Database.read`, which waits for no writer. A step that raises leaves nothing written. All
+A step that writes runs with `Database.run`, as a transaction of its own that no other process comes between; steps that
+write little and often run with `Database.run_together`, and share transactions; a step that only reads runs with
+`Database.read`, which waits for no writer. A step that raises leaves nothing written. All
 raise `StoreUnavailable` when the file cannot be used, without its path, since clients may read that.
 """
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -52,6 +53,8 @@ class Database:
         self._name = name
         self._threads = DiskThreads(f"SQLite {path or name}", name.removeprefix("the "), size=1)
         self._connection: sqlite3.Connection | None = None
+        self._gathered: list[tuple[Callable[[sqlite3.Connection], Any], Deferred[Any]]] = []
+        self._is_running_together = False
         self._opened: tuple[int, int] | None = None
         """Device and inode of the file that the connection uses."""
 
@@ -72,6 +75,34 @@ class Database:
         transaction goes on to its end.
         """
         return self.read(_in_transaction, step, *args, **kwargs)
+
+    def run_together(
+        self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Do as `run`, but in one transaction with the other steps that come while the thread is busy."""
+        done: Deferred[T] = Deferred()
+        self._gathered.append((lambda connection: step(connection, *args, **kwargs), done))
+        if not self._is_running_together:
+            self._is_running_together = True
+            Deferred.fromCoroutine(self._run_gathered())
+        return done
+
+    async def _run_gathered(self) -> None:
+        while self._gathered:
+            gathered, self._gathered = self._gathered, []
+            try:
+                results = await self.run(_each, [step for step, _ in gathered])
+            except StoreUnavailable as error:
+                for _, done in gathered:
+                    done.errback(StoreUnavailable(str(error)))
+            except Exception:
+                # One of them is at fault, and nothing is written: each by itself.
+                for step, done in gathered:
+                    self.run(step).chainDeferred(done)
+            else:
+                for (_, done), result in zip(gathered, results, strict=True):
+                    done.callback(result)
+        self._is_running_together = False
 
     def read(
         self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -137,6 +168,10 @@ def _create(path: Path) -> None:
     """Create the file for its owner only: it holds names of assets."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def _each(connection: sqlite3.Connection, steps: Iterable[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
+    return [step(connection) for step in steps]
 
 
 def _in_transaction(

@@ -24,6 +24,11 @@ class ProcessLock:
         self._directory = directory
         self._fd: int | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the file is locked."""
+        return self._fd is not None
+
     def acquire(self) -> None:
         """Lock the file, unless that was done before, and remove the files of processes that have been killed."""
         if self._fd is None:
