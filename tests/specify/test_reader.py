@@ -11,8 +11,8 @@ import pytest_twisted
 from sqlalchemy import URL, Connection, select
 
 from tests.support.paths import ROOT
-from tests.support.slow import slow_but
 from tests.support.silent import silent
+from tests.support.slow import slow_but
 from tests.support.specify import GRANTED, OLD, SPECIFY_6, Specify, new_specify
 from was_daemon.catalogue import servers
 from was_daemon.catalogue.database import CatalogueDatabase
@@ -309,7 +309,7 @@ async def test_a_database_that_accepts_and_says_nothing_is_given_up(
     monkeypatch.setattr(servers, "ANSWER_SECONDS", 0.5)
     with silent() as port:
         reader = SpecifyReader(SOURCE, SpecifySettings(url=f"mariadb://was@127.0.0.1:{port}/fish"), catalogue)
-        with pytest.raises(StoreUnavailable, match="the database of specify.fish cannot be read") as raised:
+        with pytest.raises(StoreUnavailable, match=r"the database of specify\.fish cannot be read") as raised:
             await reader.read()
         await reader.close()
     assert "see whether the server hangs" in raised.value.reason
