@@ -28,7 +28,6 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
 from was_daemon.catalogue.servers import name_of, server_engine, words_of
@@ -82,6 +81,8 @@ class CatalogueDatabase:
         self._threads = DiskThreads(f"catalogue {url.render_as_string()}", "catalogue", size=_CONNECTIONS)
         self._opening = Lock()
         self._engine: Engine | None = None
+        self._file: tuple[int, int] | None = None
+        """Device and inode of the SQLite file that the engine uses."""
 
     def run(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Fire with the result of `step(connection, ...)`; nothing is written if it raises."""
@@ -104,10 +105,13 @@ class CatalogueDatabase:
 
     def _check(self) -> None:
         with self._translated():
-            engine = self._engine or _engine(self.url)
+            engine = self._engine
+            is_current = engine is not None and self._file == self._current_file()
+            if engine is None or not is_current:
+                engine = _engine(self.url)
             with engine.begin() as connection:
                 _require_known_form(connection)
-            if engine is not self._engine:
+            if not is_current:
                 engine.dispose()
 
     def _call(self, options: dict[str, Any], step: Callable[[Connection], T]) -> T:
@@ -123,10 +127,21 @@ class CatalogueDatabase:
 
     def _ready_engine(self) -> Engine:
         with self._opening:
-            # A SQLite file that was removed is made again.
-            if self._engine is None or (self.path and not self.path.exists()):
+            if self._engine is None or self._file != self._current_file():
+                # A SQLite file that was removed is made again, and one that was replaced is used from now on.
+                if self._engine:
+                    self._engine.dispose()
                 self._engine = _migrated_engine(self.url)
+                self._file = self._current_file()
             return self._engine
+
+    def _current_file(self) -> tuple[int, int] | None:
+        """Return device and inode of the SQLite file that is there now; None without one."""
+        try:
+            status = self.path.stat() if self.path else None
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino) if status else None
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -181,9 +196,10 @@ def _sqlite_engine(url: URL) -> Engine:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # It holds names and addresses of clients.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    # Without a pool: a connection that stays open would write to a file that was replaced meanwhile.
-    options: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SECONDS}, "poolclass": NullPool}
-    engine = create_engine(url, hide_parameters=True, **options)
+    # The last connection that is closed moves the write-ahead log to the file: one step would take as long as hundreds.
+    options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0}
+    arguments = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+    engine = create_engine(url, connect_args=arguments, hide_parameters=True, **options)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: object) -> None:

@@ -31,9 +31,10 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
     if not fresh:
         return
     latest = _latest(connection, fresh)
+    facts = {each.source: _facts(each) for each in fresh}
     connection.execute(
         insert(history),
-        [{"source": each.source, "at": each.at, "kind": each.kind.value, **_facts(each)} for each in fresh],
+        [{"source": each.source, "at": each.at, "kind": each.kind.value, **facts[each.source]} for each in fresh],
     )
     current: dict[Identity, Event] = {}
     for event in fresh:
@@ -45,7 +46,7 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
         connection.execute(delete(assets).where(among(assets, current)))
     rows = [
         {"changed": event.at, "checked": event.at if event.digest else None}
-        | _facts(event)
+        | facts[event.source]
         | folded_columns(event.key.name, event.origin)
         for event in current.values()
         if event.kind.has_content
@@ -76,7 +77,8 @@ def _facts(event: Event) -> dict[str, Any]:
         "size": digest and digest.size,
         "sha256": digest and digest.sha256,
         "md5": digest and digest.md5,
-        **attrs.asdict(event.origin),
+        # `attrs.asdict` takes ten times as long.
+        **{name: getattr(event.origin, name) for name in ORIGIN},
     }
 
 
