@@ -108,3 +108,25 @@ async def test_a_step_that_collides_with_others_is_tried_again(url: URL) -> None
     await database.run(collide_once)
     assert (len(attempts), await database.read(names)) == (2, ["a"])
     await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_was_removed_or_replaced_is_not_used_any_more(tmp_path: Path) -> None:
+    path, other = tmp_path / "catalogue.sqlite", tmp_path / "other.sqlite"
+    database = CatalogueDatabase(URL.create("sqlite", database=str(path)))
+    await database.run(add, "a")
+    path.unlink()
+    # A look at its health leaves a file without tables.
+    await database.check()
+    assert await database.read(names) == []
+    await database.run(add, "b")
+    source = CatalogueDatabase(URL.create("sqlite", database=str(other)))
+    await source.run(add, "c")
+    await source.close()
+    other.rename(path)
+    await database.check()
+    assert await database.read(names) == ["c"]
+    await database.run(add, "d")
+    assert await database.read(names) == ["c", "d"]
+    await database.close()
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -105,13 +105,12 @@ class CatalogueDatabase:
 
     def _check(self) -> None:
         with self._translated():
-            engine = self._engine
-            is_current = engine is not None and self._file == self._current_file()
-            if engine is None or not is_current:
-                engine = _engine(self.url)
+            with self._opening:
+                ready = self._usable_engine()
+            engine = ready or _engine(self.url)
             with engine.begin() as connection:
                 _require_known_form(connection)
-            if not is_current:
+            if not ready:
                 engine.dispose()
 
     def _call(self, options: dict[str, Any], step: Callable[[Connection], T]) -> T:
@@ -127,13 +126,19 @@ class CatalogueDatabase:
 
     def _ready_engine(self) -> Engine:
         with self._opening:
-            if self._engine is None or self._file != self._current_file():
-                # A SQLite file that was removed is made again, and one that was replaced is used from now on.
-                if self._engine:
-                    self._engine.dispose()
-                self._engine = _migrated_engine(self.url)
+            engine = self._usable_engine()
+            if not engine:
+                self._engine = engine = _migrated_engine(self.url)
                 self._file = self._current_file()
-            return self._engine
+            return engine
+
+    def _usable_engine(self) -> Engine | None:
+        """Return the engine; None without one, or if the SQLite file that it uses was removed or replaced."""
+        if self._engine and self._file != self._current_file():
+            # First of all: its write-ahead log has the name of that of the file that is there now.
+            self._engine.dispose()
+            self._engine = None
+        return self._engine
 
     def _current_file(self) -> tuple[int, int] | None:
         """Return device and inode of the SQLite file that is there now; None without one."""
