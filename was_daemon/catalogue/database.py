@@ -28,6 +28,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
 from was_daemon.catalogue.servers import name_of, server_engine, words_of
@@ -135,7 +136,6 @@ class CatalogueDatabase:
     def _usable_engine(self) -> Engine | None:
         """Return the engine; None without one, or if the SQLite file that it uses was removed or replaced."""
         if self._engine and self._file != self._current_file():
-            # First of all: its write-ahead log has the name of that of the file that is there now.
             self._engine.dispose()
             self._engine = None
         return self._engine
@@ -201,10 +201,10 @@ def _sqlite_engine(url: URL) -> Engine:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # It holds names and addresses of clients.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    # The last connection that is closed moves the write-ahead log to the file: one step would take as long as hundreds.
-    options: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0}
-    arguments = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
-    engine = create_engine(url, connect_args=arguments, hide_parameters=True, **options)
+    # Without a pool: a connection that stays open would write to a file that was replaced meanwhile, and what is left
+    # of the log of the former file would be taken for that of the new one.
+    options: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SECONDS}, "poolclass": NullPool}
+    engine = create_engine(url, hide_parameters=True, **options)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: object) -> None:
