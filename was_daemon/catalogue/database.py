@@ -31,6 +31,7 @@ from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
 from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.concurrency.sqlite import enter_wal_mode
 from was_daemon.model.errors import StoreUnavailable
 
 # It writes of transactions that have collided, which are tried again.
@@ -171,7 +172,7 @@ def _sqlite_engine(url: URL) -> Engine:
     def configure(connection: sqlite3.Connection, _: object) -> None:
         # The driver would begin transactions late, and commit before statements that change the schema.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
+        enter_wal_mode(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
 
     @event.listens_for(engine, "begin")
