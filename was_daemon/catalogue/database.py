@@ -20,16 +20,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
+from was_daemon.catalogue.schema import FORM
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.sqlite import enter_wal_mode
 from was_daemon.model.errors import StoreUnavailable
@@ -40,7 +36,6 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _CONNECTIONS = 4
 _TIMEOUT_SECONDS = 10
 """Seconds to wait for a server to accept a connection, and for other processes that write to a SQLite file."""
@@ -97,7 +92,10 @@ class CatalogueDatabase:
         with _translated():
             engine = self._engine or _engine(self.url)
             with engine.begin() as connection:
-                _require_known_form(connection)
+                if not _has_newest_form(connection):
+                    from was_daemon.catalogue.migration import require_known_form
+
+                    require_known_form(connection)
             if engine is not self._engine:
                 engine.dispose()
 
@@ -117,8 +115,7 @@ class CatalogueDatabase:
             # A SQLite file that was removed is made again.
             if self._engine is None or (self.path and not self.path.exists()):
                 engine = _engine(self.url)
-                with _migration_lock(engine), engine.begin() as connection:
-                    _migrate(connection)
+                _bring_to_newest_form(engine)
                 self._engine = engine
             return self._engine
 
@@ -142,9 +139,6 @@ def _translated() -> Iterator[None]:
     except OSError as error:
         # A directory that is missing is not an asset that is missing.
         reason = os.strerror(error.errno or 0).lower()
-        raise StoreUnavailable("the catalogue cannot be used", reason) from error
-    except CommandError as error:
-        reason = "a later version of the daemon has changed its tables: use that version, or restore a backup"
         raise StoreUnavailable("the catalogue cannot be used", reason) from error
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
@@ -184,6 +178,16 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
+def _bring_to_newest_form(engine: Engine) -> None:
+    if _transaction(engine, {"reads": True}, _has_newest_form):
+        return
+    # Its library takes as long to import as SQLAlchemy does, and is needed once for a version of the daemon.
+    from was_daemon.catalogue.migration import migrate
+
+    with _migration_lock(engine), engine.begin() as connection:
+        migrate(connection)
+
+
 @contextmanager
 def _migration_lock(engine: Engine) -> Iterator[None]:
     """Keep other daemons from migrating the same database. With SQLite, the transaction does so by itself."""
@@ -200,18 +204,8 @@ def _migration_lock(engine: Engine) -> Iterator[None]:
             connection.execute(text(statements[1]))
 
 
-def _migrate(connection: Connection) -> None:
-    command.upgrade(_migrations(connection), "head")
-
-
-def _require_known_form(connection: Connection) -> None:
-    """Raise `CommandError` if the tables are those of a later version."""
-    ScriptDirectory.from_config(_migrations(connection)).get_revisions(
-        MigrationContext.configure(connection).get_current_heads()
-    )
-
-
-def _migrations(connection: Connection) -> Config:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
+def _has_newest_form(connection: Connection) -> bool:
+    """Return whether the tables have the form that this version of the daemon uses."""
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    return bool(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == FORM)
