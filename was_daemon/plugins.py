@@ -8,6 +8,7 @@ a daemon that only keeps files is not to load an HTTP client.
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
+from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin
 from was_daemon.model.errors import (
     AssetError,
     AssetExists,
@@ -41,6 +42,7 @@ from was_daemon.model.interfaces import (
     IRooted,
     ISizes,
     IStagingFile,
+    IStorePlugin,
     IThumbnails,
     IUnfinished,
 )
@@ -53,7 +55,7 @@ from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.reader import HTTPReader, asset_stat
 from was_daemon.stores.http.transport import trusted_only
 from was_daemon.stores.memory_reader import MemoryReader
-from was_daemon.stores.plugin import StorePlugin
+from was_daemon.stores.plugin import ComposedStorePlugin, StorePlugin
 from was_daemon.stores.unfinished import UnfinishedUploads
 
 __all__ = [
@@ -67,12 +69,16 @@ __all__ = [
     "BadRequest",
     "BrokenImage",
     "CannotMove",
+    "ComposedStorePlugin",
     "FixedLogin",
     "HTTPReader",
     "HTTPRemote",
     "IAssetReader",
     "IAssetStore",
     "IAssetStorePlugin",
+    "IBackgroundWork",
+    "IComposedStore",
+    "IComposedStorePlugin",
     "ICreates",
     "IImageProxy",
     "IImageService",
@@ -84,6 +90,7 @@ __all__ = [
     "IRooted",
     "ISizes",
     "IStagingFile",
+    "IStorePlugin",
     "IThumbnails",
     "IUnfinished",
     "Kind",

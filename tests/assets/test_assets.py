@@ -22,6 +22,7 @@ from zope.interface import implementer
 from storage_plugins.filesystem import FilesystemStore
 from tests.support.images import TAKEN, encode, jpeg, photograph
 from tests.support.processes import eventually, paused, worker_pids
+from tests.support.slow import slow_after
 from tests.workers.test_pool import black_png, end_two_workers
 from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
@@ -179,7 +180,7 @@ def shows(content: bytes, colour: Colour) -> bool:
         return all(abs(a - b) < 12 for a, b in zip(image.convert("RGB").getpixel((5, 5)), colour, strict=True))
 
 
-@pytest.fixture(params=["files", "memory", "thumbnails in memory", "originals in memory"])
+@pytest.fixture(params=slow_after(2, ["files", "originals in memory", "memory", "thumbnails in memory"]))
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[IAssetStore, IAssetStore]:
     """The store of the originals and that of the thumbnails."""
     files, memory = FilesystemStore(tmp_path / "files", Layout.FLAT), MemoryStore()

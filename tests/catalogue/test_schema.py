@@ -12,7 +12,7 @@ from twisted.internet.defer import gatherResults
 
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.identities import among
-from was_daemon.catalogue.schema import assets, history, metadata, records, visibility
+from was_daemon.catalogue.schema import FORM, assets, history, metadata, records, visibility
 from was_daemon.model.errors import StoreUnavailable
 
 NAMES = ["A", "a", "a ", "ä", "a\u0308", "\U0001f600", "z"]
@@ -35,6 +35,7 @@ def names(connection: Connection) -> list[str]:
 async def test_migrations_end_at_the_tables_that_the_program_uses(url: URL) -> None:
     database = CatalogueDatabase(url)
     assert await database.run(differences) == []
+    assert await database.read(lambda connection: MigrationContext.configure(connection).get_current_revision()) == FORM
     await database.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.support.cli import run, write_config
 from tests.support.daemon import BIN, clean_environment
 from tests.support.ports import free_port
+from tests.support.slow import slow_after
 
 
 def files(directory: Path) -> list[str]:
@@ -102,17 +103,20 @@ def test_what_failed_and_what_was_not_tried_is_told_as_json(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "command",
-    [
-        ("check-store", "main"),
-        ("check-store", "main", "--json"),
-        ("status",),
-        ("status", "--json"),
-        ("verify", "--store", "main"),
-        ("verify", "--store", "main", "--json"),
-        ("copy", "--from", "main", "--to", "other"),
-        ("copy", "--from", "main", "--to", "other", "--json"),
-        ("thumbnails", "prune"),
-    ],
+    slow_after(
+        2,
+        [
+            ("check-store", "main"),
+            ("status", "--json"),
+            ("check-store", "main", "--json"),
+            ("status",),
+            ("verify", "--store", "main"),
+            ("verify", "--store", "main", "--json"),
+            ("copy", "--from", "main", "--to", "other"),
+            ("copy", "--from", "main", "--to", "other", "--json"),
+            ("thumbnails", "prune"),
+        ],
+    ),
 )
 def test_a_command_whose_output_nobody_reads_any_more_ends_quietly(tmp_path: Path, command: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
@@ -124,7 +128,15 @@ def test_a_command_whose_output_nobody_reads_any_more_ends_quietly(tmp_path: Pat
 
 @pytest.mark.parametrize(
     "command",
-    [("check-store", "main"), ("copy", "--from", "main", "--to", "other"), ("config", "check"), ("token", "--help")],
+    slow_after(
+        1,
+        [
+            ("config", "check"),
+            ("check-store", "main"),
+            ("copy", "--from", "main", "--to", "other"),
+            ("token", "--help"),
+        ],
+    ),
 )
 def test_a_command_whose_output_is_on_a_full_disk_says_so_in_a_line(tmp_path: Path, command: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as output:

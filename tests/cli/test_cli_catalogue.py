@@ -88,6 +88,7 @@ def test_what_is_recorded_and_not_described_is_described(store: Store) -> None:
     assert store.names("--type", "text/") == ["later.txt"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_rebuild_is_started_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for number in range(400):
@@ -114,6 +115,7 @@ def test_an_unreadable_file_is_reported_and_the_others_are_recorded(store: Store
     assert store.names("broken.jpg", "--type", "image/jpeg") == ["broken.jpg"]
 
 
+@pytest.mark.slow
 def test_an_original_of_a_remote_store_is_read_once(tmp_path: Path) -> None:
     far_end = make_far_end("sftp", tmp_path / "far")
     far_end.start()
@@ -155,6 +157,7 @@ def test_people_get_a_line_for_each_and_scripts_a_table(store: Store) -> None:
     assert len(rows[0]["stored"]) == len("2024-05-31 12:00:00")
 
 
+@pytest.mark.slow
 def test_the_list_ends_at_its_limit(store: Store) -> None:
     store.rebuild()
     ran = store.find("--limit", "2")
@@ -162,6 +165,7 @@ def test_the_list_ends_at_its_limit(store: Store) -> None:
     assert (len(store.find("--limit", "3").out.splitlines()), store.find("--limit", "0").err) == (3, "")
 
 
+@pytest.mark.slow
 def test_collections_are_found_by_their_names(tmp_path: Path) -> None:
     fish = {"directory": "fish"}
     store = Store(

@@ -13,6 +13,7 @@ from tests.support.cli import end, run, started, write_config
 from tests.support.daemon import eventually
 from tests.support.images import jpeg
 from tests.support.remotes import KINDS, FarEnd, make_far_end
+from tests.support.slow import slow_after
 from was_daemon.derivatives.marks import mark_of
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.testing.streams import payload
@@ -21,7 +22,7 @@ LARGE = 300_000
 NAMES = [f"{number:03}.bin" for number in range(40)]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=slow_after(1, KINDS))
 def far_end(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FarEnd]:
     """A real server of each kind."""
     server = make_far_end(request.param, tmp_path / request.param)
@@ -142,6 +143,7 @@ def test_what_a_killed_copy_left_half_written_is_removed_by_the_next(tmp_path: P
         far_end.remove()
 
 
+@pytest.mark.slow
 def test_what_a_killed_copy_left_half_written_on_a_server_is_removed_by_the_next(tmp_path: Path) -> None:
     far_end = make_far_end("sftp", tmp_path / "far")
     far_end.start()

@@ -76,6 +76,7 @@ async def test_what_verify_finds_is_reported_until_it_is_restored(museum: Museum
     assert museum.report() == (0, {})
 
 
+@pytest.mark.slow
 @async_test
 async def test_an_original_of_the_same_content_is_named(museum: Museum) -> None:
     await museum.client.store("a.bin", b"the same")
@@ -111,6 +112,7 @@ async def test_accepting_needs_names_or_all(museum: Museum) -> None:
     assert museum.run("fixity", "accept", "a.bin", "--all").code == 2
 
 
+@pytest.mark.slow
 @async_test
 async def test_what_cannot_be_read_at_the_moment_is_reported_as_it_was_found(museum: Museum) -> None:
     await museum.client.store("a.bin", b"as it came")

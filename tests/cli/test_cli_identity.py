@@ -51,6 +51,7 @@ def succeeds(ran: Ran) -> Ran:
     return ran
 
 
+@pytest.mark.slow
 def test_thumbnails_warmed_by_root_belong_to_the_stores_owner(place: Path) -> None:
     config = write_config(place, {"main": store(place / "main", NOBODY)})
     give(place / "spool", NOBODY)
@@ -138,6 +139,7 @@ def test_where_the_directories_have_several_owners_root_is_told_what_to_do(place
     assert not (place / "main/thumbnails").exists()
 
 
+@pytest.mark.slow
 def test_in_a_directory_of_root_the_running_daemons_user_decides(place: Path) -> None:
     config = write_config(place, {"main": store(place / "main", ROOT)})
     (place / "main/originals").chmod(0o777)

@@ -195,6 +195,7 @@ def test_an_export_that_is_older_than_an_upload_makes_it_no_orphan(museum: Museu
     assert museum.found("--records", str(export)) == [("orphaned", "originals/orphan.jpg", None, "")]
 
 
+@pytest.mark.slow
 def test_each_collection_is_compared_with_its_own_databases(tmp_path: Path, server: URL) -> None:
     fish, birds = new_specify(server), new_specify(server)
     collections = {"mode": "map", "map": {name: {"directory": name.lower()} for name in ("Fish", "Birds", "Plants")}}
@@ -239,6 +240,7 @@ def test_it_says_with_status_2_that_it_could_not_compare(museum: Museum, tmp_pat
     assert (ran.code, "there is no such directory" in ran.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_database_whose_exports_are_read_is_as_old_as_they_are(museum: Museum, tmp_path: Path) -> None:
     config = write_config(
         tmp_path,

@@ -19,6 +19,7 @@ from tests.support.gated import CLOSED, Gate
 from tests.support.images import jpeg
 from tests.support.remotes import KINDS, make_far_end
 from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, make_bucket, moto
+from tests.support.slow import slow_after
 
 RunDaemon = Callable[..., Daemon]
 async_test = pytest_twisted.ensureDeferred
@@ -225,7 +226,7 @@ async def test_a_deletion_whose_daemon_is_killed_loses_nothing(
     assert (await museum.client.original("a.bin")).body == b"bytes"
 
 
-@pytest_twisted.async_yield_fixture(params=[*KINDS, "s3", "plugin"])
+@pytest_twisted.async_yield_fixture(params=slow_after(1, ["plugin", *KINDS, "s3"]))
 async def elsewhere(request: pytest.FixtureRequest, run_daemon: RunDaemon, tmp_path: Path) -> AsyncIterator[Museum]:
     with ExitStack() as stack:
         config: dict[str, Any] = {**KEEP}

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -54,7 +54,7 @@ async def database(path: Path) -> AsyncIterator[Database]:
 @contextmanager
 def a_writer(path: Path) -> Iterator[None]:
     """Another process' transaction."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
@@ -107,6 +107,18 @@ async def test_only_writing_waits_for_another_writer_and_not_for_ever(
         with pytest.raises(StoreUnavailable, match="the counts cannot be used: database is locked"):
             await database.run(increase, "fish")
     assert await database.run(increase, "fish") == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_first_step_waits_for_another_process_that_makes_the_file_at_the_same_time(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    with ExitStack() as other:
+        other.enter_context(a_writer(path))
+        # The other has ended when this step comes back from its first pause.
+        monkeypatch.setattr(sqlite.time, "sleep", lambda _seconds: other.close())
+        assert await database.run(increase, "fish") == 1
 
 
 @pytest_twisted.ensureDeferred

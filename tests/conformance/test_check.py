@@ -310,6 +310,7 @@ def test_without_any_key_the_command_asks_for_one() -> None:
 # -- what is left behind -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", slow_but([signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]))
 def test_an_interrupted_check_cleans_up(signal_number: signal.Signals) -> None:
     asked, go_on = threading.Event(), threading.Event()
@@ -340,6 +341,7 @@ def test_an_interrupted_check_cleans_up(signal_number: signal.Signals) -> None:
         eventually(lambda: server.originals == {}, "for the upload to be removed")
 
 
+@pytest.mark.slow
 def test_thumbnails_that_the_server_keeps_are_named() -> None:
     with OfficialServer().running() as server:
         finished = check(server.url)

@@ -12,6 +12,7 @@ from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  
 
 from tests.support.daemon import BIN, KEY, clean_environment, eventually, to_toml
 from tests.support.ports import free_port
+from tests.support.slow import slow_after
 
 MAIN = {"plugin": "filesystem", "path": "store"}
 
@@ -35,7 +36,7 @@ def start(directory: Path, server: dict[str, object], *options: str) -> subproce
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("setting", ["listen", "admin_listen"])
-@pytest.mark.parametrize("user", [False, True])
+@pytest.mark.parametrize("user", slow_after(1, [False, True]))
 def test_a_port_that_is_taken_is_told_at_once(
     tmp_path: Path, taken: int, workers: int, setting: str, user: bool
 ) -> None:

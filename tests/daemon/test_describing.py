@@ -13,6 +13,7 @@ from tests.support.cli import run
 from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.ports import free_port
+from tests.support.slow import slow_after
 from tests.web.test_admin import fetch
 
 async_test = pytest_twisted.ensureDeferred
@@ -77,6 +78,7 @@ async def test_what_a_killed_daemon_has_not_described_is_described_by_the_next(m
     assert {row["width"] for row in museum.described(*names).values()} == {images.CHART_SIZE[0]}
 
 
+@pytest.mark.slow
 @async_test
 async def test_files_that_came_without_the_daemon_are_described_when_they_are_recorded(museum: Museum) -> None:
     await museum.client.store("a.jpg", images.jpeg())
@@ -121,18 +123,21 @@ async def test_a_search_tells_all_in_pages(museum: Museum) -> None:
 @async_test
 @pytest.mark.parametrize(
     "query",
-    [
-        "assets?colour=red",
-        "assets?limit=0",
-        "assets?limit=9999",
-        "assets?cursor=%00",
-        "assets?cursor=WzEsMl0x",
-        "assets?name=a&name=b",
-        "assets?collection=Fish",
-        "history",
-        "history?name=a&size=5",
-        "assets?cursor=W251bGwsMV0=",
-    ],
+    slow_after(
+        3,
+        [
+            "assets?colour=red",
+            "assets?limit=9999",
+            "assets?cursor=W251bGwsMV0=",
+            "assets?limit=0",
+            "assets?cursor=%00",
+            "assets?cursor=WzEsMl0x",
+            "assets?name=a&name=b",
+            "assets?collection=Fish",
+            "history",
+            "history?name=a&size=5",
+        ],
+    ),
 )
 async def test_a_wrong_search_is_refused_in_words(museum: Museum, query: str) -> None:
     status, text = fetch(f"http://127.0.0.1:{museum.admin}/{query}")
@@ -146,6 +151,7 @@ async def test_without_a_catalogue_there_is_nothing_to_search(run_daemon: RunDae
     assert fetch(f"http://127.0.0.1:{port}/assets")[0] == 404
 
 
+@pytest.mark.slow
 @async_test
 async def test_any_of_several_processes_answers_a_search(run_daemon: RunDaemon, tmp_path: Path) -> None:
     museum = Museum(run_daemon, tmp_path, server={"workers": 2})

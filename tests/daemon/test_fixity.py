@@ -109,6 +109,7 @@ async def test_neither_a_reload_nor_the_end_waits_for_it(
     seen.daemon.start()
 
 
+@pytest.mark.slow
 @async_test
 async def test_of_several_processes_one_reads_and_all_tell(watched: Callable[..., Watched]) -> None:
     seen = watched(server={"workers": 2}, fixity={"every": "1 s", "rate": "100 MiB/s"})

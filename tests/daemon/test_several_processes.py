@@ -152,6 +152,7 @@ def test_a_new_thumbnail_is_made_once_in_each_process_that_is_asked_for_it(run_d
         assert done in (None, 1)
 
 
+@pytest.mark.slow
 def test_monitoring_and_the_status_page_know_of_all_processes(run_daemon: RunDaemon) -> None:
     watched = Watched(run_daemon, TWO)
     daemon = watched.daemon

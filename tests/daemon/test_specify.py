@@ -95,6 +95,7 @@ def test_what_becomes_private_in_specify_needs_a_token_from_then_on(
     eventually(lambda: status() == 403, "for the change")
 
 
+@pytest.mark.slow
 def test_without_the_database_all_else_goes_on_and_the_log_says_so_once(
     watched: Callable[..., Watched], specify: Specify, tmp_path: Path
 ) -> None:

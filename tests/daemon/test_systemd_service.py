@@ -201,6 +201,7 @@ def test_a_stop_is_a_success_and_waits_for_requests(service: Service) -> None:
     assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
 
 
+@pytest.mark.slow
 def test_a_daemon_that_hangs_is_started_anew(service: Service) -> None:
     plugins = service.machine.root / "opt/plugins/storage_plugins"
     plugins.mkdir(parents=True)

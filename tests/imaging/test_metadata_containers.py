@@ -11,6 +11,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from tests.support import images, raws, tiffs
 from tests.support.needs import require
+from tests.support.slow import slow_after
 from was_daemon.imaging.capture_date import capture_date
 from was_daemon.imaging.metadata import read_metadata
 
@@ -126,7 +127,7 @@ def test_exiftool_finds_the_same(extension: str, tmp_path: Path, exiftool: str) 
     assert float(theirs["GPSLatitude"]) == pytest.approx(52.53)
 
 
-@pytest.mark.parametrize("extension", WRITABLE)
+@pytest.mark.parametrize("extension", slow_after(4, WRITABLE))
 def test_what_exiftool_writes_is_found(extension: str, tmp_path: Path, exiftool: str) -> None:
     path = tmp_path / f"source.{extension}"
     path.write_bytes(WRITABLE[extension]())

@@ -11,6 +11,7 @@ import pytest
 
 from tests.imaging.test_metadata_containers import CARRIERS, groups_of
 from tests.support import images, raws
+from tests.support.slow import slow_after
 from was_daemon.imaging.iptc import read_iptc
 from was_daemon.imaging.metadata import read_metadata
 from was_daemon.imaging.xmp import read_xmp
@@ -225,7 +226,7 @@ def test_only_known_fields_are_told(tmp_path: Path) -> None:
     assert groups_of(images.jpeg(xmp=data), tmp_path)["XMP"] == {"City": "Berlin"}
 
 
-@pytest.mark.parametrize("extension", CARRIERS)
+@pytest.mark.parametrize("extension", slow_after(4, CARRIERS))
 def test_damaged_containers_are_survived(extension: str, tmp_path: Path) -> None:
     data = CARRIERS[extension]()
     chance = random.Random(16)

@@ -5,6 +5,7 @@ import pytest
 from tests.imaging.conftest import Render
 from tests.support import images, pdfs
 from tests.support.likeness import same_corners
+from tests.support.slow import slow_after
 from was_daemon.imaging.jpeg2000 import decomposition_levels
 from was_daemon.model.errors import BrokenImage
 
@@ -37,7 +38,7 @@ def test_what_was_filled_in_is_drawn(thumbnail: Render) -> None:
     assert image.getpixel((230, 10)) == 255
 
 
-@pytest.mark.parametrize("scale", [1, 16, 60, 123, 256, 600])
+@pytest.mark.parametrize("scale", slow_after(2, [60, 256, 1, 16, 123, 600]))
 @pytest.mark.parametrize("resolutions", [1, 2, 3, 6])
 def test_a_scan_of_few_resolutions_is_shown_at_every_scale(resolutions: int, scale: int, thumbnail: Render) -> None:
     image = thumbnail(pdfs.scan(jpeg_2000(resolutions), SCAN_SIZE), "scan.pdf", scale=scale)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from tests.imaging.conftest import Render
 from tests.support import images, profiles, tiffs, unusual
 from tests.support.likeness import difference, same_corners
+from tests.support.slow import slow_after
 from was_daemon.model.errors import BrokenImage
 
 CHART = images.chart()
@@ -257,7 +258,7 @@ def test_a_bmp_with_bit_fields_that_ends_early_shows_what_there_is(thumbnail: Re
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("mode", slow_after(1, ["RGB", "L", "CMYK"]))
 def test_a_photoshop_file_of_16_bits_is_shown(mode: str, packed: bool, thumbnail: Render) -> None:
     image = CHART.convert(mode)
     assert difference(thumbnail(unusual.deep_psd(image, packed), "a.psd"), image.convert("RGB")) == 0

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.support.peaks import Measured, measured, numbered_config
+from tests.support.slow import slow_after
 from was_daemon.derivatives import eviction
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.marks import MARK_SIZE, mark_of
@@ -64,7 +65,7 @@ def test_a_command_takes_no_more_memory_for_a_hundred_thousand_assets(tmp_path: 
     check(tmp_path, name, 10_000, 100_000)
 
 
-@pytest.fixture(params=Layout)
+@pytest.fixture(params=slow_after(1, Layout))
 def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FilesystemStore]:
     """A directory with many files."""
     for kind in Kind:

@@ -28,7 +28,7 @@ from tests.support.http_contract import (
     shows,
 )
 from tests.support.remotes import KINDS, FarEnd, make_far_end, small_disk, what_arrives
-from tests.support.slow import slow_but
+from tests.support.slow import slow_after, slow_but
 from tests.support.sshd import USER
 
 MEGABYTE = 1_000_000
@@ -69,7 +69,7 @@ class Site:
         return Counter(re.sub(r"\[\d+\]", "", thing) for thing in descriptors(self.daemon.pid))
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=slow_after(1, KINDS))
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site, of each kind of remote store in turn."""
     with ExitStack() as stack:
@@ -410,7 +410,7 @@ class TestClientsThatLeave:
             "/static/remote/originals/{}",
         ],
     )
-    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("method", slow_but(["GET"], ["GET", "HEAD"]))
     @pytest.mark.parametrize("after", slow_but([0], [0, 1000]))
     @pytest_twisted.ensureDeferred
     async def test_while_it_is_asked(

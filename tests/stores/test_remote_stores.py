@@ -13,12 +13,13 @@ from tests.support.client import Client, Connection
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.http_contract import BLUE, RED, HTTPContract, gather, get, new_name, photograph, plain_picture, shows
 from tests.support.remotes import KINDS, FarEnd, files_below, make_far_end, small_disk
+from tests.support.slow import slow_after
 
 MEGABYTE = 1_000_000
 SPOOL = 4 << 20
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=slow_after(1, KINDS))
 def far(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarEnd]:
     """A server."""
     far = make_far_end(request.param, tmp_path_factory.mktemp(request.param))

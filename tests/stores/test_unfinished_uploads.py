@@ -18,6 +18,7 @@ from tests.support.client import Answer
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.remotes import Relay
 from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY
+from tests.support.slow import slow_but
 from tests.support.sshd import SSHD, USER
 
 LARGE = os.urandom(7_000_000)
@@ -140,7 +141,7 @@ _CASES = {
 }
 
 
-@pytest.fixture(params=_CASES)
+@pytest.fixture(params=slow_but(["sftp", "s3, before its end"], _CASES))
 def far(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Far]:
     """A remote store of each kind, with uploads held at some step."""
     kind, _comma, _step = request.param.partition(",")

@@ -276,6 +276,7 @@ def page_of(seen: Watched) -> str:
     return fetch(urllib.request.Request(seen.daemon.url, headers={"Accept": "text/html"}))[1].decode()
 
 
+@pytest.mark.slow
 def test_a_catalogue_that_cannot_be_kept_is_red_in_health_page_and_status(
     watched: Callable[..., Watched], tmp_path: Path
 ) -> None:

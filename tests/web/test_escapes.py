@@ -17,6 +17,7 @@ from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.escapes import CANARY, LINK, REAL, Site, legal, spellings
 from tests.support.http_contract import check_refused, photograph
 from tests.support.remotes import KINDS, FarEnd, files_below, make_far_end
+from tests.support.slow import slow_after
 from was_daemon.model.keys import Kind, Layout
 
 BOUNDARY = "----a-boundary"
@@ -467,7 +468,7 @@ WRITING = {"type": 200, "token": 403, "coll": 200}
 
 
 @SINGLE
-@pytest.mark.parametrize("what", WRITING)
+@pytest.mark.parametrize("what", slow_after(1, WRITING))
 def test_a_hostile_value_of_another_field_of_an_upload_leads_nowhere(site: Site, what: str) -> None:
     before = site.everything()
     status = WRITING[what]
@@ -540,7 +541,7 @@ def test_a_link_is_not_deleted_and_its_target_neither(site: Site) -> None:
     site.check_untouched(before)
 
 
-@pytest.mark.parametrize("kind", [URLENCODED, MULTIPART])
+@pytest.mark.parametrize("kind", slow_after(1, [URLENCODED, MULTIPART]))
 @pytest.mark.parametrize(("what", "status"), [("coll", 404), ("token", 403)])
 @pytest.mark.usefixtures("untouched")
 def test_a_hostile_value_of_another_field_deletes_nothing(site: Site, what: str, status: int, kind: str) -> None:

@@ -35,6 +35,7 @@ from tests.support.http_contract import (
     shows,
 )
 from tests.support.ports import free_port
+from tests.support.slow import slow_after
 from tests.support.staging import leave_stale
 
 GREEN = (30, 200, 30)
@@ -663,10 +664,25 @@ class TestSettings:
 
     @pytest.mark.parametrize(
         "said",
-        [
-            *("HTTPS", "Https", "wss", "WSS", "on", "On", "ssl", "SSL", "wss, http", " https "),
-            *('"https"', '"https", "http"', "https,https", ", https", '"", https'),
-        ],
+        slow_after(
+            4,
+            [
+                *(
+                    "HTTPS",
+                    "wss, http",
+                    '"https", "http"',
+                    '"", https',
+                    "Https",
+                    "wss",
+                    "WSS",
+                    "on",
+                    "On",
+                    "ssl",
+                    "SSL",
+                ),
+                *(" https ", '"https"', "https,https", ", https"),
+            ],
+        ),
     )
     @pytest_twisted.ensureDeferred
     async def test_a_proxy_says_in_many_ways_that_clients_use_https(self, run_daemon: RunDaemon, said: str) -> None:
@@ -681,7 +697,9 @@ class TestSettings:
         answer = client.raw(get("/web_asset_store.xml", *lines))
         assert ElementTree.fromstring(answer.body)[0].text == "https://a.org/fileget"
 
-    @pytest.mark.parametrize("said", ["HTTP", "ws", "off", "OFF", "", '"http"', '""', ",", "http, https"])
+    @pytest.mark.parametrize(
+        "said", slow_after(3, ["HTTP", "", "http, https", "ws", "off", "OFF", '"http"', '""', ","])
+    )
     @pytest_twisted.ensureDeferred
     async def test_and_that_they_do_not(self, run_daemon: RunDaemon, said: str) -> None:
         client = client_of(run_daemon({"server": {"trusted_proxies": ["127.0.0.1"]}}))

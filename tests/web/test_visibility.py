@@ -194,6 +194,7 @@ async def followed(client: Client, url: str) -> tuple[int, str]:
     return answer.status, answer.headers["Cache-Control"]
 
 
+@pytest.mark.slow
 @async_test
 async def test_a_signed_address_of_a_private_picture_leads_to_tiles_that_no_shared_cache_keeps(
     client: Client, records: SpecifyRecords
@@ -213,6 +214,7 @@ async def test_a_signed_address_of_a_private_picture_leads_to_tiles_that_no_shar
         check_refused(await client.get(f"{address}/info.json"), 403, KEY)
 
 
+@pytest.mark.slow
 @async_test
 async def test_a_recording_is_private_as_a_picture_is(client: Client, records: SpecifyRecords) -> None:
     name = new_name(".wav")
@@ -224,6 +226,7 @@ async def test_a_recording_is_private_as_a_picture_is(client: Client, records: S
     check_refused(await client.get(f"/iiif/presentation/3/{name}/media"), 403, KEY)
 
 
+@pytest.mark.slow
 @async_test
 async def test_only_one_of_two_pictures_side_by_side_may_be_private(client: Client, records: SpecifyRecords) -> None:
     names = [new_name(), new_name()]
@@ -247,6 +250,7 @@ async def test_names_that_do_not_exist_are_refused_like_private_ones(client: Cli
     assert (await client.original(absent, token=client.token(absent))).status == 404
 
 
+@pytest.mark.slow
 @async_test
 async def test_a_thumbnail_that_several_originals_may_have_is_that_of_a_public_one_only(
     client: Client, records: SpecifyRecords
@@ -465,6 +469,7 @@ async def test_each_collection_has_its_own_files(run_daemon: RunDaemon, tmp_path
     assert (await client.original(name, coll="Worms", token=client.token(name))).status == 404
 
 
+@pytest.mark.slow
 @async_test
 async def test_monitoring_tells_how_old_the_knowledge_is(run_daemon: RunDaemon, tmp_path: Path) -> None:
     watched = Watched(run_daemon, config(tmp_path))

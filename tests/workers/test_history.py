@@ -87,7 +87,7 @@ LARGE: dict[str, Callable[[Image.Image], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", slow_but(["large.heic", "large.jpg", "large.tif"], LARGE))
+@pytest.mark.parametrize("name", slow_but(["large.heic"], LARGE))
 @pytest_twisted.ensureDeferred
 async def test_what_a_used_worker_has_no_memory_for_is_shown_by_a_new_one(
     name: str, pools: Pools, tmp_path: Path

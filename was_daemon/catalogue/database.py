@@ -21,18 +21,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
+from was_daemon.catalogue.schema import FORM
 from was_daemon.catalogue.servers import name_of, server_engine, words_of
 from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.concurrency.sqlite import enter_wal_mode
 from was_daemon.model.errors import StoreUnavailable
 
 # It writes of transactions that have collided, which are tried again.
@@ -41,7 +38,6 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _CONNECTIONS = 4
 _BUSY_SECONDS = 10
 """Seconds to wait for other processes that write to a SQLite file."""
@@ -110,7 +106,10 @@ class CatalogueDatabase:
                 ready = self._usable_engine()
             engine = ready or _engine(self.url)
             with engine.begin() as connection:
-                _require_known_form(connection)
+                if not _has_newest_form(connection):
+                    from was_daemon.catalogue.migration import require_known_form
+
+                    require_known_form(connection)
             if not ready:
                 engine.dispose()
 
@@ -129,8 +128,9 @@ class CatalogueDatabase:
         with self._opening:
             engine = self._usable_engine()
             if not engine:
-                self._engine = engine = _migrated_engine(self.url)
-                self._file = self._current_file()
+                engine = _engine(self.url)
+                _bring_to_newest_form(engine)
+                self._engine, self._file = engine, self._current_file()
             return engine
 
     def _usable_engine(self) -> Engine | None:
@@ -155,9 +155,6 @@ class CatalogueDatabase:
         except OSError as error:
             # A directory that is missing is not an asset that is missing.
             raise self._error(os.strerror(error.errno or 0).lower()) from error
-        except CommandError as error:
-            reason = "a later version of the daemon has changed its tables: use that version, or restore a backup"
-            raise self._error(reason) from error
         except SQLAlchemyError as error:
             raise self._error(words_of(error)) from error
 
@@ -175,18 +172,6 @@ def _is_collision(error: DBAPIError) -> bool:
     cause: Any = error.orig
     codes = getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]
     return isinstance(error, IntegrityError) or any(code in _COLLISIONS for code in codes)
-
-
-def _migrated_engine(url: URL) -> Engine:
-    engine = _engine(url)
-    with engine.begin() as connection:
-        if _is_migrated(connection):
-            return engine
-    patient = _engine(url, _MIGRATION_SECONDS)
-    with _migration_lock(engine), patient.begin() as connection:
-        command.upgrade(_migrations(connection), "head")
-    patient.dispose()
-    return engine
 
 
 def _engine(url: URL, answer_seconds: float | None = None) -> Engine:
@@ -210,7 +195,7 @@ def _sqlite_engine(url: URL) -> Engine:
     def configure(connection: sqlite3.Connection, _: object) -> None:
         # The driver would begin transactions late, and commit before statements that change the schema.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
+        enter_wal_mode(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
 
     @event.listens_for(engine, "begin")
@@ -220,6 +205,18 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _bring_to_newest_form(engine: Engine) -> None:
+    if _transaction(engine, {"reads": True}, _has_newest_form):
+        return
+    # Its library takes as long to import as SQLAlchemy does, and is needed once for a version of the daemon.
+    from was_daemon.catalogue.migration import migrate
+
+    patient = _engine(engine.url, _MIGRATION_SECONDS)
+    with _migration_lock(engine), patient.begin() as connection:
+        migrate(connection)
+    patient.dispose()
 
 
 @contextmanager
@@ -242,25 +239,13 @@ def _take_lock(connection: Connection, statement: str) -> None:
     deadline = time.monotonic() + _LOCK_SECONDS
     while not connection.scalar(text(statement)):
         if time.monotonic() > deadline:
-            raise StoreUnavailable(
-                _UNUSABLE, "another daemon changes its tables for this version: wait until it is done"
-            )
+            reason = "another daemon changes its tables for this version: wait until it is done"
+            raise StoreUnavailable(_UNUSABLE, reason)
         time.sleep(_LOCK_PAUSE_SECONDS)
 
 
-def _is_migrated(connection: Connection) -> bool:
-    scripts = ScriptDirectory.from_config(_migrations(connection))
-    return set(MigrationContext.configure(connection).get_current_heads()) == set(scripts.get_heads())
-
-
-def _require_known_form(connection: Connection) -> None:
-    """Raise `CommandError` if the tables are those of a later version."""
-    ScriptDirectory.from_config(_migrations(connection)).get_revisions(
-        MigrationContext.configure(connection).get_current_heads()
-    )
-
-
-def _migrations(connection: Connection) -> Config:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
+def _has_newest_form(connection: Connection) -> bool:
+    """Return whether the tables have the form that this version of the daemon uses."""
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    return bool(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == FORM)

@@ -28,6 +28,9 @@ from was_daemon.model.folding import FOLDED_BYTES
 NAME_BYTES = 255
 """Bytes of a name, or of the directory of a collection, at most: what file systems allow."""
 
+FORM = "0002"
+"""Number of the last migration, which leads to these tables."""
+
 _STORE_BYTES = 64
 _MEDIA_TYPE_BYTES = 100
 _DATE_BYTES = 19

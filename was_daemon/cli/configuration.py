@@ -12,7 +12,7 @@ from was_daemon.cli.options import DEFAULT_KEY, config_option, epilog, json_opti
 
 if TYPE_CHECKING:
     from was_daemon.config.settings import CollectionSettings, Settings, SpecifySettings, StoreSettings
-    from was_daemon.model.interfaces import IAssetStorePlugin
+    from was_daemon.model.interfaces import IStorePlugin
 
 _READING = {
     False: "without a token",
@@ -126,7 +126,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
-def _plugins(plugins: Mapping[str, "IAssetStorePlugin"]) -> dict[str, dict[str, dict[str, Any]]]:
+def _plugins(plugins: Mapping[str, "IStorePlugin"]) -> dict[str, dict[str, dict[str, Any]]]:
     import attrs
 
     return {

@@ -16,6 +16,7 @@ raise `StoreUnavailable` when the file cannot be used, without its path, since c
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 _BUSY_SECONDS = 5.0
 """Time to wait for other processes that write, each of which takes milliseconds."""
+
+_PAUSE_SECONDS = 0.01
+"""Time between attempts to put a file in WAL mode."""
 
 
 class Database:
@@ -139,7 +143,7 @@ class Database:
             self.path or "", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            enter_wal_mode(connection)
             # A power cut may cost the last few transactions, never the file.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(self._schema)
@@ -162,6 +166,24 @@ class Database:
     def _disconnect(self) -> None:
         if self._connection:
             self._connection.close()
+
+
+def enter_wal_mode(connection: sqlite3.Connection) -> None:
+    """Put the file of a connection in WAL mode, in which it stays.
+
+    Other processes may do the same at this moment, as at the first start of several daemons: SQLite makes a connection
+    wait for another's lock, but not when both have to wait for each other.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _create(path: Path) -> None:

@@ -21,6 +21,7 @@ from was_daemon.config.checks import (
     check_trash,
     check_visibility,
 )
+from was_daemon.config.composition import check_composition
 from was_daemon.config.new_files import write_key
 from was_daemon.config.paths import PathResolver
 from was_daemon.config.plugins import find_plugins, plugin_path_problem
@@ -31,7 +32,7 @@ from was_daemon.config.secret_values import secrets_in
 from was_daemon.config.settings import Sections, Settings, StoreSettings
 from was_daemon.config.specify_settings import check_specify, read_specify
 from was_daemon.config.structure import Mistakes, structure
-from was_daemon.model.interfaces import IAssetStorePlugin
+from was_daemon.model.interfaces import IStorePlugin
 
 
 class ConfigError(Exception):
@@ -174,6 +175,7 @@ class _Loader:
         tables = self._document.get("stores")
         names = tables.keys() if isinstance(tables, dict) else None
         check_nginx(server, stores, mistakes)
+        check_composition(stores, names, mistakes)
         if collections.mode == "map" and not self._document.get("collections", {}).get("map"):
             mistakes.add("collections.map", "is missing")
         check_collections(collections, names, mistakes)
@@ -207,7 +209,7 @@ class _Loader:
             if warning:
                 self._mistakes.warn(f"{warning}, or keep {self._secrets[0]} in a file of its own")
 
-    def _stores(self, available: Mapping[str, IAssetStorePlugin]) -> dict[str, StoreSettings]:
+    def _stores(self, available: Mapping[str, IStorePlugin]) -> dict[str, StoreSettings]:
         tables = self._document.get("stores", {})
         if not tables or not isinstance(tables, dict):
             self._mistakes.add("stores", "at least one [stores.NAME] is needed")

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 import storage_plugins
-from was_daemon.model.interfaces import IAssetStorePlugin
+from was_daemon.model.interfaces import IStorePlugin
 
 PLUGIN_DIRECTORY = storage_plugins.__name__
 """The directory on the plugin path that holds plugins."""
@@ -20,7 +20,7 @@ PLUGIN_DIRECTORY = storage_plugins.__name__
 _log = Logger()
 
 
-def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str, IAssetStorePlugin]:
+def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str, IStorePlugin]:
     """Return the plugins on the plugin path, by their names in the configuration.
 
     `paths` are directories that hold a `storage_plugins` directory. A plugin found there replaces the daemon's own of
@@ -48,7 +48,7 @@ def plugin_path_problem(path: Path) -> str | None:
     return f"{path} has no directory {PLUGIN_DIRECTORY}: put the plugins into {path / PLUGIN_DIRECTORY}"
 
 
-class _Plugins(Mapping[str, IAssetStorePlugin]):
+class _Plugins(Mapping[str, IStorePlugin]):
     """Plugins in `directories`, by their names.
 
     Unlike `twisted.plugin`, this reports a broken file in one line, and imports the daemon's own plugins only when they
@@ -57,7 +57,7 @@ class _Plugins(Mapping[str, IAssetStorePlugin]):
 
     def __init__(self, directories: Iterable[str], debug: bool) -> None:
         self._debug = debug
-        self._found: dict[str, IAssetStorePlugin] = {}
+        self._found: dict[str, IStorePlugin] = {}
         self._waiting: dict[str, Path] = {}
         own = str(Path(storage_plugins.__file__).parent)
         for directory in directories:
@@ -78,11 +78,11 @@ class _Plugins(Mapping[str, IAssetStorePlugin]):
             else:
                 self._found[name] = plugin
 
-    def _plugins_in(self, file: Path) -> dict[str, IAssetStorePlugin]:
+    def _plugins_in(self, file: Path) -> dict[str, IStorePlugin]:
         module = _load(file, self._debug)
         plugins = {}
         for value in vars(module).values() if module else ():
-            if not IAssetStorePlugin.providedBy(value):
+            if not IStorePlugin.providedBy(value):
                 continue
             if not isinstance(getattr(value, "name", None), str):
                 _log.critical("{path}: a plugin without a name is left out", path=str(file))
@@ -94,7 +94,7 @@ class _Plugins(Mapping[str, IAssetStorePlugin]):
         for name in names:
             self._found = self._plugins_in(self._waiting.pop(name)) | self._found
 
-    def __getitem__(self, name: str) -> IAssetStorePlugin:
+    def __getitem__(self, name: str) -> IStorePlugin:
         if name not in self._found:
             self._import({name} & self._waiting.keys())
         if name not in self._found:

@@ -21,7 +21,7 @@ from was_daemon.config.validators import (
     optional,
     specify_url,
 )
-from was_daemon.model.interfaces import IAssetStorePlugin
+from was_daemon.model.interfaces import IStorePlugin
 from was_daemon.model.pyramids import TILE_SIZE
 from was_daemon.model.redirect import Redirect
 
@@ -219,7 +219,7 @@ class Sections:
 class StoreSettings:
     """Section `[stores.NAME]`: the plugin, an instance of its options class, and the keys common to all plugins."""
 
-    plugin: IAssetStorePlugin
+    plugin: IStorePlugin
     options: Any
     redirect: Redirect | None = None
     redirect_thumbnails: bool = False
@@ -252,7 +252,7 @@ class Settings:
     checksums: ChecksumSettings
     key_source: str
     debug: bool
-    plugins: Mapping[str, IAssetStorePlugin]
+    plugins: Mapping[str, IStorePlugin]
     plugin_path: Sequence[Path]
     weak_keys: list[str]
     warnings: list[str]

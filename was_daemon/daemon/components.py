@@ -26,6 +26,7 @@ from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections
 from was_daemon.library.quotas.quota import Quota
 from was_daemon.library.spool import Spool
+from was_daemon.model.composition import IBackgroundWork
 from was_daemon.model.interfaces import IAssetStore, IRooted
 from was_daemon.telemetry.metrics import show
 from was_daemon.web.contract.resource import AssetResource
@@ -84,7 +85,9 @@ class Components:
         """The parts to close, in this order."""
         before: list[Closable | None] = [self.fixity, self.trash_keeper, self.pool]
         after: list[Closable | None] = [self.views, self.spool, *self.specify.values(), self.visibility, self.catalogue]
-        return [part for part in (*before, *self.stores.values(), *after) if part]
+        # Stores made of others come after them, and are closed first.
+        stores = reversed([*self.stores.values()])
+        return [part for part in (*before, *stores, *after) if part]
 
     def start(self, before: "Components | None" = None) -> None:
         """Check the parts that are new since `before`, and remove what a killed process left; requests do not wait."""
@@ -94,6 +97,8 @@ class Components:
             if store is not known.get(name):
                 step = partial(prepare_store, store, self.collections, self.spool, self.state.process)
                 run_and_log(f"Store {name}", step)
+                if IBackgroundWork.providedBy(store):
+                    IBackgroundWork(store).start()
             elif IRooted.providedBy(store):
                 run_and_log(f"Store {name}", partial(accept_new_root, store, self.collections, self.state.process))
         if not before or self.spool is not before.spool:

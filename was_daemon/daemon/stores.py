@@ -1,25 +1,30 @@
 """The stores that settings describe, made by their plugins."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from was_daemon.config.composition import part_names
 from was_daemon.config.load import ConfigError
 from was_daemon.config.settings import Settings, StoreSettings
 from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.library.redirects import RULES
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.composition import IComposedStorePlugin
+from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 from was_daemon.stores.layers.observed import observed
 from was_daemon.telemetry.metrics import Metrics
 
 
 def build_stores(settings: Settings, parts: ReusableParts, metrics: Metrics) -> dict[str, IAssetStore]:
-    """Return the stores by name, taken over from `parts` or not connected yet.
+    """Return the stores by name, taken over from `parts` or not connected yet; those made of others come after them.
 
     Raises `ConfigError` when one cannot do what is asked of it.
     """
-    stores = {name: _take_store(name, each, parts, metrics) for name, each in settings.stores.items()}
+    stores: dict[str, IAssetStore] = {}
+    for name in settings.stores:
+        _add_store(name, settings.stores, stores, parts, metrics)
     mistakes: list[str] = []
     for name, store in stores.items():
         redirect = settings.stores[name].redirect
@@ -31,13 +36,29 @@ def build_stores(settings: Settings, parts: ReusableParts, metrics: Metrics) -> 
     return stores
 
 
-def _take_store(name: str, settings: StoreSettings, parts: ReusableParts, metrics: Metrics) -> IAssetStore:
-    origin = (settings.plugin, settings.options, *_files_named_by(settings.options))
-    return parts.take(
-        f"store {name}",
-        origin,
-        lambda: observed(settings.plugin.create(settings.options), metrics=metrics, name=name),
-    )
+def _add_store(
+    name: str,
+    settings: Mapping[str, StoreSettings],
+    stores: dict[str, IAssetStore],
+    parts: ReusableParts,
+    metrics: Metrics,
+) -> None:
+    """Add a store to `stores`, after the stores it is made of."""
+    if name in stores:
+        return
+    plugin, options = settings[name].plugin, settings[name].options
+    needed = list(part_names(plugin, options))
+    for each in needed:
+        _add_store(each, settings, stores, parts, metrics)
+    known = {each: stores[each] for each in needed}
+
+    def create() -> IAssetStore:
+        if IComposedStorePlugin.providedBy(plugin):
+            return IComposedStorePlugin(plugin).compose(options, name, known)
+        return IAssetStorePlugin(plugin).create(options)
+
+    origin = (plugin, options, *known.values(), *_files_named_by(options))
+    stores[name] = parts.take(f"store {name}", origin, lambda: observed(create(), metrics=metrics, name=name))
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:

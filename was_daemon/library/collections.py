@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from was_daemon.model.composition import stores_in
 from was_daemon.model.errors import AssetNotFound, BadName, UnknownCollection
 from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IThumbnails
 from was_daemon.model.keys import AssetKey, Kind, check_directory, check_name
@@ -96,7 +97,7 @@ class Collections:
         return [ILocalFiles(store) for store in stores if ILocalFiles.providedBy(store)]
 
     def directories(self, store: IAssetStore | ILocalFiles) -> Iterator[str]:
-        """Yield the directories of the collections that have originals or derivatives in a store.
+        """Yield the directories of the collections with originals or derivatives in a store, or in one made of it.
 
         Blocks: call and iterate it in a thread of the store. With `auto`, which names no collections, yield the
         directories in the store that are no links.
@@ -106,7 +107,7 @@ class Collections:
                 yield from ILocalFiles(store).collections()
             return
         for place in [self.default] if self._named is None else self._by_directory.values():
-            if store in (place.store, place.thumbnails):
+            if any(store is each for kept in (place.store, place.thumbnails) for each in stores_in(kept)):
                 yield place.directory
 
     def place_in(self, directory: str) -> Place:

@@ -326,11 +326,15 @@ class IImageProxy(Interface):
         """
 
 
-class IAssetStorePlugin(IPlugin):
-    """A factory of stores from tables of the configuration; a module in a `storage_plugins` directory holds one."""
+class IStorePlugin(IPlugin):
+    """What is common to all plugins; a module in a `storage_plugins` directory holds one."""
 
     name: str = Attribute("The value of `plugin` in `[stores.NAME]`.")
     options: type = Attribute("An attrs class; its fields are the keys the table may have, besides `plugin`.")
+
+
+class IAssetStorePlugin(IStorePlugin):
+    """A factory of stores from tables of the configuration."""
 
     def create(options: Any) -> IAssetStore:
         """Return the store for `options`, an instance of the attrs class; touches no file or network yet."""

@@ -29,6 +29,7 @@ from tests.support.http_contract import (
 )
 from tests.support.paths import ROOT
 from tests.support.remotes import small_disk
+from tests.support.slow import slow_after
 from tests.support.sshd import require
 
 MEGABYTE = 1_000_000
@@ -392,7 +393,7 @@ async def check_others_are_served(client: Client, coll: str) -> None:
     assert (await client.original(name, coll=coll)).status == 404
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["a collection", "a whole store"])
+@pytest.mark.parametrize("whole", slow_after(1, [False, True]), ids=["a collection", "a whole store"])
 @pytest_twisted.ensureDeferred
 async def test_a_daemon_whose_disk_hangs_can_be_stopped_and_started(tmp_path: Path, whole: bool) -> None:
     site = make_site(
@@ -421,6 +422,7 @@ async def test_a_daemon_whose_disk_hangs_can_be_stopped_and_started(tmp_path: Pa
         await check_it_works(site)
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_threads_without_work_end(site: Site) -> None:
     await check_it_works(site, "here")

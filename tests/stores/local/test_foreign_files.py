@@ -87,7 +87,7 @@ class Museum:
 
 
 @pytest.mark.parametrize(
-    "site", slow_but([("single", "flat"), ("map", "sharded")], product(COLLECTIONS, ["flat", "sharded"])), ids="-".join
+    "site", slow_but([("map", "sharded")], product(COLLECTIONS, ["flat", "sharded"])), ids="-".join
 )
 def test_a_week_and_every_command_leave_other_peoples_files_alone(tmp_path: Path, site: tuple[str, str]) -> None:
     mode, layout = site

@@ -14,6 +14,7 @@ from twisted.internet.defer import fail
 
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
 from tests.support.scripted_sftp import USER, Answer, Files, ScriptedSSH
+from tests.support.slow import slow_after
 from was_daemon.library.trash.relocation import copy, move
 from was_daemon.model.errors import AssetExists, AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -365,7 +366,7 @@ class OneTime(Files):
 SETS_NO_TIMES = [*(refusing("setstat", code) for code in (2, 3, 4, 8)), IgnoresTimes]
 
 
-@pytest.mark.parametrize("quirk", SETS_NO_TIMES, ids=lambda quirk: quirk.__name__)
+@pytest.mark.parametrize("quirk", slow_after(2, SETS_NO_TIMES), ids=lambda quirk: quirk.__name__)
 @ensure
 async def test_versions_of_one_size_differ_where_no_times_can_be_set(store_on, logged, quirk) -> None:
     store, etags = store_on(quirk), []
@@ -401,38 +402,31 @@ async def test_a_server_that_gives_no_new_times_is_told_in_the_log_once(store_on
     assert logged().count("no new times") == 1
 
 
+BROKEN = {
+    "rename": (both(refusing("rename", 4), refusing("posix_rename", 4)), "failed to rename a file"),
+    "mkdir": (refusing("mkdir", 4), "cannot be written to: the store failed to make a directory"),
+    "remove": (refusing("remove", 4), "failed to remove a file"),
+    "create": (refusing("open", 3, has(asyncssh.FXF_CREAT)), "denied permission to open a file"),
+    "lstat": (refusing("lstat", 8), "cannot look at a file"),
+    "list": (refusing("scandir", 8), "cannot list a directory"),
+    "times": (OneTime, "etag did not change"),
+    "no lstat": (refusing("lstat", 3), "denied permission to look at a file (LSTAT)"),
+    "no stat": (both(refusing("lstat", 3), refusing("stat", 3)), "denied permission to look at a file (LSTAT)"),
+    "fsync": (
+        refusing("fsync", 4, lambda _files, file: os.fstat(file.fileno()).st_size > 0),
+        "failed to sync a file (fsync)",
+    ),
+    "read": (refusing("read", 3), "denied permission to read a file (READ)"),
+    "write": (refusing("write", 3), "denied permission to write a file (WRITE)"),
+}
+"""Servers that a store cannot live with, and how `check-store` says so."""
+
+
 @pytest.mark.parametrize(
     ("quirk", "problem"),
     [
-        (both(refusing("rename", 4), refusing("posix_rename", 4)), "failed to rename a file"),
-        (refusing("mkdir", 4), "cannot be written to: the store failed to make a directory"),
-        (refusing("remove", 4), "failed to remove a file"),
-        (refusing("open", 3, has(asyncssh.FXF_CREAT)), "denied permission to open a file"),
-        (refusing("lstat", 8), "cannot look at a file"),
-        (refusing("scandir", 8), "cannot list a directory"),
-        (OneTime, "etag did not change"),
-        (refusing("lstat", 3), "denied permission to look at a file (LSTAT)"),
-        (both(refusing("lstat", 3), refusing("stat", 3)), "denied permission to look at a file (LSTAT)"),
-        (
-            refusing("fsync", 4, lambda _files, file: os.fstat(file.fileno()).st_size > 0),
-            "failed to sync a file (fsync)",
-        ),
-        (refusing("read", 3), "denied permission to read a file (READ)"),
-        (refusing("write", 3), "denied permission to write a file (WRITE)"),
-    ],
-    ids=[
-        "rename",
-        "mkdir",
-        "remove",
-        "create",
-        "lstat",
-        "list",
-        "times",
-        "no lstat",
-        "no stat",
-        "fsync",
-        "read",
-        "write",
+        pytest.param(*case, id=name, marks=[] if name in ("rename", "times", "fsync") else [pytest.mark.slow])
+        for name, case in BROKEN.items()
     ],
 )
 @ensure

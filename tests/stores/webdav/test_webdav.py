@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 from storage_plugins.webdav import WebDAVOptions, webdav
 from tests.support import davservers
 from tests.support.davservers import KEY, LARGE, PASSWORD, SMALL, USER, DavServer, MakeStore, Serve, message
+from tests.support.slow import slow_after
 from tests.support.tls import self_signed
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
@@ -119,6 +120,7 @@ class TestWsgidav(WebDAVContract):
     test_the_etag_changes_with_every_version_even_of_the_same_size = None
 
 
+@pytest.mark.slow
 class TestSabre(WebDAVContract):
     """The engine of Nextcloud and ownCloud."""
 
@@ -189,7 +191,7 @@ async def test_a_missing_password_file_is_an_error_of_the_store(make_store: Make
 
 
 @pytest.mark.parametrize("login", ["Basic", "Digest"])
-@pytest.mark.parametrize("server", [davservers.apache, davservers.wsgidav])
+@pytest.mark.parametrize("server", slow_after(1, [davservers.apache, davservers.wsgidav]))
 @pytest_twisted.ensureDeferred
 async def test_it_logs_in_the_way_the_server_asks_for(
     serve: Serve, make_store: MakeStore, tmp_path: Path, server: Callable[[str], DavServer], login: str

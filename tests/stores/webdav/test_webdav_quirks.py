@@ -17,7 +17,7 @@ from twisted.web.server import Request, Site
 from tests.support.davquirks import QuirkyDav
 from tests.support.davservers import KEY, LARGE, SMALL, MakeStore, message
 from tests.support.scripted import Listen
-from tests.support.slow import slow_but
+from tests.support.slow import slow_after, slow_but
 from tests.support.tls import self_signed
 from was_daemon.library.trash.relocation import copy, move
 from was_daemon.model.errors import AssetNotFound, CannotMove, StoreFailed, StoreUnavailable
@@ -185,7 +185,7 @@ def lengths(length: str | None, status: int = 200) -> Callable[[Request], int]:
 
 
 @pytest.mark.parametrize("head", [lengths("0"), lengths(None), lengths("unknown")])
-@pytest.mark.parametrize("chunked_get", [False, True])
+@pytest.mark.parametrize("chunked_get", slow_after(1, [False, True]))
 @pytest.mark.parametrize("tells_sizes", [False, True])
 @pytest_twisted.ensureDeferred
 async def test_the_size_is_told_by_propfind_or_by_get_where_head_does_not(
@@ -206,7 +206,7 @@ async def test_the_size_is_told_by_propfind_or_by_get_where_head_does_not(
         assert await read_asset(store, KEY) == SMALL
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 400, 403, 405, 501])
+@pytest.mark.parametrize("status", slow_after(3, [302, 405, 501, 301, 307, 400, 403]))
 @pytest_twisted.ensureDeferred
 async def test_a_server_without_head_is_asked_by_propfind(server: QuirkyDav, store: IAssetStore, status: int) -> None:
     server.head = lengths("0", status)
@@ -219,15 +219,18 @@ def without(*methods: str) -> Callable[[str, str], str | None]:
 
 @pytest.mark.parametrize(
     "etag",
-    [
-        without("HEAD"),
-        without("GET"),
-        without("PROPFIND"),
-        without("HEAD", "GET", "PROPFIND"),
-        lambda method, etag: f'"{etag}-{method}"',
-        lambda method, etag: f'"{etag}-gzip"' if method == "GET" else f'"{etag}"',
-        lambda method, etag: etag if method == "PROPFIND" else f'W/"{etag}"',
-    ],
+    slow_after(
+        2,
+        [
+            without("HEAD"),
+            lambda method, etag: f'"{etag}-{method}"',
+            without("GET"),
+            without("PROPFIND"),
+            without("HEAD", "GET", "PROPFIND"),
+            lambda method, etag: f'"{etag}-gzip"' if method == "GET" else f'"{etag}"',
+            lambda method, etag: etag if method == "PROPFIND" else f'W/"{etag}"',
+        ],
+    ),
 )
 @pytest.mark.parametrize("head", slow_but([None], [None, lengths("0")]))
 @pytest_twisted.ensureDeferred
@@ -300,7 +303,7 @@ async def test_missing_directories_are_made_whatever_the_server_calls_them(
         assert await read_asset(store, FISH) == content
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 500])
+@pytest.mark.parametrize("status", slow_after(2, [403, 409, 400, 404, 405, 500]))
 @pytest_twisted.ensureDeferred
 async def test_a_server_that_refuses_names_with_a_leading_dot_stages_elsewhere(
     server: QuirkyDav, store: IAssetStore, status: int
@@ -511,7 +514,7 @@ def sends_to(address: str, status: int = 302) -> Callable[[Request, str], int]:
     return get
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", slow_after(2, [302, 307, 301, 303, 308]))
 @pytest.mark.parametrize("head", [None, lengths("0", 302)])
 @pytest_twisted.ensureDeferred
 async def test_a_download_is_read_from_where_the_server_sends_and_without_its_password(
@@ -544,7 +547,7 @@ def unexplained_basic(request: Request, _path: str) -> int | None:
     return unexplained(401)(request, _path)
 
 
-@pytest.mark.parametrize("address", ["/dav/{path}?again", "//{host}/dav/{path}?again", "?again"])
+@pytest.mark.parametrize("address", slow_after(1, ["/dav/{path}?again", "//{host}/dav/{path}?again", "?again"]))
 @pytest.mark.parametrize("scheme", ["Basic", "Digest"])
 @pytest_twisted.ensureDeferred
 async def test_a_download_is_read_from_another_address_of_the_server_with_its_password(

@@ -21,6 +21,7 @@ from tests.support import davservers
 from tests.support.davquirks import QuirkyDav
 from tests.support.davservers import KEY, LARGE, SMALL, DavServer, MakeStore, Serve, message
 from tests.support.scripted import Listen
+from tests.support.slow import slow_after
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.keys import Kind, Layout
 from was_daemon.stores import unfinished
@@ -207,7 +208,7 @@ async def test_directories_that_were_removed_meanwhile_are_made_again(
 
 
 @SERVERS
-@pytest.mark.parametrize("difference", [-1000, 1000])
+@pytest.mark.parametrize("difference", slow_after(1, [-1000, 1000]))
 @pytest_twisted.ensureDeferred
 async def test_an_upload_of_another_size_than_was_said_changes_nothing(
     serve: Serve, make_store: MakeStore, make_server: Callable[[], DavServer], difference: int

@@ -1,0 +1,63 @@
+"""Stores of the configuration that are made of other stores."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from was_daemon.config.settings import StoreSettings
+from was_daemon.config.structure import Mistakes
+from was_daemon.model.composition import IComposedStorePlugin
+from was_daemon.model.interfaces import IStorePlugin
+
+
+def part_names(plugin: IStorePlugin, options: Any) -> Iterator[str]:
+    """Yield the names of the stores that a store with `options` is made of."""
+    if IComposedStorePlugin.providedBy(plugin):
+        for names in IComposedStorePlugin(plugin).parts(options).values():
+            yield from names
+
+
+def check_composition(stores: Mapping[str, StoreSettings], names: Collection[str] | None, mistakes: Mistakes) -> None:
+    """Report stores that are made of unknown stores, of themselves, or of one store twice.
+
+    `names` are those of all tables, if they are known.
+    """
+    for name, store in stores.items():
+        if IComposedStorePlugin.providedBy(store.plugin) and store.options is not None:
+            needed = IComposedStorePlugin(store.plugin).parts(store.options)
+            _check_parts(name, needed, stores, names, mistakes)
+
+
+def _check_parts(
+    name: str,
+    needed: Mapping[str, Collection[str]],
+    stores: Mapping[str, StoreSettings],
+    names: Collection[str] | None,
+    mistakes: Mistakes,
+) -> None:
+    seen: set[str] = set()
+    for option, parts in needed.items():
+        key = f"stores.{name}.{option}"
+        for part in parts:
+            if part in seen:
+                mistakes.add(key, f'names "{part}" twice')
+            elif names is not None and part not in names:
+                mistakes.add(key, f'no store is called "{part}"; there are {", ".join(names)}')
+            elif part == name:
+                mistakes.add(key, "names this store")
+            elif name in _below(part, stores):
+                mistakes.add(key, f'"{part}" is made of this store itself')
+            seen.add(part)
+    if not seen:
+        mistakes.add(f"stores.{name}", "names no store")
+
+
+def _below(name: str, stores: Mapping[str, StoreSettings]) -> set[str]:
+    """Return the names of a store and of all stores that it is made of."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        each = waiting.pop()
+        if each not in found and each in stores and stores[each].options is not None:
+            found.add(each)
+            waiting += part_names(stores[each].plugin, stores[each].options)
+    return found
