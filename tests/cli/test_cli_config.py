@@ -221,6 +221,9 @@ def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
                     "KUHerb": {"directory": "Botany", "store": "nas", "key": SECRET, "quota": "500 GiB"},
                 },
             },
+            "catalogue": {"path": "/var/lib/was/catalogue.sqlite"},
+            "fixity": {"every": "90 days"},
+            "trash": {"keep": "12 h"},
         },
     )
     assert answer.exit_code == 0
@@ -233,6 +236,9 @@ def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
         'nas: plugin = "sftp", host = "nas.example.org", user = "specify"',
         "KUFish: Fishes in main",
         "KUHerb: Botany in nas, key its own, quota 500 GiB",
+        "catalogue    /var/lib/was/catalogue.sqlite",
+        "fixity       every 90 days",
+        "trash        for 12 hours",
     ):
         assert words in answer.stdout
     assert SECRET not in answer.output

@@ -4,6 +4,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
+import pytest
 import pytest_twisted
 
 from tests.conftest import RunDaemon
@@ -12,6 +13,7 @@ from tests.support.client import Client
 from tests.support.daemon import KEY, eventually
 from tests.support.images import jpeg
 from tests.support.ports import free_port
+from tests.support.silent import silent
 from was_daemon import __version__
 from was_daemon.cli.probe import addresses_of
 from was_daemon.config.settings import ServerSettings
@@ -49,6 +51,28 @@ def test_a_store_that_cannot_be_used_is_a_failure(tmp_path: Path, run_daemon: Ru
     assert not ran.report["stores"]["main"]["ok"]
     assert not ran.report["stores"]["far"]["ok"]
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.slow
+def test_databases_that_do_not_answer_are_told_with_their_addresses(tmp_path: Path, run_daemon: RunDaemon) -> None:
+    daemon = run_daemon()
+    with silent() as port:
+        url = f"mariadb://was@127.0.0.1:{port}/catalogue"
+        (tmp_path / "store").mkdir()
+        config = write_config(
+            tmp_path,
+            {"main": {"plugin": "filesystem", "path": tmp_path / "store"}},
+            catalogue={"url": url, "journal": tmp_path / "journal.sqlite"},
+            **{"specify.fish": {"url": url}},
+        )
+        ran = run("status", "--config", config, "--url", daemon.url, "--json")
+    assert (ran.code, ran.err) == (1, "")
+    for name in ("catalogue", "specify fish"):
+        entry = ran.report["files"][name]
+        assert not entry["ok"]
+        assert url in entry["problem"]
+        assert "see whether the server hangs" in entry["problem"]
+    assert "fixity" not in ran.report
 
 
 def test_a_directory_that_is_not_there_is_told_and_not_made(tmp_path: Path, run_daemon: RunDaemon) -> None:

@@ -92,6 +92,9 @@ def _summary(settings: "Settings") -> dict[str, Any]:
             "workers": max(settings.thumbnails.workers, server.workers),
         },
         "spool": str(settings.spool.path),
+        "catalogue": settings.catalogue.url or _plain(settings.catalogue.path),
+        "fixity": settings.fixity.every,
+        "trash": settings.trash.keep,
         "specify": {name: _specify(each) for name, each in settings.specify.items()},
     }
 
@@ -157,6 +160,7 @@ def _type_name(kind: Any) -> str:
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    from was_daemon.model.durations import in_words
     from was_daemon.model.sizes import readable
 
     yield "The configuration is right. This would run:"
@@ -175,9 +179,15 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         yield f"    {name}: {place['directory']} in {place['store']}{key}{quota}"
     yield f"  thumbnails   in {summary['thumbnails']['store']}, {summary['thumbnails']['workers']} workers"
     yield f"  spool        {summary['spool']}"
+    if summary["catalogue"]:
+        yield f"  catalogue    {summary['catalogue']}"
     for name, database in summary["specify"].items():
         coll = f", in {database['coll']}" if database["coll"] else ""
         yield f"  specify      {name}: {database['database'] or 'exports'}{coll}"
+    if summary["fixity"]:
+        yield f"  fixity       every {in_words(summary['fixity'])}"
+    if summary["trash"]:
+        yield f"  trash        for {in_words(summary['trash'])}"
     for warning in summary["warnings"]:
         yield f"WARNING: {warning}"
     yield "Plugins for stores, and their options:"

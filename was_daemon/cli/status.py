@@ -43,12 +43,14 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
     answers = [probe(address, timeout) for address in urls or addresses_of(settings.server)]
 
     async def work() -> int:
-        fixity = await fixity_entry(settings, list(stores))
+        files = await _check_files(settings)
+        # A database that does not answer need not be waited for once more.
+        fixity = await fixity_entry(settings, list(stores)) if files.get("catalogue", _WELL)["ok"] else {}
         told = (*_warnings_of(answers), *warnings(settings), *fixity.get("warnings", ()))
         summary: dict[str, Any] = {
             "addresses": answers,
             "stores": {name: await _check(store, collections, timeout, min_free) for name, store in stores.items()},
-            "files": await _check_files(settings),
+            "files": files,
             **({"fixity": fixity} if fixity else {}),
             "warnings": list(dict.fromkeys(told)),
             **({"collections": await _count_assets(settings, stores)} if count else {}),
@@ -99,18 +101,22 @@ async def _check_existing(store: "IAssetStore", collections: "Collections") -> i
 
 
 async def _check_files(settings: "Settings") -> dict[str, dict[str, Any]]:
-    """Return whether the spool, the catalogue's files, and Specify's databases can be used, by name."""
+    """Return whether the spool, the catalogue's files, and Specify's databases can be used, by name.
+
+    All are looked at at the same time: several servers that hang take no longer than one.
+    """
+    from twisted.internet.defer import Deferred, gatherResults
+
     catalogue = settings.catalogue
     spool, journal = settings.spool.path, catalogue.journal_path
-    found = {"spool": await _file_entry(spool, partial(_check_existing_spool, spool))}
+    looks = {"spool": _file_entry(spool, partial(_check_existing_spool, spool))}
     if journal:
         where = catalogue.path or catalogue.url
-        found["catalogue"] = await _file_entry(where, partial(_check_existing_catalogue, catalogue))
-        found["journal"] = await _file_entry(journal, partial(_check_existing_journal, journal))
-    for name, each in settings.specify.items():
-        if each.url:
-            found[f"specify {name}"] = await _specify_entry(name, each)
-    return found
+        looks["catalogue"] = _file_entry(where, partial(_check_existing_catalogue, catalogue))
+        looks["journal"] = _file_entry(journal, partial(_check_existing_journal, journal))
+    looks |= {f"specify {name}": _specify_entry(name, each) for name, each in settings.specify.items() if each.url}
+    entries = await gatherResults([Deferred.fromCoroutine(look) for look in looks.values()])
+    return dict(zip(looks, entries, strict=True))
 
 
 async def _file_entry(where: object, look: Callable[[], Awaitable[None]]) -> dict[str, Any]:
