@@ -22,6 +22,7 @@ from was_daemon.config.checks import (
     check_visibility,
 )
 from was_daemon.config.composition import check_composition
+from was_daemon.config.discovery_settings import check_discovery
 from was_daemon.config.new_files import write_key
 from was_daemon.config.paths import PathResolver
 from was_daemon.config.plugins import find_plugins, plugin_path_problem
@@ -131,12 +132,14 @@ class _Loader:
         check_visibility(attrs.evolve(sections.server, key=key), catalogue, self._mistakes)
         check_fixity(sections.fixity, catalogue, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
+        check_discovery(sections.discovery, public_url, collections, sections.trash, self._mistakes)
         if file and self._secrets:
             self._check_file(file)
         if self._mistakes.lines:
             raise ConfigError(self._mistakes.lines, self._mistakes.weak_keys)
         return Settings(
             server=attrs.evolve(sections.server, key=key, public_url=public_url),
+            discovery=sections.discovery,
             limits=sections.limits,
             stores=stores,
             default_store=default_store,
