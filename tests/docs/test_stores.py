@@ -96,8 +96,11 @@ def on_disk(directory: Path) -> Iterator[Table]:
 @contextmanager
 def at_far_end(far: SFTP | WebDAV) -> Iterator[Table]:
     far.start()
-    yield far.table(), far.relay
-    far.remove()
+    try:
+        settings = far.table()
+        yield settings | ({"path": str(far.root)} if "path" in settings else {}), far.relay
+    finally:
+        far.remove()
 
 
 @contextmanager
@@ -105,9 +108,11 @@ def at_moto(_directory: Path) -> Iterator[Table]:
     server = s3servers.moto().start()
     relay = Relay(server.port)
     keys = {"access_key_id": s3servers.ACCESS_KEY, "secret_access_key": s3servers.SECRET_KEY}
-    yield {"bucket": s3servers.BUCKET, "endpoint": f"http://127.0.0.1:{relay.port}", **keys}, relay
-    relay.close()
-    server.remove()
+    try:
+        yield {"bucket": s3servers.BUCKET, "endpoint": f"http://127.0.0.1:{relay.port}", **keys}, relay
+    finally:
+        relay.close()
+        server.remove()
 
 
 TABLES: dict[str, Callable[[Path], Any]] = {
@@ -128,10 +133,12 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         if request.param == "s3":
             await s3servers.make_bucket(settings["endpoint"])
         store = plugin.create(options)
-        await store.check()
-        await store.write(KEY, chunked(LARGE), len(LARGE))
-        yield Kept(request.param, store, relay)
-        await store.close()
+        try:
+            await store.check()
+            await store.write(KEY, chunked(LARGE), len(LARGE))
+            yield Kept(request.param, store, relay)
+        finally:
+            await store.close()
 
 
 @pytest_twisted.ensureDeferred

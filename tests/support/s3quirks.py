@@ -195,6 +195,18 @@ class QuirkyS3(Resource):
         ).encode()
 
 
+def error(request: Request, status: int, code: str) -> bytes:
+    """Answer with an error, whose document says nothing more without a code."""
+    request.setResponseCode(status)
+    return f"<Error><Code>{code}</Code></Error>".encode() if code else b""
+
+
+def kept(server: QuirkyS3, request: Request, name: str) -> bytes | None:
+    """Refuse to replace an object, as Amazon does, where that is the condition."""
+    is_taken = request.getHeader("If-None-Match") == "*" and name in server.objects
+    return error(request, 412, "PreconditionFailed") if is_taken else None
+
+
 def _metadata(request: Request) -> dict[str, str]:
     headers = {key.decode().lower(): values[0].decode() for key, values in request.requestHeaders.getAllRawHeaders()}
     return {key: value for key, value in headers.items() if key.startswith("x-amz-meta-")}

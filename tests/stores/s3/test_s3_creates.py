@@ -11,7 +11,7 @@ from twisted.web.server import Request, Site
 from storage_plugins.s3 import S3Store
 from tests.support import s3servers
 from tests.support.davservers import KEY, DavServer
-from tests.support.s3quirks import QuirkyS3
+from tests.support.s3quirks import QuirkyS3, error, kept
 from tests.support.s3servers import Ceph, MakeS3Store, make_bucket
 from tests.support.scripted import Listen
 from tests.support.slow import slow_but
@@ -83,17 +83,6 @@ def is_in_parts(request: Request) -> bool:
     return request.method == b"POST"
 
 
-def error(request: Request, status: int, code: str) -> bytes:
-    request.setResponseCode(status)
-    return f"<Error><Code>{code}</Code></Error>".encode() if code else b""
-
-
-def kept(server: QuirkyS3, request: Request, name: str) -> bytes | None:
-    if has_condition(request) and name in server.objects:
-        return error(request, 412, "PreconditionFailed")
-    return None
-
-
 def kept_with_a_status_alone(server: QuirkyS3, request: Request, name: str) -> bytes | None:
     return error(request, 412, "") if kept(server, request, name) else None
 
@@ -134,7 +123,7 @@ def kept_for_whole_objects(server: QuirkyS3, request: Request, name: str) -> byt
 
 
 @BOTH
-@pytest.mark.parametrize("condition", [kept, kept_with_a_status_alone, kept_and_told_late])
+@pytest.mark.parametrize("condition", slow_but([kept], [kept, kept_with_a_status_alone, kept_and_told_late]))
 @pytest_twisted.ensureDeferred
 async def test_a_new_object_is_made_and_never_replaced(
     server: QuirkyS3, make_store: Callable[[], S3Store], create: Create, condition: Condition, content: bytes
@@ -242,7 +231,12 @@ async def test_the_same_bytes_of_somebody_else_are_an_asset_that_exists(
 # -- without -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("condition", [ignored, not_implemented, invalid, forbidden, dropped_by_a_proxy, never_holds])
+@pytest.mark.parametrize(
+    "condition",
+    slow_but(
+        [ignored, not_implemented], [ignored, not_implemented, invalid, forbidden, dropped_by_a_proxy, never_holds]
+    ),
+)
 @BOTH
 @pytest_twisted.ensureDeferred
 async def test_a_server_without_conditional_writes_is_recognised_once(
@@ -319,7 +313,8 @@ async def real(request: pytest.FixtureRequest, make_s3_store: MakeS3Store) -> As
         server.remove()
 
 
-@pytest.mark.parametrize("real", slow_but([s3servers.moto], [s3servers.moto, s3servers.Ceph]), indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("real", [s3servers.moto], indirect=True)
 @BOTH
 @pytest_twisted.ensureDeferred
 async def test_real_servers_with_conditional_writes(
@@ -332,8 +327,29 @@ async def test_real_servers_with_conditional_writes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("real", [s3servers.s3rver], indirect=True)
-@BOTH
+@pytest.mark.parametrize("real", [s3servers.Ceph], indirect=True)
+@pytest_twisted.ensureDeferred
+async def test_several_daemons_on_a_real_server_never_replace_an_object(
+    real: Callable[[], S3Store], create: Create
+) -> None:
+    stores = [real() for _ in range(4)]
+    for _ in range(10):
+        creations = [Deferred.fromCoroutine(create(store, bytes([n]))) for n, store in enumerate(stores)]
+        outcomes = await DeferredList(creations, consumeErrors=True)
+        [winner] = [number for number, (is_done, _) in enumerate(outcomes) if is_done]
+        assert all(is_done or outcome.check(AssetExists) for is_done, outcome in outcomes)
+        assert await read_asset(stores[0], KEY) == bytes([winner])
+        await stores[0].delete(KEY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("real", "content"),
+    # Ceph 16 has them for whole objects only.
+    [(s3servers.s3rver, SMALL), (s3servers.s3rver, LARGE), (s3servers.Ceph, LARGE)],
+    indirect=["real"],
+    ids=["s3rver-whole", "s3rver-in parts", "Ceph-in parts"],
+)
 @pytest_twisted.ensureDeferred
 async def test_real_servers_without(real: Callable[[], S3Store], create: Create, content: bytes) -> None:
     store = real()
