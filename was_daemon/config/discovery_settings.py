@@ -1,17 +1,11 @@
 """The section `[discovery]`: endpoints that other servers provide, such as a DAM that understands Specify's tokens."""
 
 import re
-from ipaddress import ip_address
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import attrs
 
-from was_daemon.config.structure import Mistakes
 from was_daemon.config.validators import FieldValidator, optional
-
-if TYPE_CHECKING:
-    from was_daemon.config.settings import CollectionsSettings, TrashSettings
 
 _ADDRESS = re.compile(
     r"https?://(?:[\w.~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?P<path>/[\w.~%!$'()*+,;=:@/-]*)?", re.ASCII
@@ -54,38 +48,3 @@ class DiscoverySettings:
     def elsewhere(self) -> dict[str, str]:
         """Return the addresses that are set, by type."""
         return {kind: url for kind, url in attrs.asdict(self).items() if url is not None}
-
-
-def check_discovery(
-    discovery: DiscoverySettings,
-    public_url: str | None,
-    collections: "CollectionsSettings",
-    trash: "TrashSettings",
-    mistakes: Mistakes,
-) -> None:
-    """Check that browsers may use the addresses, and warn of settings that count only where the daemon is asked."""
-    for kind, url in discovery.elsewhere().items():
-        _check_mixed_content(f"discovery.{kind}", url, public_url, mistakes)
-    if discovery.delete and trash.keep is not None:
-        mistakes.warn("trash.keep keeps nothing of what is deleted by way of discovery.delete")
-    if discovery.write and any(each.quota is not None for each in collections.map.values()):
-        mistakes.warn("Quotas do not limit uploads by way of discovery.write: these are counted later")
-
-
-def _check_mixed_content(key: str, url: str, public_url: str | None, mistakes: Mistakes) -> None:
-    """Check that a page that came by https is not told an address by http, which browsers refuse (mixed content)."""
-    if not url.startswith("http:") or (public_url or "").startswith("http:"):
-        return
-    if public_url:
-        mistakes.add(key, "is http, and server.public_url https: browsers refuse such mixed content")
-    elif not _is_local(urlsplit(url).hostname or ""):
-        mistakes.warn(f"{key} is http: if Specify's pages come by https, browsers refuse such mixed content")
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

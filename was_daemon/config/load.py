@@ -13,6 +13,7 @@ from was_daemon.config.attachment_keys import KeyReader
 from was_daemon.config.catalogue_settings import catalogue_of, check_fixity
 from was_daemon.config.checks import (
     check_collections,
+    check_discovery,
     check_endpoints,
     check_limits,
     check_processes,
@@ -22,7 +23,6 @@ from was_daemon.config.checks import (
     check_visibility,
 )
 from was_daemon.config.composition import check_composition
-from was_daemon.config.discovery_settings import check_discovery
 from was_daemon.config.new_files import write_key
 from was_daemon.config.paths import PathResolver
 from was_daemon.config.plugins import find_plugins, plugin_path_problem
