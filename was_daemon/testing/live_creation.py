@@ -16,11 +16,11 @@ _COST = "with overwrite = false, two daemons may both accept an upload of one ne
 async def create_twice(store: IAssetStore, key: AssetKey) -> None:
     """Create the asset `key`, and try it once more; delete it."""
     if not ICreates.providedBy(store):
-        raise NotTried(f"the plugin cannot, {_COST}")
+        raise NotTried(f"the plugin cannot: {_COST}")
     try:
         await _create(store, key, b"first")
     except CannotCreate as error:
-        raise NotTried(f"{error}, {_COST}") from error
+        raise NotTried(f"{error}: {_COST}") from error
     try:
         await _create(store, key, b"second")
     except AssetExists:
