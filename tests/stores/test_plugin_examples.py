@@ -278,8 +278,8 @@ def test_check_store_finds_every_promise_kept(tmp_path: Path, library: str) -> N
     assert lines
     others = [line for line in lines if not line.startswith("ok ")]
     assert others == [
-        "skipped of two uploads of a new name one is refused: the plugin cannot: with overwrite = false, two daemons may "
-        "both accept an upload of one new name at the same moment",
+        "skipped of two uploads of a new name one is refused: the plugin cannot: "
+        "with overwrite = false, two daemons may both accept an upload of one new name at the same moment",
         "skipped the store moves files to the trash and back by itself: "
         "the plugin cannot, the daemon reads and writes the bytes of what is deleted",
     ]

@@ -264,14 +264,25 @@ async def test_a_server_may_have_them_for_whole_objects_only(server: QuirkyS3, s
     assert await read_asset(store, KEY) == SMALL
 
 
+def down(request: Request) -> bytes | None:
+    return error(request, 503, "SlowDown")
+
+
+def busy(request: Request) -> bytes | None:
+    return error(request, 409, "ConditionalRequestConflict") if has_condition(request) else None
+
+
+@pytest.mark.parametrize("answer", [down, busy])
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_is_down_is_asked_again(server: QuirkyS3, store: S3Store, create: Create) -> None:
+async def test_a_server_that_cannot_be_tried_now_is_tried_again(
+    server: QuirkyS3, store: S3Store, create: Create, answer: Callable[[Request], bytes | None]
+) -> None:
     is_down = True
 
-    def down(server: QuirkyS3, request: Request, name: str) -> bytes | None:
-        return error(request, 503, "SlowDown") if is_down else kept(server, request, name)
+    def condition(server: QuirkyS3, request: Request, name: str) -> bytes | None:
+        return answer(request) if is_down else kept(server, request, name)
 
-    server.condition = down
+    server.condition = condition
     with pytest.raises(StoreUnavailable):
         await create(store, SMALL)
     is_down = False

@@ -7,7 +7,7 @@ from twisted.logger import Logger
 
 from was_daemon.model.errors import AssetExists, StoreFailed, StoreUnavailable
 from was_daemon.stores.s3.bucket import Bucket
-from was_daemon.stores.s3.errors import problem_in
+from was_daemon.stores.s3.errors import Conflict, problem_in
 from was_daemon.stores.s3.integrity import Payload
 from was_daemon.stores.s3.parts import completed_tag, write_as_one_part
 from was_daemon.stores.s3.upload_records import UploadRecords
@@ -63,6 +63,9 @@ class Conditions:
                     return False
                 # Refused when it was sent again, it may have been written the first time.
                 return not await self._is_refused(write(free, IF_NEW)) or await self._is_there(free)
+            except Conflict:
+                # The server knows the condition, and has its hands full.
+                raise
             except (StoreFailed, StoreUnavailable):
                 # If it works without the condition, that is what the server, or a proxy on the way, does not take.
                 await write(taken, NO_CONDITION)
