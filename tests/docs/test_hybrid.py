@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -15,9 +16,9 @@ import attrs
 import pytest
 import pytest_twisted
 
-from tests.support import images, prepared
+from tests.support import images
 from tests.support.client import Client
-from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.support.daemon import KEY, Daemon, clean_environment, eventually
 from tests.support.http_contract import BLUE, RED, plain_picture, shows
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
@@ -89,17 +90,50 @@ async def test_the_document_sends_readers_to_the_dam_and_the_rest_to_the_daemon(
 
 
 @pytest.mark.slow
-def test_the_requests_of_specifys_clients_are_answered_by_both_together(hybrid: Hybrid) -> None:
-    command = [BIN / "was-daemon", "check", hybrid.daemon.url]
-    finished = prepared.run(command, clean_environment({"ATTACHMENT_KEY": KEY}))
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert f"read is at {urlsplit(hybrid.dam_url).netloc}" in finished.stdout
-    different = re.findall(r"^differs\s+(.*)$", finished.stdout, re.MULTILINE)
-    assert [line.partition(":")[0] for line in different] == [
-        "the endpoints are where a browser may use them",
-        "the web portal reads without a token",
-        "a name that leads elsewhere is not read",
+def test_the_guides_commands_work_as_they_are_printed_and_specifys_clients_are_answered(tmp_path: Path) -> None:
+    [section] = [
+        part for part in GUIDE.read_text("utf-8").split("\n## ") if part.startswith("An example in 40 lines\n")
     ]
+    for name, target in (("docs", ROOT / "docs"), (".venv", Path(sys.prefix))):
+        (tmp_path / name).symlink_to(target)
+    dam, daemon = free_port(), free_port()
+    changes = {"8000": str(dam), "8080": str(daemon), "twistd -n was": "twistd -n --pidfile= was"}
+    printed = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    for old, new in changes.items():
+        printed = [commands.replace(old, new) for commands in printed]
+    *servers, check = printed
+    started = []
+    try:
+        for commands, port in zip(servers, (dam, daemon), strict=True):
+            started.append(_start(commands, tmp_path))
+            eventually(lambda port=port: started[-1].poll() is not None or _listens(port), "for a server to listen")
+        finished = subprocess.run(
+            ["bash", "-c", check], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert f"read is at localhost:{dam}" in finished.stdout
+        different = re.findall(r"^differs\s+(.*)$", finished.stdout, re.MULTILINE)
+        assert [line.partition(":")[0] for line in different] == [
+            "the endpoints are where a browser may use them",
+            "the web portal reads without a token",
+            "a name that leads elsewhere is not read",
+        ]
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def _start(commands: str, directory: Path) -> subprocess.Popen[bytes]:
+    with (directory / "output").open("ab") as output:
+        return subprocess.Popen(
+            ["bash", "-e", "-c", commands],
+            cwd=directory,
+            env=clean_environment({"TMPDIR": str(directory)}),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
 
 
 @pytest_twisted.ensureDeferred
