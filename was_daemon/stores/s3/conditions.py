@@ -25,7 +25,7 @@ class Conditions:
     """Knowledge of whether a server keeps the condition `IF_NEW`, found out when it is needed first.
 
     Amazon S3 does. Others answer with an error, ignore the header and replace the object (s3rver), or take the asterisk
-    for an ETag (MinIO before 2024), and a proxy may drop the header. Some keep the condition for whole objects only. So
+    for an ETag (older MinIO), and a proxy may drop the header. Ceph 16 keeps the condition for whole objects only. So
     both are tried, on objects that have names of their own.
     """
 
