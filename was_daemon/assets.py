@@ -23,7 +23,7 @@ from was_daemon.library.trash.trash import Trash
 from was_daemon.model.captions import NO_CAPTION, Caption
 from was_daemon.model.charset import text_type
 from was_daemon.model.descriptions import Description
-from was_daemon.model.errors import AssetExists, AssetNotFound, Forbidden, Overloaded
+from was_daemon.model.errors import AssetExists, AssetNotFound, CannotCreate, Forbidden, Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader, ICreates, IStagingFile, IThumbnails
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
 from was_daemon.model.media import is_text, media_type, type_of_extension
@@ -236,7 +236,8 @@ class Assets:
     async def _store(self, change: Change, staged: IStagingFile) -> AssetStat:
         store, key = change.place.store, change.key
         if not self._overwrite and ICreates.providedBy(store):
-            return await ICreates(store).create(staged, key)
+            with suppress(CannotCreate):
+                return await ICreates(store).create(staged, key)
         return await store_staged(store, key, staged)
 
     async def _check_replaceable(self, key: AssetKey) -> None:

@@ -238,6 +238,7 @@ def _server(
         max_scale=settings.thumbnails.max_scale,
         address_lifetime=lifetime,
         hide=partial(refresh.hide, reason="upload") if refresh else None,
+        discovery=settings.discovery.elsewhere(),
         overview=overview,
         images=ImageServer(
             zoom,

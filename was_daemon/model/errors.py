@@ -92,6 +92,10 @@ class CannotMove(StoreFailed):
     """A move or a copy of an asset that its store cannot make by itself; nothing has changed."""
 
 
+class CannotCreate(StoreFailed):
+    """A creation of an asset that its store cannot make depend on there being none; nothing has changed."""
+
+
 class VersionGone(StoreFailed):
     """An opened version that was replaced or deleted before its bytes were read; opening again may succeed."""
 

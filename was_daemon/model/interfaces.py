@@ -185,7 +185,11 @@ class ILocalFiles(Interface):
 
 
 class ICreates(Interface):
-    """A store that creates an asset atomically, also when several daemons create the same name at the same time."""
+    """A store that creates an asset atomically, also when several daemons create the same name at the same time.
+
+    Raises `CannotCreate`, and has changed nothing then, where this server cannot do it; the daemon then looks whether
+    there is an asset before it writes.
+    """
 
     def create(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
         """Store the staging file as a new asset, with the promises of `IAssetStore.write`; raises `AssetExists`."""

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import IAssetStore, IQuirks, ISizes
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.testing.live_creation import create_twice
 from was_daemon.testing.live_trash import TrashTrial
 from was_daemon.testing.promises import NotTried, PromiseBroken, PromiseResult, expect, try_promise
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
@@ -94,6 +95,7 @@ class _Trial:
             ("names that differ in the composition of letters are two assets", self._composition),
             ("names with spaces and signs are kept", self._signs),
             ("files can be kept in the trash", trash.keep),
+            ("of two uploads of a new name one is refused", self._create),
             ("the store moves files to the trash and back by itself", trash.move),
             ("a deleted asset is gone", self._delete),
         ]
@@ -268,6 +270,9 @@ class _Trial:
         await self._expect_content(key, b"signs")
         await self._expect_listed(self.key, key)
         await self.store.delete(key)
+
+    async def _create(self) -> None:
+        await create_twice(self.store, self._key("-new.bin"))
 
     async def _delete(self) -> None:
         await self.store.delete(self.key)
