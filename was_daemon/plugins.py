@@ -16,6 +16,7 @@ from was_daemon.model.errors import (
     BadName,
     BadRequest,
     BrokenImage,
+    CannotList,
     CannotMove,
     NoSpace,
     NoThumbnail,
@@ -45,6 +46,7 @@ from was_daemon.model.interfaces import (
     IStorePlugin,
     IThumbnails,
     IUnfinished,
+    IUnlisted,
 )
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.media import media_type
@@ -68,6 +70,7 @@ __all__ = [
     "BadName",
     "BadRequest",
     "BrokenImage",
+    "CannotList",
     "CannotMove",
     "ComposedStorePlugin",
     "FixedLogin",
@@ -93,6 +96,7 @@ __all__ = [
     "IStorePlugin",
     "IThumbnails",
     "IUnfinished",
+    "IUnlisted",
     "Kind",
     "Layout",
     "Login",
