@@ -76,7 +76,9 @@ def rebuild(
     check_names(settings, names, directories)
     if names == CATALOGUE:
         raise click.UsageError("--names catalogue: what is there needs not be entered")
-    require_names(create_stores(settings).items(), names)
+    used = {name: inside for name in settings.stores if (inside := _directories_in(settings, name, directories))}
+    stores = create_stores(settings)
+    require_names([(name, stores[name]) for name in used], names)
     workers = min(parallel, len(os.sched_getaffinity(0)))
 
     async def work(components: "Components", report: "Report") -> None:
@@ -88,9 +90,9 @@ def rebuild(
         catalogue, spool = components.catalogue, components.spool
         assert catalogue  # noqa: S101 - it is required
         reader = FactsReader(components.pool) if describe else None
-        for name, store in components.stores.items():
+        for name, inside in used.items():
+            store = components.stores[name]
             await require_directory(store)
-            inside = _directories_in(settings, name, directories)
             rebuilder = Rebuilder(name, store, catalogue, spool, reader, report)
             try:
                 async with listed(settings, store, names) as list_of:

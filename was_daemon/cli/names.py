@@ -97,7 +97,7 @@ async def names_in_file(path: Path, _directory: str) -> AsyncGenerator[str, None
 
 
 async def _all_names_in(path: Path) -> AsyncGenerator[str, None]:
-    from was_daemon.specify.export import BadExport, Export
+    from was_daemon.specify.export import Export, NoHeader
 
     export = Export(path)
     try:
@@ -107,8 +107,7 @@ async def _all_names_in(path: Path) -> AsyncGenerator[str, None]:
                 if row.location:
                     yield row.location
         return
-    except BadExport:
-        # It has no line of headers.
+    except NoHeader:
         pass
     finally:
         await export.close()

@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 from storage_plugins.asset_server import asset_server
 from tests.stores.asset_server.conftest import MakeStore
 from tests.support.bottled import AcademyServer, BottledServer
+from tests.support.slow import slow_but
 from was_daemon.config.plugins import find_plugins
 from was_daemon.model.errors import (
     AssetExists,
@@ -65,7 +66,7 @@ async def test_what_is_written_is_read_and_deleted(official: BottledServer, make
             await call(NAME)
 
 
-@pytest.mark.parametrize("needs_key", [False, True])
+@pytest.mark.parametrize("needs_key", slow_but([True], [False, True]))
 @pytest_twisted.ensureDeferred
 async def test_every_legal_name_is_kept_also_where_the_server_mistakes_it(
     official: BottledServer, make_store: MakeStore, needs_key: bool
@@ -273,6 +274,7 @@ async def test_originals_are_not_listed_and_other_kinds_are_not_kept(
     assert official.requests == []
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_the_check_of_a_store_in_use_finds_nothing_and_leaves_nothing(
     official: BottledServer, make_store: MakeStore
@@ -356,7 +358,7 @@ async def test_clients_are_sent_to_the_server_without_a_token(official: BottledS
 # -- the California Academy's server -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("in_s3", [False, True])
+@pytest.mark.parametrize("in_s3", slow_but([True], [False, True]))
 @pytest_twisted.ensureDeferred
 async def test_the_academys_server_keeps_and_deletes_but_never_replaces(
     academy: AcademyServer, make_store: MakeStore, in_s3: bool
