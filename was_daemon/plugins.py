@@ -56,6 +56,7 @@ from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.reader import HTTPReader, asset_stat
 from was_daemon.stores.http.transport import trusted_only
+from was_daemon.stores.layers.named import named
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.stores.plugin import ComposedStorePlugin, StorePlugin
 from was_daemon.stores.unfinished import UnfinishedUploads
@@ -118,5 +119,6 @@ __all__ = [
     "asset_stat",
     "find_plugins",
     "media_type",
+    "named",
     "trusted_only",
 ]

@@ -121,7 +121,7 @@ def test_reconcile_looks_for_each_name_that_is_known(museum: Museum) -> None:
     assert sorted((each["kind"], each["file"], each["record"]) for each in findings) == [
         ("missing", "originals/none.jpg", 5),
         ("missing", f"originals/{NAMES[4]}", 4),
-        ("orphan", f"originals/{NAMES[0]}", None),
+        ("orphaned", f"originals/{NAMES[0]}", None),
     ], found
     assert found["originals"] == 4
     export = museum.file("\n".join(listed))
