@@ -134,7 +134,9 @@ class BottledServer:
         """The answer to a request without a valid token, for the name as `get` finds it: not always decoded."""
         if self.key is None:
             return None
-        mac, _, stamp = fields.token.partition(":")
+        mac, colon, stamp = fields.token.partition(":")
+        if not colon:
+            return HTTPResponse("", 403)
         wanted = hmac.new(self.key.encode(), stamp.encode() + fields.get(name).encode(), hashlib.md5).hexdigest()
         if mac == wanted and abs(self.now() - int(stamp)) < self.window:
             return None
