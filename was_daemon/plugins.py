@@ -17,6 +17,7 @@ from was_daemon.model.errors import (
     BadRequest,
     BrokenImage,
     CannotCreate,
+    CannotList,
     CannotMove,
     NoSpace,
     NoThumbnail,
@@ -46,6 +47,7 @@ from was_daemon.model.interfaces import (
     IStorePlugin,
     IThumbnails,
     IUnfinished,
+    IUnlisted,
 )
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.media import media_type
@@ -55,6 +57,7 @@ from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.reader import HTTPReader, asset_stat
 from was_daemon.stores.http.transport import trusted_only
+from was_daemon.stores.layers.named import named
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.stores.plugin import ComposedStorePlugin, StorePlugin
 from was_daemon.stores.unfinished import UnfinishedUploads
@@ -70,6 +73,7 @@ __all__ = [
     "BadRequest",
     "BrokenImage",
     "CannotCreate",
+    "CannotList",
     "CannotMove",
     "ComposedStorePlugin",
     "FixedLogin",
@@ -95,6 +99,7 @@ __all__ = [
     "IStorePlugin",
     "IThumbnails",
     "IUnfinished",
+    "IUnlisted",
     "Kind",
     "Layout",
     "Login",
@@ -116,5 +121,6 @@ __all__ = [
     "asset_stat",
     "find_plugins",
     "media_type",
+    "named",
     "trusted_only",
 ]

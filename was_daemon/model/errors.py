@@ -84,6 +84,10 @@ class StoreUnavailable(AssetError):
     """A store that cannot be reached or used at the moment."""
 
 
+class CannotList(StoreUnavailable):
+    """A list of originals that their store cannot make."""
+
+
 class StoreFailed(AssetError):
     """An answer of a remote store that cannot be used."""
 

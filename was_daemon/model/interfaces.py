@@ -277,6 +277,14 @@ class ISizes(Interface):
         """
 
 
+class IUnlisted(Interface):
+    """A store that does not know which originals it has.
+
+    `IAssetStore.list` raises `CannotList` for originals, and lists what it has of other kinds. Who needs a list of the
+    originals takes their names from elsewhere: from the catalogue, from Specify, or from a file.
+    """
+
+
 class IRedirects(Interface):
     """A store whose assets have URLs that clients are redirected to with `redirect = "presigned"`."""
 
