@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from PIL import Image, UnidentifiedImageError
 
 from tests.support.ports import free_port
+from tests.support.resourcespace_search import has_phrase
 from tests.support.resourcespace_server import Server, serve
 
 USERS = {"specify": 7, "curator": 8}
@@ -27,27 +28,10 @@ FIELDS = {"originalfilename": 51, "title": 8, "catalognumber": 90}
 SIZES = {"col": (140, 140), "thm": (200, 200), "pre": (900, 540), "scr": (1400, 800)}
 DELETED = 3
 
-_SEPARATORS = "/_.;-()'\"\\?,: \u2019\u201c"
-_IGNORED = {"", "a", "the", "this", "then", "another", "is", "with", "in", "and", "where", "how", "on", "of", "to"}
-_CHUNK = 1 << 16
-
 
 def key_of(user: str) -> str:
     """The private key of a user."""
     return hashlib.sha256(f"{user}'s".encode()).hexdigest()
-
-
-def words(text: str) -> list[str]:
-    """The words of a text as an index has them: signs that are no separators are dropped."""
-    spaced = "".join(" " if sign in _SEPARATORS else sign for sign in text.lower())
-    return "".join(sign for sign in spaced if sign.isalnum() or sign == " ").split(" ")
-
-
-def has_phrase(value: str, phrase: str) -> bool:
-    """Whether the words of `phrase` follow each other in `value`, apart from those that no index has."""
-    wanted, there = words(phrase), words(value)
-    spans = (there[start : start + len(wanted)] for start in range(len(there) - len(wanted) + 1))
-    return any(all(a == b or a in _IGNORED for a, b in zip(wanted, span, strict=True)) for span in spans)
 
 
 class FakeResourceSpace:
@@ -73,6 +57,8 @@ class FakeResourceSpace:
         """Extensions of files that are altered when they are sent (`$exiftool_write`)."""
         self.most = 1 << 40
         """As PHP's `upload_max_filesize`."""
+        self.most_of_form = 1 << 40
+        """As PHP's `post_max_size`."""
         self.types = {1, 2, 3, 4}
         self.forbidden: set[str] = set()
         """Functions that answer false, as where a permission lacks."""

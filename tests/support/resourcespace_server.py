@@ -96,6 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
             body.unlink(missing_ok=True)
 
     def _call(self, form: _Form, body: Path) -> None:
+        if form.size > self.dam.most_of_form:
+            form = _Form({})
         query = form.fields.get("query", "")
         user = form.fields.get("user", "")
         signature = hashlib.sha256(f"{self.dam.keys.get(user)}{query}".encode()).hexdigest()
@@ -104,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         arguments = dict(parse_qsl(query, keep_blank_values=True))
         if arguments.get("function") == "upload_multipart":
             if not form.name:
-                return self._json(400, _fail('Expected a "file" key'))
+                return self._json(400, {"status": "fail", "data": {"message": "no file"}})
             return self._json(*self.dam.take(arguments, form.name, body, form.size))
         return self._json(200, self.dam.call(user, arguments))
 

@@ -179,8 +179,8 @@ async def test_thumbnails_are_not_kept_in_a_dam(dam: FakeResourceSpace, make_sto
 
 @pytest_twisted.ensureDeferred
 async def test_a_file_that_is_too_large_is_said_to_be(dam: FakeResourceSpace, make_store: MakeStore) -> None:
-    dam.most = 1000
     store = make_store(dam.url)
-    with pytest.raises(NoSpace, match="upload_max_filesize"):
-        await store.write(KEY, chunked(b"x" * 2000), 2000)
+    for dam.most, dam.most_of_form, setting in ((1000, 10_000, "upload_max_filesize"), (10_000, 1000, "post_max_size")):
+        with pytest.raises(NoSpace, match=setting):
+            await store.write(KEY, chunked(b"x" * 2000), 2000)
     await until_there(dam, [])

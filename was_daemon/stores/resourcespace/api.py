@@ -57,9 +57,11 @@ class API:
         if answer.code == 204:
             await answer.drain()
             return
-        if answer.code == 413:
+        if answer.code in (401, 413):
+            # PHP drops all of a form that is too large, its signature too.
+            setting = "upload_max_filesize" if answer.code == 413 else "post_max_size"
             await answer.drain()
-            raise NoSpace("ResourceSpace takes no file of this size: see upload_max_filesize in its php.ini")
+            raise NoSpace(f"ResourceSpace takes no file of this size: see {setting} in its php.ini")
         self._refuse(answer)
         if not size:
             answer.close()

@@ -129,7 +129,7 @@ class DAM:
                 offset = max(0, offset - _PAGE)
                 continue
             for resource in page:
-                if resource.ref > last and resource.archive in self._options.states:
+                if resource.ref > last and resource.archive in self._options.counted:
                     yield resource
             last = max([last, *(resource.ref for resource in page)])
             if len(page) < _PAGE:
@@ -145,7 +145,7 @@ class DAM:
             "do_search",
             search=terms,
             order_by="resourceid",
-            archive=",".join(str(state) for state in self._options.states),
+            archive=",".join(str(state) for state in self._options.counted),
             fetchrows=f"{offset},{rows}",
             sort="asc",
         )
@@ -238,7 +238,7 @@ class DAM:
         if left and self._options.purge:
             await self._delete(ref)
             left = await self.described(ref)
-        if left and (left.archive in self._options.states or self._options.purge):
+        if left and (left.archive in self._options.counted or self._options.purge):
             raise StoreFailed("the store did not delete the asset", f"resource {ref} is in the state {left.archive}")
 
     async def _delete(self, ref: int) -> None:

@@ -37,7 +37,7 @@ class ResourceSpaceOptions:
     name_field: str = attrs.field(default="originalfilename", validator=_FIELD)
     resource_type: int = attrs.field(default=1, validator=at_least(0))
     archive: int = 0
-    states: list[int] = attrs.field(factory=lambda: [-2, -1, 0, 1, 2])
+    states: list[int] | None = None
     collection: int | None = attrs.field(default=None, validator=optional(at_least(1)))
     adopt_field: str | None = attrs.field(default=None, validator=optional(_FIELD))
     adopt_writable: bool = False
@@ -50,8 +50,13 @@ class ResourceSpaceOptions:
     timeout: float = attrs.field(default=30.0, validator=at_least(0.001))
     upload_timeout: float = attrs.field(default=600.0, validator=at_least(0.001))
 
+    @property
+    def counted(self) -> list[int]:
+        """The archive states in which a resource counts."""
+        return [-2, -1, 0, 1, 2] if self.states is None else self.states
+
     def __attrs_post_init__(self) -> None:
-        if self.archive not in self.states:
+        if self.archive not in self.counted:
             raise ValueError("archive must be one of states: what is uploaded would not be found")
         if self.adopt_writable and not self.adopt_field:
             raise ValueError("adopt_writable goes with adopt_field")

@@ -45,6 +45,9 @@ class Trial:
         key, found = _new_key(".tif"), []
         try:
             modified = (await self._write(key, _TIFF)).modified
+            resource = await self.dam.find(key)
+            # What is written into files is what is known of them.
+            await self.dam.act("update_field", resource=resource.ref, field="title", value="check")
             try:
                 if await self._content(key) != _TIFF:
                     raise VersionGone
@@ -53,7 +56,6 @@ class Trial:
                     "ResourceSpace writes metadata into some kinds of files while it sends them ($exiftool_write), and"
                     " they cannot be read: $exiftool_write = false or $hide_real_filepath = false"
                 )
-            resource = await self.dam.find(key)
             if not self.dam.tells_name(resource, key):
                 found.append(
                     f"a search does not tell the field {field}, or not all of it, and a list asks for every resource by"
