@@ -7,7 +7,6 @@ has both, since the newest resource with a name counts; the older ones are then 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import partial
-from zoneinfo import ZoneInfo
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -37,7 +36,7 @@ from was_daemon.stores.resourcespace.dam import DAM
 from was_daemon.stores.resourcespace.files import absolute, get
 from was_daemon.stores.resourcespace.leftovers import Leftovers
 from was_daemon.stores.resourcespace.names import value_of
-from was_daemon.stores.resourcespace.options import ResourceSpaceOptions
+from was_daemon.stores.resourcespace.options import ResourceSpaceOptions, zone_of
 from was_daemon.stores.resourcespace.previews import best, previews_of
 from was_daemon.stores.resourcespace.resources import Resource
 from was_daemon.stores.resourcespace.trial import Trial
@@ -58,7 +57,7 @@ class ResourceSpaceStore:
 
     def __init__(self, options: ResourceSpaceOptions) -> None:
         self._options = options
-        self._zone = ZoneInfo(options.timezone)
+        self._zone = zone_of(options.timezone)
         self._base = as_sent(options.url).rstrip("/")
         self._remotes: dict[float, HTTPRemote] = {}
         self._api = API(self._base, options.user, self._key)

@@ -57,6 +57,8 @@ class FakeResourceSpace:
         """Extensions of files that are altered when they are sent (`$exiftool_write`)."""
         self.most = 1 << 40
         """As PHP's `upload_max_filesize`."""
+        self.is_full = False
+        """Whether its disk is full, of which PHP shows a page."""
         self.most_of_form = 1 << 40
         """As PHP's `post_max_size`."""
         self.types = {1, 2, 3, 4}
@@ -257,6 +259,8 @@ class FakeResourceSpace:
         """Take an upload; returns the status and the result."""
         self.calls.append(("upload_multipart", arguments))
         self.before("upload_multipart")
+        if self.is_full:
+            return 500, None
         ref, extension = int(arguments["ref"]), name.rpartition(".")[2].lower()
         if size > self.most:
             return 413, _fail("The maximum allowed upload file size is 5M.")

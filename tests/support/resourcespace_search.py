@@ -7,7 +7,7 @@ _IGNORED = {"", "a", "the", "this", "then", "another", "is", "with", "in", "and"
 def words(text: str) -> list[str]:
     """The words of a text as an index has them: signs that are no separators are dropped."""
     spaced = "".join(" " if sign in _SEPARATORS else sign for sign in text.lower())
-    return "".join(sign for sign in spaced if sign.isalnum() or sign == " ").split(" ")
+    return "".join(sign for sign in spaced if sign.isalnum() or sign == " ").split()
 
 
 def has_phrase(value: str, phrase: str) -> bool:

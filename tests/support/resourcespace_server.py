@@ -179,7 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
                 left -= len(chunk)
 
     def _json(self, code: int, result: Any) -> None:
-        self._answer(code, json.dumps(result).encode(), "application/json")
+        if code == 500 and result is None:
+            return self._answer(code, b"<html>Error: write failed</html>", "text/html")
+        return self._answer(code, json.dumps(result).encode(), "application/json")
 
     def _answer(self, code: int, body: bytes, kind: str = "text/plain") -> None:
         self.send_response(code)

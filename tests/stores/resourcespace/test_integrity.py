@@ -178,6 +178,17 @@ async def test_thumbnails_are_not_kept_in_a_dam(dam: FakeResourceSpace, make_sto
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_full_disk_leaves_what_was_there(dam: FakeResourceSpace, make_store: MakeStore) -> None:
+    store = make_store(dam.url)
+    await store.write(KEY, chunked(b"old"))
+    dam.is_full = True
+    with pytest.raises(StoreUnavailable, match="such as a full disk"):
+        await store.write(KEY, chunked(b"new"))
+    assert await read_asset(store, KEY) == b"old"
+    assert dam.active() == [1]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_file_that_is_too_large_is_said_to_be(dam: FakeResourceSpace, make_store: MakeStore) -> None:
     store = make_store(dam.url)
     for dam.most, dam.most_of_form, setting in ((1000, 10_000, "upload_max_filesize"), (10_000, 1000, "post_max_size")):

@@ -66,7 +66,11 @@ class API:
         if not size:
             answer.close()
             raise StoreUnavailable("ResourceSpace takes no empty files")
-        result = await self._json("upload_multipart", answer)
+        try:
+            result = await self._json("upload_multipart", answer)
+        except StoreFailed as error:
+            message = "ResourceSpace failed to keep the file: its log tells why, such as a full disk"
+            raise StoreUnavailable(message, error.reason) from error
         raise failure("the file, whose content must be what its extension says", result)
 
     def fields(self, function: str, arguments: dict[str, Any]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 from twisted.logger import Logger
 
@@ -19,7 +19,7 @@ class Leftovers:
 
     _log = Logger()
 
-    def __init__(self, delete: Callable[[int], Awaitable[object]], zone: ZoneInfo) -> None:
+    def __init__(self, delete: Callable[[int], Awaitable[object]], zone: tzinfo) -> None:
         """Make a remover; `delete` deletes the resource with a number, the second time for ever."""
         self._delete = delete
         self._zone = zone

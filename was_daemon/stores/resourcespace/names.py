@@ -70,4 +70,5 @@ def phrase(field: str, value: str) -> str:
     if len(value) > _INDEXED and " " in re.sub(r"[\W_]", " ", words):
         words = re.sub(r"[^\W_]*\Z", "", words)
     words = re.sub(r'[\s:\\"]', " ", re.sub("[*@!]", "", words))
-    return f'"{field}:{re.sub(r"(?:(?<= )|^)-+", "", words).strip()}"'
+    words = " ".join(re.sub(r"(?:(?<= )|^)-+", " ", words).split())
+    return f'"{field}:{words}"'

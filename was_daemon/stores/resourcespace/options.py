@@ -1,5 +1,6 @@
 """The settings of a ResourceSpace store."""
 
+from datetime import UTC, tzinfo
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,9 +12,14 @@ from was_daemon.config.validators import FieldValidator, at_least, matching, not
 from was_daemon.stores.http.urls import url_problem
 
 
+def zone_of(name: str) -> tzinfo:
+    """Return the time zone of that name; UTC also on machines that have no database of time zones."""
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
 def _zone_problem(value: str) -> str | None:
     try:
-        ZoneInfo(value)
+        zone_of(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return f'expected the name of a time zone, such as "Europe/Amsterdam", got "{value}"'
     return None

@@ -1,9 +1,8 @@
 """Resources as the API describes them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import attrs
 
@@ -62,13 +61,13 @@ class Resource:
         value = self.row.get(f"field{field}")
         return value if isinstance(value, str) and 0 < len(value.encode()) < _TRUNCATED else None
 
-    def stat(self, size: int, zone: ZoneInfo) -> AssetStat:
+    def stat(self, size: int, zone: tzinfo) -> AssetStat:
         """Return the version of its file, whose size is given."""
         digits = "".join(sign for sign in self.modified if sign.isdigit())
         return AssetStat(size, seconds(self.modified, zone) or 0.0, f"{self.ref}-{digits}-{size:x}")
 
 
-def seconds(text: str, zone: ZoneInfo) -> float | None:
+def seconds(text: str, zone: tzinfo) -> float | None:
     """Return the Unix seconds of a time of the database, None when it is none."""
     try:
         return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC).timestamp()
