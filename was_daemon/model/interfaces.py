@@ -307,6 +307,13 @@ class IThumbnails(Interface):
         """
 
 
+class IPreviews(IThumbnails):
+    """A store that has pictures of some originals in some sizes, which are used where they are good enough.
+
+    Where thumbnails are kept in another store, the daemon makes one after `NoThumbnail`.
+    """
+
+
 class IImageService(Interface):
     """A store whose server speaks the Image API of IIIF itself, so that viewers are sent there."""
 

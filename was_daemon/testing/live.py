@@ -253,11 +253,11 @@ class _Trial:
 
     async def _case(self) -> None:
         what = "names that differ in case are one file to the server"
-        await self._expect_apart(self._key("-case.bin"), self._key("-CASE.bin"), what)
+        await self._expect_apart(self._key("-case.txt"), self._key("-CASE.txt"), what)
 
     async def _composition(self) -> None:
         what = "names that differ in the composition of letters (\u00e9 as one sign or two) are one file to the server"
-        await self._expect_apart(self._key("-\u00e9.bin"), self._key("-e\u0301.bin"), what)
+        await self._expect_apart(self._key("-\u00e9.txt"), self._key("-e\u0301.txt"), what)
 
     async def _expect_apart(self, first: AssetKey, second: AssetKey, what: str) -> None:
         await self.store.write(first, chunked(b"first"), 5)
@@ -269,7 +269,7 @@ class _Trial:
             await self.store.delete(key)
 
     async def _signs(self) -> None:
-        key = self._key(" \u00e9 \u6a19%41+#?;&=~'.bin")
+        key = self._key(" \u00e9 \u6a19%41+#?;&=~'.txt")
         await self.store.write(key, chunked(b"signs"), 5)
         await self._expect_content(key, b"signs")
         await self._expect_listed(self.key, key)
