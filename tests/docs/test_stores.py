@@ -14,7 +14,9 @@ import treq
 from tests.support import s3servers
 from tests.support.paths import ROOT
 from tests.support.remotes import SFTP, Relay, WebDAV
+from tests.support.resourcespace import FakeResourceSpace, key_of
 from was_daemon.config.plugins import find_plugins
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model import interfaces
 from was_daemon.model.interfaces import IAssetStore, ICreates, ILocalFiles, IMoves, IRedirects, IThumbnails
 from was_daemon.model.keys import AssetKey, Kind
@@ -115,11 +117,28 @@ def at_moto(_directory: Path) -> Iterator[Table]:
         server.remove()
 
 
+@contextmanager
+def at_resourcespace(directory: Path) -> Iterator[Table]:
+    directory.mkdir()
+    key_file = directory / "key"
+    key_file.write_text(key_of("specify"))
+    dam = FakeResourceSpace(directory).start()
+    relay = Relay(dam.port)
+    dam.address = f"http://127.0.0.1:{relay.port}"
+    try:
+        login = {"user": "specify", "key_file": SecretFile(key_file), "allow_http": True}
+        yield {"url": dam.address, **login}, relay
+    finally:
+        relay.close()
+        dam.stop()
+
+
 TABLES: dict[str, Callable[[Path], Any]] = {
     "filesystem": on_disk,
     "sftp": lambda directory: at_far_end(SFTP(directory)),
     "webdav": lambda _directory: at_far_end(WebDAV()),
     "s3": at_moto,
+    "resourcespace": at_resourcespace,
 }
 """How to have a table of settings, by name of the plugin, with which a store works."""
 
