@@ -12,13 +12,24 @@ import pytest_twisted
 import treq
 
 from tests.support import s3servers
+from tests.support.daemon import KEY as ATTACHMENT_KEY
+from tests.support.daemon import Daemon
 from tests.support.paths import ROOT
 from tests.support.remotes import SFTP, Relay, WebDAV
 from tests.support.resourcespace import FakeResourceSpace, key_of
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model import interfaces
-from was_daemon.model.interfaces import IAssetStore, ICreates, ILocalFiles, IMoves, IRedirects, IThumbnails
+from was_daemon.model.errors import CannotList
+from was_daemon.model.interfaces import (
+    IAssetStore,
+    ICreates,
+    ILocalFiles,
+    IMoves,
+    IRedirects,
+    IThumbnails,
+    IUnlisted,
+)
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.testing.contract import original
 from was_daemon.testing.live_creation import create_twice
@@ -55,6 +66,7 @@ ROWS = table()
 
 def test_every_store_has_a_row_and_every_row_a_store() -> None:
     assert ROWS.keys() == find_plugins([]).keys()
+    assert ROWS.keys() == TABLES.keys()
     for row in ROWS.values():
         assert [cell for column, cell in row.items() if cell not in WORDS.get(column, {"yes", "no", "server"})] == []
 
@@ -62,6 +74,14 @@ def test_every_store_has_a_row_and_every_row_a_store() -> None:
 def test_no_store_can_tell_of_changes_by_others() -> None:
     assert {row["watch"] for row in ROWS.values()} == {"no"}
     assert [name for name in dir(interfaces) if "watch" in name.lower()] == []
+
+
+def expect_interfaces(store: IAssetStore, row: Mapping[str, str]) -> None:
+    """Expect that a store provides the interfaces of the columns that its row has."""
+    for column, (interface, cells) in INTERFACES.items():
+        assert interface.providedBy(store) is (row[column] in cells), column
+    assert ILocalFiles.providedBy(store) is (row["redirects"] == "nginx")
+    assert IUnlisted.providedBy(store) is (row["list"] == "no")
 
 
 # -- what it does ------------------------------------------------------------------------------------------------------
@@ -133,12 +153,24 @@ def at_resourcespace(directory: Path) -> Iterator[Table]:
         dam.stop()
 
 
+@contextmanager
+def at_asset_server(directory: Path) -> Iterator[Table]:
+    daemon = Daemon(directory).start()
+    relay = Relay(daemon.port)
+    try:
+        yield {"url": f"http://127.0.0.1:{relay.port}", "key": ATTACHMENT_KEY}, relay
+    finally:
+        relay.close()
+        daemon.stop()
+
+
 TABLES: dict[str, Callable[[Path], Any]] = {
     "filesystem": on_disk,
     "sftp": lambda directory: at_far_end(SFTP(directory)),
     "webdav": lambda _directory: at_far_end(WebDAV()),
     "s3": at_moto,
     "resourcespace": at_resourcespace,
+    "asset-server": at_asset_server,
 }
 """How to have a table of settings, by name of the plugin, with which a store works."""
 
@@ -163,11 +195,13 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 @pytest_twisted.ensureDeferred
 async def test_a_store_does_what_its_row_says(kept: Kept) -> None:
     row, store = ROWS[kept.name], kept.store
-    for column, (interface, cells) in INTERFACES.items():
-        assert interface.providedBy(store) is (row[column] in cells), column
-    assert ILocalFiles.providedBy(store) is (row["redirects"] == "nginx")
-    assert (row["list"], row["ranges"]) == ("yes", "yes")
-    assert await collect(store.list("", Kind.ORIGINAL)) == [KEY]
+    expect_interfaces(store, row)
+    if row["list"] == "no":
+        with pytest.raises(CannotList):
+            await collect(store.list("", Kind.ORIGINAL))
+    else:
+        assert await collect(store.list("", Kind.ORIGINAL)) == [KEY]
+    assert row["ranges"] in ("yes", "server")
     with kept.little_passes():
         assert await read_asset(store, KEY, 7_999_000, 7_999_100) == LARGE[7_999_000:7_999_100]
     if IMoves.providedBy(store):
