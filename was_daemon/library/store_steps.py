@@ -11,7 +11,7 @@ from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
     IAssetStore,
-    ILocalFiles,
+    IStages,
     IStagingFile,
     IThumbnails,
     IUnfinished,
@@ -42,13 +42,13 @@ async def open_staging_file(store: IAssetStore, near: AssetKey | None, spool: Sp
 
     `near` is the key of the asset, None when that is not known yet.
     """
-    return await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else spool.stage())
+    return await (IStages(store).stage(near) if IStages.providedBy(store) else spool.stage())
 
 
 async def store_staged(store: IAssetStore, key: AssetKey, staged: IStagingFile) -> AssetStat:
     """Make a staging file the asset `key`: by renaming it in a local store, by sending its bytes to a remote one."""
-    if ILocalFiles.providedBy(store):
-        return await ILocalFiles(store).adopt(staged, key)
+    if IStages.providedBy(store):
+        return await IStages(store).adopt(staged, key)
     async with aclosing(staged.read()) as chunks:
         return await store.write(key, chunks, await staged.size())
 
