@@ -25,8 +25,11 @@ from was_daemon.testing.live_creation import create_twice
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
 COLUMNS = ["list", "ranges", "server-side move", "redirects", "own thumbnails", "new names", "watch"]
-WORDS = {"redirects": {"no", "nginx", "presigned"}}
-"""What cells may say, of the columns where that is not yes, no, or that it depends on the server."""
+WORDS = {"redirects": {"no", "nginx", "presigned", "layers"}}
+"""What cells may say, of the columns where that is not one of `USUAL`."""
+
+USUAL = {"yes", "no", "server", "layers"}
+"""What cells say: also that it depends on the server, or on the stores that it is made of."""
 
 INTERFACES = {
     "server-side move": (IMoves, {"yes", "server"}),
@@ -56,7 +59,7 @@ ROWS = table()
 def test_every_store_has_a_row_and_every_row_a_store() -> None:
     assert ROWS.keys() == find_plugins([]).keys()
     for row in ROWS.values():
-        assert [cell for column, cell in row.items() if cell not in WORDS.get(column, {"yes", "no", "server"})] == []
+        assert [cell for column, cell in row.items() if cell not in WORDS.get(column, USUAL)] == []
 
 
 def test_no_store_can_tell_of_changes_by_others() -> None:

@@ -38,7 +38,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.library.trash.removal import TrashRemoval
 from was_daemon.library.trash.trash import Trash, TrashRules
 from was_daemon.model.composition import written_part
-from was_daemon.model.interfaces import IAssetStore, IThumbnails
+from was_daemon.model.interfaces import IAssetStore, IPreviews, IThumbnails
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
@@ -195,7 +195,8 @@ def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Col
 
 def _home_of_derivatives(store: IAssetStore) -> IAssetStore:
     """Return where the derivatives of originals in a store are: in the part of it that takes what is written."""
-    return store if IThumbnails.providedBy(store) else written_part(store)
+    makes_all = IThumbnails.providedBy(store) and not IPreviews.providedBy(store)
+    return store if makes_all else written_part(store)
 
 
 def _redirects(settings: Settings, collections: Collections, stores: Mapping[str, IAssetStore]) -> Redirects:
