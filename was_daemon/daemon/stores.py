@@ -14,6 +14,7 @@ from was_daemon.library.redirects import RULES
 from was_daemon.model.composition import IComposedStorePlugin
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 from was_daemon.stores.layers.observed import observed
+from was_daemon.stores.layers.read_only import read_only
 from was_daemon.telemetry.metrics import Metrics
 
 
@@ -46,7 +47,7 @@ def _add_store(
     """Add a store to `stores`, after the stores it is made of."""
     if name in stores:
         return
-    plugin, options = settings[name].plugin, settings[name].options
+    plugin, options, is_read_only = settings[name].plugin, settings[name].options, settings[name].read_only
     needed = list(part_names(plugin, options))
     for each in needed:
         _add_store(each, settings, stores, parts, metrics)
@@ -54,10 +55,12 @@ def _add_store(
 
     def create() -> IAssetStore:
         if IComposedStorePlugin.providedBy(plugin):
-            return IComposedStorePlugin(plugin).compose(options, name, known)
-        return IAssetStorePlugin(plugin).create(options)
+            store = IComposedStorePlugin(plugin).compose(options, name, known)
+        else:
+            store = IAssetStorePlugin(plugin).create(options)
+        return read_only(store) if is_read_only else store
 
-    origin = (plugin, options, *known.values(), *_files_named_by(options))
+    origin = (plugin, options, is_read_only, *known.values(), *_files_named_by(options))
     stores[name] = parts.take(f"store {name}", origin, lambda: observed(create(), metrics=metrics, name=name))
 
 
