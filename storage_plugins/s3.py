@@ -11,33 +11,38 @@ from functools import partial
 from pathlib import Path
 from posixpath import dirname
 
-from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.model.errors import AssetError, AssetNotFound, BadName, StoreFailed, StoreTimeout, StoreUnavailable
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IMoves, IRedirects, ISizes, IUnfinished
+from was_daemon.model.interfaces import (
+    AssetStat,
+    IAssetReader,
+    IAssetStore,
+    ICreates,
+    IMoves,
+    IRedirects,
+    ISizes,
+    IStagingFile,
+    IUnfinished,
+)
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.media import content_disposition, media_type
 from was_daemon.stores.http.reader import asset_stat
 from was_daemon.stores.http.transport import trusted_only
 from was_daemon.stores.plugin import StorePlugin
-from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, ObjectUrls
+from was_daemon.stores.s3.bucket import Bucket, ObjectUrls
 from was_daemon.stores.s3.copying import ServerCopies
 from was_daemon.stores.s3.credentials import CredentialCache
 from was_daemon.stores.s3.errors import needing
-from was_daemon.stores.s3.integrity import Payload, etag_of
+from was_daemon.stores.s3.integrity import Payload
 from was_daemon.stores.s3.listing import objects
-from was_daemon.stores.s3.multipart import MOST_PARTS, Multipart, Part, Uploaded, in_parts, preceded
+from was_daemon.stores.s3.multipart import Multipart
 from was_daemon.stores.s3.options import S3Options
 from was_daemon.stores.s3.reader import S3Reader
-from was_daemon.stores.s3.tags import TagKind
-
-_SMALL_AT_ONCE = 16
-_LARGE_AT_ONCE = 4
-"""Uploads at the same time, of one part and of several: each part is in memory until the server has it."""
+from was_daemon.stores.s3.writing import Writer
 
 _BUCKET_SECONDS = 60
 """Time after which a bucket that existed is looked for again when an object is not found."""
@@ -46,7 +51,7 @@ _ADDRESS_SECONDS = 300
 """Time for which a client may use an address that it was redirected to."""
 
 
-@implementer(IAssetStore, IMoves, IRedirects, ISizes, IUnfinished)
+@implementer(IAssetStore, ICreates, IMoves, IRedirects, ISizes, IUnfinished)
 class S3Store:
     """Assets in one bucket, below the prefix of the options."""
 
@@ -60,11 +65,11 @@ class S3Store:
         self._layout = options.layout
         self._connected: Bucket | None = None
         self._multipart = Multipart(str(self), self._bucket, options.folder, options.keeps_checksums)
-        self._small = DeferredSemaphore(_SMALL_AT_ONCE)
-        self._large = DeferredSemaphore(_LARGE_AT_ONCE)
         # Small servers, such as s3rver, write over the old version while it is read.
         self._locks = KeyLocks[str]()
         self._copies = ServerCopies(self._bucket, options.bucket, self._locks, self._look_now, options.keeps_checksums)
+        part_size, checksums = int(options.part_size), options.keeps_checksums
+        self._writer = Writer(self._bucket, self._multipart, self._locks, self._look, part_size, checksums)
         self._seen = -float(_BUCKET_SECONDS)
         """Time at which the bucket was last known to exist."""
 
@@ -171,51 +176,11 @@ class S3Store:
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""
-        name = self._name(key)
-        headers = {"Content-Type": media_type(key.name)}
-        part_size = max(self._options.part_size, -(-(size or 0) // MOST_PARTS))
-        places = self._small if size is not None and size <= part_size else self._large
-        async with places, aclosing(in_parts(chunks, part_size)) as parts:
-            uploaded = await self._send(name, headers, part_size, parts, size)
-        self._multipart.records.sweep_if_due()
-        try:
-            stat = await self._look(name)
-            if uploaded.may_be(stat):
-                return stat
-            seen = "another version is there"
-        except AssetError as error:
-            seen = str(error)
-        self._log.warn("{name} was written, and not seen afterwards: {seen}", name=name, seen=seen)
-        if not uploaded.etag:
-            # Nothing has shown that the server took it: a proxy may have answered.
-            raise StoreFailed("the store does not show what it was given")
-        # Another client has replaced or deleted it by now.
-        return AssetStat(uploaded.size, uploaded.at, uploaded.etag or uploaded.md5)
+        return await self._writer.write(self._name(key), media_type(key.name), chunks, size)
 
-    async def _send(
-        self, name: str, headers: dict[str, str], part_size: int, parts: AsyncGenerator[Part, None], size: int | None
-    ) -> Uploaded:
-        begun, lock = [await anext(parts)], self._locks.exclusive(name)
-        if not begun[0].last:
-            return await self._multipart.send(name, headers, part_size, preceded(begun, parts), size, lock)
-        payload = await Payload.of(begun[0].content)
-        if size not in (None, len(payload.content)):
-            raise StoreFailed("the upload is not as long as was said")
-        async with lock:
-            return await self._put(name, headers, payload)
-
-    async def _put(self, name: str, headers: dict[str, str], payload: Payload) -> Uploaded:
-        if self._options.keeps_checksums:
-            headers = headers | payload.checksum_header()
-        md5 = payload.md5.hex()
-        for _ in range(ATTEMPTS):
-            answer = await self._bucket().call("PUT", name, headers=headers, payload=payload)
-            tag = etag_of(answer)
-            if await self._multipart.tags.allow(TagKind.WHOLE, answer, tag, md5):
-                return Uploaded(tag, md5, len(payload.content), self._clock.seconds())
-        # It stays: what a comparison says may be wrong, and what was deleted is gone.
-        self._log.error("{name} is damaged in the store: its ETag is {tag}, not {md5}", name=name, tag=tag, md5=md5)
-        raise StoreFailed("the upload arrived damaged in the store")
+    async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
+        """See `ICreates`."""
+        return await self._writer.create(self._name(key), media_type(key.name), staged)
 
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`."""

@@ -17,14 +17,14 @@ from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas.quotas import Quotas, Reservation
 from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirects
 from was_daemon.library.spool import Spool
-from was_daemon.library.store_steps import find_stat, open_staging_file, store_staged
+from was_daemon.library.store_steps import find_stat, open_staging_file, own_thumbnail, store_staged
 from was_daemon.library.text_types import text_sample
 from was_daemon.library.trash.trash import Trash
 from was_daemon.model.captions import NO_CAPTION, Caption
 from was_daemon.model.charset import text_type
 from was_daemon.model.descriptions import Description
-from was_daemon.model.errors import AssetExists, AssetNotFound, Forbidden, Overloaded
-from was_daemon.model.interfaces import AssetStat, IAssetReader, ICreates, IStagingFile, IThumbnails
+from was_daemon.model.errors import AssetExists, AssetNotFound, CannotCreate, Forbidden, Overloaded
+from was_daemon.model.interfaces import AssetStat, IAssetReader, ICreates, IStagingFile
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
 from was_daemon.model.media import is_text, media_type, type_of_extension
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
@@ -129,8 +129,7 @@ class Assets:
         `AssetNotFound` (no such original), `NoThumbnail`, `BrokenImage`, `Overloaded`.
         """
         place = self._collections.place(key)
-        if place.makes_thumbnails:
-            opened = await IThumbnails(place.store).thumbnail(key, scale)
+        if opened := await own_thumbnail(place, key, scale):
             self._delivered["store"].inc()
             return opened
         recipe = Thumbnail(scale)
@@ -157,8 +156,8 @@ class Assets:
         allowed = [key for key in owners if is_allowed(key)]
         for key in allowed:
             with suppress(AssetNotFound):
-                if place.makes_thumbnails:
-                    return await IThumbnails(place.store).thumbnail(key, address.scale)
+                if opened := await own_thumbnail(place, key, address.scale):
+                    return opened
                 original = Original(place, key, await place.store.stat(key))
                 reader = await self._derivatives.find(original, Thumbnail(address.scale))
                 if reader:
@@ -236,7 +235,8 @@ class Assets:
     async def _store(self, change: Change, staged: IStagingFile) -> AssetStat:
         store, key = change.place.store, change.key
         if not self._overwrite and ICreates.providedBy(store):
-            return await ICreates(store).create(staged, key)
+            with suppress(CannotCreate):
+                return await ICreates(store).create(staged, key)
         return await store_staged(store, key, staged)
 
     async def _check_replaceable(self, key: AssetKey) -> None:

@@ -16,6 +16,8 @@ from was_daemon.model.errors import (
     BadName,
     BadRequest,
     BrokenImage,
+    CannotCreate,
+    CannotList,
     CannotMove,
     NoSpace,
     NoThumbnail,
@@ -37,6 +39,7 @@ from was_daemon.model.interfaces import (
     ILocalFiles,
     IMoves,
     IPresence,
+    IPreviews,
     IQuirks,
     IRedirects,
     IRooted,
@@ -45,6 +48,7 @@ from was_daemon.model.interfaces import (
     IStorePlugin,
     IThumbnails,
     IUnfinished,
+    IUnlisted,
 )
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.media import media_type
@@ -54,6 +58,7 @@ from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.reader import HTTPReader, asset_stat
 from was_daemon.stores.http.transport import trusted_only
+from was_daemon.stores.layers.named import named
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.stores.plugin import ComposedStorePlugin, StorePlugin
 from was_daemon.stores.unfinished import UnfinishedUploads
@@ -68,6 +73,8 @@ __all__ = [
     "BadName",
     "BadRequest",
     "BrokenImage",
+    "CannotCreate",
+    "CannotList",
     "CannotMove",
     "ComposedStorePlugin",
     "FixedLogin",
@@ -85,6 +92,7 @@ __all__ = [
     "ILocalFiles",
     "IMoves",
     "IPresence",
+    "IPreviews",
     "IQuirks",
     "IRedirects",
     "IRooted",
@@ -93,6 +101,7 @@ __all__ = [
     "IStorePlugin",
     "IThumbnails",
     "IUnfinished",
+    "IUnlisted",
     "Kind",
     "Layout",
     "Login",
@@ -114,5 +123,6 @@ __all__ = [
     "asset_stat",
     "find_plugins",
     "media_type",
+    "named",
     "trusted_only",
 ]

@@ -39,14 +39,17 @@ from was_daemon.model.errors import (
     AssetNotFound,
     BadName,
     BrokenImage,
+    CannotCreate,
     Interrupted,
     NoThumbnail,
     Overloaded,
 )
-from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ICreates, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
+from was_daemon.stores.layers.observed import observed
 from was_daemon.stores.local.disk import open_regular
 from was_daemon.stores.memory_reader import MemoryReader
+from was_daemon.telemetry.metrics import Metrics
 from was_daemon.testing.contract import gather_all
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, payload, read_asset, read_reader
@@ -265,6 +268,28 @@ async def test_where_replacing_is_forbidden_the_first_upload_stays(
     assert await museum.thumbnail("a.jpg") == before
     await museum.assets.delete(original("a.jpg"))
     await museum.put("a.jpg", plain(BLUE))
+
+
+@implementer(IAssetStore, ICreates)
+class CannotCreateStore(MemoryStore):
+    """A store whose server has no way to create an asset as a new one."""
+
+    async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
+        raise CannotCreate("the server has no conditional writes")
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_the_server_cannot_create_the_first_upload_stays_too_and_that_is_no_error_of_the_store(
+    opened: Open,
+) -> None:
+    metrics = Metrics()
+    store = observed(CannotCreateStore(), metrics, "main")
+    museum = opened((store, store), overwrite=False)
+    await museum.put("a.jpg", plain(RED))
+    with pytest.raises(AssetExists):
+        await museum.put("a.jpg", plain(BLUE))
+    assert await museum.get("a.jpg") == plain(RED)
+    assert "was_store_errors_total{" not in metrics.exposition().decode()
 
 
 @pytest_twisted.ensureDeferred

@@ -46,6 +46,17 @@ def check(path: Path, document: dict[str, dict[str, object]], *arguments: str) -
     return run("config", "check", "--config", path / "was.toml", *arguments)
 
 
+def test_it_is_told_what_other_servers_do(tmp_path: Path) -> None:
+    document: dict[str, dict[str, object]] = {
+        "server": {"key": SECRET, "public_url": "https://assets.example.org"},
+        "discovery": {"read": "https://dam.example.org/fileget"},
+        "stores": {"main": {"plugin": "filesystem", "path": "files"}},
+    }
+    told = check(tmp_path, document)
+    assert "  discovery    read: https://dam.example.org/fileget\n    was-daemon check tries these" in told.stdout
+    assert json.loads(check(tmp_path, document, "--json").stdout)["discovery"] == document["discovery"]
+
+
 def test_help_does_not_wait_for_the_daemons_parts() -> None:
     code = "import sys, was_daemon.cli.main; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

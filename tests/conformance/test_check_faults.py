@@ -125,6 +125,10 @@ TAMPERED: list[tuple[str, str, CheckState, Tamper]] = [
     ("discovery", "a type missing", FAILED, change(DISCOVERY, body(lambda b: b.replace(b"testkey", b"test")))),
     ("discovery", "relative", FAILED, change(DISCOVERY, body(lambda b: b.replace(b"http://", b"/")))),
     ("discovery", "as text", DIFFERS, change(DISCOVERY, header("Content-Type", "text/plain"))),
+    ("endpoints-key", "another key to read", FAILED, reply(ORIGINAL, 403)),
+    ("endpoints-key", "another key to delete", FAILED, reply(DELETE, 403)),
+    ("endpoints-key", "a login of its own for metadata", FAILED, reply(METADATA, 401)),
+    ("endpoints-key", "an hour ahead", DIFFERS, change(ORIGINAL, header("X-Timestamp", "9999999999"))),
     ("clock", "no time", FAILED, change(DISCOVERY, header("X-Timestamp"))),
     ("clock", "a date", FAILED, change(DISCOVERY, header("X-Timestamp", "2026-01-01"))),
     ("clock", "an hour ahead", DIFFERS, change(DISCOVERY, header("X-Timestamp", "9999999999"))),
@@ -358,7 +362,9 @@ BROKEN: list[tuple[str, CheckState, type[ModelServer]]] = [
 def made(id_: str, model: ModelServer, collection: str | None = None, timeout: float = 30) -> CheckState:
     """What comes of one check on this server."""
     with model.running():
-        server = Server(f"{model.url}/web_asset_store.xml", KEY, collection, HttpClient(timeout))
+        # The endpoints have another address than the document then.
+        address = model.url.replace("127.0.0.1", "localhost") if id_ == "endpoints-key" else model.url
+        server = Server(f"{address}/web_asset_store.xml", KEY, collection, HttpClient(timeout))
         if id_ != "discovery":
             urls = {kind: f"{model.url}/{path}" for kind, path in PATHS.items()}
             server.endpoints.update(urls)
@@ -410,6 +416,16 @@ def test_a_document_that_came_by_https_has_no_http_addresses() -> None:
     server.endpoints.update({kind: f"http://museum.org/{path}" for kind, path in PATHS.items()})
     with pytest.raises(CheckFailed, match="https addresses"):
         BY_ID["endpoints"].attempt(server)
+
+
+def test_it_is_said_what_is_on_which_server() -> None:
+    server = Server("https://museum.org/web_asset_store.xml", KEY, None, HttpClient(30))
+    hosts = {"read": "dam.museum.org", "getmetadata": "dam.museum.org", "testkey": "keys.museum.org"}
+    server.endpoints.update({kind: f"https://{hosts.get(kind, 'museum.org')}/{path}" for kind, path in PATHS.items()})
+    assert BY_ID["endpoints"].attempt(server) == (
+        "read and getmetadata are at dam.museum.org, not at museum.org; "
+        "testkey is at keys.museum.org, not at museum.org"
+    )
 
 
 def test_every_check_is_seen_to_notice_something() -> None:

@@ -14,11 +14,17 @@ from urllib.parse import quote
 
 import attrs
 import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
+from twisted.web.server import Site
 
 from tests.support.blocking import BlockingClient, NoAnswerError, finished
-from tests.support.client import Answer
+from tests.support.client import Answer, Client
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.remotes import KINDS, make_far_end
+from tests.support.s3quirks import QuirkyS3, kept
+from tests.support.scripted import Listen
 from tests.support.versions import Version, colour_of, is_colour, no_picture, picture
 
 DAEMONS = 3
@@ -310,3 +316,30 @@ def test_three_daemons_on_a_remote_store_answer_as_one(tmp_path: Path, kind: str
         run(tmp_path, config, steps=60)
     finally:
         far.remove()
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_of_uploads_of_a_new_name_to_two_daemons_on_a_bucket_one_is_taken(tmp_path: Path, listen: Listen) -> None:
+    server = QuirkyS3()
+    server.condition = kept
+    keys = {"access_key_id": "key", "secret_access_key": "secret"}
+    table = {"plugin": "s3", "bucket": "assets", "endpoint": listen(Site(server, timeout=None)), **keys}
+    config = {"server": {"overwrite": False}, "stores": {"main": table}}
+    daemons = [Daemon(tmp_path / f"daemon{number}", config) for number in range(2)]
+    try:
+        clients = [Client((await deferToThread(daemon.start)).url, KEY) for daemon in daemons]
+        for number in range(20):
+            name, size = f"{number}.bin", 6_000_000 if number % 5 == 0 else 1000
+            contents = [bytes([each]) * size for each in range(len(clients))]
+            uploads = [
+                Deferred.fromCoroutine(client.upload_like_specify7(name, content))
+                for client, content in zip(clients, contents, strict=True)
+            ]
+            statuses = [answer.status for answer in await gatherResults(uploads)]
+            assert sorted(statuses) == [200, 409]
+            for client in clients:
+                assert (await client.original(name)).body == contents[statuses.index(200)]
+    finally:
+        for daemon in daemons:
+            await deferToThread(daemon.stop)

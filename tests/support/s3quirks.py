@@ -36,6 +36,8 @@ class QuirkyS3(Resource):
     `damage` what is kept of a body. `refuse` is told each request about an asset, and returns the answer to it instead
     of the server's own, or None. With `forgets_completion` the answer to it is that there is no such upload.
     `mixes_up_parts` puts them together from the last to the first.
+    `condition` is asked before an object is written, and answers a request whose condition does not hold; without it
+    conditions are ignored. `loses` says whether the answer to a request that was carried out is lost.
     """
 
     isLeaf = True
@@ -44,6 +46,8 @@ class QuirkyS3(Resource):
         super().__init__()
         self.objects: dict[str, Stored] = {}
         self.uploads: dict[str, dict[int, bytes]] = {}
+        self.began: dict[str, dict[str, str]] = {}
+        """The metadata of all uploads in parts, those that are over too."""
         self.steps: list[str] = []
         """The methods of the requests about assets, as they came."""
         self.tag: Callable[[str, TagKind, str], str | None] = lambda _method, _kind, digest: f'"{digest}"'
@@ -51,6 +55,8 @@ class QuirkyS3(Resource):
         self.chunked_get = False
         self.forgets_completion = False
         self.mixes_up_parts = False
+        self.condition: Callable[[QuirkyS3, Request, str], bytes | None] = lambda _server, _request, _name: None
+        self.loses: Callable[[Request], bool] = lambda request: False
         self.damage: Callable[[bytes], bytes] = lambda content: content
         self.refuse: Callable[[Request], bytes | None] = lambda request: None
         self.minds_ranges = True
@@ -74,7 +80,11 @@ class QuirkyS3(Resource):
             answer = self.refuse(request)
             if answer is not None:
                 return answer
-        return getattr(self, f"_{method.lower()}")(request, name)
+        done = getattr(self, f"_{method.lower()}")(request, name)
+        if ".was-staging" not in name and self.loses(request):
+            request.setResponseCode(500)
+            return b""
+        return done
 
     def _told(self, request: Request, kind: TagKind, digest: str) -> None:
         tag = self.tag(request.method.decode(), kind, digest)
@@ -88,23 +98,29 @@ class QuirkyS3(Resource):
             self.uploads[request.args[b"uploadId"][0].decode()][int(request.args[b"partNumber"][0])] = content
             self._told(request, TagKind.PART, digest)
         else:
-            self.objects[name] = Stored(content, digest, TagKind.WHOLE, {})
+            refusal = self.condition(self, request, name)
+            if refusal is not None:
+                return refusal
+            self.objects[name] = Stored(content, digest, TagKind.WHOLE, _metadata(request))
             self._told(request, TagKind.WHOLE, digest)
         return b""
 
     def _post(self, request: Request, name: str) -> bytes:
         if b"uploads" in request.args:
-            upload = str(len(self.uploads))
-            self.uploads[upload] = {}
-            metadata = {key.decode(): values[0].decode() for key, values in request.requestHeaders.getAllRawHeaders()}
-            self.began = {
-                key.lower(): value for key, value in metadata.items() if key.lower().startswith("x-amz-meta-")
-            }
+            upload = str(len(self.began))
+            self.uploads[upload], self.began[upload] = {}, _metadata(request)
             return (
                 f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>".encode()
             )
-        parts = [part for _, part in sorted(self.uploads.pop(request.args[b"uploadId"][0].decode()).items())]
-        digest = self._join(name, parts[::-1] if self.mixes_up_parts else parts, self.began)
+        refusal = self.condition(self, request, name)
+        if refusal is not None:
+            return refusal
+        upload = request.args[b"uploadId"][0].decode()
+        if upload not in self.uploads:
+            request.setResponseCode(404)
+            return b"<Error><Code>NoSuchUpload</Code></Error>"
+        parts = [part for _, part in sorted(self.uploads.pop(upload).items())]
+        digest = self._join(name, parts[::-1] if self.mixes_up_parts else parts, self.began[upload])
         if self.forgets_completion and ".was-staging" not in name:
             request.setResponseCode(404)
             return b"<Error><Code>NoSuchUpload</Code></Error>"
@@ -121,7 +137,9 @@ class QuirkyS3(Resource):
         return digest
 
     def _delete(self, request: Request, name: str) -> bytes:
-        if b"uploadId" not in request.args:
+        if b"uploadId" in request.args:
+            self.uploads.pop(request.args[b"uploadId"][0].decode(), None)
+        else:
             self.objects.pop(name, None)
         request.setResponseCode(204)
         return b""
@@ -175,3 +193,20 @@ class QuirkyS3(Resource):
             f"<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>{truncated}</IsTruncated>"
             f"{entries}</ListBucketResult>"
         ).encode()
+
+
+def error(request: Request, status: int, code: str) -> bytes:
+    """Answer with an error, whose document says nothing more without a code."""
+    request.setResponseCode(status)
+    return f"<Error><Code>{code}</Code></Error>".encode() if code else b""
+
+
+def kept(server: QuirkyS3, request: Request, name: str) -> bytes | None:
+    """Refuse to replace an object, as Amazon does, where that is the condition."""
+    is_taken = request.getHeader("If-None-Match") == "*" and name in server.objects
+    return error(request, 412, "PreconditionFailed") if is_taken else None
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    headers = {key.decode().lower(): values[0].decode() for key, values in request.requestHeaders.getAllRawHeaders()}
+    return {key: value for key, value in headers.items() if key.startswith("x-amz-meta-")}

@@ -237,5 +237,6 @@ async def test_what_a_store_lets_nobody_see_is_not_said_to_be_well(
     results = await collect(check_live(store, ""))
     assert [result.promise for result in results if not result.tried] == [
         "readers see the old version until the new one is complete",
+        "of two uploads of a new name one is refused",
         "the store moves files to the trash and back by itself",
     ]

@@ -10,8 +10,9 @@ import click
 
 from was_daemon.cli.beside_daemon import run_beside_daemon, settings_beside_daemon
 from was_daemon.cli.identity import as_owner, require_writable
+from was_daemon.cli.names import CATALOGUE, check_names, listed, names_option, require_names
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.targets import collection_option, directories_of, require_directory
+from was_daemon.cli.targets import collection_option, create_stores, directories_of, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.cli.report import Report
@@ -46,24 +47,38 @@ def _directories_in(settings: "Settings", store: str, directories: Sequence[str]
 
 @catalogue.command(epilog=epilog("was-daemon catalogue rebuild --config was.toml"))
 @collection_option
+@names_option
 @click.option("--parallel", default=4, show_default=True, type=click.IntRange(1, 256), help="Files at a time.")
 @click.option(
     "--describe/--no-describe", default=True, help="Also find out media types, pixels, dates and places; the default."
 )
 @config_option
 @json_option
-def rebuild(collections: tuple[str, ...], parallel: int, describe: bool, config: Path | None, as_json: bool) -> None:
+def rebuild(
+    collections: tuple[str, ...],
+    names: str | None,
+    parallel: int,
+    describe: bool,
+    config: Path | None,
+    as_json: bool,
+) -> None:
     """Read all stored originals that are not in the catalogue, and enter them.
 
     Each is read once: for its checksums, and for what is in it. Originals that are recorded, but not described, are
     described. What is done is left alone, so an interrupted command is simply started again. The daemon may run
-    meanwhile; without --describe it describes them later.
+    meanwhile; without --describe it describes them later. With --names only these originals are entered.
     """
     settings = load_settings(config)
     require_catalogue(settings)
     settings = as_owner(settings, [], settings.catalogue.files())
     require_writable(settings, [], settings.catalogue.files())
     directories = directories_of(settings, collections)
+    check_names(settings, names, directories)
+    if names == CATALOGUE:
+        raise click.UsageError("--names catalogue: what is there needs not be entered")
+    used = {name: inside for name in settings.stores if (inside := _directories_in(settings, name, directories))}
+    stores = create_stores(settings)
+    require_names([(name, stores[name]) for name in used], names)
     workers = min(parallel, len(os.sched_getaffinity(0)))
 
     async def work(components: "Components", report: "Report") -> None:
@@ -75,13 +90,14 @@ def rebuild(collections: tuple[str, ...], parallel: int, describe: bool, config:
         catalogue, spool = components.catalogue, components.spool
         assert catalogue  # noqa: S101 - it is required
         reader = FactsReader(components.pool) if describe else None
-        for name, store in components.stores.items():
+        for name, inside in used.items():
+            store = components.stores[name]
             await require_directory(store)
-            inside = _directories_in(settings, name, directories)
             rebuilder = Rebuilder(name, store, catalogue, spool, reader, report)
-            unrecorded = partial(Verifier(name, store, catalogue, report).unrecorded, inside)
             try:
-                await for_each_with_bar(name, unrecorded, parallel, rebuilder.enter)
+                async with listed(settings, store, names) as list_of:
+                    unrecorded = partial(Verifier(name, list_of, catalogue, report).unrecorded, inside)
+                    await for_each_with_bar(name, unrecorded, parallel, rebuilder.enter)
                 await rebuilder.flush()
                 undescribed = partial(rebuilder.undescribed, inside)
                 await for_each_with_bar(f"{name}, recorded", undescribed, parallel, rebuilder.describe)

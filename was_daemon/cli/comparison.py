@@ -4,13 +4,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import attrs
 import click
 
 from was_daemon.catalogue.catalogue import Catalogue, open_catalogue
+from was_daemon.catalogue.names import IN_SPECIFY, RECORDED, known_names
 from was_daemon.cli.findings import FindingsPrinter
+from was_daemon.cli.names import names_in_file
 from was_daemon.cli.targets import directories_of, require_directory
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import collections_in
@@ -22,10 +25,11 @@ from was_daemon.jobs.reconcile.reconciler import Reconciler
 from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.library.collections import Place
 from was_daemon.model.errors import StoreUnavailable
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.interfaces import IAssetStore, IUnlisted
 from was_daemon.specify.export import Export
 from was_daemon.specify.reader import SpecifyReader
 from was_daemon.specify.records import Source, last_reading
+from was_daemon.stores.layers.named import Names, named
 
 
 @attrs.frozen
@@ -82,7 +86,8 @@ class Comparison:
             worktable = Worktable()
             stack.push_async_callback(worktable.close)
             catalogue = await self._open_catalogue(stack)
-            collector = Collector(worktable, self.places)
+            places = [self._listed(place, catalogue) for place in self.places]
+            collector = Collector(worktable, places)
             began = time.time()
             # Before the names of files: an upload in between is too young for an orphan, and is not taken for missing.
             recorded = await self._records(catalogue, collector, stack)
@@ -92,7 +97,7 @@ class Comparison:
                 await collector.known(catalogue.database)
             _tell("Comparing ...")
             await worktable.index()
-            findings = Findings(worktable, self.places)
+            findings = Findings(worktable, places)
             await self._note_limits(findings, recorded, catalogue is not None)
             covered = {index for index, place in enumerate(self.places) if _is_covered(place, recorded.sources)}
             names = {source.name for source in recorded.sources}
@@ -106,6 +111,18 @@ class Comparison:
                     await Quarantine(reconciler, collector, database, readers, move, limit, began, printer).run()
             finally:
                 printer.end(*numbers)
+
+    def _listed(self, place: Place, catalogue: Catalogue | None) -> Place:
+        """Return a place whose originals are listed: by the names that are known, where the store lists none."""
+        if not IUnlisted.providedBy(place.store):
+            return place
+        names: Names
+        if self.export:
+            names = partial(names_in_file, self.export)
+        else:
+            assert catalogue  # noqa: S101 - the settings have been checked
+            names = partial(known_names, catalogue.database, [RECORDED, IN_SPECIFY], [place.name])
+        return attrs.evolve(place, store=named(place.store, names))
 
     async def _open_catalogue(self, stack: AsyncExitStack) -> Catalogue | None:
         if not self.settings.catalogue.is_on:

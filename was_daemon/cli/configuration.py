@@ -76,6 +76,7 @@ def _summary(settings: "Settings") -> dict[str, Any]:
         "listen": server.listen,
         "processes": server.workers,
         "public_url": server.public_url,
+        "discovery": settings.discovery.elsewhere(),
         "key": settings.key_source,
         "reading": _READING[server.require_token_for_get].format(settings.visibility.unknown),
         "stores": {
@@ -167,6 +168,10 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     yield f"  listen       {', '.join(summary['listen'])}"
     yield f"  processes    {summary['processes']}"
     yield f"  public_url   {summary['public_url'] or 'scheme and host of each request'}"
+    for kind, url in summary["discovery"].items():
+        yield f"  discovery    {kind}: {url}"
+    if summary["discovery"]:
+        yield "    was-daemon check tries these: CORS, https, the key and the clock"
     yield f"  key          {summary['key']}"
     yield f"  reading      {summary['reading']}"
     for name, store in summary["stores"].items():

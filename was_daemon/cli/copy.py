@@ -1,12 +1,12 @@
 """`was-daemon copy`: copies of collections from one store to another."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from was_daemon.cli.identity import as_owner, require_writable
+from was_daemon.cli.names import check_names, files_behind, names_option, opened_names, require_names
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import check_store_name, collection_option, create_stores, directories_of, require_directory
 
@@ -23,6 +23,7 @@ _JOURNAL = "copies.sqlite"
 @click.option("--from", "source", required=True, metavar="STORE", help="The store to read.")
 @click.option("--to", "target", required=True, metavar="STORE", help="The store to write.")
 @collection_option
+@names_option
 @click.option("--thumbnails", is_flag=True, help="Copy the thumbnails of what is copied, too.")
 @click.option("--overwrite", is_flag=True, help="Replace files that differ at the target.")
 @click.option("--dry-run", is_flag=True, help="Write nothing, only say what would be done.")
@@ -38,6 +39,7 @@ def copy(
     source: str,
     target: str,
     collections: tuple[str, ...],
+    names: str | None,
     thumbnails: bool,
     overwrite: bool,
     dry_run: bool,
@@ -50,7 +52,8 @@ def copy(
 
     A line for each file that failed, or that differs from the one at the target, which is left alone. What is the same
     at the target already is not copied again: a command that was interrupted, however, is started again, and
-    copies the rest. The daemon may go on meanwhile; nothing is deleted.
+    copies the rest. The daemon may go on meanwhile; nothing is deleted. With --names only these originals are copied,
+    and those that are not there are reported as missing.
     """
     from was_daemon.cli.reactor import RESUMED, run
 
@@ -59,45 +62,46 @@ def copy(
     if check_store_name(settings, target, "--to") == source:
         raise click.BadParameter("is the store to read", param_hint="--to")
     directories = directories_of(settings, collections)
-    settings = as_owner(settings, [target], [settings.spool.path])
-    if not dry_run:
-        require_writable(settings, [target])
+    check_names(settings, names, directories)
+    settings = as_owner(settings, [target], [settings.spool.path, *files_behind(settings, names)])
+    require_writable(settings, [] if dry_run else [target], files_behind(settings, names))
     stores = create_stores(settings)
+    require_names([(source, stores[source])], names)
     path = state or settings.spool.path / _JOURNAL
 
     async def work() -> int:
         from was_daemon.cli.report import Report
         from was_daemon.jobs.copy.copier import Copier
+        from was_daemon.jobs.copy.job import CopyJob
         from was_daemon.jobs.copy.journal import CopyJournal
 
         # A dry run leaves no file behind.
         journal = CopyJournal(path if path.exists() or not dry_run else None, stores[source], stores[target])
         copier = Copier(stores[source], stores[target], journal, overwrite, dry_run)
-        return await _copy_and_report(settings, copier, directories, thumbnails, parallel, Report(as_json))
+        report = Report(as_json)
+        if names is None:
+            return await _copy_and_report(settings, CopyJob(copier, directories, report), thumbnails, parallel, report)
+        async with opened_names(settings, names) as found:
+            job = CopyJob(copier, directories, report, found)
+            return await _copy_and_report(settings, job, thumbnails, parallel, report)
 
     run(work, RESUMED)
 
 
 async def _copy_and_report(
-    settings: "Settings",
-    copier: "Copier",
-    directories: Sequence[str],
-    thumbnails: bool,
-    parallel: int,
-    report: "Report",
+    settings: "Settings", job: "CopyJob", thumbnails: bool, parallel: int, report: "Report"
 ) -> int:
     """Copy everything, close what was opened and print the counts; return the exit status."""
-    from was_daemon.jobs.copy.job import CopyJob
-
+    copier = job.copier
     try:
         await copier.journal.open()
-        await _copy(settings, CopyJob(copier, directories, report), thumbnails, parallel)
+        await _copy(settings, job, thumbnails, parallel)
     finally:
         for store in (copier.source, copier.target):
             await store.close()
         await copier.journal.close()
         _end(report, copier)
-    return 1 if report.counts["failed"] or report.counts["differs"] else 0
+    return 1 if any(report.counts[each] for each in ("failed", "differs", "missing")) else 0
 
 
 async def _copy(settings: "Settings", job: "CopyJob", thumbnails: bool, parallel: int) -> None:
@@ -125,5 +129,6 @@ def _end(report: "Report", copier: "Copier") -> None:
         "failed": "failed",
         "skipped": "thumbnails left out",
         "gone": "deleted meanwhile",
+        "missing": "missing",
     }
     report.end(words, bytes=copier.copied_bytes)

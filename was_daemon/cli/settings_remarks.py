@@ -30,7 +30,8 @@ _ACCESS = re.compile(
 
 REDACTION = (
     "These are settings of the California Academy's server, which shows redacted pictures to users with a token only. "
-    "was_daemon does not read its database: tokens are required for reading, until you set this yourself."
+    "Which these are is in its database: tokens are required for reading, until you enter its table by was-daemon "
+    'catalogue import, and set require_token_for_get = "private".'
 )
 
 

@@ -73,11 +73,19 @@ def verify(
 
 async def _verify(verifier: "Verifier", directories: Sequence[str], parallel: int, record: bool) -> None:
     from was_daemon.cli.progress import for_each_with_bar
+    from was_daemon.model.interfaces import IUnlisted
 
     await require_directory(verifier.store)
     # A store that is down has lost nothing.
-    await verifier.require_store()
+    await verifier.require_store(directories)
     await for_each_with_bar("Recorded", lambda: verifier.recorded(directories), parallel, verifier.compare)
     await verifier.note()
+    if IUnlisted.providedBy(verifier.store):
+        click.echo(
+            f"The store {verifier.name} cannot list what it has: was-daemon catalogue rebuild --names FILE records "
+            "what is not recorded yet",
+            err=True,
+        )
+        return
     step = verifier.record if record else verifier.count
     await for_each_with_bar("Not recorded", lambda: verifier.unrecorded(directories), parallel, step)

@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from twisted.internet.endpoints import serverFromString
 
 from was_daemon.config.catalogue_settings import CatalogueSettings
-from was_daemon.config.endpoints import tcp_address
+from was_daemon.config.discovery_settings import DiscoverySettings
+from was_daemon.config.endpoints import TCPAddress, tcp_address
 from was_daemon.config.settings import (
     CollectionSettings,
     CollectionsSettings,
@@ -126,3 +128,29 @@ def check_endpoints(key: str, descriptions: Sequence[str], environ: Mapping[str,
         except Exception as error:  # each endpoint parser has its own, down to what OpenSSL raises
             reason = _reason(description, error)
             mistakes.add(f"{key}[{index}]", f'"{description}" is not usable: {reason}')
+
+
+def check_discovery(
+    discovery: DiscoverySettings,
+    public_url: str | None,
+    collections: CollectionsSettings,
+    trash: TrashSettings,
+    mistakes: Mistakes,
+) -> None:
+    """Check that browsers may use the addresses, and warn of settings that count only where the daemon is asked."""
+    for kind, url in discovery.elsewhere().items():
+        _check_mixed_content(f"discovery.{kind}", url, public_url, mistakes)
+    if discovery.delete and trash.keep is not None:
+        mistakes.warn("trash.keep keeps nothing of what is deleted by way of discovery.delete")
+    if discovery.write and any(each.quota is not None for each in collections.map.values()):
+        mistakes.warn("Quotas do not limit uploads by way of discovery.write: these are counted later")
+
+
+def _check_mixed_content(key: str, url: str, public_url: str | None, mistakes: Mistakes) -> None:
+    """Check that a page that came by https is not told an address by http, which browsers refuse (mixed content)."""
+    if not url.startswith("http:") or (public_url or "").startswith("http:"):
+        return
+    if public_url:
+        mistakes.add(key, "is http, and server.public_url https: browsers refuse such mixed content")
+    elif not TCPAddress(0, urlsplit(url).hostname or "").is_local:
+        mistakes.warn(f"{key} is http: if Specify's pages come by https, browsers refuse such mixed content")

@@ -13,6 +13,7 @@ from was_daemon.config.attachment_keys import KeyReader
 from was_daemon.config.catalogue_settings import catalogue_of, check_fixity
 from was_daemon.config.checks import (
     check_collections,
+    check_discovery,
     check_endpoints,
     check_limits,
     check_processes,
@@ -131,12 +132,14 @@ class _Loader:
         check_visibility(attrs.evolve(sections.server, key=key), catalogue, self._mistakes)
         check_fixity(sections.fixity, catalogue, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
+        check_discovery(sections.discovery, public_url, collections, sections.trash, self._mistakes)
         if file and self._secrets:
             self._check_file(file)
         if self._mistakes.lines:
             raise ConfigError(self._mistakes.lines, self._mistakes.weak_keys)
         return Settings(
             server=attrs.evolve(sections.server, key=key, public_url=public_url),
+            discovery=sections.discovery,
             limits=sections.limits,
             stores=stores,
             default_store=default_store,

@@ -96,7 +96,8 @@ class _Plugins(Mapping[str, IStorePlugin]):
 
     def __getitem__(self, name: str) -> IStorePlugin:
         if name not in self._found:
-            self._import({name} & self._waiting.keys())
+            # The file of a plugin called "asset-server" has a name that Python can import.
+            self._import({name.replace("-", "_")} & self._waiting.keys())
         if name not in self._found:
             self._import(list(self._waiting))
         return self._found[name]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from was_daemon.config.catalogue_settings import CatalogueSettings, ChecksumSettings, FixitySettings
+from was_daemon.config.discovery_settings import DiscoverySettings
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Duration, Size
 from was_daemon.config.validators import (
@@ -201,6 +202,7 @@ class Sections:
     """The sections of a configuration, under their names, but for those of stores and databases of Specify."""
 
     server: ServerSettings
+    discovery: DiscoverySettings
     limits: LimitSettings
     collections: CollectionsSettings
     thumbnails: ThumbnailSettings
@@ -236,6 +238,7 @@ class Settings:
     """
 
     server: ServerSettings
+    discovery: DiscoverySettings
     limits: LimitSettings
     stores: Mapping[str, StoreSettings]
     default_store: str

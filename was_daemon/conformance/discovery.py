@@ -67,8 +67,16 @@ def _endpoints(server: Server) -> str | None:
     urls = {kind: urlsplit(server.endpoints[kind]) for kind in _ENDPOINT_TYPES}
     insecure = [kind for kind, url in urls.items() if document.scheme == "https" and url.scheme == "http"]
     expect(not insecure, "https addresses in a document that came by https", f"http for {', '.join(insecure)}")
-    elsewhere = sorted({url.netloc for url in urls.values()} - {document.netloc})
-    return f"the endpoints are at {', '.join(elsewhere)}, not at {document.netloc}" if elsewhere else None
+    elsewhere: dict[str, list[str]] = {}
+    for kind, url in urls.items():
+        if url.netloc != document.netloc:
+            elsewhere.setdefault(url.netloc, []).append(kind)
+    return differences(*(f"{_listed(kinds)} at {host}, not at {document.netloc}" for host, kinds in elsewhere.items()))
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    *first, last = kinds
+    return f"{', '.join(first)} and {last} are" if first else f"{last} is"
 
 
 def _key(server: Server) -> str | None:

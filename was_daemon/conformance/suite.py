@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from was_daemon.conformance import deletions, discovery, downloads, names, thumbnails, uploads
+from was_daemon.conformance import deletions, discovery, downloads, elsewhere, names, thumbnails, uploads
 from was_daemon.conformance.check import Check
 from was_daemon.conformance.client import Unanswered
 from was_daemon.conformance.results import CheckFailed, CheckResult, CheckSkipped, CheckState
@@ -13,6 +13,7 @@ from was_daemon.conformance.server import Server
 
 CHECKS = (
     *discovery.CHECKS,
+    *elsewhere.CHECKS,
     *uploads.CHECKS,
     *downloads.CHECKS,
     *thumbnails.CHECKS,

@@ -8,7 +8,14 @@ from was_daemon.assets import Assets
 from was_daemon.catalogue.recorder import Recorder
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.config.settings import Settings
-from was_daemon.daemon.catalogue_parts import catalogue_of, describer_of, finder_of, fixity_of, visibility_of
+from was_daemon.daemon.catalogue_parts import (
+    catalogue_of,
+    describer_of,
+    finder_of,
+    fixity_of,
+    visibility_of,
+    with_names,
+)
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.reusable_parts import ReusableParts
@@ -62,7 +69,8 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     locks, metrics, process = state.locks, state.metrics, state.process
     settings = process.settings(settings)
     parts = ReusableParts(before.parts if before else None)
-    stores = build_stores(settings, parts, metrics)
+    catalogue = catalogue_of(settings, parts)
+    stores = with_names(build_stores(settings, parts, metrics), catalogue, parts)
     collections = collections_in(settings, stores)
     spool, pool = _spool(settings, state, parts), _pool(settings, metrics, parts)
     evictor = _evictor(settings, collections, parts)
@@ -72,7 +80,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
     derivatives = Derivatives(collections, locks, spool, pool, kinds)
     views = parts.take("views", spool, lambda: Views(spool))
     zoom = Zoom(collections, derivatives, pyramids, spool, views, pool)
-    catalogue, redirects = catalogue_of(settings, parts), _redirects(settings, collections, stores)
+    redirects = _redirects(settings, collections, stores)
     specify = specify_readers(settings, collections, catalogue, process, parts)
     assets = Assets(
         collections,
@@ -238,6 +246,7 @@ def _server(
         max_scale=settings.thumbnails.max_scale,
         address_lifetime=lifetime,
         hide=partial(refresh.hide, reason="upload") if refresh else None,
+        discovery=settings.discovery.elsewhere(),
         overview=overview,
         images=ImageServer(
             zoom,

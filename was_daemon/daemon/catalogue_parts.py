@@ -5,6 +5,7 @@ They are imported only where there is one: SQLAlchemy takes time and memory.
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from was_daemon.config.process_share import ProcessShare
@@ -13,7 +14,8 @@ from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.library.collections import Collections
 from was_daemon.library.spool import Spool
 from was_daemon.library.visibility import KEY_BYTES, Visibility
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.interfaces import IAssetStore, IUnlisted
+from was_daemon.stores.layers.named import named
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.pool import WorkerPool
 
@@ -36,6 +38,22 @@ def catalogue_of(settings: Settings, parts: ReusableParts) -> "Catalogue | None"
     from was_daemon.catalogue.catalogue import open_catalogue
 
     return parts.take("catalogue", chosen, lambda: open_catalogue(chosen))
+
+
+def with_names(
+    stores: Mapping[str, IAssetStore], catalogue: "Catalogue | None", parts: ReusableParts
+) -> dict[str, IAssetStore]:
+    """Return the stores, of which those that list no originals list those that the catalogue has names of."""
+    return {name: _with_names(name, store, catalogue, parts) for name, store in stores.items()}
+
+
+def _with_names(name: str, store: IAssetStore, catalogue: "Catalogue | None", parts: ReusableParts) -> IAssetStore:
+    if not catalogue or not IUnlisted.providedBy(store):
+        return store
+    from was_daemon.catalogue.names import IN_SPECIFY, RECORDED, known_names
+
+    names = partial(known_names, catalogue.database, [RECORDED, IN_SPECIFY], [name])
+    return parts.take(f"names in {name}", (store, catalogue), lambda: named(store, names))
 
 
 def visibility_of(

@@ -126,4 +126,6 @@ def _announce(settings: Settings, components: Components) -> None:
         "in Specify 6 the properties attachment.url and attachment.key, and attachment.use_path to false",
         url=url,
     )
+    for kind, elsewhere in settings.discovery.elsewhere().items():
+        _log.info("The discovery document names {elsewhere} for {kind}", elsewhere=elsewhere, kind=kind)
     warn(settings)

@@ -1,12 +1,13 @@
 """Traversal of the files of a store, several at a time."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, FirstError, gatherResults
 
 from was_daemon.library.collections import Collections
+from was_daemon.model.errors import CannotList
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles
 from was_daemon.model.keys import AssetKey, Kind
 
@@ -22,11 +23,13 @@ async def list_assets(store: IAssetStore, directories: Sequence[str], kind: Kind
 
 
 async def is_empty(store: IAssetStore, directory: str, kind: Kind) -> bool:
-    """Fire with whether a store holds no asset of this kind in a collection."""
-    async with aclosing(store.list(directory, kind)) as keys:
-        async for _ in keys:
-            return False
-    return True
+    """Fire with whether a store holds no asset of this kind in a collection, as far as it can tell."""
+    with suppress(CannotList):
+        async with aclosing(store.list(directory, kind)) as keys:
+            async for _ in keys:
+                return False
+        return True
+    return False
 
 
 async def count_items(items: AsyncGenerator[Any, None]) -> int:

@@ -1,7 +1,7 @@
 """Verification of stored originals against the checksums in the catalogue."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import attrs
 
@@ -18,7 +18,7 @@ from was_daemon.model.keys import AssetKey, Kind, Layout
 _BATCH = 500
 """Number of originals that the catalogue is asked about, or told of, at a time."""
 
-_ABSENT_KEY = AssetKey("", Kind.ORIGINAL, "was-daemon-verify")
+_ABSENT_NAME = "was-daemon-verify"
 
 _FAILED = "failed"
 
@@ -37,12 +37,11 @@ class Verifier:
     pace: Pace | None = None
     _outcomes: list[Outcome] = attrs.field(init=False, factory=list)
 
-    async def require_store(self) -> None:
-        """Ask the store for an asset; raise the store's error when it cannot be used."""
-        try:
-            await self.store.stat(_ABSENT_KEY)
-        except AssetNotFound:
-            return
+    async def require_store(self, directories: Sequence[str]) -> None:
+        """Ask the store for an asset in each collection; raise the store's error when it cannot be used."""
+        for directory in directories:
+            with suppress(AssetNotFound):
+                await self.store.stat(AssetKey(directory, Kind.ORIGINAL, _ABSENT_NAME))
 
     async def recorded(self, directories: Sequence[str]) -> AsyncGenerator[tuple[AssetKey, Digest], None]:
         """Yield what is recorded of the originals in these collections."""

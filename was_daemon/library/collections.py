@@ -6,7 +6,7 @@ import attrs
 
 from was_daemon.model.composition import stores_in
 from was_daemon.model.errors import AssetNotFound, BadName, UnknownCollection
-from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IThumbnails
+from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IPreviews, IThumbnails
 from was_daemon.model.keys import AssetKey, Kind, check_directory, check_name
 
 
@@ -26,6 +26,11 @@ class Place:
     def makes_thumbnails(self) -> bool:
         """Whether the store makes the thumbnails itself."""
         return self.thumbnails is self.store and bool(IThumbnails.providedBy(self.store))
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the store is asked for a thumbnail before one is made."""
+        return self.makes_thumbnails or bool(IPreviews.providedBy(self.store))
 
     def kinds_in(self, store: IAssetStore | ILocalFiles) -> list[Kind]:
         """Return the kinds of assets of the collection that are written to `store`."""

@@ -109,7 +109,7 @@ class Redirects:
         place = self.collections.place(key)
         store = self.stores.get(place.thumbnails)
         # Several originals share the name of a PNG: only a thumbnail that is opened here is known to be the right one.
-        if not store or place.makes_thumbnails or key.thumbnail_extension == ".png":
+        if not store or place.has_pictures or key.thumbnail_extension == ".png":
             return None
         return _applying(store.thumbnails, recipient, type_of_extension(key.thumbnail_extension))
 

@@ -4,9 +4,18 @@ from contextlib import aclosing
 
 from twisted.logger import Logger
 
+from was_daemon.library.collections import Place
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IStagingFile, IUnfinished
+from was_daemon.model.errors import AssetError, AssetNotFound, NoThumbnail
+from was_daemon.model.interfaces import (
+    AssetStat,
+    IAssetReader,
+    IAssetStore,
+    ILocalFiles,
+    IStagingFile,
+    IThumbnails,
+    IUnfinished,
+)
 from was_daemon.model.keys import AssetKey
 
 _INSTANCES = "instances"
@@ -50,3 +59,16 @@ async def find_stat(store: IAssetStore, key: AssetKey) -> AssetStat | None:
         return await store.stat(key)
     except AssetNotFound:
         return None
+
+
+async def own_thumbnail(place: Place, key: AssetKey, scale: int) -> tuple[IAssetReader, str] | None:
+    """Open the thumbnail that the store itself has of an original; None if the daemon is to make one."""
+    if not place.has_pictures:
+        return None
+    try:
+        opened: tuple[IAssetReader, str] = await IThumbnails(place.store).thumbnail(key, scale)
+    except NoThumbnail:
+        if place.makes_thumbnails:
+            raise
+        return None
+    return opened

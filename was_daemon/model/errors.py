@@ -84,12 +84,20 @@ class StoreUnavailable(AssetError):
     """A store that cannot be reached or used at the moment."""
 
 
+class CannotList(StoreUnavailable):
+    """A list of originals that their store cannot make."""
+
+
 class StoreFailed(AssetError):
     """An answer of a remote store that cannot be used."""
 
 
 class CannotMove(StoreFailed):
     """A move or a copy of an asset that its store cannot make by itself; nothing has changed."""
+
+
+class CannotCreate(StoreFailed):
+    """A creation of an asset that its store cannot make depend on there being none; nothing has changed."""
 
 
 class VersionGone(StoreFailed):

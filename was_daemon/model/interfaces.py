@@ -185,7 +185,11 @@ class ILocalFiles(Interface):
 
 
 class ICreates(Interface):
-    """A store that creates an asset atomically, also when several daemons create the same name at the same time."""
+    """A store that creates an asset atomically, also when several daemons create the same name at the same time.
+
+    Raises `CannotCreate`, and has changed nothing then, where this server cannot do it; the daemon then looks whether
+    there is an asset before it writes.
+    """
 
     def create(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
         """Store the staging file as a new asset, with the promises of `IAssetStore.write`; raises `AssetExists`."""
@@ -273,6 +277,14 @@ class ISizes(Interface):
         """
 
 
+class IUnlisted(Interface):
+    """A store that does not know which originals it has.
+
+    `IAssetStore.list` raises `CannotList` for originals, and lists what it has of other kinds. Who needs a list of the
+    originals takes their names from elsewhere: from the catalogue, from Specify, or from a file.
+    """
+
+
 class IRedirects(Interface):
     """A store whose assets have URLs that clients are redirected to with `redirect = "presigned"`."""
 
@@ -293,6 +305,13 @@ class IThumbnails(Interface):
         Fires with the reader and the media type. Raises `AssetNotFound` (no such original), `NoThumbnail` and
         `BrokenImage`.
         """
+
+
+class IPreviews(IThumbnails):
+    """A store that has pictures of some originals in some sizes, which are used where they are good enough.
+
+    Where thumbnails are kept in another store, the daemon makes one after `NoThumbnail`.
+    """
 
 
 class IImageService(Interface):

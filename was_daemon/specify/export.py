@@ -52,6 +52,10 @@ class BadExport(BadRequest):
     """A file that is no export of attachments, or is damaged."""
 
 
+class NoHeader(BadExport):
+    """A file whose first line names no column that has the names of originals."""
+
+
 class Export:
     """The rows of an export, sorted in a temporary database, which takes no more memory for more rows.
 
@@ -133,7 +137,7 @@ def _begin(file: TextIO) -> tuple[dict[str, str], Iterator[Attachment]]:
     found = {field: position for field, position in positions.items() if position is not None}
     if "location" not in found:
         named = ", ".join(header) or "nothing"
-        raise BadExport(f"no column of the file is called AttachmentLocation; its first line is: {named}")
+        raise NoHeader(f"no column of the file is called AttachmentLocation; its first line is: {named}")
     convert = _unescaped if is_escaped else _plain
     return {field: header[position] for field, position in found.items()}, _attachments(reader, found, convert)
 

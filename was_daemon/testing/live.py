@@ -9,8 +9,9 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import IAssetStore, IQuirks, ISizes
+from was_daemon.model.interfaces import IAssetStore, IQuirks, ISizes, IUnlisted
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.testing.live_creation import create_twice
 from was_daemon.testing.live_trash import TrashTrial
 from was_daemon.testing.promises import NotTried, PromiseBroken, PromiseResult, expect, try_promise
 from was_daemon.testing.streams import chunked, collect, deferred, payload, read_asset, read_reader
@@ -94,6 +95,7 @@ class _Trial:
             ("names that differ in the composition of letters are two assets", self._composition),
             ("names with spaces and signs are kept", self._signs),
             ("files can be kept in the trash", trash.keep),
+            ("of two uploads of a new name one is refused", self._create),
             ("the store moves files to the trash and back by itself", trash.move),
             ("a deleted asset is gone", self._delete),
         ]
@@ -225,9 +227,13 @@ class _Trial:
             await reader.close()
 
     async def _list(self) -> None:
+        if IUnlisted.providedBy(self.store):
+            raise NotTried("the server lists nothing: names come from the catalogue, from Specify or from a file")
         await self._expect_listed(self.key)
 
     async def _expect_listed(self, *keys: AssetKey) -> None:
+        if IUnlisted.providedBy(self.store):
+            return
         found = [key.name for key in await collect(self.store.list(self.collection, Kind.ORIGINAL, self.stem))]
         wanted = [key.name for key in keys]
         cost = "`copy` and `verify` would pass over files, and thumbnails outlive their originals"
@@ -247,11 +253,11 @@ class _Trial:
 
     async def _case(self) -> None:
         what = "names that differ in case are one file to the server"
-        await self._expect_apart(self._key("-case.bin"), self._key("-CASE.bin"), what)
+        await self._expect_apart(self._key("-case.txt"), self._key("-CASE.txt"), what)
 
     async def _composition(self) -> None:
         what = "names that differ in the composition of letters (\u00e9 as one sign or two) are one file to the server"
-        await self._expect_apart(self._key("-\u00e9.bin"), self._key("-e\u0301.bin"), what)
+        await self._expect_apart(self._key("-\u00e9.txt"), self._key("-e\u0301.txt"), what)
 
     async def _expect_apart(self, first: AssetKey, second: AssetKey, what: str) -> None:
         await self.store.write(first, chunked(b"first"), 5)
@@ -263,11 +269,14 @@ class _Trial:
             await self.store.delete(key)
 
     async def _signs(self) -> None:
-        key = self._key(" \u00e9 \u6a19%41+#?;&=~'.bin")
+        key = self._key(" \u00e9 \u6a19%41+#?;&=~'.txt")
         await self.store.write(key, chunked(b"signs"), 5)
         await self._expect_content(key, b"signs")
         await self._expect_listed(self.key, key)
         await self.store.delete(key)
+
+    async def _create(self) -> None:
+        await create_twice(self.store, self._key("-new.bin"))
 
     async def _delete(self) -> None:
         await self.store.delete(self.key)

@@ -46,7 +46,7 @@ async def _write_each(store: IAssetStore, collections: Collections, directory: s
 
 def _keys(directory: str) -> list[AssetKey]:
     """Return new keys of each kind."""
-    original = AssetKey(directory, Kind.ORIGINAL, f"{new_stem()}.jpg")
+    original = AssetKey(directory, Kind.ORIGINAL, f"{new_stem()}.txt")
     return [original, original.thumbnail(1), original.pyramid(1), AssetKey(directory, Kind.TRASH, original.name)]
 
 

@@ -14,18 +14,21 @@ from was_daemon.library.store_steps import register
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import ILocalFiles, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.stores.layers.named import Names, named
 
 
 @attrs.frozen
 class CopyJob:
     """Copy of the assets in `directories` by a `Copier`.
 
-    Originals are to be copied before thumbnails, so that no thumbnail looks older than its original.
+    Originals are to be copied before thumbnails, so that no thumbnail looks older than its original. With `names`,
+    these originals are copied, rather than those that the source lists.
     """
 
     copier: Copier
     directories: Sequence[str]
     report: JobReport
+    names: Names | None = None
     _current: CurrentThumbnails = attrs.field(
         init=False, default=attrs.Factory(lambda self: CurrentThumbnails(self.copier, self.directories), True)
     )
@@ -42,7 +45,10 @@ class CopyJob:
 
     def originals(self) -> AsyncGenerator[AssetKey, None]:
         """Yield the originals to copy."""
-        return list_assets(self.copier.source, self.directories, Kind.ORIGINAL)
+        source = self.copier.source
+        if self.names:
+            source = named(source, self.names, lambda name, reason: self.report.describe("failed", name, reason))
+        return list_assets(source, self.directories, Kind.ORIGINAL)
 
     def thumbnails(self) -> AsyncGenerator[AssetKey, None]:
         """Yield the thumbnails that may be worth a copy."""
@@ -51,7 +57,11 @@ class CopyJob:
     async def copy_original(self, key: AssetKey) -> None:
         """Copy one original, and report the outcome."""
         with self._reported_failure(key):
-            self._report(key, await self.copier.copy(key))
+            outcome = await self.copier.copy(key)
+            if outcome is CopyOutcome.GONE and self.names:
+                self.report.describe("missing", Layout.FLAT.path(key), "")
+            else:
+                self._report(key, outcome)
 
     async def copy_thumbnail(self, key: AssetKey) -> None:
         """Copy one thumbnail if it shows the current version of its original, and report the outcome."""

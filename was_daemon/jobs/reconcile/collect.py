@@ -18,10 +18,12 @@ from was_daemon.derivatives.thumbnail_files import beginning
 from was_daemon.jobs.reconcile.oddities import oddity
 from was_daemon.jobs.reconcile.spellings import meant_by
 from was_daemon.jobs.reconcile.worktable import Worktable
+from was_daemon.jobs.traverse import for_each
 from was_daemon.library.collections import Place
+from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import BadName
 from was_daemon.model.folding import folded
-from was_daemon.model.interfaces import IAssetStore, ILocalFiles
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IUnlisted
 from was_daemon.model.keys import (
     MAX_DIGITS,
     PYRAMID_NAME,
@@ -34,6 +36,7 @@ from was_daemon.specify.attachments import Attachment, Page
 from was_daemon.specify.records import Source, records_after
 
 _BATCH = 5000
+_LOOKS_AT_ONCE = 16
 _LONG = 60
 """Characters of a name from which on its derivatives may have shortened names; those with a "~" may have, too."""
 
@@ -112,14 +115,37 @@ async def _listed(store: IAssetStore, directory: str, kind: Kind) -> AsyncGenera
         while batch := await files.in_thread(near, _read_entries, entries):
             yield [each for each in batch if _is_name(each.name)]
         return
-    found: list[Stored] = []
+    find = _present if IUnlisted.providedBy(store) and kind is Kind.ORIGINAL else _all
+    found: list[AssetKey] = []
     async with aclosing(store.list(directory, kind)) as keys:
         async for key in keys:
-            found.append(Stored(key.name))
+            found.append(key)
             if len(found) == _BATCH:
-                yield found
+                yield await find(store, found)
                 found = []
-    yield found
+    yield await find(store, found)
+
+
+async def _all(_store: IAssetStore, keys: Sequence[AssetKey]) -> list[Stored]:
+    return [Stored(key.name) for key in keys]
+
+
+async def _present(store: IAssetStore, keys: Sequence[AssetKey]) -> list[Stored]:
+    """Fire with those of `keys` that are there: their names come from elsewhere."""
+    found: list[Stored] = []
+
+    async def look(key: AssetKey) -> None:
+        stat = await find_stat(store, key)
+        if stat:
+            found.append(Stored(key.name, stat.size, stat.modified or None))
+
+    await for_each(_iterated(keys), _LOOKS_AT_ONCE, look)
+    return found
+
+
+async def _iterated(keys: Sequence[AssetKey]) -> AsyncGenerator[AssetKey, None]:
+    for key in keys:
+        yield key
 
 
 def _read_entries(entries: "Iterator[os.DirEntry[str]]") -> list[Stored]:

@@ -62,7 +62,11 @@ def trusted_only(pem: bytes) -> IPolicyForHTTPS:
 @implementer(IAgent)
 @attrs.frozen
 class _Uncompressed:
-    """Agent without the offer of gzip that treq adds to every request."""
+    """Agent without the offer of gzip that treq adds to every request.
+
+    What is encoded all the same is a file that is kept compressed, `a.csv.gz`: those are the bytes of the asset.
+    Without the header treq leaves them as they are.
+    """
 
     _agent: Agent
 
@@ -75,7 +79,13 @@ class _Uncompressed:
     ) -> Deferred[IResponse]:
         headers = headers.copy() if headers else Headers()
         headers.setRawHeaders("Accept-Encoding", ["identity"])
-        return self._agent.request(method, uri, headers, bodyProducer)
+        answered: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
+        return answered.addCallback(_as_it_is)
+
+
+def _as_it_is(response: IResponse) -> IResponse:
+    response.headers.removeHeader("Content-Encoding")
+    return response
 
 
 class _Connection(HTTP11ClientProtocol):
@@ -115,11 +125,25 @@ class _Connection(HTTP11ClientProtocol):
             self.transport.abortConnection()
         return response
 
+    def _finishResponse(self, rest: bytes) -> None:
+        # HTTP/1.0 ends a connection after each answer unless both sides keep it (RFC 9112, section 9.3). Twisted
+        # would keep it, and find it closed at the next request.
+        parser = self._parser
+        is_old = parser and parser.response.version[1:] == (1, 0)
+        if is_old and parser and self._currentRequest and not _is_kept(parser.connHeaders):
+            self._currentRequest.persistent = False
+        super()._finishResponse(rest)
+
     def abort(self) -> Any:
         # A server that hangs would never take part in the TLS close that Twisted waits for.
         closed = super().abort()
         self.transport.abortConnection()
         return closed
+
+
+def _is_kept(headers: Headers) -> bool:
+    values = headers.getRawHeaders(b"Connection") or []
+    return any(value.strip().lower() == b"keep-alive" for value in values)
 
 
 class _Factory(_HTTP11ClientFactory):

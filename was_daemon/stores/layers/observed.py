@@ -48,6 +48,9 @@ class _Operations:
         begin = time.perf_counter()
         try:
             return await result
+        except (errors.CannotCreate, errors.CannotMove):
+            # A server that cannot do something has not failed: the daemon does it itself.
+            raise
         except _ERRORS as error:
             self.failed(operation, error)
             raise

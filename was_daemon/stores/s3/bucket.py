@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.iweb import IPolicyForHTTPS
 
+from was_daemon.model.errors import AssetExists
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.auth import FixedLogin
 from was_daemon.stores.http.body import Upload
@@ -112,7 +113,8 @@ class Bucket:
                 if answer.code in accept:
                     return answer
                 problem = await problem_of(answer, takes_checksums=not _has_checksum(headers))
-                self._report(method, url, answer, problem)
+                if not isinstance(problem.error, AssetExists):
+                    self._report(method, url, answer, problem)
                 if attempt == 0 and self._lapsed(key, problem):
                     continue
                 if not problem.is_temporary or attempt + 1 == ATTEMPTS:

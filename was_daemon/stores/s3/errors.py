@@ -8,7 +8,7 @@ import attrs
 from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # it ships no annotations
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 
-from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreUnavailable
+from was_daemon.model.errors import AssetError, AssetExists, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.errors import refusal
 
@@ -17,6 +17,10 @@ _LONGEST = 1 << 16
 
 class Denied(StoreUnavailable):
     """Refusal of a request that the credentials, which are valid, do not allow."""
+
+
+class Conflict(StoreUnavailable):
+    """Refusal of a conditional write while another write of the same object is under way."""
 
 
 _OVERLOADED = StoreUnavailable("the store is overloaded")
@@ -29,6 +33,7 @@ _ERRORS: dict[str, AssetError] = {
     "AccessDenied": Denied("the store denied permission"),
     "AuthorizationHeaderMalformed": _ELSEWHERE,
     "BadDigest": _DAMAGED,
+    "ConditionalRequestConflict": Conflict("the asset was changed by somebody else at the same time"),
     "EntityTooLarge": NoSpace("the store takes no file of this size"),
     "ExpiredToken": _EXPIRED,
     "InsufficientCapacity": _FULL,
@@ -40,6 +45,7 @@ _ERRORS: dict[str, AssetError] = {
     "NoSuchBucket": StoreUnavailable("the bucket does not exist"),
     "OperationAborted": StoreUnavailable("the asset was changed by somebody else at the same time"),
     "PermanentRedirect": _ELSEWHERE,
+    "PreconditionFailed": AssetExists("an asset of this name exists"),
     "QuotaExceeded": _FULL,
     "RequestTimeTooSkewed": StoreUnavailable("the clocks of this machine and of the store differ too much"),
     "RequestTimeout": StoreUnavailable("the store gave up on the request"),
@@ -126,7 +132,8 @@ def problem_in(body: bytes, answer: Answer) -> Problem:
     except (ParseError, DefusedXmlException, ValueError):
         pass
     status = answer.code
-    known = _ERRORS.get(code)
+    # Some proxies send the status alone.
+    known = _ERRORS.get(code or ("PreconditionFailed" if status == 412 else ""))
     error: AssetError = type(known)(*known.args) if known else refusal(status)
     if known is None and status == 403:
         error = Denied("the store denied permission")

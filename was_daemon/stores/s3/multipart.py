@@ -10,10 +10,11 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
 from was_daemon.concurrency.background import BackgroundTasks
-from was_daemon.model.errors import StoreFailed, StoreUnavailable
+from was_daemon.model.errors import AssetExists, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import ATTEMPTS, Bucket, pause
+from was_daemon.stores.s3.conditions import Condition
 from was_daemon.stores.s3.errors import problem_in
 from was_daemon.stores.s3.integrity import PART_SIZE, Payload, composite, etag_of
 from was_daemon.stores.s3.parts import (
@@ -33,8 +34,8 @@ MOST_PARTS = 10_000
 _AT_ONCE = 3
 """Number of parts of one upload that are sent at the same time."""
 
-_UPLOAD = "x-amz-meta-was-upload"
-"""Header that tells, of an object in parts, which upload it came from."""
+UPLOAD = "x-amz-meta-was-upload"
+"""Header that tells, of an object in parts or one written under a condition, which upload it came from."""
 
 
 @attrs.frozen
@@ -101,14 +102,15 @@ class Multipart:
         parts: AsyncGenerator[Part, None],
         size: int | None,
         lock: AbstractAsyncContextManager[None],
+        condition: Condition,
     ) -> Uploaded:
         """Make all parts, of `part_size` bytes each, the object `name`, under its `lock`.
 
-        Raises `StoreFailed` when they are not `size` bytes together, if that is known. After an error the object is
-        unchanged.
+        Raises `StoreFailed` when they are not `size` bytes together, if that is known, and `AssetExists` or `Conflict`
+        where the server refuses for the `condition`. After an error the object is unchanged.
         """
         bucket, record = self._bucket(), await self.records.new_record()
-        begin = {**headers, PART_SIZE: str(part_size), _UPLOAD: basename(record)}
+        begin = {**headers, PART_SIZE: str(part_size), UPLOAD: basename(record)}
         if self._checksums:
             begin["x-amz-checksum-algorithm"] = "SHA256"
         upload = await begin_upload(bucket, name, begin)
@@ -118,7 +120,7 @@ class Multipart:
             self.records.uploads.discard(record, lambda _record: self._abort(name, upload))
             raise
         try:
-            sending = _Parts(bucket, self.tags, name, upload, basename(record), self._checksums)
+            sending = _Parts(bucket, self.tags, name, upload, basename(record), self._checksums, condition)
             await sending.send(parts)
             if size not in (None, sending.size):
                 raise StoreFailed("the upload is not as long as was said")
@@ -143,7 +145,9 @@ class _Parts:
 
     _log = Logger()
 
-    def __init__(self, bucket: Bucket, tags: Tags, name: str, upload: str, record: str, checksums: bool) -> None:
+    def __init__(
+        self, bucket: Bucket, tags: Tags, name: str, upload: str, record: str, checksums: bool, condition: Condition
+    ) -> None:
         self.size = 0
         self._bucket = bucket
         self._tags = tags
@@ -151,6 +155,7 @@ class _Parts:
         self._upload = upload
         self._record = record
         self._checksums = checksums
+        self._condition = condition
         self._sent: dict[int, SentPart] = {}
         self._problem: Exception | None = None
 
@@ -192,14 +197,20 @@ class _Parts:
         """Have the server make the object of the parts."""
         parts = sorted(self._sent.items())
         expected = composite([sent.md5 for _number, sent in parts])
-        tag = await self._completed(completion(parts, self._checksums), expected)
+        try:
+            tag = await self._completed(completion(parts, self._checksums), expected)
+        except AssetExists:
+            # An earlier attempt may have been carried out, and only its answer lost.
+            if (there := await self._tag_there(expected)) is None:
+                raise
+            tag = there
         return Uploaded(tag, expected, self.size, self._bucket.clock.seconds())
 
     async def _completed(self, body: Payload, expected: str) -> str:
         """Fire with the ETag of the object that the document in `body` asks for."""
-        query = {"uploadId": self._upload}
+        query, headers = {"uploadId": self._upload}, {**XML, **self._condition}
         for attempt in range(ATTEMPTS):
-            answer = await self._bucket.request("POST", self._name, query, XML, body, accept=(200, 404))
+            answer = await self._bucket.request("POST", self._name, query, headers, body, accept=(200, 404))
             try:
                 # An error may come after the status: putting parts together takes a server its time.
                 said = await answer.content(1 << 16)
@@ -236,7 +247,9 @@ class _Parts:
         """
         answer = await self._bucket.call("HEAD", self._name, accept=(200, 404))
         tag = etag_of(answer)
-        ours = expected is None or answer.header(_UPLOAD) == self._record or tag.lower() == expected
+        # Of two uploads of the same bytes, only one may be told that it has made a new object.
+        is_same = tag.lower() == expected and not self._condition
+        ours = expected is None or answer.header(UPLOAD) == self._record or is_same
         return tag if answer.code == 200 and ours else None
 
 

@@ -9,8 +9,9 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 
 from was_daemon.model.errors import StoreFailed
+from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import Bucket
-from was_daemon.stores.s3.integrity import Payload
+from was_daemon.stores.s3.integrity import Payload, etag_of
 from was_daemon.stores.s3.listing import document
 
 XML = {"Content-Type": "application/xml"}
@@ -64,3 +65,26 @@ def completed_tag(document: bytes) -> str | None:
         return None
     done = root.tag.endswith("CompleteMultipartUploadResult")
     return (root.findtext("{*}ETag") or "").strip('"') if done else None
+
+
+async def write_as_one_part(
+    bucket: Bucket, name: str, payload: Payload, condition: Mapping[str, str]
+) -> tuple[SentPart, Answer, bytes]:
+    """Write a small object by an upload in parts, of which there is one.
+
+    The last request has the headers `condition`. Fires with the part, the answer to that request, and its body, which
+    may tell an error.
+    """
+    upload = await begin_upload(bucket, name, {})
+    try:
+        answer = await bucket.call("PUT", name, part_query(upload, 1), payload=payload)
+        part = SentPart(etag_of(answer) or payload.md5.hex(), payload.md5, payload.sha256)
+        document = completion([(1, part)], checksums=False)
+        answer = await bucket.request("POST", name, {"uploadId": upload}, {**XML, **condition}, document)
+        said = await answer.content(1 << 16)
+    except BaseException:
+        await abort_upload(bucket, name, upload)
+        raise
+    if completed_tag(said) is None:
+        await abort_upload(bucket, name, upload)
+    return part, answer, said

@@ -11,15 +11,7 @@ from was_daemon.model.errors import AssetError
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.s3.bucket import Bucket
 from was_daemon.stores.s3.integrity import Payload, composite, etag_of
-from was_daemon.stores.s3.parts import (
-    XML,
-    SentPart,
-    abort_upload,
-    begin_upload,
-    completed_tag,
-    completion,
-    part_query,
-)
+from was_daemon.stores.s3.parts import completed_tag, write_as_one_part
 from was_daemon.stores.s3.upload_records import UploadRecords
 
 
@@ -81,19 +73,11 @@ class Tags:
 
     async def _try_parts(self, name: str, payload: Payload) -> None:
         bucket = self._bucket()
-        upload = await begin_upload(bucket, name, {})
-        try:
-            answer = await bucket.call("PUT", name, part_query(upload, 1), payload=payload)
-            part = SentPart(etag_of(answer) or payload.md5.hex(), payload.md5, payload.sha256)
-            self._note(TagKind.PART, part.tag, payload.md5.hex())
-            document = completion([(1, part)], checksums=False)
-            said = await (await bucket.request("POST", name, {"uploadId": upload}, XML, document)).content(1 << 16)
-            tag = completed_tag(said) or etag_of(await bucket.call("HEAD", name))
-            self._note(TagKind.COMPOSITE, tag, composite([payload.md5]))
-            self._is_ambiguous = bool(tag) and "-" not in tag and tag.lower() != payload.md5.hex()
-        except BaseException:
-            await abort_upload(bucket, name, upload)
-            raise
+        part, _answer, said = await write_as_one_part(bucket, name, payload, {})
+        self._note(TagKind.PART, part.tag, payload.md5.hex())
+        tag = completed_tag(said) or etag_of(await bucket.call("HEAD", name))
+        self._note(TagKind.COMPOSITE, tag, composite([payload.md5]))
+        self._is_ambiguous = bool(tag) and "-" not in tag and tag.lower() != payload.md5.hex()
 
     def _note(self, kind: TagKind, tag: str, expected: str) -> None:
         self._are_md5.setdefault(kind, tag.lower() == expected)

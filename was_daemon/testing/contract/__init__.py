@@ -14,6 +14,7 @@ and, when there is a server to stop and start, the fixtures `restart` and `down`
 
 from was_daemon.testing.contract.base import GONE, gather_all, original
 from was_daemon.testing.contract.concurrency import Concurrency
+from was_daemon.testing.contract.creating import Creating
 from was_daemon.testing.contract.deleting import Deleting
 from was_daemon.testing.contract.faults import Faults
 from was_daemon.testing.contract.listing import LEGAL_NAMES, Listing
@@ -25,5 +26,5 @@ from was_daemon.testing.contract.writing import Writing
 __all__ = ["GONE", "LEGAL_NAMES", "StoreContract", "gather_all", "original"]
 
 
-class StoreContract(Faults, Concurrency, Moving, Listing, Deleting, Versions, Reading, Writing):
+class StoreContract(Faults, Concurrency, Creating, Moving, Listing, Deleting, Versions, Reading, Writing):
     """All promises of a store as tests; a subclass supplies the fixture `store`, see the module's docstring."""

@@ -1,7 +1,7 @@
 """Fixtures, limits and helpers that all parts of the store contract share."""
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
@@ -41,6 +41,9 @@ class ContractBase:
 
     many = 2_000
     """Number of assets in the longest listing."""
+
+    kinds: Sequence[Kind] = tuple(Kind)
+    """The kinds of assets that the store keeps; originals are one of them."""
 
     holds_assets_in_memory = False
     """True for a store that keeps its assets, or its server, in this process: memory is not measured then."""

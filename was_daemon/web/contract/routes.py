@@ -1,6 +1,7 @@
 """The routes (contract, section 3)."""
 
 import json
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from twisted.python.failure import Failure
@@ -66,6 +67,7 @@ class AssetServer:
         max_scale: int,
         address_lifetime: float = 0.0,
         hide: Hide | None = None,
+        discovery: Mapping[str, str] | None = None,
         overview: OverviewSource = empty_overview,
         images: ImageServer | None = None,
         presentation: Presentation | None = None,
@@ -80,6 +82,7 @@ class AssetServer:
         self._max_scale = max_scale
         self._address_lifetime = address_lifetime
         self._hide = hide
+        self._discovery = discovery or {}
         self._overview = overview
         self._images = images
         self._presentation = presentation
@@ -111,7 +114,8 @@ class AssetServer:
     @authorised(public)
     async def discovery(self, request: AssetRequest) -> bytes:
         """Tell clients the addresses of the endpoints."""
-        return text_answer(request, discovery_document(self._base_url(request)), "text/xml; charset=utf-8")
+        document = discovery_document(self._base_url(request), self._discovery)
+        return text_answer(request, document, "text/xml; charset=utf-8")
 
     @app.route("/testkey", methods=["GET"])
     @authorised(token_for_random)

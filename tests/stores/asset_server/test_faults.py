@@ -1,0 +1,111 @@
+"""The asset-server store in front of servers that answer nonsense, or are no asset servers."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import pytest_twisted
+from twisted.web.server import Request
+
+from tests.stores.asset_server.conftest import MakeStore
+from tests.support.scripted import Listen, Script, site
+from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
+from was_daemon.testing.contract import original
+from was_daemon.testing.streams import chunked, read_asset
+
+NAME = original("sp6123.att.jpg")
+ADDRESS = "http://www.example.org/web_asset_store.xml"
+
+
+def answering(content: bytes = b"", code: int = 200, **headers: str) -> Callable[[Request], bytes]:
+    """Answers with these headers, underscores for hyphens, and the time."""
+
+    def answer(request: Request) -> bytes:
+        request.setResponseCode(code)
+        for name, value in ({"X_Timestamp": str(int(time.time()))} | headers).items():
+            request.setHeader(name.replace("_", "-"), value)
+        return content
+
+    return answer
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_is_none_has_not_lost_the_file(listen: Listen, make_store: MakeStore) -> None:
+    for code in (404, 200, 403):
+        nobody = Script(GET=answering(b"a page", code, X_Timestamp=""), HEAD=answering(code=404, X_Timestamp="soon"))
+        store = make_store(listen(site(nobody)))
+        for call in (lambda store=store: store.stat(NAME), lambda store=store: store.delete(NAME), store.check):
+            with pytest.raises(StoreUnavailable, match="X-Timestamp"):
+                await call()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_redirect_is_not_followed_and_told(listen: Listen, make_store: MakeStore) -> None:
+    moved = answering(code=301, Location=ADDRESS, X_Timestamp="")
+    store = make_store(listen(site(Script(GET=moved, HEAD=moved, POST=moved))))
+    for call in (store.check, lambda: store.write(NAME, chunked(b"x"), 1)):
+        with pytest.raises(StoreUnavailable, match="enter that one as url"):
+            await call()
+    with pytest.raises(StoreFailed, match="redirect"):
+        await store.stat(NAME)
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_an_asset_servers_ok_counts(listen: Listen, make_store: MakeStore) -> None:
+    script = Script(GET=answering(), HEAD=answering())
+    store = make_store(listen(site(script)))
+    for said in (answering(b"<html>Log in</html>"), answering(b""), answering(b"Ignoring thumbnail upload!")):
+        script.answers["POST"] = script.answers["GET"] = said
+        with pytest.raises(StoreFailed, match="something else"):
+            await store.write(NAME, chunked(b"new"), 3)
+        with pytest.raises(StoreFailed, match="something else"):
+            await store.delete(NAME)
+        with pytest.raises(StoreUnavailable, match="something else"):
+            await store.check()
+    script.answers["POST"] = answering(b"Ok." * 100_000)
+    with pytest.raises(StoreFailed, match="too long"):
+        await store.write(NAME, chunked(b"new"), 3)
+    script.answers["POST"] = answering(b"disk full", 507)
+    with pytest.raises(Exception, match="no space left"):
+        await store.write(NAME, chunked(b"new"), 3)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_upload_counts_only_if_all_of_it_is_there(listen: Listen, make_store: MakeStore) -> None:
+    script = Script(GET=answering(), HEAD=answering(b"123", ETag='"1"'), POST=answering(b"Ok."))
+    store = make_store(listen(site(script)))
+    with pytest.raises(StoreFailed, match="what it was sent"):
+        await store.write(NAME, chunked(b"12345"), 5)
+    script.answers["HEAD"] = script.answers["GET"] = answering(code=404)
+    with pytest.raises(AssetNotFound):
+        await store.write(NAME, chunked(b"12345"), 5)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_server_sends_compressed_is_not_unpacked(listen: Listen, make_store: MakeStore) -> None:
+    kept = answering(b"\x1f\x8bno matter", Content_Encoding="gzip", ETag='"1"')
+    store = make_store(listen(site(Script(GET=kept, HEAD=kept))))
+    assert await read_asset(store, original("specimens.csv.gz")) == b"\x1f\x8bno matter"
+
+
+@pytest.mark.parametrize("refused", [403, 405, 501])
+@pytest_twisted.ensureDeferred
+async def test_a_server_may_refuse_to_answer_head(listen: Listen, make_store: MakeStore, refused: int) -> None:
+    store = make_store(listen(site(Script(GET=answering(b"content", ETag='"1"'), HEAD=refused))))
+    assert await read_asset(store, NAME) == b"content"
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_secret_is_in_a_message_or_in_the_log(
+    listen: Listen, make_store: MakeStore, logged: Callable[[], str]
+) -> None:
+    script = Script(GET=answering(code=500), HEAD=answering(code=500), POST=answering(code=500))
+    store = make_store(listen(site(script)), key="the secret")
+    messages = [repr(store), str(store)]
+    for call in (store.check, lambda: store.stat(NAME), lambda: store.write(NAME, chunked(b"x"), 1)):
+        with pytest.raises((StoreFailed, StoreUnavailable)) as caught:
+            await call()
+        messages.append(str(caught.value))
+    tokens = [value.decode() for request in script.requests for value in request.args.get(b"token", [])]
+    for secret in ["the secret", *tokens]:
+        assert secret not in "".join(messages) + logged()

@@ -1,0 +1,117 @@
+"""The option `--names`: names of originals, for stores that cannot list what they have."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from was_daemon.config.settings import Settings
+    from was_daemon.model.interfaces import IAssetStore
+    from was_daemon.stores.layers.named import Names
+
+CATALOGUE, SPECIFY = "catalogue", "specify"
+
+names_option = click.option(
+    "--names",
+    metavar="FILE",
+    help="The names of the originals, for a store that cannot list them: a file with a name in each line, or an export "
+    f'of Specify\'s attachments; or "{CATALOGUE}" or "{SPECIFY}", for what is known there.',
+)
+
+
+def check_names(settings: "Settings", given: str | None, directories: Sequence[str]) -> None:
+    """Raise `ClickException` when there is no such source of names, or it has no names of these collections."""
+    if given is None:
+        return
+    if given in (CATALOGUE, SPECIFY):
+        if not settings.catalogue.is_on:
+            raise click.UsageError(f"--names {given}: there is no catalogue: set path in the section [catalogue]")
+        if given == SPECIFY and not settings.specify:
+            raise click.UsageError("--names specify: there is no [specify.NAME] in the configuration")
+        return
+    if not Path(given).is_file():
+        raise click.BadParameter(f"there is no file {given}", param_hint="--names")
+    if len(directories) > 1:
+        raise click.UsageError("--names: name the collection whose files these are with --collection")
+
+
+def files_behind(settings: "Settings", given: str | None) -> list[Path]:
+    """Return the files that are written to when these names are read."""
+    return settings.catalogue.files() if given in (CATALOGUE, SPECIFY) else []
+
+
+def require_names(stores: "Iterable[tuple[str, IAssetStore]]", given: str | None) -> None:
+    """Raise `ClickException` for a store that cannot list what it has, if no names are given."""
+    from was_daemon.model.interfaces import IUnlisted
+
+    for name, store in stores:
+        if given is None and IUnlisted.providedBy(store):
+            raise click.UsageError(
+                f"the store {name} cannot list what it has: give the names with --names {CATALOGUE}, "
+                f"--names {SPECIFY} or --names FILE"
+            )
+
+
+@asynccontextmanager
+async def listed(settings: "Settings", store: "IAssetStore", given: str | None) -> "AsyncIterator[IAssetStore]":
+    """Provide a store that lists the names that were `given`, if there are any, otherwise `store` itself."""
+    from was_daemon.stores.layers.named import named
+
+    if given is None:
+        yield store
+        return
+    async with opened_names(settings, given) as names:
+        yield named(store, names)
+
+
+@asynccontextmanager
+async def opened_names(settings: "Settings", given: str) -> "AsyncIterator[Names]":
+    """Provide the names that were `given`, for as long as the context lasts."""
+    if given not in (CATALOGUE, SPECIFY):
+        yield partial(names_in_file, Path(given))
+        return
+    from was_daemon.catalogue.catalogue import open_catalogue
+    from was_daemon.catalogue.names import IN_SPECIFY, RECORDED, known_names
+
+    catalogue = open_catalogue(settings.catalogue)
+    try:
+        await catalogue.move_all()
+        tables = [RECORDED if given == CATALOGUE else IN_SPECIFY]
+        yield partial(known_names, catalogue.database, tables, list(settings.stores))
+    finally:
+        await catalogue.close()
+
+
+async def names_in_file(path: Path, _directory: str) -> AsyncGenerator[str, None]:
+    """Yield the names in an export of Specify's attachments, or in the lines of another file, each name once."""
+    seen: set[str] = set()
+    async with aclosing(_all_names_in(path)) as names:
+        async for name in names:
+            if name not in seen:
+                seen.add(name)
+                yield name
+
+
+async def _all_names_in(path: Path) -> AsyncGenerator[str, None]:
+    from was_daemon.specify.export import Export, NoHeader
+
+    export = Export(path)
+    try:
+        await export.load()
+        async for page in export.pages():
+            for row in page.rows:
+                if row.location:
+                    yield row.location
+        return
+    except NoHeader:
+        pass
+    finally:
+        await export.close()
+    with path.open(encoding="utf-8-sig") as lines:
+        for line in lines:
+            if name := line.rstrip("\r\n"):
+                yield name
