@@ -14,6 +14,7 @@ from was_daemon.catalogue import database as catalogue_database
 from was_daemon.catalogue import servers
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.mysql_table import rows_of_table
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import StoreUnavailable
 
 async_test = pytest_twisted.ensureDeferred
@@ -94,6 +95,25 @@ async def test_another_daemon_that_migrates_is_not_waited_for_without_end(
     later = CatalogueDatabase(address)
     assert await later.read(number) == 7
     await later.close()
+
+
+@async_test
+async def test_a_new_password_counts_at_once(server: URL | None, tmp_path: Path) -> None:
+    if server is None:
+        # SQLite has none.
+        return
+    address = new_database(server)
+    secret = SecretFile(tmp_path / "password")
+    database = CatalogueDatabase(address.set(password=None), secret)
+    with pytest.raises(StoreUnavailable) as raised:
+        await database.read(number)
+    assert raised.value.reason.endswith(f"{secret} cannot be read: no such file or directory")
+    secret.write_text("wrong")
+    with pytest.raises(StoreUnavailable):
+        await database.read(number)
+    secret.write_text(f"{address.password}\n")
+    assert await database.read(number) == 7
+    await database.close()
 
 
 def test_a_database_to_import_from_that_says_nothing_is_given_up(impatient: None) -> None:

@@ -263,13 +263,11 @@ def open_catalogue(settings: CatalogueSettings) -> Catalogue:
     """Return the catalogue that is configured; it connects when it is first used."""
     journal = settings.journal_path
     assert journal  # noqa: S101 - the settings have been checked
-    return Catalogue(CatalogueDatabase(_url(settings)), Journal(journal))
+    return Catalogue(CatalogueDatabase(_url(settings), settings.password_file), Journal(journal))
 
 
 def _url(settings: CatalogueSettings) -> URL:
     if settings.url is None:
         return URL.create("sqlite", database=str(settings.path))
     url = make_url(settings.url)
-    driver = _DRIVERS[url.get_backend_name()]
-    password = settings.password_file.text() if settings.password_file else None
-    return url.set(drivername=driver, password=password)
+    return url.set(drivername=_DRIVERS[url.get_backend_name()])

@@ -27,9 +27,10 @@ from sqlalchemy.pool import NullPool
 from twisted.internet.defer import Deferred
 
 from was_daemon.catalogue.schema import FORM
-from was_daemon.catalogue.servers import name_of, server_engine, words_of
+from was_daemon.catalogue.servers import UnreadablePassword, name_of, server_engine, words_of
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.sqlite import enter_wal_mode
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import StoreUnavailable
 
 # It writes of transactions that have collided, which are tried again.
@@ -69,11 +70,13 @@ _UNUSABLE = "the catalogue cannot be used"
 class CatalogueDatabase:
     """Connections to the database at `url`, whose schema is created, or migrated, before the first step.
 
-    A SQLite file is readable by its owner only; its directory is created, too.
+    The password of a server's is in `password_file`, if not in `url`. A SQLite file is readable by its owner only; its
+    directory is created, too.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, password_file: SecretFile | None = None) -> None:
         self.url = url
+        self._password_file = password_file
         self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         self._threads = DiskThreads(f"catalogue {url.render_as_string()}", "catalogue", size=_CONNECTIONS)
         self._opening = Lock()
@@ -104,7 +107,7 @@ class CatalogueDatabase:
         with self._translated():
             with self._opening:
                 ready = self._usable_engine()
-            engine = ready or _engine(self.url)
+            engine = ready or _engine(self.url, self._password_file)
             with engine.begin() as connection:
                 if not _has_newest_form(connection):
                     from was_daemon.catalogue.migration import require_known_form
@@ -128,8 +131,8 @@ class CatalogueDatabase:
         with self._opening:
             engine = self._usable_engine()
             if not engine:
-                engine = _engine(self.url)
-                _bring_to_newest_form(engine)
+                engine = _engine(self.url, self._password_file)
+                self._bring_to_newest_form(engine)
                 self._engine, self._file = engine, self._current_file()
             return engine
 
@@ -155,8 +158,21 @@ class CatalogueDatabase:
         except OSError as error:
             # A directory that is missing is not an asset that is missing.
             raise self._error(os.strerror(error.errno or 0).lower()) from error
+        except UnreadablePassword as error:
+            raise self._error(str(error)) from error
         except SQLAlchemyError as error:
             raise self._error(words_of(error)) from error
+
+    def _bring_to_newest_form(self, engine: Engine) -> None:
+        if _transaction(engine, {"reads": True}, _has_newest_form):
+            return
+        # Its library takes as long to import as SQLAlchemy does, and is needed once for a version of the daemon.
+        from was_daemon.catalogue.migration import migrate
+
+        patient = _engine(self.url, self._password_file, _MIGRATION_SECONDS)
+        with _migration_lock(engine), patient.begin() as connection:
+            migrate(connection)
+        patient.dispose()
 
     def _error(self, reason: str) -> StoreUnavailable:
         return StoreUnavailable(_UNUSABLE, f"{self.path or name_of(self.url)}: {reason}")
@@ -174,11 +190,12 @@ def _is_collision(error: DBAPIError) -> bool:
     return isinstance(error, IntegrityError) or any(code in _COLLISIONS for code in codes)
 
 
-def _engine(url: URL, answer_seconds: float | None = None) -> Engine:
+def _engine(url: URL, password_file: SecretFile | None = None, answer_seconds: float | None = None) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
     # A server, or a firewall between, closes connections that are idle for long.
-    return server_engine(url, answer_seconds, pool_pre_ping=True, pool_size=_CONNECTIONS, max_overflow=0)
+    options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": _CONNECTIONS, "max_overflow": 0}
+    return server_engine(url, answer_seconds, password_file, **options)
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -205,18 +222,6 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
-
-
-def _bring_to_newest_form(engine: Engine) -> None:
-    if _transaction(engine, {"reads": True}, _has_newest_form):
-        return
-    # Its library takes as long to import as SQLAlchemy does, and is needed once for a version of the daemon.
-    from was_daemon.catalogue.migration import migrate
-
-    patient = _engine(engine.url, _MIGRATION_SECONDS)
-    with _migration_lock(engine), patient.begin() as connection:
-        migrate(connection)
-    patient.dispose()
 
 
 @contextmanager

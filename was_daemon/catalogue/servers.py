@@ -4,9 +4,12 @@ A server that hangs, or that has vanished from the network, gives no error by it
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
+
+from was_daemon.config.secret_files import SecretFile
 
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 30
@@ -17,9 +20,16 @@ _TIMEOUT = re.compile("timed out|timeout expired|no answer within")
 _ADVICE = "see whether the server hangs or is overloaded, and whether a firewall is in between"
 
 
-def server_engine(url: URL, answer_seconds: float | None = None, **options: Any) -> Engine:
+class UnreadablePassword(Exception):
+    """A file with a password that cannot be read."""
+
+
+def server_engine(
+    url: URL, answer_seconds: float | None = None, password_file: SecretFile | None = None, **options: Any
+) -> Engine:
     """Return an engine for PostgreSQL or MariaDB; a statement fails without an answer within `answer_seconds`.
 
+    The password is read at each connection, so a new one counts at once; connecting may raise `UnreadablePassword`.
     `options` are those of `create_engine`.
     """
     seconds = answer_seconds or ANSWER_SECONDS
@@ -28,12 +38,28 @@ def server_engine(url: URL, answer_seconds: float | None = None, **options: Any)
     if not is_postgresql:
         limits |= {"read_timeout": seconds, "write_timeout": seconds}
     engine = create_engine(url, connect_args=limits, hide_parameters=True, **options)
+    if password_file:
+        event.listen(engine, "do_connect", _password_reader(password_file))
     if is_postgresql:
         # Its driver is imported only by those who use it.
         from was_daemon.catalogue.postgresql import connector
 
         event.listen(engine, "do_connect", connector(seconds))
     return engine
+
+
+def _password_reader(file: SecretFile) -> Callable[..., None]:
+    """Return a handler of SQLAlchemy's event `do_connect`."""
+
+    def enter(_dialect: object, _record: object, _args: object, parameters: dict[str, Any]) -> None:
+        try:
+            parameters["password"] = file.text()
+        except OSError as error:
+            raise UnreadablePassword(f"{file} cannot be read: {str(error.strerror).lower()}") from error
+        except UnicodeDecodeError as error:
+            raise UnreadablePassword(f"{file} is not in UTF-8") from error
+
+    return enter
 
 
 def words_of(error: Exception) -> str:

@@ -105,9 +105,9 @@ class SpecifyDatabase:
 
     def _connect(self) -> Connection:
         try:
-            password = self._password_file.text() if self._password_file else None
             engine = server_engine(
-                self._url.set(password=password).update_query_dict({"charset": "utf8mb4"}),
+                self._url.update_query_dict({"charset": "utf8mb4"}),
+                password_file=self._password_file,
                 poolclass=NullPool,
                 # A snapshot of the first statement's time holds for all of them.
                 isolation_level="REPEATABLE READ",
