@@ -195,7 +195,9 @@ class RestStore:
     async def delete(self, key: AssetKey) -> None:
         """See `IAssetStore`. All assets of that name go, the newest last, so that no old one takes its place."""
         if self._options.delete is None:
-            raise StoreUnavailable("the store is read-only")
+            raise StoreUnavailable(
+                "the store is read-only" if self._options.put is None else "the store deletes nothing"
+            )
         async with self._writers.exclusive(key):
             found = await self._finder.find_all(key)
             if len(found) > 1 and self._options.duplicates == "refuse":

@@ -178,7 +178,7 @@ class TestAddressesMadeOfNames(RestContract):
 @pytest.mark.slow
 class TestIds(RestContract):
     dam, path = "numbered_dam.py", "api"
-    many = 600
+    many = 300
 
     @pytest.fixture
     def port(self, numbered_dam: int) -> int:
@@ -215,6 +215,7 @@ def test_check_store_finds_every_promise_kept(tmp_path: Path, fake_dam: int, sha
     assert finished.returncode == 0
 
 
+@pytest.mark.slow
 def test_check_store_says_what_the_dam_said(tmp_path: Path, shared_dam: int) -> None:
     config = write_config(tmp_path, "numbered_dam.py", f"http://127.0.0.1:{shared_dam}/api")
     (tmp_path / "key").write_text("not the key\n")

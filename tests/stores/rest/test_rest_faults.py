@@ -144,6 +144,14 @@ async def test_an_id_is_sent_as_it_is_whatever_signs_it_has(
     assert await read_asset(store, KEY) == b"bytes"
 
 
+@pytest_twisted.ensureDeferred
+async def test_addresses_of_the_settings_may_have_any_letters(connect: Connect, dam: ScriptedDAM) -> None:
+    store = connect(search="/søk?på={name}")
+    dam.answers["GET /s%C3%B8k"] = found()
+    await error_of(store.stat(original("å.jpg")), AssetNotFound)
+    assert dam.lines() == ["GET /s%C3%B8k?p%C3%A5=%C3%A5.jpg"]
+
+
 @pytest.mark.parametrize("number", [".", ".."])
 @pytest_twisted.ensureDeferred
 async def test_an_id_that_leads_to_another_address_is_refused(connect: Connect, dam: ScriptedDAM, number: str) -> None:

@@ -15,6 +15,7 @@ from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
 from was_daemon.stores.http.errors import refusal
 from was_daemon.stores.http.transport import trusted_only
+from was_daemon.stores.http.urls import as_sent
 from was_daemon.stores.rest.settings import RestSettings
 from was_daemon.stores.rest.templates import Request, Template, Values, absolute, origin
 from was_daemon.stores.rest.values import MISSING, Condition, Pointer, any_holds
@@ -48,6 +49,7 @@ class RestClient:
 
     def __init__(self, settings: RestSettings) -> None:
         self._settings = settings
+        self._base = as_sent(settings.url)
         self._own: HTTPRemote | None = None
         self._other: HTTPRemote | None = None
         self._secrets: dict[str, str] = {}
@@ -62,7 +64,7 @@ class RestClient:
         """Return the request `name` of the settings for these variables; `document` is what its pointers lead into."""
         self._connect()
         values = Values({**variables, **self._secrets}, document)
-        return self._settings.requests[name].fill(values, self._settings.url)
+        return self._settings.requests[name].fill(values, self._base)
 
     def text(self, template: str, variables: Mapping[str, Any], encoded: bool = False) -> str:
         """Return a text of the settings with its placeholders filled; if `encoded`, all but secrets percent-encoded."""

@@ -21,6 +21,7 @@ _LINE = re.compile(
     r"(?:(?P<method>GET|HEAD|POST|PUT|PATCH|DELETE)\s+)?(?P<address>\S+)(?:\s+(?P<body>\S.*))?", re.DOTALL
 )
 _ADDRESS = re.compile(r"(?:/|\?|https?://[^/?#{}]+(?:[/?]|$)|\{(?:location|/[^{}]*)\})")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 _PATHS = frozenset({"path", "folder", "collection"})
 """Variables whose slashes separate the segments of an address's path."""
@@ -95,6 +96,7 @@ class RequestTemplate:
         address, body = Template(match["address"]), match["body"]
         if "{" in _PLACEHOLDER.sub("", address.text) or "#" in address.text:
             raise ValueError(f'the address in "{text}" has a brace without a placeholder, or a #')
+        address = Template(_NOT_ASCII.sub(lambda found: quote(found[0]), address.text))
         method = match["method"] or method
         if not body:
             return cls(method, address)
