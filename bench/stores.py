@@ -1,24 +1,18 @@
 """Every kind of store beside a public tool for its protocol; those made of other stores beside their first one."""
 
-import http.client
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-
-from twisted.internet.threads import deferToThread
 
 from bench import sftp, started, webdav
 from bench.composed import layered, mirror, upload_fields
 from bench.report import Figure
+from bench.resourcespace import resourcespace
 from bench.s3 import s3
 from bench.transfers import Rival, compare, run
 from storage_plugins.filesystem import FilesystemStore
 from storage_plugins.rest import RestOptions, RestStore
-from tests.support.daemon import KEY, eventually
-from tests.support.paths import ROOT
-from tests.support.ports import free_port
+from tests.support.daemon import KEY
+from tests.support.example_dams import running_dam
 from was_daemon.config.plugins import find_plugins
 from was_daemon.model.interfaces import IAssetStorePlugin
 from was_daemon.model.keys import Layout
@@ -34,6 +28,7 @@ async def stores(directory: Path) -> list[Figure]:
         "s3": s3,
         "rest": rest,
         "asset-server": asset_server,
+        "resourcespace": resourcespace,
         "layered": layered,
         "mirror": mirror,
     }
@@ -58,7 +53,8 @@ async def disk(directory: Path) -> list[Figure]:
 
 async def rest(directory: Path) -> list[Figure]:
     """The DAM of docs/examples whose addresses are made of names, beside curl."""
-    async with _dam(directory.with_suffix(".log")) as url:
+    with running_dam("fake_dam.py", directory.with_suffix(".log")) as port:
+        url = f"http://127.0.0.1:{port}/bench"
         login = ("--header", "Authorization: Bearer sesame")
 
         async def upload(source: Path) -> float:
@@ -98,28 +94,3 @@ async def asset_server(directory: Path) -> list[Figure]:
         return await compare(store, rival, directory, "another asset server", "at least 0.8")
     finally:
         daemon.stop()
-
-
-@asynccontextmanager
-async def _dam(log: Path) -> AsyncIterator[str]:
-    port = free_port()
-    program = ROOT / "docs" / "examples" / "fake_dam.py"
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, program, str(port)], stdout=output, stderr=output)
-    try:
-        await deferToThread(eventually, lambda: b"starting on" in log.read_bytes() or _answers(port), "for the DAM")
-        yield f"http://127.0.0.1:{port}/bench"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status > 0
-    except OSError:
-        return False
-    finally:
-        connection.close()

@@ -1,9 +1,7 @@
 """The two DAMs of docs/rest.md, connected by the lines that are printed there."""
 
 import re
-import socket
 import subprocess
-import sys
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,8 @@ from storage_plugins.rest import rest
 from tests.conftest import RunDaemon
 from tests.support import images
 from tests.support.client import Client
-from tests.support.daemon import BIN, KEY, clean_environment, eventually
+from tests.support.daemon import BIN, KEY, clean_environment
+from tests.support.example_dams import running_dam
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.relay import Relay
@@ -34,7 +33,6 @@ from was_daemon.telemetry.metrics import Metrics
 from was_daemon.testing.contract import StoreContract, original
 from was_daemon.testing.streams import chunked, collect, read_asset
 
-EXAMPLES = ROOT / "docs" / "examples"
 GUIDE = ROOT / "docs" / "rest.md"
 API_KEY = "sesame"
 
@@ -50,40 +48,25 @@ def documented(dam: str) -> dict[str, Any]:
     return table
 
 
-def start(name: str, log: Path, *arguments: str) -> Iterator[int]:
-    """Run a DAM on a free port, which is yielded."""
-    port = free_port()
-    with log.open("wb") as output:
-        command = [sys.executable, EXAMPLES / name, str(port), *arguments]
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    eventually(lambda: process.poll() is not None or _listens(port), "for the DAM to listen")
-    yield port
-    process.terminate()
-    process.wait()
-    assert "Traceback" not in log.read_text()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
 def fake_dam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of the DAM whose addresses are made of names."""
-    yield from start("fake_dam.py", tmp_path_factory.mktemp("dam") / "log")
+    with running_dam("fake_dam.py", tmp_path_factory.mktemp("dam") / "log") as port:
+        yield port
 
 
 @pytest.fixture
 def numbered_dam(tmp_path: Path) -> Iterator[int]:
     """The port of an empty DAM with ids, which finds at once what has changed."""
-    yield from start("numbered_dam.py", tmp_path / "dam.log")
+    with running_dam("numbered_dam.py", tmp_path / "dam.log") as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
 def shared_dam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a DAM with ids; each test has a collection of its own, `place`."""
-    yield from start("numbered_dam.py", tmp_path_factory.mktemp("shared") / "log")
+    with running_dam("numbered_dam.py", tmp_path_factory.mktemp("shared") / "log") as port:
+        yield port
 
 
 @pytest.fixture
@@ -95,13 +78,15 @@ def place() -> str:
 @pytest.fixture
 def slow_dam(tmp_path: Path) -> Iterator[int]:
     """The port of an empty DAM with ids, which finds after 0.3 seconds what has changed."""
-    yield from start("numbered_dam.py", tmp_path / "dam.log", "0.3")
+    with running_dam("numbered_dam.py", tmp_path / "dam.log", "0.3") as port:
+        yield port
 
 
 @pytest.fixture
 def blind_dam(tmp_path: Path) -> Iterator[int]:
     """The port of an empty DAM with ids whose searches do not find what is new."""
-    yield from start("numbered_dam.py", tmp_path / "dam.log", "1000")
+    with running_dam("numbered_dam.py", tmp_path / "dam.log", "1000") as port:
+        yield port
 
 
 @pytest_twisted.async_yield_fixture
