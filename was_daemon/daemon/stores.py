@@ -8,6 +8,7 @@ import attrs
 
 from was_daemon.config.composition import part_names
 from was_daemon.config.load import ConfigError
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.settings import Settings, StoreSettings
 from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.library.redirects import RULES
@@ -65,13 +66,15 @@ def _add_store(
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
-    """Return the files named by a store's options that end in `_file`, each with its modification time and inode.
+    """Return the files with secrets, and those named by options that end in `_file`, with modification time and inode.
 
     The value changes when a password is replaced. Other paths are not visited: they may be on a mount that hangs.
     """
     found = []
-    for name, path in attrs.asdict(options, recurse=False).items():
-        if name.endswith("_file") and isinstance(path, Path) and path.is_file():
-            status = path.stat()
-            found.append((path, status.st_mtime_ns, status.st_ino))
+    for name, value in attrs.asdict(options, recurse=False).items():
+        for path in value.values() if isinstance(value, dict) else [value]:
+            is_file = isinstance(path, SecretFile) or (name.endswith("_file") and isinstance(path, Path))
+            if is_file and path.is_file():
+                status = path.stat()
+                found.append((path, status.st_mtime_ns, status.st_ino))
     return found
