@@ -132,6 +132,7 @@ def test_reconcile_looks_for_each_name_that_is_known(museum: Museum) -> None:
     }
 
 
+@pytest.mark.slow
 def test_mistakes_with_names_are_told(museum: Museum) -> None:
     damaged = museum.copy("--names", museum.file("AttachmentID,AttachmentLocation\n0,a.jpg"))
     assert (damaged.code, damaged.err) == (1, "Error: row 2: '0' cannot be the AttachmentID\n")

@@ -207,9 +207,9 @@ def test_every_key_of_the_documented_webdav_store_is_understood(tmp_path: Path) 
 
 def test_every_key_of_the_documented_asset_server_is_understood(tmp_path: Path) -> None:
     table = (
-        '[stores.old]\nplugin = "asset-server"\nurl = "https://old.example.org/web_asset_store.xml"\nkey = "their key"\n'
-        'collections = { Ichthyology = "KUFishvoucher" }\npublic_url = "https://public.example.org/"\nread_only = true\n'
-        "timeout = 5\n"
+        '[stores.old]\nplugin = "asset-server"\nurl = "https://old.example.org/web_asset_store.xml"\n'
+        'key = "their key"\ncollections = { Ichthyology = "KUFishvoucher" }\n'
+        'public_url = "https://public.example.org/"\nread_only = true\ntimeout = 5\n'
     )
     options = settings_of(tmp_path, SMALLEST + table).stores["old"].options
     assert (options.address, options.public_address) == ("https://old.example.org", "https://public.example.org")
