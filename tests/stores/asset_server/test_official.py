@@ -220,6 +220,8 @@ async def test_an_unknown_collection_is_no_missing_file(official: BottledServer,
         await make_store(official, collection="Zoology").check()
     with pytest.raises(AssetNotFound):
         await store.stat(original("a.jpg", "Botany"))
+    with pytest.raises(StoreUnavailable, match="by the setting collection"):
+        await store.stat(NAME)
 
 
 @pytest_twisted.ensureDeferred
