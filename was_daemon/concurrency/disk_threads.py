@@ -21,8 +21,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
-_PARTING_SECONDS = 5.0
-"""Time for which the end of the daemon waits for a disk."""
+_PARTING_SECONDS = 4.0
+"""Time for which the end of the daemon waits for a disk, less than the five seconds it has for all stores."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

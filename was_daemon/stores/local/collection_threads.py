@@ -2,7 +2,7 @@
 
 from weakref import WeakValueDictionary
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.keys import AssetKey
@@ -38,4 +38,5 @@ class CollectionThreads:
 
     async def close(self) -> None:
         """Close all threads; see `DiskThreads.close`."""
-        await gatherResults([Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()])
+        for closing in [Deferred.fromCoroutine(threads.close()) for threads in self._threads.values()]:
+            await closing
