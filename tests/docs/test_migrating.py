@@ -256,6 +256,22 @@ async def test_from_the_academys_bucket(machine: Machine) -> None:
 
 
 @pytest.mark.slow
+def test_the_old_server_may_be_only_read(machine: Machine, tmp_path: Path) -> None:
+    begin, copy, *_ = section("The daemon in front of the old server")
+    begin = begin.replace('8081"', '8081"\nread_only = true\ncollections = { Fish = "KUFishvoucher" }')
+    old = BottledServer(tmp_path / "old", key=KEY, collections={"KUFishvoucher": "Fish"})
+    with old.running():
+        machine.replaced |= {
+            OLD: old.url,
+            'store = "main"': 'store = "main"\nmode = "map"\nmap.Fish = { directory = "Fish" }',
+        }
+        assert "FAIL" not in machine.run(begin).upper()
+        assert "POST" not in dict(old.requests)
+        unnamed = machine.ran(copy.replace("--names /home/specify/attachments.csv", ""))
+    assert "the store old cannot list what it has" in unnamed.stderr
+
+
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_in_front_of_the_academys_server(machine: Machine, tmp_path: Path) -> None:
     begin, copy, *_ = section("The daemon in front of the old server")

@@ -59,7 +59,7 @@ def _add_store(
             store = IComposedStorePlugin(plugin).compose(options, name, known)
         else:
             store = IAssetStorePlugin(plugin).create(options)
-        return read_only(store) if is_read_only else store
+        return read_only(store, "read_only" in attrs.fields_dict(plugin.options)) if is_read_only else store
 
     origin = (plugin, options, is_read_only, *known.values(), *_files_named_by(options))
     stores[name] = parts.take(f"store {name}", origin, lambda: observed(create(), metrics=metrics, name=name))

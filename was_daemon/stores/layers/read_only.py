@@ -19,25 +19,30 @@ from was_daemon.model.interfaces import (
     IRooted,
     ISizes,
     IThumbnails,
+    IUnlisted,
 )
 from was_daemon.model.keys import AssetKey, Kind
 
-_KEPT = (IComposedStore, IRooted, ISizes, IRedirects, IThumbnails, IImageService, IImageProxy)
+_KEPT = (IComposedStore, IRooted, ISizes, IUnlisted, IRedirects, IThumbnails, IImageService, IImageProxy)
 """Interfaces that are about reading. Others are about changes, or leave traces in the store."""
 
 _ANY = AssetKey("", Kind.ORIGINAL, "any")
 
 
-def read_only(store: IAssetStore) -> IAssetStore:
-    """Return a store that reads as `store` does, and refuses every change."""
-    guarded = _ReadOnlyStore(store)
+def read_only(store: IAssetStore, checks_itself: bool = False) -> IAssetStore:
+    """Return a store that reads as `store` does, and refuses every change.
+
+    `checks_itself` is True if `store` knows that it is only read, so that its own check changes nothing.
+    """
+    guarded = _ReadOnlyStore(store, checks_itself)
     directlyProvides(guarded, IAssetStore, IReadOnly, *(each for each in _KEPT if each in providedBy(store)))
     return cast(IAssetStore, guarded)
 
 
 class _ReadOnlyStore:
-    def __init__(self, store: IAssetStore) -> None:
+    def __init__(self, store: IAssetStore, checks_itself: bool) -> None:
         self._store = store
+        self._checks_itself = checks_itself
         self._was_there = not IRooted.providedBy(store)
 
     def __getattr__(self, name: str) -> Any:
@@ -80,6 +85,9 @@ class _ReadOnlyStore:
 
     async def check(self) -> None:
         """See `IReadOnly`."""
+        if self._checks_itself:
+            await self._store.check()
+            return
         with suppress(AssetNotFound):
             await self.stat(_ANY)
 
