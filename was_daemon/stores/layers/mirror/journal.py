@@ -1,0 +1,265 @@
+"""Journal of a mirror: the changes that its copies do not have yet, and the versions that they have.
+
+A SQLite file on a disk of this machine, which all daemons and commands of the machine share. A change is entered before
+the primary makes it. If the process is killed before it has noted the end, the change counts as made: whoever carries
+it out looks at the primary, so that one that was not made does no harm.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+from zope.interface import implementer
+
+from was_daemon.concurrency.disk_threads import DiskThreads
+from was_daemon.concurrency.sqlite import Database
+from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.mirror import Action, CopiedVersion, CopyState, IMirrorJournal, Known
+from was_daemon.stores.layers.mirror import statements
+from was_daemon.stores.layers.mirror.changes import Begun, Found, Step, Waiting
+from was_daemon.stores.local.locking import FileLock, try_lock
+from was_daemon.stores.local.process_lock import ProcessLock
+
+
+@implementer(IMirrorJournal)
+class MirrorJournal:
+    """The journal in the file `path` of a mirror with `copies`; every method may raise `StoreUnavailable`.
+
+    `now` returns the Unix time.
+    """
+
+    def __init__(self, path: Path, copies: Sequence[str], now: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._copies = copies
+        self._now = now
+        self._database = Database(path, statements.SCHEMA, "the journal of the mirror")
+        self._threads = DiskThreads(f"journal {path}", "journal of the mirror")
+        self._processes = path.with_name(f"{path.name}.processes")
+        self._lock = ProcessLock(self._processes)
+        self._lead: int | None = None
+
+    # -- changes -------------------------------------------------------------------------------------------------------
+
+    async def begin(self, steps: Sequence[Step]) -> Begun:
+        """Enter that a change begins."""
+        at = self._now()
+        return Begun(await self._database.run(self._begin, steps, at), steps, at)
+
+    def _begin(self, connection: sqlite3.Connection, steps: Sequence[Step], at: float) -> list[int]:
+        self._processes.mkdir(mode=0o700, exist_ok=True)
+        self._lock.acquire()
+        return [statements.add_change(connection, self._lock.identifier, at, *_row(step)) for step in steps]
+
+    async def sync(self) -> None:
+        """Have the disk write what was entered: unlike a kill, a power cut may cost SQLite the last entries."""
+        await self._threads.run(_sync, self.path)
+
+    async def complete(self, begun: Begun, size: int = 0, is_done: bool = True) -> None:
+        """Have the copies follow a change; `size` is that of what was written. Without `is_done` it may have failed."""
+        await self._database.run(self._complete, begun, size, is_done)
+
+    def _complete(self, connection: sqlite3.Connection, begun: Begun, size: int, is_done: bool) -> None:
+        for step in begun.steps:
+            bytes_ = size if step.action is Action.WRITE else 0
+            self._enqueue(connection, _row(step), begun.at, bytes_, is_done)
+        statements.remove_changes(connection, begun.numbers)
+
+    def _enqueue(
+        self,
+        connection: sqlite3.Connection,
+        row: statements.StepRow,
+        at: float,
+        size: int,
+        is_done: bool,
+        copies: Sequence[str] = (),
+    ) -> None:
+        for copy in copies or self._copies:
+            statements.add_waiting(connection, copy, *row, at, size, is_done)
+
+    async def cancel(self, begun: Begun) -> None:
+        """Remove a change that has changed nothing."""
+        await self._database.run(statements.remove_changes, begun.numbers)
+
+    async def recover(self) -> int:
+        """Have the copies follow the changes of processes that have ended; fire with their number."""
+        return await self._database.run(self._recover)
+
+    def _recover(self, connection: sqlite3.Connection) -> int:
+        ended = [
+            each
+            for each in statements.processes(connection)
+            if each != self._lock.identifier and not self._lock.is_alive(each)
+        ]
+        rows = [row for process in ended for row in statements.changes_of(connection, process)]
+        for number, at, *row in rows:
+            collection, kind, name, action, source = row
+            self._enqueue(connection, (collection, kind, name, action, source), at, 0, is_done=False)
+            statements.remove_changes(connection, [number])
+        return len(rows)
+
+    # -- what the copies do --------------------------------------------------------------------------------------------
+
+    async def try_lead(self) -> bool:
+        """Fire with whether this process is the one that has the copies follow, until `close` or its end."""
+        return await self._threads.run(self._try_lead)
+
+    def _try_lead(self) -> bool:
+        if self._lead is not None:
+            return True
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if try_lock(fd) is FileLock.THEIRS:
+            os.close(fd)
+            return False
+        self._lead = fd
+        return True
+
+    async def next(self, copy: str, taken: Collection[AssetKey]) -> Waiting | None:
+        """Fire with the oldest change that a copy lacks and that is due, of none of the assets in `taken`."""
+        rows = await self._database.read(statements.due, copy, self._now(), len(taken) + 1)
+        return next((each for each in map(_waiting, rows) if each.key not in taken), None)
+
+    async def settle(self, waiting: Waiting, version: CopiedVersion | None) -> None:
+        """Note that a copy has `version`, None for no such asset, and remove the change unless there is a later one."""
+        await self._database.run(_settle, waiting, version)
+
+    async def postpone(self, waiting: Waiting, problem: str, seconds: float, is_lost: bool = False) -> None:
+        """Have a change wait for `seconds`: it has failed by itself, or the primary has lost what was to be copied."""
+        await self._database.run(statements.postpone, waiting.number, problem, self._now() + seconds, is_lost)
+
+    async def tell_problem(self, copy: str, problem: str) -> None:
+        """Note why the last attempt at a change failed, or "" if it did not."""
+        await self._database.run(statements.set_problem, copy, problem)
+
+    # -- what is known -------------------------------------------------------------------------------------------------
+
+    async def find(self, key: AssetKey, apart_from: Sequence[int] = ()) -> Found:
+        """Fire with where an asset may be read that the primary does not give; see `Begun.numbers` for `apart_from`."""
+        return await self._database.read(self._find, key, apart_from)
+
+    def _find(self, connection: sqlite3.Connection, key: AssetKey, apart_from: Sequence[int]) -> Found:
+        place = _place(key)
+        waiting = statements.actions_waiting(connection, *place)
+        deletions = set(statements.deletions_begun(connection, *place)) - set(apart_from)
+        if deletions or Action.DELETE.value in waiting.values():
+            return Found(is_deleted=True)
+        versions = {copy: CopiedVersion(*row) for copy, *row in statements.copied(connection, *place)}
+        compared = statements.compared(connection)
+        current = [
+            (copy, versions.get(copy))
+            for copy in self._copies
+            if copy not in waiting and (copy in versions or copy not in compared)
+        ]
+        return Found(current=current, is_stale=any(copy in versions for copy in waiting))
+
+    async def version(self, copy: str, key: AssetKey) -> CopiedVersion | None:
+        """Fire with the version of an asset that a copy has, as far as that is known."""
+        return (await self.look(copy, key)).version
+
+    async def states(self) -> Mapping[str, CopyState]:
+        """Fire with what each copy lacks."""
+        return await self._database.read(self._states)
+
+    def _states(self, connection: sqlite3.Connection) -> Mapping[str, CopyState]:
+        return {copy: self._state(connection, copy) for copy in self._copies}
+
+    def _state(self, connection: sqlite3.Connection, copy: str) -> CopyState:
+        files, size, oldest, failing, lost, why = statements.summary(connection, copy)
+        problem, compared = statements.copy_row(connection, copy)
+        lag = max(0.0, self._now() - oldest) if oldest is not None else 0.0
+        return CopyState(files, size, lag, failing, lost, problem or why or "", compared)
+
+    # -- comparisons: see `IMirrorJournal` -----------------------------------------------------------------------------
+
+    async def begin_run(self, copy: str, deep: bool, scope: Sequence[str]) -> int:
+        """See `IMirrorJournal`."""
+        return await self._database.run(statements.begin_run, copy, f"{'deep' if deep else 'sizes'} {sorted(scope)}")
+
+    async def end_run(self, copy: str, is_whole: bool) -> None:
+        """See `IMirrorJournal`."""
+        await self._database.run(statements.end_run, copy, self._now() if is_whole else None)
+
+    async def look(self, copy: str, key: AssetKey) -> Known:
+        """See `IMirrorJournal`."""
+        return await self._database.read(_look, copy, key)
+
+    async def note(self, copy: str, key: AssetKey, before: Known, version: CopiedVersion, run: int) -> bool:
+        """See `IMirrorJournal`."""
+        return await self._database.run(_note, copy, key, before, version, run)
+
+    async def enqueue(self, copy: str, key: AssetKey, size: int) -> None:
+        """See `IMirrorJournal`."""
+        row = _row(Step(key, Action.WRITE))
+        await self._database.run(self._enqueue, row, self._now(), size, True, [copy])
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` if nothing can be entered."""
+        await self._database.check()
+
+    async def close(self) -> None:
+        """Close the file. Changes that are under way count as those of a process that has ended from then on."""
+        await self._database.close()
+        await self._threads.run(self._release)
+        await self._threads.close()
+
+    def _release(self) -> None:
+        self._lock.release()
+        if self._lead is not None:
+            os.close(self._lead)
+            self._lead = None
+
+
+def _sync(path: Path) -> None:
+    # What is not in the log has been written by a checkpoint, which SQLite syncs itself.
+    for name in (f"{path.name}-wal", path.name):
+        try:
+            fd = os.open(path.with_name(name), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        return
+
+
+def _place(key: AssetKey) -> tuple[str, str, str]:
+    return key.collection, key.kind.value, key.name
+
+
+def _row(step: Step) -> statements.StepRow:
+    source = f"{step.source.kind.value}/{step.source.name}" if step.source else None
+    return (*_place(step.key), step.action.value, source)
+
+
+def _waiting(row: statements.WaitingRow) -> Waiting:
+    number, copy, collection, kind, name, action, source, is_done, attempts = row
+    directory, _, moved = (source or "").partition("/")
+    origin = AssetKey(collection, Kind(directory), moved) if moved else None
+    key = AssetKey(collection, Kind(kind), name)
+    return Waiting(number, copy, key, Action(action), origin, bool(is_done), attempts)
+
+
+def _settle(connection: sqlite3.Connection, waiting: Waiting, version: CopiedVersion | None) -> None:
+    statements.set_copied(connection, waiting.copy, *_place(waiting.key), attrs.astuple(version) if version else None)
+    statements.remove_waiting(connection, waiting.number)
+
+
+def _look(connection: sqlite3.Connection, copy: str, key: AssetKey) -> Known:
+    place = _place(key)
+    row = statements.copied_in(connection, copy, *place)
+    action = statements.action_of(connection, copy, *place)
+    version, run = (CopiedVersion(*row[:-1]), int(row[-1])) if row else (None, 0)
+    return Known(version, Action(action) if action else None, run)
+
+
+def _note(
+    connection: sqlite3.Connection, copy: str, key: AssetKey, before: Known, version: CopiedVersion, run: int
+) -> bool:
+    if _look(connection, copy, key) != before:
+        return False
+    statements.set_copied(connection, copy, *_place(key), attrs.astuple(version), run)
+    return True
