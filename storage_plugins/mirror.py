@@ -12,7 +12,7 @@ import attrs
 from was_daemon.config.validators import at_least, not_empty
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
-from was_daemon.stores.layers.mirror.store import DERIVATIVES, ORIGINALS, MirrorStore
+from was_daemon.stores.layers.mirror.store import MirrorStore
 from was_daemon.stores.plugin import ComposedStorePlugin
 
 _JOURNAL = Path("/var/lib/was-daemon/mirror")
@@ -23,16 +23,14 @@ class MirrorOptions:
     """`[stores.NAME]` with `plugin = "mirror"`.
 
     `primary` and `copies` are names of stores. `journal` is the directory of the journal, on a disk of this machine,
-    better not the primary's. Without `read_copies`, what the primary has lost is answered as not there. With
-    `derivatives`, thumbnails and zoom pyramids are copied, too. `parallel` is the number of files that are sent to a
-    copy at a time.
+    better not the primary's. Without `read_copies`, what the primary has lost is answered as not there. `parallel` is
+    the number of files that are sent to a copy at a time.
     """
 
     primary: str
     copies: list[str] = attrs.field(validator=not_empty)
     journal: Path = _JOURNAL
     read_copies: bool = True
-    derivatives: bool = False
     parallel: int = attrs.field(default=4, validator=at_least(1))
 
 
@@ -42,9 +40,8 @@ def _compose(options: MirrorOptions, name: str, stores: Mapping[str, IAssetStore
         stores[options.primary],
         {each: stores[each] for each in options.copies},
         MirrorJournal(options.journal / f"{name}.sqlite", options.copies),
-        (*ORIGINALS, *DERIVATIVES) if options.derivatives else ORIGINALS,
-        options.read_copies,
-        options.parallel,
+        reads_copies=options.read_copies,
+        parallel=options.parallel,
     )
 
 

@@ -145,6 +145,8 @@ async def mirrored(
             await journal.end_run(name, True)
         if start:
             store.start()
+            while journal._lead is None:
+                await _turn()
         yield found
     finally:
         await store.close()

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from zope.interface import Attribute, Interface
 
-from was_daemon.model.interfaces import AssetStat, IAssetStore
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
 
 
@@ -93,6 +93,10 @@ class IMirrorJournal(Interface):
 
     def enqueue(copy: str, key: AssetKey, size: int) -> Awaitable[None]:
         """Have the copy get what the primary has, as after an upload."""
+
+
+class ICopyReader(IAssetReader):
+    """A reader of a version in a copy: the primary, which may be a directory of this machine, does not give it."""
 
 
 class IMirror(Interface):

@@ -115,14 +115,6 @@ async def test_a_deletion_follows_and_derivatives_do_not(museum: Mirrored) -> No
 
 
 @pytest_twisted.ensureDeferred
-async def test_derivatives_follow_where_that_is_wanted(tmp_path: Path) -> None:
-    async with mirrored(tmp_path, kinds=tuple(Kind)) as museum:
-        await museum.store.write(original("a.jpg").thumbnail(100), chunked(b"small"))
-        await museum.settle(5)
-        assert await museum.names(Kind.THUMBNAIL) == [["a_100.jpg"]]
-
-
-@pytest_twisted.ensureDeferred
 async def test_what_goes_to_the_trash_and_back_does_so_in_the_copy(museum: Mirrored) -> None:
     key, trashed = await museum.put("a.jpg", b"bytes"), AssetKey("", Kind.TRASH, "0123.file")
     await museum.settle(5)

@@ -1,11 +1,12 @@
-"""Changes of assets as the journal of a mirror has them. Pure values."""
+"""Changes of assets as the journal of a mirror has them, and their rows in it. Pure values."""
 
 from collections.abc import Sequence
 
 import attrs
 
-from was_daemon.model.keys import AssetKey
+from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.mirror import Action, CopiedVersion
+from was_daemon.stores.layers.mirror.statements import StepRow, WaitingRow
 
 
 @attrs.frozen
@@ -54,3 +55,23 @@ class Found:
     is_deleted: bool = False
     current: Sequence[tuple[str, CopiedVersion | None]] = ()
     is_stale: bool = False
+
+
+def place_of(key: AssetKey) -> tuple[str, str, str]:
+    """Return collection, kind and name of an asset, as they are in the journal."""
+    return key.collection, key.kind.value, key.name
+
+
+def row_of(step: Step) -> StepRow:
+    """Return a step as it is in the journal."""
+    source = f"{step.source.kind.value}/{step.source.name}" if step.source else None
+    return (*place_of(step.key), step.action.value, source)
+
+
+def waiting_of(row: WaitingRow) -> Waiting:
+    """Return the change in a row of the journal."""
+    number, copy, collection, kind, name, action, source, is_done, attempts = row
+    directory, _, moved = (source or "").partition("/")
+    origin = AssetKey(collection, Kind(directory), moved) if moved else None
+    key = AssetKey(collection, Kind(kind), name)
+    return Waiting(number, copy, key, Action(action), origin, bool(is_done), attempts)

@@ -10,7 +10,8 @@ from zope.interface import implementer
 
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
-from was_daemon.model.keys import AssetKey
+from was_daemon.model.keys import AssetKey, Layout
+from was_daemon.model.mirror import ICopyReader
 from was_daemon.stores.layers.mirror.changes import Found
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
 
@@ -22,13 +23,15 @@ FALLS_BACK = (AssetNotFound, StoreUnavailable, StoreFailed, StoreTimeout)
 _NAMED = 1000
 """Lost assets that are remembered, so that each is named once in the log."""
 
+_RECENT_SECONDS = 3600.0
+
 _QUIET_SECONDS = 60.0
 """Seconds between two lines in the log about a primary that does not work at all."""
 
 
-@implementer(IAssetReader)
+@implementer(ICopyReader)
 class CopyReader:
-    """Reader of a version in a copy, which tells `stat` of it, and has no file, as readers of the primary may."""
+    """Reader of a version in a copy, which tells `stat` of it."""
 
     def __init__(self, reader: IAssetReader, stat: AssetStat) -> None:
         self.stat = stat
@@ -55,10 +58,15 @@ class Fallback:
         self._copies = copies
         self._journal = journal
         self._clock = clock
-        self._named: OrderedDict[AssetKey, None] = OrderedDict()
+        self._named: OrderedDict[AssetKey, float] = OrderedDict()
         self._quiet_until = 0.0
         self.reads = 0
-        self.lost = 0
+
+    @property
+    def lost(self) -> int:
+        """The number of assets, up to `_NAMED`, that the primary had lost when they were read in the last hour."""
+        since = self._clock.seconds() - _RECENT_SECONDS
+        return sum(seen >= since for seen in self._named.values())
 
     async def stat(self, key: AssetKey, error: AssetError) -> AssetStat:
         """Do as `IAssetStore.stat`; `error` is what the primary has raised, and is raised again if no copy helps."""
@@ -109,7 +117,7 @@ class Fallback:
                 continue
             stat = stat_of(answer)
             if known and stat.size != known.size:
-                self._log.warn("{key} in {copy} is not what was copied there", key=key, copy=name)
+                self._log.warn("{path} in {copy} is not what was copied there", path=Layout.FLAT.path(key), copy=name)
                 await _close(answer)
                 continue
             self._tell(key, name, error)
@@ -134,13 +142,13 @@ class Fallback:
                 self._log.warn("Store {name}: read from {copy}, as {error}", name=self._name, copy=copy, error=error)
             return
         if key not in self._named:
-            self.lost += 1
-            self._named[key] = None
+            path = Layout.FLAT.path(key)
             self._log.error(
-                "Store {name}: the primary has lost {key}: read from {copy}", name=self._name, key=key, copy=copy
+                "Store {name}: the primary has lost {path}: read from {copy}", name=self._name, path=path, copy=copy
             )
-            while len(self._named) > _NAMED:
-                self._named.popitem(last=False)
+        self._named[key] = self._clock.seconds()
+        while len(self._named) > _NAMED:
+            self._named.popitem(last=False)
 
 
 async def _close(answer: AssetStat | IAssetReader) -> None:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.model.errors import AssetError, NoSpace, StoreTimeout, StoreUnavailable
-from was_daemon.model.keys import AssetKey
+from was_daemon.model.keys import AssetKey, Layout
 from was_daemon.stores.layers.mirror.changes import Waiting
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
 from was_daemon.stores.layers.mirror.replicator import LostVersion, Replicator
@@ -22,8 +22,11 @@ POLL_SECONDS = 1.0
 _FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds until the next attempt after one failure, and after many in a row."""
 
-_LONGEST_WAIT = 3600.0
-"""Seconds until the next attempt at a change that has failed by itself many times."""
+_LONGEST_PAUSE_OF_ASSET = 5.0
+"""The same after failures about single assets, which are to hold up the others only a little."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 30.0, 3600.0
+"""Seconds until the next attempt at an asset that has failed by itself once, and many times: first others are tried."""
 
 LOST_SECONDS = 300.0
 """Seconds until it is looked again for a version that the primary does not have: its disk may be mounted again."""
@@ -115,7 +118,9 @@ class Follower:
         except AssetError as error:
             await self._postpone(waiting, error)
         except Exception:
-            self._log.failure("{key} could not be copied to {copy}", key=waiting.key, copy=self._replicator.name)
+            self._log.failure(
+                "{path} could not be copied to {copy}", path=Layout.FLAT.path(waiting.key), copy=self._replicator.name
+            )
             await self._postpone(waiting, StoreUnavailable("internal error"), is_about_asset=True)
         finally:
             self._give_back(waiting)
@@ -125,7 +130,10 @@ class Follower:
         problem = "the primary has lost it before it was copied"
         if not waiting.attempts:
             self._log.error(
-                "{key}, for {copy}: {problem}", key=waiting.key, copy=self._replicator.name, problem=problem
+                "{path}, for {copy}: {problem}",
+                path=Layout.FLAT.path(waiting.key),
+                copy=self._replicator.name,
+                problem=problem,
             )
         await self._journal.postpone(waiting, problem, LOST_SECONDS, is_lost=True)
 
@@ -139,20 +147,21 @@ class Follower:
             await self._journal.tell_problem(self._replicator.name, "")
 
     async def _postpone(self, waiting: Waiting, error: AssetError, is_about_asset: bool = False) -> None:
-        self._fail(str(error))
+        is_about_asset = is_about_asset or not isinstance(error, _DOWN)
+        self._fail(str(error), _LONGEST_PAUSE_OF_ASSET if is_about_asset else LONGEST_PAUSE)
         try:
-            if is_about_asset or not isinstance(error, _DOWN):
-                seconds = _pause(waiting.attempts + 1, _LONGEST_WAIT)
+            if is_about_asset:
+                seconds = _pause(waiting.attempts + 1, _FIRST_WAIT, _LONGEST_WAIT)
                 await self._journal.postpone(waiting, str(error), seconds)
             await self._journal.tell_problem(self._replicator.name, str(error))
         except StoreUnavailable:
             # Told by the next look into the journal.
             return
 
-    def _fail(self, problem: str) -> None:
+    def _fail(self, problem: str, longest: float = LONGEST_PAUSE) -> None:
         self.failures += 1
         self._in_a_row += 1
-        self._resume_at = self._clock.seconds() + _pause(self._in_a_row, LONGEST_PAUSE)
+        self._resume_at = self._clock.seconds() + _pause(self._in_a_row, _FIRST_PAUSE, longest)
         if not self._has_problem:
             self._has_problem = True
             self._log.error("{copy} does not follow: {problem}", copy=self._replicator.name, problem=problem)
@@ -165,6 +174,6 @@ class Follower:
             return
 
 
-def _pause(failures: int, longest: float) -> float:
+def _pause(failures: int, first: float, longest: float) -> float:
     """Return the seconds to wait after so many failures in a row, some of them by chance: others wait, too."""
-    return min(longest, _FIRST_PAUSE * 2.0 ** min(failures - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    return min(longest, first * 2.0 ** min(failures - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

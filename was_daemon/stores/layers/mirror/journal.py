@@ -10,18 +10,24 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
+from typing import Any, TypeAlias
 
 import attrs
 from zope.interface import implementer
 
+from was_daemon.concurrency.batches import Batches
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.sqlite import Database
-from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.errors import StoreUnavailable
+from was_daemon.model.keys import AssetKey
 from was_daemon.model.mirror import Action, CopiedVersion, CopyState, IMirrorJournal, Known
 from was_daemon.stores.layers.mirror import statements
-from was_daemon.stores.layers.mirror.changes import Begun, Found, Step, Waiting
+from was_daemon.stores.layers.mirror.changes import Begun, Found, Step, Waiting, place_of, row_of, waiting_of
 from was_daemon.stores.local.locking import FileLock, try_lock
 from was_daemon.stores.local.process_lock import ProcessLock
+
+_Entry: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 
 @implementer(IMirrorJournal)
@@ -36,35 +42,46 @@ class MirrorJournal:
         self._copies = copies
         self._now = now
         self._database = Database(path, statements.SCHEMA, "the journal of the mirror")
+        # Many uploads at a time cost the journal no more than a few.
+        self._entries: Batches[_Entry, Any] = Batches(lambda entries: self._database.run(_enter, entries))
+        self._syncs: Batches[None, None] = Batches(self._sync)
         self._threads = DiskThreads(f"journal {path}", "journal of the mirror")
         self._processes = path.with_name(f"{path.name}.processes")
         self._lock = ProcessLock(self._processes)
         self._lead: int | None = None
+        # An attempt to lead, which nobody waits for any more, must not come after the end.
+        self._leading = Lock()
+        self._is_closed = False
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
     async def begin(self, steps: Sequence[Step]) -> Begun:
         """Enter that a change begins."""
         at = self._now()
-        return Begun(await self._database.run(self._begin, steps, at), steps, at)
+        numbers = await self._entries.add(lambda connection: self._begin(connection, steps, at))
+        return Begun(numbers, steps, at)
 
     def _begin(self, connection: sqlite3.Connection, steps: Sequence[Step], at: float) -> list[int]:
         self._processes.mkdir(mode=0o700, exist_ok=True)
         self._lock.acquire()
-        return [statements.add_change(connection, self._lock.identifier, at, *_row(step)) for step in steps]
+        return [statements.add_change(connection, self._lock.identifier, at, *row_of(step)) for step in steps]
 
     async def sync(self) -> None:
         """Have the disk write what was entered: unlike a kill, a power cut may cost SQLite the last entries."""
+        await self._syncs.add(None)
+
+    async def _sync(self, waiting: Sequence[None]) -> Sequence[None]:
         await self._threads.run(_sync, self.path)
+        return waiting
 
     async def complete(self, begun: Begun, size: int = 0, is_done: bool = True) -> None:
         """Have the copies follow a change; `size` is that of what was written. Without `is_done` it may have failed."""
-        await self._database.run(self._complete, begun, size, is_done)
+        await self._entries.add(lambda connection: self._complete(connection, begun, size, is_done))
 
     def _complete(self, connection: sqlite3.Connection, begun: Begun, size: int, is_done: bool) -> None:
         for step in begun.steps:
             bytes_ = size if step.action is Action.WRITE else 0
-            self._enqueue(connection, _row(step), begun.at, bytes_, is_done)
+            self._enqueue(connection, row_of(step), begun.at, bytes_, is_done)
         statements.remove_changes(connection, begun.numbers)
 
     def _enqueue(
@@ -81,7 +98,7 @@ class MirrorJournal:
 
     async def cancel(self, begun: Begun) -> None:
         """Remove a change that has changed nothing."""
-        await self._database.run(statements.remove_changes, begun.numbers)
+        await self._entries.add(lambda connection: statements.remove_changes(connection, begun.numbers))
 
     async def recover(self) -> int:
         """Have the copies follow the changes of processes that have ended; fire with their number."""
@@ -107,8 +124,12 @@ class MirrorJournal:
         return await self._threads.run(self._try_lead)
 
     def _try_lead(self) -> bool:
-        if self._lead is not None:
-            return True
+        with self._leading:
+            if self._is_closed or self._lead is not None:
+                return not self._is_closed
+            return self._lock_lead()
+
+    def _lock_lead(self) -> bool:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if try_lock(fd) is FileLock.THEIRS:
@@ -120,7 +141,7 @@ class MirrorJournal:
     async def next(self, copy: str, taken: Collection[AssetKey]) -> Waiting | None:
         """Fire with the oldest change that a copy lacks and that is due, of none of the assets in `taken`."""
         rows = await self._database.read(statements.due, copy, self._now(), len(taken) + 1)
-        return next((each for each in map(_waiting, rows) if each.key not in taken), None)
+        return next((each for each in map(waiting_of, rows) if each.key not in taken), None)
 
     async def settle(self, waiting: Waiting, version: CopiedVersion | None) -> None:
         """Note that a copy has `version`, None for no such asset, and remove the change unless there is a later one."""
@@ -141,19 +162,20 @@ class MirrorJournal:
         return await self._database.read(self._find, key, apart_from)
 
     def _find(self, connection: sqlite3.Connection, key: AssetKey, apart_from: Sequence[int]) -> Found:
-        place = _place(key)
+        place = place_of(key)
         waiting = statements.actions_waiting(connection, *place)
+        stale = {copy for copy, (_, is_done) in waiting.items() if is_done}
         deletions = set(statements.deletions_begun(connection, *place)) - set(apart_from)
-        if deletions or Action.DELETE.value in waiting.values():
+        if deletions or any(action == Action.DELETE.value for action, _ in waiting.values()):
             return Found(is_deleted=True)
         versions = {copy: CopiedVersion(*row) for copy, *row in statements.copied(connection, *place)}
         compared = statements.compared(connection)
         current = [
             (copy, versions.get(copy))
             for copy in self._copies
-            if copy not in waiting and (copy in versions or copy not in compared)
+            if copy not in stale and (copy in versions or copy not in compared)
         ]
-        return Found(current=current, is_stale=any(copy in versions for copy in waiting))
+        return Found(current=current, is_stale=any(copy in versions for copy in stale))
 
     async def version(self, copy: str, key: AssetKey) -> CopiedVersion | None:
         """Fire with the version of an asset that a copy has, as far as that is known."""
@@ -192,12 +214,22 @@ class MirrorJournal:
 
     async def enqueue(self, copy: str, key: AssetKey, size: int) -> None:
         """See `IMirrorJournal`."""
-        row = _row(Step(key, Action.WRITE))
+        row = row_of(Step(key, Action.WRITE))
         await self._database.run(self._enqueue, row, self._now(), size, True, [copy])
 
     async def check(self) -> None:
-        """Raise `StoreUnavailable` if nothing can be entered."""
-        await self._database.check()
+        """Raise `StoreUnavailable` if nothing can be entered; a file that is not there yet is not made."""
+        if not await self._threads.run(self._is_to_be_made):
+            await self._database.check()
+
+    def _is_to_be_made(self) -> bool:
+        """Return whether the file is not there yet, and raise `StoreUnavailable` if it cannot be made."""
+        if self.path.exists():
+            return False
+        directory = next(each for each in self.path.parents if each.exists())
+        if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+            raise StoreUnavailable("the directory of the mirror's journal cannot be written to by this user")
+        return True
 
     async def close(self) -> None:
         """Close the file. Changes that are under way count as those of a process that has ended from then on."""
@@ -207,9 +239,15 @@ class MirrorJournal:
 
     def _release(self) -> None:
         self._lock.release()
-        if self._lead is not None:
-            os.close(self._lead)
-            self._lead = None
+        with self._leading:
+            self._is_closed = True
+            if self._lead is not None:
+                os.close(self._lead)
+                self._lead = None
+
+
+def _enter(connection: sqlite3.Connection, entries: Sequence[_Entry]) -> list[Any]:
+    return [entry(connection) for entry in entries]
 
 
 def _sync(path: Path) -> None:
@@ -226,30 +264,13 @@ def _sync(path: Path) -> None:
         return
 
 
-def _place(key: AssetKey) -> tuple[str, str, str]:
-    return key.collection, key.kind.value, key.name
-
-
-def _row(step: Step) -> statements.StepRow:
-    source = f"{step.source.kind.value}/{step.source.name}" if step.source else None
-    return (*_place(step.key), step.action.value, source)
-
-
-def _waiting(row: statements.WaitingRow) -> Waiting:
-    number, copy, collection, kind, name, action, source, is_done, attempts = row
-    directory, _, moved = (source or "").partition("/")
-    origin = AssetKey(collection, Kind(directory), moved) if moved else None
-    key = AssetKey(collection, Kind(kind), name)
-    return Waiting(number, copy, key, Action(action), origin, bool(is_done), attempts)
-
-
 def _settle(connection: sqlite3.Connection, waiting: Waiting, version: CopiedVersion | None) -> None:
-    statements.set_copied(connection, waiting.copy, *_place(waiting.key), attrs.astuple(version) if version else None)
+    statements.set_copied(connection, waiting.copy, *place_of(waiting.key), attrs.astuple(version) if version else None)
     statements.remove_waiting(connection, waiting.number)
 
 
 def _look(connection: sqlite3.Connection, copy: str, key: AssetKey) -> Known:
-    place = _place(key)
+    place = place_of(key)
     row = statements.copied_in(connection, copy, *place)
     action = statements.action_of(connection, copy, *place)
     version, run = (CopiedVersion(*row[:-1]), int(row[-1])) if row else (None, 0)
@@ -261,5 +282,5 @@ def _note(
 ) -> bool:
     if _look(connection, copy, key) != before:
         return False
-    statements.set_copied(connection, copy, *_place(key), attrs.astuple(version), run)
+    statements.set_copied(connection, copy, *place_of(key), attrs.astuple(version), run)
     return True

@@ -84,9 +84,11 @@ class Replicator:
         if waiting.action is Action.DELETE:
             with suppress(AssetNotFound):
                 await self.copy.delete(waiting.key)
-        elif waiting.is_done or known:
+            known = None
+        elif waiting.is_done:
             raise LostVersion
-        await self.journal.settle(waiting, None)
+        # An upload that nobody was told of was not made, or is lost: then that is as if it was not made.
+        await self.journal.settle(waiting, known)
 
     async def _write(self, waiting: Waiting, reader: IAssetReader) -> CopiedVersion:
         moved = await self._copy_within(waiting, reader.stat)

@@ -90,12 +90,18 @@ def add_waiting(
     size: int,
     is_done: bool,
 ) -> None:
-    """Add a change that a copy lacks, in place of an earlier one of the asset, whose time stays."""
+    """Add a change that a copy lacks, in place of an earlier one of the asset, whose time stays.
+
+    An upload that may not have been made does not stand for one that was, nor for a deletion.
+    """
     asset = (collection, kind, name, copy)
+    if action == "write" and not is_done:
+        query = f"SELECT action, size, is_done FROM waiting WHERE {_ASSET} AND copy = ?"  # noqa: S608
+        action, size, is_done = connection.execute(query, asset).fetchone() or (action, size, is_done)
     at_before = f"SELECT at FROM waiting WHERE {_ASSET} AND copy = ? AND NOT is_lost"  # noqa: S608
     query = (
         "INSERT OR REPLACE INTO waiting (collection, kind, name, copy, action, source, size, is_done, at) "  # noqa: S608
-        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(({at_before}), ?))"  # noqa: S608
+        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(({at_before}), ?))"
     )
     connection.execute(query, (*asset, action, source, size, is_done, *asset, at))
 
@@ -122,10 +128,13 @@ def postpone(connection: sqlite3.Connection, number: int, problem: str, until: f
     )
 
 
-def actions_waiting(connection: sqlite3.Connection, collection: str, kind: str, name: str) -> dict[str, str]:
-    """Return what waits to be done with an asset, by copy."""
-    query = f"SELECT copy, action FROM waiting WHERE {_ASSET}"  # noqa: S608
-    return dict(connection.execute(query, (collection, kind, name)).fetchall())
+def actions_waiting(
+    connection: sqlite3.Connection, collection: str, kind: str, name: str
+) -> dict[str, tuple[str, bool]]:
+    """Return what waits to be done with an asset, by copy, and whether the primary has done it."""
+    query = f"SELECT copy, action, is_done FROM waiting WHERE {_ASSET}"  # noqa: S608
+    rows = connection.execute(query, (collection, kind, name))
+    return {copy: (action, bool(is_done)) for copy, action, is_done in rows}
 
 
 def action_of(connection: sqlite3.Connection, copy: str, collection: str, kind: str, name: str) -> str | None:

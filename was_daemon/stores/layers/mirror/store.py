@@ -47,8 +47,8 @@ from was_daemon.stores.layers.mirror.journal import MirrorJournal
 
 T = TypeVar("T")
 
-ORIGINALS = (Kind.ORIGINAL, Kind.TRASH)
-DERIVATIVES = (Kind.THUMBNAIL, Kind.PYRAMID)
+_COPIED = (Kind.ORIGINAL, Kind.TRASH)
+"""Kinds of assets that are copied; derivatives can be made again."""
 
 _FORWARDED = (ILocalFiles, IRooted, ISizes, IRedirects, IThumbnails, IImageService, IImageProxy)
 """Interfaces of the primary, besides those about writing, that hold for the mirror: the primary has all assets.
@@ -67,8 +67,7 @@ class MirrorStore(ForwardingStore):
     """The assets of `primary`, which `copies` follow by way of `journal`.
 
     A change is acknowledged when the primary has made it. Without `reads_copies`, what the primary has lost is not
-    there. `kinds` are the kinds of assets that are copied, `parallel` the number of assets that are copied to each
-    copy at a time. `name` is that of the mirror.
+    there. `parallel` is the number of assets that are copied to each copy at a time. `name` is that of the mirror.
     """
 
     _log = Logger()
@@ -79,7 +78,6 @@ class MirrorStore(ForwardingStore):
         primary: IAssetStore,
         copies: Mapping[str, IAssetStore],
         journal: MirrorJournal,
-        kinds: Sequence[Kind] = ORIGINALS,
         reads_copies: bool = True,
         parallel: int = 4,
         clock: IReactorTime | None = None,
@@ -89,7 +87,7 @@ class MirrorStore(ForwardingStore):
         super().__init__(primary)
         self.copies = copies
         self.journal = journal
-        self.kinds = kinds
+        self.kinds = _COPIED
         self.parts = [primary, *copies.values()]
         self._name = name
         self._reads_copies = reads_copies
