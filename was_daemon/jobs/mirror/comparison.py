@@ -107,10 +107,10 @@ class Comparison:
     async def _note(
         self, key: AssetKey, known: Known, original: AssetStat, found: AssetStat, sha256: str | None
     ) -> None:
-        before = known.version
-        if sha256 is None and before and (before.etag, before.copy_etag) == (original.etag, found.etag):
-            sha256 = before.sha256
         version = CopiedVersion(original.size, original.modified, original.etag, found.etag, sha256)
+        if sha256 is None and known.version:
+            # Sizes do not prove that what was recorded of the bytes has changed.
+            version = known.version
         noted = await self._journal.note(self.name, key, known, version, self._run)
         self.report.count("same" if noted else "waiting")
 
