@@ -85,6 +85,7 @@ def test_the_guide_tells_about_every_command() -> None:
         "catalogue": ["backup", "import", "rebuild"],
         "config": ["check"],
         "fixity": ["report", "accept"],
+        "mirror": ["verify", "repair"],
         "specify": ["read"],
         "thumbnails": ["warm", "prune"],
         "trash": ["list", "restore", "empty"],

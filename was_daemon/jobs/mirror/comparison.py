@@ -8,11 +8,11 @@ import attrs
 from was_daemon.jobs.mirror.repair import Repair
 from was_daemon.jobs.report import JobReport
 from was_daemon.jobs.traverse import list_assets
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.digests import digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Layout
+from was_daemon.model.lookup import find_stat
 from was_daemon.model.mirror import Action, CopiedVersion, IMirror, IMirrorJournal, Known
 
 

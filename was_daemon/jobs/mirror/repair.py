@@ -6,11 +6,12 @@ from contextlib import aclosing, suppress
 import attrs
 
 from was_daemon.library.spool import Spool
-from was_daemon.library.store_steps import find_stat, open_staging_file, store_staged
+from was_daemon.library.store_steps import open_staging_file, store_staged
 from was_daemon.model.digests import HashedStream, digest_of
 from was_daemon.model.errors import AssetExists, AssetNotFound, StoreFailed
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ICreates, IStagingFile
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.lookup import find_stat
 from was_daemon.model.mirror import Action, CopiedVersion, IMirror, IMirrorJournal, Known
 
 

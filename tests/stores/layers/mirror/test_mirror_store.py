@@ -12,11 +12,11 @@ from zope.interface.verify import verifyObject
 from storage_plugins.filesystem import FilesystemStore
 from storage_plugins.mirror import MirrorOptions, mirror
 from tests.support.mirrors import DOWN, Mirrored, mirrored
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin
 from was_daemon.model.errors import AssetNotFound, CannotMove, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, ICreates, IFileReader, ILocalFiles, IMoves, IRooted, ISizes
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.lookup import find_stat
 from was_daemon.model.mirror import IMirror, IMirrorJournal
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
 from was_daemon.stores.layers.mirror.store import MirrorStore
