@@ -11,12 +11,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias
 
 import attrs
 from zope.interface import implementer
 
-from was_daemon.concurrency.batches import Batches
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.sqlite import Database
 from was_daemon.model.errors import StoreUnavailable
@@ -26,8 +24,6 @@ from was_daemon.stores.layers.mirror import statements
 from was_daemon.stores.layers.mirror.changes import Begun, Found, Step, Waiting, place_of, row_of, waiting_of
 from was_daemon.stores.local.locking import FileLock, try_lock
 from was_daemon.stores.local.process_lock import ProcessLock
-
-_Entry: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 
 @implementer(IMirrorJournal)
@@ -42,9 +38,6 @@ class MirrorJournal:
         self._copies = copies
         self._now = now
         self._database = Database(path, statements.SCHEMA, "the journal of the mirror")
-        # Many uploads at a time cost the journal no more than a few.
-        self._entries: Batches[_Entry, Any] = Batches(lambda entries: self._database.run(_enter, entries))
-        self._syncs: Batches[None, None] = Batches(self._sync)
         self._threads = DiskThreads(f"journal {path}", "journal of the mirror")
         self._processes = path.with_name(f"{path.name}.processes")
         self._lock = ProcessLock(self._processes)
@@ -58,8 +51,7 @@ class MirrorJournal:
     async def begin(self, steps: Sequence[Step]) -> Begun:
         """Enter that a change begins."""
         at = self._now()
-        numbers = await self._entries.add(lambda connection: self._begin(connection, steps, at))
-        return Begun(numbers, steps, at)
+        return Begun(await self._database.run_together(self._begin, steps, at), steps, at)
 
     def _begin(self, connection: sqlite3.Connection, steps: Sequence[Step], at: float) -> list[int]:
         self._processes.mkdir(mode=0o700, exist_ok=True)
@@ -68,15 +60,11 @@ class MirrorJournal:
 
     async def sync(self) -> None:
         """Have the disk write what was entered: unlike a kill, a power cut may cost SQLite the last entries."""
-        await self._syncs.add(None)
-
-    async def _sync(self, waiting: Sequence[None]) -> Sequence[None]:
         await self._threads.run(_sync, self.path)
-        return waiting
 
     async def complete(self, begun: Begun, size: int = 0, is_done: bool = True) -> None:
         """Have the copies follow a change; `size` is that of what was written. Without `is_done` it may have failed."""
-        await self._entries.add(lambda connection: self._complete(connection, begun, size, is_done))
+        await self._database.run_together(self._complete, begun, size, is_done)
 
     def _complete(self, connection: sqlite3.Connection, begun: Begun, size: int, is_done: bool) -> None:
         for step in begun.steps:
@@ -98,7 +86,7 @@ class MirrorJournal:
 
     async def cancel(self, begun: Begun) -> None:
         """Remove a change that has changed nothing."""
-        await self._entries.add(lambda connection: statements.remove_changes(connection, begun.numbers))
+        await self._database.run_together(statements.remove_changes, begun.numbers)
 
     async def recover(self) -> int:
         """Have the copies follow the changes of processes that have ended; fire with their number."""
@@ -244,10 +232,6 @@ class MirrorJournal:
             if self._lead is not None:
                 os.close(self._lead)
                 self._lead = None
-
-
-def _enter(connection: sqlite3.Connection, entries: Sequence[_Entry]) -> list[Any]:
-    return [entry(connection) for entry in entries]
 
 
 def _sync(path: Path) -> None:
