@@ -81,6 +81,8 @@ class Mirrored:
     async def settle(self, seconds: float = 0.0) -> None:
         """Let so many seconds pass, and all work be done that can be done then."""
         passed = 0.0
+        # What has ended is noted a moment later.
+        self.clock.advance(0.1)
         while True:
             await self._idle()
             if passed >= seconds:

@@ -108,6 +108,8 @@ class Mirroring(RuleBasedStateMachine):
         with pytest.raises(StoreFailed):
             run(self.store.write(original(name), chunked(b"never")))
         self.museum.primary.trouble = None
+        # It is noted a moment later.
+        run(self.museum.settle())
 
     @rule(name=NAMES, action=st.sampled_from(Action), is_made=st.booleans())
     def be_killed(self, name: str, action: Action, is_made: bool) -> None:

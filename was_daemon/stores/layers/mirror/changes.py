@@ -1,5 +1,6 @@
 """Changes of assets as the journal of a mirror has them, and their rows in it. Pure values."""
 
+import enum
 from collections.abc import Sequence
 
 import attrs
@@ -25,6 +26,23 @@ class Begun:
     numbers: Sequence[int]
     steps: Sequence[Step]
     at: float
+
+
+class Outcome(enum.Enum):
+    """What is known of a change when it ends."""
+
+    MADE = "made"
+    UNKNOWN = "unknown"
+    NOT_MADE = "not made"
+
+
+@attrs.frozen
+class Ended:
+    """A change that has ended; `size` is that of what was written."""
+
+    begun: Begun
+    outcome: Outcome
+    size: int = 0
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 import attrs
+from twisted.internet.defer import DeferredLock
 from zope.interface import implementer
 
 from was_daemon.concurrency.disk_threads import DiskThreads
@@ -21,7 +22,17 @@ from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.mirror import Action, CopiedVersion, CopyState, IMirrorJournal, Known
 from was_daemon.stores.layers.mirror import statements
-from was_daemon.stores.layers.mirror.changes import Begun, Found, Step, Waiting, place_of, row_of, waiting_of
+from was_daemon.stores.layers.mirror.changes import (
+    Begun,
+    Ended,
+    Found,
+    Outcome,
+    Step,
+    Waiting,
+    place_of,
+    row_of,
+    waiting_of,
+)
 from was_daemon.stores.local.locking import FileLock, try_lock
 from was_daemon.stores.local.process_lock import ProcessLock
 
@@ -38,6 +49,8 @@ class MirrorJournal:
         self._copies = copies
         self._now = now
         self._database = Database(path, statements.SCHEMA, "the journal of the mirror")
+        self._syncing = DeferredLock()
+        self._entered = self._synced = 0
         self._threads = DiskThreads(f"journal {path}", "journal of the mirror")
         self._processes = path.with_name(f"{path.name}.processes")
         self._lock = ProcessLock(self._processes)
@@ -51,7 +64,9 @@ class MirrorJournal:
     async def begin(self, steps: Sequence[Step]) -> Begun:
         """Enter that a change begins."""
         at = self._now()
-        return Begun(await self._database.run_together(self._begin, steps, at), steps, at)
+        numbers = await self._database.run_together(self._begin, steps, at)
+        self._entered += 1
+        return Begun(numbers, steps, at)
 
     def _begin(self, connection: sqlite3.Connection, steps: Sequence[Step], at: float) -> list[int]:
         self._processes.mkdir(mode=0o700, exist_ok=True)
@@ -60,17 +75,25 @@ class MirrorJournal:
 
     async def sync(self) -> None:
         """Have the disk write what was entered: unlike a kill, a power cut may cost SQLite the last entries."""
-        await self._threads.run(_sync, self.path)
+        number = self._entered
+        async with self._syncing:
+            # Who had to wait for another's turn may be served by it.
+            if self._synced < number:
+                number = self._entered
+                await self._threads.run(_sync, self.path)
+                self._synced = number
 
-    async def complete(self, begun: Begun, size: int = 0, is_done: bool = True) -> None:
-        """Have the copies follow a change; `size` is that of what was written. Without `is_done` it may have failed."""
-        await self._database.run_together(self._complete, begun, size, is_done)
+    async def end(self, ended: Sequence[Ended]) -> None:
+        """Have the copies follow changes that have ended, unless they were not made."""
+        await self._database.run(self._end, ended)
 
-    def _complete(self, connection: sqlite3.Connection, begun: Begun, size: int, is_done: bool) -> None:
-        for step in begun.steps:
-            bytes_ = size if step.action is Action.WRITE else 0
-            self._enqueue(connection, row_of(step), begun.at, bytes_, is_done)
-        statements.remove_changes(connection, begun.numbers)
+    def _end(self, connection: sqlite3.Connection, ended: Sequence[Ended]) -> None:
+        for each in ended:
+            if each.outcome is not Outcome.NOT_MADE:
+                for step in each.begun.steps:
+                    size = each.size if step.action is Action.WRITE else 0
+                    self._enqueue(connection, row_of(step), each.begun.at, size, each.outcome is Outcome.MADE)
+            statements.remove_changes(connection, each.begun.numbers)
 
     def _enqueue(
         self,
@@ -83,10 +106,6 @@ class MirrorJournal:
     ) -> None:
         for copy in copies or self._copies:
             statements.add_waiting(connection, copy, *row, at, size, is_done)
-
-    async def cancel(self, begun: Begun) -> None:
-        """Remove a change that has changed nothing."""
-        await self._database.run_together(statements.remove_changes, begun.numbers)
 
     async def recover(self) -> int:
         """Have the copies follow the changes of processes that have ended; fire with their number."""
@@ -152,10 +171,12 @@ class MirrorJournal:
     def _find(self, connection: sqlite3.Connection, key: AssetKey, apart_from: Sequence[int]) -> Found:
         place = place_of(key)
         waiting = statements.actions_waiting(connection, *place)
-        stale = {copy for copy, (_, is_done) in waiting.items() if is_done}
-        deletions = set(statements.deletions_begun(connection, *place)) - set(apart_from)
-        if deletions or any(action == Action.DELETE.value for action, _ in waiting.values()):
+        begun = statements.actions_begun(connection, *place)
+        under_way = {action for number, action in begun.items() if number not in apart_from}
+        if Action.DELETE.value in under_way or any(action == Action.DELETE.value for action, _ in waiting.values()):
             return Found(is_deleted=True)
+        # What is under way has most likely been made, and what is done certainly was.
+        stale = {copy for copy in self._copies if under_way or waiting.get(copy, ("", False))[1]}
         versions = {copy: CopiedVersion(*row) for copy, *row in statements.copied(connection, *place)}
         compared = statements.compared(connection)
         current = [

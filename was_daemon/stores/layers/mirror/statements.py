@@ -72,10 +72,10 @@ def changes_of(connection: sqlite3.Connection, process: str) -> list[Any]:
     return connection.execute(query, (process,)).fetchall()
 
 
-def deletions_begun(connection: sqlite3.Connection, collection: str, kind: str, name: str) -> list[int]:
-    """Return the numbers of deletions of an asset that are under way."""
-    query = f"SELECT number FROM changes WHERE {_ASSET} AND action = 'delete'"  # noqa: S608
-    return [row[0] for row in connection.execute(query, (collection, kind, name))]
+def actions_begun(connection: sqlite3.Connection, collection: str, kind: str, name: str) -> dict[int, str]:
+    """Return what is under way with an asset, by number."""
+    query = f"SELECT number, action FROM changes WHERE {_ASSET}"  # noqa: S608
+    return dict(connection.execute(query, (collection, kind, name)).fetchall())
 
 
 def add_waiting(

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
@@ -18,7 +17,6 @@ from was_daemon.model.errors import (
     AssetNotFound,
     CannotMove,
     NoSpace,
-    StoreUnavailable,
     UploadWithdrawn,
 )
 from was_daemon.model.interfaces import (
@@ -40,7 +38,8 @@ from was_daemon.model.interfaces import (
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.mirror import Action, CopyState, IMirror
 from was_daemon.stores.layers.forwarding import ForwardingStore
-from was_daemon.stores.layers.mirror.changes import Begun, Step
+from was_daemon.stores.layers.mirror.changes import Begun, Ended, Outcome, Step
+from was_daemon.stores.layers.mirror.ends import Ends
 from was_daemon.stores.layers.mirror.fallback import FALLS_BACK, Fallback
 from was_daemon.stores.layers.mirror.following import Following
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
@@ -58,8 +57,6 @@ The presence of daemons and their unfinished uploads are the business of the pri
 
 _NOTHING_CHANGED = (AssetNotFound, AssetExists, NoSpace, UploadWithdrawn, CannotMove)
 """Errors of the primary after which there is nothing for the copies to do."""
-
-_RETRY_SECONDS = 5.0
 
 
 @implementer(IAssetStore, IComposedStore, IBackgroundWork, IMirror)
@@ -94,7 +91,8 @@ class MirrorStore(ForwardingStore):
         self._clock = clock or IReactorTime(reactor)
         self._fallback = Fallback(name, copies, journal, self._clock)
         self._following = Following(name, primary, copies, journal, parallel, self._clock)
-        self._ends = BackgroundTasks()
+        self._ends = Ends(name, journal, self._following.wake, self._clock)
+        self._syncs = BackgroundTasks()
         alsoProvides(self, *(each for each in _FORWARDED if each.providedBy(primary)))
 
     def __str__(self) -> str:
@@ -205,18 +203,18 @@ class MirrorStore(ForwardingStore):
         a power cut does not, either. That disk writes while the primary's does.
         """
         begun = await self.journal.begin(steps)
-        syncing = self._ends.add(self._sync())
+        syncing = self._syncs.add(self._sync())
         try:
             result = await operation(begun)
         except _NOTHING_CHANGED:
-            self._ends.start(self._end(lambda: self.journal.cancel(begun)))
+            self._ends.add(Ended(begun, Outcome.NOT_MADE))
             raise
         except BaseException:
             # The primary may have made it all the same.
-            self._ends.start(self._end(lambda: self.journal.complete(begun, is_done=False)))
+            self._ends.add(Ended(begun, Outcome.UNKNOWN))
             raise
         size = result.size if isinstance(result, AssetStat) else 0
-        self._ends.start(self._end(lambda: self.journal.complete(begun, size)))
+        self._ends.add(Ended(begun, Outcome.MADE, size))
         await syncing
         return result
 
@@ -228,18 +226,6 @@ class MirrorStore(ForwardingStore):
         except AssetError as error:
             # The primary has the asset, so that the upload need not fail; only a power cut would cost the entry.
             self._log.error("Store {name}: {error}", name=self._name, error=error)
-
-    async def _end(self, note: Callable[[], Awaitable[None]]) -> None:
-        """Note the end of a change, and have the copies follow; again and again if the journal cannot be written."""
-        while True:
-            try:
-                await note()
-            except StoreUnavailable as error:
-                self._log.error("Store {name}: the copies have to wait: {error}", name=self._name, error=error)
-                await deferLater(self._clock, _RETRY_SECONDS)
-            else:
-                break
-        self._following.wake()
 
     # -- what is told: see `IMirror` -----------------------------------------------------------------------------------
 
@@ -284,6 +270,7 @@ class MirrorStore(ForwardingStore):
     async def close(self) -> None:
         """See `IAssetStore`. The primary and the copies are closed by whoever made them."""
         await self._following.close()
-        self._ends.cancel()
-        await self._ends.settled()
+        await self._ends.close()
+        self._syncs.cancel()
+        await self._syncs.settled()
         await self.journal.close()
