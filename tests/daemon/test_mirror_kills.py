@@ -67,7 +67,7 @@ def run(directory: Path, kills: int, **server: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_daemon_s_copy_has_all_that_was_acknowledged_and_nothing_else(tmp_path: Path, workers: int) -> None:
-    run(tmp_path, 40, **({} if workers == 1 else {"workers": workers}))
+    run(tmp_path, 40 if workers == 1 else 10, **({} if workers == 1 else {"workers": workers}))
 
 
 def test_a_lost_file_is_served_after_a_kill_and_a_deleted_one_is_not(tmp_path: Path) -> None:

@@ -229,3 +229,17 @@ async def test_closing_stops_in_the_middle_and_the_next_goes_on(museum: Mirrored
     museum.store.start()
     await museum.settle(30)
     assert len((await museum.names())[0]) == 10
+
+
+@pytest_twisted.ensureDeferred
+async def test_copies_wait_for_a_pause_between_uploads_but_not_for_long(museum: Mirrored) -> None:
+    for number in range(20):
+        await museum.put(f"{number}.jpg", b"bytes")
+        await museum.settle(0.2)
+    assert await museum.names() == [[]]
+    await museum.settle(1)
+    assert len((await museum.names())[0]) == 20
+    for number in range(20, 80):
+        await museum.put(f"{number}.jpg", b"bytes")
+        await museum.settle(0.2)
+    assert len((await museum.names())[0]) > 60

@@ -19,6 +19,9 @@ from was_daemon.stores.layers.mirror.replicator import LostVersion, Replicator
 POLL_SECONDS = 1.0
 """Seconds after which is looked for changes that other processes have entered."""
 
+_QUIET_SECONDS, LONGEST_HOLD = 0.5, 10.0
+"""Seconds without a change until files are copied, and for which changes one after the other put that off."""
+
 _FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds until the next attempt after one failure, and after many in a row."""
 
@@ -54,6 +57,7 @@ class Follower:
         self._taken: dict[AssetKey, int] = {}
         self._in_a_row = 0
         self._resume_at = 0.0
+        self._changed_at = self._held_since = self._held_until = 0.0
         self._has_problem: bool | None = None
         self.copied = 0
         self.failures = 0
@@ -64,12 +68,21 @@ class Follower:
         waiters, self._waiters = self._waiters, Waiters()
         waiters.release()
 
+    def hold(self) -> None:
+        """Begin with no other file for a moment: uploads come one after the other, and are to be as fast as ever."""
+        now = self._clock.seconds()
+        if now > self._changed_at + _QUIET_SECONDS:
+            self._held_since = now
+        self._changed_at = now
+        self._held_until = min(now + _QUIET_SECONDS, self._held_since + LONGEST_HOLD)
+
     async def run(self) -> None:
         """Work until this is cancelled."""
         try:
             while True:
-                if (pause := self._resume_at - self._clock.seconds()) > 0:
+                if (pause := max(self._resume_at, self._held_until) - self._clock.seconds()) > 0:
                     await deferLater(self._clock, pause)
+                    continue
                 waiting = await self._next()
                 if waiting:
                     self._take(waiting)

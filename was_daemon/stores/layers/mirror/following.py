@@ -62,6 +62,11 @@ class Following:
         for follower in self._followers.values():
             follower.wake()
 
+    def hold(self) -> None:
+        """Begin with no other file for a moment, as there is a change."""
+        for follower in self._followers.values():
+            follower.hold()
+
     async def _follow(self) -> None:
         while not await self._lead():
             await deferLater(self._clock, _LEAD_SECONDS)

@@ -202,6 +202,7 @@ class MirrorStore(ForwardingStore):
         It is entered before, so that a kill loses nothing, and on the journal's disk before it is acknowledged, so that
         a power cut does not, either. That disk writes while the primary's does.
         """
+        self._following.hold()
         begun = await self.journal.begin(steps)
         syncing = self._syncs.add(self._sync())
         try:
