@@ -102,8 +102,8 @@ class Assets:
         if redirect is Redirect.PRESIGNED:
             kind = await self._with_encoding(key, kind) if is_text(kind) else kind
             return await self._redirects.url(key, kind, recipient.download_name)
-        nginx_path = self._redirects.nginx_path(key) if redirect is Redirect.NGINX else None
-        return OpenAsset(await self.open(key), kind, nginx_path)
+        reader = await self.open(key)
+        return OpenAsset(reader, kind, self._redirects.nginx_path(key, reader) if redirect is Redirect.NGINX else None)
 
     async def _with_encoding(self, key: AssetKey, kind: str) -> str:
         reader = await self.open(key)
@@ -119,7 +119,7 @@ class Assets:
         if is_elsewhere:
             await reader.close()
             return await self._redirects.url(key.thumbnail(scale), kind, recipient.download_name)
-        nginx_path = self._redirects.nginx_path(key.thumbnail(scale)) if redirect is Redirect.NGINX else None
+        nginx_path = self._redirects.nginx_path(key.thumbnail(scale), reader) if redirect is Redirect.NGINX else None
         return OpenAsset(reader, kind, nginx_path)
 
     async def thumbnail(self, key: AssetKey, scale: int, client: str, fetch: bool = True) -> tuple[IAssetReader, str]:

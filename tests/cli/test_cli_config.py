@@ -19,12 +19,13 @@ from was_daemon.model.tokens import verify
 SECRET = "correct horse battery staple"
 MAIN = {"plugin": "filesystem", "path": "/srv/attachments", "layout": "sharded"}
 NAS = {"plugin": "sftp", "host": "nas.example.org", "user": "specify", "password": SECRET}
-GROUPS = [["catalogue"], ["config"], ["fixity"], ["specify"], ["thumbnails"], ["trash"], ["zoom"]]
+GROUPS = [["catalogue"], ["config"], ["fixity"], ["mirror"], ["specify"], ["thumbnails"], ["trash"], ["zoom"]]
 DERIVED = [[group, name] for group in ("thumbnails", "zoom") for name in ("warm", "prune")]
 FIXITY = [["fixity", name] for name in ("report", "accept")]
 CATALOGUE = [["catalogue", name] for name in ("backup", "import", "rebuild")]
+MIRROR = [["mirror", name] for name in ("verify", "repair")]
 TRASH = [["trash", name] for name in ("list", "restore", "empty")]
-WITHIN_GROUPS = [*CATALOGUE, ["config", "check"], ["specify", "read"], *FIXITY, *TRASH, *DERIVED]
+WITHIN_GROUPS = [*CATALOGUE, ["config", "check"], ["specify", "read"], *FIXITY, *MIRROR, *TRASH, *DERIVED]
 STATUS = "Exit status: 0 all is well, 1 something failed, 2 the command was used wrongly."
 OTHER_STATUS = {"reconcile": "Exit status: 0 nothing was found, 1 there are findings, 2 it could not be compared"}
 COMMANDS = [[], *([name] for name in main.commands), *WITHIN_GROUPS]

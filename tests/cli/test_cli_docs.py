@@ -32,14 +32,15 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose configuration and key are called as in the guide."""
     directory = tmp_path_factory.mktemp("guide")
     (directory / "key").write_text("a key of the guide\n")
-    stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas")}
+    stores = {name: {"plugin": "filesystem", "path": directory / name} for name in ("main", "nas", "kept", "far")}
+    mirror = {"plugin": "mirror", "primary": "kept", "copies": ["far"], "journal": directory / "journal"}
     put_into_trash(directory / "main", "6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg")
     server = {"key": None, "key_file": directory / "key"}
     daemon = Daemon(
         directory,
         {
             "server": server,
-            "stores": stores,
+            "stores": {**stores, "both": mirror},
             "catalogue": {"path": directory / "catalogue.sqlite"},
             "specify.fish": {"min_rows": 0},
         },
@@ -85,6 +86,7 @@ def test_the_guide_tells_about_every_command() -> None:
         "catalogue": ["backup", "import", "rebuild"],
         "config": ["check"],
         "fixity": ["report", "accept"],
+        "mirror": ["verify", "repair"],
         "specify": ["read"],
         "thumbnails": ["warm", "prune"],
         "trash": ["list", "restore", "empty"],

@@ -235,3 +235,22 @@ async def test_steps_that_come_together_fail_together_when_the_file_cannot_be_us
             with pytest.raises(StoreUnavailable):
                 await step
     assert await database.run_together(increase, "a") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_step_that_comes_at_the_end_does_not_run_beside_another_one(database: Database) -> None:
+    begun, go_on = Event(), Event()
+
+    def wait(connection: sqlite3.Connection) -> int:
+        begun.set()
+        go_on.wait()
+        return increase(connection, "a")
+
+    under_way = database.run(wait)
+    begun.wait()
+    ending = Deferred.fromCoroutine(database.close())
+    with pytest.raises(StoreUnavailable, match="being closed"):
+        await database.run(increase, "a")
+    go_on.set()
+    assert await under_way == 1
+    await ending

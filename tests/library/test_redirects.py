@@ -7,9 +7,11 @@ import pytest
 from storage_plugins.filesystem import FilesystemStore
 from was_daemon.library.collections import Collections, Place
 from was_daemon.library.redirects import Recipient, Redirects, StoreRedirects
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.redirect import Redirect
+from was_daemon.stores.layers.mirror.fallback import CopyReader
+from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.testing.memory import MemoryStore
 
 FILES, SHARDED = (
@@ -19,6 +21,7 @@ FILES, SHARDED = (
 REMOTE = MemoryStore()
 PHOTOGRAPH = AssetKey("Fish/Types", Kind.ORIGINAL, "a %3F?#ä.jpg")
 PAGE = AssetKey("Fish/Types", Kind.ORIGINAL, "a.html")
+READER = MemoryReader(b"", AssetStat(0, 0.0, "1"))
 PLAIN = Recipient("198.51.100.1")
 ANY = Recipient("198.51.100.1", can_be_redirected=True, is_behind_nginx=True)
 PRESIGNED, NGINX = Redirect.PRESIGNED, Redirect.NGINX
@@ -47,8 +50,13 @@ def test_without_a_redirect_the_daemon_sends_everything() -> None:
 def test_nginx_finds_a_file_below_the_name_of_its_store(store: FilesystemStore, name: str, path: str) -> None:
     sent = redirects(store, store, **{name: StoreRedirects("two words/", NGINX, None)})
     assert sent.original(PHOTOGRAPH, ANY) is NGINX
-    assert sent.nginx_path(PHOTOGRAPH) == path
+    assert sent.nginx_path(PHOTOGRAPH, READER) == path
     assert sent.thumbnail(PHOTOGRAPH, ANY) is None
+
+
+def test_nginx_has_no_file_of_what_is_read_from_the_copy_of_a_mirror() -> None:
+    sent = redirects(FILES, FILES, files=StoreRedirects("files", NGINX, None))
+    assert sent.nginx_path(PHOTOGRAPH, CopyReader(READER, READER.stat)) is None
 
 
 def test_the_store_that_holds_a_thumbnail_says_who_sends_it() -> None:
@@ -57,7 +65,7 @@ def test_the_store_that_holds_a_thumbnail_says_who_sends_it() -> None:
     sent = redirects(REMOTE, FILES, remote=originals, files=thumbnails)
     assert sent.original(PHOTOGRAPH, ANY) is PRESIGNED
     assert sent.thumbnail(PHOTOGRAPH, ANY) is NGINX
-    path = sent.nginx_path(PHOTOGRAPH.thumbnail(60))
+    path = sent.nginx_path(PHOTOGRAPH.thumbnail(60), READER)
     assert path == "/was/files/Fish/Types/thumbnails/a%20%253F%3F%23%C3%A4_60.jpg"
     assert redirects(REMOTE, FILES, remote=originals).thumbnail(PHOTOGRAPH, ANY) is None
 

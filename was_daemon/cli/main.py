@@ -21,6 +21,7 @@ from was_daemon.cli.import_catalogue import import_
 from was_daemon.cli.import_settings import import_settings
 from was_daemon.cli.init import init
 from was_daemon.cli.lost_output import drop_output, is_about_output
+from was_daemon.cli.mirror import mirror
 from was_daemon.cli.options import epilog
 from was_daemon.cli.reconcile import reconcile
 from was_daemon.cli.serve import serve
@@ -65,6 +66,7 @@ main.add_command(find)
 main.add_command(fixity)
 main.add_command(import_settings)
 main.add_command(init)
+main.add_command(mirror)
 main.add_command(reconcile)
 main.add_command(specify)
 main.add_command(status)

@@ -10,6 +10,7 @@ import click
 
 from was_daemon.cli.fixity_status import fixity_entry
 from was_daemon.cli.identity import as_any_owner
+from was_daemon.cli.mirror_status import mirror_entries, mirror_lines, mirror_warnings
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import create_stores, require_directory
 from was_daemon.model.sizes import readable
@@ -46,16 +47,19 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
         files = await _check_files(settings)
         # A database that does not answer need not be waited for once more.
         fixity = await fixity_entry(settings, list(stores)) if files.get("catalogue", _WELL)["ok"] else {}
-        told = (*_warnings_of(answers), *warnings(settings), *fixity.get("warnings", ()))
+        mirrors = await mirror_entries(stores)
+        known = [*fixity.get("warnings", ()), *mirror_warnings(mirrors)]
+        told = [*_warnings_of(answers), *warnings(settings), *known]
         summary: dict[str, Any] = {
             "addresses": answers,
             "stores": {name: await _check(store, collections, timeout, min_free) for name, store in stores.items()},
+            **({"mirrors": mirrors} if mirrors else {}),
             "files": files,
             **({"fixity": fixity} if fixity else {}),
             "warnings": list(dict.fromkeys(told)),
             **({"collections": await _count_assets(settings, stores)} if count else {}),
         }
-        for store in stores.values():
+        for store in reversed(stores.values()):
             await store.close()
         entries = (*answers, *summary["stores"].values(), *summary["files"].values(), summary.get("fixity", _WELL))
         well = all(each["ok"] for each in entries)
@@ -214,6 +218,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     for name, store in summary["stores"].items():
         free = f", {readable(store['free_bytes'])} free" if "free_bytes" in store else ""
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
+    yield from mirror_lines(summary.get("mirrors", {}))
     for name, each in summary["files"].items():
         yield _line(each["ok"], name, each["where"] if each["ok"] else each["problem"])
     if fixity := summary.get("fixity"):

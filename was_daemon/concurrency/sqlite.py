@@ -19,6 +19,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -57,6 +58,8 @@ class Database:
         self._name = name
         self._threads = DiskThreads(f"SQLite {path or name}", name.removeprefix("the "), size=1)
         self._connection: sqlite3.Connection | None = None
+        # At the end, `DiskThreads` makes calls at once, in the caller's thread: two threads would break SQLite.
+        self._use = RLock()
         self._gathered: list[tuple[Callable[[sqlite3.Connection], Any], Deferred[Any]]] = []
         self._is_running_together = False
         self._opened: tuple[int, int] | None = None
@@ -121,6 +124,8 @@ class Database:
         await self._threads.close()
 
     def _call(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        if not self._use.acquire(blocking=False):
+            raise StoreUnavailable(f"{self._name} cannot be used: it is being closed")
         try:
             if self._connection and self._identity() != self._opened:
                 # The file was removed or replaced: what was written to the old one would be lost.
@@ -131,6 +136,8 @@ class Database:
             return step(self._connection)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{self._name} cannot be used: {error}") from error
+        finally:
+            self._use.release()
 
     def _connect(self) -> sqlite3.Connection:
         if self.path:
@@ -164,8 +171,9 @@ class Database:
         return (status.st_dev, status.st_ino) if status else None
 
     def _disconnect(self) -> None:
-        if self._connection:
-            self._connection.close()
+        with self._use:
+            if self._connection:
+                self._connection.close()
 
 
 def enter_wal_mode(connection: sqlite3.Connection) -> None:

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.health.fixity import FixityCheck
+from was_daemon.health.mirrors import MirrorHealth, mirror_warnings
 from was_daemon.health.report import CheckOutcome, Report
 from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections
@@ -67,6 +68,7 @@ class Health:
         self._min_free = 0
         self._warnings: Sequence[str] = ()
         self._trash: TrashKeeper | None = None
+        self._mirrors = MirrorHealth(metrics)
 
     def configure(
         self,
@@ -98,6 +100,7 @@ class Health:
         self._min_free = min_free
         self._warnings = warnings
         self._trash = trash
+        self._mirrors.configure(stores)
 
     def _check(self, before: "_Check | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Check":
         if before is None or before.what is not what:
@@ -112,6 +115,7 @@ class Health:
         spool = Deferred.fromCoroutine(self._spool.look())
         databases = {name: Deferred.fromCoroutine(check.look()) for name, check in self._databases.items()}
         usages = Deferred.fromCoroutine(self._quotas.usages())
+        mirrors = await self._mirrors.look()
         fixity = Deferred.fromCoroutine(self._fixity[1].look()) if self._fixity else None
         report = Report(
             {name: self._with_space_check(await look) for name, look in looks.items()},
@@ -119,9 +123,10 @@ class Health:
             self._pool.problem() if self._pool else None,
             {name: await look for name, look in databases.items()},
             await usages,
-            [*self._warnings, *self._further_warnings()],
+            [*self._warnings, *self._further_warnings(), *mirror_warnings(mirrors)],
             await fixity if fixity else None,
             self._trash.sizes if self._trash else {},
+            mirrors,
         )
         if self._quotas.problem:
             quotas = CheckOutcome(self._quotas.problem)

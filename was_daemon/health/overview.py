@@ -7,6 +7,8 @@ import attrs
 
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.health.checks import Health
+from was_daemon.health.mirrors import all_copies
+from was_daemon.model.mirror import CopyState
 from was_daemon.telemetry.recent_errors import RecentErrors
 from was_daemon.workers.pool import WorkerPool
 
@@ -18,7 +20,7 @@ class Overview:
     """Numbers of stores, of jobs, and of what went wrong in the last hour in one process; `uptime` is in seconds.
 
     `are_files_failing` tells of the daemon's own files: the spool and the databases. `are_originals_faulty` is None
-    without a catalogue.
+    without a catalogue, `copies` without a mirror; it has what all copies lack together.
     """
 
     stores: int = 0
@@ -34,6 +36,7 @@ class Overview:
     failed_requests: int = 0
     uptime: float = 0.0
     process: ProcessShare = attrs.field(factory=ProcessShare)
+    copies: CopyState | None = None
 
     @property
     def is_well(self) -> bool:
@@ -66,6 +69,7 @@ def overview_source(health: Health, recent: RecentErrors, pool: WorkerPool, proc
             failed_requests=recent.failed_requests(),
             uptime=time.monotonic() - _BEGIN,
             process=process,
+            copies=all_copies(report.mirrors) if report.mirrors else None,
         )
 
     return overview

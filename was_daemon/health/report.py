@@ -5,6 +5,7 @@ from pathlib import Path
 
 import attrs
 
+from was_daemon.health.mirrors import MirrorState
 from was_daemon.library.quotas.quota import Usage
 from was_daemon.library.trash.contents import TrashSize
 
@@ -37,7 +38,7 @@ class Report:
     settings have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay. `trash` is what was in the trash of each store when it was emptied
-    last, if it is.
+    last, if it is. `mirrors` has the stores with copies.
     """
 
     stores: Mapping[str, CheckOutcome]
@@ -48,6 +49,7 @@ class Report:
     warnings: Sequence[str] = ()
     fixity: CheckOutcome | None = None
     trash: Mapping[str, TrashSize] = attrs.field(factory=dict)
+    mirrors: Mapping[str, MirrorState] = attrs.field(factory=dict)
 
     @property
     def subjects(self) -> dict[str, CheckOutcome]:

@@ -14,6 +14,7 @@ from was_daemon.library.collections import Collections
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, ILocalFiles, IRedirects
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.media import media_type, runs_scripts, type_of_extension
+from was_daemon.model.mirror import ICopyReader
 from was_daemon.model.redirect import Redirect
 
 
@@ -117,8 +118,10 @@ class Redirects:
         """Fire with the URL of `key` in its store, see `IRedirects`; raises `AssetNotFound`."""
         return AssetUrl(await IRedirects(self._holder(key)).url(key, media_type, download_name))
 
-    def nginx_path(self, key: AssetKey) -> str:
-        """Return the percent-encoded path at which nginx finds the file of `key`."""
+    def nginx_path(self, key: AssetKey, reader: IAssetReader) -> str | None:
+        """Return the percent-encoded path at which nginx finds the file of `key`; None if `reader` reads a copy."""
+        if ICopyReader.providedBy(reader):
+            return None
         store = self._holder(key)
         files = ILocalFiles(store)
         path = files.path(key).relative_to(files.root).as_posix()

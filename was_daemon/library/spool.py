@@ -18,6 +18,7 @@ from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.library.collections import Original
+from was_daemon.model.composition import IComposedStore
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IFileReader, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
@@ -127,7 +128,12 @@ class Spool:
         """
         store, key = original.place.store, original.key
         if ILocalFiles.providedBy(store):
-            return await ILocalFiles(store).in_thread(key, open_local, ILocalFiles(store), key)
+            try:
+                return await ILocalFiles(store).in_thread(key, open_local, ILocalFiles(store), key)
+            except (AssetNotFound, StoreUnavailable):
+                # A store made of others may have it elsewhere.
+                if not IComposedStore.providedBy(store):
+                    raise
         async with self._locks.exclusive(key):
             copy = await self._kept(_copy_name(store, key, original.stat.etag)) or await self._fetch_current(store, key)
         self._evict()

@@ -80,6 +80,19 @@ class Metrics:
         self.trash_bytes = self._gauge("was_trash_bytes", "Bytes of originals in the trash", "store")
         self.trash_removed = self._counter("was_trash_removed", "Versions removed from the trash for good", "store")
         self.trash_errors = self._counter("was_trash_errors", "Errors while the trash was emptied", "store")
+        self.mirror_lag = self._gauge(
+            "was_mirror_lag_seconds", "Time that the oldest change has waited for a copy", "store", "copy"
+        )
+        self.mirror_files = self._gauge("was_mirror_waiting_files", "Changes that wait for a copy", "store", "copy")
+        self.mirror_bytes = self._gauge("was_mirror_waiting_bytes", "Bytes that wait for a copy", "store", "copy")
+        self.mirror_lost = self._gauge(
+            "was_mirror_lost_files", "Changes that cannot be copied, as the primary has lost them", "store", "copy"
+        )
+        self.mirror_copied = self._counter("was_mirror_copied", "Changes made in a copy", "store", "copy")
+        self.mirror_errors = self._counter("was_mirror_errors", "Changes of a copy that failed", "store", "copy")
+        self.mirror_fallbacks = self._counter(
+            "was_mirror_fallbacks", "Reads from a copy, as the primary had lost the file or was down", "store"
+        )
         self.visibility_age = self._gauge(
             "was_visibility_age_seconds", "Time since it was last learnt from the catalogue what is private"
         )

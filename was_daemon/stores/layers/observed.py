@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from zope.interface import alsoProvides, directlyProvides, implementer, providedBy
 
 from was_daemon.model import errors
+from was_daemon.model.composition import IComposedStore
 from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
@@ -98,6 +99,8 @@ class _ObservedStore:
     def __init__(self, store: IAssetStore, operations: _Operations) -> None:
         self._store = store
         self._operations = operations
+        # The parts of a store, and their readers, are observed as stores of their own.
+        self._is_composed = IComposedStore.providedBy(store)
 
     def __getattr__(self, name: str) -> Any:
         # Methods of further interfaces, also of plugins' own ones.
@@ -114,7 +117,8 @@ class _ObservedStore:
         """See `IAssetStore`."""
         reader = await self._operations.timed("open", self._store.open(key))
         # Reads from memory cannot fail.
-        return reader if isinstance(reader, MemoryReader) else _ObservedReader(reader, self._operations)
+        is_observed = self._is_composed or isinstance(reader, MemoryReader)
+        return reader if is_observed else _ObservedReader(reader, self._operations)
 
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""

@@ -4,12 +4,14 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from klein import Klein
 from klein.resource import KleinResource
 from twisted.web.http import Request
 from twisted.web.server import Site
 
 from was_daemon.health.checks import Health
+from was_daemon.health.mirrors import MirrorState
 from was_daemon.health.report import Report
 from was_daemon.httpd.hardened import HardenedChannel, HardenedRequest
 from was_daemon.model.errors import StoreUnavailable
@@ -110,7 +112,12 @@ def _document(report: Report) -> dict[str, object]:
             name: {"used_bytes": usage.used, "quota_bytes": usage.quota} for name, usage in report.collections.items()
         },
         "trash": {name: {"files": size.files, "bytes": size.bytes} for name, size in report.trash.items()},
+        "mirrors": {name: _copies(mirror) for name, mirror in report.mirrors.items()},
         "free_bytes": {
             subject: outcome.free for subject, outcome in report.subjects.items() if outcome.free is not None
         },
     }
+
+
+def _copies(mirror: MirrorState) -> dict[str, object]:
+    return {name: attrs.asdict(state) for name, state in mirror.copies.items()}

@@ -3,9 +3,13 @@
 from was_daemon import __version__
 from was_daemon.health.overview import Overview
 from was_daemon.model.durations import counted, in_words
+from was_daemon.model.mirror import CopyState
 
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """The Content-Security-Policy of the page: nothing but its own style is loaded or run."""
+
+_LONG_LAG = 3600.0
+"""Seconds after which a copy that does not follow is shown as a warning."""
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #f4f5f2; --card: #fff; --text: #1d2420; --soft: #5b665f; --line: #dfe3dc;
@@ -59,9 +63,11 @@ def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
     """Return the cards of the page by title: each with a word or number, its meaning, and a CSS class."""
     errors, failed = overview.errors, overview.failed_requests
     originals = {} if overview.are_originals_faulty is None else {"Originals": _originals(overview)}
+    copies = {} if overview.copies is None else {"Copies": _copies(overview.copies)}
     return {
         "Stores": _stores(overview),
         **originals,
+        **copies,
         "Disk space": ("low", "uploads are refused", "bad") if overview.is_space_low else ("ok", "enough left", "good"),
         "Thumbnails": ("failing", "workers cannot run", "bad")
         if overview.are_workers_failing
@@ -84,6 +90,14 @@ def _originals(overview: Overview) -> tuple[str, str, str]:
     if overview.are_originals_faulty:
         return "failing", "not all are as recorded", "bad"
     return "ok", "as recorded", "good"
+
+
+def _copies(state: CopyState) -> tuple[str, str, str]:
+    if state.lost:
+        return "incomplete", f"{counted(state.lost, 'file')} lost before they were copied", "bad"
+    if state.files:
+        return str(state.files), f"wait, for {in_words(state.lag)}", "warn" if state.lag > _LONG_LAG else ""
+    return "ok", "up to date", "good"
 
 
 def _running(overview: Overview) -> str:
