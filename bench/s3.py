@@ -3,13 +3,10 @@
 curl leaves the body out of its signature, and compares what comes with nothing; the store hashes every byte each way.
 """
 
-import os
-import subprocess
-import time
 from pathlib import Path
 
 from bench.report import Figure
-from bench.transfers import Rival, compare
+from bench.transfers import Rival, compare, run
 from storage_plugins.s3 import S3Store
 from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, Ceph, make_bucket, options
 
@@ -26,18 +23,12 @@ async def s3(directory: Path) -> list[Figure]:
         url = f"{ceph.url}{BUCKET}/theirs.bin"
 
         async def upload(source: Path) -> float:
-            return _curl("--output", os.devnull, "--upload-file", str(source), url)
+            return run("curl", *_LOGIN, "--upload-file", str(source), url)
 
         async def download(target: Path) -> float:
-            return _curl("--output", str(target), url)
+            return run("curl", *_LOGIN, "--output", str(target), url)
 
         store = S3Store(options(ceph.url))
         return await compare(store, Rival("curl", upload, download), directory, "S3 on Ceph", "at least 0.5")
     finally:
         ceph.remove()
-
-
-def _curl(*arguments: str) -> float:
-    begin = time.perf_counter()
-    subprocess.run(["curl", "--silent", "--fail", *_LOGIN, *arguments], check=True)
-    return time.perf_counter() - begin

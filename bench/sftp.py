@@ -48,6 +48,17 @@ async def sftp(directory: Path) -> list[Figure]:
         server.stop()
 
 
+async def near(directory: Path) -> list[Figure]:
+    """Megabytes per second without a delay."""
+    directory.mkdir()
+    server = SSHD(directory / "sshd")
+    server.start()
+    try:
+        return await _compare(server, server.port, directory / "near", "SFTP", "at least 1.0")
+    finally:
+        server.stop()
+
+
 async def _compare(server: SSHD, port: int, directory: Path, what: str, target: str) -> list[Figure]:
     root = directory.with_suffix(".root")
     root.mkdir()

@@ -155,7 +155,7 @@ class FilesystemStore:
             staged.discard()
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
-        """See `ILocalFiles`."""
+        """See `IStages`."""
         threads = self._threads.of_key(near)
         return await threads.acquire(StagingFile.discard, self._stage, threads, near)
 
@@ -170,7 +170,7 @@ class FilesystemStore:
             raise
 
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
-        """See `ILocalFiles`."""
+        """See `IStages`."""
         return await self._adopt(staged, key, replace=True)
 
     async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:

@@ -37,7 +37,7 @@ from was_daemon.stores.resourcespace.files import absolute, get
 from was_daemon.stores.resourcespace.leftovers import Leftovers
 from was_daemon.stores.resourcespace.names import value_of
 from was_daemon.stores.resourcespace.options import ResourceSpaceOptions, zone_of
-from was_daemon.stores.resourcespace.previews import best, previews_of
+from was_daemon.stores.resourcespace.previews import MissingPreviews, best, previews_of
 from was_daemon.stores.resourcespace.resources import Resource
 from was_daemon.stores.resourcespace.trial import Trial
 from was_daemon.stores.resourcespace.upload import FileForm
@@ -64,6 +64,7 @@ class ResourceSpaceStore:
         self._leftovers = Leftovers(self._remove, self._zone)
         self._dam = DAM(options, self._base, self._api, self._remote, self._leftovers.abandon)
         self._trial = Trial(self, self._dam, self._leftovers.remove)
+        self._missing = MissingPreviews()
         self._locks = KeyLocks[AssetKey]()
         self._is_proven = False
         """Whether a file was written and read: a check does it once, as every file leaves a trace in ResourceSpace."""
@@ -140,13 +141,16 @@ class ResourceSpaceStore:
     async def thumbnail(self, key: AssetKey, scale: int) -> tuple[IAssetReader, str]:
         """See `IPreviews`."""
         resource = await self._find(key)
+        version = await self._version(resource)
+        if self._missing.has(version.etag, scale):
+            raise NoThumbnail("ResourceSpace has no preview of this size")
         told = await self._dam.ask("get_resource_all_image_sizes", resource=resource.ref)
         preview = best(previews_of(told), scale)
         if not preview:
+            self._missing.add(version.etag, scale)
             raise NoThumbnail("ResourceSpace has no preview of this size")
         answer = await get(self._remote(), absolute(self._base, preview.address), {})
         content = await answer.expect(200).content(_MOST_OF_PREVIEW)
-        version = await self._version(resource)
         stat = AssetStat(len(content), version.modified, f"{version.etag}-{preview.code}-{len(content):x}")
         return MemoryReader(content, stat), "image/jpeg"
 

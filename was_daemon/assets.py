@@ -17,7 +17,7 @@ from was_daemon.library.collections import Collections, Original
 from was_daemon.library.quotas.quotas import Quotas, Reservation
 from was_daemon.library.redirects import AssetUrl, OpenAsset, Recipient, Redirects
 from was_daemon.library.spool import Spool
-from was_daemon.library.store_steps import find_stat, open_staging_file, own_thumbnail, store_staged
+from was_daemon.library.store_steps import open_staging_file, own_thumbnail, store_staged
 from was_daemon.library.text_types import text_sample
 from was_daemon.library.trash.trash import Trash
 from was_daemon.model.captions import NO_CAPTION, Caption
@@ -26,6 +26,7 @@ from was_daemon.model.descriptions import Description
 from was_daemon.model.errors import AssetExists, AssetNotFound, CannotCreate, Forbidden, Overloaded
 from was_daemon.model.interfaces import AssetStat, IAssetReader, ICreates, IStagingFile
 from was_daemon.model.keys import AssetKey, ThumbnailAddress
+from was_daemon.model.lookup import find_stat
 from was_daemon.model.media import is_text, media_type, type_of_extension
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.redirect import Redirect

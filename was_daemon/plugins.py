@@ -8,7 +8,7 @@ a daemon that only keeps files is not to load an HTTP client.
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
-from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin
+from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin, IPromotes
 from was_daemon.model.errors import (
     AssetError,
     AssetExists,
@@ -41,9 +41,11 @@ from was_daemon.model.interfaces import (
     IPresence,
     IPreviews,
     IQuirks,
+    IReadOnly,
     IRedirects,
     IRooted,
     ISizes,
+    IStages,
     IStagingFile,
     IStorePlugin,
     IThumbnails,
@@ -93,10 +95,13 @@ __all__ = [
     "IMoves",
     "IPresence",
     "IPreviews",
+    "IPromotes",
     "IQuirks",
+    "IReadOnly",
     "IRedirects",
     "IRooted",
     "ISizes",
+    "IStages",
     "IStagingFile",
     "IStorePlugin",
     "IThumbnails",

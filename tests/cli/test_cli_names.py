@@ -93,8 +93,12 @@ def test_an_export_of_specify_has_the_names_too(museum: Museum) -> None:
 @pytest.mark.slow
 def test_the_catalogue_and_specify_have_names(museum: Museum) -> None:
     export = museum.file("\n".join(["AttachmentID,AttachmentLocation", *(f"{i},{n}" for i, n in enumerate(NAMES, 1))]))
-    for source in ("catalogue", "specify"):
-        assert museum.copy("--names", source, "--json").report["copied"] == 0
+    assert museum.copy("--names", "catalogue", "--json").report["copied"] == 0
+    unread = museum.copy("--names", "specify")
+    assert (unread.code, unread.err) == (
+        1,
+        "Error: specify.fish was never read: was-daemon specify read fish --records FILE\n",
+    )
     read = museum.run("specify", "read", "fish", "--records", export)
     assert read.code == 0, read
     ran = museum.copy("--names", "specify", "--dry-run", "--json")
@@ -132,6 +136,7 @@ def test_reconcile_looks_for_each_name_that_is_known(museum: Museum) -> None:
     }
 
 
+@pytest.mark.slow
 def test_mistakes_with_names_are_told(museum: Museum) -> None:
     damaged = museum.copy("--names", museum.file("AttachmentID,AttachmentLocation\n0,a.jpg"))
     assert (damaged.code, damaged.err) == (1, "Error: row 2: '0' cannot be the AttachmentID\n")

@@ -205,6 +205,26 @@ def test_every_key_of_the_documented_webdav_store_is_understood(tmp_path: Path) 
     assert options.password_file == Path("/etc/was-daemon/dav-password")
 
 
+def test_every_key_of_the_documented_asset_server_is_understood(tmp_path: Path) -> None:
+    table = (
+        '[stores.old]\nplugin = "asset-server"\nurl = "https://old.example.org/web_asset_store.xml"\n'
+        'key = "their key"\ncollections = { Ichthyology = "KUFishvoucher" }\n'
+        'public_url = "https://public.example.org/"\nread_only = true\ntimeout = 5\n'
+    )
+    options = settings_of(tmp_path, SMALLEST + table).stores["old"].options
+    assert (options.address, options.public_address) == ("https://old.example.org", "https://public.example.org")
+    assert (options.collection_of("Ichthyology"), options.collection_of("Botany")) == ("KUFishvoucher", "Botany")
+    assert "their key" not in repr(options)
+    for wrong, said in {
+        "collection = 7": "expected a text",
+        'collection = "Botany"': "either collection or collections",
+        'key_file = "key"': "either key or key_file",
+        "timeout = 0": "must be at least",
+    }.items():
+        with pytest.raises(ConfigError, match=said):
+            settings_of(tmp_path, SMALLEST + table.replace("timeout = 5", wrong))
+
+
 def test_what_is_left_out_has_the_documented_default(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, SMALLEST)
     server = settings.server

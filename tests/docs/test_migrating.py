@@ -142,6 +142,7 @@ def put(path: Path, content: bytes) -> None:
 # -- the daemon in front of the old server -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_the_daemon_in_front_of_the_old_server(machine: Machine, tmp_path: Path) -> None:
     begin, copy, end, back = section("The daemon in front of the old server")

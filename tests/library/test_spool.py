@@ -17,6 +17,9 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound, StoreUnavailable, VersionGone
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.stores.layers.layered.layer import Layer
+from was_daemon.stores.layers.layered.store import LayeredStore
+from was_daemon.stores.layers.read_only import read_only
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked
@@ -239,3 +242,20 @@ async def test_there_are_not_more_copies_than_can_be_known_of(
         assert await spooled(spool, store, name) == b"x"
     assert store.opened == ["a.jpg", "b.jpg", "c.jpg", "a.jpg"]
     assert spool.size == 2
+
+
+@async_test
+async def test_a_file_of_this_machine_is_opened_in_place_in_every_layer(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", 1 << 30)
+    new, old = (FilesystemStore(tmp_path / name, Layout.FLAT) for name in ("new", "old"))
+    store = LayeredStore(new, [Layer("old", read_only(old))])
+    content = bytes(100_000)
+    for layer, name in ((new, "new.jpg"), (old, "old.jpg")):
+        await layer.write(original(name), chunked(content))
+        found = Original(Place("", store, new), original(name), await store.stat(original(name)))
+        with await spool.open(found) as file:
+            assert file.read() == content
+    assert spool.size == 0
+    assert not spool.root.exists()
+    for each in (new, old, spool):
+        await each.close()

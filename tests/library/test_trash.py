@@ -15,13 +15,14 @@ from was_daemon.library.changes import Change, participating
 from was_daemon.library.collections import Place
 from was_daemon.library.quotas.quotas import Quotas
 from was_daemon.library.spool import Spool
-from was_daemon.library.store_steps import find_stat, store_staged
+from was_daemon.library.store_steps import store_staged
 from was_daemon.library.trash.contents import TrashSize, can_be_restored, read_record, records, size_of_trash
 from was_daemon.library.trash.removal import TrashRemoval
 from was_daemon.library.trash.trash import Trash, TrashRules
 from was_daemon.model.errors import AssetExists, AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.lookup import find_stat
 from was_daemon.model.origins import Origin
 from was_daemon.model.trash import Reason, TrashedVersion
 from was_daemon.stores.local.directories import Entry

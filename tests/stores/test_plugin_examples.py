@@ -19,9 +19,6 @@ import pytest
 import pytest_twisted
 import treq
 from PIL import Image
-from twisted.internet import reactor
-from twisted.protocols.policies import WrappingFactory
-from twisted.protocols.portforward import ProxyFactory
 from zope.interface.verify import verifyObject
 
 import storage_plugins
@@ -34,6 +31,7 @@ from tests.support.iiif import valid_manifest
 from tests.support.likeness import difference
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
+from tests.support.relay import Relay
 from tests.support.remotes import files_below
 from was_daemon.config.plugins import find_plugins
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail, StoreFailed, StoreUnavailable
@@ -96,25 +94,6 @@ async def make_store(plugins: dict[str, IAssetStorePlugin]) -> AsyncIterator[Mak
     yield make
     for store in stores:
         await store.close()
-
-
-class Relay(WrappingFactory):
-    """Passes connections on to the DAM, until it stops: to a store that is as if the DAM had stopped."""
-
-    noisy = False
-
-    def __init__(self, target: int) -> None:
-        super().__init__(ProxyFactory("127.0.0.1", target))
-        self.port = 0
-
-    def start(self) -> None:
-        self._listening = reactor.listenTCP(self.port, self, interface="127.0.0.1")
-        self.port = self._listening.getHost().port
-
-    async def stop(self) -> None:
-        await self._listening.stopListening()
-        for protocol in list(self.protocols):
-            protocol.transport.abortConnection()
 
 
 @pytest_twisted.async_yield_fixture

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 from zope.interface import directlyProvides, implementer, providedBy
 
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetExists
 from was_daemon.model.interfaces import AssetStat, IAssetStore, IMoves
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.lookup import find_stat
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, read_asset
 

@@ -45,6 +45,8 @@ class FakeResourceSpace:
         self.values: dict[int, dict[str, str]] = {}
         self.collections: list[tuple[int, int]] = []
         self.calls: list[tuple[str, dict[str, str]]] = []
+        self.address = self.url
+        """Where it says its files are (`$baseurl`)."""
         self.hides_paths = True
         """As `$hide_real_filepath`."""
         self.joined = ["originalfilename"]
@@ -68,6 +70,7 @@ class FakeResourceSpace:
         """Functions that answer otherwise."""
         self.before: Callable[[str], None] = lambda _function: None
         self.clock: Callable[[], float] = time.time
+        self._last = 0
         self._secret = secrets.token_bytes()
         self._lock = threading.RLock()
         self._server: Server | None = None
@@ -129,7 +132,8 @@ class FakeResourceSpace:
         return self._create(user, kind, int(arguments.get("archive", 0))) if kind in self.types else False
 
     def _create(self, user: int, kind: int, archive: int) -> int:
-        ref = max(self.resources, default=0) + 1
+        self._last += 1
+        ref = self._last
         self.resources[ref] = {
             "ref": ref,
             "resource_type": kind,
@@ -217,9 +221,9 @@ class FakeResourceSpace:
 
     def _address(self, ref: int, size: str, extension: str) -> str:
         if not self.hides_paths:
-            return f"{self.url}/filestore/{ref}{size}_{self._access_key(ref, '')[:15]}.{extension}?v=1"
+            return f"{self.address}/filestore/{ref}{size}_{self._access_key(ref, '')[:15]}.{extension}?v=1"
         query = {"ref": ref, "size": size, "ext": extension, "noattach": "true", "v": ""}
-        return f"{self.url}/pages/download.php?{urlencode(query)}&access_key={self._access_key(ref, size)}"
+        return f"{self.address}/pages/download.php?{urlencode(query)}&access_key={self._access_key(ref, size)}"
 
     def _access_key(self, ref: int, size: str) -> str:
         return hmac.new(self._secret, f"{ref}:{size}".encode(), "sha256").hexdigest()

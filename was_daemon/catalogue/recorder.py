@@ -14,9 +14,9 @@ from was_daemon.catalogue.events import Event, EventKind
 from was_daemon.catalogue.hashing import HashedFile
 from was_daemon.catalogue.journal import Unsettled
 from was_daemon.library.changes import Change
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IStagingFile
+from was_daemon.model.lookup import find_stat
 from was_daemon.model.trash import NOTHING_KNOWN, Known, Reason
 
 if TYPE_CHECKING:

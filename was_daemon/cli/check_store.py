@@ -10,7 +10,7 @@ import click
 
 from was_daemon.cli.identity import as_owner
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.targets import check_store_name, create_stores, require_directory
+from was_daemon.cli.targets import check_store_name, close, create_stores, require_directory
 
 if TYPE_CHECKING:
     from was_daemon.library.collections import Collections
@@ -69,7 +69,7 @@ async def _try(
                 if not quiet:
                     click.echo(_line(result, store))
     finally:
-        await store.close()
+        await close(store)
     return told
 
 

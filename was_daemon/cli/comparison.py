@@ -13,7 +13,7 @@ import click
 from was_daemon.catalogue.catalogue import Catalogue, open_catalogue
 from was_daemon.catalogue.names import IN_SPECIFY, RECORDED, known_names
 from was_daemon.cli.findings import FindingsPrinter
-from was_daemon.cli.names import names_in_file
+from was_daemon.cli.names import names_in_file, require_reading
 from was_daemon.cli.targets import directories_of, require_directory
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import collections_in
@@ -24,11 +24,10 @@ from was_daemon.jobs.reconcile.quarantine import Move, Quarantine
 from was_daemon.jobs.reconcile.reconciler import Reconciler
 from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.library.collections import Place
-from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IUnlisted
 from was_daemon.specify.export import Export
 from was_daemon.specify.reader import SpecifyReader
-from was_daemon.specify.records import Source, last_reading
+from was_daemon.specify.records import Source
 from was_daemon.stores.layers.named import Names, named
 
 
@@ -137,12 +136,7 @@ class Comparison:
             return await self._read_export(self.export, collector)
         assert catalogue  # noqa: S101 - the settings have been checked
         readers = await self._read_databases(catalogue, stack)
-        at = time.time()
-        for name in self.sources:
-            reading = await catalogue.database.read(last_reading, name)
-            if reading is None:
-                raise StoreUnavailable(f"specify.{name} was never read: was-daemon specify read {name} --records FILE")
-            at = min(at, reading.at)
+        at = await require_reading(catalogue.database, self.sources)
         await collector.recorded(catalogue.database)
         return _Recorded(list(self.sources.values()), at, readers)
 

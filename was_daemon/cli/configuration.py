@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import click
 
@@ -80,7 +80,7 @@ def _summary(settings: "Settings") -> dict[str, Any]:
         "key": settings.key_source,
         "reading": _READING[server.require_token_for_get].format(settings.visibility.unknown),
         "stores": {
-            name: {"plugin": store.plugin.name, **_shown_options(store.options), **_shown_redirects(store)}
+            name: {"plugin": store.plugin.name, **_shown_options(store.options), **_shown_common(store)}
             for name, store in settings.stores.items()
         },
         "collections": {
@@ -120,13 +120,17 @@ def _shown_options(options: Any) -> dict[str, Any]:
     return {name: _plain(value) for name, value in values.items() if name in changed}
 
 
-def _shown_redirects(store: "StoreSettings") -> dict[str, Any]:
+def _shown_common(store: "StoreSettings") -> dict[str, Any]:
+    """Return the settings of a store's table that every plugin may have, without those left at their defaults."""
+    read_only = {"read_only": True} if store.read_only else {}
     thumbnails = {"redirect_thumbnails": True} if store.redirect_thumbnails else {}
-    return {"redirect": store.redirect.value, **thumbnails} if store.redirect else {}
+    return read_only | ({"redirect": store.redirect.value, **thumbnails} if store.redirect else {})
 
 
 def _plain(value: Any) -> Any:
     value = getattr(value, "value", value)
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
@@ -152,6 +156,8 @@ def _type_name(kind: Any) -> str:
     """Return the name that the documentation uses for values of this type."""
     import enum
 
+    if get_origin(kind) is list:
+        return f"list of {_type_name(get_args(kind)[0])}"
     given = [argument for argument in get_args(kind) if argument is not type(None)] or [kind]
     kind = given[0]
     if isinstance(kind, type) and issubclass(kind, enum.Enum):

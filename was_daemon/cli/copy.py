@@ -8,7 +8,14 @@ import click
 from was_daemon.cli.identity import as_owner, require_writable
 from was_daemon.cli.names import check_names, files_behind, names_option, opened_names, require_names
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.targets import check_store_name, collection_option, create_stores, directories_of, require_directory
+from was_daemon.cli.targets import (
+    check_store_name,
+    close,
+    collection_option,
+    create_stores,
+    directories_of,
+    require_directory,
+)
 
 if TYPE_CHECKING:
     from was_daemon.cli.report import Report
@@ -98,7 +105,7 @@ async def _copy_and_report(
         await _copy(settings, job, thumbnails, parallel)
     finally:
         for store in (copier.source, copier.target):
-            await store.close()
+            await close(store)
         await copier.journal.close()
         _end(report, copier)
     return 1 if any(report.counts[each] for each in ("failed", "differs", "missing")) else 0

@@ -1,5 +1,6 @@
 """The option `--names`: names of originals, for stores that cannot list what they have."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from was_daemon.catalogue.database import CatalogueDatabase
     from was_daemon.config.settings import Settings
     from was_daemon.model.interfaces import IAssetStore
     from was_daemon.stores.layers.named import Names
@@ -56,6 +58,20 @@ def require_names(stores: "Iterable[tuple[str, IAssetStore]]", given: str | None
             )
 
 
+async def require_reading(database: "CatalogueDatabase", names: Iterable[str]) -> float:
+    """Fire with the Unix time since when all of these databases of Specify are known; raise `StoreUnavailable`."""
+    from was_daemon.model.errors import StoreUnavailable
+    from was_daemon.specify.records import last_reading
+
+    at = time.time()
+    for name in names:
+        reading = await database.read(last_reading, name)
+        if reading is None:
+            raise StoreUnavailable(f"specify.{name} was never read: was-daemon specify read {name} --records FILE")
+        at = min(at, reading.at)
+    return at
+
+
 @asynccontextmanager
 async def listed(settings: "Settings", store: "IAssetStore", given: str | None) -> "AsyncIterator[IAssetStore]":
     """Provide a store that lists the names that were `given`, if there are any, otherwise `store` itself."""
@@ -80,6 +96,8 @@ async def opened_names(settings: "Settings", given: str) -> "AsyncIterator[Names
     catalogue = open_catalogue(settings.catalogue)
     try:
         await catalogue.move_all()
+        if given == SPECIFY:
+            await require_reading(catalogue.database, settings.specify)
         tables = [RECORDED if given == CATALOGUE else IN_SPECIFY]
         yield partial(known_names, catalogue.database, tables, list(settings.stores))
     finally:

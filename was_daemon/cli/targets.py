@@ -30,16 +30,26 @@ def create_stores(settings: "Settings") -> "dict[str, IAssetStore]":
 
 
 async def require_directory(store: "IAssetStore") -> None:
-    """Raise `StoreUnavailable` when the store is in a directory that does not exist.
+    """Raise `StoreUnavailable` when the store, or a part of it, is in a directory that does not exist.
 
     Unlike the daemon, a command that reads does not create it: most likely its name is mistyped, or a disk is not
     mounted.
     """
+    from was_daemon.model.composition import stores_in
     from was_daemon.model.errors import StoreUnavailable
     from was_daemon.model.interfaces import IRooted
 
-    if IRooted.providedBy(store) and not await IRooted(store).exists():
-        raise StoreUnavailable(f"{store}: there is no such directory")
+    for part in stores_in(store):
+        if IRooted.providedBy(part) and not await IRooted(part).exists():
+            raise StoreUnavailable(f"{part}: there is no such directory")
+
+
+async def close(store: "IAssetStore") -> None:
+    """Close a store, and the stores that it is made of."""
+    from was_daemon.model.composition import stores_in
+
+    for part in stores_in(store):
+        await part.close()
 
 
 def check_store_name(settings: "Settings", name: str, option: str) -> str:

@@ -8,7 +8,14 @@ import click
 
 from was_daemon.cli.identity import as_owner, require_writable
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.targets import check_store_name, collection_option, create_stores, directories_of, require_directory
+from was_daemon.cli.targets import (
+    check_store_name,
+    close,
+    collection_option,
+    create_stores,
+    directories_of,
+    require_directory,
+)
 
 if TYPE_CHECKING:
     from was_daemon.jobs.verify import Verifier
@@ -63,7 +70,7 @@ def verify(
             await _verify(Verifier(name, store, catalogue, report), directories, parallel, record)
             await catalogue.move_all()
         finally:
-            await store.close()
+            await close(store)
             await catalogue.close()
             report.end(_WORDS)
         return 1 if any(report.counts[word] for word in _FAILURES) else 0

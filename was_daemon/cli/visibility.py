@@ -164,8 +164,8 @@ async def _describe(settings: "Settings", catalogue: "Catalogue", subject: _Subj
 
 async def _is_stored(subject: _Subject) -> bool | None:
     """Fire with whether there is such a file, None if the store cannot say so now."""
-    from was_daemon.library.store_steps import find_stat
     from was_daemon.model.errors import AssetError
+    from was_daemon.model.lookup import find_stat
 
     try:
         return await find_stat(subject.store, subject.key) is not None

@@ -232,6 +232,17 @@ class _Loader:
                 self._mistakes.add(f"{key}.plugin", f'no plugin is called "{table["plugin"]}"; there are {known}')
                 continue
             rest = {option: value for option, value in table.items() if option not in REDIRECT_KEYS | {"plugin"}}
+            is_read_only = self._take_read_only(key, rest, plugin.options)
             options = self._structure(rest, plugin.options, key)
-            stores[name] = StoreSettings(plugin, options, *read_redirects(key, table, self._mistakes))
+            redirects = read_redirects(key, table, self._mistakes)
+            stores[name] = StoreSettings(plugin, options, *redirects, read_only=is_read_only)
         return stores
+
+    def _take_read_only(self, key: str, table: dict[str, Any], options: type) -> bool:
+        """Take `read_only` out of a store's table, unless the plugin has such an option itself; return its value."""
+        value = table.get("read_only", False)
+        if not isinstance(value, bool):
+            self._mistakes.add(f"{key}.read_only", "expected true or false")
+        if "read_only" not in attrs.fields_dict(options):
+            table.pop("read_only", None)
+        return value is True

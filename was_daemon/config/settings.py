@@ -225,6 +225,7 @@ class StoreSettings:
     options: Any
     redirect: Redirect | None = None
     redirect_thumbnails: bool = False
+    read_only: bool = False
 
 
 @attrs.frozen

@@ -37,7 +37,8 @@ from was_daemon.library.redirects import Redirects, StoreRedirects
 from was_daemon.library.spool import Spool
 from was_daemon.library.trash.removal import TrashRemoval
 from was_daemon.library.trash.trash import Trash, TrashRules
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.composition import written_part
+from was_daemon.model.interfaces import IAssetStore, IPreviews, IThumbnails
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.access import AccessRules
 from was_daemon.web.addresses import Addresses
@@ -185,11 +186,17 @@ def collections_in(settings: Settings, stores: Mapping[str, IAssetStore]) -> Col
     def place(directory: str, store: str | None) -> Place:
         name = store or settings.default_store
         thumbnails = stores[settings.thumbnails.store or name]
-        return Place(directory, stores[name], thumbnails, name)
+        return Place(directory, stores[name], _home_of_derivatives(thumbnails), name)
 
     mode = settings.collections.mode
     named = {name: place(entry.directory, entry.store) for name, entry in settings.collections.map.items()}
     return Collections(place("", None), named if mode == "map" else None, auto=mode == "auto")
+
+
+def _home_of_derivatives(store: IAssetStore) -> IAssetStore:
+    """Return where the derivatives of originals in a store are: in the part of it that takes what is written."""
+    makes_all = IThumbnails.providedBy(store) and not IPreviews.providedBy(store)
+    return store if makes_all else written_part(store)
 
 
 def _redirects(settings: Settings, collections: Collections, stores: Mapping[str, IAssetStore]) -> Redirects:

@@ -13,6 +13,7 @@ import attrs
 
 from was_daemon.config.settings import Settings, default_spool
 from was_daemon.daemon.assembly import create_stores
+from was_daemon.model.composition import stores_in
 from was_daemon.model.interfaces import ILocalFiles
 
 
@@ -50,9 +51,10 @@ def _group(uid: int, otherwise: int) -> int:
 
 
 def store_directories(settings: Settings, names: Iterable[str]) -> list[Path]:
-    """Return the directories of those stores called `names` that are on this machine's disks."""
+    """Return the directories of the stores called `names`, and of their parts, that are on this machine's disks."""
     stores = create_stores(settings)
-    return [ILocalFiles(stores[name]).root for name in names if ILocalFiles.providedBy(stores[name])]
+    parts = [part for name in names for part in stores_in(stores[name])]
+    return [ILocalFiles(part).root for part in parts if ILocalFiles.providedBy(part)]
 
 
 def with_spool_of(uid: int, settings: Settings) -> Settings:

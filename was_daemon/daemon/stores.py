@@ -8,12 +8,14 @@ import attrs
 
 from was_daemon.config.composition import part_names
 from was_daemon.config.load import ConfigError
+from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.settings import Settings, StoreSettings
 from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.library.redirects import RULES
 from was_daemon.model.composition import IComposedStorePlugin
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 from was_daemon.stores.layers.observed import observed
+from was_daemon.stores.layers.read_only import read_only
 from was_daemon.telemetry.metrics import Metrics
 
 
@@ -46,7 +48,7 @@ def _add_store(
     """Add a store to `stores`, after the stores it is made of."""
     if name in stores:
         return
-    plugin, options = settings[name].plugin, settings[name].options
+    plugin, options, is_read_only = settings[name].plugin, settings[name].options, settings[name].read_only
     needed = list(part_names(plugin, options))
     for each in needed:
         _add_store(each, settings, stores, parts, metrics)
@@ -54,21 +56,25 @@ def _add_store(
 
     def create() -> IAssetStore:
         if IComposedStorePlugin.providedBy(plugin):
-            return IComposedStorePlugin(plugin).compose(options, name, known)
-        return IAssetStorePlugin(plugin).create(options)
+            store = IComposedStorePlugin(plugin).compose(options, name, known)
+        else:
+            store = IAssetStorePlugin(plugin).create(options)
+        return read_only(store) if is_read_only else store
 
-    origin = (plugin, options, *known.values(), *_files_named_by(options))
+    origin = (plugin, options, is_read_only, *known.values(), *_files_named_by(options))
     stores[name] = parts.take(f"store {name}", origin, lambda: observed(create(), metrics=metrics, name=name))
 
 
 def _files_named_by(options: Any) -> list[tuple[Path, int, int]]:
-    """Return the files named by a store's options that end in `_file`, each with its modification time and inode.
+    """Return the files with secrets, and those named by options that end in `_file`, with modification time and inode.
 
     The value changes when a password is replaced. Other paths are not visited: they may be on a mount that hangs.
     """
     found = []
-    for name, path in attrs.asdict(options, recurse=False).items():
-        if name.endswith("_file") and isinstance(path, Path) and path.is_file():
-            status = path.stat()
-            found.append((path, status.st_mtime_ns, status.st_ino))
+    for name, value in attrs.asdict(options, recurse=False).items():
+        for path in value.values() if isinstance(value, dict) else [value]:
+            is_file = isinstance(path, SecretFile) or (name.endswith("_file") and isinstance(path, Path))
+            if is_file and path.is_file():
+                status = path.stat()
+                found.append((path, status.st_mtime_ns, status.st_ino))
     return found

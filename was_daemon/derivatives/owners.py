@@ -6,9 +6,9 @@ from twisted.internet.defer import DeferredLock
 
 from was_daemon.derivatives.thumbnail_files import beginning, owner_of
 from was_daemon.library.collections import Collections
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetNotFound, BadName
 from was_daemon.model.keys import MAX_DIGITS, AssetKey, Kind, Layout, ThumbnailAddress, is_shortened
+from was_daemon.model.lookup import find_stat
 
 _OFFICIAL_PNG = (".png", ".pdf", ".tif", ".tiff", ".heic", ".heif", ".PDF", ".TIF", ".TIFF", ".HEIC", ".HEIF")
 """Extensions of originals of which the official server makes PNG thumbnails, without recording the original."""

@@ -54,9 +54,10 @@ def check_collection(store: IAssetStore, collections: Collections, directory: st
     files = ILocalFiles(store)
     for kind in collections.place_in(directory).kinds_in(store):
         _check_base(_nearest(files.root / directory / kind.value, files.root), _NEEDED_BY[kind])
-    trash = files.root / directory / Kind.TRASH.value
-    if os.path.lexists(trash):
-        _check_base(trash, "the trash")
+    for kind, needed_by in ((Kind.TRASH, "the trash"), (Kind.LAYERS, "what is known of layers")):
+        base = files.root / directory / kind.value
+        if os.path.lexists(base):
+            _check_base(base, needed_by)
 
 
 def check_spool(root: Path) -> None:

@@ -10,9 +10,9 @@ from was_daemon.derivatives.owners import Owners
 from was_daemon.jobs.report import JobReport
 from was_daemon.jobs.traverse import is_empty
 from was_daemon.library.collections import Collections
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
+from was_daemon.model.lookup import find_stat
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, FirstError, gatherResults
 
 from was_daemon.library.collections import Collections
+from was_daemon.model.composition import stores_in
 from was_daemon.model.errors import CannotList
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles
 from was_daemon.model.keys import AssetKey, Kind
@@ -80,6 +81,7 @@ async def for_each(items: AsyncGenerator[T, None], parallel: int, work: Callable
 
 async def directories_in(store: IAssetStore, collections: Collections) -> list[str]:
     """Fire with the directories of the collections in `store`; see `Collections.directories`."""
-    if ILocalFiles.providedBy(store):
-        return await ILocalFiles(store).in_thread(None, lambda: list(collections.directories(store)))
+    for part in stores_in(store):
+        if ILocalFiles.providedBy(part):
+            return await ILocalFiles(part).in_thread(None, lambda: list(collections.directories(store)))
     return list(collections.directories(store))

@@ -7,9 +7,10 @@ from typing import TypeAlias
 import attrs
 
 from was_daemon.library.collections import Place
-from was_daemon.library.store_steps import find_stat
+from was_daemon.library.store_steps import find_replaced
 from was_daemon.model.interfaces import AssetStat, IStagingFile
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.lookup import find_stat
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.trash import NOTHING_KNOWN, Known, Reason, TrashedVersion
 
@@ -40,7 +41,8 @@ class Change:
     async def previous(self) -> AssetStat | None:
         """Fire with the version that is replaced or deleted, None if there is none; looked up by the first call."""
         if not self._is_looked_up:
-            self._previous = await find_stat(self.place.store, self.key)
+            find = find_replaced if self.staged else find_stat
+            self._previous = await find(self.place.store, self.key)
             self._is_looked_up = True
         return self._previous
 

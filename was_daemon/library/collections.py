@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from was_daemon.model.composition import stores_in
+from was_daemon.model.composition import stores_in, written_part
 from was_daemon.model.errors import AssetNotFound, BadName, UnknownCollection
 from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IPreviews, IThumbnails
 from was_daemon.model.keys import AssetKey, Kind, check_directory, check_name
@@ -34,7 +34,7 @@ class Place:
 
     def kinds_in(self, store: IAssetStore | ILocalFiles) -> list[Kind]:
         """Return the kinds of assets of the collection that are written to `store`."""
-        originals = [Kind.ORIGINAL] if store is self.store else []
+        originals = [Kind.ORIGINAL] if store in (self.store, written_part(self.store)) else []
         derivatives = [Kind.THUMBNAIL, Kind.PYRAMID] if store is self.thumbnails and not self.makes_thumbnails else []
         return originals + derivatives
 
@@ -108,8 +108,8 @@ class Collections:
         directories in the store that are no links.
         """
         if self._auto:
-            if ILocalFiles.providedBy(store):
-                yield from ILocalFiles(store).collections()
+            local = [ILocalFiles(each) for each in stores_in(IAssetStore(store)) if ILocalFiles.providedBy(each)]
+            yield from dict.fromkeys(directory for files in local for directory in files.collections())
             return
         for place in [self.default] if self._named is None else self._by_directory.values():
             if any(store is each for kept in (place.store, place.thumbnails) for each in stores_in(kept)):

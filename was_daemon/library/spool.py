@@ -19,7 +19,7 @@ from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.config.process_share import ProcessShare
 from was_daemon.library.collections import Original
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable, VersionGone
-from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IStagingFile
+from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IFileReader, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.local.directories import Entry, entries_of, opened_below
 from was_daemon.stores.local.disk import open_regular
@@ -129,9 +129,7 @@ class Spool:
         if ILocalFiles.providedBy(store):
             return await ILocalFiles(store).in_thread(key, open_local, ILocalFiles(store), key)
         async with self._locks.exclusive(key):
-            copy = await self._kept(_copy_name(store, key, original.stat.etag))
-            self._opens.labels("kept" if copy else "fetched").inc()
-            copy = copy or await self._fetch_current(store, key)
+            copy = await self._kept(_copy_name(store, key, original.stat.etag)) or await self._fetch_current(store, key)
         self._evict()
         return copy
 
@@ -140,10 +138,12 @@ class Spool:
             return None
         self._sizes.move_to_end(name)
         try:
-            return await self._threads.acquire(FileIO.close, open_regular, self.root / self._copies_directory / name)
+            copy = await self._threads.acquire(FileIO.close, open_regular, self.root / self._copies_directory / name)
         except AssetNotFound:
             # Something that cleans up temporary files has removed it.
             return None
+        self._opens.labels("kept").inc()
+        return copy
 
     async def _fetch_current(self, store: IAssetStore, key: AssetKey) -> FileIO:
         try:
@@ -152,16 +152,22 @@ class Spool:
             return await self._fetch(store, key)
 
     async def _fetch(self, store: IAssetStore, key: AssetKey) -> FileIO:
-        """Copy the current version of `key`, and open the copy."""
+        """Open a copy of the current version of `key`, or its file if a store made of others has it on a disk here."""
+        reader = await store.open(key)
+        try:
+            if IFileReader.providedBy(reader):
+                return IFileReader(reader).file()
+            return await self._copy(reader, store, key)
+        finally:
+            await reader.close()
+
+    async def _copy(self, reader: IAssetReader, store: IAssetStore, key: AssetKey) -> FileIO:
+        self._opens.labels("fetched").inc()
         staged = await self._staged(durable=True)
         try:
-            reader = await store.open(key)
-            try:
-                async with aclosing(reader.read()) as chunks:
-                    async for chunk in chunks:
-                        await staged.write([chunk])
-            finally:
-                await reader.close()
+            async with aclosing(reader.read()) as chunks:
+                async for chunk in chunks:
+                    await staged.write([chunk])
             name = _copy_name(store, key, reader.stat.etag)
             # Before it has its name: another daemon with this spool may be about to remove an older copy of that name.
             copy = await self._threads.acquire(FileIO.close, staged.reopen)

@@ -6,17 +6,19 @@ from twisted.logger import Logger
 
 from was_daemon.library.collections import Place
 from was_daemon.library.spool import Spool
-from was_daemon.model.errors import AssetError, AssetNotFound, NoThumbnail
+from was_daemon.model.composition import written_part
+from was_daemon.model.errors import AssetError, NoThumbnail, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
     IAssetStore,
-    ILocalFiles,
+    IStages,
     IStagingFile,
     IThumbnails,
     IUnfinished,
 )
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.lookup import find_stat
 
 _INSTANCES = "instances"
 """Directory in the spool that records which processes have unfinished uploads at remote stores."""
@@ -42,23 +44,30 @@ async def open_staging_file(store: IAssetStore, near: AssetKey | None, spool: Sp
 
     `near` is the key of the asset, None when that is not known yet.
     """
-    return await (ILocalFiles(store).stage(near) if ILocalFiles.providedBy(store) else spool.stage())
+    return await (IStages(store).stage(near) if IStages.providedBy(store) else spool.stage())
 
 
 async def store_staged(store: IAssetStore, key: AssetKey, staged: IStagingFile) -> AssetStat:
     """Make a staging file the asset `key`: by renaming it in a local store, by sending its bytes to a remote one."""
-    if ILocalFiles.providedBy(store):
-        return await ILocalFiles(store).adopt(staged, key)
+    if IStages.providedBy(store):
+        return await IStages(store).adopt(staged, key)
     async with aclosing(staged.read()) as chunks:
         return await store.write(key, chunks, await staged.size())
 
 
-async def find_stat(store: IAssetStore, key: AssetKey) -> AssetStat | None:
-    """Fire with the status of an asset, None if there is none; raises what the store raises."""
+async def find_replaced(store: IAssetStore, key: AssetKey) -> AssetStat | None:
+    """Fire with the version that an upload replaces, None if there is none.
+
+    In a store that is made of others and cannot tell, as one of them is down, the version counts that is in the part
+    which takes the upload: others lose nothing by it.
+    """
     try:
-        return await store.stat(key)
-    except AssetNotFound:
-        return None
+        return await find_stat(store, key)
+    except (StoreUnavailable, StoreFailed, StoreTimeout):
+        part = written_part(store)
+        if part is store:
+            raise
+        return await find_stat(part, key)
 
 
 async def own_thumbnail(place: Place, key: AssetKey, scale: int) -> tuple[IAssetReader, str] | None:

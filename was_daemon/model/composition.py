@@ -4,18 +4,19 @@
 # mypy: disable-error-code="empty-body"
 # ruff: noqa: N805
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zope.interface import Attribute, Interface
 
 from was_daemon.model.interfaces import IAssetStore, IStorePlugin
+from was_daemon.model.keys import AssetKey
 
 
 class IComposedStore(Interface):
     """A store made of other stores, which are prepared, checked and closed on their own."""
 
-    parts: Sequence[IAssetStore] = Attribute("The stores it is made of.")
+    parts: Sequence[IAssetStore] = Attribute("The stores it is made of; what is written goes to the first.")
 
 
 class IBackgroundWork(Interface):
@@ -23,6 +24,17 @@ class IBackgroundWork(Interface):
 
     def start() -> None:
         """Begin the work, once; `IAssetStore.close` ends it."""
+
+
+class IPromotes(Interface):
+    """A composed store that may have an original in another part than the one that takes what is written."""
+
+    def promote(key: AssetKey) -> Awaitable[bool]:
+        """Copy an original into the part that takes what is written, verified; fire with whether that was done.
+
+        Nothing is done if there is one, or if somebody replaces or deletes it meanwhile. Raises `AssetNotFound`, and
+        `CannotMove` where that part cannot move assets.
+        """
 
 
 class IComposedStorePlugin(IStorePlugin):
@@ -36,6 +48,13 @@ class IComposedStorePlugin(IStorePlugin):
 
         `stores` has the stores that `parts` names.
         """
+
+
+def written_part(store: IAssetStore) -> IAssetStore:
+    """Return the store that takes what is written to a store: that itself, or the first store that it is made of."""
+    while IComposedStore.providedBy(store):
+        store = IComposedStore(store).parts[0]
+    return store
 
 
 def stores_in(store: IAssetStore) -> Iterator[IAssetStore]:

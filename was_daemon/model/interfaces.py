@@ -139,7 +139,17 @@ class IStagingFile(Interface):
         """Remove the file, at once or as soon as a write under way ends; do nothing after adoption."""
 
 
-class ILocalFiles(Interface):
+class IStages(Interface):
+    """A store on whose disk uploads are staged, and which adopts them without a copy."""
+
+    def stage(near: AssetKey | None) -> Awaitable[IStagingFile]:
+        """Open a staging file on the file system of `near`, or of the store's root when the key is not known yet."""
+
+    def adopt(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
+        """Store the staging file as the asset, with the promises of `IAssetStore.write`."""
+
+
+class ILocalFiles(IStages):
     """A store whose assets are files of this machine, so that they are read without a copy.
 
     Each collection has threads of its own for its disk work, so that a mount that hangs blocks no other collection.
@@ -155,12 +165,6 @@ class ILocalFiles(Interface):
 
         Below `originals` and `thumbnails` no links are followed. Raises FileNotFoundError and NotADirectoryError.
         """
-
-    def stage(near: AssetKey | None) -> Awaitable[IStagingFile]:
-        """Open a staging file on the file system of `near`, or of the store's root when the key is not known yet."""
-
-    def adopt(staged: IStagingFile, key: AssetKey) -> Awaitable[AssetStat]:
-        """Store the staging file as the asset, with the promises of `IAssetStore.write`."""
 
     def collections() -> Iterator[str]:
         """Yield the collections that lie right below the root and are no links; blocks, so use it `in_thread`."""
@@ -255,6 +259,10 @@ class IUnfinished(Interface):
 
     def clean() -> Awaitable[int]:
         """Remove unfinished uploads of ended processes that registered in this directory; fires with their number."""
+
+
+class IReadOnly(Interface):
+    """A store that is only read: it refuses every change, and its check changes nothing."""
 
 
 class IQuirks(Interface):

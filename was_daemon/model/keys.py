@@ -41,6 +41,7 @@ class Kind(enum.Enum):
     # With a dot: no collection can have a directory of this name, also none of an existing store.
     PYRAMID = ".pyramids"
     TRASH = ".trash"
+    LAYERS = ".layers"
 
 
 _KINDS = frozenset(kind.value for kind in Kind)

@@ -9,7 +9,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import IAssetStore, IQuirks, ISizes, IUnlisted
+from was_daemon.model.interfaces import IAssetStore, IQuirks, IReadOnly, ISizes, IUnlisted
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.testing.live_creation import create_twice
 from was_daemon.testing.live_trash import TrashTrial
@@ -42,14 +42,15 @@ async def check_live(
     """Try the store's promises on a few assets with new, unguessable names in `collection`; yield a result for each.
 
     No other asset is read, written or deleted. These are deleted at the end, also when the caller closes the generator
-    early; the last result names those that cannot be. When the store cannot be used at all, only the first promise is
-    tried; it is broken, too, if `also` raises an `AssetError`.
+    early; the last result names those that cannot be. When the store cannot be used at all, or is read-only, only the
+    first promise is tried; it is broken, too, if `also` raises an `AssetError`.
     """
     trial = _Trial(store, collection, new_stem(), also)
     (first, reachable), *others = trial.promises()
-    result = await try_promise(first, reachable)
+    is_read_only = IReadOnly.providedBy(store)
+    result = await try_promise("the store is reachable and readable" if is_read_only else first, reachable)
     yield result
-    if result.problem is not None:
+    if result.problem is not None or is_read_only:
         for sentence, _attempt in others:
             yield PromiseResult(sentence, None, tried=False)
         return

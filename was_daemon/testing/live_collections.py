@@ -24,6 +24,9 @@ async def check_collections(
     """Write and delete an asset of each kind in each of these collections of `store`; yield a result for each."""
     for directory in directories:
         kinds = collections.place_in(directory).kinds_in(store)
+        if not kinds:
+            # The store is a part of another one, and nothing is written to it.
+            continue
         words = ", ".join(_WORDS[kind] for kind in kinds)
         where = f"the collection in {directory}" if directory else "the store"
         step = partial(_write_each, store, collections, directory)

@@ -24,10 +24,10 @@ from was_daemon.jobs.reconcile.quarantine import Quarantine, TooManyOrphans
 from was_daemon.jobs.reconcile.reconciler import Reconciler
 from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.library.collections import Place
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.lookup import find_stat
 from was_daemon.specify.reader import SpecifyReader, TooFewRows
 from was_daemon.specify.records import Source
 from was_daemon.stores.memory_reader import MemoryReader

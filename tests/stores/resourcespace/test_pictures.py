@@ -19,7 +19,7 @@ from tests.support.daemon import KEY as ATTACHMENT_KEY
 from tests.support.resourcespace import FakeResourceSpace, key_of
 from was_daemon.model.errors import AssetNotFound, NoThumbnail
 from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin, IPreviews, IQuirks, IRedirects, ISizes
-from was_daemon.stores.resourcespace.previews import Preview, best
+from was_daemon.stores.resourcespace.previews import MissingPreviews, Preview, best
 from was_daemon.testing.contract import original
 from was_daemon.testing.streams import chunked, read_reader
 
@@ -65,6 +65,29 @@ async def test_a_preview_is_a_thumbnail_of_one_version(dam: FakeResourceSpace, m
     await store.write(original("a.txt"), chunked(b"no picture"))
     with pytest.raises(NoThumbnail):
         await store.thumbnail(original("a.txt"), 200)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_size_that_is_missing_is_not_asked_for_again_at_once(
+    dam: FakeResourceSpace, make_store: MakeStore
+) -> None:
+    store = make_store(dam.url)
+    await store.write(KEY, chunked(PICTURE))
+    for _ in range(3):
+        with pytest.raises(NoThumbnail):
+            await store.thumbnail(KEY, 123)
+    assert [function for function, _arguments in dam.calls].count("get_resource_all_image_sizes") == 1
+    await (await store.thumbnail(KEY, 200))[0].close()
+
+
+def test_a_missing_preview_is_looked_for_again_after_some_minutes() -> None:
+    now = 0.0
+    missing = MissingPreviews(lambda: now)
+    missing.add("a", 123)
+    assert missing.has("a", 123)
+    assert not missing.has("b", 123)
+    now = 301.0
+    assert not missing.has("a", 123)
 
 
 @pytest.mark.parametrize("hides_paths", [True, False])

@@ -7,11 +7,12 @@ import attrs
 
 from was_daemon.derivatives.marks import mark_of, picture_size
 from was_daemon.jobs.copy.journal import CopyJournal
-from was_daemon.library.store_steps import find_stat
+from was_daemon.model.composition import IPromotes, stores_in, written_part
 from was_daemon.model.digests import HashedStream, digest_of
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.lookup import find_stat
 
 
 class CopyOutcome(enum.Enum):
@@ -65,6 +66,8 @@ class Copier:
             return CopyOutcome.GONE
 
     async def _copy(self, key: AssetKey, shown: AssetKey | None) -> CopyOutcome:
+        if key.kind is Kind.ORIGINAL and IPromotes.providedBy(self.target) and self.source in stores_in(self.target):
+            return await self._promote(key)
         original = await self.source.stat(key)
         existing = await find_stat(self.target, key)
         if existing and await self._is_same(key, original, existing):
@@ -78,6 +81,19 @@ class Copier:
         else:
             await self._transfer(key, shown)
         return CopyOutcome.REPLACED if existing else CopyOutcome.COPIED
+
+    async def _promote(self, key: AssetKey) -> CopyOutcome:
+        """Copy an original from one layer of the target to where it belongs, as a deletion meanwhile has to count."""
+        try:
+            version = await self.target.stat(key)
+        except AssetNotFound:
+            return CopyOutcome.GONE
+        if await find_stat(written_part(self.target), key):
+            return CopyOutcome.THERE
+        if not self.dry_run and not await IPromotes(self.target).promote(key):
+            return CopyOutcome.THERE
+        self.copied_bytes += version.size
+        return CopyOutcome.COPIED
 
     async def is_known_copy(self, key: AssetKey) -> bool:
         """Return whether the journal holds that both stores have the same bytes of `key` in their current versions."""

@@ -8,12 +8,13 @@ from twisted.logger import Logger
 
 from was_daemon.catalogue.catalogue import Catalogue
 from was_daemon.jobs.report import JobReport
+from was_daemon.jobs.traverse import directories_in
 from was_daemon.jobs.verify import Verifier
 from was_daemon.library.collections import Collections
 from was_daemon.model.digests import Pace
 from was_daemon.model.durations import counted
 from was_daemon.model.errors import AssetError, UnknownCollection
-from was_daemon.model.interfaces import IAssetStore, ILocalFiles
+from was_daemon.model.interfaces import IAssetStore
 from was_daemon.telemetry.metrics import Metrics
 
 _DAY_SECONDS = 86_400.0
@@ -57,12 +58,7 @@ class Newcomers:
 
     async def _directories(self, name: str, store: IAssetStore) -> list[str]:
         """Fire with the directories of the collections whose originals are in a store."""
-
-        def configured() -> list[str]:
-            return list(self._collections.directories(store))
-
-        is_local = ILocalFiles.providedBy(store)
-        found = await ILocalFiles(store).in_thread(None, configured) if is_local else configured()
+        found = await directories_in(store, self._collections)
         known = await self._catalogue.fixity.collections(name)
         return [directory for directory in dict.fromkeys([*found, *known]) if self._holds(name, directory)]
 

@@ -20,7 +20,6 @@ from was_daemon.jobs.reconcile.spellings import meant_by
 from was_daemon.jobs.reconcile.worktable import Worktable
 from was_daemon.jobs.traverse import for_each
 from was_daemon.library.collections import Place
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import BadName
 from was_daemon.model.folding import folded
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IUnlisted
@@ -32,6 +31,7 @@ from was_daemon.model.keys import (
     Kind,
     check_name,
 )
+from was_daemon.model.lookup import find_stat
 from was_daemon.specify.attachments import Attachment, Page
 from was_daemon.specify.records import Source, records_after
 

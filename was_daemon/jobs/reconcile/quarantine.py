@@ -17,10 +17,10 @@ from was_daemon.catalogue.records import last_restored
 from was_daemon.jobs.reconcile.collect import Collector
 from was_daemon.jobs.reconcile.findings import Orphan
 from was_daemon.jobs.reconcile.reconciler import Reconciler, is_old
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Layout
+from was_daemon.model.lookup import find_stat
 from was_daemon.specify.reader import SpecifyReader
 
 _FRESH_SECONDS = 60.0

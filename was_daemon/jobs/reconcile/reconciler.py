@@ -8,9 +8,9 @@ import attrs
 from was_daemon.jobs.reconcile.findings import Finding, Findings, Orphan
 from was_daemon.jobs.traverse import for_each
 from was_daemon.library.collections import Place
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Layout
+from was_daemon.model.lookup import find_stat
 
 _PARALLEL = 16
 """Number of originals that a store is asked about at a time."""

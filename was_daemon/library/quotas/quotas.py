@@ -18,7 +18,7 @@ from was_daemon.library.quotas.quota import Quota, Usage, collection_id
 from was_daemon.library.quotas.record import refusal
 from was_daemon.library.quotas.record_file import RecordFile
 from was_daemon.library.spool import Spool
-from was_daemon.library.store_steps import find_stat
+from was_daemon.library.store_steps import find_replaced
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey
@@ -144,7 +144,7 @@ class Quotas:
         quota = self._of(store, key)
         if quota is None:
             return None
-        replaced = None if keeps_previous and self._counts_trash else await find_stat(store, key)
+        replaced = None if keeps_previous and self._counts_trash else await find_replaced(store, key)
         reservation = Reservation(self._record, quota, replaced.size if replaced else 0)
         try:
             await reservation.cover(size)

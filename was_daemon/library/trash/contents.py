@@ -5,11 +5,11 @@ from contextlib import aclosing
 
 import attrs
 
-from was_daemon.library.store_steps import find_stat
 from was_daemon.library.trash.trash import is_void
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.lookup import find_stat
 from was_daemon.model.trash import MAX_RECORD_BYTES, TrashedVersion, TrashId
 
 

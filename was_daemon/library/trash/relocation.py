@@ -5,11 +5,11 @@ A move that is interrupted leaves the asset under one of the two keys, or under 
 
 from contextlib import aclosing, suppress
 
-from was_daemon.library.store_steps import find_stat
 from was_daemon.model.digests import HashedStream, digest_of
 from was_daemon.model.errors import AssetExists, AssetNotFound, CannotMove, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetStore, IMoves
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.lookup import find_stat
 
 
 async def move(store: IAssetStore, source: AssetKey, target: AssetKey, replace: bool = False) -> None:

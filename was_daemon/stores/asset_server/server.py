@@ -30,7 +30,7 @@ _UNKNOWN_COLLECTION = re.compile(b"unknown collection|no such collection|the col
 _REFUSALS: Mapping[int, AssetError] = {
     400: StoreFailed("the asset server refuses this name"),
     403: StoreUnavailable("the asset server refuses the token: is the key the one it has?"),
-    404: StoreUnavailable("the asset server has no such collection: see collections of this store"),
+    404: StoreUnavailable("the asset server has no such collection: see the setting collections of this store"),
     409: AssetExists("there is an asset of this name, and the asset server replaces none"),
 }
 
@@ -93,7 +93,11 @@ class Server:
         # A HEAD does not tell what was not found.
         answer = await self.ask("GET", fields)
         if answer.code == 404 and _UNKNOWN_COLLECTION.search(await answer.content(_MAX_TEXT)):
-            raise StoreUnavailable(f'the asset server has no collection called "{collection}"')
+            raise StoreUnavailable(
+                f'the asset server has no collection called "{collection}"'
+                if collection
+                else "the asset server has collections: name the one of this store by the setting collection"
+            )
         answer.close()
         # Any server answers 404 to addresses that it does not have.
         await self.learn_time()

@@ -14,8 +14,8 @@ from was_daemon.model.interfaces import (
     IAssetStore,
     ICreates,
     IFileReader,
-    ILocalFiles,
     IMoves,
+    IStages,
     IStagingFile,
 )
 from was_daemon.model.keys import AssetKey
@@ -129,12 +129,12 @@ class _ObservedStore:
         await self._operations.timed("check", self._store.check())
 
     async def stage(self, near: AssetKey | None) -> IStagingFile:
-        """See `ILocalFiles`."""
-        return await self._operations.timed("stage", ILocalFiles(self._store).stage(near))
+        """See `IStages`."""
+        return await self._operations.timed("stage", IStages(self._store).stage(near))
 
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
-        """See `ILocalFiles`."""
-        return await self._operations.timed("adopt", ILocalFiles(self._store).adopt(staged, key))
+        """See `IStages`."""
+        return await self._operations.timed("adopt", IStages(self._store).adopt(staged, key))
 
     async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ICreates`."""

@@ -1,5 +1,7 @@
 """The choice among the previews that ResourceSpace has made of a resource."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -8,6 +10,10 @@ from was_daemon.model.errors import StoreFailed
 
 _LEAST_PART = 0.5
 """Part of the asked size that a preview's longer side has at least: rather than show less, the daemon makes one."""
+
+_MISSING_SECONDS = 300.0
+_MOST_MISSING = 10_000
+"""Number of sizes of versions that are remembered."""
 
 
 @attrs.frozen
@@ -47,3 +53,21 @@ def best(previews: list[Preview], scale: int) -> Preview | None:
     fitting = [preview for preview in previews if preview.longer <= scale]
     chosen = max(fitting, key=lambda preview: preview.longer, default=None)
     return chosen if chosen and chosen.longer >= scale * _LEAST_PART else None
+
+
+class MissingPreviews:
+    """Memory of which versions have no preview of a size, for some minutes: ResourceSpace may make them later."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: dict[tuple[str, int], float] = {}
+
+    def add(self, version: str, scale: int) -> None:
+        """Note that the version with this etag has no preview for `scale`."""
+        if len(self._until) >= _MOST_MISSING:
+            self._until.clear()
+        self._until[version, scale] = self._clock() + _MISSING_SECONDS
+
+    def has(self, version: str, scale: int) -> bool:
+        """Return whether the version with this etag had no preview for `scale` a short time ago."""
+        return self._until.get((version, scale), 0.0) > self._clock()
