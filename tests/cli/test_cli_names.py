@@ -1,6 +1,7 @@
 """Commands on a store that cannot list what it has take the names of the originals from elsewhere."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,11 @@ def test_a_copy_without_names_says_where_they_may_come_from(museum: Museum) -> N
         assert (
             "the store old cannot list what it has: give the names with --names catalogue, --names specify" in ran.err
         )
+
+
+def test_a_table_among_the_options_is_described_as_one(museum: Museum) -> None:
+    checked = museum.run("config", "check")
+    assert re.search(r"^    collections +table$", checked.out, re.MULTILINE), checked
 
 
 def test_a_file_has_a_name_in_each_line(museum: Museum) -> None:

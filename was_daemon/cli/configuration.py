@@ -147,7 +147,9 @@ def _described(field: Any) -> dict[str, Any]:
     import attrs
 
     described: dict[str, Any] = {"type": _type_name(field.type), "required": field.default is attrs.NOTHING}
-    if field.default is not None and not described["required"]:
+    # What a function makes is an empty table.
+    has_value = field.default is not None and not isinstance(field.default, attrs.Factory)  # type: ignore[arg-type]
+    if has_value and not described["required"]:
         described["default"] = _plain(field.default)
     return described
 
@@ -156,6 +158,8 @@ def _type_name(kind: Any) -> str:
     """Return the name that the documentation uses for values of this type."""
     import enum
 
+    if get_origin(kind) is dict:
+        return "table"
     if get_origin(kind) is list:
         return f"list of {_type_name(get_args(kind)[0])}"
     given = [argument for argument in get_args(kind) if argument is not type(None)] or [kind]
