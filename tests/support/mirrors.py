@@ -151,7 +151,8 @@ async def mirrored(
                 await _turn()
         yield found
     finally:
-        await store.close()
+        # Tests may have put another process in its place.
+        await found.store.close()
         for each in (primary, *targets.values()):
             await each.close()
 
