@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import URL
 
 from tests.support.databases import mariadb, new_database, postgresql
+from tests.support.slow import slow_after
 
 SERVERS = {"postgresql": postgresql, "mariadb": mariadb}
 
 
-@pytest.fixture(scope="session", params=["sqlite", *SERVERS])
+@pytest.fixture(scope="session", params=slow_after(2, ["sqlite", "mariadb", "postgresql"]))
 def server(request: pytest.FixtureRequest) -> Iterator[URL | None]:
     """A server of each kind; None for SQLite, which has none."""
     start = SERVERS.get(request.param)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.support.model_server import KEY, Answering, ModelServer, Reply, Request
+from tests.support.slow import slow_after
 from was_daemon.conformance import discovery, pictures
 from was_daemon.conformance.client import HttpClient
 from was_daemon.conformance.results import CheckFailed, CheckState
@@ -433,7 +434,7 @@ def test_every_check_is_seen_to_notice_something() -> None:
     assert BY_ID.keys() - noticed == {"collection-unknown"}
 
 
-@pytest.mark.parametrize("id_", sorted(BY_ID.keys() - {"endpoints", "timestamps"}))
+@pytest.mark.parametrize("id_", slow_after(15, sorted(BY_ID.keys() - {"endpoints", "timestamps"})))
 def test_a_server_that_hangs_up_fails(id_: str) -> None:
     def hang_up(request: Request, answer: Answering) -> Reply:
         raise ConnectionAbortedError

@@ -57,6 +57,7 @@ def watched(run_daemon: RunDaemon, tmp_path: Path) -> Callable[..., Watched]:
     return lambda **config: Watched(run_daemon, tmp_path, config)
 
 
+@pytest.mark.slow
 @async_test
 async def test_a_damaged_original_is_red_everywhere_and_green_when_it_is_restored(
     watched: Callable[..., Watched],

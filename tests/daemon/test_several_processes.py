@@ -208,6 +208,7 @@ def test_a_killed_process_is_replaced_and_those_who_wait_for_it_are_served_by_it
     daemon.await_processes(2)
 
 
+@pytest.mark.slow
 def test_if_the_parent_is_killed_none_stays_behind(run_two: Any) -> None:
     daemon = run_two()
     put(daemon, "a.jpg", photograph((400, 300)))
@@ -225,6 +226,7 @@ def test_if_the_parent_is_killed_none_stays_behind(run_two: Any) -> None:
     assert used != left
 
 
+@pytest.mark.slow
 def test_a_process_that_is_asked_to_end_is_no_error(run_two: Any) -> None:
     daemon = run_two({"log": {"format": "json"}})
     second = daemon.processes()[2]

@@ -234,6 +234,7 @@ def soak(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Soak]:
     soak.daemon.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("soak", [FEW_VISITORS], indirect=True)
 def test_a_mixed_load_leaves_nothing_open(soak: Soak) -> None:
     warm = soak.warm(rounds=1)

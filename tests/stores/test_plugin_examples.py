@@ -104,6 +104,7 @@ async def relay(dam: int) -> AsyncIterator[Relay]:
     await relay.stop()
 
 
+@pytest.mark.slow
 class TestRestDAM(StoreContract):
     timeout = 5.0
 

@@ -73,6 +73,7 @@ def answered(connection: Connection) -> bool:
 @pytest.mark.parametrize(
     "far", [kind if kind == "sftp" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS], indirect=True
 )
+@pytest.mark.slow
 class TestContract(HTTPContract):
     """All of it; on one kind of server always, on the others with the slow tests."""
 

@@ -26,6 +26,7 @@ from twisted.internet.task import deferLater
 
 from tests.support import images
 from tests.support.client import Answer, Client, Form, chunk, file_part, latin1_part, text_part
+from tests.support.slow import slow_after
 
 MAX_UPLOAD = 8 << 20
 RED, BLUE = (200, 30, 30), (30, 30, 200)
@@ -1679,7 +1680,7 @@ class StaticContract:
 class NamesContract:
     """Section 4."""
 
-    @pytest.mark.parametrize("pattern", _GOOD_NAMES.values(), ids=_GOOD_NAMES.keys())
+    @pytest.mark.parametrize("pattern", slow_after(4, _GOOD_NAMES.values()), ids=_GOOD_NAMES.keys())
     @pytest_twisted.ensureDeferred
     async def test_a_good_name_works_everywhere(self, client: Client, pattern: str) -> None:
         await self._check_name_works_everywhere(client, pattern.format(uuid4().hex))

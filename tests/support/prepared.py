@@ -27,7 +27,12 @@ from typing import IO, Any
 
 _HEEDED_BY_PYTHON = ("PYTHON", "LANG", "LC_")
 _OURS = ("was_daemon", "storage_plugins", "__main__")
-_ROOTS = ("twisted.scripts.twistd", "twisted.internet.epollreactor", "was_daemon.daemon.service", "was_daemon.cli.main")
+_ROOTS = (
+    *("twisted.scripts.twistd", "twisted.internet.epollreactor", "was_daemon.daemon.service", "was_daemon.cli.main"),
+    # What a part of them import when they need it.
+    *("was_daemon.catalogue.catalogue", "was_daemon.catalogue.migration", "was_daemon.specify.reader"),
+    *("storage_plugins.sftp", "storage_plugins.webdav", "storage_plugins.s3"),
+)
 _LARGEST_ORDER = 1 << 18
 _PATIENCE = 120
 _SLICE = 0.1

@@ -268,7 +268,7 @@ ENDINGS = [("writev",), ("fsync",), ("rename", "link"), ("utime",)]
 
 
 @pytest.mark.parametrize("calls", [*ENDINGS, ("open",), ("mkdir", "stat")])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", slow_after(1, ORDERS))
 @pytest_twisted.ensureDeferred
 async def test_an_upload_to_a_broken_disk_changes_nothing(site: Site, order: str, calls: tuple[str, ...]) -> None:
     client, name = site.client, new_name()

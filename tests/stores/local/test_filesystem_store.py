@@ -40,6 +40,7 @@ class TestFlat(StoreContract):
         await store.close()
 
 
+@pytest.mark.slow
 class TestSharded(StoreContract):
     @pytest_twisted.async_yield_fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[IAssetStore]:

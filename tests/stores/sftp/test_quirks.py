@@ -262,7 +262,9 @@ TRASH_QUIRKS = {
 }
 
 
-@pytest.mark.parametrize("quirk", [*QUIRKS.values(), *TRASH_QUIRKS.values()], ids=[*QUIRKS, *TRASH_QUIRKS])
+@pytest.mark.parametrize(
+    "quirk", slow_after(4, [*QUIRKS.values(), *TRASH_QUIRKS.values()]), ids=[*QUIRKS, *TRASH_QUIRKS]
+)
 @ensure
 async def test_a_trash_works_on_a_server_with_quirks(store_on, root, quirk) -> None:
     store = store_on(quirk)
@@ -285,6 +287,7 @@ async def test_a_trash_works_on_a_server_with_quirks(store_on, root, quirk) -> N
     assert [path for path in root.rglob("*") if path.is_file()] == [root / "Fish/originals/asset.jpg"]
 
 
+@pytest.mark.slow
 class TestUntyped(StoreContract):
     """The whole contract, without types."""
 

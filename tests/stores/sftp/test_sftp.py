@@ -147,6 +147,7 @@ class TestServerWithoutExtensions(OpenSSHContract):
     many = 200
 
 
+@pytest.mark.slow
 class TestServerThatIsNotOpenSSH(StoreContract):
     big = 5_000_000
     many = 200

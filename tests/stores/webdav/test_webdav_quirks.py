@@ -398,7 +398,7 @@ def digest(algorithm: str, qop: str) -> Callable[[Request, str], int | None]:
     return refuse
 
 
-@pytest.mark.parametrize("algorithm", ["MD5", "MD5-sess", "SHA-256", "SHA-256-sess"])
+@pytest.mark.parametrize("algorithm", slow_after(2, ["MD5-sess", "SHA-256", "MD5", "SHA-256-sess"]))
 @pytest.mark.parametrize("qop", ["", "auth"])
 @pytest_twisted.ensureDeferred
 async def test_digests_of_a_session_are_known(
@@ -458,7 +458,7 @@ async def test_over_http_the_password_is_sent_to_nobody_who_does_not_ask(
 # -- what is said to be done, and is not -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [200, 301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", slow_after(2, [200, 302, 301, 303, 307, 308]))
 @pytest.mark.parametrize(
     ("method", "old"),
     [*itertools.product(("PUT", "MOVE"), (SMALL, LARGE[::-1], None)), ("DELETE", SMALL)],
