@@ -12,7 +12,7 @@ import pytest_twisted
 from tests.conftest import RunDaemon
 from tests.support.cli import Ran, run
 from tests.support.client import Client
-from tests.support.daemon import KEY, Daemon
+from tests.support.daemon import KEY, Daemon, eventually
 
 async_test = pytest_twisted.ensureDeferred
 
@@ -86,6 +86,27 @@ async def test_an_original_of_the_same_content_is_named(museum: Museum) -> None:
     _, files = museum.report()
     assert files["originals/a.bin"].startswith("missing: In the store main. As recorded until 20")
     assert "originals/b.bin has the same content: copy it. SHA-256" in files["originals/a.bin"]
+
+
+@async_test
+async def test_a_copy_of_a_mirror_that_has_the_recorded_bytes_is_named(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    disk, copy, database = tmp_path / "disk", tmp_path / "copy", tmp_path / "catalogue.sqlite"
+    stores = {
+        "main": {"plugin": "mirror", "primary": "disk", "copies": ["copy"], "journal": tmp_path / "journal"},
+        "disk": {"plugin": "filesystem", "path": disk},
+        "copy": {"plugin": "filesystem", "path": copy},
+    }
+    daemon = run_daemon({"stores": stores, "collections": {"store": "main"}, "catalogue": {"path": database}})
+    museum = Museum(daemon, Client(daemon.url, KEY), database)
+    for name in ("a.bin", "b.bin"):
+        await museum.client.store(name, b"as it came")
+        eventually((copy / "originals" / name).exists, "for the copy")
+        (disk / "originals" / name).write_bytes(b"as it cane")
+    (copy / "originals" / "b.bin").write_bytes(b"neither is")
+    museum.verify()
+    _, files = museum.report()
+    assert "The copy copy has it: mirror repair --deep --prefer copy restores it. SHA-256" in files["originals/a.bin"]
+    assert "Restore it from a backup of that time. SHA-256" in files["originals/b.bin"]
 
 
 @async_test

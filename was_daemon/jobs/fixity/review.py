@@ -1,7 +1,7 @@
 """Review of the originals at fault by an operator: what to restore, and what to accept."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import attrs
 
@@ -11,9 +11,11 @@ from was_daemon.catalogue.fixity import Fault, Record
 from was_daemon.jobs.examine import Finding, examine, record_as_it_is, utc
 from was_daemon.jobs.report import JobReport
 from was_daemon.jobs.traverse import is_empty
+from was_daemon.model.digests import Digest, digest_of
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import Kind, Layout
+from was_daemon.model.mirror import IMirror
 
 _NOT_MOUNTED = "there is no original of its collection at all: is a disk not mounted?"
 
@@ -70,12 +72,24 @@ class Review:
             return f"In the store {record.store}. Nothing is recorded of its content"
         since = utc(record.checked) if record.checked is not None else "an unknown time"
         sentences = [f"In the store {record.store}. As recorded until {since}, {record.digest.size} bytes"]
-        twin = await self.catalogue.fixity.same_content(record)
-        if twin:
+        copy, twin = await self._whole_copy(record, record.digest), await self.catalogue.fixity.same_content(record)
+        if copy:
+            sentences.append(f"The copy {copy} has it: mirror repair --deep --prefer copy restores it")
+        elif twin:
             sentences.append(f"{Layout.FLAT.path(twin)} has the same content: copy it")
         else:
             sentences.append("Restore it from a backup of that time")
         return ". ".join([*sentences, f"SHA-256 {record.digest.sha256}"])
+
+    async def _whole_copy(self, record: Record, digest: Digest) -> str | None:
+        """Return the name of a mirror's copy that has the content as it is recorded; None without one."""
+        store = self.stores[record.store]
+        for name, copy in IMirror(store).copies.items() if IMirror.providedBy(store) else ():
+            with suppress(AssetError):
+                _, found = await digest_of(copy, record.key)
+                if found.sha256 == digest.sha256:
+                    return name
+        return None
 
     async def accept(self, record: Record, is_named: bool) -> None:
         """Record an original at fault as it is now, or as lost, and report that.
