@@ -136,6 +136,7 @@ def test_an_original_of_a_remote_store_is_read_once(tmp_path: Path) -> None:
         far_end.remove()
 
 
+@pytest.mark.slow
 def test_a_file_at_hand_is_found_whatever_its_name(store: Store, tmp_path: Path) -> None:
     store.rebuild()
     scan = tmp_path / "scan.jpg"

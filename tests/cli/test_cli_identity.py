@@ -95,6 +95,7 @@ def test_checksums_that_root_records_are_the_daemons(place: Path) -> None:
     assert owners(place / "state", place / "main") == {NOBODY}
 
 
+@pytest.mark.slow
 def test_what_root_restores_and_removes_leaves_nothing_of_root(place: Path) -> None:
     state = give(place / "state", NOBODY)
     sections = {"catalogue": {"path": state / "catalogue.sqlite"}, "trash": {"keep": "30 days"}}

@@ -97,6 +97,7 @@ def test_records_without_original_and_originals_without_record_are_found(museum:
     assert summary == "3 originals, 2 records: 1 missing, 1 orphaned"
 
 
+@pytest.mark.slow
 def test_names_that_differ_in_case_or_form_only_are_told_from_missing_ones(museum: Museum) -> None:
     museum.specify.add("Ä.JPG")
     museum.put("originals/a\u0308.jpg")
@@ -140,6 +141,7 @@ def test_empty_originals_are_found(museum: Museum) -> None:
     assert museum.found() == [("empty", "originals/empty.jpg", None, "")]
 
 
+@pytest.mark.slow
 def test_contents_that_are_the_same_or_of_another_type_are_found(museum: Museum) -> None:
     for name in ("b.jpg", "c.jpg", "d.png"):
         museum.put(f"originals/{name}", b"the same")
@@ -224,6 +226,7 @@ def test_each_collection_is_compared_with_its_own_databases(tmp_path: Path, serv
     assert museum.run("--records", str(museum.config)).code == 2
 
 
+@pytest.mark.slow
 def test_it_says_with_status_2_that_it_could_not_compare(museum: Museum, tmp_path: Path) -> None:
     museum.specify.run("RENAME TABLE attachment TO gone")
     ran = museum.run()

@@ -174,6 +174,7 @@ async def test_collections_have_a_trash_each_also_on_other_disks(run_daemon: Run
     assert (await client.original("a.bin", coll="Fish")).status == 404
 
 
+@pytest.mark.slow
 @async_test
 async def test_the_catalogue_knows_what_came_back(run_daemon: RunDaemon, tmp_path: Path) -> None:
     catalogue = tmp_path / "state/catalogue.sqlite"

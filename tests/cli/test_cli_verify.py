@@ -82,6 +82,7 @@ async def test_replacing_and_deleting_through_the_daemon_is_no_difference(museum
     assert museum.counts() == {"ok": 1}
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_what_was_copied_into_the_store_is_recorded_when_asked(museum: Museum) -> None:
     await museum.client.store("a.bin", b"a")
@@ -158,6 +159,7 @@ def test_without_a_record_there_is_nothing_to_verify(run_daemon: RunDaemon) -> N
     assert not ran.out
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_a_store_that_is_down_has_lost_nothing(run_daemon: RunDaemon, tmp_path: Path) -> None:
     far_end = make_far_end("sftp", tmp_path / "far")

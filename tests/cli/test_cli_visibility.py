@@ -39,6 +39,7 @@ def shown(config: Path, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_it_tells_who_may_see_a_file_and_why(config: Path, tmp_path: Path) -> None:
     (found,) = shown(config, "a.jpg", "--collection", "Fish")
     assert (found["visibility"], found["decision"], found["records"], found["is_stored"]) == ("private", None, [], True)

@@ -149,15 +149,22 @@ def needs(*plugins: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing) and may_skip, reason=f"no plugin {', '.join(sorted(missing))}")
 
 
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A plugin in a directory of its own; the section of the configuration that names it."""
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The plugins that a test drops in are gone after it."""
     monkeypatch.setattr(storage_plugins, "__path__", list(storage_plugins.__path__))
+    yield
+    for name in ("shelf", "parts"):
+        sys.modules.pop(f"storage_plugins.{name}", None)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> str:
+    """A plugin in a directory of its own; the section of the configuration that names it."""
     directory = tmp_path / "plugins" / "storage_plugins"
     directory.mkdir(parents=True)
     (directory / "shelf.py").write_text(SHELF)
-    yield '[plugins]\npath = ["plugins"]\n'
-    sys.modules.pop("storage_plugins.shelf", None)
+    return '[plugins]\npath = ["plugins"]\n'
 
 
 # -- what is understood ------------------------------------------------------------------------------------------------

@@ -160,6 +160,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Completed:
         return check(server.url, "--junit", tmp_path_factory.mktemp("official") / "report.xml")
 
 
+@pytest.mark.slow
 def test_the_official_server_fails_where_specifys_clients_suffer() -> None:
     with OfficialServer().running() as server:
         found = states(check(server.url, "--json"))

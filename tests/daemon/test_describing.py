@@ -59,6 +59,7 @@ async def test_uploads_are_described_soon(museum: Museum) -> None:
     assert rows["c.bin"]["media_type"] == "text/plain"
 
 
+@pytest.mark.slow
 @async_test
 async def test_a_replaced_original_is_described_anew(museum: Museum) -> None:
     await museum.client.store("a.jpg", images.jpeg((60, 40)))

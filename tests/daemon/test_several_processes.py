@@ -135,6 +135,7 @@ def test_a_second_daemon_does_not_get_a_part_of_the_clients_of_the_first(run_two
         assert f"Cannot listen on tcp:{first.port}:interface=127.0.0.1" in second.log()
 
 
+@pytest.mark.slow
 def test_a_new_thumbnail_is_made_once_in_each_process_that_is_asked_for_it(run_daemon: RunDaemon) -> None:
     watched = Watched(run_daemon, TWO)
     daemon = watched.daemon
@@ -339,6 +340,7 @@ def test_lines_of_the_log_are_whole_whichever_process_writes_them(run_two: Any) 
     assert len(identifiers) == len(requests) >= asked
 
 
+@pytest.mark.slow
 def test_a_log_by_other_means_has_the_lines_of_all(tmp_path: Path) -> None:
     logger = tmp_path / "tests_logger.py"
     logger.write_text(_LOGGER)

@@ -289,6 +289,7 @@ async def test_a_new_upload_is_private_until_a_record_says_otherwise(client: Cli
     await until(lambda: client.original(name), 403)
 
 
+@pytest.mark.slow
 @async_test
 async def test_where_unknown_is_public_a_new_upload_is_until_a_record_says_otherwise(
     run_daemon: RunDaemon, tmp_path: Path

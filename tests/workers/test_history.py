@@ -105,6 +105,7 @@ async def test_what_a_used_worker_has_no_memory_for_is_shown_by_a_new_one(
     await eventually(lambda: worker not in worker_pids())
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_pictures_of_many_threads_leave_their_worker_room(pools: Pools, tmp_path: Path) -> None:
     photograph, large = tmp_path / "photograph.heic", tmp_path / "large.heic"
