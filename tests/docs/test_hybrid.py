@@ -19,6 +19,7 @@ import pytest_twisted
 from tests.support import images
 from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, clean_environment, eventually
+from tests.support.guides import start_commands
 from tests.support.http_contract import BLUE, RED, plain_picture, shows
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
@@ -105,7 +106,7 @@ def test_the_guides_commands_work_as_they_are_printed_and_specifys_clients_are_a
     started = []
     try:
         for commands, port in zip(servers, (dam, daemon), strict=True):
-            started.append(_start(commands, tmp_path))
+            started.append(start_commands(commands, tmp_path))
             eventually(lambda port=port: started[-1].poll() is not None or _listens(port), "for a server to listen")
         finished = subprocess.run(
             ["bash", "-c", check], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True
@@ -122,18 +123,6 @@ def test_the_guides_commands_work_as_they_are_printed_and_specifys_clients_are_a
         for process in started:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
-
-
-def _start(commands: str, directory: Path) -> subprocess.Popen[bytes]:
-    with (directory / "output").open("ab") as output:
-        return subprocess.Popen(
-            ["bash", "-e", "-c", commands],
-            cwd=directory,
-            env=clean_environment({"TMPDIR": str(directory)}),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
 
 
 @pytest_twisted.ensureDeferred

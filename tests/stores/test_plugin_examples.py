@@ -26,6 +26,7 @@ from tests.conftest import RunDaemon
 from tests.support import images
 from tests.support.client import Answer, Client
 from tests.support.daemon import BIN, KEY, Daemon, clean_environment, eventually
+from tests.support.guides import start_commands
 from tests.support.http_contract import HTTPContract
 from tests.support.iiif import valid_manifest
 from tests.support.likeness import difference
@@ -637,7 +638,7 @@ def test_the_guides_commands_work_as_they_are_printed(tmp_path: Path) -> None:
         for text, port in zip(blocks("sh", "A complete example"), (dam, daemon), strict=True):
             for printed, changed in changes.items():
                 text = text.replace(printed, changed)
-            started.append(_start(text, tmp_path))
+            started.append(start_commands(text, tmp_path))
             eventually(lambda port=port: started[-1].poll() is not None or _listens(port), "for a server to listen")
         output = (tmp_path / "output").read_text()
         assert [process.poll() for process in started] == [None, None], output
@@ -646,18 +647,6 @@ def test_the_guides_commands_work_as_they_are_printed(tmp_path: Path) -> None:
         for process in started:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
-
-
-def _start(commands: str, directory: Path) -> subprocess.Popen[bytes]:
-    with (directory / "output").open("ab") as output:
-        return subprocess.Popen(
-            ["bash", "-e", "-c", commands],
-            cwd=directory,
-            env=clean_environment({"TMPDIR": str(directory)}),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
 
 
 def test_the_guides_links_lead_somewhere() -> None:

@@ -354,7 +354,7 @@ class IImageProxy(Interface):
 
 
 class IStorePlugin(IPlugin):
-    """What is common to all plugins; a module in a `storage_plugins` directory holds one."""
+    """A plugin of any kind; a module in a `storage_plugins` directory holds one."""
 
     name: str = Attribute("The value of `plugin` in `[stores.NAME]`.")
     options: type = Attribute("An attrs class; its fields are the keys the table may have, besides `plugin`.")

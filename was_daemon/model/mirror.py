@@ -16,7 +16,7 @@ from was_daemon.model.keys import AssetKey, Kind
 
 
 class Action(enum.Enum):
-    """What a change of the primary has a copy do."""
+    """The action in a copy that follows a change of the primary."""
 
     WRITE = "write"
     DELETE = "delete"
@@ -24,7 +24,7 @@ class Action(enum.Enum):
 
 @attrs.frozen
 class CopyState:
-    """What one copy lacks.
+    """The backlog of one copy: the changes of the primary that it does not have yet.
 
     `files` changes with `bytes` wait for it, for `lag` seconds the longest of them. `failing` of them have failed by
     themselves; `problem` is why the last attempt failed, "" after one that did not. `lost` files are of no use to
@@ -56,13 +56,13 @@ class CopiedVersion:
 
     @property
     def stat(self) -> AssetStat:
-        """What the primary told of the version."""
+        """The size, time and ETag that the primary told of the version."""
         return AssetStat(self.size, self.modified, self.etag)
 
 
 @attrs.frozen
 class Known:
-    """What the journal has of an asset in a copy: the version there, and what waits to be done with it.
+    """The journal's knowledge of an asset in a copy: the version there, and the action that waits.
 
     `waits` is also true while a change is under way. `run` is the number of the last comparison that found both sides
     alike.
@@ -74,7 +74,7 @@ class Known:
 
 
 class IMirrorJournal(Interface):
-    """What comparisons of a mirror need of its journal. Every method may raise `StoreUnavailable`."""
+    """The part of a mirror's journal that comparisons use. Every method may raise `StoreUnavailable`."""
 
     def begin_run(copy: str, deep: bool, scope: Sequence[str]) -> Awaitable[int]:
         """Fire with the number of a comparison: that of the last one if it was the same and has not ended."""

@@ -20,7 +20,7 @@ _HEXADECIMAL = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
 class BadSearch(ValueError):
-    """What is asked cannot be understood; the message says how to write it."""
+    """A search that cannot be understood; the message says how to write it."""
 
 
 def parse_search(texts: Mapping[str, str], directories: tuple[str, ...] | None = None) -> Search:

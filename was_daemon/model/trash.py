@@ -46,7 +46,7 @@ class Reason(enum.StrEnum):
 
 @attrs.frozen
 class Known:
-    """What is known of a version, apart from its bytes: its digest, and where it came from."""
+    """The catalogue's knowledge of a version: its digest, and where it came from."""
 
     digest: Digest | None = None
     origin: Origin = UNKNOWN_ORIGIN

@@ -12,7 +12,7 @@ from was_daemon.stores.layers.mirror.statements import StepRow, WaitingRow
 
 @attrs.frozen
 class Step:
-    """What a change does to one asset; `source` is the asset of the same collection that it is moved or copied from."""
+    """The part of a change that concerns one asset, which is moved or copied from `source` if there is one."""
 
     key: AssetKey
     action: Action
@@ -29,7 +29,7 @@ class Begun:
 
 
 class Outcome(enum.Enum):
-    """What is known of a change when it ends."""
+    """The result of a change in the primary."""
 
     MADE = "made"
     UNKNOWN = "unknown"
