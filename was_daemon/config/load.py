@@ -139,6 +139,7 @@ class _Loader:
             raise ConfigError(self._mistakes.lines, self._mistakes.weak_keys)
         return Settings(
             server=attrs.evolve(sections.server, key=key, public_url=public_url),
+            admin=sections.admin,
             discovery=sections.discovery,
             limits=sections.limits,
             stores=stores,

@@ -41,6 +41,7 @@ _LEAST_MEMORY = 128 << 20
 _LEAST_SECONDS = 0.001
 _WEEK = 7 * 24 * 3600
 _FIVE_MINUTES = Duration(300)
+_TWELVE_HOURS = Duration(12 * 3600)
 
 
 def default_spool(environ: Mapping[str, str], uid: int) -> Path:
@@ -77,6 +78,19 @@ class ServerSettings:
     def tells_private(self) -> bool:
         """Whether a token is needed for what is private, and for nothing else."""
         return self.require_token_for_get == "private"  # noqa: S105  # which is no token
+
+
+@attrs.frozen
+class AdminSettings:
+    """Section `[admin]`: the console on the admin endpoints.
+
+    `password_file` has the hashed password; `history` is the directory of what plots show.
+    """
+
+    password_file: SecretFile | None = None
+    public_url: str | None = None
+    session: Duration = attrs.field(default=_TWELVE_HOURS, validator=at_least(60))
+    history: Path | None = None
 
 
 @attrs.frozen
@@ -202,6 +216,7 @@ class Sections:
     """The sections of a configuration, under their names, but for those of stores and databases of Specify."""
 
     server: ServerSettings
+    admin: AdminSettings
     discovery: DiscoverySettings
     limits: LimitSettings
     collections: CollectionsSettings
@@ -239,6 +254,7 @@ class Settings:
     """
 
     server: ServerSettings
+    admin: AdminSettings
     discovery: DiscoverySettings
     limits: LimitSettings
     stores: Mapping[str, StoreSettings]

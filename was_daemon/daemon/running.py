@@ -16,6 +16,7 @@ from was_daemon.config.settings import Settings
 from was_daemon.daemon.allocator import keep_freed_memory
 from was_daemon.daemon.assembly import build
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.console import console_of
 from was_daemon.daemon.life_cycle import (
     CLOSE_SECONDS,
     MAX_END_SECONDS,
@@ -84,8 +85,11 @@ class RunningDaemon(LoggedService):
         self._state.metrics.connections.set_function(lambda: len(self._site.open_connections))
         self._ports = MultiService()
         self._fixed = _fixed(settings)
+        console = console_of(lambda: self._components)
         admin = AdminSite(
-            AdminServer(self._state.health, self._state.metrics, lambda: self._components.finder).resource()
+            AdminServer(
+                self._state.health, self._state.metrics, console, lambda: self._components.finder
+            ).resource()
         )
         for description in settings.server.listen:
             EndpointService(description, self._site, inherited).setServiceParent(self._ports)

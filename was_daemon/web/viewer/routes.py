@@ -3,7 +3,6 @@
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
-from twisted.web.http import CACHED
 
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_servers import ImageServers
@@ -19,11 +18,11 @@ from was_daemon.web.caching import NO_STORE
 from was_daemon.web.capabilities import grant
 from was_daemon.web.errors import status_of
 from was_daemon.web.iiif.identifiers import Identifier
+from was_daemon.web.static_files import file_answer
 from was_daemon.web.viewer.files import ViewerFiles
 from was_daemon.web.viewer.page import ShownPicture, content_policy, page_without_viewer, viewer_page
 from was_daemon.web.viewer.subjects import Subject, ViewRequest
 
-_FOREVER = "public, max-age=31536000, immutable"
 
 
 class Viewer:
@@ -70,18 +69,7 @@ class Viewer:
         file = self._files.by_name.get(name)
         if not file or request.path != f"/view/{self._files.version}/{name}".encode():
             raise AssetNotFound("no such page")
-        request.setHeader("Vary", "Accept-Encoding")
-        request.setHeader("Cache-Control", _FOREVER)
-        # Weak, as it is the same for both encodings (RFC 9110, section 8.8.1).
-        if request.setETag(f'W/"{self._files.version}"'.encode()) == CACHED:
-            return b""
-        content = file.content
-        if _accepts_gzip(request):
-            content = file.compressed
-            request.setHeader("Content-Encoding", "gzip")
-        request.setHeader("Content-Type", file.media_type)
-        request.setHeader("Content-Length", str(len(content)))
-        return content
+        return file_answer(request, file, self._files.version)
 
     def _redirect(self, request: AssetRequest, asked: ViewRequest) -> bytes:
         """Send a client that came with a token to an address with a capability in its place.
@@ -145,7 +133,3 @@ class Viewer:
         # As long as the page itself: whoever may read may look.
         return f"{identifier};{grant(key, collection, name, capability.expiry)}"
 
-
-def _accepts_gzip(request: AssetRequest) -> bool:
-    accepted = (request.getHeader("Accept-Encoding") or "").lower().replace(" ", "")
-    return any(each.partition(";")[0] == "gzip" and not each.endswith(";q=0") for each in accepted.split(","))
