@@ -50,6 +50,12 @@ def default_spool(environ: Mapping[str, str], uid: int) -> Path:
     return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{uid}"
 
 
+def _state_directory(environ: Mapping[str, str]) -> Path | None:
+    """Return the directory of the console in systemd's state directory for the service, None without one."""
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(given) / "console" if given else None
+
+
 @attrs.frozen
 class ServerSettings:
     """Section `[server]`."""
@@ -84,13 +90,13 @@ class ServerSettings:
 class AdminSettings:
     """Section `[admin]`: the console on the admin endpoints.
 
-    `password_file` has the hashed password; `history` is the directory of what plots show.
+    `password_file` has the hashed password; `history` is the directory of what plots show, None for one in the spool.
     """
 
     password_file: SecretFile | None = None
     public_url: str | None = None
     session: Duration = attrs.field(default=_TWELVE_HOURS, validator=at_least(60))
-    history: Path | None = None
+    history: Path | None = attrs.field(factory=lambda: _state_directory(os.environ))
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
-"""The console of one process: its login and its parts."""
+"""The console of one process: its login, its parts, and the history that it shows."""
 
 import os
+import time
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
@@ -8,18 +9,42 @@ from twisted.internet.interfaces import IReactorTime
 from was_daemon.concurrency.threads import Threads
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.console_work import tasks_of
+from was_daemon.daemon.process_state import ProcessState
+from was_daemon.health.history.failures import failures_of
+from was_daemon.health.history.recorder import Recorder
+from was_daemon.health.history.ring_file import Sample
+from was_daemon.health.history.samples import sample_of
+from was_daemon.health.overview import Overview, overview_source
+from was_daemon.health.work import Task
+from was_daemon.web.console.failures import FailurePages
+from was_daemon.web.console.findings import FindingPages
 from was_daemon.web.console.guard import Guard
-from was_daemon.web.console.pages import Area
 from was_daemon.web.console.routes import Console, frame_of
+from was_daemon.web.console.sources import Sources
 from was_daemon.web.console.visitors import ConsoleRules
+from was_daemon.web.console.work import WorkPages
 
 _ROOT = 0
 
-AREAS: tuple[type[Area], ...] = ()
-"""The classes of the parts of the console beside the overview, in the order of the navigation."""
+AREAS = (FailurePages, WorkPages, FindingPages)
+"""The parts of the console beside the overview, in the order of the navigation."""
 
 
-def console_of(current: Callable[[], Components]) -> Console:
+def recorder_of(settings: Settings, state: ProcessState) -> Recorder:
+    """Return what records the history of this process."""
+    began = round(time.time())
+
+    async def take() -> Sample:
+        # Some of it is found by looking.
+        await state.health.report()
+        return sample_of(state.metrics.registry, began)
+
+    directory = settings.admin.history or settings.spool.path / "console"
+    return Recorder(directory, state.process.number, take, lambda: failures_of(state.recent))
+
+
+def console_of(current: Callable[[], Components], recorder: Recorder) -> Console:
     """Return the console; `current` returns the components that are in use, which a reload exchanges."""
     from twisted.internet import reactor
 
@@ -30,7 +55,9 @@ def console_of(current: Callable[[], Components]) -> Console:
         return await threads.call(lambda: stored_password(settings))
 
     guard = Guard(password, lambda: _rules(current().settings), IReactorTime(reactor))
-    return Console(guard, frame_of(AREAS))
+    frame = frame_of(AREAS)
+    sources = _sources(current, recorder)
+    return Console(guard, frame, sources, [area(guard, frame, sources) for area in AREAS])
 
 
 def stored_password(settings: Settings) -> str | None:
@@ -47,3 +74,15 @@ def _rules(settings: Settings) -> ConsoleRules:
     # Asked for at each request: twistd may have changed the user after the start.
     users = {_ROOT, os.geteuid()}
     return ConsoleRules(admin.public_url, settings.server.trusted_proxies, admin.session, users)
+
+
+def _sources(current: Callable[[], Components], recorder: Recorder) -> Sources:
+    state = current().state
+
+    async def overview() -> Overview:
+        return await overview_source(state.health, state.recent, current().pool, state.process)()
+
+    async def work() -> list[Task]:
+        return await tasks_of(current(), await state.health.report())
+
+    return Sources(overview, state.health.report, recorder.charts, recorder.failures, work)

@@ -7,20 +7,24 @@ from klein.resource import KleinResource
 from twisted.web.http import Request
 from werkzeug.exceptions import NotFound
 
-from was_daemon.web.console.frame import OVERVIEW, Frame, NavigationEntry, Page, console_files
+from was_daemon.concurrency.threads import Threads
+from was_daemon.web.console.frame import OVERVIEW, Frame, NavigationEntry, console_files
 from was_daemon.web.console.guard import Guard, LoginNeeded, Visit, administrator, anybody, form, guarded, stranger_form
 from was_daemon.web.console.login import Login, next_page_of
-from was_daemon.web.console.pages import Area, Pages, console_app, see_other
+from was_daemon.web.console.overview import overview_page, span_of
+from was_daemon.web.console.pages import Area, console_app, see_other
+from was_daemon.web.console.sources import SourcePages, Sources
 from was_daemon.web.static_files import file_answer
 
 
-class Console(Pages):
+class Console(SourcePages):
     """Everything below `/console/`."""
 
     app = console_app()
 
-    def __init__(self, guard: Guard, frame: Frame, areas: Sequence[Area] = ()) -> None:
-        super().__init__(guard, frame)
+    def __init__(self, guard: Guard, frame: Frame, sources: Sources, areas: Sequence[Area]) -> None:
+        super().__init__(guard, frame, sources)
+        self._threads = Threads("console plots", 1)
         self._login = Login(guard)
         self._areas = {area.name: area for area in areas}
 
@@ -28,13 +32,18 @@ class Console(Pages):
     @guarded(administrator)
     async def overview(self, request: Request, visit: Visit) -> bytes:
         """Show at a glance how the server does."""
-        return self.frame.answer(visit, Page(OVERVIEW.title, "", refresh=60))
+        span = span_of(argument(request, b"span"))
+        overview, report = await self.sources.overview(), await self.sources.report()
+        charts = await self.sources.charts(span)
+        # Thousands of points are written as text, which takes a while.
+        page = await self._threads.call(lambda: overview_page(overview, report, charts, span))
+        return self.frame.answer(visit, page)
 
     @app.route("/login", methods=["GET"])
     @guarded(anybody)
     async def login(self, request: Request) -> bytes:
         """Show the login; who is logged in gets to the page that was asked for."""
-        asked = next_page_of((request.args.get(b"next") or [b""])[0].decode("latin-1"))
+        asked = next_page_of(argument(request, b"next"))
         try:
             await self.guard.visit(request)
         except LoginNeeded:
@@ -78,3 +87,8 @@ class Console(Pages):
 def frame_of(areas: Sequence[type[Area]]) -> Frame:
     """Return the frame with a navigation to the overview and to these classes of areas."""
     return Frame([OVERVIEW, *(NavigationEntry(f"{area.name}/", area.title) for area in areas)])
+
+
+def argument(request: Request, name: bytes) -> str:
+    """Return the first value of an argument in the query, "" without one."""
+    return (request.args.get(name) or [b""])[0].decode("utf-8", "replace")
