@@ -1,6 +1,5 @@
 """The console of one process: its login, its parts, and the history that it shows."""
 
-import os
 import time
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from was_daemon.concurrency.threads import Threads
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.console_rules import console_rules, stored_password
 from was_daemon.daemon.console_work import tasks_of
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.health.history.failures import failures_of
@@ -22,10 +22,7 @@ from was_daemon.web.console.findings import FindingPages
 from was_daemon.web.console.guard import Guard
 from was_daemon.web.console.routes import Console, frame_of
 from was_daemon.web.console.sources import Sources
-from was_daemon.web.console.visitors import ConsoleRules
 from was_daemon.web.console.work import WorkPages
-
-_ROOT = 0
 
 AREAS = (FailurePages, WorkPages, FindingPages)
 """The parts of the console beside the overview, in the order of the navigation."""
@@ -54,26 +51,10 @@ def console_of(current: Callable[[], Components], recorder: Recorder) -> Console
         settings = current().settings
         return await threads.call(lambda: stored_password(settings))
 
-    guard = Guard(password, lambda: _rules(current().settings), IReactorTime(reactor))
+    guard = Guard(password, lambda: console_rules(current().settings), IReactorTime(reactor))
     frame = frame_of(AREAS)
     sources = _sources(current, recorder)
     return Console(guard, frame, sources, [area(guard, frame, sources) for area in AREAS])
-
-
-def stored_password(settings: Settings) -> str | None:
-    """Return the hashed password as it is in its file now; None without one, and if it cannot be read. Blocks."""
-    file = settings.admin.password_file
-    try:
-        return file.text().strip() or None if file else None
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _rules(settings: Settings) -> ConsoleRules:
-    admin = settings.admin
-    # Asked for at each request: twistd may have changed the user after the start.
-    users = {_ROOT, os.geteuid()}
-    return ConsoleRules(admin.public_url, settings.server.trusted_proxies, admin.session, users)
 
 
 def _sources(current: Callable[[], Components], recorder: Recorder) -> Sources:

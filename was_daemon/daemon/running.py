@@ -48,6 +48,7 @@ _FIRST_REQUEST_SECONDS = 1.0
 _CONSEQUENCES = {
     "server.listen": "the daemon listens where it did",
     "server.admin_listen": "the daemon listens where it did",
+    "admin.history": "the history of the console is kept where it was",
     "server.workers": "there are as many processes as before",
 }
 
@@ -127,7 +128,8 @@ class RunningDaemon(LoggedService):
         keep_freed_memory()
         self._signals.heed_stops()
         self._manager.ready(SERVING)
-        if self._recorder:
+        # Not in one of several processes whose parent has no admin endpoints.
+        if self._recorder and self._components.settings.server.admin_listen:
             self._recorder.start()
         self._watch_plugins()
         if self._manager.watchdog_seconds:
@@ -259,5 +261,6 @@ def _fixed(settings: Settings) -> dict[str, object]:
     return {
         "server.listen": server.listen,
         "server.admin_listen": server.admin_listen,
+        "admin.history": settings.admin.history,
         "server.workers": server.workers,
     }

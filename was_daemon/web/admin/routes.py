@@ -29,13 +29,26 @@ if TYPE_CHECKING:
     from was_daemon.catalogue.finder import Finder
 
 _IDLE_SECONDS = 60
+_LARGEST_BODY = 1 << 20
+"""Bytes of a form. Who is not logged in could fill the disk otherwise: Twisted keeps bodies in files."""
+
+
+class AdminRequest(HardenedRequest):
+    """A request whose body is a form at most."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a piece of the body; cut the connection if it is too much."""
+        if self.content and self.content.tell() + len(data) <= _LARGEST_BODY:
+            super().handleContentChunk(data)
+        elif self.channel:
+            self.channel.forceAbortClient()
 
 
 class AdminSite(Site):
     """The factory of connections to the admin endpoints."""
 
     protocol = HardenedChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
-    requestFactory = HardenedRequest
+    requestFactory = AdminRequest
     displayTracebacks = False
     noisy = False
 
