@@ -128,8 +128,7 @@ class RunningDaemon(LoggedService):
         keep_freed_memory()
         self._signals.heed_stops()
         self._manager.ready(SERVING)
-        # Not in one of several processes whose parent has no admin endpoints.
-        if self._recorder and self._components.settings.server.admin_listen:
+        if self._recorder:
             self._recorder.start()
         self._watch_plugins()
         if self._manager.watchdog_seconds:

@@ -220,14 +220,7 @@ def test_where_a_browser_comes_by_https_the_cookie_is_for_that_alone(tmp_path: P
 
 
 def test_a_trusted_proxy_tells_of_https_and_of_addresses(tmp_path: Path) -> None:
-    console = Console(tmp_path / "proxied", {"server": {"trusted_proxies": ["127.0.0.1"]}})
-    console.daemon.write_config(
-        {
-            "server": {"trusted_proxies": ["127.0.0.1"], "admin_listen": [f"tcp:{console.port}:interface=127.0.0.1"]},
-            "admin": {"password_file": console.password_file, "history": console.history},
-        }
-    )
-    console.start()
+    console = Console(tmp_path / "proxied", {"server": {"trusted_proxies": ["127.0.0.1"]}}).start()
     try:
         browser = console.browser()
         assert "secure" in browser.get("login", **{"X-Forwarded-Proto": "https"}).cookies[0].lower()
