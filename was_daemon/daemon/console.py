@@ -1,16 +1,19 @@
 """The console of one process: its login, its parts, and the history that it shows."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
 from was_daemon.concurrency.threads import Threads
+from was_daemon.config.load import ConfigSource
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.console_rules import console_rules, stored_password
 from was_daemon.daemon.console_work import tasks_of
+from was_daemon.daemon.examination import findings_of
 from was_daemon.daemon.process_state import ProcessState
+from was_daemon.doctor.findings import Finding
 from was_daemon.health.history.failures import failures_of
 from was_daemon.health.history.recorder import Recorder
 from was_daemon.health.history.ring_file import Sample
@@ -41,8 +44,11 @@ def recorder_of(settings: Settings, state: ProcessState) -> Recorder:
     return Recorder(directory, state.process.number, take, lambda: failures_of(state.recent))
 
 
-def console_of(current: Callable[[], Components], recorder: Recorder) -> Console:
-    """Return the console; `current` returns the components that are in use, which a reload exchanges."""
+def console_of(source: ConfigSource, current: Callable[[], Components], recorder: Recorder) -> Console:
+    """Return the console; `current` returns the components that are in use, which a reload exchanges.
+
+    `source` is where the configuration is read for an examination.
+    """
     from twisted.internet import reactor
 
     threads = Threads("console password", 1)
@@ -53,11 +59,11 @@ def console_of(current: Callable[[], Components], recorder: Recorder) -> Console
 
     guard = Guard(password, lambda: console_rules(current().settings), IReactorTime(reactor))
     frame = frame_of(AREAS)
-    sources = _sources(current, recorder)
+    sources = _sources(source, current, recorder)
     return Console(guard, frame, sources, [area(guard, frame, sources) for area in AREAS])
 
 
-def _sources(current: Callable[[], Components], recorder: Recorder) -> Sources:
+def _sources(source: ConfigSource, current: Callable[[], Components], recorder: Recorder) -> Sources:
     state = current().state
 
     async def overview() -> Overview:
@@ -66,4 +72,7 @@ def _sources(current: Callable[[], Components], recorder: Recorder) -> Sources:
     async def work() -> list[Task]:
         return await tasks_of(current(), await state.health.report())
 
-    return Sources(overview, state.health.report, recorder.charts, recorder.failures, work)
+    async def examine() -> Sequence[Finding]:
+        return await findings_of(source)
+
+    return Sources(overview, state.health.report, recorder.charts, recorder.failures, work, examine)

@@ -101,7 +101,7 @@ class RunningDaemon(LoggedService):
         self._alive.clock = self._clock
 
     def _add_admin(self, endpoints: Sequence[str], recorder: Recorder) -> None:
-        console = console_of(lambda: self._components, recorder)
+        console = console_of(self._source, lambda: self._components, recorder)
         server = AdminServer(self._state.health, self._state.metrics, console, lambda: self._components.finder)
         site = AdminSite(server.resource())
         for description in endpoints:

@@ -22,6 +22,8 @@ def overview_page(overview: Overview, report: Report, charts: Sequence[Chart], s
     end = (int(time.time()) // span.step + 1) * span.step
     plots = "\n".join(Plot(number, chart, span, end).html() for number, chart in enumerate(charts, start=1))
     shown = "\n".join(map(_card, cards(overview).items()))
+    process = overview.process
+    one = f" Cards are those of {process} of {process.count}, plots those of all." if process.count > 1 else ""
     zone = time.strftime("%Z", time.localtime(end))
     content = f"""{_state(report)}
 <dl class="cards">
@@ -34,7 +36,7 @@ def overview_page(overview: Overview, report: Report, charts: Sequence[Chart], s
 <div class="plots">
 {plots or _NO_CHARTS}
 </div>
-<p class="soft">Times are those of the server ({escape(zone)}).</p>"""
+<p class="soft">Times are those of the server ({escape(zone)}).{one}</p>"""
     return Page(OVERVIEW.title, content, refresh=_REFRESH_SECONDS)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
+from was_daemon.doctor.findings import Finding
 from was_daemon.health.history.failures import Failures
 from was_daemon.health.history.series import Chart, Span
 from was_daemon.health.overview import OverviewSource
@@ -23,6 +24,7 @@ class Sources:
     charts: Callable[[Span], Awaitable[Sequence[Chart]]]
     failures: Callable[[], Awaitable[Failures]]
     work: Callable[[], Awaitable[Sequence[Task]]]
+    examine: Callable[[], Awaitable[Sequence[Finding]]]
 
 
 class SourcePages(Pages):
