@@ -103,7 +103,7 @@ class Browser:
         return self.post("login", {"password": password, "csrf": token, "next": next_page})
 
 
-class Console:
+class ConsoleServer:
     """A daemon with a console; `config` adds to its configuration, section by section."""
 
     def __init__(self, directory: Path, config: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -121,7 +121,7 @@ class Console:
         sections = {name: {**own.get(name, {}), **config.get(name, {})} for name in [*own, *config]}
         self.daemon = Daemon(directory, sections)
 
-    def start(self) -> "Console":
+    def start(self) -> "ConsoleServer":
         """Start the daemon."""
         self.daemon.start()
         return self

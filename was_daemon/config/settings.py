@@ -282,3 +282,8 @@ class Settings:
     plugin_path: Sequence[Path]
     weak_keys: list[str]
     warnings: list[str]
+
+    @property
+    def console_directory(self) -> Path:
+        """The directory of what the console keeps."""
+        return self.admin.history or self.spool.path / "console"

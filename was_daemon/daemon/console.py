@@ -11,7 +11,6 @@ from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.console_rules import console_rules, stored_password
 from was_daemon.daemon.console_work import tasks_of
-from was_daemon.daemon.examination import findings_of
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.doctor.findings import Finding
 from was_daemon.health.history.failures import failures_of
@@ -20,6 +19,7 @@ from was_daemon.health.history.ring_file import Sample
 from was_daemon.health.history.samples import sample_of
 from was_daemon.health.overview import Overview, overview_source
 from was_daemon.health.work import Task
+from was_daemon.jobs.reconcile.summary import Summary, read_summary
 from was_daemon.web.console.failures import FailurePages
 from was_daemon.web.console.findings import FindingPages
 from was_daemon.web.console.guard import Guard
@@ -40,8 +40,7 @@ def recorder_of(settings: Settings, state: ProcessState) -> Recorder:
         await state.health.report()
         return sample_of(state.metrics.registry, began)
 
-    directory = settings.admin.history or settings.spool.path / "console"
-    return Recorder(directory, state.process.number, take, lambda: failures_of(state.recent))
+    return Recorder(settings.console_directory, state.process.number, take, lambda: failures_of(state.recent))
 
 
 def console_of(source: ConfigSource, current: Callable[[], Components], recorder: Recorder) -> Console:
@@ -64,7 +63,7 @@ def console_of(source: ConfigSource, current: Callable[[], Components], recorder
 
 
 def _sources(source: ConfigSource, current: Callable[[], Components], recorder: Recorder) -> Sources:
-    state = current().state
+    state, threads = current().state, Threads("console files", 1)
 
     async def overview() -> Overview:
         return await overview_source(state.health, state.recent, current().pool, state.process)()
@@ -72,7 +71,14 @@ def _sources(source: ConfigSource, current: Callable[[], Components], recorder: 
     async def work() -> list[Task]:
         return await tasks_of(current(), await state.health.report())
 
+    async def reconciled() -> Summary | None:
+        directory = current().settings.console_directory
+        return await threads.call(lambda: read_summary(directory))
+
     async def examine() -> Sequence[Finding]:
+        # It imports much that no request needs.
+        from was_daemon.daemon.examination import findings_of
+
         return await findings_of(source)
 
-    return Sources(overview, state.health.report, recorder.charts, recorder.failures, work, examine)
+    return Sources(overview, state.health.report, recorder.charts, recorder.failures, work, examine, reconciled)

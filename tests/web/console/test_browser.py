@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser import Page
-from tests.support.console import PASSWORD, Console
+from tests.support.console import PASSWORD, ConsoleServer
 from tests.support.daemon import eventually
 from was_daemon.health.history.ring_file import RingFile
 
@@ -54,9 +54,9 @@ def sample(now: int, minute: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleServer]:
     """A daemon that seems to have run for a week."""
-    console = Console(tmp_path_factory.mktemp("seen"), {"trash": {"keep": "30 days"}})
+    console = ConsoleServer(tmp_path_factory.mktemp("seen"), {"trash": {"keep": "30 days"}})
     # The daemon writes to one of its own.
     fill(console.history / "console-9.ring")
     console.start()
@@ -66,11 +66,11 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     console.daemon.stop()
 
 
-def url(console: Console, page: str) -> str:
+def url(console: ConsoleServer, page: str) -> str:
     return f"http://localhost:{console.port}/console/{page}"
 
 
-def log_in(page: Page, console: Console) -> None:
+def log_in(page: Page, console: ConsoleServer) -> None:
     """Log in as people do, with the keyboard alone."""
     page.command("Network.clearBrowserCookies")
     page.open(url(console, ""))
@@ -80,7 +80,7 @@ def log_in(page: Page, console: Console) -> None:
     page.wait_for("document.querySelector('nav')")
 
 
-def test_the_overview_is_drawn_as_the_numbers_say(page: Page, console: Console) -> None:
+def test_the_overview_is_drawn_as_the_numbers_say(page: Page, console: ConsoleServer) -> None:
     log_in(page, console)
     page.open(url(console, "?span=week"))
     assert page.evaluate("document.querySelectorAll('figure.plot').length") >= 12
@@ -94,7 +94,7 @@ def test_the_overview_is_drawn_as_the_numbers_say(page: Page, console: Console) 
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_page_fits_a_phone_in_the_dark(page: Page, console: Console, name: str) -> None:
+def test_every_page_fits_a_phone_in_the_dark(page: Page, console: ConsoleServer, name: str) -> None:
     page.show_as(PHONE, dark=True, scale=2, touch=True)
     log_in(page, console)
     page.open(url(console, name))
@@ -109,7 +109,7 @@ def test_every_page_fits_a_phone_in_the_dark(page: Page, console: Console, name:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_has_landmarks_one_heading_and_a_way_past_the_navigation(
-    page: Page, console: Console, name: str
+    page: Page, console: ConsoleServer, name: str
 ) -> None:
     log_in(page, console)
     page.open(url(console, name))
@@ -129,7 +129,7 @@ def test_every_page_has_landmarks_one_heading_and_a_way_past_the_navigation(
     assert unnamed == []
 
 
-def test_texts_can_be_read_in_light_and_dark(page: Page, console: Console) -> None:
+def test_texts_can_be_read_in_light_and_dark(page: Page, console: ConsoleServer) -> None:
     log_in(page, console)
     for dark in (False, True):
         page.show_as(DESK, dark=dark)
@@ -164,7 +164,7 @@ CONTRASTS = """(() => {
 })()"""
 
 
-def test_a_page_refreshes_itself_and_keeps_what_is_open_and_focused(page: Page, console: Console) -> None:
+def test_a_page_refreshes_itself_and_keeps_what_is_open_and_focused(page: Page, console: ConsoleServer) -> None:
     log_in(page, console)
     page.open(url(console, "work/"))
     assert page.evaluate("document.body.dataset.refresh") == "10"
@@ -172,7 +172,7 @@ def test_a_page_refreshes_itself_and_keeps_what_is_open_and_focused(page: Page, 
     page.wait_for("document.querySelector('main h2').textContent !== 'old'")
 
 
-def test_without_scripts_every_page_is_there(page: Page, console: Console) -> None:
+def test_without_scripts_every_page_is_there(page: Page, console: ConsoleServer) -> None:
     log_in(page, console)
     page.command("Emulation.setScriptExecutionDisabled", value=True)
     try:
@@ -184,7 +184,7 @@ def test_without_scripts_every_page_is_there(page: Page, console: Console) -> No
         page.command("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_one_can_log_out(page: Page, console: Console) -> None:
+def test_one_can_log_out(page: Page, console: ConsoleServer) -> None:
     log_in(page, console)
     page.click(".logout button")
     page.wait_for("document.querySelector('#password')")

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.console import PASSWORD, Browser, Console, hashed
+from tests.support.console import PASSWORD, Browser, ConsoleServer, hashed
 from tests.support.daemon import eventually
 
 PAGES = ("", "failures/", "work/", "findings/")
 
 
 @pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    console = Console(tmp_path_factory.mktemp("console")).start()
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleServer]:
+    console = ConsoleServer(tmp_path_factory.mktemp("console")).start()
     yield console
     console.daemon.stop()
 
@@ -28,7 +28,7 @@ def wrong(browser: Browser, number: int) -> list[int]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_without_a_login_leads_to_the_login_and_back(console: Console, page: str) -> None:
+def test_a_page_without_a_login_leads_to_the_login_and_back(console: ConsoleServer, page: str) -> None:
     browser = console.browser()
     answer = browser.get(page)
     assert answer.status == 303
@@ -41,14 +41,14 @@ def test_a_page_without_a_login_leads_to_the_login_and_back(console: Console, pa
     assert browser.get(page).status == 200
 
 
-def test_the_addresses_of_the_endpoint_and_of_the_console_lead_to_it(console: Console) -> None:
+def test_the_addresses_of_the_endpoint_and_of_the_console_lead_to_it(console: ConsoleServer) -> None:
     browser = console.browser()
     for path in ("/", "/console"):
         answer = browser.send("GET", path, b"", {})
         assert (answer.status, answer.headers["Location"]) == (303, "console/")
 
 
-def test_a_wrong_password_is_refused(console: Console) -> None:
+def test_a_wrong_password_is_refused(console: ConsoleServer) -> None:
     browser = console.browser()
     answer = browser.log_in("Correct horse battery staple")
     assert answer.status == 403
@@ -58,7 +58,7 @@ def test_a_wrong_password_is_refused(console: Console) -> None:
 
 
 def test_after_five_wrong_passwords_one_has_to_wait_even_with_the_right_one(tmp_path: Path) -> None:
-    console = Console(tmp_path / "guessed").start()
+    console = ConsoleServer(tmp_path / "guessed").start()
     try:
         browser = console.browser()
         assert wrong(browser, 6) == [403] * 5 + [429]
@@ -71,14 +71,14 @@ def test_after_five_wrong_passwords_one_has_to_wait_even_with_the_right_one(tmp_
         console.daemon.stop()
 
 
-def test_the_cookie_is_for_no_script_and_no_other_site_and_for_https_alone_where_that_is_used(console: Console) -> None:
+def test_the_cookie_is_for_no_script_and_no_other_site_and_for_https_alone_where_that_is_used(console: ConsoleServer) -> None:
     (cookie,) = console.browser().log_in().cookies
     name, *attributes = cookie.split("; ")
     assert name.startswith(f"was_console_{console.port}=")
     assert sorted(each.lower() for each in attributes) == ["httponly", "path=/", "samesite=strict"]
 
 
-def test_a_login_begins_a_session_with_another_cookie_than_the_form_came_with(console: Console) -> None:
+def test_a_login_begins_a_session_with_another_cookie_than_the_form_came_with(console: ConsoleServer) -> None:
     browser = console.browser()
     browser.get("login")
     before = dict(browser.cookies)
@@ -86,7 +86,7 @@ def test_a_login_begins_a_session_with_another_cookie_than_the_form_came_with(co
     assert browser.cookies != before
 
 
-def test_a_logout_ends_the_session_and_not_only_the_cookie(console: Console) -> None:
+def test_a_logout_ends_the_session_and_not_only_the_cookie(console: ConsoleServer) -> None:
     browser = console.visitor()
     page = browser.get("")
     kept = dict(browser.cookies)
@@ -97,14 +97,14 @@ def test_a_logout_ends_the_session_and_not_only_the_cookie(console: Console) -> 
     assert browser.get("").status == 303
 
 
-def test_an_invented_cookie_is_no_session(console: Console) -> None:
+def test_an_invented_cookie_is_no_session(console: ConsoleServer) -> None:
     browser = console.browser()
     browser.cookies[f"was_console_{console.port}"] = "0" * 43
     assert browser.get("").status == 303
 
 
 def test_a_new_password_ends_all_sessions_without_a_reload(tmp_path: Path) -> None:
-    console = Console(tmp_path / "changed").start()
+    console = ConsoleServer(tmp_path / "changed").start()
     try:
         browser = console.visitor()
         console.password_file.write_text(hashed("another password"))
@@ -121,14 +121,14 @@ def test_a_new_password_ends_all_sessions_without_a_reload(tmp_path: Path) -> No
 # -- forms -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_form_without_its_token_or_with_that_of_another_browser_is_refused(console: Console) -> None:
+def test_a_form_without_its_token_or_with_that_of_another_browser_is_refused(console: ConsoleServer) -> None:
     browser, other = console.visitor(), console.visitor()
     for fields in ({}, {"csrf": ""}, {"csrf": "é"}, {"csrf": other.get("").token}):
         assert browser.post("logout", fields).status == 403
     assert browser.get("").status == 200
 
 
-def test_the_login_itself_needs_the_token_of_its_form(console: Console) -> None:
+def test_the_login_itself_needs_the_token_of_its_form(console: ConsoleServer) -> None:
     browser = console.browser()
     browser.get("login")
     assert browser.post("login", {"password": PASSWORD}).status == 403
@@ -136,7 +136,7 @@ def test_the_login_itself_needs_the_token_of_its_form(console: Console) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://localhost.evil.example"])
-def test_a_form_that_another_site_has_sent_is_refused(console: Console, origin: str) -> None:
+def test_a_form_that_another_site_has_sent_is_refused(console: ConsoleServer, origin: str) -> None:
     browser = console.visitor()
     token = browser.get("").token
     assert browser.post("logout", {"csrf": token}, origin=origin).status == 403
@@ -144,14 +144,14 @@ def test_a_form_that_another_site_has_sent_is_refused(console: Console, origin: 
     assert browser.post("logout", {"csrf": token}, origin=None).status == 303
 
 
-def test_a_large_form_ends_the_connection(console: Console) -> None:
+def test_a_large_form_ends_the_connection(console: ConsoleServer) -> None:
     browser = console.browser()
     with pytest.raises(OSError):
         browser.post("login", {"password": "a" * 2_000_000})
     assert console.browser().get("login").status == 200
 
 
-def test_a_page_after_the_login_is_one_of_the_console(console: Console) -> None:
+def test_a_page_after_the_login_is_one_of_the_console(console: ConsoleServer) -> None:
     for asked in ("//evil.example/", "https://evil.example", "/metrics", "../metrics", "javascript:alert(1)", "a\r\nb: c"):
         browser = console.browser()
         token = browser.get("login").token
@@ -163,7 +163,7 @@ def test_a_page_after_the_login_is_one_of_the_console(console: Console) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "login", "nothing", "work", "static/0/console.css"])
-def test_every_answer_forbids_scripts_and_frames_of_others(console: Console, path: str) -> None:
+def test_every_answer_forbids_scripts_and_frames_of_others(console: ConsoleServer, path: str) -> None:
     answer = console.browser().get(path)
     policy = answer.headers["Content-Security-Policy"].split("; ")
     assert {"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"} <= set(policy)
@@ -176,25 +176,25 @@ def test_every_answer_forbids_scripts_and_frames_of_others(console: Console, pat
     assert answer.headers["Referrer-Policy"] == "same-origin"
 
 
-def test_no_page_has_a_script_or_a_style_in_it(console: Console) -> None:
+def test_no_page_has_a_script_or_a_style_in_it(console: ConsoleServer) -> None:
     browser = console.visitor()
     for page in (*PAGES, "login", "nothing"):
         text = browser.get(page).text
         assert not re.search(r"<style|style=|<script(?! type=\"module\" src=)|\son[a-z]+=|javascript:", text), page
 
 
-def test_what_machines_ask_needs_no_login(console: Console) -> None:
+def test_what_machines_ask_needs_no_login(console: ConsoleServer) -> None:
     browser = console.browser()
     assert [browser.send("GET", path, b"", {}).status for path in ("/healthz", "/metrics", "/assets")] == [200, 200, 404]
 
 
-def test_nothing_of_it_is_on_the_public_port(console: Console) -> None:
+def test_nothing_of_it_is_on_the_public_port(console: ConsoleServer) -> None:
     browser = Browser(console.daemon.port)
     for path in ("/console", "/console/", "/console/login"):
         assert browser.send("GET", path, b"", {}).status == 404
 
 
-def test_neither_password_nor_hash_is_in_the_log(console: Console) -> None:
+def test_neither_password_nor_hash_is_in_the_log(console: ConsoleServer) -> None:
     console.visitor()
     assert PASSWORD not in console.daemon.log()
     assert hashed().rpartition("$")[2] not in console.daemon.log()
@@ -205,7 +205,7 @@ def test_neither_password_nor_hash_is_in_the_log(console: Console) -> None:
 
 def test_where_a_browser_comes_by_https_the_cookie_is_for_that_alone(tmp_path: Path) -> None:
     url = "https://console.example.org"
-    console = Console(tmp_path / "https", {"admin": {"public_url": url}}).start()
+    console = ConsoleServer(tmp_path / "https", {"admin": {"public_url": url}}).start()
     try:
         # The proxy names another host, as nginx does by default.
         browser = console.browser(host="127.0.0.1:9180")
@@ -220,7 +220,7 @@ def test_where_a_browser_comes_by_https_the_cookie_is_for_that_alone(tmp_path: P
 
 
 def test_a_trusted_proxy_tells_of_https_and_of_addresses(tmp_path: Path) -> None:
-    console = Console(tmp_path / "proxied", {"server": {"trusted_proxies": ["127.0.0.1"]}}).start()
+    console = ConsoleServer(tmp_path / "proxied", {"server": {"trusted_proxies": ["127.0.0.1"]}}).start()
     try:
         browser = console.browser()
         assert "secure" in browser.get("login", **{"X-Forwarded-Proto": "https"}).cookies[0].lower()
@@ -242,7 +242,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The Unix socket of a console without a password."""
     directory = tmp_path_factory.mktemp("local")
     socket = directory / "admin"
-    console = Console(directory / "daemon")
+    console = ConsoleServer(directory / "daemon")
     console.daemon.write_config({"server": {"admin_listen": [f"unix:{socket}"]}, "admin": {"history": console.history}})
     console.start()
     yield socket
@@ -272,5 +272,5 @@ def test_who_comes_over_it_by_another_name_or_by_a_proxy_needs_one(local: Path, 
     assert Browser(local, host=host).get("", **headers).status == 303
 
 
-def test_a_client_cannot_say_itself_that_it_needs_no_password(console: Console) -> None:
+def test_a_client_cannot_say_itself_that_it_needs_no_password(console: ConsoleServer) -> None:
     assert console.browser().get("", **{"X-Was-Visitor": "0 0 127.0.0.1"}).status == 303

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.console import Console
+from tests.support.console import ConsoleServer
 from tests.support.daemon import eventually
 from was_daemon.web.console.remedies import remedy
 
 
 @pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleServer]:
     """A daemon with much set up, and one store that does not work."""
     directory = tmp_path_factory.mktemp("shown")
     (directory / "file").write_text("no directory")
-    console = Console(
+    console = ConsoleServer(
         directory,
         {
             "stores": {
@@ -33,7 +33,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     console.daemon.stop()
 
 
-def test_the_overview_tells_of_the_problem_and_has_plots_of_each_span(console: Console) -> None:
+def test_the_overview_tells_of_the_problem_and_has_plots_of_each_span(console: ConsoleServer) -> None:
     browser = console.visitor()
     eventually(lambda: "<svg" in browser.get("").text, "for the first sample")
     for span in ("hour", "day", "week", "nonsense"):
@@ -45,7 +45,7 @@ def test_the_overview_tells_of_the_problem_and_has_plots_of_each_span(console: C
     assert re.search(r'class="problem">\d problems?: store &lt;b&gt;: ', browser.get("").text)
 
 
-def test_a_failure_is_told_with_its_reason_and_its_remedy(console: Console) -> None:
+def test_a_failure_is_told_with_its_reason_and_its_remedy(console: ConsoleServer) -> None:
     browser = console.visitor()
     client = type(browser)(console.daemon.port)
     assert client.send("GET", "/testkey?random=a&token=b", b"", {}).status == 403
@@ -59,7 +59,7 @@ def test_a_failure_is_told_with_its_reason_and_its_remedy(console: Console) -> N
     assert "<b>" not in page
 
 
-def test_the_work_of_a_daemon_is_told_with_its_progress(console: Console) -> None:
+def test_the_work_of_a_daemon_is_told_with_its_progress(console: ConsoleServer) -> None:
     (console.daemon.store / "originals").mkdir(parents=True, exist_ok=True)
     browser = console.visitor()
     page = browser.get("work/").text
@@ -69,14 +69,14 @@ def test_the_work_of_a_daemon_is_told_with_its_progress(console: Console) -> Non
     assert 'data-refresh="10"' in page
 
 
-def test_findings_are_told_with_what_to_do(console: Console) -> None:
+def test_findings_are_told_with_what_to_do(console: ConsoleServer) -> None:
     page = console.visitor().get("findings/").text
     assert "store &lt;b&gt;: " in page
     assert "file/store" in page
     assert re.search(r'<th scope="row">spool</th><td><span class="good">ok</span></td><td class="number">[0-9.]+ ', page)
 
 
-def test_a_page_that_there_is_not_says_so_to_the_administrator_alone(console: Console) -> None:
+def test_a_page_that_there_is_not_says_so_to_the_administrator_alone(console: ConsoleServer) -> None:
     assert console.browser().get("nothing/at/all").status == 303
     browser = console.visitor()
     page = browser.get("nothing/at/all")
@@ -89,7 +89,7 @@ def test_a_page_that_there_is_not_says_so_to_the_administrator_alone(console: Co
     assert (answer.status, answer.headers["Location"]) == (303, "failures/")
 
 
-def test_a_question_for_the_head_of_a_page_is_answered_alike(console: Console) -> None:
+def test_a_question_for_the_head_of_a_page_is_answered_alike(console: ConsoleServer) -> None:
     browser = console.visitor()
     answer = browser.send("HEAD", "/console/work/", b"", {})
     assert (answer.status, answer.text) == (200, "")
@@ -97,7 +97,7 @@ def test_a_question_for_the_head_of_a_page_is_answered_alike(console: Console) -
 
 @pytest.mark.slow
 def test_history_and_failures_outlive_a_kill(tmp_path: Path) -> None:
-    console = Console(tmp_path / "killed").start()
+    console = ConsoleServer(tmp_path / "killed").start()
     browser = console.visitor()
     client = type(browser)(console.daemon.port)
     client.send("GET", "/nothing", b"", {})
@@ -116,7 +116,7 @@ def test_history_and_failures_outlive_a_kill(tmp_path: Path) -> None:
 
 def test_a_history_that_cannot_be_kept_keeps_nothing_else_from_working(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
-    console = Console(tmp_path / "full", {"admin": {"history": tmp_path / "file/history"}}).start()
+    console = ConsoleServer(tmp_path / "full", {"admin": {"history": tmp_path / "file/history"}}).start()
     try:
         browser = console.visitor()
         eventually(lambda: "history of the console is not kept" in console.daemon.log(), "for the warning")
@@ -128,7 +128,7 @@ def test_a_history_that_cannot_be_kept_keeps_nothing_else_from_working(tmp_path:
 
 @pytest.mark.slow
 def test_several_processes_have_one_console_with_the_numbers_of_all(tmp_path: Path) -> None:
-    console = Console(tmp_path / "several", {"server": {"workers": 2}}).start()
+    console = ConsoleServer(tmp_path / "several", {"server": {"workers": 2}}).start()
     try:
         eventually(lambda: "2 processes serve" in console.daemon.log(), "for both processes")
         # A client cannot say that it needs no password, and the parent is not taken for one.

@@ -9,6 +9,7 @@ from twisted.web.http import Request
 
 from was_daemon.doctor.findings import Finding, State
 from was_daemon.health.report import CheckOutcome, Report
+from was_daemon.jobs.reconcile.summary import Summary
 from was_daemon.model.durations import in_words
 from was_daemon.model.sizes import readable
 from was_daemon.web.console.examination import Examination
@@ -45,7 +46,11 @@ class FindingPages(SourcePages):
         if is_busy:
             # Also for who runs no scripts.
             request.setHeader("Refresh", str(_BUSY_SECONDS))
-        content = findings_content(await self.sources.report(), examination_content(self._examination, visit))
+        content = findings_content(
+            await self.sources.report(),
+            examination_content(self._examination, visit),
+            await self.sources.reconciled(),
+        )
         return self.frame.answer(visit, Page(self.title, content, refresh=None if is_busy else _REFRESH_SECONDS))
 
     @app.route("/examine", methods=["POST"])
@@ -56,7 +61,7 @@ class FindingPages(SourcePages):
         return see_other(request, "./#examination")
 
 
-def findings_content(report: Report, examination: str) -> str:
+def findings_content(report: Report, examination: str, reconciled: Summary | None) -> str:
     """Return the content of the page."""
     outcomes = [*report.subjects.items(), ("workers", CheckOutcome(report.workers))]
     rows = "\n".join(_outcome(subject, outcome) for subject, outcome in outcomes)
@@ -73,7 +78,17 @@ def findings_content(report: Report, examination: str) -> str:
 {rows}
 </tbody>
 </table>
-</div>"""
+</div>
+<h2 id="reconcile">Comparison with Specify</h2>
+{_reconciled(reconciled)}"""
+
+
+def _reconciled(summary: Summary | None) -> str:
+    command = "<code>was-daemon reconcile</code>"
+    if not summary:
+        return f"<p>{command} compares what is stored with Specify's records; no result is kept here yet.</p>"
+    ago = in_words(time.time() - summary.at)
+    return f"<p>{ago} ago: {escape(str(summary))}. {command} lists what it finds.</p>"
 
 
 def examination_content(examination: Examination, visit: Visit) -> str:

@@ -10,6 +10,7 @@ from was_daemon.health.history.series import Chart, Span
 from was_daemon.health.overview import OverviewSource
 from was_daemon.health.report import Report
 from was_daemon.health.work import Task
+from was_daemon.jobs.reconcile.summary import Summary
 from was_daemon.web.console.frame import Frame
 from was_daemon.web.console.guard import Guard
 from was_daemon.web.console.pages import Pages
@@ -25,6 +26,7 @@ class Sources:
     failures: Callable[[], Awaitable[Failures]]
     work: Callable[[], Awaitable[Sequence[Task]]]
     examine: Callable[[], Awaitable[Sequence[Finding]]]
+    reconciled: Callable[[], Awaitable[Summary | None]]
 
 
 class SourcePages(Pages):
