@@ -177,7 +177,7 @@ def test_status_by_root_tells_what_the_stores_owner_may_not_do(place: Path) -> N
 def test_a_configuration_and_key_that_root_writes_belong_to_the_directorys_owner(place: Path) -> None:
     home = give(place / "home", NOBODY)
     succeeds(run("init", "--yes", "--path", place / "main", "--output", home / "etc/was.toml"))
-    assert {path.name for path in (home / "etc").iterdir()} == {"was.toml", "key"}
+    assert {path.name for path in (home / "etc").iterdir()} == {"was.toml", "key", "console-password"}
     assert owners(home) == {NOBODY}
 
 
