@@ -38,8 +38,7 @@ def rates(found: History) -> list[float | None]:
 
 def test_a_rate_is_the_difference_of_two_samples_by_the_time_between_them() -> None:
     values = rates(history(requests((NOW - 60, 100), (NOW, 400))))
-    assert values[-1] == 5.0
-    assert values[:-2] == [None] * 58
+    assert values == [*[None] * 59, 5.0]
 
 
 def test_after_a_restart_all_that_was_counted_since_is_the_difference() -> None:
@@ -155,3 +154,8 @@ def test_a_sample_with_many_names_is_cut_to_the_fullest_collections() -> None:
 
 def test_the_hour_is_made_of_minutes() -> None:
     assert HOUR.ring is MINUTES and HOUR.step == MINUTES.step
+
+
+def test_the_first_sample_of_a_process_that_has_run_for_long_is_no_burst() -> None:
+    values = rates(history(requests((NOW - 60, 1_000_000), (NOW, 1_000_060))))
+    assert values[-2:] == [None, 1.0]

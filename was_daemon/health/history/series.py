@@ -95,8 +95,10 @@ class History:
                 seconds, known = moment - before[0], before[1]
             else:
                 seconds, known = moment - began, _NOTHING
+            # Of a process that has run for long, the first sample says nothing of this interval.
+            is_known = before is not None or seconds <= 2 * self.span.ring.step
             before = moment, sample
-            if seconds > 0 and 0 <= index < self.span.count:
+            if is_known and seconds > 0 and 0 <= index < self.span.count:
                 yield Step(index, seconds, known, sample)
 
     def numbers(self, read: Callable[[Sample], float]) -> Values:

@@ -64,8 +64,8 @@ class Plot:
     # -- the picture ---------------------------------------------------------------------------------------------------
 
     def _svg(self, shown: Sequence[Series]) -> str:
-        highest = self.chart.limit or max((value for series in shown for value in known(series)), default=0.0)
-        marks = axis(max([highest, *(value for series in shown for value in known(series))]), self.chart.unit)
+        highest = max([self.chart.limit or 0.0, *(value for series in shown for value in known(series))])
+        marks = axis(highest, self.chart.unit)
         parts = [*self._rows_of(marks), *self._columns(), *self._lines(shown, marks[-1])]
         name = f"plot-{self.number}"
         return f"""<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-labelledby="{name}-title {name}-text">
