@@ -23,7 +23,9 @@ def test_the_same_password_has_another_hash_each_time() -> None:
 def test_new_passwords_differ_and_can_be_typed() -> None:
     passwords = {new_password() for _ in range(100)}
     assert len(passwords) == 100
-    assert all(len(each) == 23 and each.islower() and each.isascii() and not set(each) & set("01lio") for each in passwords)
+    assert all(
+        len(each) == 23 and each.islower() and each.isascii() and not set(each) & set("01lio") for each in passwords
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,11 @@ def test_requests_that_failed_alike_are_one_kind_with_the_last_words(recent: Rec
     recent.note_failed_request("fileget", 404, "no such asset")
     (newest, once), (kind, twice) = recent.requests.newest_first()
     assert (newest.endpoint, newest.status, once.number) == ("fileget", 404, 1)
-    assert (kind.endpoint, twice.number, twice.text) == ("fileupload", 2, "the token's time is 401 s behind the server's")
+    assert (kind.endpoint, twice.number, twice.text) == (
+        "fileupload",
+        2,
+        "the token's time is 401 s behind the server's",
+    )
     assert twice.first <= twice.last
 
 

@@ -93,7 +93,8 @@ trusted_proxies = ["127.0.0.1"]
         if not self.console_port:
             return ""
         return f"""
-# The console, and addresses for monitoring: for this machine only. From another one: ssh -L {self.console_port}:localhost:{self.console_port} SERVER
+# The console, and addresses for monitoring: for this machine only. From another one:
+#   ssh -L {self.console_port}:localhost:{self.console_port} SERVER
 admin_listen = [{toml.text(f"tcp:{self.console_port}:interface=127.0.0.1")}]
 """
 

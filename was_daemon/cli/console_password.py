@@ -21,8 +21,8 @@ _LEAST = 12
 def console_password(is_given: bool, config: Path | None) -> None:
     """Make a new password for the console on the admin endpoints, and print it.
 
-    Its hash is written to [admin] password_file. The old password counts for some seconds more, and everybody has to log
-    in anew. The daemon need not be told.
+    Its hash is written to [admin] password_file. The old password counts for some seconds more, and everybody has to
+    log in anew. The daemon need not be told.
     """
     from was_daemon.cli.new_files import report_file_errors
     from was_daemon.config.new_files import replace_shared
@@ -32,7 +32,7 @@ def console_password(is_given: bool, config: Path | None) -> None:
     path = settings.admin.password_file
     if not path:
         raise click.ClickException(
-            'no file is set for it: add password_file = "/etc/was-daemon/console-password" to [admin] in the configuration'
+            'no file is set for it: add password_file = "/etc/was-daemon/console-password" to the section [admin]'
         )
     password = _given() if is_given else new_password()
     with report_file_errors():

@@ -44,9 +44,7 @@ class ConfigError(Exception):
     of the rest of the configuration, None if nothing of it can be read; a store of which an option is wrong has none.
     """
 
-    def __init__(
-        self, mistakes: list[str], weak_keys: Sequence[str] = (), settings: Settings | None = None
-    ) -> None:
+    def __init__(self, mistakes: list[str], weak_keys: Sequence[str] = (), settings: Settings | None = None) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
         self.weak_keys = weak_keys

@@ -39,7 +39,10 @@ def _of_console(settings: Settings) -> list[str]:
         return []
     found, file = [], settings.admin.password_file
     if file and not stored_password(settings):
-        found.append(f"Nobody can log in to the console: {file} holds no password that the daemon can read; was-daemon console-password makes one")
+        found.append(
+            f"Nobody can log in to the console: the daemon can read no password in {file}; "
+            "was-daemon console-password makes one"
+        )
     in_clear = [each for each in settings.server.admin_listen if not is_local(each) and not each.startswith("ssl:")]
     if file and in_clear:
         found.append(f"The console's password goes unencrypted to {in_clear[0]}: listen on 127.0.0.1, or by ssl:")

@@ -60,9 +60,7 @@ def _parse(line: str) -> tuple[int, int, int, bytes, bytes]:
 
 def _scrypt(password: str, salt: bytes, cost: int, block_size: int, parallel: int) -> bytes:
     secret = password.encode("utf-8", "surrogatepass")
-    return hashlib.scrypt(
-        secret, salt=salt, n=cost, r=block_size, p=parallel, maxmem=_MEMORY, dklen=_HASH_BYTES
-    )
+    return hashlib.scrypt(secret, salt=salt, n=cost, r=block_size, p=parallel, maxmem=_MEMORY, dklen=_HASH_BYTES)
 
 
 def _text(data: bytes) -> str:

@@ -54,7 +54,7 @@ def test_a_torn_write_costs_one_sample(tmp_path: Path) -> None:
     content[place + 20 : place + 30] = bytes(10)
     path.write_bytes(content)
     assert times(path) == [NOW - 120, NOW]
-    assert len(times(path, ring=TENS)) == 1
+    assert len(times(path, ring=TENS)) == 2
     # The slot is used again.
     written(path, NOW - 60)
     assert times(path) == [NOW - 120, NOW - 60, NOW]

@@ -111,7 +111,14 @@ def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first(
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [("200", None), ("304", None), ("404", "not found"), ("409", "other refusal"), ("aborted", "client left"), ("507", "disk full")],
+    [
+        ("200", None),
+        ("304", None),
+        ("404", "not found"),
+        ("409", "other refusal"),
+        ("aborted", "client left"),
+        ("507", "disk full"),
+    ],
 )
 def test_a_status_is_told_by_a_reason(status: str, reason: str | None) -> None:
     assert reason_of(status) == reason

@@ -113,7 +113,9 @@ def test_every_page_has_landmarks_one_heading_and_a_way_past_the_navigation(
 ) -> None:
     log_in(page, console)
     page.open(url(console, name))
-    counts = page.evaluate("['h1', 'main', 'nav', 'header', 'footer'].map(each => document.querySelectorAll(each).length)")
+    counts = page.evaluate(
+        "['h1', 'main', 'nav', 'header', 'footer'].map(each => document.querySelectorAll(each).length)"
+    )
     assert counts == [1, 1, 1, 1, 1]
     assert page.evaluate("document.documentElement.lang") == "en"
     page.press("Tab")
@@ -122,8 +124,9 @@ def test_every_page_has_landmarks_one_heading_and_a_way_past_the_navigation(
     page.command("Input.dispatchKeyEvent", type="keyDown", key="Enter", windowsVirtualKeyCode=13, text="\r")
     page.wait_for("document.activeElement.id === 'content'")
     unnamed = page.evaluate(
-        "[...document.querySelectorAll('[role=region], section, svg[role=img], input:not([type=hidden]):not([hidden])')]"
-        ".filter(each => !each.getAttribute('aria-label') && !each.getAttribute('aria-labelledby') && !each.labels?.length)"
+        "[...document.querySelectorAll('[role=region], section, svg[role=img], input:not([type=hidden], [hidden])')]"
+        ".filter(each => !each.getAttribute('aria-label') && !each.getAttribute('aria-labelledby'))"
+        ".filter(each => !each.labels?.length)"
         ".map(each => each.outerHTML.slice(0, 80))"
     )
     assert unnamed == []

@@ -71,7 +71,9 @@ def test_after_five_wrong_passwords_one_has_to_wait_even_with_the_right_one(tmp_
         console.daemon.stop()
 
 
-def test_the_cookie_is_for_no_script_and_no_other_site_and_for_https_alone_where_that_is_used(console: ConsoleServer) -> None:
+def test_the_cookie_is_for_no_script_and_no_other_site_and_for_https_alone_where_that_is_used(
+    console: ConsoleServer,
+) -> None:
     (cookie,) = console.browser().log_in().cookies
     name, *attributes = cookie.split("; ")
     assert name.startswith(f"was_console_{console.port}=")
@@ -152,7 +154,14 @@ def test_a_large_form_ends_the_connection(console: ConsoleServer) -> None:
 
 
 def test_a_page_after_the_login_is_one_of_the_console(console: ConsoleServer) -> None:
-    for asked in ("//evil.example/", "https://evil.example", "/metrics", "../metrics", "javascript:alert(1)", "a\r\nb: c"):
+    for asked in (
+        "//evil.example/",
+        "https://evil.example",
+        "/metrics",
+        "../metrics",
+        "javascript:alert(1)",
+        "a\r\nb: c",
+    ):
         browser = console.browser()
         token = browser.get("login").token
         answer = browser.post("login", {"password": PASSWORD, "csrf": token, "next": asked})
@@ -185,7 +194,11 @@ def test_no_page_has_a_script_or_a_style_in_it(console: ConsoleServer) -> None:
 
 def test_what_machines_ask_needs_no_login(console: ConsoleServer) -> None:
     browser = console.browser()
-    assert [browser.send("GET", path, b"", {}).status for path in ("/healthz", "/metrics", "/assets")] == [200, 200, 404]
+    assert [browser.send("GET", path, b"", {}).status for path in ("/healthz", "/metrics", "/assets")] == [
+        200,
+        200,
+        404,
+    ]
 
 
 def test_nothing_of_it_is_on_the_public_port(console: ConsoleServer) -> None:
@@ -229,7 +242,10 @@ def test_a_trusted_proxy_tells_of_https_and_of_addresses(tmp_path: Path) -> None
             answer = browser.post("login", {"password": "x", "csrf": token}, **{"X-Forwarded-For": "192.0.2.7"})
             assert answer.status == (429 if number == 5 else 403)
         # Somebody else does not wait for them.
-        assert browser.post("login", {"password": PASSWORD, "csrf": token}, **{"X-Forwarded-For": "192.0.2.8"}).status == 303
+        assert (
+            browser.post("login", {"password": PASSWORD, "csrf": token}, **{"X-Forwarded-For": "192.0.2.8"}).status
+            == 303
+        )
     finally:
         console.daemon.stop()
 
@@ -268,7 +284,9 @@ def test_on_a_unix_socket_the_users_own_processes_need_no_password(local: Path) 
         ("localhost", {"X-Was-Visitor": "0 1 192.0.2.7"}),
     ],
 )
-def test_who_comes_over_it_by_another_name_or_by_a_proxy_needs_one(local: Path, host: str, headers: dict[str, str]) -> None:
+def test_who_comes_over_it_by_another_name_or_by_a_proxy_needs_one(
+    local: Path, host: str, headers: dict[str, str]
+) -> None:
     assert Browser(local, host=host).get("", **headers).status == 303
 
 

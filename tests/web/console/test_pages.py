@@ -73,7 +73,9 @@ def test_findings_are_told_with_what_to_do(console: ConsoleServer) -> None:
     page = console.visitor().get("findings/").text
     assert "store &lt;b&gt;: " in page
     assert "file/store" in page
-    assert re.search(r'<th scope="row">spool</th><td><span class="good">ok</span></td><td class="number">[0-9.]+ ', page)
+    assert re.search(
+        r'<th scope="row">spool</th><td><span class="good">ok</span></td><td class="number">[0-9.]+ ', page
+    )
 
 
 def test_a_page_that_there_is_not_says_so_to_the_administrator_alone(console: ConsoleServer) -> None:

@@ -30,7 +30,7 @@ AdminResponse = tuple[int, bytes] | None
 
 
 class CombinedAdminServer:
-    """Admin server whose `/healthz` and `/metrics` combine those of all `children`; `relay` has one show the console."""
+    """Admin server whose `/healthz` and `/metrics` combine those of all `children`; `relay` is for the console."""
 
     app = Klein()
 

@@ -84,7 +84,10 @@ def _store_times(history: History) -> list[Series]:
 
 def _ratio(history: History, name: str) -> list[float | None]:
     seconds, operations = history.numbers(_of_store(name, 1)), history.numbers(_of_store(name, 0))
-    return [taken / number if taken is not None and number else None for taken, number in zip(seconds, operations, strict=True)]
+    return [
+        taken / number if taken is not None and number else None
+        for taken, number in zip(seconds, operations, strict=True)
+    ]
 
 
 def _store_errors(history: History) -> list[Series]:

@@ -48,7 +48,8 @@ def merged(parts: Iterable[Failures]) -> Failures:
     """Return the failures of several processes, or of several runs, together."""
     parts = list(parts)
     return Failures(
-        _merged(each for part in parts for each in part.requests), _merged(each for part in parts for each in part.lines)
+        _merged(each for part in parts for each in part.requests),
+        _merged(each for part in parts for each in part.lines),
     )
 
 

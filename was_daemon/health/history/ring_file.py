@@ -1,8 +1,9 @@
 """Files of fixed size that keep the newest samples. Everything here blocks.
 
-A file is a head and two rings of slots: one slot for each minute of two hours, and one for every ten minutes of a week. The
-slot of a sample follows from its time, so there is no pointer that a crash could leave wrong. A slot has a checksum: one
-that was torn while it was written is skipped, which costs one sample. A file with another head is begun anew.
+A file is a head and two rings of slots: one slot for each minute of two hours, and one for every ten minutes of a week.
+The slot of a sample follows from its time, so there is no pointer that a crash could leave wrong. A slot has a
+checksum: one that was torn while it was written is skipped, which costs one sample. A file with another head is begun
+anew.
 """
 
 import errno
@@ -43,7 +44,9 @@ class Ring:
 
 MINUTES, TENS = Ring(60, 120), Ring(600, 1008)
 _RINGS = (MINUTES, TENS)
-_HEAD = struct.pack("<8s7I28x", b"was-ring", _VERSION, _SLOT_SIZE, MINUTES.step, MINUTES.count, TENS.step, TENS.count, 0)
+_HEAD = struct.pack(
+    "<8s7I28x", b"was-ring", _VERSION, _SLOT_SIZE, MINUTES.step, MINUTES.count, TENS.step, TENS.count, 0
+)
 _OFFSETS = {MINUTES: len(_HEAD), TENS: len(_HEAD) + MINUTES.size}
 FILE_SIZE = len(_HEAD) + sum(ring.size for ring in _RINGS)
 
@@ -116,9 +119,7 @@ def read_samples(path: Path, ring: Ring, now: float) -> list[tuple[int, Sample]]
         slots = file.read(ring.size)
         # The clock may have been set back, and a minute more or less does not matter.
         oldest, newest = now - ring.step * ring.count, now + ring.step
-        return sorted(
-            (each for each in _unpacked(slots) if oldest < each[0] <= newest), key=lambda timed: timed[0]
-        )
+        return sorted((each for each in _unpacked(slots) if oldest < each[0] <= newest), key=lambda timed: timed[0])
     return []
 
 

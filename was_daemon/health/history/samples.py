@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample as MetricSample
+
+T = TypeVar("T")
 
 REASONS = (
     "client left",
@@ -67,7 +69,7 @@ def sample_of(registry: CollectorRegistry, began: float) -> dict[str, Any]:
         reason = reason_of(each.labels["status"])
         if reason:
             errors[reason] = errors.get(reason, 0) + each.value
-    return _rounded(
+    found: dict[str, Any] = _rounded(
         {
             "began": began,
             "requests": total("was_requests_total"),
@@ -84,18 +86,17 @@ def sample_of(registry: CollectorRegistry, began: float) -> dict[str, Any]:
             "lost": total("was_workers", state="lost"),
             "memory": total("process_resident_memory_bytes"),
             "stores": _stores(by_name),
-            "mirrors": _named(by_name.get("was_mirror_waiting_files", []), "store", "copy"),
+            "mirrors": _first(_named(by_name.get("was_mirror_waiting_files", []), "store", "copy")),
             "quotas": _quotas(by_name),
-            "free": _named(by_name.get("was_free_bytes", []), "place"),
+            "free": _first(_named(by_name.get("was_free_bytes", []), "place")),
         }
     )
+    return found
 
 
 def without_names(sample: Mapping[str, Any], number: int) -> dict[str, Any]:
     """Return a sample with at most `number` names in each of its parts, for a slot that is too small for all."""
-    return {
-        part: dict(list(value.items())[:number]) if part in _NAMED else value for part, value in sample.items()
-    }
+    return {part: dict(list(value.items())[:number]) if part in _NAMED else value for part, value in sample.items()}
 
 
 def _buckets(samples: Iterable[MetricSample]) -> list[list[float]]:
@@ -113,7 +114,7 @@ def _stores(by_name: Mapping[str, list[MetricSample]]) -> dict[str, list[float]]
     for index, name in enumerate(("was_store_seconds_count", "was_store_seconds_sum", "was_store_errors_total")):
         for each in by_name.get(name, []):
             found.setdefault(each.labels["store"], [0, 0, 0])[index] += each.value
-    return dict(list(found.items())[:MOST_NAMES])
+    return _first(found)
 
 
 def _quotas(by_name: Mapping[str, list[MetricSample]]) -> dict[str, list[float]]:
@@ -127,9 +128,11 @@ def _quotas(by_name: Mapping[str, list[MetricSample]]) -> dict[str, list[float]]
 
 def _named(samples: Iterable[MetricSample], *labels: str) -> dict[str, float]:
     """Return values by their labels, without those that are not known yet, which are no numbers."""
-    found = {
-        ", ".join(each.labels[label] for label in labels): each.value for each in samples if math.isfinite(each.value)
-    }
+    known = [each for each in samples if math.isfinite(each.value)]
+    return {", ".join(each.labels[label] for label in labels): each.value for each in known}
+
+
+def _first(found: dict[str, T]) -> dict[str, T]:
     return dict(list(found.items())[:MOST_NAMES])
 
 

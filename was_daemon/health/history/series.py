@@ -131,7 +131,7 @@ class History:
         """Return the seconds in which this share of the requests of each interval were answered."""
         counts: list[dict[float, float]] = [{} for _ in range(self.span.count)]
         for step in self._steps:
-            before = {bound: number for bound, number in step.before.get("seconds", [])}
+            before = dict(step.before.get("seconds", []))
             for bound, number in step.after.get("seconds", []):
                 grown = max(0.0, number - before.get(bound, 0))
                 counts[step.index][bound] = counts[step.index].get(bound, 0) + grown

@@ -71,8 +71,8 @@ def describe_faults(counts: Mapping[Fault, int]) -> str | None:
 class FixityState:
     """State of the originals in `stores`, for health checks and metrics; `plan` is None when nothing is read again.
 
-    `doubts` are sentences on collections of which every original seems to be lost, by store and directory; `progress` is
-    what was counted last, None before.
+    `doubts` are sentences on collections of which every original seems to be lost, by store and directory; `progress`
+    is what was counted last, None before.
     """
 
     _log = Logger()

@@ -23,7 +23,8 @@ class Summary:
 
     def __str__(self) -> str:
         found = ", ".join(f"{self.counts[kind]} {text}" for kind, text in KINDS.items() if self.counts.get(kind))
-        return f"{found or 'nothing was found'}, in {counted(self.originals, 'original')} and {counted(self.records, 'record')}"
+        files = f"{counted(self.originals, 'original')} and {counted(self.records, 'record')}"
+        return f"{found or 'nothing was found'}, in {files}"
 
 
 def keep_summary(directory: Path, summary: Summary) -> None:

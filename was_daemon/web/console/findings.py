@@ -112,7 +112,9 @@ def _found(examination: Examination) -> str:
 
 
 def _findings(findings: Sequence[Finding]) -> str:
-    urgent = sorted((each for each in findings if each.state is not State.OK), key=lambda each: [*_WORDS].index(each.state))
+    urgent = sorted(
+        (each for each in findings if each.state is not State.OK), key=lambda each: [*_WORDS].index(each.state)
+    )
     well = [each for each in findings if each.state is State.OK]
     items = "\n".join(map(_finding, urgent))
     shown = f'<ul class="found">\n{items}\n</ul>' if urgent else '<p class="good">All is well.</p>'

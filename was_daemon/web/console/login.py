@@ -32,7 +32,9 @@ class Login:
 
     async def page(self, visit: Visit, next_page: str) -> Page:
         """Fire with the page of the login, from which one gets to `next_page`."""
-        return login_page(visit, next_page) if await self._guard.password() else Page("Log in", _NO_PASSWORD, status=403)
+        return (
+            login_page(visit, next_page) if await self._guard.password() else Page("Log in", _NO_PASSWORD, status=403)
+        )
 
     async def try_password(self, visit: Visit, password: str, next_page: str) -> Page | None:
         """Begin a session and fire with None if `password` is right, and else with the page that says it is not.

@@ -51,7 +51,7 @@ def _state(report: Report) -> str:
         text = f"{problems} {'problem' if problems == 1 else 'problems'}: {escape(report.problems[0])}"
         return f'<p class="problem">{text}. <a href="findings/">What to do about it</a></p>'
     if warnings:
-        return f'<p class="note">All is well, but there is advice. <a href="findings/">Read it</a></p>'
+        return '<p class="note">All is well, but there is advice. <a href="findings/">Read it</a></p>'
     return '<p class="good">All is well.</p>'
 
 

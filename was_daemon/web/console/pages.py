@@ -50,7 +50,7 @@ class Pages:
 def console_app() -> Klein:
     """Return a router whose errors become pages, and which sends who is not logged in to the login."""
     app = Klein()
-    app.handle_errors(Exception)(_answer_error)
+    app.handle_errors(Exception)(_answer_error)  # type: ignore[arg-type]  # Klein knows no coroutines here
     return app
 
 

@@ -151,7 +151,9 @@ class Plot:
 
     def _table_row(self, shown: Sequence[Series], start: int, size: int) -> str:
         moment = time.strftime("%a %H:%M", time.localtime(self.begin + start * self.span.step))
-        means = [mean([value for value in series.values[start : start + size] if value is not None]) for series in shown]
+        means = [
+            mean([value for value in series.values[start : start + size] if value is not None]) for series in shown
+        ]
         cells = "".join(f'<td class="number">{escape(in_unit(each, self.chart.unit))}</td>' for each in means)
         return f'<tr><th scope="row">{moment}</th>{cells}</tr>'
 

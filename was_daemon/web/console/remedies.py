@@ -3,9 +3,7 @@
 import re
 from collections.abc import Sequence
 
-_CHECK_KEY = (
-    "Compare the attachment key in Specify with the server's: was-daemon check URL --key-file FILE tells whether it fits."
-)
+_CHECK_KEY = "Compare the attachment key in Specify with the server's: was-daemon check URL --key-file FILE tells whether it fits."
 _LOG = "The log of the daemon has the details at this time: journalctl --unit was-daemon."
 
 _BY_WORDS: Sequence[tuple[str, str]] = (
@@ -13,19 +11,40 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
     ("token is missing", "Specify is set up without a key, or something other than Specify asks: set its key."),
     ("another key|signed with|token", _CHECK_KEY),
     ("below /static/", "Web portals cannot show private files: make them public, or have the portal use fileget."),
-    ("unknown collection|no such collection", "Add the collection to [collections] map, or correct its name in Specify."),
+    (
+        "unknown collection|no such collection",
+        "Add the collection to [collections] map, or correct its name in Specify.",
+    ),
     ("min_free|no space|No space", "Free space on the disk, raise its size, or lower [limits] min_free."),
     ("quota", "Raise the quota of the collection in [collections] map, or delete files in it."),
-    ("uploads are under way|is being uploaded", "Raise [limits] pending_uploads or pending_size, if the disk allows it."),
+    (
+        "uploads are under way|is being uploaded",
+        "Raise [limits] pending_uploads or pending_size, if the disk allows it.",
+    ),
     ("thumbnails are being made", "The queue is full: raise [thumbnails] workers or queue, or wait until it is empty."),
-    ("Permission denied|permission denied", "Give the user of the daemon the right to write there: was-daemon status names the path."),
-    ("does not answer|did not answer|timed out|no answer", "Look whether the store's server and the network to it work: was-daemon check-store NAME."),
-    ("refused the login|login", "Correct user, password or key of the store in the configuration: was-daemon check-store NAME."),
+    (
+        "Permission denied|permission denied",
+        "Give the user of the daemon the right to write there: was-daemon status names the path.",
+    ),
+    (
+        "does not answer|did not answer|timed out|no answer",
+        "Look whether the store's server and the network to it work: was-daemon check-store NAME.",
+    ),
+    (
+        "refused the login|login",
+        "Correct user, password or key of the store in the configuration: was-daemon check-store NAME.",
+    ),
     ("Is its disk mounted", "Mount the disk again, or reload the daemon if the directory is to be used as it is now."),
-    ("certificate|known_hosts|host key|fingerprint", "Have the server's administrator confirm the new key or certificate, then enter it."),
+    (
+        "certificate|known_hosts|host key|fingerprint",
+        "Have the server's administrator confirm the new key or certificate, then enter it.",
+    ),
     ("too large", "Raise [server] max_upload, and client_max_body_size of nginx."),
     ("configuration has a mistake", "Correct the configuration: was-daemon config check tells what is wrong in it."),
-    ("not as recorded", "was-daemon fixity report lists the files, and was-daemon fixity --help says how to restore them."),
+    (
+        "not as recorded",
+        "was-daemon fixity report lists the files, and was-daemon fixity --help says how to restore them.",
+    ),
     ("trash", "was-daemon trash list shows what is in the trash; the user of the daemon must be able to remove it."),
 )
 """Patterns of what is said of a failure, the most specific first."""
@@ -33,7 +52,7 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
 _BY_STATUS = {
     400: "The client sends something else than Specify does: look who it is in the access log.",
     403: _CHECK_KEY,
-    404: "Files were asked for that are not there: was-daemon reconcile tells which of Specify's records lack their file.",
+    404: "Files were asked for that are not there: was-daemon reconcile tells which of Specify's records lack one.",
     405: "The client sends something else than Specify does: look who it is in the access log.",
     409: "[server] overwrite = false forbids to replace a file: delete the old one first, or set it to true.",
     413: "Raise [server] max_upload, and client_max_body_size of nginx.",

@@ -91,4 +91,5 @@ def frame_of(areas: Sequence[type[Area]]) -> Frame:
 
 def argument(request: Request, name: bytes) -> str:
     """Return the first value of an argument in the query, "" without one."""
-    return (request.args.get(name) or [b""])[0].decode("utf-8", "replace")
+    values: list[bytes] = request.args.get(name) or [b""]
+    return values[0].decode("utf-8", "replace")

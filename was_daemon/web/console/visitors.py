@@ -4,6 +4,7 @@ import socket
 import struct
 from collections.abc import Collection, Sequence
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -12,7 +13,7 @@ from twisted.web.http import Request
 from was_daemon.httpd.clients import Network, client_of, is_from_proxy
 
 FORWARDED = b"X-Was-Visitor"
-"""Header in which the parent of several processes tells them what it knows of a client, in the place of the client's."""
+"""Header in which the parent of several processes tells them what it knows of a client."""
 
 _CREDENTIALS = struct.Struct("3i")
 """The process, user and group at the other end of a Unix socket, see SO_PEERCRED in unix(7)."""
@@ -51,7 +52,9 @@ def visitor_of(request: Request, rules: ConsoleRules) -> Visitor:
     told = request.getHeader(FORWARDED)
     if told and is_free:
         return _from_header(told)
-    is_secure = request.isSecure() or (rules.public_url or "").startswith("https:") or _is_https_at_proxy(request, rules)
+    is_secure = (
+        request.isSecure() or (rules.public_url or "").startswith("https:") or _is_https_at_proxy(request, rules)
+    )
     return Visitor(client_of(request, rules.trusted_proxies), is_secure, not (is_free and _is_direct(request)))
 
 
@@ -61,8 +64,8 @@ def _is_https_at_proxy(request: Request, rules: ConsoleRules) -> bool:
 
 
 def _from_header(told: bytes) -> Visitor:
-    secure, password, address = [*told.decode("latin-1").split(" ", 2), "", ""][:3]
-    return Visitor(address, secure == "1", password != "0")
+    secure, needs, address = [*told.decode("latin-1").split(" ", 2), "", ""][:3]
+    return Visitor(address, secure == "1", needs != "0")
 
 
 def _is_direct(request: Request) -> bool:
@@ -77,7 +80,7 @@ def _is_direct(request: Request) -> bool:
 def _peer_user(request: Request) -> int | None:
     """Return the ID of the user at the other end of a Unix socket, None for another connection."""
     transport = getattr(request.channel, "transport", None)
-    connection = getattr(transport, "socket", None)
+    connection: Any = getattr(transport, "socket", None)
     if getattr(connection, "family", None) != socket.AF_UNIX:
         return None
     found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

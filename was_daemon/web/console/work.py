@@ -49,6 +49,7 @@ def _progress(number: int, task: Task) -> str:
         return ""
     percent = 100 * task.done / task.total
     return (
-        f'<progress aria-labelledby="task-{number}" value="{task.done:g}" max="{task.total:g}">{percent:.0f} %</progress>'
+        f'<progress aria-labelledby="task-{number}" value="{task.done:g}" max="{task.total:g}">'
+        f"{percent:.0f} %</progress>"
         f'<p class="soft">{percent:.1f} % done</p>'
     )

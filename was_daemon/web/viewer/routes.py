@@ -24,7 +24,6 @@ from was_daemon.web.viewer.page import ShownPicture, content_policy, page_withou
 from was_daemon.web.viewer.subjects import Subject, ViewRequest
 
 
-
 class Viewer:
     """The page of the viewer, for pictures and recordings of any collection."""
 
@@ -132,4 +131,3 @@ class Viewer:
         key = self._access.keyring.keys_of(collection)[0]
         # As long as the page itself: whoever may read may look.
         return f"{identifier};{grant(key, collection, name, capability.expiry)}"
-
