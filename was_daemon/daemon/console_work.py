@@ -54,7 +54,8 @@ def _fixity(components: Components) -> Iterator[Task]:
         yield Task("Fixity", "The originals are being counted.")
     else:
         done = progress.originals - progress.due
-        yield Task("Fixity", f"{fixity.plan.describe(progress)}.", done, progress.originals)
+        told = fixity.plan.describe(progress)
+        yield Task("Fixity", f"{told[0].upper()}{told[1:]}.", done, progress.originals)
 
 
 def _copies(components: Components, report: Report) -> Iterator[Task]:

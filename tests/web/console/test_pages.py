@@ -147,3 +147,20 @@ def test_several_processes_have_one_console_with_the_numbers_of_all(tmp_path: Pa
         assert browser.get("").status == 303
     finally:
         console.daemon.stop()
+
+
+def test_an_examination_is_made_on_request_and_its_findings_are_told(console: ConsoleServer) -> None:
+    browser = console.visitor()
+    page = browser.get("findings/")
+    assert "There was none since the daemon was started." in page.text
+    assert browser.post("findings/examine", {}).status == 403
+    answer = browser.post("findings/examine", {"csrf": page.token})
+    assert (answer.status, answer.headers["Location"]) == (303, "./")
+
+    def examined() -> str | None:
+        text = browser.get("findings/").text
+        return text if "Made less than" in text else None
+
+    text = str(eventually(examined, "for the findings"))
+    assert re.search(r'<strong>stores</strong> <span class="bad">failed</span>: .*&lt;b&gt;', text)
+    assert "<summary>What is well: " in text

@@ -58,7 +58,8 @@ class FindingPages(SourcePages):
     async def examine(self, request: Request, visit: Visit) -> bytes:
         """Begin an examination."""
         self._examination.start()
-        return see_other(request, "./#examination")
+        # No fragment: with one, browsers do not load the page again when they are told to.
+        return see_other(request, "./")
 
 
 def findings_content(report: Report, examination: str, reconciled: Summary | None) -> str:
