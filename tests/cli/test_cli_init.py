@@ -74,7 +74,7 @@ def test_the_consoles_password_is_printed_once_and_only_its_hash_is_kept() -> No
     assert password not in hashed
     again = init("--yes", "--force")
     assert again.exit_code == 0, again.output
-    assert "password" not in again.stdout
+    assert "with the password" not in again.stdout
     assert Path("console-password").read_text().strip() == hashed
 
 

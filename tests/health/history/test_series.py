@@ -45,7 +45,7 @@ def test_after_a_restart_all_that_was_counted_since_is_the_difference() -> None:
     before = requests((NOW - 120, 1000), (NOW - 60, 1120))
     after = requests((NOW, 30), began=NOW - 30)
     values = rates(history(before + after))
-    assert values[-2:] == [2.0, 0.5]
+    assert values[-2:] == [2.0, 1.0]
 
 
 def test_a_sample_that_is_missing_costs_no_request() -> None:

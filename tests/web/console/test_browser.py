@@ -14,6 +14,7 @@ from tests.support.daemon import eventually
 from was_daemon.health.history.ring_file import RingFile
 
 DESK, PHONE = (1200, 800), (360, 740)
+MINUTES = 7 * 24 * 60
 PAGES = ("", "?span=week", "failures/", "work/", "findings/")
 
 
@@ -21,17 +22,19 @@ def fill(path: Path) -> None:
     """Write a week of samples into a file of history."""
     file = RingFile(path)
     now = int(time.time())
-    for age in range(7 * 24 * 60, 0, -1):
+    number = 0
+    for age in range(MINUTES, 0, -1):
+        moment = now - 60 * age
+        busy = 4 if 8 <= moment // 3600 % 24 < 18 else 1
+        number += busy * (60 + moment // 60 * 37 % 53)
         if age < 120 or age % 10 == 0:
-            file.write(now - 60 * age, sample(now, 7 * 24 * 60 - age))
+            file.write(moment, sample(now, MINUTES - age, busy, number))
     file.close()
 
 
-def sample(now: int, minute: int) -> dict[str, Any]:
-    """What a busy server may have counted in so many minutes."""
-    hour = minute // 60 % 24
-    busy = 1 + (8 <= hour < 18) * 4 + minute % 7 / 7
-    number = minute * 60 + minute % 1440 * 40
+def sample(now: int, minute: int, busy: int, number: int) -> dict[str, Any]:
+    """What a server may have counted in so many minutes, with so many requests."""
+    wave = minute * 37 % 11
     return {
         "began": now - 8 * 24 * 3600,
         "requests": number,
@@ -39,13 +42,13 @@ def sample(now: int, minute: int) -> dict[str, Any]:
         "errors": {"not found": minute // 3, "token refused": minute // 40, "disk full": max(0, minute - 9000) // 60},
         "received": number * 40_000,
         "sent": number * 260_000,
-        "made": minute * 3,
-        "waiting": round(busy),
-        "background": round(3 * busy),
+        "made": number // 9,
+        "waiting": busy * wave // 4,
+        "background": 3 * wave,
         "running": 2,
-        "busy": 2,
-        "idle": 2,
-        "memory": 120 << 20,
+        "busy": min(busy, 4),
+        "idle": 4 - min(busy, 4),
+        "memory": (120 << 20) + (wave << 20),
         "stores": {"main": [number, number * 0.002, minute // 500], "cloud": [number // 9, number * 0.01, 0]},
         "mirrors": {"main, copy": max(0, 400 - minute % 700)},
         "quotas": {"Fish": [minute * 40_000_000, 500 << 30], "Käfer": [450 << 30, 500 << 30]},
@@ -87,7 +90,7 @@ def test_the_overview_is_drawn_as_the_numbers_say(page: Page, console: ConsoleSe
     box = page.evaluate(
         "(() => { const line = document.querySelector('figure .line').getBBox(); return [line.width, line.height] })()"
     )
-    assert box[0] > 500 and box[1] > 20
+    assert box[0] > 300 and box[1] > 20
     # Colours come from the style sheet, which the policy allows.
     stroke = page.evaluate("getComputedStyle(document.querySelector('figure .line.series-1')).stroke")
     assert stroke == "rgb(23, 107, 60)"

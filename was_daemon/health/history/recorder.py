@@ -1,6 +1,5 @@
 """Recording of what a process counts: a sample each minute, in a file of its own; and reading of the files of all."""
 
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -116,10 +115,9 @@ class Recorder:
 
     def _files(self, pattern: re.Pattern[str]) -> list[Path]:
         try:
-            names = sorted(os.listdir(self._directory))
+            return sorted(path for path in self._directory.iterdir() if pattern.fullmatch(path.name))
         except OSError:
             return []
-        return [self._directory / name for name in names if pattern.fullmatch(name)]
 
     def _close(self) -> None:
         if self._file:

@@ -5,6 +5,7 @@ restart, when it counts from 0 again, what it has counted since. Of several proc
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, groupby
 from typing import TypeAlias
 
 import attrs
@@ -84,7 +85,7 @@ class History:
         self.end = (int(now) // span.step + 1) * span.step
         self.begin = self.end - span.seconds
         self._processes = [*processes]
-        self._steps = [step for samples in self._processes for step in self._steps_of(samples)]
+        self._steps = [[*self._steps_of(samples)] for samples in self._processes]
 
     def _steps_of(self, samples: Sequence[Timed]) -> Iterable[Step]:
         before: Timed | None = None
@@ -102,18 +103,22 @@ class History:
                 yield Step(index, seconds, known, sample)
 
     def numbers(self, read: Callable[[Sample], float]) -> Values:
-        """Return how many there were in each interval."""
-        return self._summed(lambda step: step.difference(read))
+        """Return how many there were in each interval, of which the last one is not over."""
+        return self._combined(read, lambda steps, grown: grown)
 
     def rates(self, read: Callable[[Sample], float]) -> Values:
         """Return how many there were a second in each interval."""
         # A sample that is missing makes the time between two longer than an interval.
-        return self._summed(lambda step: step.difference(read) / max(step.seconds, self.span.step))
+        return self._combined(read, lambda steps, grown: grown / sum(step.seconds for step in steps))
 
-    def _summed(self, value: Callable[[Step], float]) -> Values:
+    def _combined(self, read: Callable[[Sample], float], value: Callable[[Sequence[Step], float], float]) -> Values:
+        """Return the value of each interval: that of its steps in a process, and by how much a counter grew in them."""
         values: Values = [None] * self.span.count
-        for step in self._steps:
-            values[step.index] = (values[step.index] or 0.0) + value(step)
+        for steps in self._steps:
+            for index, together in groupby(steps, key=lambda step: step.index):
+                those = [*together]
+                grown = sum(step.difference(read) for step in those)
+                values[index] = (values[index] or 0.0) + value(those, grown)
         return values
 
     def levels(self, read: Callable[[Sample], float | None], combine: Callable[[Iterable[float]], float]) -> Values:
@@ -130,7 +135,7 @@ class History:
     def quantiles(self, share: float) -> Values:
         """Return the seconds in which this share of the requests of each interval were answered."""
         counts: list[dict[float, float]] = [{} for _ in range(self.span.count)]
-        for step in self._steps:
+        for step in chain.from_iterable(self._steps):
             before = dict(step.before.get("seconds", []))
             for bound, number in step.after.get("seconds", []):
                 grown = max(0.0, number - before.get(bound, 0))

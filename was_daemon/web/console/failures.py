@@ -67,10 +67,11 @@ def _line(line: LogLine, times: Occurrences, now: float) -> str:
 
 def _row(head: str, text: str, what_to_do: str, times: Occurrences, now: float) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(times.last))
+    last = f'<time datetime="{_iso(times.last)}" title="{moment}">{_ago(now - times.last)}</time>'
     return (
         f'<tr><th scope="row">{head}</th><td>{escape(text)}</td><td>{escape(what_to_do)}</td>'
         f'<td class="number" data-label="Times">{times.number:,}</td>'
-        f'<td data-label="Last"><time datetime="{_iso(times.last)}" title="{moment}">{_ago(now - times.last)}</time></td></tr>'
+        f'<td data-label="Last">{last}</td></tr>'
     )
 
 

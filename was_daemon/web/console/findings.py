@@ -95,8 +95,8 @@ def _reconciled(summary: Summary | None) -> str:
 def examination_content(examination: Examination, visit: Visit) -> str:
     """Return the part of the page with what `doctor` has found, and the form that has it look."""
     return f"""<h2 id="examination">Examination</h2>
-<p>What <code>was-daemon doctor</code> finds: permissions, disks, key, clock, ports, TLS, nginx, the service and its limits. Run as root on the
-server, it can look at more.</p>
+<p>What <code>was-daemon doctor</code> finds: permissions, disks, key, clock, ports, TLS, nginx, the service and its
+limits. Run as root on the server, it can look at more.</p>
 {_found(examination)}
 <form method="post" action="{visit.root}findings/examine">
 {token_field(visit)}

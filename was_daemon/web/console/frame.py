@@ -60,7 +60,7 @@ _LOG_OUT = """
 
 @attrs.frozen
 class Page:
-    """A page: `content` is HTML, whose texts are escaped. Every `refresh` seconds a script fetches it again, if given."""
+    """A page: `content` is HTML, whose texts are escaped. Every `refresh` seconds a script fetches it again."""
 
     title: str
     content: str

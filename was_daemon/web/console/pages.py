@@ -24,7 +24,7 @@ _log = Logger()
 
 
 class Area(Protocol):
-    """A part of the console: routes below its `name`, each decorated by `guarded`, and its `title` in the navigation."""
+    """A part of the console: routes below its `name`, each decorated by `guarded`; `title` is for the navigation."""
 
     name: ClassVar[str]
     title: ClassVar[str]

@@ -12,14 +12,19 @@ import attrs
 from was_daemon.health.history.series import Chart, Series, Span
 from was_daemon.web.console.units import axis, in_unit
 
-_WIDTH, _HEIGHT = 600, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 10, 8, 24
+_WIDTH, _HEIGHT = 420, 150
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 8, 24
 _MOST_SERIES = 8
 _ROWS = 12
 """Rows of the table of values: each has the mean of several intervals."""
 
 _TICKS = {"hour": (600, "%H:%M"), "day": (4 * 3600, "%H:%M"), "week": (24 * 3600, "%a %-d")}
 """Seconds between the marks of the axis of time, and how these are written."""
+
+_COLUMNS = {"Now": "", "Lowest": " lowest", "Mean": "", "Highest": ""}
+"""The columns of a summary, with further CSS classes: a phone has no room for all."""
+
+_INTERVALS = {"hour": "minute", "day": "10 minutes", "week": "hour"}
 
 
 @attrs.frozen
@@ -42,7 +47,7 @@ class Plot:
         title = escape(self.chart.title)
         more = f'<p class="soft">And {hidden} more, whose values are lower.</p>' if hidden else ""
         return f"""<figure class="plot">
-<figcaption>{title}</figcaption>
+<figcaption>{title}{self._per()}</figcaption>
 {self._svg(shown)}
 {self._summary(shown)}
 {more}
@@ -52,6 +57,9 @@ class Plot:
 </div>
 </details>
 </figure>"""
+
+    def _per(self) -> str:
+        return f" <small>per {_INTERVALS[self.span.name]}</small>" if self.chart.unit == "number" else ""
 
     def _shown(self) -> tuple[Sequence[Series], int]:
         """Return the series with the highest values, in their order, and how many others there are."""
@@ -120,11 +128,11 @@ class Plot:
     # -- the tables ----------------------------------------------------------------------------------------------------
 
     def _summary(self, shown: Sequence[Series]) -> str:
+        heads = "".join(f'<th scope="col" class="number{kind}">{name}</th>' for name, kind in _COLUMNS.items())
         rows = "\n".join(self._summary_row(number, series) for number, series in enumerate(shown, start=1))
         return f"""<div class="scroll" role="region" aria-label="{escape(self.chart.title)}, summary" tabindex="0">
 <table class="summary">
-<thead><tr><th scope="col">Line</th><th scope="col" class="number">Now</th><th scope="col" class="number">Lowest</th>\
-<th scope="col" class="number">Mean</th><th scope="col" class="number">Highest</th></tr></thead>
+<thead><tr><th scope="col">Line</th>{heads}</tr></thead>
 <tbody>
 {rows}
 </tbody>
@@ -134,8 +142,12 @@ class Plot:
     def _summary_row(self, number: int, series: Series) -> str:
         values = known(series)
         numbers = (newest(series), min(values, default=None), mean(values), max(values, default=None))
-        cells = "".join(f'<td class="number">{escape(in_unit(each, self.chart.unit))}</td>' for each in numbers)
-        swatch = f'<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true"><path class="line series-{number}" d="M0 4H24"/></svg>'
+        cells = "".join(
+            f'<td class="number{kind}">{escape(in_unit(each, self.chart.unit))}</td>'
+            for each, kind in zip(numbers, _COLUMNS.values(), strict=True)
+        )
+        line = f'<path class="line series-{number}" d="M0 4H24"/>'
+        swatch = f'<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true">{line}</svg>'
         return f'<tr><th scope="row">{swatch}{escape(series.name)}</th>{cells}</tr>'
 
     def _table(self, shown: Sequence[Series]) -> str:

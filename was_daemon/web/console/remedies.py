@@ -3,7 +3,10 @@
 import re
 from collections.abc import Sequence
 
-_CHECK_KEY = "Compare the attachment key in Specify with the server's: was-daemon check URL --key-file FILE tells whether it fits."
+_CHECK_KEY = (
+    "Compare the attachment key in Specify with the server's: was-daemon check URL --key-file FILE tells whether "
+    "it fits."
+)
 _LOG = "The log of the daemon has the details at this time: journalctl --unit was-daemon."
 
 _BY_WORDS: Sequence[tuple[str, str]] = (
