@@ -11,6 +11,7 @@ import pytest
 from tests.support.browser import Page
 from tests.support.console import PASSWORD, ConsoleServer
 from tests.support.daemon import eventually
+from tests.support.slow import slow_after
 from was_daemon.health.history.ring_file import RingFile
 
 DESK, PHONE = (1200, 800), (360, 740)
@@ -77,7 +78,7 @@ def log_in(page: Page, console: ConsoleServer) -> None:
     """Log in as people do, with the keyboard alone."""
     page.command("Network.clearBrowserCookies")
     page.open(url(console, ""))
-    assert page.evaluate("document.activeElement.id") == "password"
+    page.wait_for("document.activeElement.id === 'password'")
     page.type(PASSWORD)
     page.command("Input.dispatchKeyEvent", type="keyDown", key="Enter", windowsVirtualKeyCode=13, text="\r")
     page.wait_for("document.querySelector('nav')")
@@ -96,7 +97,7 @@ def test_the_overview_is_drawn_as_the_numbers_say(page: Page, console: ConsoleSe
     assert stroke == "rgb(23, 107, 60)"
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", slow_after(1, PAGES))
 def test_every_page_fits_a_phone_in_the_dark(page: Page, console: ConsoleServer, name: str) -> None:
     page.show_as(PHONE, dark=True, scale=2, touch=True)
     log_in(page, console)
@@ -110,7 +111,7 @@ def test_every_page_fits_a_phone_in_the_dark(page: Page, console: ConsoleServer,
     assert small == []
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", slow_after(1, PAGES))
 def test_every_page_has_landmarks_one_heading_and_a_way_past_the_navigation(
     page: Page, console: ConsoleServer, name: str
 ) -> None:
@@ -170,6 +171,7 @@ CONTRASTS = """(() => {
 })()"""
 
 
+@pytest.mark.slow
 def test_a_page_refreshes_itself_and_keeps_what_is_open_and_focused(page: Page, console: ConsoleServer) -> None:
     log_in(page, console)
     page.open(url(console, "work/"))
@@ -178,6 +180,7 @@ def test_a_page_refreshes_itself_and_keeps_what_is_open_and_focused(page: Page, 
     page.wait_for("document.querySelector('main h2').textContent !== 'old'")
 
 
+@pytest.mark.slow
 def test_without_scripts_every_page_is_there(page: Page, console: ConsoleServer) -> None:
     log_in(page, console)
     page.command("Emulation.setScriptExecutionDisabled", value=True)

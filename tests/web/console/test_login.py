@@ -105,6 +105,7 @@ def test_an_invented_cookie_is_no_session(console: ConsoleServer) -> None:
     assert browser.get("").status == 303
 
 
+@pytest.mark.slow
 def test_a_new_password_ends_all_sessions_without_a_reload(tmp_path: Path) -> None:
     console = ConsoleServer(tmp_path / "changed").start()
     try:
@@ -216,6 +217,7 @@ def test_neither_password_nor_hash_is_in_the_log(console: ConsoleServer) -> None
 # -- https and proxies -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_where_a_browser_comes_by_https_the_cookie_is_for_that_alone(tmp_path: Path) -> None:
     url = "https://console.example.org"
     console = ConsoleServer(tmp_path / "https", {"admin": {"public_url": url}}).start()
@@ -232,6 +234,7 @@ def test_where_a_browser_comes_by_https_the_cookie_is_for_that_alone(tmp_path: P
         console.daemon.stop()
 
 
+@pytest.mark.slow
 def test_a_trusted_proxy_tells_of_https_and_of_addresses(tmp_path: Path) -> None:
     console = ConsoleServer(tmp_path / "proxied", {"server": {"trusted_proxies": ["127.0.0.1"]}}).start()
     try:

@@ -116,6 +116,7 @@ def test_history_and_failures_outlive_a_kill(tmp_path: Path) -> None:
         console.daemon.stop()
 
 
+@pytest.mark.slow
 def test_a_history_that_cannot_be_kept_keeps_nothing_else_from_working(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
     console = ConsoleServer(tmp_path / "full", {"admin": {"history": tmp_path / "file/history"}}).start()
