@@ -19,7 +19,8 @@ from bench.walls import PATH, fetch, requests_per_second
 from tests.support.daemon import Daemon, eventually, to_toml
 from tests.support.peaks import measured, numbered_config
 
-COUNT = 1_000_000
+RECONCILED = 1_000_000
+REBUILT = 100_000
 TURNS = 15
 UPLOAD_BYTES = (20_000, 2_000_000)
 _PATIENCE = 7200
@@ -117,28 +118,34 @@ def _is_public(daemon: Daemon) -> bool:
 
 
 def _commands(directory: Path) -> list[Figure]:
-    """The commands on `COUNT` originals that are computed, and as many records, of which one in a hundred differs."""
-    directory.mkdir(parents=True)
-    config = numbered_config(directory, COUNT)
-    records = directory / "attachments.csv"
+    """The commands on originals that are computed; of the records one in a hundred has another name."""
+    rebuilt, reconciled = directory / "rebuilt", directory / "reconciled"
+    config, large = _numbered(rebuilt, REBUILT), _numbered(reconciled, RECONCILED)
+    records = reconciled / "attachments.csv"
     with records.open("w") as file:
         file.write("AttachmentID,AttachmentLocation,IsPublic\n")
-        for number in range(COUNT):
+        for number in range(RECONCILED):
             name = f"lost-{number:07}.jpg" if number % 100 == 0 else f"asset-{number:07}.jpg"
             file.write(f"{number + 1},{name},true\n")
+    what = f"{RECONCILED} originals, as many records: reconcile"
+    return [
+        *_command(f"{REBUILT} originals: catalogue rebuild", config, "catalogue", "rebuild"),
+        *_command(f"{REBUILT} originals: catalogue rebuild, of nothing new", config, "catalogue", "rebuild"),
+        *_command(what, large, "reconcile", "--records", str(records)),
+    ]
+
+
+def _numbered(directory: Path, count: int) -> Path:
+    directory.mkdir(parents=True)
+    config = numbered_config(directory, count)
     with config.open("a") as file:
         file.write(to_toml({"specify.bench": {}}))
-    commands = {
-        "catalogue rebuild": ("catalogue", "rebuild"),
-        "catalogue rebuild, of nothing new": ("catalogue", "rebuild"),
-        "verify": ("verify", "--store", "main"),
-        "reconcile": ("reconcile", "--records", str(records)),
-    }
-    figures = []
-    for what, command in commands.items():
-        ran = measured(*command, "--config", config, "--json", timeout=_PATIENCE)
-        figures += [
-            Figure(f"{COUNT} originals: {what}", "s", ran.seconds, "", None, None, ""),
-            Figure(f"{COUNT} originals: {what}, memory", "MB", ran.peak / 1e6, "", None, None, "bounded"),
-        ]
-    return figures
+    return config
+
+
+def _command(what: str, config: Path, *command: str) -> list[Figure]:
+    ran = measured(*command, "--config", config, "--json", timeout=_PATIENCE)
+    return [
+        Figure(what, "s", ran.seconds, "", None, None, ""),
+        Figure(f"{what}, memory", "MB", ran.peak / 1e6, "", None, None, "bounded"),
+    ]

@@ -1,7 +1,9 @@
 """What a busy daemon is like for others: how long small answers take, and how much memory it has."""
 
+import json
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -9,14 +11,16 @@ from urllib.request import urlopen
 
 from tests.support.daemon import Daemon
 
-_PAUSE = 0.01
+_PAUSE_SECONDS = 0.01
+_WEIGHING_SECONDS = 0.1
 
 
 class Meanwhile:
     """Context in which a daemon is asked again and again, and weighed: `latencies` in seconds, `peak` in bytes.
 
-    The peak is that of all processes together. `delays` is how much later than it wanted to the asking thread woke up
-    between two questions: what the machine alone does to whoever waits.
+    Another process asks, so that what this one does is not held against the daemon. The peak is that of all processes
+    together. `delays` is how much later than it wanted to the asking process woke up between two questions: what the
+    machine alone does to whoever waits.
     """
 
     def __init__(self, daemon: Daemon, path: str = "/web_asset_store.xml") -> None:
@@ -26,41 +30,28 @@ class Meanwhile:
         self._daemon = daemon
         self._url = daemon.url + path
         self._over = Event()
-        self._watchers: list[Thread] = []
+        self._weighing = Thread(target=self._weigh)
 
     def __enter__(self) -> "Meanwhile":
-        self._watchers = [_repeat(self._over, action) for action in (self._ask, self._weigh)]
+        command = [sys.executable, "-m", "bench.meanwhile", self._url]
+        self._asking = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._asking.stdout
+        # It has started, and had the first answer.
+        self._asking.stdout.readline()
+        self._weighing.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._over.set()
-        for watcher in self._watchers:
-            watcher.join()
-
-    def _ask(self) -> None:
-        begin = time.monotonic()
-        with urlopen(self._url, timeout=60) as answer:
-            answer.read()
-        end = time.monotonic()
-        self.latencies.append(end - begin)
-        time.sleep(_PAUSE)
-        self.delays.append(time.monotonic() - end - _PAUSE)
+        self._weighing.join()
+        answers, _ = self._asking.communicate()
+        self.latencies, self.delays = json.loads(answers)
 
     def _weigh(self) -> None:
-        self.peak = max(self.peak, sum(map(_proportional_set_size, [self._daemon.pid, *self._daemon.workers()])))
-        time.sleep(0.1)
-
-
-def _repeat(over: Event, action: Callable[[], None]) -> Thread:
-    def loop() -> None:
-        while not over.is_set():
-            action()
-
-    thread = Thread(target=loop)
-    thread.start()
-    return thread
+        while not self._over.wait(_WEIGHING_SECONDS):
+            self.peak = max(self.peak, sum(map(_proportional_set_size, [self._daemon.pid, *self._daemon.workers()])))
 
 
 def _proportional_set_size(pid: int) -> int:
@@ -70,3 +61,26 @@ def _proportional_set_size(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _ask(url: str) -> None:
+    """Ask until the standard input ends, then print the seconds of the answers, and of the late awakenings."""
+    over = Event()
+    Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    latencies: list[float] = []
+    delays: list[float] = []
+    while not over.is_set():
+        begin = time.monotonic()
+        with urlopen(url, timeout=60) as answer:
+            answer.read()
+        end = time.monotonic()
+        if not latencies:
+            print(flush=True)
+        latencies.append(end - begin)
+        time.sleep(_PAUSE_SECONDS)
+        delays.append(time.monotonic() - end - _PAUSE_SECONDS)
+    print(json.dumps([latencies, delays]))
+
+
+if __name__ == "__main__":
+    _ask(sys.argv[1])

@@ -130,23 +130,16 @@ def _viewers(directory: Path, photographs: list[Path]) -> Iterator[Figure]:
 
 
 def _look_all(daemon: Daemon, names: list[str]) -> None:
-    """Look at all pictures at once: the description, then tiles of the lowest levels first, six at a time.
+    """Look at all pictures at once, each over a connection: the descriptions, then the tiles of the lowest levels.
 
-    In processes of their own, so that they do not hold up the clock of the small answers.
+    One process asks for all of them: browsers run on other machines, and take no time from the daemon.
     """
-    script = 'curl -sfo /dev/null "$1/info.json" && curl -fZ --no-progress-meter --parallel-max 6 --config -'
-    viewers = []
-    for name in names:
-        picture = f"{daemon.url}/iiif/3/{name}"
-        command = ["sh", "-c", script, "sh", picture]
-        viewers.append((subprocess.Popen(command, stdin=subprocess.PIPE, text=True), picture))
-    for viewer, picture in viewers:
-        tiles = list(_all_tiles(picture))[-TILES_OF_VIEWER:]
-        assert viewer.stdin
-        viewer.stdin.writelines(f'url = "{tile}"\noutput = /dev/null\n' for tile in reversed(tiles))
-        viewer.stdin.close()
-    codes = [viewer.wait() for viewer, _ in viewers]
-    assert not any(codes), codes
+    pictures = [f"{daemon.url}/iiif/3/{name}" for name in names]
+    tiles = [reversed(list(_all_tiles(picture))[-TILES_OF_VIEWER:]) for picture in pictures]
+    urls = [f"{picture}/info.json" for picture in pictures] + [url for urls in zip(*tiles, strict=True) for url in urls]
+    config = "".join(f'url = "{url}"\noutput = /dev/null\n' for url in urls)
+    command = ["curl", "-fZ", "--no-progress-meter", "--parallel-max", str(len(names)), "--config", "-"]
+    subprocess.run(command, input=config, text=True, check=True)
 
 
 def _daemon(directory: Path, pictures: list[Path], workers: int = 1) -> Daemon:

@@ -1,5 +1,6 @@
 """What the catalogue records of originals, in every kind of database."""
 
+import hashlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -103,8 +104,8 @@ async def test_all_originals_of_a_collection_are_found_in_order(kept: Fixture) -
 @async_test
 async def test_what_happens_while_the_database_is_down_waits_in_the_journal(url: URL, tmp_path: Path) -> None:
     down = Fixture(URL.create("postgresql+psycopg", "nobody", "x", "127.0.0.1", 1, "none"), tmp_path / "journal.sqlite")
-    number = await down.catalogue.journal.begin("main", KEY)
-    await down.catalogue.complete(number, event(EventKind.STORED, 1, OLD))
+    stored = event(EventKind.STORED, 1, OLD)
+    down.catalogue.complete(await down.catalogue.journal.begin(stored), stored)
     with pytest.raises(StoreUnavailable):
         await down.catalogue.move_all()
     await down.catalogue.close()
@@ -118,21 +119,36 @@ async def test_what_happens_while_the_database_is_down_waits_in_the_journal(url:
 @async_test
 async def test_what_became_of_a_killed_daemons_changes_is_seen_in_the_store(url: URL, tmp_path: Path) -> None:
     killed = Fixture(url, tmp_path / "journal.sqlite")
-    gone, new, never = (AssetKey("Fish", Kind.ORIGINAL, name) for name in ("gone.jpg", "new.jpg", "never.jpg"))
-    await killed.record(event(EventKind.STORED, 1, OLD, gone))
-    for key in (gone, new, never):
-        await killed.catalogue.journal.begin("main", key)
+    names = ("gone.jpg", "lost.jpg", "new.jpg", "other.jpg", "never.jpg")
+    gone, lost, new, other, never = (AssetKey("Fish", Kind.ORIGINAL, name) for name in names)
+    for key in (gone, lost):
+        await killed.record(event(EventKind.STORED, 1, OLD, key))
+    await killed.catalogue.journal.begin(event(EventKind.DELETED, 2, None, gone))
+    digest = Digest(3, hashlib.sha256(b"new").hexdigest(), hashlib.md5(b"new").hexdigest())
+    for key in (lost, new, other, never):
+        await killed.catalogue.journal.begin(event(EventKind.REPLACED, 3, digest, key))
     await killed.catalogue.close()
     store = MemoryStore()
     await store.write(new, chunked(b"new"))
+    await store.write(other, chunked(b"another daemon's"))
     next_one = Fixture(url, tmp_path / "journal.sqlite")
     # A file of checksums that cannot be read keeps nobody from it.
     damaged = tmp_path / "checksums.sqlite"
     damaged.write_bytes(b"no database" * 100)
     next_one.catalogue.start({"main": store}, damaged)
     await next_one.catalogue.settled()
-    assert await next_one.rows(assets.c.name, assets.c.size) == [("new.jpg", 3)]
-    assert [row[0] for row in await next_one.rows(history.c.kind)] == ["stored", "deleted", "found"]
+    # Only of what the store has, byte for byte, is known who has sent it.
+    assert await next_one.rows(assets.c.name, assets.c.size, assets.c.file_name, assets.c.changed > 3) == [
+        ("new.jpg", 3, ORIGIN.file_name, False),
+        ("other.jpg", 16, None, True),
+    ]
+    assert await next_one.rows(history.c.name, history.c.kind, history.c.address) == [
+        *((name, "stored", ORIGIN.address) for name in ("gone.jpg", "lost.jpg")),
+        ("gone.jpg", "deleted", ORIGIN.address),
+        ("lost.jpg", "deleted", None),
+        ("new.jpg", "replaced", ORIGIN.address),
+        ("other.jpg", "found", None),
+    ]
     assert await next_one.catalogue.journal.interrupted() == []
     await next_one.catalogue.close()
 
@@ -141,7 +157,7 @@ async def test_what_became_of_a_killed_daemons_changes_is_seen_in_the_store(url:
 async def test_what_is_neither_recorded_nor_on_its_way_is_told(kept: Fixture) -> None:
     keys = [AssetKey("Fish", Kind.ORIGINAL, f"{number}.jpg") for number in range(4)]
     await kept.record(event(EventKind.STORED, 1, OLD, keys[0]), event(EventKind.STORED, 1, None, keys[1]))
-    await kept.catalogue.journal.begin("main", keys[2])
+    await kept.catalogue.journal.begin(event(EventKind.STORED, 1, OLD, keys[2]))
     assert await kept.catalogue.unrecorded("main", keys) == [keys[1], keys[3]]
     assert await kept.catalogue.unrecorded("main", []) == []
 

@@ -123,9 +123,9 @@ async def test_what_nobody_has_read_is_due_at_once(catalogue: Catalogue) -> None
 @async_test
 async def test_while_an_original_changes_nothing_is_said_of_it(catalogue: Catalogue) -> None:
     await record(catalogue, stored("a", 100))
-    number = await catalogue.journal.begin("main", key("a"))
+    number = await catalogue.journal.begin(stored("a", NOW))
     assert await catalogue.fixity.find("main", key("a")) is None
-    await catalogue.journal.cancel(number)
+    await catalogue.journal.end([number])
     assert await catalogue.fixity.find("main", key("a"))
 
 

@@ -1,6 +1,7 @@
 """Catalogues and journals that other versions of the daemon have made."""
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ CREATE TABLE events (
     store TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL,
     size INTEGER, sha256 TEXT, md5 TEXT, file_name TEXT, address TEXT
 );
+CREATE TABLE changes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, process TEXT NOT NULL,
+    store TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL
+);
+INSERT INTO changes VALUES (NULL, 'killed', 'main', '', 'c.jpg');
 INSERT INTO events VALUES (NULL, 'one', 1.5, 'stored', 'main', '', 'a.jpg', 3, 'abc', 'def', 'IMG_1.JPG', '192.0.2.7');
 """
 
@@ -102,8 +108,11 @@ async def test_a_journal_of_the_first_version_is_read_and_goes_on(tmp_path: Path
     journal = Journal(path)
     key = AssetKey("", Kind.ORIGINAL, "b.jpg")
     new = Event.new(EventKind.STORED, "main", key, Digest(3, "abc", "def"), Origin("b.jpg", None, "/scans/b.jpg"))
-    await journal.complete(await journal.begin("main", key), new)
+    await journal.complete([(await journal.begin(new), new)])
     (_, first), (_, second) = await journal.events(10)
     assert (first.key.name, first.origin) == ("a.jpg", Origin("IMG_1.JPG", "192.0.2.7"))
     assert second == new
+    (unsettled,) = await journal.interrupted()
+    assert (unsettled.event.key.name, unsettled.event.kind) == ("c.jpg", EventKind.FOUND)
+    assert unsettled.event.at == pytest.approx(time.time(), abs=60)
     await journal.close()

@@ -1,7 +1,7 @@
 """A SQLite file of several processes: transactions in a thread, and errors that clients may read."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event
@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
 from was_daemon.concurrency import sqlite
-from was_daemon.concurrency.sqlite import Database
+from was_daemon.concurrency.sqlite import Database, Together, consecutive
 from was_daemon.model.errors import QuotaExceeded, StoreUnavailable
 
 SCHEMA = """
@@ -190,8 +190,13 @@ async def test_without_a_path_it_is_a_temporary_database() -> None:
     await database.close()
 
 
+def add_all(connection: sqlite3.Connection, names: Sequence[str]) -> Sequence[int]:
+    rows = ", ".join(["(?)"] * len(names))
+    return consecutive(connection.execute(f"INSERT INTO others VALUES {rows}", names), len(names))
+
+
 @pytest_twisted.ensureDeferred
-async def test_steps_that_come_together_share_a_transaction(database: Database) -> None:
+async def test_rows_that_come_together_are_written_by_one_statement(database: Database) -> None:
     statements: list[str] = []
     go_on = Event()
 
@@ -199,42 +204,41 @@ async def test_steps_that_come_together_share_a_transaction(database: Database) 
         connection.set_trace_callback(statements.append)
         go_on.wait()
 
-    first = database.run_together(wait)
-    others = [database.run_together(increase, "a") for _ in range(5)]
+    first = database.read(wait)
+    together = Together(database, add_all)
+    numbers = [together.add(f"fish {number}") for number in range(6)]
     # Whoever no longer wants to know the result has no part in what the others get.
-    others[2].addErrback(lambda _: 0)
-    others[2].cancel()
+    numbers[3].addErrback(lambda _: 0)
+    numbers[3].cancel()
     go_on.set()
     await first
-    assert await gatherResults(others) == [1, 2, 0, 4, 5]
-    assert statements.count("BEGIN IMMEDIATE") == statements.count("COMMIT") - 1 == 1
-    assert await database.read(count, "a") == 5
+    found = await gatherResults(numbers)
+    assert len(statements) == 2, "the first one, and those that came meanwhile"
+    assert found[3] == 0
+    rows = await database.read(lambda connection: connection.execute("SELECT rowid, name FROM others").fetchall())
+    assert [dict(rows)[number] for number in found if number] == [f"fish {number}" for number in (0, 1, 2, 4, 5)]
+    assert len(rows) == 6
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_step_that_raises_is_the_only_one_that_fails_of_those_that_come_together(database: Database) -> None:
-    go_on = Event()
-    first = database.run_together(lambda _: go_on.wait())
-    others = [database.run_together(increase, "a", limit) for limit in (9, 1, 9)]
-    go_on.set()
-    await first
-    assert await others[0] == 1
-    with pytest.raises(QuotaExceeded):
-        await others[1]
-    assert await others[2] == 2
+async def test_many_rows_come_in_statements_that_are_not_too_long(database: Database) -> None:
+    together = Together(database, add_all)
+    numbers = await gatherResults([together.add(f"fish {number}") for number in range(3 * sqlite._TOGETHER)])
+    assert len(set(numbers)) == 3 * sqlite._TOGETHER
 
 
 @pytest_twisted.ensureDeferred
-async def test_steps_that_come_together_fail_together_when_the_file_cannot_be_used(
+async def test_rows_that_come_together_fail_together_and_later_ones_do_not(
     database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.01)
     await database.open()
+    together = Together(database, add_all)
     with a_writer(path):
-        for step in [database.run_together(increase, "a") for _ in range(3)]:
+        for added in [together.add(f"fish {number}") for number in range(3)]:
             with pytest.raises(StoreUnavailable):
-                await step
-    assert await database.run_together(increase, "a") == 1
+                await added
+    assert await together.add("fish")
 
 
 @pytest_twisted.ensureDeferred

@@ -34,7 +34,7 @@ T = TypeVar("T")
 _PAGE_ROWS = 1000
 """Number of rows that `Catalogue.each` reads at a time."""
 
-_BATCH = 200
+_BATCH = 500
 """Number of events that one transaction moves from the journal to the database."""
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "mysql": "mysql+pymysql"}
@@ -67,6 +67,8 @@ class Catalogue:
         self._changed_at = float("-inf")
         self._moving = DeferredLock()
         self._recorded = Waiters()
+        self._completed: list[tuple[int | None, Event]] = []
+        """Changes that are done. The journal has their beginnings until the database has the events."""
         self.moves = 0
 
     def start(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
@@ -153,22 +155,52 @@ class Catalogue:
     async def _move_until_done(self) -> None:
         delay, gathering = _FIRST_DELAY_SECONDS, _GATHERING_SECONDS
         try:
-            while self._must_move:
+            while self._must_move or self._completed:
                 await deferLater(self._clock, gathering)
-                # Set again by what is added meanwhile.
-                self._must_move = False
                 try:
-                    while await self._move_some() == _BATCH:
-                        pass
+                    await self._record_completed()
+                    if self._must_move:
+                        # Set again by what is added meanwhile.
+                        self._must_move = False
+                        while await self._move_some() == _BATCH:
+                            pass
                     self._note_success()
                     gathering = _BUSY_GATHERING_SECONDS
                 except StoreUnavailable as error:
                     self._must_move = True
                     self._note_failure(error)
+                    await self._enter_completed()
                     await deferLater(self._clock, delay)
                     delay = min(2 * delay, _MAX_DELAY_SECONDS)
         finally:
             self._is_moving = False
+
+    async def _record_completed(self) -> None:
+        """Record the changes that are done, without a way through the events of the journal."""
+        while self._completed:
+            batch, self._completed = self._completed[:_BATCH], self._completed[_BATCH:]
+            try:
+                async with self._moving:
+                    await self._database.run(record, [event for _, event in batch])
+                    await self.journal.end([number for number, _ in batch if number is not None])
+            except BaseException:
+                # An event that comes twice is recorded once.
+                self._completed = batch + self._completed
+                raise
+            self._note_moved()
+
+    async def _enter_completed(self) -> None:
+        """Enter the changes that are done in the journal, where they wait for the database."""
+        completed, self._completed = self._completed, []
+        if completed:
+            try:
+                await self.journal.complete(completed)
+            except AssetError as error:
+                self._log.error("{error}", error=error)
+
+    async def _enter_and_move(self) -> None:
+        await self._enter_completed()
+        self.move_events()
 
     def _note_failure(self, error: StoreUnavailable) -> None:
         if not self._is_down:
@@ -180,8 +212,17 @@ class Catalogue:
             self._log.info("The catalogue can be used again")
         self._is_down = False
 
+    async def wait_for_changes(self, patience: float) -> None:
+        """Wait until the daemons have recorded the changes that are under way now, or for `patience` seconds."""
+        end = self._clock.seconds() + patience
+        numbers = await self.journal.under_way()
+        while numbers and self._clock.seconds() < end:
+            await deferLater(self._clock, _GATHERING_SECONDS)
+            numbers &= await self.journal.under_way()
+
     async def move_all(self) -> None:
         """Move all events from the journal to the database; fires when that is done, or raises `StoreUnavailable`."""
+        await self._enter_completed()
         while await self._move_some():
             pass
 
@@ -196,15 +237,22 @@ class Catalogue:
         if found:
             await self._database.run(record, [event for _, event in found])
             await self.journal.remove([number for number, _ in found])
-            self.moves += 1
-            self._recorded.release()
+            self._note_moved()
         return len(found)
 
-    async def complete(self, number: int | None, event: Event) -> None:
-        """Record what has come of a change that was entered in the journal; fires when the journal has it."""
+    def _note_moved(self) -> None:
+        self.moves += 1
+        self._recorded.release()
+
+    def complete(self, number: int | None, event: Event) -> None:
+        """Record what has come of a change; `number` is None if its beginning could not be entered in the journal."""
         self._changed_at = self._clock.seconds()
-        await self.journal.complete(number, event)
-        self.move_events()
+        self._completed.append((number, event))
+        if self._is_down:
+            self._tasks.start(self._enter_and_move())
+        elif not self._is_moving:
+            self._is_moving = True
+            self._tasks.start(self._move_until_done())
 
     def settle(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None = None) -> None:
         """Begin to find out what has come of a change, which found the version `previous`.
@@ -216,27 +264,31 @@ class Catalogue:
     async def _settle_interrupted(self, stores: Mapping[str, IAssetStore]) -> None:
         """Find out what has come of the changes of daemons that were killed."""
         for change in await self.journal.interrupted():
-            if change.store in stores:
-                await self._settle(change, stores[change.store], None)
+            if change.event.store in stores:
+                await self._settle(change, stores[change.event.store], None)
 
     async def _settle(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None) -> None:
         try:
-            event = await self._outcome(change, store, previous)
-            await (self.complete(change.number, event) if event else self.journal.cancel(change.number))
+            event = await self._outcome(change.event, store, previous)
+            if event:
+                self.complete(change.number, event)
+            else:
+                await self.journal.end([change.number])
         except AssetError as error:
-            self._log.error("It is not known what has become of {key}: {error}", key=change.key, error=error)
+            self._log.error("It is not known what has become of {key}: {error}", key=change.event.key, error=error)
 
-    async def _outcome(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None) -> Event | None:
+    async def _outcome(self, expected: Event, store: IAssetStore, previous: AssetStat | None) -> Event | None:
         """Fire with the event by which a change has ended, None if it has changed nothing."""
-        at = time.time()
+        name, key, at = expected.store, expected.key, time.time()
         try:
-            if previous and (await store.stat(change.key)).etag == previous.etag:
+            if previous and (await store.stat(key)).etag == previous.etag:
                 return None
-            _, digest = await digest_of(store, change.key, with_md5=True)
+            _, digest = await digest_of(store, key, with_md5=True)
         except AssetNotFound:
-            known = await self._database.read(find_digest, change.store, change.key)
-            return Event.new(EventKind.DELETED, change.store, change.key, at=at) if known else None
-        return Event.new(EventKind.FOUND, change.store, change.key, digest, at=at)
+            if not await self._database.read(find_digest, name, key):
+                return None
+            return Event.new(EventKind.DELETED, name, key, at=at) if expected.kind.has_content else expected
+        return expected if digest == expected.digest else Event.new(EventKind.FOUND, name, key, digest, at=at)
 
     @property
     def database(self) -> CatalogueDatabase:
@@ -255,6 +307,7 @@ class Catalogue:
         """Stop moving events, which stay in the journal, and close the files and connections."""
         self._tasks.cancel()
         await self._tasks.settled()
+        await self._enter_completed()
         await self.journal.close()
         await self._database.close()
 

@@ -13,6 +13,9 @@ from was_daemon.model.interfaces import IStagingFile
 _SMALL = 1 << 16
 """Bytes that are hashed in less time than it takes to call a thread."""
 
+_UNINTERRUPTED = 2047
+"""Bytes that Python hashes without letting another thread run, which the reactor would have to wait for afterwards."""
+
 
 @implementer(IStagingFile)
 class HashedFile:
@@ -35,10 +38,14 @@ class HashedFile:
         """See `IStagingFile`."""
         await self._hashing
         if sum(map(len, chunks)) <= _SMALL:
-            self._update(chunks)
+            self._update_at_once(b"".join(chunks))
         else:
             self._hashing = deferToThread(self._update, chunks)
         await self._staged.write(chunks)
+
+    def _update_at_once(self, data: bytes) -> None:
+        for start in range(0, len(data), _UNINTERRUPTED):
+            self._hasher.update(data[start : start + _UNINTERRUPTED])
 
     def _update(self, chunks: list[bytes]) -> None:
         for chunk in chunks:

@@ -1,7 +1,8 @@
 """Journal of what happens to originals, in a SQLite file on a local disk, until the catalogue's database has it.
 
-A change is entered before it begins, and completed when it is done, so that the catalogue learns of changes whose
-daemon was killed. Serving and storing assets need the journal's disk at most, never the database.
+A change is entered before it begins, with the event by which it is to end, and stays until the database has the event,
+so that the catalogue learns of changes whose daemon was killed. Events wait here while the database is down. Serving
+and storing assets need the journal's disk at most, never the database.
 """
 
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from was_daemon.catalogue.events import Event, EventKind
-from was_daemon.concurrency.sqlite import Database
+from was_daemon.concurrency.sqlite import Database, Together, consecutive
 from was_daemon.model.digests import Digest
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.origins import Origin
@@ -21,9 +22,10 @@ from was_daemon.stores.local.process_lock import ProcessLock
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, process TEXT NOT NULL,
-    store TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL
+    store TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL,
+    source TEXT, at REAL, kind TEXT, size INTEGER, sha256 TEXT, md5 TEXT,
+    file_name TEXT, address TEXT, file_path TEXT, notes TEXT, file_md5 TEXT
 );
-CREATE INDEX IF NOT EXISTS changes_key ON changes (store, collection, name);
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL,
     store TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL,
@@ -31,20 +33,29 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_key ON events (store, collection, name);
 """
-_LATER_COLUMNS = ("file_path", "notes", "file_md5")
-"""Columns of `events`, in their order, that journals of earlier versions lack."""
+_LATER_COLUMNS = {
+    "events": ("file_path TEXT", "notes TEXT", "file_md5 TEXT"),
+    "changes": (
+        *("source TEXT", "at REAL", "kind TEXT", "size INTEGER", "sha256 TEXT", "md5 TEXT"),
+        *("file_name TEXT", "address TEXT", "file_path TEXT", "notes TEXT", "file_md5 TEXT"),
+    ),
+}
+"""Columns of the tables, in their order, that journals of earlier versions lack."""
 
 _values_of = attrgetter(*(field.name for field in attrs.fields(Origin)))
-_ADD_EVENT = f"INSERT INTO events VALUES (NULL{', ?' * 14})"  # noqa: S608
+_COLUMNS = (
+    "source, at, kind, store, collection, name, size, sha256, md5, file_name, address, file_path, notes, file_md5"
+)
+_ADD_EVENT = f"INSERT INTO events ({_COLUMNS}) VALUES (?{', ?' * 13})"  # noqa: S608
+_CHANGE = f"(?{', ?' * 14})"
 
 
 @attrs.frozen
 class Unsettled:
-    """A change that has begun, and of whose end nothing is known."""
+    """A change that has begun, and of whose end nothing is known; `event` is the one by which it was to end."""
 
     number: int
-    store: str
-    key: AssetKey
+    event: Event
 
 
 class Journal:
@@ -56,18 +67,19 @@ class Journal:
         self.path: Path | None = path
         self._processes = path.with_name(f"{path.name}.processes")
         self._lock = ProcessLock(self._processes)
+        self._beginning = Together(self._database, self._begin)
 
-    async def begin(self, store: str, key: AssetKey) -> int:
-        """Enter that a change of `key` begins; fire with its number."""
-        return await self._database.run_together(self._begin, store, key)
+    async def begin(self, event: Event) -> int:
+        """Enter that a change begins, and the event by which it is to end; fire with its number."""
+        return await self._beginning.add(event)
 
-    async def complete(self, number: int | None, event: Event) -> None:
-        """Enter what has come of a change; `number` is None if its beginning could not be entered."""
-        await self._database.run_together(_complete, number, [event])
+    async def complete(self, changes: Sequence[tuple[int | None, Event]]) -> None:
+        """Turn changes that are done into events; the number is None if a beginning could not be entered."""
+        await self._database.run(_complete, changes)
 
-    async def cancel(self, number: int) -> None:
-        """Remove a change that has changed nothing."""
-        await self._database.run(_complete, number, [])
+    async def end(self, numbers: Sequence[int]) -> None:
+        """Remove changes whose events are in the database, or that have changed nothing."""
+        await self._database.run(_end, numbers)
 
     async def add(self, event: Event) -> None:
         """Enter what has happened already."""
@@ -93,6 +105,11 @@ class Journal:
         """Fire with the originals of a store whose changes are under way, or not yet in the database."""
         return await self._database.read(_mentioned, store)
 
+    async def under_way(self) -> set[int]:
+        """Fire with the numbers of the changes of processes that run."""
+        numbers = await self._database.read(_numbers)
+        return numbers - {each.number for each in await self.interrupted()}
+
     async def interrupted(self) -> list[Unsettled]:
         """Fire with the changes of processes that have ended."""
         return await self._database.run(self._interrupted)
@@ -106,13 +123,14 @@ class Journal:
         await self._database.close()
         self._lock.release()
 
-    def _begin(self, connection: sqlite3.Connection, store: str, key: AssetKey) -> int:
+    def _begin(self, connection: sqlite3.Connection, events: Sequence[Event]) -> Sequence[int]:
         if not self._lock.is_held:
             self._processes.mkdir(mode=0o700, exist_ok=True)
             self._lock.acquire()
-        values = (self._lock.identifier, store, key.collection, key.name)
-        cursor = connection.execute("INSERT INTO changes VALUES (NULL, ?, ?, ?, ?)", values)
-        return int(cursor.lastrowid or 0)
+        rows = ", ".join([_CHANGE] * len(events))
+        values = [value for event in events for value in (self._lock.identifier, *_row(event))]
+        cursor = connection.execute(f"INSERT INTO changes (process, {_COLUMNS}) VALUES {rows}", values)  # noqa: S608
+        return consecutive(cursor, len(events))
 
     def _interrupted(self, connection: sqlite3.Connection) -> list[Unsettled]:
         own = self._lock.identifier
@@ -122,36 +140,47 @@ class Journal:
         found = []
         for process in processes:
             if not self._lock.is_alive(process):
-                rows = connection.execute(
-                    "SELECT number, store, collection, name FROM changes WHERE process = ?", (process,)
-                )
-                found += [Unsettled(row[0], row[1], AssetKey(row[2], Kind.ORIGINAL, row[3])) for row in rows]
+                query = f"SELECT number, {_COLUMNS} FROM changes WHERE process = ?"  # noqa: S608
+                rows = connection.execute(query, (process,))
+                found += [Unsettled(row[0], _event(*row[1:])) for row in rows]
         return found
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    known = {row[1] for row in connection.execute("PRAGMA table_info(events)")}
-    for column in _LATER_COLUMNS:
-        if column not in known:
-            connection.execute(f"ALTER TABLE events ADD COLUMN {column} TEXT")
+    for table, columns in _LATER_COLUMNS.items():
+        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        for column in columns:
+            if column.split()[0] not in known:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.execute(
+        "UPDATE changes SET source = lower(hex(randomblob(16))), at = strftime('%s', 'now'), kind = 'found' "
+        "WHERE source IS NULL"
+    )
 
 
-def _complete(connection: sqlite3.Connection, number: int | None, events: Iterable[Event]) -> None:
-    connection.execute("DELETE FROM changes WHERE number = ?", (number,))
-    _add(connection, events)
+def _complete(connection: sqlite3.Connection, changes: Sequence[tuple[int | None, Event]]) -> None:
+    _end(connection, [number for number, _ in changes if number is not None])
+    _add(connection, [event for _, event in changes])
+
+
+def _end(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    connection.executemany("DELETE FROM changes WHERE number = ?", [(number,) for number in numbers])
 
 
 def _add(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
-    for event in events:
-        key, digest, origin = event.key, event.digest, event.origin
-        facts = (digest.size, digest.sha256, digest.md5) if digest else (None, None, None)
-        where = (event.store, key.collection, key.name)
-        values = (event.source, event.at, event.kind.value, *where, *facts, *_values_of(origin))
-        connection.execute(_ADD_EVENT, values)
+    connection.executemany(_ADD_EVENT, [_row(event) for event in events])
+
+
+def _row(event: Event) -> tuple[object, ...]:
+    """Return the values of `_COLUMNS`."""
+    key, digest = event.key, event.digest
+    facts = (digest.size, digest.sha256, digest.md5) if digest else (None, None, None)
+    where = (event.store, key.collection, key.name)
+    return event.source, event.at, event.kind.value, *where, *facts, *_values_of(event.origin)
 
 
 def _oldest(connection: sqlite3.Connection, limit: int) -> list[tuple[int, Event]]:
-    rows = connection.execute("SELECT * FROM events ORDER BY number LIMIT ?", (limit,))
+    rows = connection.execute(f"SELECT number, {_COLUMNS} FROM events ORDER BY number LIMIT ?", (limit,))  # noqa: S608
     return [(row[0], _event(*row[1:])) for row in rows]
 
 
@@ -178,6 +207,10 @@ def _remove(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
 
 def _count(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT COUNT(*) FROM events").fetchone()[0])
+
+
+def _numbers(connection: sqlite3.Connection) -> set[int]:
+    return {row[0] for row in connection.execute("SELECT number FROM changes")}
 
 
 def _mentioned(connection: sqlite3.Connection, store: str) -> set[AssetKey]:

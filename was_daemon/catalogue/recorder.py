@@ -1,8 +1,9 @@
 """Recording of changes of originals in the catalogue, while they happen."""
 
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -21,8 +22,6 @@ from was_daemon.model.trash import NOTHING_KNOWN, Known, Reason
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
-
-T = TypeVar("T")
 
 _PATIENCE_SECONDS = 1.0
 """Time that a deletion or a replacement waits for what the catalogue knows of the version before."""
@@ -49,19 +48,30 @@ class Recorder:
         if self.catalogue is None:
             yield
             return
-        catalogue, key = self.catalogue, change.key
+        catalogue = self.catalogue
         previous = await change.previous()
         if change.keeps_previous and previous:
             change.known = await self._known(change)
-        number = await self._try(catalogue.journal.begin(change.place.name, key))
+        event = await _event_of(change, previous is not None)
+        number = await self._begin(event)
         try:
             yield
         except BaseException:
             if number is not None:
-                catalogue.settle(Unsettled(number, change.place.name, key), change.place.store, previous)
+                catalogue.settle(Unsettled(number, event), change.place.store, previous)
             raise
-        event = await _event_of(change, previous is not None)
-        await self._try(catalogue.complete(number, event))
+        at = time.time()
+        # What another daemon has put in its place meanwhile has another digest.
+        digest = event.digest if event.digest and await _is_current(change) else None
+        catalogue.complete(number, attrs.evolve(event, at=at, digest=digest))
+
+    async def _begin(self, event: Event) -> int | None:
+        assert self.catalogue  # noqa: S101 - `changing` has looked
+        try:
+            return await self.catalogue.journal.begin(event)
+        except AssetError as error:
+            self._log.error("{error}", error=error)
+            return None
 
     async def _known(self, change: Change) -> Known:
         """Fire with what the catalogue knows of the version that is replaced or deleted; nothing while it is down."""
@@ -74,28 +84,19 @@ class Recorder:
         except (AssetError, DeferredTimeout):
             return NOTHING_KNOWN
 
-    async def _try(self, step: Coroutine[Deferred[Any], Any, T]) -> T | None:
-        try:
-            return await step
-        except AssetError as error:
-            self._log.error("{error}", error=error)
-            return None
 
-
-async def _event_of(change: Change, has_replaced: bool) -> Event:
+async def _event_of(change: Change, will_replace: bool) -> Event:
+    """Fire with the event by which a change ends if all goes well."""
     name, key, staged = change.place.name, change.key, change.staged
     if change.restored:
         known = change.restored.known
-        digest = known.digest if await _is_current(change) else None
-        return Event.new(EventKind.RESTORED, name, key, digest, known.origin)
+        return Event.new(EventKind.RESTORED, name, key, known.digest, known.origin)
     if staged is None:
         kind = EventKind.QUARANTINED if change.reason is Reason.QUARANTINED else EventKind.DELETED
         return Event.new(kind, name, key, origin=change.origin)
     assert isinstance(staged, HashedFile)  # noqa: S101  # `watch` has seen to it
-    kind = EventKind.REPLACED if has_replaced else EventKind.STORED
-    # What another daemon has put in its place meanwhile has another digest.
-    digest = await staged.digest() if await _is_current(change) else None
-    return Event.new(kind, name, key, digest, change.origin)
+    kind = EventKind.REPLACED if will_replace else EventKind.STORED
+    return Event.new(kind, name, key, await staged.digest(), change.origin)
 
 
 async def _is_current(change: Change) -> bool:

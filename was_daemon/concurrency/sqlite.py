@@ -8,19 +8,19 @@
     await database.run(add, "fish", 7)
     await database.close()
 
-A step that writes runs with `Database.run`, as a transaction of its own that no other process comes between; steps that
-write little and often run with `Database.run_together`, and share transactions; a step that only reads runs with
-`Database.read`, which waits for no writer. A step that raises leaves nothing written. All
-raise `StoreUnavailable` when the file cannot be used, without its path, since clients may read that.
+A step that writes runs with `Database.run`, as a transaction of its own that no other process comes between; what is
+written often, a row at a time, goes through `Together`; a step that only reads runs with `Database.read`, which waits
+for no writer. A step that raises leaves nothing written. All raise `StoreUnavailable` when the file cannot be used,
+without its path, since clients may read that.
 """
 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -29,6 +29,7 @@ from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import StoreUnavailable
 
 P = ParamSpec("P")
+A = TypeVar("A")
 T = TypeVar("T")
 
 _BUSY_SECONDS = 5.0
@@ -36,6 +37,9 @@ _BUSY_SECONDS = 5.0
 
 _PAUSE_SECONDS = 0.01
 """Time between attempts to put a file in WAL mode."""
+
+_TOGETHER = 100
+"""Items that one statement writes at most: SQLite allows some 30,000 values in one."""
 
 
 class Database:
@@ -60,8 +64,6 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         # At the end, `DiskThreads` makes calls at once, in the caller's thread: two threads would break SQLite.
         self._use = RLock()
-        self._gathered: list[tuple[Callable[[sqlite3.Connection], Any], Deferred[Any]]] = []
-        self._is_running_together = False
         self._opened: tuple[int, int] | None = None
         """Device and inode of the file that the connection uses."""
 
@@ -82,34 +84,6 @@ class Database:
         transaction goes on to its end.
         """
         return self.read(_in_transaction, step, *args, **kwargs)
-
-    def run_together(
-        self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> Deferred[T]:
-        """Do as `run`, but in one transaction with the other steps that come while the thread is busy."""
-        done: Deferred[T] = Deferred()
-        self._gathered.append((lambda connection: step(connection, *args, **kwargs), done))
-        if not self._is_running_together:
-            self._is_running_together = True
-            Deferred.fromCoroutine(self._run_gathered())
-        return done
-
-    async def _run_gathered(self) -> None:
-        while self._gathered:
-            gathered, self._gathered = self._gathered, []
-            try:
-                results = await self.run(_each, [step for step, _ in gathered])
-            except StoreUnavailable as error:
-                for _, done in gathered:
-                    done.errback(StoreUnavailable(str(error)))
-            except Exception:
-                # One of them is at fault, and nothing is written: each by itself.
-                for step, done in gathered:
-                    self.run(step).chainDeferred(done)
-            else:
-                for (_, done), result in zip(gathered, results, strict=True):
-                    done.callback(result)
-        self._is_running_together = False
 
     def read(
         self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -176,6 +150,48 @@ class Database:
                 self._connection.close()
 
 
+class Together(Generic[A, T]):
+    """Rows that are written to a `Database` by one statement, those together that come while its thread is busy.
+
+    `step(connection, items)` executes this statement, which needs no transaction around it, for at most a hundred
+    items, and returns a result for each.
+    """
+
+    def __init__(self, database: Database, step: Callable[[sqlite3.Connection, Sequence[A]], Sequence[T]]) -> None:
+        self._database = database
+        self._step = step
+        self._waiting: list[tuple[A, Deferred[T]]] = []
+        self._is_running = False
+
+    def add(self, item: A) -> Deferred[T]:
+        """Fire with the result for `item`. Cancelling the Deferred drops it; the item is written all the same."""
+        done: Deferred[T] = Deferred()
+        self._waiting.append((item, done))
+        if not self._is_running:
+            self._is_running = True
+            Deferred.fromCoroutine(self._run())
+        return done
+
+    async def _run(self) -> None:
+        while self._waiting:
+            taken, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            try:
+                results = await self._database.read(self._step, [item for item, _ in taken])
+            except Exception:
+                for _, done in taken:
+                    done.errback()
+            else:
+                for (_, done), result in zip(taken, results, strict=True):
+                    done.callback(result)
+        self._is_running = False
+
+
+def consecutive(cursor: sqlite3.Cursor, count: int) -> Sequence[int]:
+    """Return the numbers of the rows that one statement has inserted, which nothing can come between."""
+    last = int(cursor.lastrowid or 0)
+    return range(last - count + 1, last + 1)
+
+
 def enter_wal_mode(connection: sqlite3.Connection) -> None:
     """Put the file of a connection in WAL mode, in which it stays.
 
@@ -198,10 +214,6 @@ def _create(path: Path) -> None:
     """Create the file for its owner only: it holds names of assets."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-
-
-def _each(connection: sqlite3.Connection, steps: Iterable[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
-    return [step(connection) for step in steps]
 
 
 def _in_transaction(

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 
@@ -17,7 +18,7 @@ from twisted.internet.defer import DeferredLock
 from zope.interface import implementer
 
 from was_daemon.concurrency.disk_threads import DiskThreads
-from was_daemon.concurrency.sqlite import Database
+from was_daemon.concurrency.sqlite import Database, Together
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.mirror import Action, CopiedVersion, CopyState, IMirrorJournal, Known
@@ -49,6 +50,7 @@ class MirrorJournal:
         self._copies = copies
         self._now = now
         self._database = Database(path, statements.SCHEMA, "the journal of the mirror")
+        self._beginning = Together(self._database, self._begin)
         self._syncing = DeferredLock()
         self._entered = self._synced = 0
         self._threads = DiskThreads(f"journal {path}", "journal of the mirror")
@@ -64,14 +66,19 @@ class MirrorJournal:
     async def begin(self, steps: Sequence[Step]) -> Begun:
         """Enter that a change begins."""
         at = self._now()
-        numbers = await self._database.run_together(self._begin, steps, at)
+        numbers = await self._beginning.add((steps, at))
         self._entered += 1
         return Begun(numbers, steps, at)
 
-    def _begin(self, connection: sqlite3.Connection, steps: Sequence[Step], at: float) -> list[int]:
-        self._processes.mkdir(mode=0o700, exist_ok=True)
-        self._lock.acquire()
-        return [statements.add_change(connection, self._lock.identifier, at, *row_of(step)) for step in steps]
+    def _begin(
+        self, connection: sqlite3.Connection, changes: Sequence[tuple[Sequence[Step], float]]
+    ) -> Sequence[Sequence[int]]:
+        if not self._lock.is_held:
+            self._processes.mkdir(mode=0o700, exist_ok=True)
+            self._lock.acquire()
+        rows = [(at, row_of(step)) for steps, at in changes for step in steps]
+        numbers = iter(statements.add_changes(connection, self._lock.identifier, rows))
+        return [list(islice(numbers, len(steps))) for steps, _ in changes]
 
     async def sync(self) -> None:
         """Have the disk write what was entered: unlike a kill, a power cut may cost SQLite the last entries."""

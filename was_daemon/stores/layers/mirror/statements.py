@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
+from was_daemon.concurrency.sqlite import consecutive
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, process TEXT NOT NULL, at REAL NOT NULL,
@@ -41,19 +43,15 @@ WaitingRow: TypeAlias = tuple[int, str, str, str, str, str, str | None, int, int
 _ASSET = "collection = ? AND kind = ? AND name = ?"
 
 
-def add_change(
-    connection: sqlite3.Connection,
-    process: str,
-    at: float,
-    collection: str,
-    kind: str,
-    name: str,
-    action: str,
-    source: str | None,
-) -> int:
-    """Add a change under way; return its number."""
-    values = (process, at, collection, kind, name, action, source)
-    return int(connection.execute("INSERT INTO changes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", values).lastrowid or 0)
+def add_changes(
+    connection: sqlite3.Connection, process: str, changes: Sequence[tuple[float, StepRow]]
+) -> Sequence[int]:
+    """Add changes under way, each with its time; return their numbers."""
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(changes))
+    columns = "process, at, collection, kind, name, action, source"
+    values = [value for at, row in changes for value in (process, at, *row)]
+    cursor = connection.execute(f"INSERT INTO changes ({columns}) VALUES {rows}", values)  # noqa: S608
+    return consecutive(cursor, len(changes))
 
 
 def remove_changes(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
