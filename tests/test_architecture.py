@@ -27,10 +27,11 @@ ROOMS = (
     "assets",
     "jobs",
     "health",
+    "conformance",
+    "doctor",
     "httpd",
     "web",
     "daemon",
-    "conformance",
     "testing",
     "cli",
 )

@@ -15,7 +15,7 @@ from tests.support.images import jpeg
 from tests.support.ports import free_port
 from tests.support.silent import silent
 from was_daemon import __version__
-from was_daemon.cli.probe import addresses_of
+from was_daemon.health.probe import addresses_of
 from was_daemon.config.settings import ServerSettings
 
 

@@ -51,8 +51,13 @@ def as_any_owner(settings: "Settings") -> "Settings":
     """Do as `as_owner` for a command that looks at all stores and writes nothing; of several owners, be root."""
     if os.geteuid() != 0:
         return settings
-    found = _owners(settings, settings.stores, ())
+    found = owners_of(settings)
     return become(found[0], settings) if len(found) == 1 else settings
+
+
+def owners_of(settings: "Settings") -> "list[Owner]":
+    """Return the users other than root to whom the stores belong, or else the spool."""
+    return _owners(settings, settings.stores, ())
 
 
 def require_writable(settings: "Settings", stores: Iterable[str], others: Sequence[Path] = ()) -> None:
@@ -85,13 +90,19 @@ def _owners(settings: "Settings", stores: Iterable[str], others: Sequence[Path])
 
 
 def become(owner: "Owner", settings: "Settings") -> "Settings":
-    """Go on as `owner`, in the groups of that user and with the right to read every file; return that user's settings.
-
-    Only threads that are started later have the right, so no other may run yet.
-    """
+    """Go on as `owner`, see `go_on_as`; return the settings of that user."""
     from was_daemon.daemon.ownership import with_spool_of
 
     settings = with_spool_of(owner.uid, settings)
+    go_on_as(owner)
+    return settings
+
+
+def go_on_as(owner: "Owner", groups: Sequence[int] = ()) -> None:
+    """Go on as `owner`, in the groups of that user and in `groups`, and with the right to read every file.
+
+    Only threads that are started later have the right, so no other may run yet.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     try:
@@ -101,10 +112,10 @@ def become(owner: "Owner", settings: "Settings") -> "Settings":
     else:
         os.initgroups(user.pw_name, owner.gid)
         os.environ["HOME"] = user.pw_dir
+    os.setgroups([*os.getgroups(), *groups])
     os.setresgid(owner.gid, owner.gid, owner.gid)
     os.setresuid(owner.uid, owner.uid, owner.uid)
     _keep_capability(libc, _CAP_DAC_READ_SEARCH)
-    return settings
 
 
 def _keep_capability(libc: ctypes.CDLL, wanted: int) -> None:

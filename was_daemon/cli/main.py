@@ -15,6 +15,7 @@ from was_daemon.cli.check import check
 from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
 from was_daemon.cli.copy import copy
+from was_daemon.cli.doctor import doctor
 from was_daemon.cli.find import find
 from was_daemon.cli.fixity import fixity
 from was_daemon.cli.import_catalogue import import_
@@ -62,6 +63,7 @@ main.add_command(check)
 main.add_command(check_store)
 main.add_command(config)
 main.add_command(copy)
+main.add_command(doctor)
 main.add_command(find)
 main.add_command(fixity)
 main.add_command(import_settings)

@@ -26,14 +26,23 @@ def _find_config(_context: click.Context, _parameter: click.Parameter, given: Pa
     return SYSTEM_CONFIG if os.path.exists(SYSTEM_CONFIG) else None  # noqa: PTH110
 
 
+_CONFIG_HELP = (
+    f"The daemon's configuration. Without it: ./attachments if a daemon without one has run here, "
+    f"else {SYSTEM_CONFIG}."
+)
+
 config_option = click.option(
     "--config",
     "-c",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     callback=_find_config,
-    help=f"The daemon's configuration. Without it: ./attachments if a daemon without one has run here, "
-    f"else {SYSTEM_CONFIG}.",
+    help=_CONFIG_HELP,
 )
+reported_config_option = click.option(
+    "--config", "-c", type=click.Path(path_type=Path, dir_okay=False, readable=False), callback=_find_config, help=_CONFIG_HELP
+)
+"""The same for a command that reports on a configuration that is not there, or that this user may not read."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 

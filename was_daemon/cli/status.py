@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from was_daemon.cli.targets import create_stores, require_directory
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
-    from was_daemon.config.catalogue_settings import CatalogueSettings
     from was_daemon.config.settings import Settings, SpecifySettings
     from was_daemon.library.collections import Collections
     from was_daemon.model.interfaces import IAssetStore
@@ -32,10 +30,10 @@ _WELL = {"ok": True}
 @json_option
 def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | None, as_json: bool) -> None:
     """Tell whether the daemon answers, and whether its stores can be used."""
-    from was_daemon.cli.probe import addresses_of, probe
     from was_daemon.cli.reactor import run
     from was_daemon.daemon.assembly import collections_in
     from was_daemon.daemon.warnings import warnings
+    from was_daemon.health.probe import addresses_of, probe
 
     settings = as_any_owner(load_settings(config))
     stores, min_free = create_stores(settings), settings.limits.min_free
@@ -111,13 +109,9 @@ async def _check_files(settings: "Settings") -> dict[str, dict[str, Any]]:
     """
     from twisted.internet.defer import Deferred, gatherResults
 
-    catalogue = settings.catalogue
-    spool, journal = settings.spool.path, catalogue.journal_path
-    looks = {"spool": _file_entry(spool, partial(_check_existing_spool, spool))}
-    if journal:
-        where = catalogue.path or catalogue.url
-        looks["catalogue"] = _file_entry(where, partial(_check_existing_catalogue, catalogue))
-        looks["journal"] = _file_entry(journal, partial(_check_existing_journal, journal))
+    from was_daemon.health.looks import file_looks
+
+    looks = {name: _file_entry(where, look) for name, (where, look) in file_looks(settings).items()}
     looks |= {f"specify {name}": _specify_entry(name, each) for name, each in settings.specify.items() if each.url}
     entries = await gatherResults([Deferred.fromCoroutine(look) for look in looks.values()])
     return dict(zip(looks, entries, strict=True))
@@ -137,53 +131,20 @@ async def _file_entry(where: object, look: Callable[[], Awaitable[None]]) -> dic
 
 async def _specify_entry(name: str, settings: "SpecifySettings") -> dict[str, Any]:
     """Return whether a database of Specify can be read, and the number of its attachments."""
+    from was_daemon.health.looks import look_at_specify
     from was_daemon.model.errors import AssetError
     from was_daemon.specify.database import SpecifyDatabase
 
     database = SpecifyDatabase(name, settings.url or "", settings.password_file)
     where = str(database)
     try:
-        async with database.snapshot() as snapshot:
-            rows, missing = (await snapshot.sums()).rows, snapshot.missing
+        rows, missing = await look_at_specify(database)
     except AssetError as error:
         return {"where": where, "ok": False, "problem": f"{error}: {error.reason} ({where})"}
-    finally:
-        await database.close()
     if rows < settings.min_rows:
         return {"where": where, "ok": False, "problem": f"{rows} attachments, fewer than min_rows ({where})"}
     without = f", without {', '.join(missing)}" if missing else ""
     return {"where": f"{where}, {rows} attachments{without}", "ok": True, "attachments": rows}
-
-
-async def _check_existing_spool(path: Path) -> None:
-    from was_daemon.health.directories import check_spool
-
-    check_spool(path)
-
-
-async def _check_existing_journal(path: Path) -> None:
-    from was_daemon.catalogue.journal import Journal
-    from was_daemon.health.directories import check_database
-
-    if check_database(path, "catalogue"):
-        journal = Journal(path)
-        try:
-            await journal.check()
-        finally:
-            await journal.close()
-
-
-async def _check_existing_catalogue(settings: "CatalogueSettings") -> None:
-    from was_daemon.catalogue.catalogue import open_catalogue
-    from was_daemon.health.directories import check_database
-
-    if settings.path and not check_database(settings.path, "catalogue"):
-        return
-    catalogue = open_catalogue(settings)
-    try:
-        await catalogue.check()
-    finally:
-        await catalogue.close()
 
 
 async def _count_assets(settings: "Settings", stores: "dict[str, IAssetStore]") -> dict[str, dict[str, int]]:

@@ -39,13 +39,17 @@ from was_daemon.model.interfaces import IStorePlugin
 class ConfigError(Exception):
     """A configuration with mistakes; `mistakes` are lines such as "server.workers: must be at least 1, got 0".
 
-    `weak_keys` are lines on keys that are easy to guess, which do not keep the daemon from starting.
+    `weak_keys` are lines on keys that are easy to guess, which do not keep the daemon from starting. `settings` are those
+    of the rest of the configuration, None if nothing of it can be read; a store of which an option is wrong has none.
     """
 
-    def __init__(self, mistakes: list[str], weak_keys: Sequence[str] = ()) -> None:
+    def __init__(
+        self, mistakes: list[str], weak_keys: Sequence[str] = (), settings: Settings | None = None
+    ) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
         self.weak_keys = weak_keys
+        self.settings = settings
 
 
 def _absolute(path: Path | None) -> Path | None:
@@ -135,9 +139,9 @@ class _Loader:
         check_discovery(sections.discovery, public_url, collections, sections.trash, self._mistakes)
         if file and self._secrets:
             self._check_file(file)
-        if self._mistakes.lines:
-            raise ConfigError(self._mistakes.lines, self._mistakes.weak_keys)
-        return Settings(
+        if self._mistakes.are_about("server.public_url"):
+            public_url = None
+        settings = Settings(
             server=attrs.evolve(sections.server, key=key, public_url=public_url),
             discovery=sections.discovery,
             limits=sections.limits,
@@ -161,6 +165,9 @@ class _Loader:
             weak_keys=self._mistakes.weak_keys,
             warnings=self._mistakes.warnings,
         )
+        if self._mistakes.lines:
+            raise ConfigError(self._mistakes.lines, self._mistakes.weak_keys, settings)
+        return settings
 
     def _check_plugins(self, paths: Sequence[Path]) -> None:
         for index, path in enumerate(paths):

@@ -12,7 +12,13 @@ _log = Logger()
 
 def warnings(settings: Settings) -> list[str]:
     """Return warnings about risky settings and missing protection, a sentence each."""
-    found = [*settings.weak_keys, *settings.warnings]
+    lacks = [f"This machine lacks {lack}" for lack in sandbox.missing()]
+    return [*settings.weak_keys, *warnings_of_settings(settings), *lacks]
+
+
+def warnings_of_settings(settings: Settings) -> list[str]:
+    """Return warnings about settings, without those about weak keys."""
+    found = [*settings.warnings]
     if settings.server.require_token_for_get is True and settings.server.static_access:
         found.append("Tokens are required to read, but anybody can read below /static/: set static_access = false")
     if not settings.server.public_url and not all(map(is_local, settings.server.listen)):
@@ -22,7 +28,7 @@ def warnings(settings: Settings) -> list[str]:
     reason = reason_against(settings)
     if reason:
         found.append(f"nginx leaves thumbnails to the daemon, as without thumbnails.nginx_marker: {reason}")
-    return found + [f"This machine lacks {lack}" for lack in sandbox.missing()]
+    return found
 
 
 def warn(settings: Settings, before: Settings | None = None) -> None:

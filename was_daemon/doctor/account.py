@@ -1,0 +1,105 @@
+"""The system's user as whom the daemon runs, and what it may do with a path."""
+
+import grp
+import os
+import pwd
+import shlex
+import stat
+from pathlib import Path
+
+import attrs
+
+
+@attrs.frozen
+class Account:
+    """User of the system, with the groups it is in; its real user is that of this process."""
+
+    uid: int
+    gid: int
+    groups: frozenset[int]
+
+    @classmethod
+    def current(cls) -> "Account":
+        """Return the user of this process."""
+        return cls(os.getuid(), os.getgid(), frozenset({os.getgid(), *os.getgroups()}))
+
+    def __str__(self) -> str:
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return f"#{self.uid}"
+
+    @property
+    def owner(self) -> str:
+        """User and group as `chown` takes them."""
+        try:
+            group = grp.getgrgid(self.gid).gr_name
+        except KeyError:
+            group = str(self.gid)
+        return f"{str(self).removeprefix('#')}:{group}"
+
+
+@attrs.frozen
+class Obstacle:
+    """What keeps a user from using a path, and the command that mends it."""
+
+    message: str
+    remedy: str
+
+
+def obstacle(account: Account, path: Path, mode: int, may_be_missing: bool = False) -> Obstacle | None:
+    """Return what keeps this process's user from using `path`, None if nothing does; blocks.
+
+    `mode` is of `os.R_OK`, `os.W_OK` and `os.X_OK`. A path that may be missing is made where its parent may be written
+    to. Access is asked of the kernel for the real user, so that lists of access and the rights of commands count as they
+    do for the daemon.
+    """
+    real = Path(os.path.realpath(path))
+    for parent in reversed(real.parents):
+        if not os.access(parent, os.F_OK):
+            break
+        if not parent.is_dir():
+            return Obstacle(f"{parent} is no directory, and {real} is to be in it", f"ls -ld {shlex.quote(str(parent))}")
+        if not os.access(parent, os.X_OK):
+            return Obstacle(
+                f"{account} may not enter {parent}, on the way to {real}", _mend(account, parent, os.X_OK, is_own=False)
+            )
+    if not os.access(real, os.F_OK):
+        return _missing(account, real, may_be_missing)
+    if os.access(real, mode):
+        return None
+    return Obstacle(f"{account} may not {_verbs(mode)} {real}", _mend(account, real, mode, is_own=bool(mode & os.W_OK)))
+
+
+def _missing(account: Account, path: Path, may_be_missing: bool) -> Obstacle | None:
+    parent = next(each for each in path.parents if os.access(each, os.F_OK))
+    quoted = shlex.quote(str(path))
+    user, _, group = account.owner.partition(":")
+    make = f"install -d -o {user} -g {group} {quoted}"
+    if not may_be_missing:
+        return Obstacle(f"{path} does not exist", make)
+    if os.access(parent, os.W_OK | os.X_OK):
+        return None
+    return Obstacle(f"{path} does not exist, and {account} may not make it in {parent}", make)
+
+
+def _verbs(mode: int) -> str:
+    verbs = [verb for bit, verb in ((os.R_OK, "read"), (os.W_OK, "write to"), (os.X_OK, "enter")) if mode & bit]
+    return " and ".join(verbs[-2:]) if len(verbs) < 3 else "read and write to"
+
+
+def _mend(account: Account, path: Path, mode: int, is_own: bool) -> str:
+    """Return the command by which root gives the user these rights; `is_own` says that the path should be the user's."""
+    quoted = shlex.quote(str(path))
+    status = path.stat()
+    bits = "".join(letter for bit, letter in ((os.R_OK, "r"), (os.W_OK, "w"), (os.X_OK, "x")) if mode & bit)
+    if status.st_uid == account.uid:
+        return f"chmod u+{bits} {quoted}"
+    if is_own:
+        return f"chown -R {account.owner} {quoted}" if stat.S_ISDIR(status.st_mode) else f"chown {account.owner} {quoted}"
+    if status.st_gid in account.groups:
+        return f"chmod g+{bits} {quoted}"
+    if stat.S_ISDIR(status.st_mode):
+        return f"chmod o+{bits} {quoted}"
+    # Files with secrets are not for everybody.
+    return f"chgrp {account.owner.partition(':')[2]} {quoted} && chmod g+{bits} {quoted}"

@@ -1,0 +1,117 @@
+"""Check of TLS: the chain, the name and the expiry of what `public_url` sends, and of the daemon's own certificates."""
+
+import re
+import shlex
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
+from was_daemon.doctor.patient import Patient
+
+_NAME = "certificate"
+_SECONDS = 4.0
+_SOON_DAYS = 14
+_EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_ISSUER, _NO_FIRST, _WRONG_NAME = 10, 18, 19, 20, 21, 62
+"""Numbers of X509_V_ERR_..., see X509_STORE_CTX_get_error(3)."""
+
+_CHAIN = "nginx's ssl_certificate, or certKey of the daemon's endpoint, must name the file with the whole chain (fullchain.pem)"
+_KEY_OF_ENDPOINT = re.compile(r":certKey=((?:\\.|[^:\\])+)")
+_RENEW = "certbot renew, or as your certificates are made; then: systemctl reload nginx"
+
+
+def look(patient: Patient) -> Iterator[Finding]:
+    """Yield what is wrong with the certificates; blocks."""
+    server = patient.known.server
+    parts = urlsplit(server.public_url or "")
+    own = [path for each in (*server.listen, *server.admin_listen) for path in _certificates(each)]
+    if parts.scheme == "https" and parts.hostname:
+        yield _of_server(parts.hostname, parts.port or 443)
+    for path in own:
+        yield _of_file(path)
+    if parts.scheme != "https" and not own:
+        yield skipped(_NAME, "neither server.public_url nor server.listen has TLS")
+
+
+def _of_server(host: str, port: int) -> Finding:
+    """Return what a client meets that trusts the certificates that this system trusts."""
+    context = ssl.create_default_context()
+    where = f"{host}:{port}"
+    try:
+        with socket.create_connection((host, port), _SECONDS) as plain:
+            plain.settimeout(_SECONDS)
+            with context.wrap_socket(plain, server_hostname=host) as encrypted:
+                der = encrypted.getpeercert(binary_form=True)
+    except ssl.SSLCertVerificationError as error:
+        return failed(_NAME, f"{where}: {_reason(error)}", _remedy(error))
+    except OSError as error:
+        return failed(
+            _NAME,
+            f"{where}: no connection with TLS: {error.strerror or error}",
+            f"openssl s_client -connect {where} -servername {host}",
+        )
+    if not der:
+        return failed(_NAME, f"{where}: sends no certificate")
+    return _expiry(where, x509.load_der_x509_certificate(der))
+
+
+def _reason(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code == _EXPIRED:
+        return "the certificate has expired"
+    if error.verify_code == _WRONG_NAME:
+        return "the certificate is for another name"
+    if error.verify_code in (_SELF_SIGNED, _SELF_SIGNED_IN_CHAIN):
+        return "the certificate is signed by nobody whom clients trust"
+    if error.verify_code in (_NO_ISSUER, _NO_FIRST):
+        return "the chain is incomplete: the server sends its certificate without those that lead to a trusted one"
+    return error.verify_message or "the certificate is refused"
+
+
+def _remedy(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in (_NO_ISSUER, _NO_FIRST):
+        return f"{_CHAIN}."
+    if error.verify_code in (_SELF_SIGNED, _SELF_SIGNED_IN_CHAIN):
+        return (
+            "Use one that browsers trust, or add your institution's to /usr/local/share/ca-certificates and run "
+            "update-ca-certificates, on this machine and on Specify's."
+        )
+    return _RENEW
+
+
+def _expiry(where: str, certificate: x509.Certificate) -> Finding:
+    until, since, now = certificate.not_valid_after_utc, certificate.not_valid_before_utc, datetime.now(UTC)
+    if until <= now:
+        return failed(_NAME, f"{where}: the certificate has expired, on {until:%Y-%m-%d}", _RENEW)
+    if since > now:
+        return failed(
+            _NAME, f"{where}: the certificate is valid only from {since:%Y-%m-%d %H:%M} UTC", "timedatectl set-ntp true"
+        )
+    days = (until - now).days
+    if days < _SOON_DAYS:
+        return warning(_NAME, f"{where}: the certificate expires in {days} days, on {until:%Y-%m-%d}", _RENEW)
+    return ok(_NAME, f"{where}: valid until {until:%Y-%m-%d}")
+
+
+def _certificates(description: str) -> Iterator[Path]:
+    """Yield the file with the certificate of an endpoint with TLS."""
+    if description.startswith("ssl:"):
+        match = _KEY_OF_ENDPOINT.search(description)
+        key = re.search(r":privateKey=((?:\\.|[^:\\])+)", description)
+        found = match or key
+        yield Path(re.sub(r"\\(.)", r"\1", found[1]) if found else "server.pem")
+
+
+def _of_file(path: Path) -> Finding:
+    """Return when the daemon's own certificate expires; relative paths start where the daemon was started."""
+    try:
+        certificates = x509.load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        return failed(_NAME, f"{path}: {error.strerror}", f"ls -l {shlex.quote(str(path))}")
+    except ValueError:
+        return failed(_NAME, f"{path}: no certificate in PEM is in it", f"openssl x509 -noout -dates -in {path}")
+    return _expiry(str(path), certificates[0])

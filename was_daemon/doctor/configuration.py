@@ -1,0 +1,20 @@
+"""Check of the configuration: its mistakes, and what the daemon would warn of."""
+
+import shlex
+from collections.abc import Iterator
+
+from was_daemon.doctor.findings import Finding, failed, ok, warning
+from was_daemon.doctor.patient import Patient
+
+_NAME = "configuration"
+
+
+def look(patient: Patient) -> Iterator[Finding]:
+    """Yield a finding for each mistake and each warning."""
+    check = f"was-daemon config check --config {shlex.quote(patient.name_of_config)}"
+    for mistake in patient.mistakes:
+        yield failed(_NAME, mistake, f"Correct {patient.name_of_config}, then: {check}")
+    for each in patient.warnings:
+        yield warning(_NAME, each)
+    if not patient.mistakes:
+        yield ok(_NAME, f"{patient.config or 'the one that is used without a file'} has no mistakes")

@@ -1,0 +1,73 @@
+"""Check of the daemon itself: whether it answers where it listens, with this version, this key, and in good health."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from was_daemon import __version__
+from was_daemon.conformance.results import CheckState
+from was_daemon.doctor.contract import results_of, server_at
+from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
+from was_daemon.doctor.patient import Patient
+from was_daemon.health.probe import addresses_of, probe
+
+_NAME = "daemon"
+_SECONDS = 4.0
+_HEALTH = "/healthz"
+
+
+def look(patient: Patient) -> Iterator[Finding]:
+    """Yield what is wrong at each address of this machine; blocks."""
+    public = patient.known.server.public_url
+    urls = [url for url in addresses_of(patient.known.server) if url != public]
+    if not urls:
+        yield skipped(_NAME, "it listens on no TCP port of its own that could be asked")
+    for url in urls:
+        answer = probe(url, _SECONDS)
+        if not answer["ok"] and "health" not in answer:
+            yield failed(_NAME, f"{url}: {answer['problem']}", _start(patient))
+        elif url.endswith(_HEALTH):
+            yield from _health(url, answer)
+        else:
+            yield from _served(patient, url, answer.get("version"))
+
+
+def _start(patient: Patient) -> str:
+    if patient.unit_in_use:
+        unit = patient.machine.unit.name
+        return f"systemctl restart {unit}, and why it does not: journalctl --unit={unit} --lines=50"
+    return f"was-daemon serve --config {patient.name_of_config}"
+
+
+def _health(url: str, answer: dict[str, object]) -> Iterator[Finding]:
+    health = answer.get("health")
+    told = health.get("problems", []) if isinstance(health, dict) else []
+    problems = told if isinstance(told, list) else []
+    for problem in problems:
+        yield failed(_NAME, f"the running daemon says: {problem}", "See the other findings, or docs/operations.md.")
+    if not problems:
+        yield ok(_NAME, f"{url}: all is well")
+
+
+def _served(patient: Patient, url: str, version: str | None) -> Iterator[Finding]:
+    if version and version != __version__:
+        yield warning(_NAME, f"{url} is version {version}, and {__version__} is installed", _start(patient))
+    for result in results_of(server_at(url, patient)):
+        if result.state is CheckState.FAILED:
+            if result.id == "key":
+                yield failed(
+                    _NAME,
+                    f"{url} refuses the key of {patient.name_of_config}: the daemon has another one, which was changed "
+                    "since it was started, or another daemon answers",
+                    _start(patient),
+                )
+            else:
+                yield failed(
+                    _NAME,
+                    f"{url}: {result.title}: expected {result.expected}, got {result.got}",
+                    f"was-daemon check {url} --key-file FILE",
+                )
+            return
+        if result.state is CheckState.DIFFERS and result.id != "endpoints":
+            # The addresses in the document are the public ones.
+            yield warning(_NAME, f"{url}: {result.remark}")
+    yield ok(_NAME, f"{urlsplit(url).netloc} answers as version {version or 'unknown'}, with this key")

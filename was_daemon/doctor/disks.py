@@ -1,0 +1,116 @@
+"""Check of the file systems: mounted, writable, of a kind that fits, with free space and inodes."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from was_daemon.doctor.findings import Finding, failed, ok, warning
+from was_daemon.doctor.mounts import Mount, mount_of, mounts, unmounted
+from was_daemon.doctor.paths import Need, needs
+from was_daemon.doctor.patient import Patient
+from was_daemon.model.sizes import readable
+
+_NAME = "disks"
+_SQLITE = ("catalogue", ".journal", "spool.path")
+"""Ends of the settings in whose places there are SQLite files; quotas are in the spool."""
+_FEW_INODES = 1000
+_SHORT = 4
+"""Free bytes in multiples of `min_free` below which there is a warning."""
+
+_FULL_PERCENT = 95
+_IN_CONTAINER = (Path("/.dockerenv"), Path("/run/.containerenv"))
+_KEPT = ("stores.", "catalogue")
+"""Beginnings of the settings whose files have to be there after a restart."""
+
+
+def look(patient: Patient) -> Iterator[Finding]:
+    """Yield what is wrong with the file systems of the paths that the daemon writes to, and how full they are."""
+    known = mounts()
+    seen: set[tuple[str, str]] = set()
+    filled: dict[int, Finding] = {}
+    for need in needs(patient):
+        for finding in [*_missing(need, known), *_kind(need, known)] if _is_looked_at(need) else []:
+            if (finding.message, need.setting) not in seen:
+                seen.add((finding.message, need.setting))
+                yield finding
+        if need.is_written:
+            with suppress(OSError):
+                place = _existing(need.path)
+                filled.setdefault(place.stat().st_dev, _space(place, patient.known.limits.min_free))
+    yield from filled.values()
+
+
+def _is_looked_at(need: Need) -> bool:
+    return need.is_written or need.setting.startswith(_KEPT)
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _missing(need: Need, known: list[Mount]) -> Iterator[Finding]:
+    place = unmounted(need.path, known)
+    if place:
+        yield failed(
+            _NAME,
+            f"nothing is mounted on {place}, where /etc/fstab wants a disk, and {need.path} is to be on it",
+            f"mount {shlex.quote(str(place))}",
+        )
+
+
+def _kind(need: Need, known: list[Mount]) -> Iterator[Finding]:
+    mount = mount_of(need.path, known)
+    if not mount:
+        return
+    where = f"{need.path} is on {mount.source} ({mount.kind})"
+    if mount.is_read_only and need.is_written:
+        remedy = f"dmesg | tail, then: mount -o remount,rw {shlex.quote(str(mount.place))}"
+        yield failed(_NAME, f"{where}, which is mounted read-only at {mount.place}", remedy)
+    if mount.is_network and need.setting.endswith(_SQLITE):
+        yield failed(
+            _NAME,
+            f"{where}, and SQLite needs a local disk: files on a network are damaged when two programs write to them",
+            f"Move it to a local disk, and name it there in {need.setting}.",
+        )
+    if not need.setting.startswith(_KEPT):
+        return
+    if mount.is_memory:
+        yield warning(_NAME, f"{where}, in memory: it is lost when the machine stops", "Choose a directory on a disk.")
+    elif mount.kind == "overlay" and any(each.exists() for each in _IN_CONTAINER):
+        yield warning(
+            _NAME, f"{where}: it is lost with the container", f"docker run --volume attachments:{need.path} ..."
+        )
+    elif mount.ignores_case and need.setting.startswith("stores."):
+        yield warning(
+            _NAME,
+            f"{where}, where names that differ in case only are usually the same file",
+            "was-daemon check-store NAME says whether they are.",
+        )
+
+
+def _space(place: Path, min_free: int) -> Finding:
+    status = os.statvfs(place)
+    free, inodes = status.f_bavail * status.f_frsize, status.f_favail
+    if not status.f_blocks:
+        return ok(_NAME, f"{place}: the file system does not tell its free space")
+    used = 100 - 100 * status.f_bavail // max(1, status.f_blocks - status.f_bfree + status.f_bavail)
+    told = f"{place}: {readable(free)} free, {used} % used"
+    find = f"du --one-file-system --human-readable --max-depth=2 {shlex.quote(str(place))} | sort -h | tail"
+    if free < min_free:
+        return failed(_NAME, f"{told}: less than limits.min_free ({readable(min_free)}), so uploads are refused", find)
+    # Some file systems have no fixed number of inodes.
+    if status.f_files and inodes < _FEW_INODES:
+        return failed(
+            _NAME,
+            f"{told}, but only {inodes} inodes, without which no file can be made",
+            f"df --inodes {shlex.quote(str(place))}, then remove small files that nobody needs",
+        )
+    if free < _SHORT * min_free:
+        return warning(_NAME, f"{told}: soon less than limits.min_free ({readable(min_free)})", find)
+    if status.f_files and 100 - 100 * inodes // status.f_files >= _FULL_PERCENT:
+        return warning(_NAME, f"{told}, and {inodes} of {status.f_files} inodes", f"df --inodes {place}")
+    return ok(_NAME, told + (f", {inodes} inodes" if status.f_files else ""))

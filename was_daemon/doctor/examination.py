@@ -1,0 +1,115 @@
+"""All checks, made at the same time, each with a limit of time."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import cast
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from was_daemon.concurrency.threads import Threads
+from was_daemon.doctor import (
+    addresses,
+    certificates,
+    clock,
+    configuration,
+    daemon,
+    databases,
+    disks,
+    kernel,
+    keys,
+    limits,
+    nginx,
+    paths,
+    ports,
+    service,
+    stores,
+    versions,
+)
+from was_daemon.doctor.findings import Finding, failed, skipped
+from was_daemon.doctor.patient import Patient
+
+_SECONDS = 15.0
+_MOST_THREADS = 32
+
+_log = Logger()
+
+Look = Callable[[Patient], Iterable[Finding]] | Callable[[Patient], Awaitable[Iterable[Finding]]]
+"""A function that makes a check: one that blocks, which is called in a thread, or a coroutine function."""
+
+
+@attrs.frozen
+class Check:
+    """One check: findings of this name, by a function that has so many `seconds`."""
+
+    name: str
+    look: Look
+    needs_settings: bool = True
+    seconds: float = _SECONDS
+
+
+CHECKS = (
+    Check("configuration", configuration.look, needs_settings=False),
+    Check("service", service.look, needs_settings=False),
+    Check("paths", paths.look),
+    Check("disks", disks.look),
+    Check("key", keys.look),
+    Check("clock", clock.look, needs_settings=False),
+    Check("ports", ports.look),
+    Check("daemon", daemon.look),
+    Check("address", addresses.look),
+    Check("certificate", certificates.look),
+    Check("nginx", nginx.look),
+    Check("specify", keys.look_at_specify, needs_settings=False),
+    Check("stores", stores.look),
+    Check("databases", databases.look),
+    Check("limits", limits.look, needs_settings=False),
+    Check("kernel", kernel.look, needs_settings=False),
+    Check("versions", versions.look, needs_settings=False),
+)
+"""All checks, in the order in which they are told: what is likely the cause of others comes first."""
+
+
+async def examine(patient: Patient, tell: Callable[[Finding], object] = lambda _: None) -> list[Finding]:
+    """Make all checks, and fire with what they find; `tell` is called with each finding as soon as it is its turn.
+
+    Changes nothing, and takes no longer than the slowest check may. Close the stores afterwards.
+    """
+    threads = Threads("doctor", _MOST_THREADS)
+    under_way = [Deferred.fromCoroutine(_made(check, patient, threads)) for check in CHECKS]
+    found: list[Finding] = []
+    try:
+        for each in under_way:
+            for finding in await each:
+                tell(finding)
+                found.append(finding)
+    finally:
+        for each in under_way:
+            each.addErrback(lambda failure: failure.trap(CancelledError))
+            each.cancel()
+    return found
+
+
+async def _made(check: Check, patient: Patient, threads: Threads) -> Sequence[Finding]:
+    from twisted.internet import reactor
+
+    if check.needs_settings and patient.settings is None:
+        return [skipped(check.name, "the configuration cannot be read")]
+    try:
+        return await _begun(check, patient, threads).addTimeout(check.seconds, IReactorTime(reactor))
+    except DeferredTimeout:
+        return [failed(check.name, f"no answer within {check.seconds:g} s: a disk, a server or a resolver hangs")]
+    except Exception as error:
+        _log.failure("The check {check} failed", check=check.name)
+        return [failed(check.name, f"this check itself failed: {type(error).__name__}", "Please report it.")]
+
+
+def _begun(check: Check, patient: Patient, threads: Threads) -> Deferred[list[Finding]]:
+    look = check.look
+    if inspect.iscoroutinefunction(look):
+        return Deferred.fromCoroutine(look(patient)).addCallback(list)
+    blocking = cast(Callable[[Patient], Iterable[Finding]], look)
+    return threads.call(lambda: list(blocking(patient)))

@@ -1,0 +1,164 @@
+"""Check of what the daemon's user may do with every path that the daemon needs, and of what the unit hides from it."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from was_daemon.config.secret_files import SecretFile
+from was_daemon.doctor.account import obstacle
+from was_daemon.doctor.findings import Finding, failed, ok
+from was_daemon.doctor.mounts import Mount, mount_of, mounts
+from was_daemon.doctor.patient import Patient
+from was_daemon.doctor.service import drop_in
+from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
+from was_daemon.model.interfaces import ILocalFiles, IReadOnly
+from was_daemon.model.keys import Kind
+
+_NAME = "paths"
+_READ, _ENTER = os.R_OK, os.R_OK | os.X_OK
+_WRITE_FILE, _WRITE_DIRECTORY = os.R_OK | os.W_OK, os.R_OK | os.W_OK | os.X_OK
+_STAGING = ".staging"
+
+
+@attrs.frozen
+class Need:
+    """A path that the daemon has to use in a way of `os.access`, and the setting that names it."""
+
+    path: Path
+    mode: int
+    setting: str
+    may_be_missing: bool = False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the daemon writes to it."""
+        return bool(self.mode & os.W_OK)
+
+
+def look(patient: Patient) -> Iterator[Finding]:
+    """Yield what the daemon's user may not do, with the command that allows it."""
+    known = mounts()
+    all_needs = list(dict.fromkeys(needs(patient)))
+    found: dict[str, Finding] = {}
+    for need in all_needs:
+        finding = _finding(patient, need, known)
+        if finding:
+            found.setdefault(finding.message.partition(" (")[0], finding)
+    yield from found.values()
+    if not found:
+        found_in = list(_by_health(patient))
+        yield from found_in
+        if not found_in:
+            yield ok(_NAME, f"{patient.account} may use all {len(all_needs)} paths that the daemon needs")
+
+
+def _finding(patient: Patient, need: Need, known: list[Mount]) -> Finding | None:
+    mount = mount_of(need.path, known)
+    if need.is_written and mount and mount.is_read_only:
+        # Another check tells.
+        return None
+    unit = patient.machine.unit
+    if patient.unit_in_use and not need.path.exists() and any(map(need.path.is_relative_to, unit.own_directories())):
+        # systemd makes it when it starts the daemon.
+        return None
+    found = obstacle(patient.account, need.path, need.mode, need.may_be_missing)
+    if found:
+        return failed(_NAME, f"{found.message} ({need.setting})", found.remedy)
+    if not patient.unit_in_use or not patient.machine.is_seen_by_root:
+        # Within the unit, the kernel says what it allows.
+        return None
+    hidden = unit.hides(need.path)
+    if hidden:
+        line = "ProtectHome=no" if hidden.startswith("ProtectHome") else "InaccessiblePaths="
+        return failed(_NAME, f"{unit.name} hides {need.path} from the daemon ({hidden})", drop_in(unit, "paths", line))
+    kept = unit.keeps_read_only(need.path) if need.is_written else None
+    if kept:
+        place = need.path if need.path.is_dir() else need.path.parent
+        return failed(
+            _NAME,
+            f"{unit.name} lets the daemon only read {need.path} ({kept})",
+            drop_in(unit, "paths", f"ReadWritePaths={place}"),
+        )
+    return None
+
+
+def _by_health(patient: Patient) -> Iterator[Finding]:
+    """Yield what the daemon's own check of its directories finds, such as a link in the place of one."""
+    try:
+        for files in patient.local_stores().values():
+            if patient.collections and not IReadOnly.providedBy(files):
+                # A missing directory is told above.
+                check_directories(files, patient.collections)
+        check_spool(patient.known.spool.path)
+    except UnusableDirectory as error:
+        yield failed(_NAME, f"{error} ({error.path})", f"ls -ld {shlex.quote(str(error.path))}")
+
+
+def needs(patient: Patient) -> Iterator[Need]:
+    """Yield every path that the daemon needs; blocks."""
+    settings = patient.known
+    if patient.config:
+        yield Need(patient.config, _READ, "the configuration")
+    yield from _secrets(patient)
+    for name, files in patient.local_stores().items():
+        yield from _of_store(patient, f"stores.{name}", files)
+    for name, store in settings.stores.items():
+        yield from _of_options(f"stores.{name}", store.options)
+    yield Need(settings.spool.path, _WRITE_DIRECTORY, "spool.path", may_be_missing=True)
+    for path in (settings.catalogue.path, settings.catalogue.journal_path) if settings.catalogue.is_on else ():
+        if path:
+            yield Need(path.parent, _WRITE_DIRECTORY, "catalogue", may_be_missing=True)
+            yield Need(path, _WRITE_FILE, "catalogue", may_be_missing=True)
+    if settings.thumbnails.nginx_marker:
+        yield Need(settings.thumbnails.nginx_marker.parent, _WRITE_DIRECTORY, "thumbnails.nginx_marker")
+    for path in settings.plugin_path:
+        yield Need(path, _ENTER, "plugins.path")
+    for description in (*settings.server.listen, *settings.server.admin_listen):
+        if description.startswith("unix:"):
+            path = Path(description.split(":")[1].removeprefix("address="))
+            yield Need(path.parent, _WRITE_DIRECTORY, "server.listen")
+
+
+def _secrets(patient: Patient) -> Iterator[Need]:
+    """Yield the files with keys and passwords, but for those that systemd reads for the daemon."""
+    settings = patient.known
+    named = {
+        "server.key_file": settings.server.key_file,
+        **{f"collections.map.{name}.key_file": each.key_file for name, each in settings.collections.map.items()},
+        "catalogue.password_file": settings.catalogue.password_file,
+        **{f"specify.{name}.password_file": each.password_file for name, each in settings.specify.items()},
+    }
+    credentials = set(patient.machine.unit.credentials.values()) if patient.unit_in_use else set()
+    for setting, path in named.items():
+        if path and Path(path) not in credentials:
+            yield Need(Path(path).expanduser(), _READ, setting)
+
+
+def _of_store(patient: Patient, setting: str, files: ILocalFiles) -> Iterator[Need]:
+    mode = _ENTER if IReadOnly.providedBy(files) else _WRITE_DIRECTORY
+    root: Path = files.root
+    yield Need(root, mode, setting)
+    if not patient.collections or not os.access(root, _ENTER):
+        return
+    for directory in patient.collections.directories(files):
+        for kind in (Kind.ORIGINAL, Kind.THUMBNAIL, Kind.PYRAMID, Kind.TRASH):
+            base = root / directory / kind.value
+            for path in (base.parent, base, base / _STAGING, base.parent / _STAGING):
+                if os.path.lexists(path):
+                    yield Need(path, mode, setting)
+
+
+def _of_options(setting: str, options: Any) -> Iterator[Need]:
+    """Yield the files and directories that a store's options name, without that of the store itself."""
+    if options is None:
+        return
+    for name, value in attrs.asdict(options, recurse=False).items():
+        for path in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(path, SecretFile) or (isinstance(path, Path) and name.endswith(("_file", "_hosts"))):
+                yield Need(Path(path).expanduser(), _READ, f"{setting}.{name}", may_be_missing=name == "known_hosts")
+            elif isinstance(path, Path) and name == "journal":
+                yield Need(path, _WRITE_DIRECTORY, f"{setting}.{name}", may_be_missing=True)

@@ -1,0 +1,79 @@
+"""What is examined: a configuration, and the machine that it is for."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+
+from was_daemon.config.endpoints import TCPAddress, tcp_address
+from was_daemon.config.secret_files import SecretFile
+from was_daemon.config.settings import Settings
+from was_daemon.doctor.account import Account
+from was_daemon.doctor.machine import Machine
+from was_daemon.library.collections import Collections
+from was_daemon.model.composition import stores_in
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles
+
+
+@attrs.frozen
+class SpecifySite:
+    """Specify 7 at `url`, whose pages a user with the cookie in `session` may see, or anybody without one."""
+
+    url: str
+    session: SecretFile | None = None
+
+
+@attrs.frozen
+class Patient:
+    """What is examined.
+
+    `settings` are those in the file `config`, without the parts that are wrong, of which `mistakes` has a line each;
+    None if nothing of it can be read. `warnings` are what the daemon would warn of. `stores` and `collections` are not
+    in use by anybody else. The process is the user `account`, as which the daemon runs.
+    """
+
+    config: Path | None
+    settings: Settings | None
+    mistakes: Sequence[str]
+    warnings: Sequence[str]
+    stores: Mapping[str, IAssetStore]
+    collections: Collections | None
+    machine: Machine
+    account: Account = attrs.field(factory=Account.current)
+    specify: SpecifySite | None = None
+
+    @property
+    def known(self) -> Settings:
+        """The settings, for checks that are made only with them."""
+        if self.settings is None:
+            raise LookupError("there are no settings")
+        return self.settings
+
+    @property
+    def unit_in_use(self) -> bool:
+        """Whether systemd runs the daemon with this configuration."""
+        return self.config is not None and self.machine.unit.runs(self.config)
+
+    @property
+    def name_of_config(self) -> str:
+        """The configuration's file, for commands that are shown."""
+        return str(self.config) if self.config else "was.toml"
+
+    def tcp_addresses(self) -> list[TCPAddress]:
+        """Return the addresses that the daemon listens on, those for monitoring, too."""
+        server = self.known.server
+        return [address for each in (*server.listen, *server.admin_listen) if (address := tcp_address(each))]
+
+    def public_host(self) -> str | None:
+        """Return the host of `public_url`."""
+        return urlsplit(self.known.server.public_url or "").hostname
+
+    def local_stores(self) -> dict[str, ILocalFiles]:
+        """Return the stores, and the parts of stores, that are on this machine's disks, by the stores' names."""
+        found: dict[int, tuple[str, ILocalFiles]] = {}
+        for name, store in self.stores.items():
+            for part in stores_in(store):
+                if ILocalFiles.providedBy(part):
+                    found.setdefault(id(part), (name, ILocalFiles(part)))
+        return dict(found.values())

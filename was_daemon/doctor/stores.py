@@ -1,0 +1,125 @@
+"""Check of the stores: whether each can be reached and read. Nothing is written; `check-store` tries what needs that."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from was_daemon.doctor.findings import Finding, failed, ok, warning
+from was_daemon.doctor.patient import Patient
+from was_daemon.model.composition import IComposedStore
+from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IReadOnly, IRooted, IUnlisted
+from was_daemon.model.keys import AssetKey, Kind
+
+_NAME = "stores"
+_SECONDS = 12.0
+_MISSING = "was-daemon-doctor-asks-for-what-nobody-has.jpg"
+_READ_BYTES = 1 << 12
+
+
+async def look(patient: Patient) -> Sequence[Finding]:
+    """Fire with what is found of each store, all of them at the same time."""
+    looks = [
+        Deferred.fromCoroutine(_of_store(patient, name, store))
+        for name, store in patient.stores.items()
+        # Its parts are looked at.
+        if not IComposedStore.providedBy(store)
+    ]
+    return [finding for findings in await gatherResults(looks) for finding in findings]
+
+
+async def _of_store(patient: Patient, name: str, store: IAssetStore) -> Sequence[Finding]:
+    from twisted.internet import reactor
+
+    try:
+        trial = Deferred.fromCoroutine(_trial(patient, name, store))
+        return await trial.addTimeout(_SECONDS, IReactorTime(reactor))
+    except AssetError as error:
+        message = f"store {name} ({store}): {error}" + (f" ({error.reason})" if error.reason else "")
+        return [failed(_NAME, message, _remedy(patient, name, store))]
+    except TimeoutError:
+        message = f"store {name} ({store}): no answer within {_SECONDS:g} s"
+        return [failed(_NAME, message, _remedy(patient, name, store))]
+
+
+def _remedy(patient: Patient, name: str, store: IAssetStore) -> str:
+    if ILocalFiles.providedBy(store):
+        root = ILocalFiles(store).root
+        return f"ls -ld {root}; is its disk mounted? findmnt --target {root}"
+    return f"was-daemon check-store {name} --config {patient.name_of_config}"
+
+
+async def _trial(patient: Patient, name: str, store: IAssetStore) -> Sequence[Finding]:
+    """Read, as the daemon does; raises `AssetError`."""
+    found = []
+    if IRooted.providedBy(store) and not await IRooted(store).exists():
+        return [
+            failed(
+                _NAME,
+                f"store {name} ({store}): there is no such directory: its name is mistyped, or its disk is not mounted",
+                _remedy(patient, name, store),
+            )
+        ]
+    directory = _directory(patient, name)
+    missing = AssetKey(directory, Kind.ORIGINAL, _MISSING)
+    try:
+        await store.stat(missing)
+    except AssetNotFound:
+        pass
+    else:
+        found.append(warning(_NAME, f"store {name}: it says that it has {_MISSING}, which nobody has"))
+    first = await _first(store, directory)
+    if first:
+        found += await _read(name, store, first)
+    if not found:
+        writes = " (read-only)" if IReadOnly.providedBy(store) else ""
+        found.append(ok(_NAME, f"store {name}: {store}{writes} can be read" + (", and is empty" if _is_empty(store, first) else "")))
+    return found
+
+
+def _is_empty(store: IAssetStore, first: AssetKey | None) -> bool:
+    return first is None and not IUnlisted.providedBy(store)
+
+
+def _directory(patient: Patient, name: str) -> str:
+    """Return the directory of a collection that is in the store."""
+    settings = patient.known
+    for each in settings.collections.map.values():
+        if (each.store or settings.default_store) == name:
+            return each.directory
+    return ""
+
+
+async def _first(store: IAssetStore, directory: str) -> AssetKey | None:
+    if IUnlisted.providedBy(store):
+        return None
+    async with aclosing(store.list(directory, Kind.ORIGINAL)) as keys:
+        async for key in keys:
+            return key
+    return None
+
+
+async def _read(name: str, store: IAssetStore, key: AssetKey) -> list[Finding]:
+    """Read the beginning of an original, and compare what the store tells of it."""
+    stat = await store.stat(key)
+    reader = await store.open(key)
+    try:
+        received = b""
+        async with aclosing(reader.read(0, min(_READ_BYTES, stat.size))) as chunks:
+            async for chunk in chunks:
+                received += chunk
+        if stat.etag == reader.stat.etag and (reader.stat.size != stat.size or len(received) < min(_READ_BYTES, stat.size)):
+            return [warning(_NAME, f"store {name}: it tells other sizes than it sends", f"was-daemon check-store {name}")]
+        if not stat.modified:
+            return [
+                warning(
+                    _NAME,
+                    f"store {name}: it tells no modification times, so old thumbnails cannot be told from new ones",
+                    f"was-daemon check-store {name}",
+                )
+            ]
+    finally:
+        await reader.close()
+    return []
