@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator
 
-from was_daemon.doctor.findings import Finding, failed, ok, warning
+from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
 
 _NAME = "configuration"
@@ -13,7 +13,12 @@ def look(patient: Patient) -> Iterator[Finding]:
     """Yield a finding for each mistake and each warning."""
     check = f"was-daemon config check --config {shlex.quote(patient.name_of_config)}"
     for mistake in patient.mistakes:
-        yield failed(_NAME, mistake, f"Correct {patient.name_of_config}, then: {check}")
+        if patient.is_of_credential(mistake):
+            yield skipped(_NAME, f"{mistake}: systemd reads it for the daemon", "sudo was-daemon doctor")
+        elif patient.config is None:
+            yield failed(_NAME, mistake, "was-daemon init")
+        else:
+            yield failed(_NAME, mistake, f"Correct {patient.name_of_config}, then: {check}")
     for each in patient.warnings:
         yield warning(_NAME, each)
     if not patient.mistakes:

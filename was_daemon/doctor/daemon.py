@@ -17,6 +17,9 @@ _HEALTH = "/healthz"
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong at each address of this machine; blocks."""
+    if patient.is_wrong("server.listen"):
+        yield skipped(_NAME, "server.listen is wrong")
+        return
     public = patient.known.server.public_url
     urls = [url for url in addresses_of(patient.known.server) if url != public]
     if not urls:

@@ -33,6 +33,8 @@ def look(patient: Patient) -> Iterator[Finding]:
             "there is no key (server.insecure_no_key), so anybody who reaches the server may upload and delete",
             f"{GOOD_KEY_COMMAND} prints one: enter it as server.key_file and in Specify.",
         )
+    elif any(map(patient.is_of_credential, patient.mistakes)):
+        yield skipped(_NAME, "only root may read it", "sudo was-daemon doctor")
     elif settings.server.key is None and not any(each.key for each in settings.collections.map.values()):
         yield failed(_NAME, "there is no key that can be read", f"{GOOD_KEY_COMMAND} prints one for server.key_file.")
     elif not settings.weak_keys:

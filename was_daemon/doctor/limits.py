@@ -8,7 +8,7 @@ from pathlib import Path
 
 from was_daemon.doctor.findings import Finding, failed, ok, warning
 from was_daemon.doctor.patient import Patient
-from was_daemon.doctor.service import drop_in
+from was_daemon.doctor.unit import drop_in
 from was_daemon.model.sizes import readable
 
 _NAME = "limits"

@@ -1,9 +1,13 @@
 """Check of the stores: whether each can be reached and read. Nothing is written; `check-store` tries what needs that."""
 
+import os
+import sqlite3
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
+from urllib.parse import quote
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from was_daemon.doctor.findings import Finding, failed, ok, warning
@@ -39,7 +43,7 @@ async def _of_store(patient: Patient, name: str, store: IAssetStore) -> Sequence
     except AssetError as error:
         message = f"store {name} ({store}): {error}" + (f" ({error.reason})" if error.reason else "")
         return [failed(_NAME, message, _remedy(patient, name, store))]
-    except TimeoutError:
+    except DeferredTimeout:
         message = f"store {name} ({store}): no answer within {_SECONDS:g} s"
         return [failed(_NAME, message, _remedy(patient, name, store))]
 
@@ -71,6 +75,14 @@ async def _trial(patient: Patient, name: str, store: IAssetStore) -> Sequence[Fi
     else:
         found.append(warning(_NAME, f"store {name}: it says that it has {_MISSING}, which nobody has"))
     first = await _first(store, directory)
+    if first is None and _is_recorded(patient, name):
+        found.append(
+            failed(
+                _NAME,
+                f"store {name}: {store} is empty, and the catalogue has originals of it: is its disk mounted?",
+                _remedy(patient, name, store),
+            )
+        )
     if first:
         found += await _read(name, store, first)
     if not found:
@@ -123,3 +135,17 @@ async def _read(name: str, store: IAssetStore, key: AssetKey) -> list[Finding]:
     finally:
         await reader.close()
     return []
+
+
+def _is_recorded(patient: Patient, name: str) -> bool:
+    """Return whether the catalogue, if it is a file, has an original that is in the store."""
+    path = patient.known.catalogue.path
+    if not path or not os.access(path, os.R_OK | os.W_OK):
+        return False
+    query = "SELECT 1 FROM assets WHERE store = ? LIMIT 1"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1)) as connection:
+            return connection.execute(query, (name,)).fetchone() is not None
+    except sqlite3.Error:
+        # The check of databases tells.
+        return False

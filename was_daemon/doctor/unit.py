@@ -173,3 +173,12 @@ def _credentials(text: str) -> Iterator[tuple[str, Path]]:
         elif separator and path.startswith("/"):
             found[name] = Path(path)
     yield from found.items()
+
+
+def drop_in(unit: Unit, file: str, line: str) -> str:
+    """Return the command that adds a line to the section [Service] of a unit, and restarts it."""
+    directory = f"/etc/systemd/system/{unit.name}.d"
+    return (
+        f"mkdir -p {directory} && printf '[Service]\\n{line}\\n' >> {directory}/{file}.conf && "
+        f"systemctl daemon-reload && systemctl restart {unit.name}"
+    )

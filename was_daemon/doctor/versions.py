@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import attrs
+from cryptography.hazmat.backends.openssl import backend
 
 from was_daemon.doctor.findings import Finding, ok, warning
 from was_daemon.doctor.patient import Patient
@@ -112,7 +113,10 @@ def look(patient: Patient) -> Iterator[Finding]:
 
 def installed(patient: Patient) -> Mapping[str, Version]:
     """Return the versions of the programs and libraries that are there; imports the libraries."""
-    found: dict[str, Version] = {"SQLite": sqlite3.sqlite_version_info, "OpenSSL": ssl.OPENSSL_VERSION_INFO[:3]}
+    found: dict[str, Version] = {"SQLite": sqlite3.sqlite_version_info}
+    # Twisted uses that of cryptography, drivers of databases that of Python.
+    bundled = _named("OpenSSL", backend.openssl_version_text().split()[1])
+    found["OpenSSL"] = min(ssl.OPENSSL_VERSION_INFO[:3], bundled.get("OpenSSL", ssl.OPENSSL_VERSION_INFO[:3]))
     with suppress(ImportError):
         from PIL import features
 
