@@ -75,9 +75,7 @@ def test_the_servers_certificate_is_looked_at(
     assert (finding.remedy is None) is (state is State.OK)
 
 
-def test_one_that_nobody_trusts_or_for_another_name_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_nobody_trusts_or_for_another_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with tls_server(self_signed(tmp_path)) as url:
         assert "signed by nobody whom clients trust" in found_at(tmp_path, url).message
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
@@ -95,5 +93,8 @@ def test_the_daemons_own_certificate_is_looked_at(tmp_path: Path) -> None:
     expired = self_signed(tmp_path, -20 * DAY, -2 * DAY)
     listen = f"ssl:8443:privateKey={expired}:certKey={expired}:interface=127.0.0.1"
     finding = found_at(tmp_path, None, listen)
-    assert (finding.state, finding.message.startswith(f"{expired}: the certificate has expired")) == (State.FAILED, True)
+    assert (finding.state, finding.message.startswith(f"{expired}: the certificate has expired")) == (
+        State.FAILED,
+        True,
+    )
     assert found_at(tmp_path, None).state is State.SKIPPED

@@ -43,7 +43,9 @@ def test_a_daemon_with_another_key_than_the_configuration_is_told(tmp_path: Path
 
 def test_what_a_running_daemon_says_of_its_health_is_told(run_daemon: RunDaemon, tmp_path: Path) -> None:
     admin = free_port()
-    ill = run_daemon({"server": {"admin_listen": [f"tcp:{admin}:interface=127.0.0.1"]}, "limits": {"min_free": "900 TiB"}})
+    ill = run_daemon(
+        {"server": {"admin_listen": [f"tcp:{admin}:interface=127.0.0.1"]}, "limits": {"min_free": "900 TiB"}}
+    )
     found = found_by(daemon.look, ill.config_file)
     assert all(each.message.startswith("the running daemon says: ") for each in bad(found))
     assert bad(found)
@@ -75,9 +77,9 @@ def test_a_port_that_another_program_has_is_told_with_the_program(
         finding = only(found_by(ports.look, config_for(tmp_path, port), Machine(listeners=listeners())))
     assert f"port {port} is in use by process {pid}: " in finding.message
     assert "import socket" in finding.message
-    assert [each.state for each in found_by(ports.look, config_for(tmp_path, port), Machine(listeners=listeners()))] == [
-        State.OK
-    ]
+    assert [
+        each.state for each in found_by(ports.look, config_for(tmp_path, port), Machine(listeners=listeners()))
+    ] == [State.OK]
 
 
 def test_the_daemons_own_port_is_no_finding(filesystem_daemon: Daemon) -> None:
@@ -101,8 +103,8 @@ def test_a_port_of_roots_is_told_for_another_user(tmp_path: Path) -> None:
 def test_listeners_are_read_as_the_kernel_writes_them() -> None:
     text = (
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-        "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 123 1 0 100 0 0 10 0\n"
-        "   1: 0100007F:1F91 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 124 1 0 100 0 0 10 0\n"
+        "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 123 1 0 100 0 0 10 0\n"
+        "   1: 0100007F:1F91 0100007F:9999 01 00000000:00000000 00:00000000 00000000 0 0 124 1 0 100 0 0 10 0\n"
     )
     assert list(parse_listeners(text)) == [Listener(8080, "127.0.0.1", 123)]
     six = text.replace("0100007F:1F90 00000000:0000", f"{'0' * 24}01000000:0050 {'0' * 32}:0000")

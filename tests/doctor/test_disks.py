@@ -63,7 +63,9 @@ def test_a_disk_that_is_mounted_read_only_is_told(tmp_path: Path, small_disk: Pa
 
 def test_a_mount_point_on_which_nothing_is_mounted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fstab = tmp_path / "fstab"
-    fstab.write_text(f"# disks\nUUID=1 / ext4 defaults 0 1\n/dev/sdb1 {tmp_path}/store xfs defaults 0 2\nswap none swap\n")
+    fstab.write_text(
+        f"# disks\nUUID=1 / ext4 defaults 0 1\n/dev/sdb1 {tmp_path}/store xfs defaults 0 2\nswap none swap\n"
+    )
     monkeypatch.setattr(mounts, "FSTAB", fstab)
     finding = found_by(disks.look, config_of(tmp_path))[0]
     assert f"nothing is mounted on {tmp_path}/store, where /etc/fstab wants a disk" in finding.message

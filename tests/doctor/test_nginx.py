@@ -87,7 +87,9 @@ def test_a_small_body_size_is_told_by_the_configuration_and_by_a_request(
     site = start(("client_max_body_size 0;", ""))
     found = bad(found_at(site, daemon, tmp_path))
     assert [each.state for each in found] == [State.FAILED, State.FAILED], found
-    assert "nginx refuses uploads of more than 1m (client_max_body_size), and the daemon takes 4 GiB" in found[0].message
+    assert (
+        "nginx refuses uploads of more than 1m (client_max_body_size), and the daemon takes 4 GiB" in found[0].message
+    )
     assert str(found[0].remedy).startswith("client_max_body_size 0; in the block server of /")
     assert found[1].message.startswith(f"by a request: what is at {site.url} refuses uploads of 4 GiB")
 

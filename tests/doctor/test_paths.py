@@ -110,8 +110,14 @@ def test_what_the_unit_hides_or_keeps_read_only_is_told_with_a_drop_in(tmp_path:
     store = tmp_path / "store"
     store.mkdir()
     config = write_config(tmp_path, {"main": {"plugin": "filesystem", "path": store}})
-    properties = {"LoadState": "loaded", "ExecStart": f"{{ argv[]=was --config {config} ; }}", "ProtectSystem": "strict"}
-    unit = Unit("was-daemon.service", {**properties, "ReadWritePaths": f"{tmp_path}/spool {tmp_path}/elsewhere"}, {}, None)
+    properties = {
+        "LoadState": "loaded",
+        "ExecStart": f"{{ argv[]=was --config {config} ; }}",
+        "ProtectSystem": "strict",
+    }
+    unit = Unit(
+        "was-daemon.service", {**properties, "ReadWritePaths": f"{tmp_path}/spool {tmp_path}/elsewhere"}, {}, None
+    )
     finding = only(found_by(paths.look, config, Machine(unit)))
     assert finding.message == f"was-daemon.service lets the daemon only read {store} (ProtectSystem=strict)"
     assert f"ReadWritePaths={store}" in str(finding.remedy)

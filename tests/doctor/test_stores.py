@@ -37,7 +37,9 @@ async def test_a_store_whose_directory_is_gone_is_told_and_not_made(tmp_path: Pa
 
 
 @pytest_twisted.ensureDeferred
-async def test_stores_that_refuse_or_say_nothing_hold_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stores_that_refuse_or_say_nothing_hold_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stores, "_SECONDS", 0.5)
     (tmp_path / "store").mkdir()
     with silent() as port:

@@ -31,6 +31,8 @@ def only(findings: Iterable[Finding], state: State = State.FAILED) -> Finding:
     return found[0]
 
 
-def found_by(look: Callable[[Patient], Iterable[Finding]], config: Path, machine: Machine = NOTHING_SEEN) -> list[Finding]:
+def found_by(
+    look: Callable[[Patient], Iterable[Finding]], config: Path, machine: Machine = NOTHING_SEEN
+) -> list[Finding]:
     """What a check that blocks finds."""
     return list(look(patient(config, machine)))

@@ -34,7 +34,9 @@ _session_file = click.Path(path_type=SecretFile, exists=True, dir_okay=False)
 @click.command(epilog=epilog("was-daemon doctor --config was.toml"))
 @click.option("--specify", "specify_url", metavar="URL", help="Specify 7, to compare its key and its clock.")
 @click.option(
-    "--specify-session", type=_session_file, help="The file with the cookie sessionid of a user who has logged in there."
+    "--specify-session",
+    type=_session_file,
+    help="The file with the cookie sessionid of a user who has logged in there.",
 )
 @click.option("--unit", default=_UNIT, show_default=True, help="The unit of systemd that runs the daemon.")
 @reported_config_option

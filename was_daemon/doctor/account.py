@@ -60,7 +60,9 @@ def obstacle(account: Account, path: Path, mode: int, may_be_missing: bool = Fal
         if not may_use(parent, os.F_OK):
             break
         if not parent.is_dir():
-            return Obstacle(f"{parent} is no directory, and {real} is to be in it", f"ls -ld {shlex.quote(str(parent))}")
+            return Obstacle(
+                f"{parent} is no directory, and {real} is to be in it", f"ls -ld {shlex.quote(str(parent))}"
+            )
         if not may_use(parent, os.X_OK):
             return Obstacle(
                 f"{account} may not enter {parent}, on the way to {real}", _mend(account, parent, os.X_OK, is_own=False)
@@ -90,14 +92,16 @@ def _verbs(mode: int) -> str:
 
 
 def _mend(account: Account, path: Path, mode: int, is_own: bool) -> str:
-    """Return the command by which root gives the user these rights; `is_own` says that the path should be the user's."""
+    """Return the command by which root gives the user these rights; with `is_own`, the path should be the user's."""
     quoted = shlex.quote(str(path))
     status = path.stat()
     bits = "".join(letter for bit, letter in ((os.R_OK, "r"), (os.W_OK, "w"), (os.X_OK, "x")) if mode & bit)
     if status.st_uid == account.uid:
         return f"chmod u+{bits} {quoted}"
     if is_own:
-        return f"chown -R {account.owner} {quoted}" if stat.S_ISDIR(status.st_mode) else f"chown {account.owner} {quoted}"
+        return (
+            f"chown -R {account.owner} {quoted}" if stat.S_ISDIR(status.st_mode) else f"chown {account.owner} {quoted}"
+        )
     if status.st_gid in account.groups:
         return f"chmod g+{bits} {quoted}"
     if stat.S_ISDIR(status.st_mode):

@@ -36,7 +36,9 @@ async def look(patient: Patient) -> Sequence[Finding]:
         # It is among the paths.
         if name != "spool"
     ]
-    looks += [_limited(f"specify {name}", _of_specify(name, each)) for name, each in settings.specify.items() if each.url]
+    looks += [
+        _limited(f"specify {name}", _of_specify(name, each)) for name, each in settings.specify.items() if each.url
+    ]
     if not looks:
         return [skipped(_NAME, "there is no [catalogue], and no [specify.NAME] with a url")]
     return list(await gatherResults(looks))
@@ -47,7 +49,9 @@ def _limited(name: str, look: Coroutine[Deferred[Any], Any, Finding]) -> Deferre
 
     def say(failure: Failure) -> Finding:
         failure.trap(DeferredTimeout)
-        return failed(_NAME, f"{name}: no answer within {_SECONDS:g} s: see whether the server hangs, and for a firewall")
+        return failed(
+            _NAME, f"{name}: no answer within {_SECONDS:g} s: see whether the server hangs, and for a firewall"
+        )
 
     return Deferred.fromCoroutine(look).addTimeout(_SECONDS, IReactorTime(reactor)).addErrback(say)
 

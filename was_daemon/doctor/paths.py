@@ -15,7 +15,7 @@ from was_daemon.doctor.mounts import Mount, mount_of, mounts
 from was_daemon.doctor.patient import Patient
 from was_daemon.doctor.unit import Unit, drop_in
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
-from was_daemon.model.interfaces import ILocalFiles, IReadOnly
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IReadOnly
 from was_daemon.model.keys import Kind
 
 _NAME = "paths"
@@ -93,7 +93,7 @@ def _by_health(patient: Patient) -> Iterator[Finding]:
         for files in patient.local_stores().values():
             if patient.collections and not IReadOnly.providedBy(files):
                 # A missing directory is told above.
-                check_directories(files, patient.collections)
+                check_directories(IAssetStore(files), patient.collections)
         check_spool(patient.known.spool.path)
     except UnusableDirectory as error:
         yield failed(_NAME, f"{error} ({error.path})", f"ls -ld {shlex.quote(str(error.path))}")
@@ -127,7 +127,7 @@ def needs(patient: Patient) -> Iterator[Need]:
 def _secrets(patient: Patient) -> Iterator[Need]:
     """Yield the files with keys and passwords, but for those that systemd reads for the daemon."""
     settings = patient.known
-    sections = {
+    sections: dict[str, Any] = {
         "server": settings.server,
         "catalogue": settings.catalogue,
         **{f"collections.map.{name}": each for name, each in settings.collections.map.items()},

@@ -74,7 +74,9 @@ def _user(unit: Unit) -> Iterator[Finding]:
     if not unit.user:
         if unit.properties.get("DynamicUser") == "yes":
             return
-        yield failed(_NAME, f"{unit.name} has no User=, so the daemon is root", drop_in(unit, "doctor", "User=was-daemon"))
+        yield failed(
+            _NAME, f"{unit.name} has no User=, so the daemon is root", drop_in(unit, "doctor", "User=was-daemon")
+        )
         return
     try:
         pwd.getpwnam(unit.user)

@@ -1,4 +1,4 @@
-"""Check of the stores: whether each can be reached and read. Nothing is written; `check-store` tries what needs that."""
+"""Check of the stores: whether each can be reached and read. Nothing is written; `check-store` does that."""
 
 import os
 import sqlite3
@@ -87,7 +87,12 @@ async def _trial(patient: Patient, name: str, store: IAssetStore) -> Sequence[Fi
         found += await _read(name, store, first)
     if not found:
         writes = " (read-only)" if IReadOnly.providedBy(store) else ""
-        found.append(ok(_NAME, f"store {name}: {store}{writes} can be read" + (", and is empty" if _is_empty(store, first) else "")))
+        found.append(
+            ok(
+                _NAME,
+                f"store {name}: {store}{writes} can be read" + (", and is empty" if _is_empty(store, first) else ""),
+            )
+        )
     return found
 
 
@@ -122,8 +127,12 @@ async def _read(name: str, store: IAssetStore, key: AssetKey) -> list[Finding]:
         async with aclosing(reader.read(0, min(_READ_BYTES, stat.size))) as chunks:
             async for chunk in chunks:
                 received += chunk
-        if stat.etag == reader.stat.etag and (reader.stat.size != stat.size or len(received) < min(_READ_BYTES, stat.size)):
-            return [warning(_NAME, f"store {name}: it tells other sizes than it sends", f"was-daemon check-store {name}")]
+        if stat.etag == reader.stat.etag and (
+            reader.stat.size != stat.size or len(received) < min(_READ_BYTES, stat.size)
+        ):
+            return [
+                warning(_NAME, f"store {name}: it tells other sizes than it sends", f"was-daemon check-store {name}")
+            ]
         if not stat.modified:
             return [
                 warning(

@@ -21,7 +21,7 @@ _HOMES = ("/home", "/root", "/run/user")
 _SYSTEM = ("/usr", "/boot", "/efi")
 _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108  # compared with
 _DIRECTORIES = {"RuntimeDirectory": "/run", "StateDirectory": "/var/lib", "CacheDirectory": "/var/cache"}
-_LOAD = re.compile(r"^\s*(LoadCredential|LoadCredentialEncrypted)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_LOAD = re.compile(r"^[ \t]*(LoadCredential|LoadCredentialEncrypted)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _PROPERTIES = (
     *("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts", "MainPID", "NeedDaemonReload"),
     *("User", "Group", "SupplementaryGroups", "DynamicUser", "Environment", "ExecStart", "FragmentPath", "DropInPaths"),

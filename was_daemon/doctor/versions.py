@@ -18,7 +18,7 @@ Version = tuple[int, ...]
 
 @attrs.frozen
 class Fault:
-    """Fault of all versions from `since` on and before `fixed`, but for those in `mended` and later ones of their lines.
+    """Fault of all versions from `since` on and before `fixed`, but for those in `mended` and later of their lines.
 
     `source` is where it is described.
     """
@@ -102,13 +102,17 @@ def look(patient: Patient) -> Iterator[Finding]:
     """Yield the faults of the versions in use."""
     versions = installed(patient)
     found = [
-        warning(_NAME, f"{fault.program} {_text(versions[fault.program])}: {fault.what}; see {fault.source}", fault.remedy)
+        warning(
+            _NAME, f"{fault.program} {_text(versions[fault.program])}: {fault.what}; see {fault.source}", fault.remedy
+        )
         for fault in FAULTS
         if fault.program in versions and fault.hits(versions[fault.program])
     ]
     yield from found
     if not found:
-        yield ok(_NAME, ", ".join(f"{name} {_text(version)}" for name, version in versions.items()) + ": no known faults")
+        yield ok(
+            _NAME, ", ".join(f"{name} {_text(version)}" for name, version in versions.items()) + ": no known faults"
+        )
 
 
 def installed(patient: Patient) -> Mapping[str, Version]:

@@ -132,7 +132,7 @@ def _check_file(path: Path, needed_by: str) -> None:
 def may_use(path: Path, mode: int) -> bool:
     """Return whether this process may use a path, and would without capabilities, which the daemon has not.
 
-    A command that root has called keeps one to read every file. The real user counts without it, the effective one where
-    twistd has changed that only.
+    A command that root has called keeps one to read every file. The real user counts without it, and the effective one
+    where twistd has changed that only.
     """
     return os.access(path, mode) and os.access(path, mode, effective_ids=True)
