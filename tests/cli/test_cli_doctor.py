@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import pytest_twisted
 
 from tests.conftest import RunDaemon
@@ -80,6 +81,7 @@ def test_a_broken_configuration_is_one_finding_and_the_other_checks_go_on(tmp_pa
         assert states(ran, check) != ["skipped"]
 
 
+@pytest.mark.slow
 def test_what_is_right_in_a_configuration_with_mistakes_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     stores = {
@@ -98,6 +100,7 @@ def test_what_is_right_in_a_configuration_with_mistakes_is_looked_at(tmp_path: P
     assert states(ran, "address") == ["skipped"]
 
 
+@pytest.mark.slow
 def test_without_any_configuration_it_says_how_one_is_made(tmp_path: Path) -> None:
     ran = run("doctor", "--config", tmp_path / "nowhere.toml", "--json")
     assert ran.code == 1, ran

@@ -128,6 +128,7 @@ def test_the_daemon_is_known_by_its_command(program: str, is_ours: bool) -> None
     assert Listener(8080, "::", 1, 99, program).is_ours is is_ours
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_a_public_address_that_leads_elsewhere_is_told(run_daemon: RunDaemon, tmp_path: Path) -> None:
     here, elsewhere = run_daemon(), run_daemon()

@@ -63,7 +63,7 @@ class Specify7:
 def specify() -> Iterator[Specify7]:
     """A Specify 7 with the same key."""
     site = Specify7()
-    thread = Thread(target=site.server.serve_forever)
+    thread = Thread(target=site.server.serve_forever, args=(0.01,))
     thread.start()
     yield site
     site.server.shutdown()

@@ -55,6 +55,7 @@ async def test_stores_that_refuse_or_say_nothing_hold_up_no_other(
     assert "no answer within 0.5 s" in found[2].message
 
 
+@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_an_empty_directory_of_which_the_catalogue_knows_originals_is_told(
     run_daemon: RunDaemon, tmp_path: Path

@@ -139,9 +139,8 @@ def _secrets(patient: Patient) -> Iterator[Need]:
         for name, value in attrs.asdict(values, recurse=False).items()
         if isinstance(value, SecretFile)
     }
-    credentials = set(patient.machine.unit.credentials.values()) if patient.unit_in_use else set()
     for setting, path in named.items():
-        if Path(path) not in credentials:
+        if not patient.is_passed(Path(path)):
             yield Need(Path(path).expanduser(), _READ, setting)
 
 

@@ -64,13 +64,13 @@ class Patient:
         """Return whether a mistake is that only root may read a file that systemd passes to the daemon."""
         if self.machine.is_seen_by_root or not mistake.endswith(": permission denied"):
             return False
-        path = mistake.split(": ")[1]
-        return Path(path) in self.machine.unit.credentials.values() or self._is_passed(Path(path).name)
+        return self.is_passed(Path(mistake.split(": ")[1]))
 
-    def _is_passed(self, name: str) -> bool:
-        """Return whether the configuration names a file among what systemd passes to the daemon."""
+    def is_passed(self, path: Path) -> bool:
+        """Return whether systemd reads a file for the daemon, which the configuration names among the credentials."""
         try:
-            return f"$CREDENTIALS_DIRECTORY/{name}" in self.config.read_text("utf-8") if self.config else False
+            text = self.config.read_text("utf-8") if self.config else ""
+            return f"$CREDENTIALS_DIRECTORY/{path.name}" in text
         except (OSError, UnicodeDecodeError):
             return False
 
