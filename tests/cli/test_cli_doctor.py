@@ -1,5 +1,7 @@
 """`was-daemon doctor`: all checks together, as an operator meets them."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,13 +10,15 @@ import pytest_twisted
 from tests.conftest import RunDaemon
 from tests.support.cli import Ran, run, write_config
 from tests.support.client import Client
-from tests.support.daemon import KEY
+from tests.support.daemon import KEY, to_toml
 from tests.support.images import jpeg
 from tests.support.ports import free_port
 from was_daemon.config.load import ConfigSource
 from was_daemon.daemon.examination import findings_of
 from was_daemon.doctor.examination import CHECKS
 from was_daemon.doctor.findings import State
+
+NOBODY = 65534
 
 
 def states(ran: Ran, check: str) -> list[str]:
@@ -116,3 +120,23 @@ async def test_a_running_daemon_makes_the_checks_itself(tmp_path: Path) -> None:
     found = await findings_of(ConfigSource(config, {}))
     assert {each.check for each in found} == {each.name for each in CHECKS}
     assert [each.state for each in found if each.check == "stores"] == [State.OK]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_looks_as_the_owner_of_the_store_and_sees_what_that_user_may_not() -> None:
+    with tempfile.TemporaryDirectory(prefix="was-test-") as directory:
+        place = Path(directory)
+        place.chmod(0o755)
+        (place / "store").mkdir()
+        os.chown(place / "store", NOBODY, NOBODY)
+        (place / "key").write_text(KEY)
+        (place / "key").chmod(0o600)
+        config = place / "was.toml"
+        store = {"plugin": "filesystem", "path": place / "store"}
+        config.write_text(to_toml({"server": {"key_file": place / "key"}, "stores.main": store}))
+        ran = run("doctor", "--config", config, "--json")
+        paths = [each for each in ran.report["findings"] if each["check"] == "paths"]
+        assert [each["message"] for each in paths] == [f"nobody may not read {place}/key (server.key_file)"]
+        assert paths[0]["remedy"] == f"chgrp nogroup {place}/key && chmod g+r {place}/key"
+        assert states(ran, "key") == ["ok"]
+        assert {path.stat().st_uid for path in place.iterdir()} == {0, NOBODY}

@@ -163,7 +163,7 @@ def test_faults_hit_the_versions_that_have_them() -> None:
 
 def test_versions_with_known_faults_are_told_with_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of(tmp_path)
-    found = versions.installed(shown_patient(config))
+    found = versions.installed(shown_patient(config_of(tmp_path, catalogue={"path": tmp_path / "catalogue.sqlite"})))
     assert {"SQLite", "OpenSSL", "libwebp", "OpenJPEG", "libheif", "nginx"} <= found.keys()
     monkeypatch.setattr(versions, "installed", lambda _: {"libwebp": (1, 3, 1), "OpenSSL": (3, 5, 0)})
     finding = only(found_by(versions.look, config), State.WARNING)

@@ -10,6 +10,7 @@ from was_daemon.doctor import nginx_files
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.nginx_config import NginxConfig, Proxy, parse_dump, seconds_in, size_in
 from was_daemon.doctor.patient import Patient
+from was_daemon.health.probe import probe
 from was_daemon.model.sizes import readable
 
 _NAME = "nginx"
@@ -143,6 +144,9 @@ def _by_request(patient: Patient) -> Iterator[Finding]:
         # The check of the address tells.
         return
     if answer is None:
+        if not probe(url, _ANSWER_SECONDS)["ok"]:
+            # The check of the address tells.
+            return
         yield warning(
             _NAME,
             f"by a request: {url} keeps an upload to itself until all of it has arrived",

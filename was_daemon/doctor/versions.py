@@ -10,6 +10,7 @@ from cryptography.hazmat.backends.openssl import backend
 
 from was_daemon.doctor.findings import Finding, ok, warning
 from was_daemon.doctor.patient import Patient
+from was_daemon.model.composition import IComposedStore
 
 _NAME = "versions"
 
@@ -117,10 +118,12 @@ def look(patient: Patient) -> Iterator[Finding]:
 
 def installed(patient: Patient) -> Mapping[str, Version]:
     """Return the versions of the programs and libraries that are there; imports the libraries."""
-    found: dict[str, Version] = {"SQLite": sqlite3.sqlite_version_info}
+    found: dict[str, Version] = {"SQLite": sqlite3.sqlite_version_info} if _uses_sqlite(patient) else {}
     # Twisted uses that of cryptography, drivers of databases that of Python.
-    bundled = _named("OpenSSL", backend.openssl_version_text().split()[1])
-    found["OpenSSL"] = min(ssl.OPENSSL_VERSION_INFO[:3], bundled.get("OpenSSL", ssl.OPENSSL_VERSION_INFO[:3]))
+    texts = (ssl.OPENSSL_VERSION, backend.openssl_version_text())
+    known = [version for text in texts for version in _named("OpenSSL", text.split()[1]).values()]
+    if known:
+        found["OpenSSL"] = min(known)
     with suppress(ImportError):
         from PIL import features
 
@@ -135,6 +138,15 @@ def installed(patient: Patient) -> Mapping[str, Version]:
     for each in patient.machine.nginx:
         found |= _named("nginx", each.version)
     return found
+
+
+def _uses_sqlite(patient: Patient) -> bool:
+    """Return whether the daemon keeps the catalogue, its journal, quotas, or a mirror's journal in SQLite files."""
+    settings = patient.settings
+    if not settings:
+        return False
+    has_quotas = any(each.quota is not None for each in settings.collections.map.values())
+    return settings.catalogue.is_on or has_quotas or any(map(IComposedStore.providedBy, patient.stores.values()))
 
 
 def _named(name: str, text: str | None) -> dict[str, Version]:
