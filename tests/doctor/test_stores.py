@@ -1,8 +1,9 @@
 """Stores that cannot be reached, are empty, or are gone; nothing is written to them."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 import pytest_twisted
 
@@ -16,6 +17,9 @@ from tests.support.ports import free_port
 from tests.support.silent import silent
 from was_daemon.doctor import databases, stores
 from was_daemon.doctor.findings import Finding, State
+from was_daemon.model.interfaces import AssetStat, IAssetReader
+from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.testing.memory import MemoryStore
 
 
 async def found_in(config: Path) -> Sequence[Finding]:
@@ -75,3 +79,26 @@ async def test_an_empty_directory_of_which_the_catalogue_knows_originals_is_told
     finding = only(await databases.look(patient(daemon.config_file)))
     assert finding.message.startswith("catalogue: ")
     assert "PRAGMA quick_check" in str(finding.remedy)
+
+
+@pytest_twisted.ensureDeferred
+async def test_quirks_that_reading_shows_are_told() -> None:
+    store = MemoryStore()
+    key = AssetKey("", Kind.ORIGINAL, "Felis.jpg")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"felis"
+
+    await store.write(key, chunks())
+    assert await stores._quirk(store, key) is None
+    await store.write(attrs.evolve(key, name="fELIS.JPG"), chunks())
+    assert await stores._quirk(store, key) is None
+
+    class Caseless(MemoryStore):
+        async def stat(self, key: AssetKey) -> AssetStat:
+            return await store.stat(AssetKey("", Kind.ORIGINAL, "Felis.jpg"))
+
+        async def open(self, key: AssetKey) -> IAssetReader:
+            return await store.open(key)
+
+    assert "differ in case only are the same file" in str(await stores._quirk(Caseless(), key))

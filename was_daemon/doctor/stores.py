@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing, closing
 from urllib.parse import quote
 
+import attrs
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
@@ -14,7 +15,7 @@ from was_daemon.doctor.findings import Finding, failed, ok, warning
 from was_daemon.doctor.patient import Patient
 from was_daemon.model.composition import IComposedStore
 from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IReadOnly, IRooted, IUnlisted
+from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IReadOnly, IRooted, IUnlisted
 from was_daemon.model.keys import AssetKey, Kind
 
 _NAME = "stores"
@@ -83,8 +84,9 @@ async def _trial(patient: Patient, name: str, store: IAssetStore) -> Sequence[Fi
                 _remedy(patient, name, store),
             )
         )
-    if first:
-        found += await _read(name, store, first)
+    quirk = await _quirk(store, first) if first else None
+    if quirk:
+        found.append(warning(_NAME, f"store {name}: {quirk}", f"was-daemon check-store {name} says what else."))
     if not found:
         writes = " (read-only)" if IReadOnly.providedBy(store) else ""
         found.append(
@@ -118,32 +120,33 @@ async def _first(store: IAssetStore, directory: str) -> AssetKey | None:
     return None
 
 
-async def _read(name: str, store: IAssetStore, key: AssetKey) -> list[Finding]:
-    """Read the beginning of an original, and compare what the store tells of it."""
+async def _quirk(store: IAssetStore, key: AssetKey) -> str | None:
+    """Read the beginning of an original; fire with what is odd in what the store tells of it."""
     stat = await store.stat(key)
     reader = await store.open(key)
     try:
-        received = b""
-        async with aclosing(reader.read(0, min(_READ_BYTES, stat.size))) as chunks:
+        wanted, received = min(_READ_BYTES, reader.stat.size), 0
+        async with aclosing(reader.read(0, wanted)) as chunks:
             async for chunk in chunks:
-                received += chunk
-        if stat.etag == reader.stat.etag and (
-            reader.stat.size != stat.size or len(received) < min(_READ_BYTES, stat.size)
-        ):
-            return [
-                warning(_NAME, f"store {name}: it tells other sizes than it sends", f"was-daemon check-store {name}")
-            ]
-        if not stat.modified:
-            return [
-                warning(
-                    _NAME,
-                    f"store {name}: it tells no modification times, so old thumbnails cannot be told from new ones",
-                    f"was-daemon check-store {name}",
-                )
-            ]
+                received += len(chunk)
     finally:
         await reader.close()
-    return []
+    if received != wanted or (stat.etag == reader.stat.etag and stat.size != reader.stat.size):
+        return "it tells other sizes than it sends"
+    other = attrs.evolve(key, name=key.name.swapcase()) if key.name.isascii() else key
+    if other != key and await _is_same(store, other, stat):
+        return "names that differ in case only are the same file, so that an upload may replace another asset"
+    return (
+        None if stat.modified else "it tells no modification times, so that old thumbnails are not told from new ones"
+    )
+
+
+async def _is_same(store: IAssetStore, key: AssetKey, stat: AssetStat) -> bool:
+    """Fire with whether a key leads to the version that another key has."""
+    try:
+        return (await store.stat(key)).etag == stat.etag
+    except AssetNotFound:
+        return False
 
 
 def _is_recorded(patient: Patient, name: str) -> bool:
