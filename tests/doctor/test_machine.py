@@ -188,3 +188,20 @@ def test_programs_that_fail_hang_or_are_missing_are_told_in_a_phrase() -> None:
     ):
         with pytest.raises(CommandFailed, match=words):
             output_of(command, seconds=0.1)
+
+
+def test_instances_count_where_the_unit_itself_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def systemctl(command: list[str]) -> tuple[str, str]:
+        if command[1] == "list-units":
+            assert command[-1] == "was-daemon@*.service"
+            return ("was-daemon@1.service loaded active running Asset server\n", "")
+        if command[1] == "cat":
+            return (FILES, "")
+        state = "active" if "@" in command[-1] else "inactive"
+        return (f"LoadState=loaded\nActiveState={state}\n", "")
+
+    monkeypatch.setattr(unit, "output_of", systemctl)
+    monkeypatch.setattr(unit, "_BOOTED", tmp_path)
+    found = unit.look_at_unit()
+    assert (found.name, found.is_active) == ("was-daemon@1.service", True)
+    assert found.credentials == {"key": Path("/etc/was-daemon/key")}

@@ -14,7 +14,6 @@ _NAME = "ports"
 _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _DEFAULT_FIRST = 1024
 _CAPABILITY = "cap_net_bind_service"
-_SHOWN = 80
 _SECONDS = 3.0
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  # compared with
 
@@ -54,7 +53,8 @@ def _taken(patient: Patient, address: TCPAddress) -> Iterator[Finding]:
             return
         yield failed(
             _NAME,
-            f"port {address.port} is in use by process {listener.pid}: {listener.program[:_SHOWN]}",
+            # Further words of its command may be secrets.
+            f"port {address.port} is in use by process {listener.pid}, {listener.program.split()[0]}",
             f"Stop it, or choose another port in server.listen of {patient.name_of_config}.",
         )
         return
