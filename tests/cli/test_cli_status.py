@@ -15,8 +15,8 @@ from tests.support.images import jpeg
 from tests.support.ports import free_port
 from tests.support.silent import silent
 from was_daemon import __version__
-from was_daemon.health.probe import addresses_of
 from was_daemon.config.settings import ServerSettings
+from was_daemon.health.probe import addresses_of
 
 
 def test_a_daemon_that_is_well_is_told_with_its_version_and_stores(run_daemon: RunDaemon) -> None:

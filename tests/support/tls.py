@@ -7,9 +7,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+_DAY = datetime.timedelta(days=1)
 
-def self_signed(directory: Path) -> Path:
-    """Key and certificate, in one file, of a server called localhost, which nobody vouches for but itself."""
+
+def self_signed(directory: Path, since: datetime.timedelta = -_DAY, until: datetime.timedelta = _DAY) -> Path:
+    """Key and certificate, in one file, of a server called localhost, which nobody vouches for but itself.
+
+    It is valid from `since` until `until`, seen from now.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -19,8 +24,8 @@ def self_signed(directory: Path) -> Path:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now + since)
+        .not_valid_after(now + until)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )

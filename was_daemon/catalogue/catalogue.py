@@ -6,7 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, make_url
+from sqlalchemy import URL, Connection
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -19,6 +19,7 @@ from was_daemon.catalogue.fixity import FixityRecords
 from was_daemon.catalogue.journal import Journal, Unsettled
 from was_daemon.catalogue.old_checksums import old_checksums, set_aside
 from was_daemon.catalogue.records import digests_after, find_digest, find_known, record, recorded
+from was_daemon.catalogue.servers import server_url
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.config.catalogue_settings import CatalogueSettings
@@ -36,8 +37,6 @@ _PAGE_ROWS = 1000
 
 _BATCH = 500
 """Number of events that one transaction moves from the journal to the database."""
-
-_DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "mysql": "mysql+pymysql"}
 
 _GATHERING_SECONDS, _BUSY_GATHERING_SECONDS = 0.25, 1.0
 """Seconds for which events are gathered before they are moved together, and while more come all the time: of twenty,
@@ -322,5 +321,4 @@ def open_catalogue(settings: CatalogueSettings) -> Catalogue:
 def _url(settings: CatalogueSettings) -> URL:
     if settings.url is None:
         return URL.create("sqlite", database=str(settings.path))
-    url = make_url(settings.url)
-    return url.set(drivername=_DRIVERS[url.get_backend_name()])
+    return server_url(settings.url)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 
 from was_daemon.config.secret_files import SecretFile
 
@@ -16,12 +16,20 @@ ANSWER_SECONDS = 30
 """Seconds within which a server has to answer a statement; a page of a table of millions of rows takes less than one.
 It is also the time for the greeting of a MariaDB that accepts a connection."""
 
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "mysql": "mysql+pymysql"}
+
 _TIMEOUT = re.compile("timed out|timeout expired|no answer within")
 _ADVICE = "see whether the server hangs or is overloaded, and whether a firewall is in between"
 
 
 class UnreadablePassword(Exception):
     """A file with a password that cannot be read."""
+
+
+def server_url(address: str) -> URL:
+    """Return the URL for SQLAlchemy of an address such as "mariadb://was@db.example.org/was"."""
+    url = make_url(address)
+    return url.set(drivername=_DRIVERS[url.get_backend_name()])
 
 
 def server_engine(

@@ -34,7 +34,9 @@ _session_file = click.Path(path_type=SecretFile, exists=True, dir_okay=False)
 @click.command(epilog=epilog("was-daemon doctor --config was.toml"))
 @click.option("--specify", "specify_url", metavar="URL", help="Specify 7, to compare its key and its clock.")
 @click.option(
-    "--specify-session", type=_session_file, help="The file with the cookie sessionid of a user who has logged in there."
+    "--specify-session",
+    type=_session_file,
+    help="The file with the cookie sessionid of a user who has logged in there.",
 )
 @click.option("--unit", default=_UNIT, show_default=True, help="The unit of systemd that runs the daemon.")
 @reported_config_option
@@ -107,8 +109,9 @@ def _as_daemon(reading: "Reading", unit: "Unit | None") -> "tuple[Reading, list[
         return reading, [f"the files belong to different users ({whose}), and the daemon can be only one of them"]
     if not users:
         return reading, []
-    go_on_as(users[0], unit.groups() if unit else ())
+    # The default spool of root is another one than that user's.
     settings = reading.settings and with_spool_of(users[0].uid, reading.settings)
+    go_on_as(users[0], unit.groups() if unit else ())
     return attrs.evolve(reading, settings=settings), []
 
 
@@ -142,9 +145,11 @@ def _lines(finding: "Finding") -> str:
 def _summary(findings: "Sequence[Finding]") -> str:
     from collections import Counter
 
+    from was_daemon.model.durations import counted
+
     counts = Counter(each.state.value for each in findings)
-    words = {"failed": "failed", "warning": "warnings", "skipped": "skipped", "ok": "ok"}
-    return ", ".join(f"{counts[state]} {word}" for state, word in words.items())
+    warnings = counted(counts["warning"], "warning")
+    return f"{counts['failed']} failed, {warnings}, {counts['skipped']} skipped, {counts['ok']} ok"
 
 
 def _document(well: bool, findings: "Sequence[Finding]") -> str:

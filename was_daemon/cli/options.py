@@ -27,8 +27,7 @@ def _find_config(_context: click.Context, _parameter: click.Parameter, given: Pa
 
 
 _CONFIG_HELP = (
-    f"The daemon's configuration. Without it: ./attachments if a daemon without one has run here, "
-    f"else {SYSTEM_CONFIG}."
+    f"The daemon's configuration. Without it: ./attachments if a daemon without one has run here, else {SYSTEM_CONFIG}."
 )
 
 config_option = click.option(
@@ -39,7 +38,11 @@ config_option = click.option(
     help=_CONFIG_HELP,
 )
 reported_config_option = click.option(
-    "--config", "-c", type=click.Path(path_type=Path, dir_okay=False, readable=False), callback=_find_config, help=_CONFIG_HELP
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
+    callback=_find_config,
+    help=_CONFIG_HELP,
 )
 """The same for a command that reports on a configuration that is not there, or that this user may not read."""
 

@@ -40,8 +40,8 @@ from was_daemon.model.interfaces import IStorePlugin
 class ConfigError(Exception):
     """A configuration with mistakes; `mistakes` are lines such as "server.workers: must be at least 1, got 0".
 
-    `weak_keys` are lines on keys that are easy to guess, which do not keep the daemon from starting. `settings` are those
-    of the rest of the configuration, None if nothing of it can be read; a store of which an option is wrong has none.
+    `weak_keys` are lines on keys that are easy to guess, which do not keep the daemon from starting. `settings` are
+    those of the rest of the configuration, None if nothing can be read; a store of which an option is wrong has none.
     """
 
     def __init__(self, mistakes: list[str], weak_keys: Sequence[str] = (), settings: Settings | None = None) -> None:

@@ -95,7 +95,7 @@ async def examine_and_close(patient: Patient, tell: Callable[[Finding], object] 
     try:
         return await examine(patient, tell)
     finally:
-        for store in reversed(patient.stores.values()):
+        for store in reversed(list(patient.stores.values())):
             closing = Deferred.fromCoroutine(_close(store))
             try:
                 await closing.addTimeout(_CLOSE_SECONDS, IReactorTime(reactor))

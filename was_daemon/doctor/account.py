@@ -9,10 +9,12 @@ from pathlib import Path
 
 import attrs
 
+from was_daemon.health.directories import may_use
+
 
 @attrs.frozen
 class Account:
-    """User of the system, with the groups it is in; its real user is that of this process."""
+    """User of the system, with the groups it is in."""
 
     uid: int
     gid: int
@@ -21,7 +23,7 @@ class Account:
     @classmethod
     def current(cls) -> "Account":
         """Return the user of this process."""
-        return cls(os.getuid(), os.getgid(), frozenset({os.getgid(), *os.getgroups()}))
+        return cls(os.geteuid(), os.getegid(), frozenset({os.getegid(), *os.getgroups()}))
 
     def __str__(self) -> str:
         try:
@@ -51,34 +53,35 @@ def obstacle(account: Account, path: Path, mode: int, may_be_missing: bool = Fal
     """Return what keeps this process's user from using `path`, None if nothing does; blocks.
 
     `mode` is of `os.R_OK`, `os.W_OK` and `os.X_OK`. A path that may be missing is made where its parent may be written
-    to. Access is asked of the kernel for the real user, so that lists of access and the rights of commands count as they
-    do for the daemon.
+    to. The kernel is asked, so that lists of access (ACL) count.
     """
     real = Path(os.path.realpath(path))
     for parent in reversed(real.parents):
-        if not os.access(parent, os.F_OK):
+        if not may_use(parent, os.F_OK):
             break
         if not parent.is_dir():
-            return Obstacle(f"{parent} is no directory, and {real} is to be in it", f"ls -ld {shlex.quote(str(parent))}")
-        if not os.access(parent, os.X_OK):
+            return Obstacle(
+                f"{parent} is no directory, and {real} is to be in it", f"ls -ld {shlex.quote(str(parent))}"
+            )
+        if not may_use(parent, os.X_OK):
             return Obstacle(
                 f"{account} may not enter {parent}, on the way to {real}", _mend(account, parent, os.X_OK, is_own=False)
             )
-    if not os.access(real, os.F_OK):
+    if not may_use(real, os.F_OK):
         return _missing(account, real, may_be_missing)
-    if os.access(real, mode):
+    if may_use(real, mode):
         return None
     return Obstacle(f"{account} may not {_verbs(mode)} {real}", _mend(account, real, mode, is_own=bool(mode & os.W_OK)))
 
 
 def _missing(account: Account, path: Path, may_be_missing: bool) -> Obstacle | None:
-    parent = next(each for each in path.parents if os.access(each, os.F_OK))
+    parent = next(each for each in path.parents if may_use(each, os.F_OK))
     quoted = shlex.quote(str(path))
     user, _, group = account.owner.partition(":")
     make = f"install -d -o {user} -g {group} {quoted}"
     if not may_be_missing:
         return Obstacle(f"{path} does not exist", make)
-    if os.access(parent, os.W_OK | os.X_OK):
+    if may_use(parent, os.W_OK | os.X_OK):
         return None
     return Obstacle(f"{path} does not exist, and {account} may not make it in {parent}", make)
 
@@ -89,14 +92,16 @@ def _verbs(mode: int) -> str:
 
 
 def _mend(account: Account, path: Path, mode: int, is_own: bool) -> str:
-    """Return the command by which root gives the user these rights; `is_own` says that the path should be the user's."""
+    """Return the command by which root gives the user these rights; with `is_own`, the path should be the user's."""
     quoted = shlex.quote(str(path))
     status = path.stat()
     bits = "".join(letter for bit, letter in ((os.R_OK, "r"), (os.W_OK, "w"), (os.X_OK, "x")) if mode & bit)
     if status.st_uid == account.uid:
         return f"chmod u+{bits} {quoted}"
     if is_own:
-        return f"chown -R {account.owner} {quoted}" if stat.S_ISDIR(status.st_mode) else f"chown {account.owner} {quoted}"
+        return (
+            f"chown -R {account.owner} {quoted}" if stat.S_ISDIR(status.st_mode) else f"chown {account.owner} {quoted}"
+        )
     if status.st_gid in account.groups:
         return f"chmod g+{bits} {quoted}"
     if stat.S_ISDIR(status.st_mode):

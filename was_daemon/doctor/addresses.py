@@ -29,7 +29,9 @@ def look(patient: Patient) -> Iterator[Finding]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
-        found = socket.getaddrinfo(host, parts.port or parts.scheme, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(
+            host, parts.port or (443 if parts.scheme == "https" else 80), type=socket.SOCK_STREAM
+        )
     except OSError as error:
         yield failed(
             _NAME,
@@ -46,7 +48,9 @@ def look(patient: Patient) -> Iterator[Finding]:
     problems = [*_served(patient, url), *_mixed(patient, url)]
     yield from problems
     if not problems:
-        local = " to this machine itself" if all(ip_address(each.partition("%")[0]).is_loopback for each in numbers) else ""
+        local = (
+            " to this machine itself" if all(ip_address(each.partition("%")[0]).is_loopback for each in numbers) else ""
+        )
         yield ok(_NAME, f"{url} leads{local} ({shown}) to this daemon, with this key")
 
 
@@ -65,13 +69,15 @@ def _served(patient: Patient, url: str) -> Iterator[Finding]:
                 f"was-daemon check {url} --key-file FILE",
             )
         elif result.state is CheckState.DIFFERS:
-            yield warning(_NAME, f"{url}: {result.remark}", "timedatectl set-ntp true" if result.id == "clock" else None)
+            yield warning(
+                _NAME, f"{url}: {result.remark}", "timedatectl set-ntp true" if result.id == "clock" else None
+            )
         if result.state is CheckState.FAILED:
             return
     if not is_same_daemon(patient, url):
         yield failed(
             _NAME,
-            f"{url} leads to another server with the same key: a file of this one is not there, or another version of it",
+            f"{url} leads to another server with the same key: a file of this one is not there, or is another one",
             f"Correct the proxy or the DNS: curl --verbose --head {url}",
         )
 
@@ -87,7 +93,11 @@ def is_same_daemon(patient: Patient, url: str) -> bool:
         server = server_at(each, patient)
         token = server.token(name[1])
         client = HttpClient(_SECONDS)
-        query = f"filename={name[1]}&type=O" + (f"&coll={name[0]}" if name[0] else "") + (f"&token={token}" if token else "")
+        query = (
+            f"filename={name[1]}&type=O"
+            + (f"&coll={name[0]}" if name[0] else "")
+            + (f"&token={token}" if token else "")
+        )
         try:
             answer = client.request("HEAD", f"{each}/fileget?{query}")
         except Unanswered:

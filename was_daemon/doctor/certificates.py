@@ -17,10 +17,14 @@ from was_daemon.doctor.patient import Patient
 _NAME = "certificate"
 _SECONDS = 4.0
 _SOON_DAYS = 14
-_EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_ISSUER, _NO_FIRST, _WRONG_NAME = 10, 18, 19, 20, 21, 62
+_EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_ISSUER, _NO_FIRST = 10, 18, 19, 20, 21
+_WRONG_NAMES = (62, 64)
 """Numbers of X509_V_ERR_..., see X509_STORE_CTX_get_error(3)."""
 
-_CHAIN = "nginx's ssl_certificate, or certKey of the daemon's endpoint, must name the file with the whole chain (fullchain.pem)"
+_CHAIN = (
+    "nginx's ssl_certificate, or certKey of the daemon's endpoint, must name the file with the whole chain "
+    "(fullchain.pem)"
+)
 _KEY_OF_ENDPOINT = re.compile(r":certKey=((?:\\.|[^:\\])+)")
 _RENEW = "certbot renew, or as your certificates are made; then: systemctl reload nginx"
 
@@ -63,7 +67,7 @@ def _of_server(host: str, port: int) -> Finding:
 def _reason(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code == _EXPIRED:
         return "the certificate has expired"
-    if error.verify_code == _WRONG_NAME:
+    if error.verify_code in _WRONG_NAMES:
         return "the certificate is for another name"
     if error.verify_code in (_SELF_SIGNED, _SELF_SIGNED_IN_CHAIN):
         return "the certificate is signed by nobody whom clients trust"

@@ -57,7 +57,7 @@ def look(patient: Patient) -> Iterator[Finding]:
     else:
         yield warning(
             _NAME,
-            "the clock does not follow others (NTP): it goes wrong by some seconds a week. Specify 7 and Specify 6 allow "
+            "the clock does not follow others (NTP): it goes wrong by seconds a week. Specify 7 and Specify 6 allow "
             "for that; other clients' tokens, and certificates, do not",
             _remedy(),
         )

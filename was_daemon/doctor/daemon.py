@@ -17,6 +17,9 @@ _HEALTH = "/healthz"
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong at each address of this machine; blocks."""
+    if patient.is_wrong("server.listen"):
+        yield skipped(_NAME, "server.listen is wrong")
+        return
     public = patient.known.server.public_url
     urls = [url for url in addresses_of(patient.known.server) if url != public]
     if not urls:
@@ -24,18 +27,25 @@ def look(patient: Patient) -> Iterator[Finding]:
     for url in urls:
         answer = probe(url, _SECONDS)
         if not answer["ok"] and "health" not in answer:
-            yield failed(_NAME, f"{url}: {answer['problem']}", _start(patient))
+            yield failed(_NAME, f"{url}: {answer['problem']}", _start(patient, _hanging(patient, url)))
         elif url.endswith(_HEALTH):
             yield from _health(url, answer)
         else:
             yield from _served(patient, url, answer.get("version"))
 
 
-def _start(patient: Patient) -> str:
+def _hanging(patient: Patient, url: str) -> int:
+    """Return the process that listens at an address, and does not answer; 0 without one, or if it may not be seen."""
+    port = urlsplit(url).port
+    return next((each.pid for each in patient.machine.listening_on(port or 0) if each.is_ours), 0)
+
+
+def _start(patient: Patient, hanging: int = 0) -> str:
     if patient.unit_in_use:
         unit = patient.machine.unit.name
         return f"systemctl restart {unit}, and why it does not: journalctl --unit={unit} --lines=50"
-    return f"was-daemon serve --config {patient.name_of_config}"
+    start = f"was-daemon serve --config {patient.name_of_config}"
+    return f"kill -9 {hanging}, as process {hanging} hangs; then: {start}" if hanging else start
 
 
 def _health(url: str, answer: dict[str, object]) -> Iterator[Finding]:

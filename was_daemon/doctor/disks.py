@@ -13,8 +13,8 @@ from was_daemon.doctor.patient import Patient
 from was_daemon.model.sizes import readable
 
 _NAME = "disks"
-_SQLITE = ("catalogue", ".journal", "spool.path")
-"""Ends of the settings in whose places there are SQLite files; quotas are in the spool."""
+_SQLITE = ("catalogue", ".journal")
+"""Ends of the settings in whose places there are SQLite files; the quotas of collections are in the spool."""
 _FEW_INODES = 1000
 _SHORT = 4
 """Free bytes in multiples of `min_free` below which there is a warning."""
@@ -27,18 +27,22 @@ _KEPT = ("stores.", "catalogue")
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong with the file systems of the paths that the daemon writes to, and how full they are."""
-    known = mounts()
-    seen: set[tuple[str, str]] = set()
+    known, settings = mounts(), patient.known
+    has_quotas = any(each.quota is not None for each in settings.collections.map.values())
+    sqlite = (*_SQLITE, "spool.path") if has_quotas else _SQLITE
+    seen: set[tuple[str, Path | None]] = set()
     filled: dict[int, Finding] = {}
     for need in needs(patient):
-        for finding in [*_missing(need, known), *_kind(need, known)] if _is_looked_at(need) else []:
-            if (finding.message, need.setting) not in seen:
-                seen.add((finding.message, need.setting))
-                yield finding
+        mount = mount_of(need.path, known)
+        # What is said of a store counts for all directories in it that are on the same file system.
+        place = (need.setting, mount.place if mount else None)
+        if _is_looked_at(need) and place not in seen:
+            seen.add(place)
+            yield from (*_missing(need, known), *(_kind(patient, need, mount, sqlite) if mount else ()))
         if need.is_written:
             with suppress(OSError):
-                place = _existing(need.path)
-                filled.setdefault(place.stat().st_dev, _space(place, patient.known.limits.min_free))
+                existing = _existing(need.path)
+                filled.setdefault(existing.stat().st_dev, _space(existing, settings.limits.min_free))
     yield from filled.values()
 
 
@@ -62,15 +66,13 @@ def _missing(need: Need, known: list[Mount]) -> Iterator[Finding]:
         )
 
 
-def _kind(need: Need, known: list[Mount]) -> Iterator[Finding]:
-    mount = mount_of(need.path, known)
-    if not mount:
-        return
+def _kind(patient: Patient, need: Need, mount: Mount, sqlite: tuple[str, ...]) -> Iterator[Finding]:
     where = f"{need.path} is on {mount.source} ({mount.kind})"
-    if mount.is_read_only and need.is_written:
+    kept = patient.unit_in_use and patient.machine.unit.keeps_read_only(need.path)
+    if mount.is_read_only and need.is_written and not kept:
         remedy = f"dmesg | tail, then: mount -o remount,rw {shlex.quote(str(mount.place))}"
         yield failed(_NAME, f"{where}, which is mounted read-only at {mount.place}", remedy)
-    if mount.is_network and need.setting.endswith(_SQLITE):
+    if mount.is_network and need.setting.endswith(sqlite):
         yield failed(
             _NAME,
             f"{where}, and SQLite needs a local disk: files on a network are damaged when two programs write to them",

@@ -102,6 +102,8 @@ async def _made(check: Check, patient: Patient, threads: Threads) -> Sequence[Fi
         return await _begun(check, patient, threads).addTimeout(check.seconds, IReactorTime(reactor))
     except DeferredTimeout:
         return [failed(check.name, f"no answer within {check.seconds:g} s: a disk, a server or a resolver hangs")]
+    except CancelledError:
+        raise
     except Exception as error:
         _log.failure("The check {check} failed", check=check.name)
         return [failed(check.name, f"this check itself failed: {type(error).__name__}", "Please report it.")]

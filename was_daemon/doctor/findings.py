@@ -19,7 +19,7 @@ class State(enum.Enum):
 class Finding:
     """What a check has found, in a sentence for an administrator, without secrets.
 
-    `check` is the check's name, such as "clock". `remedy` is a command that mends it, or a sentence that says what to do.
+    `check` is the check's name, such as "clock". `remedy` is a command that mends it, or a sentence on what to do.
     """
 
     check: str

@@ -21,7 +21,8 @@ def look(patient: Patient) -> Iterator[Finding]:
         yield warning(_NAME, f"Linux {platform.release()} lacks {lack}", _remedy(lack))
     if not lacks:
         yield ok(
-            _NAME, f"Linux {platform.release()} has Landlock (version {landlock.version()}) and seccomp to confine workers"
+            _NAME,
+            f"Linux {platform.release()} has Landlock (version {landlock.version()}) and seccomp to confine workers",
         )
 
 
@@ -32,4 +33,6 @@ def _remedy(lack: str) -> str:
         listed = _LISTED.read_text("ascii").strip()
         if "landlock" not in listed:
             return f"Add lsm=landlock,{listed} to GRUB_CMDLINE_LINUX in /etc/default/grub, then: update-grub && reboot"
-    return f"Use Linux {_FIRST} or later with Landlock, and a container runtime that allows it (docker 20.10.22 or later)."
+    return (
+        f"Use Linux {_FIRST} or later with Landlock, and a container runtime that allows it (docker 20.10.22 or later)."
+    )

@@ -1,6 +1,7 @@
 """Checks of the attachment key: whether it is easy to guess, and whether Specify has the same."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote, urlsplit
@@ -17,7 +18,7 @@ from was_daemon.model import tokens
 _NAME = "key"
 _SPECIFY = "specify"
 _SECONDS = 4.0
-_TOKEN_PARTS = 2
+_TOKEN = re.compile("[0-9a-f]+:[0-9]{1,12}")
 _CLOCK_SECONDS = 30
 
 
@@ -33,8 +34,10 @@ def look(patient: Patient) -> Iterator[Finding]:
             "there is no key (server.insecure_no_key), so anybody who reaches the server may upload and delete",
             f"{GOOD_KEY_COMMAND} prints one: enter it as server.key_file and in Specify.",
         )
-    elif settings.server.key is None and not any(each.key for each in settings.collections.map.values()):
-        yield failed(_NAME, "there is no key that can be read", f"{GOOD_KEY_COMMAND} prints one for server.key_file.")
+    elif any(map(patient.is_of_credential, patient.mistakes)):
+        yield skipped(_NAME, "only root may read it", "sudo was-daemon doctor")
+    elif settings.server.key is None and (patient.is_wrong("server.key_file") or patient.is_wrong("server.key")):
+        yield skipped(_NAME, "cannot be read, as a mistake in the configuration says")
     elif not settings.weak_keys:
         yield ok(_NAME, f"{settings.key_source}, and not easy to guess")
 
@@ -43,7 +46,9 @@ def look_at_specify(patient: Patient) -> Iterator[Finding]:
     """Yield whether Specify has the same key, the same time, and the right addresses; blocks."""
     site = patient.specify
     if site is None:
-        yield skipped(_SPECIFY, "nobody has said where Specify is", "was-daemon doctor --specify https://specify.example.org")
+        yield skipped(
+            _SPECIFY, "nobody has said where Specify is", "was-daemon doctor --specify https://specify.example.org"
+        )
         return
     if site.url.endswith(".xml"):
         yield from _as_specify_does(site.url, patient)
@@ -66,7 +71,15 @@ def look_at_specify(patient: Patient) -> Iterator[Finding]:
             "was-daemon check URL --key-stdin",
         )
         return
-    yield from _token(answer.text.strip(), name, site, patient)
+    token = answer.text.strip()
+    if not _TOKEN.fullmatch(token):
+        yield failed(
+            _SPECIFY,
+            f"{site.url} has no key of an asset server, or its asset server was not there when it was started",
+            "Set ASSET_SERVER_URL and ASSET_SERVER_KEY of Specify 7, and restart it.",
+        )
+        return
+    yield from _token(token, name, site, patient)
     yield from _addresses(client, site, patient)
 
 
@@ -118,13 +131,6 @@ def _server_time(answer: Answer, site: SpecifySite) -> Iterator[Finding]:
 
 def _token(token: str, name: str, site: SpecifySite, patient: Patient) -> Iterator[Finding]:
     stamp = token.partition(":")[2]
-    if token.count(":") != _TOKEN_PARTS - 1 or not (stamp.isascii() and stamp.isdigit()):
-        yield failed(
-            _SPECIFY,
-            f"{site.url} has no key of an asset server, or its asset server was not there when it was started",
-            "Set ASSET_SERVER_URL and ASSET_SERVER_KEY of Specify 7, and restart it.",
-        )
-        return
     keys = _keys(patient)
     same = [source for source, key in keys.items() if tokens.sign(key, name, int(stamp)) == token]
     if not same:
@@ -138,10 +144,10 @@ def _token(token: str, name: str, site: SpecifySite, patient: Patient) -> Iterat
     window = patient.known.server.token_window
     off = int(stamp) - int(time.time())
     if window and abs(off) > window:
+        told = f"{abs(off)} s {'ahead' if off > 0 else 'old'}"
         yield failed(
             _SPECIFY,
-            f"the tokens of {site.url} are {abs(off)} s {'ahead' if off > 0 else 'old'}, and may be {window} s: one clock "
-            "was changed since Specify was started",
+            f"the tokens of {site.url} are {told}, and may be {window} s: one clock was changed after Specify's start",
             "timedatectl set-ntp true, on both machines; then restart Specify.",
         )
         return

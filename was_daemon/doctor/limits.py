@@ -8,7 +8,7 @@ from pathlib import Path
 
 from was_daemon.doctor.findings import Finding, failed, ok, warning
 from was_daemon.doctor.patient import Patient
-from was_daemon.doctor.service import drop_in
+from was_daemon.doctor.unit import drop_in
 from was_daemon.model.sizes import readable
 
 _NAME = "limits"
@@ -29,7 +29,9 @@ def look(patient: Patient) -> Iterator[Finding]:
     found = []
     if files < _LEAST_FILES:
         line = f"LimitNOFILE={16 * _LEAST_FILES}"
-        remedy = drop_in(patient.machine.unit, "limits", line) if patient.unit_in_use else f"ulimit -Hn {16 * _LEAST_FILES}"
+        remedy = (
+            drop_in(patient.machine.unit, "limits", line) if patient.unit_in_use else f"ulimit -Hn {16 * _LEAST_FILES}"
+        )
         message = f"the daemon may open {files} files: a connection takes one to three, and further ones are refused"
         found.append(warning(_NAME, message, remedy))
     limits = dict(_memory(patient))
@@ -72,7 +74,9 @@ def _memory(patient: Patient) -> Iterator[tuple[str, int]]:
 
 def _of_control_groups() -> Iterator[tuple[str, int]]:
     with suppress(OSError):
-        line = next((each for each in Path("/proc/self/cgroup").read_text().splitlines() if each.startswith("0::")), "0::/")
+        line = next(
+            (each for each in Path("/proc/self/cgroup").read_text().splitlines() if each.startswith("0::")), "0::/"
+        )
         group = _CGROUPS / line.partition("::")[2].lstrip("/")
         for place in (group, *group.parents):
             if not place.is_relative_to(_CGROUPS):

@@ -83,11 +83,11 @@ def mounts() -> list[Mount]:
     return []
 
 
-def unmounted(path: Path, known: Sequence[Mount], fstab: Path = FSTAB) -> Path | None:
+def unmounted(path: Path, known: Sequence[Mount]) -> Path | None:
     """Return the directory above `path`, or `path`, on which /etc/fstab wants something that is not mounted."""
     with suppress(OSError):
         places = {each.place for each in known}
-        for place in parse_fstab(fstab.read_text("utf-8", "surrogateescape")):
+        for place in parse_fstab(FSTAB.read_text("utf-8", "surrogateescape")):
             if place not in places and place != Path("/") and Path(os.path.realpath(path)).is_relative_to(place):
                 return place
     return None

@@ -10,6 +10,7 @@ from was_daemon.doctor import nginx_files
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.nginx_config import NginxConfig, Proxy, parse_dump, seconds_in, size_in
 from was_daemon.doctor.patient import Patient
+from was_daemon.health.probe import probe
 from was_daemon.model.sizes import readable
 
 _NAME = "nginx"
@@ -118,7 +119,7 @@ def _headers(patient: Patient, proxy: Proxy) -> Iterator[Finding]:
     if not server.trusted_proxies and not any(each.startswith("unix:") for each in server.listen):
         yield warning(
             _NAME,
-            "the daemon does not believe nginx who its clients are, so all of them count as one (server.trusted_proxies)",
+            "the daemon does not believe nginx who clients are, so all of them count as one (server.trusted_proxies)",
             f'trusted_proxies = ["127.0.0.1"] in the section [server] of {patient.name_of_config}',
         )
     missing = [name for name in ("X-Forwarded-For",) if name.lower() not in headers]
@@ -143,6 +144,9 @@ def _by_request(patient: Patient) -> Iterator[Finding]:
         # The check of the address tells.
         return
     if answer is None:
+        if not probe(url, _ANSWER_SECONDS)["ok"]:
+            # The check of the address tells.
+            return
         yield warning(
             _NAME,
             f"by a request: {url} keeps an upload to itself until all of it has arrived",
@@ -153,8 +157,8 @@ def _by_request(patient: Patient) -> Iterator[Finding]:
     if status == 413 or (status == 400 and not from_daemon):
         yield failed(
             _NAME,
-            f"by a request: what is at {url} refuses uploads of {readable(patient.known.server.max_upload)} ({status}), "
-            "which the daemon would take",
+            f"by a request: what is at {url} refuses uploads of {readable(patient.known.server.max_upload)} ({status}) "
+            "that the daemon would take",
             "client_max_body_size 0; (nginx), or as the proxy there calls it",
         )
     elif from_daemon:

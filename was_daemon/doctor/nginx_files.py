@@ -1,4 +1,4 @@
-"""Check of the files that nginx sends itself: originals and thumbnails that the daemon allows, and stored thumbnails."""
+"""Check of the files that nginx sends itself: originals and thumbnails as the daemon allows, and stored thumbnails."""
 
 import os
 import pwd
@@ -28,14 +28,12 @@ def look(patient: Patient, config: NginxConfig, proxy: Proxy) -> Iterator[Findin
         yield from _readable(patient, config)
 
 
-def _redirects(
-    patient: Patient, proxy: Proxy, locations: list[Directive], redirected: list[str]
-) -> Iterator[Finding]:
+def _redirects(patient: Patient, proxy: Proxy, locations: list[Directive], redirected: list[str]) -> Iterator[Finding]:
     prefix = patient.known.server.nginx_location
     if redirected and "x-accel-redirect" not in proxy.headers():
         yield warning(
             _NAME,
-            f"{proxy.file}: nginx does not tell the daemon that it sends files (X-Accel-Redirect), so the daemon sends them",
+            f"{proxy.file}: nginx does not tell the daemon that it sends files (X-Accel-Redirect): the daemon does",
             f"Take the lines from {_VERSIONS}, and include was-files.conf.",
         )
     roots = {name: Path(files.root) for name, files in patient.local_stores().items()}
@@ -68,8 +66,8 @@ def _marker(config: NginxConfig, marker: Path) -> Iterator[Finding]:
         named = [each for each in tested if "nginx" in each or "was" in each]
         yield warning(
             _NAME,
-            f"thumbnails.nginx_marker is {marker}, and nginx looks for {named[0] if named else 'no such file'}: the daemon "
-            "sends the thumbnails",
+            f"thumbnails.nginx_marker is {marker}, and nginx looks for {named[0] if named else 'no such file'}: "
+            "the daemon sends the thumbnails",
             "Name the same file in both: see etc/nginx/was-thumbnails.conf.",
         )
 
@@ -82,6 +80,7 @@ def _readable(patient: Patient, config: NginxConfig) -> Iterator[Finding]:
         account = pwd.getpwnam(user)
     except KeyError:
         return
+    group = shlex.quote(patient.account.owner.partition(":")[2])
     groups = set(os.getgrouplist(user, account.pw_gid))
     for files in patient.local_stores().values():
         root = Path(os.path.realpath(files.root))
@@ -96,6 +95,6 @@ def _readable(patient: Patient, config: NginxConfig) -> Iterator[Finding]:
                 yield warning(
                     _NAME,
                     f"nginx' user {user} may not enter {place}, so the daemon sends the files of {root}",
-                    f"usermod -aG {shlex.quote(patient.account.owner.partition(':')[2])} {user} && systemctl restart nginx",
+                    f"usermod -aG {group} {user} && systemctl restart nginx",
                 )
                 return

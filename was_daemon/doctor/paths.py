@@ -13,9 +13,9 @@ from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.findings import Finding, failed, ok
 from was_daemon.doctor.mounts import Mount, mount_of, mounts
 from was_daemon.doctor.patient import Patient
-from was_daemon.doctor.service import drop_in
+from was_daemon.doctor.unit import Unit, drop_in
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
-from was_daemon.model.interfaces import ILocalFiles, IReadOnly
+from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IReadOnly
 from was_daemon.model.keys import Kind
 
 _NAME = "paths"
@@ -57,33 +57,34 @@ def look(patient: Patient) -> Iterator[Finding]:
 
 
 def _finding(patient: Patient, need: Need, known: list[Mount]) -> Finding | None:
+    unit = patient.machine.unit
+    if patient.unit_in_use:
+        if not need.path.exists() and any(map(need.path.is_relative_to, unit.own_directories())):
+            # systemd makes it when it starts the daemon.
+            return None
+        found = _in_unit(unit, need)
+        if found:
+            return found
     mount = mount_of(need.path, known)
     if need.is_written and mount and mount.is_read_only:
         # Another check tells.
         return None
-    unit = patient.machine.unit
-    if patient.unit_in_use and not need.path.exists() and any(map(need.path.is_relative_to, unit.own_directories())):
-        # systemd makes it when it starts the daemon.
-        return None
-    found = obstacle(patient.account, need.path, need.mode, need.may_be_missing)
-    if found:
-        return failed(_NAME, f"{found.message} ({need.setting})", found.remedy)
-    if not patient.unit_in_use or not patient.machine.is_seen_by_root:
-        # Within the unit, the kernel says what it allows.
-        return None
+    blocked = obstacle(patient.account, need.path, need.mode, need.may_be_missing)
+    return failed(_NAME, f"{blocked.message} ({need.setting})", blocked.remedy) if blocked else None
+
+
+def _in_unit(unit: Unit, need: Need) -> Finding | None:
+    """Return what the sandbox of the unit keeps from the daemon, whatever its user may do."""
     hidden = unit.hides(need.path)
     if hidden:
         line = "ProtectHome=no" if hidden.startswith("ProtectHome") else "InaccessiblePaths="
         return failed(_NAME, f"{unit.name} hides {need.path} from the daemon ({hidden})", drop_in(unit, "paths", line))
     kept = unit.keeps_read_only(need.path) if need.is_written else None
-    if kept:
-        place = need.path if need.path.is_dir() else need.path.parent
-        return failed(
-            _NAME,
-            f"{unit.name} lets the daemon only read {need.path} ({kept})",
-            drop_in(unit, "paths", f"ReadWritePaths={place}"),
-        )
-    return None
+    if not kept:
+        return None
+    place = need.path if need.path.is_dir() else need.path.parent
+    message = f"{unit.name} lets the daemon only read {need.path} ({kept})"
+    return failed(_NAME, message, drop_in(unit, "paths", f"ReadWritePaths={place}"))
 
 
 def _by_health(patient: Patient) -> Iterator[Finding]:
@@ -92,7 +93,7 @@ def _by_health(patient: Patient) -> Iterator[Finding]:
         for files in patient.local_stores().values():
             if patient.collections and not IReadOnly.providedBy(files):
                 # A missing directory is told above.
-                check_directories(files, patient.collections)
+                check_directories(IAssetStore(files), patient.collections)
         check_spool(patient.known.spool.path)
     except UnusableDirectory as error:
         yield failed(_NAME, f"{error} ({error.path})", f"ls -ld {shlex.quote(str(error.path))}")
@@ -126,15 +127,20 @@ def needs(patient: Patient) -> Iterator[Need]:
 def _secrets(patient: Patient) -> Iterator[Need]:
     """Yield the files with keys and passwords, but for those that systemd reads for the daemon."""
     settings = patient.known
-    named = {
-        "server.key_file": settings.server.key_file,
-        **{f"collections.map.{name}.key_file": each.key_file for name, each in settings.collections.map.items()},
-        "catalogue.password_file": settings.catalogue.password_file,
-        **{f"specify.{name}.password_file": each.password_file for name, each in settings.specify.items()},
+    sections: dict[str, Any] = {
+        "server": settings.server,
+        "catalogue": settings.catalogue,
+        **{f"collections.map.{name}": each for name, each in settings.collections.map.items()},
+        **{f"specify.{name}": each for name, each in settings.specify.items()},
     }
-    credentials = set(patient.machine.unit.credentials.values()) if patient.unit_in_use else set()
+    named = {
+        f"{section}.{name}": value
+        for section, values in sections.items()
+        for name, value in attrs.asdict(values, recurse=False).items()
+        if isinstance(value, SecretFile)
+    }
     for setting, path in named.items():
-        if path and Path(path) not in credentials:
+        if not patient.is_passed(Path(path)):
             yield Need(Path(path).expanduser(), _READ, setting)
 
 

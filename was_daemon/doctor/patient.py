@@ -60,6 +60,24 @@ class Patient:
         """The configuration's file, for commands that are shown."""
         return str(self.config) if self.config else "was.toml"
 
+    def is_of_credential(self, mistake: str) -> bool:
+        """Return whether a mistake is that only root may read a file that systemd passes to the daemon."""
+        if self.machine.is_seen_by_root or not mistake.endswith(": permission denied"):
+            return False
+        return self.is_passed(Path(mistake.split(": ")[1]))
+
+    def is_passed(self, path: Path) -> bool:
+        """Return whether systemd reads a file for the daemon, which the configuration names among the credentials."""
+        try:
+            text = self.config.read_text("utf-8") if self.config else ""
+            return f"$CREDENTIALS_DIRECTORY/{path.name}" in text
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def is_wrong(self, key: str) -> bool:
+        """Return whether the value of a setting is wrong, so that its default stands for it."""
+        return any(mistake.startswith((f"{key}:", f"{key}[")) for mistake in self.mistakes)
+
     def tcp_addresses(self) -> list[TCPAddress]:
         """Return the addresses that the daemon listens on, those for monitoring, too."""
         server = self.known.server

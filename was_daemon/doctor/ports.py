@@ -8,17 +8,21 @@ from pathlib import Path
 from was_daemon.config.endpoints import TCPAddress
 from was_daemon.doctor.findings import Finding, failed, ok, skipped
 from was_daemon.doctor.patient import Patient
+from was_daemon.health.probe import probe, url_of
 
 _NAME = "ports"
 _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _DEFAULT_FIRST = 1024
 _CAPABILITY = "cap_net_bind_service"
-_SHOWN = 80
+_SECONDS = 3.0
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  # compared with
 
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong with each port."""
+    if patient.is_wrong("server.listen"):
+        yield skipped(_NAME, "server.listen is wrong")
+        return
     addresses = patient.tcp_addresses()
     found = False
     for address in addresses:
@@ -44,12 +48,22 @@ def _taken(patient: Patient, address: TCPAddress) -> Iterator[Finding]:
         if not listener.program:
             # Whether it is the daemon, the check of the daemon tells.
             return
+        if _answers(address):
+            # The check of the daemon tells whether it is the right one.
+            return
         yield failed(
             _NAME,
-            f"port {address.port} is in use by process {listener.pid}: {listener.program[:_SHOWN]}",
+            # Further words of its command may be secrets.
+            f"port {address.port} is in use by process {listener.pid}, {listener.program.split()[0]}",
             f"Stop it, or choose another port in server.listen of {patient.name_of_config}.",
         )
         return
+
+
+def _answers(address: TCPAddress) -> bool:
+    """Return whether an asset server of this kind answers there, whatever its process is called."""
+    url = url_of(address)
+    return bool(probe(url, _SECONDS)["ok"] or "health" in probe(f"{url}/healthz", _SECONDS))
 
 
 def _privileged(patient: Patient, address: TCPAddress) -> Iterator[Finding]:

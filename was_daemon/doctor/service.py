@@ -9,7 +9,7 @@ from pathlib import Path
 
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
-from was_daemon.doctor.unit import Unit
+from was_daemon.doctor.unit import Unit, drop_in
 
 _NAME = "service"
 _MANY_RESTARTS = 3
@@ -53,6 +53,8 @@ def _state(unit: Unit) -> Iterator[Finding]:
     if properties.get("ActiveState") == "failed":
         why = f"{properties.get('Result')}, status {properties.get('ExecMainStatus')}"
         yield failed(_NAME, f"{name} has failed ({why})", f"{log}, then: systemctl restart {name}")
+    elif properties.get("SubState") == "auto-restart":
+        yield failed(_NAME, f"{name} ends right after each start (status {properties.get('ExecMainStatus')})", log)
     elif not unit.is_active and not waits:
         yield failed(_NAME, f"{name} is stopped", f"systemctl start {name}")
     if properties.get("UnitFileState") == "disabled" and not waits:
@@ -72,7 +74,9 @@ def _user(unit: Unit) -> Iterator[Finding]:
     if not unit.user:
         if unit.properties.get("DynamicUser") == "yes":
             return
-        yield failed(_NAME, f"{unit.name} has no User=, so the daemon is root", _edit(unit, "User=was-daemon"))
+        yield failed(
+            _NAME, f"{unit.name} has no User=, so the daemon is root", drop_in(unit, "doctor", "User=was-daemon")
+        )
         return
     try:
         pwd.getpwnam(unit.user)
@@ -93,7 +97,7 @@ def _credentials(patient: Patient, unit: Unit) -> Iterator[Finding]:
                 f"LoadCredential={name}:{path} names no file, so {unit.name} does not start",
                 f"openssl rand -hex 32 | install -m 600 /dev/stdin {shlex.quote(str(path))}"
                 if name == "key"
-                else _edit(unit, f"LoadCredential={name}:..."),
+                else drop_in(unit, "doctor", f"LoadCredential={name}:..."),
             )
         elif patient.machine.is_seen_by_root and path.stat().st_mode & 0o077:
             yield warning(
@@ -122,16 +126,3 @@ def _running_with_old(unit: Unit) -> Iterator[Finding]:
                     f"{path} has been changed since {unit.name} was started, which still has the old one",
                     f"systemctl restart {unit.name}",
                 )
-
-
-def _edit(unit: Unit, line: str) -> str:
-    return drop_in(unit, "doctor", line)
-
-
-def drop_in(unit: Unit, file: str, line: str) -> str:
-    """Return the command that adds a line to the section [Service] of a unit, and restarts it."""
-    directory = f"/etc/systemd/system/{unit.name}.d"
-    return (
-        f"mkdir -p {directory} && printf '[Service]\\n{line}\\n' >> {directory}/{file}.conf && "
-        f"systemctl daemon-reload && systemctl restart {unit.name}"
-    )

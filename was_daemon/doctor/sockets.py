@@ -13,7 +13,7 @@ import attrs
 _PROC = Path("/proc")
 _LISTENING = "0A"
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
-_OURS = re.compile(r"was_daemon|was-daemon|twistd\S* .*\bwas\b|storage_plugins")
+_OURS = re.compile(r"(?:^|[ /])(?:twistd\S* .*\bwas\b|was-daemon\S* .*\bserve\b|was_daemon\.daemon\.)")
 _MOST = 500
 
 

@@ -1,16 +1,21 @@
-"""Check of the stores: whether each can be reached and read. Nothing is written; `check-store` tries what needs that."""
+"""Check of the stores: whether each can be reached and read. Nothing is written; `check-store` does that."""
 
+import os
+import sqlite3
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
+from urllib.parse import quote
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+import attrs
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from was_daemon.doctor.findings import Finding, failed, ok, warning
 from was_daemon.doctor.patient import Patient
 from was_daemon.model.composition import IComposedStore
 from was_daemon.model.errors import AssetError, AssetNotFound
-from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IReadOnly, IRooted, IUnlisted
+from was_daemon.model.interfaces import AssetStat, IAssetStore, ILocalFiles, IReadOnly, IRooted, IUnlisted
 from was_daemon.model.keys import AssetKey, Kind
 
 _NAME = "stores"
@@ -39,7 +44,7 @@ async def _of_store(patient: Patient, name: str, store: IAssetStore) -> Sequence
     except AssetError as error:
         message = f"store {name} ({store}): {error}" + (f" ({error.reason})" if error.reason else "")
         return [failed(_NAME, message, _remedy(patient, name, store))]
-    except TimeoutError:
+    except DeferredTimeout:
         message = f"store {name} ({store}): no answer within {_SECONDS:g} s"
         return [failed(_NAME, message, _remedy(patient, name, store))]
 
@@ -71,11 +76,25 @@ async def _trial(patient: Patient, name: str, store: IAssetStore) -> Sequence[Fi
     else:
         found.append(warning(_NAME, f"store {name}: it says that it has {_MISSING}, which nobody has"))
     first = await _first(store, directory)
-    if first:
-        found += await _read(name, store, first)
+    if first is None and _is_recorded(patient, name):
+        found.append(
+            failed(
+                _NAME,
+                f"store {name}: {store} is empty, and the catalogue has originals of it: is its disk mounted?",
+                _remedy(patient, name, store),
+            )
+        )
+    quirk = await _quirk(store, first) if first else None
+    if quirk:
+        found.append(warning(_NAME, f"store {name}: {quirk}", f"was-daemon check-store {name} says what else."))
     if not found:
         writes = " (read-only)" if IReadOnly.providedBy(store) else ""
-        found.append(ok(_NAME, f"store {name}: {store}{writes} can be read" + (", and is empty" if _is_empty(store, first) else "")))
+        found.append(
+            ok(
+                _NAME,
+                f"store {name}: {store}{writes} can be read" + (", and is empty" if _is_empty(store, first) else ""),
+            )
+        )
     return found
 
 
@@ -101,25 +120,44 @@ async def _first(store: IAssetStore, directory: str) -> AssetKey | None:
     return None
 
 
-async def _read(name: str, store: IAssetStore, key: AssetKey) -> list[Finding]:
-    """Read the beginning of an original, and compare what the store tells of it."""
+async def _quirk(store: IAssetStore, key: AssetKey) -> str | None:
+    """Read the beginning of an original; fire with what is odd in what the store tells of it."""
     stat = await store.stat(key)
     reader = await store.open(key)
     try:
-        received = b""
-        async with aclosing(reader.read(0, min(_READ_BYTES, stat.size))) as chunks:
+        wanted, received = min(_READ_BYTES, reader.stat.size), 0
+        async with aclosing(reader.read(0, wanted)) as chunks:
             async for chunk in chunks:
-                received += chunk
-        if stat.etag == reader.stat.etag and (reader.stat.size != stat.size or len(received) < min(_READ_BYTES, stat.size)):
-            return [warning(_NAME, f"store {name}: it tells other sizes than it sends", f"was-daemon check-store {name}")]
-        if not stat.modified:
-            return [
-                warning(
-                    _NAME,
-                    f"store {name}: it tells no modification times, so old thumbnails cannot be told from new ones",
-                    f"was-daemon check-store {name}",
-                )
-            ]
+                received += len(chunk)
     finally:
         await reader.close()
-    return []
+    if received != wanted or (stat.etag == reader.stat.etag and stat.size != reader.stat.size):
+        return "it tells other sizes than it sends"
+    other = attrs.evolve(key, name=key.name.swapcase()) if key.name.isascii() else key
+    if other != key and await _is_same(store, other, stat):
+        return "names that differ in case only are the same file, so that an upload may replace another asset"
+    return (
+        None if stat.modified else "it tells no modification times, so that old thumbnails are not told from new ones"
+    )
+
+
+async def _is_same(store: IAssetStore, key: AssetKey, stat: AssetStat) -> bool:
+    """Fire with whether a key leads to the version that another key has."""
+    try:
+        return (await store.stat(key)).etag == stat.etag
+    except AssetNotFound:
+        return False
+
+
+def _is_recorded(patient: Patient, name: str) -> bool:
+    """Return whether the catalogue, if it is a file, has an original that is in the store."""
+    path = patient.known.catalogue.path
+    if not path or not os.access(path, os.R_OK | os.W_OK):
+        return False
+    query = "SELECT 1 FROM assets WHERE store = ? LIMIT 1"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1)) as connection:
+            return connection.execute(query, (name,)).fetchone() is not None
+    except sqlite3.Error:
+        # The check of databases tells.
+        return False

@@ -21,7 +21,7 @@ _HOMES = ("/home", "/root", "/run/user")
 _SYSTEM = ("/usr", "/boot", "/efi")
 _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108  # compared with
 _DIRECTORIES = {"RuntimeDirectory": "/run", "StateDirectory": "/var/lib", "CacheDirectory": "/var/cache"}
-_LOAD = re.compile(r"^\s*(LoadCredential|LoadCredentialEncrypted)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_LOAD = re.compile(r"^[ \t]*(LoadCredential|LoadCredentialEncrypted)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _PROPERTIES = (
     *("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts", "MainPID", "NeedDaemonReload"),
     *("User", "Group", "SupplementaryGroups", "DynamicUser", "Environment", "ExecStart", "FragmentPath", "DropInPaths"),
@@ -138,9 +138,29 @@ class Unit:
 
 
 def look_at_unit(name: str = DEFAULT_UNIT) -> Unit:
-    """Return the unit as systemd has it now; blocks for some seconds at most."""
+    """Return the unit as systemd has it now; blocks for some seconds at most.
+
+    Where instances of it run (was-daemon@1.service and so on) and not the unit itself, return the first of them.
+    """
     if not _BOOTED.is_dir():
         return Unit(name)
+    unit = _shown(name)
+    if unit.problem or unit.is_active:
+        return unit
+    return next(map(_shown, _instances(name)), unit)
+
+
+def _instances(name: str) -> list[str]:
+    """Return the instances of a unit's template that run."""
+    pattern = f"{name.removesuffix('.service')}@*.service"
+    command = ["systemctl", "list-units", "--no-pager", "--no-legend", "--plain", "--state=active", pattern]
+    with suppress(CommandFailed):
+        listed, _ = output_of(command)
+        return [line.split()[0] for line in listed.splitlines() if line.strip()]
+    return []
+
+
+def _shown(name: str) -> Unit:
     try:
         shown, _ = output_of(["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", name])
     except CommandFailed as error:
@@ -173,3 +193,12 @@ def _credentials(text: str) -> Iterator[tuple[str, Path]]:
         elif separator and path.startswith("/"):
             found[name] = Path(path)
     yield from found.items()
+
+
+def drop_in(unit: Unit, file: str, line: str) -> str:
+    """Return the command that adds a line to the section [Service] of a unit, and restarts it."""
+    directory = f"/etc/systemd/system/{unit.name}.d"
+    return (
+        f"mkdir -p {directory} && printf '[Service]\\n{line}\\n' >> {directory}/{file}.conf && "
+        f"systemctl daemon-reload && systemctl restart {unit.name}"
+    )

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import attrs
+from cryptography.hazmat.backends.openssl import backend
 
 from was_daemon.doctor.findings import Finding, ok, warning
 from was_daemon.doctor.patient import Patient
+from was_daemon.model.composition import IComposedStore
 
 _NAME = "versions"
 
@@ -17,7 +19,7 @@ Version = tuple[int, ...]
 
 @attrs.frozen
 class Fault:
-    """Fault of all versions from `since` on and before `fixed`, but for those in `mended` and later ones of their lines.
+    """Fault of all versions from `since` on and before `fixed`, but for those in `mended` and later of their lines.
 
     `source` is where it is described.
     """
@@ -101,18 +103,27 @@ def look(patient: Patient) -> Iterator[Finding]:
     """Yield the faults of the versions in use."""
     versions = installed(patient)
     found = [
-        warning(_NAME, f"{fault.program} {_text(versions[fault.program])}: {fault.what}; see {fault.source}", fault.remedy)
+        warning(
+            _NAME, f"{fault.program} {_text(versions[fault.program])}: {fault.what}; see {fault.source}", fault.remedy
+        )
         for fault in FAULTS
         if fault.program in versions and fault.hits(versions[fault.program])
     ]
     yield from found
     if not found:
-        yield ok(_NAME, ", ".join(f"{name} {_text(version)}" for name, version in versions.items()) + ": no known faults")
+        yield ok(
+            _NAME, ", ".join(f"{name} {_text(version)}" for name, version in versions.items()) + ": no known faults"
+        )
 
 
 def installed(patient: Patient) -> Mapping[str, Version]:
     """Return the versions of the programs and libraries that are there; imports the libraries."""
-    found: dict[str, Version] = {"SQLite": sqlite3.sqlite_version_info, "OpenSSL": ssl.OPENSSL_VERSION_INFO[:3]}
+    found: dict[str, Version] = {"SQLite": sqlite3.sqlite_version_info} if _uses_sqlite(patient) else {}
+    # Twisted uses that of cryptography, drivers of databases that of Python.
+    texts = (ssl.OPENSSL_VERSION, backend.openssl_version_text())
+    known = [version for text in texts for version in _named("OpenSSL", text.split()[1]).values()]
+    if known:
+        found["OpenSSL"] = min(known)
     with suppress(ImportError):
         from PIL import features
 
@@ -127,6 +138,15 @@ def installed(patient: Patient) -> Mapping[str, Version]:
     for each in patient.machine.nginx:
         found |= _named("nginx", each.version)
     return found
+
+
+def _uses_sqlite(patient: Patient) -> bool:
+    """Return whether the daemon keeps the catalogue, its journal, quotas, or a mirror's journal in SQLite files."""
+    settings = patient.settings
+    if not settings:
+        return False
+    has_quotas = any(each.quota is not None for each in settings.collections.map.values())
+    return settings.catalogue.is_on or has_quotas or any(map(IComposedStore.providedBy, patient.stores.values()))
 
 
 def _named(name: str, text: str | None) -> dict[str, Version]:

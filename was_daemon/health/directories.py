@@ -116,7 +116,7 @@ def _check_directory(path: Path, needed_by: str, may_be_link: bool = True) -> No
             return
         raise UnusableDirectory(f"a file or a broken link is in the place of a directory for {needed_by}", path)
     # Reading too: a directory is opened before anything in it is made or removed.
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+    if not may_use(path, os.R_OK | os.W_OK | os.X_OK):
         raise UnusableDirectory(f"a directory for {needed_by} cannot be written to by this user", path)
 
 
@@ -125,5 +125,14 @@ def _check_file(path: Path, needed_by: str) -> None:
         if not os.path.lexists(path):
             return
         raise UnusableDirectory(f"a directory or a broken link is in the place of a file for {needed_by}", path)
-    if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+    if not may_use(path, os.R_OK | os.W_OK):
         raise UnusableDirectory(f"a file for {needed_by} cannot be written to by this user", path)
+
+
+def may_use(path: Path, mode: int) -> bool:
+    """Return whether this process may use a path, and would without capabilities, which the daemon has not.
+
+    A command that root has called keeps one to read every file. The real user counts without it, and the effective one
+    where twistd has changed that only.
+    """
+    return os.access(path, mode) and os.access(path, mode, effective_ids=True)

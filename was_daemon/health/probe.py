@@ -7,7 +7,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from was_daemon.config.endpoints import tcp_address
+from was_daemon.config.endpoints import TCPAddress, tcp_address
 from was_daemon.config.settings import ServerSettings
 
 _VERSION = re.compile(r"was_daemon ([0-9][^\s<]*[0-9a-z])")
@@ -33,8 +33,11 @@ def _url(description: str) -> str | None:
     """Return the URL of a TCP endpoint for clients on this machine; None for other endpoints."""
     # HAProxy's protocol is spoken on "haproxy:tcp:8080".
     address = tcp_address(description) if description.startswith(("tcp:", "tcp6:")) else None
-    if not address:
-        return None
+    return url_of(address) if address else None
+
+
+def url_of(address: TCPAddress) -> str:
+    """Return the URL of an address to listen on for clients on this machine."""
     interface = address.interface
     host = "localhost" if interface in _ALL_INTERFACES else f"[{interface}]" if ":" in interface else interface
     return f"http://{host}:{address.port}"

@@ -1,0 +1,100 @@
+"""Certificates that have expired, will expire, or that nobody trusts."""
+
+import datetime
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.support.cli import write_config
+from tests.support.examined import found_by
+from tests.support.tls import self_signed
+from was_daemon.doctor import certificates
+from was_daemon.doctor.findings import Finding, State
+
+DAY = datetime.timedelta(days=1)
+
+
+@contextmanager
+def tls_server(certificate: Path) -> Iterator[str]:
+    """A server with a certificate; its URL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection = server.accept()[0]
+                    with suppress(OSError), context.wrap_socket(connection, server_side=True) as encrypted:
+                        encrypted.recv(1)
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"https://localhost:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+def found_at(directory: Path, url: str | None, listen: str = "tcp:1") -> Finding:
+    server = {"listen": [listen], **({"public_url": url} if url else {})}
+    config = write_config(directory, {"main": {"plugin": "filesystem", "path": directory}}, server=server)
+    (finding,) = found_by(certificates.look, config)
+    return finding
+
+
+@pytest.fixture
+def trusting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have clients trust `server.pem` of the test."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "state", "words"),
+    [
+        (-20 * DAY, -2 * DAY, State.FAILED, "the certificate has expired"),
+        (-20 * DAY, 3.5 * DAY, State.WARNING, "the certificate expires in 3 days, on "),
+        (-20 * DAY, 90 * DAY, State.OK, "valid until "),
+    ],
+)
+def test_the_servers_certificate_is_looked_at(
+    tmp_path: Path,
+    trusting: None,
+    since: datetime.timedelta,
+    until: datetime.timedelta,
+    state: State,
+    words: str,
+) -> None:
+    with tls_server(self_signed(tmp_path, since, until)) as url:
+        finding = found_at(tmp_path, url)
+    assert (finding.state, words in finding.message) == (state, True), finding
+    assert (finding.remedy is None) is (state is State.OK)
+
+
+def test_one_that_nobody_trusts_or_for_another_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tls_server(self_signed(tmp_path)) as url:
+        assert "signed by nobody whom clients trust" in found_at(tmp_path, url).message
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        assert "for another name" in found_at(tmp_path, url.replace("localhost", "127.0.0.1")).message
+
+
+def test_a_server_that_speaks_no_tls_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    finding = found_at(tmp_path, f"https://localhost:{port}")
+    assert (finding.state, "no connection with TLS" in finding.message) == (State.FAILED, True)
+
+
+def test_the_daemons_own_certificate_is_looked_at(tmp_path: Path) -> None:
+    expired = self_signed(tmp_path, -20 * DAY, -2 * DAY)
+    listen = f"ssl:8443:privateKey={expired}:certKey={expired}:interface=127.0.0.1"
+    finding = found_at(tmp_path, None, listen)
+    assert (finding.state, finding.message.startswith(f"{expired}: the certificate has expired")) == (
+        State.FAILED,
+        True,
+    )
+    assert found_at(tmp_path, None).state is State.SKIPPED

@@ -1,0 +1,133 @@
+"""Paths that the daemon's user may not use, and the commands that mend that."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import write_config
+from tests.support.examined import found_by, only, patient
+from was_daemon.doctor import paths
+from was_daemon.doctor.findings import Finding, State
+from was_daemon.doctor.machine import Machine
+from was_daemon.doctor.unit import Unit
+
+NOBODY = 65534
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user can reach."""
+    directory = Path(tempfile.mkdtemp(prefix="was-test-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Be another user."""
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def config_of(place: Path) -> Path:
+    """A configuration whose store and spool are nobody's."""
+    for name in ("deep", "deep/store", "deep/store/originals", "spool"):
+        (place / name).mkdir()
+        os.chown(place / name, NOBODY, NOBODY)
+    config = write_config(place, {"main": {"plugin": "filesystem", "path": place / "deep/store"}})
+    config.chmod(0o644)
+    return config
+
+
+def found_by_nobody(config: Path) -> list[Finding]:
+    with nobody():
+        return found_by(paths.look, config)
+
+
+@as_root
+def test_all_is_well_where_everything_belongs_to_the_user(place: Path) -> None:
+    found = found_by_nobody(config_of(place))
+    assert [each.state for each in found] == [State.OK], found
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        ("chmod 700 {0}/deep && chown root {0}/deep", "may not enter {0}/deep, on the way to {0}/deep/store"),
+        ("chown -R root {0}/deep/store", "may not read and write to {0}/deep/store"),
+        ("chown root:root {0}/deep/store/originals", "may not read and write to {0}/deep/store/originals"),
+        ("chmod 500 {0}/deep/store/originals", "may not read and write to {0}/deep/store/originals"),
+        ("rm -r {0}/deep/store", "{0}/deep/store does not exist"),
+        ("rmdir {0}/spool", "{0}/spool does not exist, and nobody may not make it in {0}"),
+        ("chmod 600 {0}/was.toml", "may not read {0}/was.toml"),
+    ],
+)
+def test_what_the_user_may_not_use_is_mended_by_the_command_that_is_told(
+    place: Path, break_it: str, message: str
+) -> None:
+    config = config_of(place)
+    examined = patient(config)
+    subprocess.run(["sh", "-ec", break_it.format(place)], check=True)
+    with nobody():
+        finding = next(each for each in paths.look(examined_by_nobody(examined)))
+    assert finding.state is State.FAILED
+    assert message.format(place) in finding.message
+    assert finding.remedy
+    for _ in range(3):
+        with nobody():
+            rest = list(paths.look(examined_by_nobody(examined)))
+        if rest[0].state is State.OK:
+            break
+        # One more may have been behind it.
+        subprocess.run(["sh", "-ec", str(rest[0].remedy)], check=True)
+    assert [each.state for each in rest] == [State.OK], rest
+
+
+def examined_by_nobody(examined: paths.Patient) -> paths.Patient:
+    import attrs
+
+    from was_daemon.doctor.account import Account
+
+    return attrs.evolve(examined, account=Account.current())
+
+
+def test_what_the_unit_hides_or_keeps_read_only_is_told_with_a_drop_in(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    config = write_config(tmp_path, {"main": {"plugin": "filesystem", "path": store}})
+    properties = {
+        "LoadState": "loaded",
+        "ExecStart": f"{{ argv[]=was --config {config} ; }}",
+        "ProtectSystem": "strict",
+    }
+    unit = Unit(
+        "was-daemon.service", {**properties, "ReadWritePaths": f"{tmp_path}/spool {tmp_path}/elsewhere"}, {}, None
+    )
+    finding = only(found_by(paths.look, config, Machine(unit)))
+    assert finding.message == f"was-daemon.service lets the daemon only read {store} (ProtectSystem=strict)"
+    assert f"ReadWritePaths={store}" in str(finding.remedy)
+    unit = Unit("was-daemon.service", {**properties, "InaccessiblePaths": f"-{store}", "ProtectSystem": "no"}, {}, None)
+    assert "InaccessiblePaths=" in only(found_by(paths.look, config, Machine(unit))).message
+
+
+def test_a_link_in_the_place_of_a_directory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "store/originals").mkdir(parents=True)
+    (tmp_path / "store/.staging").symlink_to(tmp_path / "elsewhere")
+    config = write_config(tmp_path, {"main": {"plugin": "filesystem", "path": tmp_path / "store"}})
+    assert "a link is in the place of a directory" in only(found_by(paths.look, config)).message

@@ -1,0 +1,102 @@
+"""`was-daemon doctor` on a machine with systemd: as root, beside the unit in etc/, and what it says mends."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.test_systemd_service import SERVICE, Service
+from tests.support.machine import Machine
+
+pytestmark = pytest.mark.slow
+
+_COMMAND = "/opt/was-daemon/bin/was-daemon"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    machine = Machine(tmp_path)
+    try:
+        machine.start()
+        lines = (Path(sys.prefix) / "bin/was-daemon").read_text().splitlines(keepends=True)
+        command = machine.root / _COMMAND.lstrip("/")
+        command.write_text("".join(["#!/opt/was-daemon/bin/python\n", *lines[1:]]))
+        command.chmod(0o755)
+        found = Service(machine)
+        machine.run("systemctl", "enable", SERVICE)
+        machine.run("systemctl", "start", SERVICE)
+        yield found
+    finally:
+        machine.stop()
+
+
+def examined(service: Service, *user: str) -> list[dict[str, Any]]:
+    command = f"{' '.join(user)} {_COMMAND} doctor --json || true"
+    findings: list[dict[str, Any]] = json.loads(service.machine.run("sh", "-c", command))["findings"]
+    return findings
+
+
+def failed(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in findings if each["state"] == "failed"]
+
+
+def mend(service: Service, finding: dict[str, Any]) -> None:
+    """Do what the finding says."""
+    service.machine.run("sh", "-ec", finding["remedy"])
+
+
+def test_a_service_that_is_well_is_found_well_by_root_and_by_its_user(service: Service) -> None:
+    found = examined(service)
+    assert failed(found) == [], found
+    unit = next(each for each in found if each["check"] == "service")
+    assert unit["message"].startswith("was-daemon.service runs as was-daemon, with /etc/systemd/system/")
+    paths = next(each for each in found if each["check"] == "paths")
+    assert paths["message"].startswith("was-daemon may use all")
+    by_user = examined(service, "runuser", "-u", "was-daemon", "--")
+    assert failed(by_user) == [], by_user
+
+
+def test_a_stopped_service_is_told_and_its_key_is_not_missed(service: Service) -> None:
+    service.systemctl("stop", SERVICE)
+    by_user = examined(service, "runuser", "-u", "was-daemon", "--")
+    assert {each["check"] for each in failed(by_user)} == {"daemon"}, by_user
+    assert "only root may read it" in [each["message"] for each in by_user if each["check"] == "key"]
+    found = failed(examined(service))
+    assert [each["check"] for each in found] == ["service", "daemon"], found
+    mend(service, found[0])
+    assert failed(examined(service)) == []
+
+
+def test_a_changed_key_a_lost_key_and_a_store_elsewhere_are_mended_by_what_is_told(service: Service) -> None:
+    key = service.machine.root / "etc/was-daemon/key"
+    key.write_text("a key that was changed since")
+    found = failed(examined(service))
+    assert [each["check"] for each in found] == ["service"], found
+    assert "which still has the old one" in found[0]["message"]
+    mend(service, found[0])
+    assert failed(examined(service)) == []
+
+    key.unlink()
+    found = failed(examined(service))
+    lost = next(each for each in found if each["check"] == "service")
+    assert "LoadCredential=key:/etc/was-daemon/key names no file" in lost["message"]
+
+    key.write_text("a key that was changed since")
+    elsewhere = {"main": {"plugin": "filesystem", "path": "/srv/attachments"}}
+    text = (service.machine.root / "etc/was-daemon/was.toml").read_text()
+    path = service.machine.root / "etc/was-daemon/was.toml"
+    path.write_text(re.sub(r"/var/lib/was-daemon/files", elsewhere["main"]["path"], text))
+    service.machine.run("install", "-d", "-o", "was-daemon", "-g", "was-daemon", "/srv/attachments")
+    kept = next(each for each in failed(examined(service)) if each["check"] == "paths")
+    assert "was-daemon.service lets the daemon only read /srv/attachments (ProtectSystem=strict)" in kept["message"]
+    mend(service, kept)
+    assert failed(examined(service)) == []
+    service.machine.run("chown", "-R", "root:root", "/srv/attachments")
+    kept = next(each for each in failed(examined(service)) if each["check"] == "paths")
+    assert kept["remedy"] == "chown -R was-daemon:was-daemon /srv/attachments"
+    mend(service, kept)
+    assert failed(examined(service)) == []
