@@ -50,7 +50,7 @@ def replace_shared(path: Path, text: str, group: int | None) -> None:
                 _take_after(before, file.fileno())
             elif os.geteuid() == 0 and path.parent.stat().st_uid == 0 and group is not None:
                 os.chown(file.fileno(), 0, group)
-                os.chmod(file.fileno(), 0o640)
+                os.fchmod(file.fileno(), 0o640)
             file.write(text)
         draft.replace(path)
     finally:
@@ -61,4 +61,4 @@ def _take_after(before: os.stat_result, fd: int) -> None:
     status = os.fstat(fd)
     if (status.st_uid, status.st_gid) != (before.st_uid, before.st_gid):
         os.chown(fd, before.st_uid, before.st_gid)
-    os.chmod(fd, stat.S_IMODE(before.st_mode))
+    os.fchmod(fd, stat.S_IMODE(before.st_mode))
