@@ -19,6 +19,7 @@ from was_daemon.health.history.ring_file import Sample
 from was_daemon.health.history.samples import sample_of
 from was_daemon.health.overview import Overview, overview_source
 from was_daemon.health.work import Task
+from was_daemon.jobs.progress_file import read_progress
 from was_daemon.jobs.reconcile.summary import Summary, read_summary
 from was_daemon.web.console.failures import FailurePages
 from was_daemon.web.console.findings import FindingPages
@@ -69,7 +70,10 @@ def _sources(source: ConfigSource, current: Callable[[], Components], recorder: 
         return await overview_source(state.health, state.recent, current().pool, state.process)()
 
     async def work() -> list[Task]:
-        return await tasks_of(current(), await state.health.report())
+        components = current()
+        directory = components.settings.console_directory
+        commands = await threads.call(lambda: read_progress(directory))
+        return await tasks_of(components, await state.health.report(), commands)
 
     async def reconciled() -> Summary | None:
         directory = current().settings.console_directory

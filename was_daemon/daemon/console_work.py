@@ -1,12 +1,13 @@
 """The work that a process does by itself, for the console: what is known of each part, and how far it has come."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from was_daemon.daemon.components import Components
 from was_daemon.health.mirrors import waiting
 from was_daemon.health.report import Report
 from was_daemon.health.work import Task
+from was_daemon.jobs.progress_file import CommandProgress
 from was_daemon.model.durations import counted, in_words
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
@@ -14,9 +15,10 @@ from was_daemon.model.mirror import IMirror
 from was_daemon.model.sizes import readable
 
 
-async def tasks_of(components: Components, report: Report) -> list[Task]:
-    """Fire with what the components do, and what `report` tells of them."""
+async def tasks_of(components: Components, report: Report, commands: Sequence[CommandProgress]) -> list[Task]:
+    """Fire with what the components and commands do, and what `report` tells of them."""
     return [
+        *map(_command, commands),
         _jobs(components),
         *_warming(components),
         *_fixity(components),
@@ -25,6 +27,13 @@ async def tasks_of(components: Components, report: Report) -> list[Task]:
         *_specify(components),
         *_trash(components, report),
     ]
+
+
+def _command(progress: CommandProgress) -> Task:
+    of = f" of {progress.total}" if progress.total else ""
+    ago = in_words(time.time() - progress.began)
+    state = f"{progress.title}: {progress.done}{of} done, begun {ago} ago."
+    return Task(progress.command, state, progress.done if progress.total else None, progress.total)
 
 
 def _jobs(components: Components) -> Task:

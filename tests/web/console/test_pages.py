@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.console import ConsoleServer
 from tests.support.daemon import eventually
+from was_daemon.jobs.progress_file import ProgressFile
 from was_daemon.web.console.remedies import remedy
 
 
@@ -165,3 +166,15 @@ def test_an_examination_is_made_on_request_and_its_findings_are_told(console: Co
     text = str(eventually(examined, "for the findings"))
     assert re.search(r'<strong>stores</strong> <span class="bad">failed</span>: .*&lt;b&gt;', text)
     assert "<summary>What is well: " in text
+
+
+def test_a_command_that_runs_is_told_with_its_progress(console: ConsoleServer) -> None:
+    file = ProgressFile(console.history, "was-daemon copy", "Copying <b>")
+    file.set_total(8)
+    for _ in range(2):
+        file.advance()
+    file.set_total(8)
+    page = console.visitor().get("work/").text
+    file.close()
+    assert ">was-daemon copy</h2>\n<p>Copying &lt;b&gt;: 2 of 8 done" in page
+    assert '<progress aria-labelledby="task-1" value="2" max="8">25 %</progress>' in page

@@ -31,8 +31,7 @@ class WorkPages(SourcePages):
 
 _FRAME = """<div class="tasks">
 {tasks}
-</div>
-<p class="soft">Commands such as <code>was-daemon copy</code> show their own progress, where they run.</p>"""
+</div>"""
 
 
 def _task(number: int, task: Task) -> str:
