@@ -1,6 +1,8 @@
 """Who gets into the console: password, sessions, cookies, forms and headers, seen from outside."""
 
+import http.client
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from tests.support.console import PASSWORD, Browser, ConsoleServer, hashed
 from tests.support.daemon import eventually
+from tests.support.tls import self_signed
 
 PAGES = ("", "failures/", "work/", "findings/")
 
@@ -230,6 +233,25 @@ def test_where_a_browser_comes_by_https_the_cookie_is_for_that_alone(tmp_path: P
         assert answer.status == 303
         assert answer.cookies[0].startswith("__Host-was_console_9180=")
         assert "secure" in answer.cookies[0].lower()
+    finally:
+        console.daemon.stop()
+
+
+@pytest.mark.slow
+def test_with_tls_in_the_daemon_the_cookie_is_for_https_alone(tmp_path: Path) -> None:
+    console = ConsoleServer(tmp_path / "tls")
+    certificate = self_signed(tmp_path)
+    endpoint = f"ssl:{console.port}:interface=127.0.0.1:privateKey={certificate}:certKey={certificate}"
+    console.daemon.write_config({"server": {"admin_listen": [endpoint]}, "admin": {"history": console.history}})
+    console.start()
+    try:
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        connection = http.client.HTTPSConnection("localhost", console.port, context=trusting)
+        connection.request("GET", "/console/login")
+        cookie = connection.getresponse().headers["Set-Cookie"]
+        connection.close()
+        assert cookie.startswith(f"__Host-was_console_{console.port}=")
+        assert "; Secure" in cookie
     finally:
         console.daemon.stop()
 
