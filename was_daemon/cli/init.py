@@ -173,12 +173,15 @@ def _write(choices: "Choices", output: Path, force: bool) -> str | None:
     """Write all files, or none; return the console's password if it is a new one."""
     from was_daemon.cli.new_files import report_file_errors, write_config
     from was_daemon.config.load import ConfigError, load
-    from was_daemon.config.new_files import write_key
+    from was_daemon.config.new_files import replace_shared, write_key
+    from was_daemon.daemon.ownership import owners
     from was_daemon.model.passwords import hash_password, new_password
 
     key_file, password_file = choices.key_file, choices.password_file
     has_key, has_password = key_file.exists(), password_file.exists() or not choices.console_port
     password = None if has_password else new_password()
+    # The daemon is to run as the user to whom the attachments belong.
+    group = next((owner.gid for owner in owners([choices.path])), None)
     made: list[Path] = []
     with report_file_errors():
         try:
@@ -186,7 +189,7 @@ def _write(choices: "Choices", output: Path, force: bool) -> str | None:
                 write_key(key_file)
                 made.append(key_file)
             if password:
-                write_key(password_file, hash_password(password))
+                replace_shared(password_file, f"{hash_password(password)}\n", group)
                 made.append(password_file)
             write_config(output, choices.text(), force=force)
             made.clear()

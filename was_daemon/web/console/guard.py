@@ -15,7 +15,7 @@ from twisted.web.http import Request
 
 from was_daemon.model.errors import Forbidden
 from was_daemon.web.console.attempts import Attempts
-from was_daemon.web.console.sessions import Session, Sessions, new_id
+from was_daemon.web.console.sessions import Sessions, new_id
 from was_daemon.web.console.visitors import ConsoleRules, Visitor, cookie_name, is_same_origin, visitor_of
 
 TOKEN_FIELD = "csrf"  # noqa: S105  # the name of a field
@@ -116,25 +116,21 @@ class Guard:
     async def visit(self, request: Request) -> Visit:
         """Fire with the visit of the administrator; raises `LoginNeeded`.
 
-        A client that needs no password gets a session all the same, for the tokens of its forms.
+        A client that needs no password has no session, only a cookie for the tokens of its forms.
         """
         visitor = visitor_of(request, self._rules())
-        session = self._sessions.find(self._cookie(request, visitor))
         if not visitor.needs_password:
-            return self._visit(request, visitor, session or self._begin(request, visitor, ""))
-        if not session or not session.password or session.password != await self.password():
+            return self._visit(request, visitor, self._given_cookie(request, visitor))
+        session = self._sessions.find(self._cookie(request, visitor))
+        if not session or session.password != await self.password():
             raise LoginNeeded
-        return self._visit(request, visitor, session)
+        return self._visit(request, visitor, session.id)
 
     def stranger(self, request: Request) -> Visit:
-        """Return the visit of somebody who is not logged in, and whose browser gets a cookie for the login."""
+        """Return the visit of somebody who is not logged in."""
         visitor = visitor_of(request, self._rules())
-        cookie = self._cookie(request, visitor)
-        if not cookie:
-            cookie = new_id()
-            self._set_cookie(request, visitor, cookie)
-        token = self._sessions.form_token(cookie)
-        return Visit(request, visitor, root_of(request), cookie, token, is_logged_in=False)
+        visit = self._visit(request, visitor, self._given_cookie(request, visitor))
+        return attrs.evolve(visit, is_logged_in=False)
 
     def with_form(self, visit: Visit) -> Visit:
         """Return a visit with the fields that it has sent; raises `Forbidden` if they came from another site."""
@@ -148,20 +144,24 @@ class Guard:
 
     def log_in(self, visit: Visit, password: str) -> None:
         """Begin a session, with an ID that nobody has seen before, with the hashed password that was proved."""
-        self._begin(visit.request, visit.visitor, password)
+        session = self._sessions.begin(self._rules().session, password)
+        self._set_cookie(visit.request, visit.visitor, session.id)
 
     def log_out(self, visit: Visit) -> None:
         """End the session."""
         self._sessions.end(visit.cookie)
         self._set_cookie(visit.request, visit.visitor, "", max_age=0)
 
-    def _begin(self, request: Request, visitor: Visitor, password: str) -> Session:
-        session = self._sessions.begin(self._rules().session, password)
-        self._set_cookie(request, visitor, session.id)
-        return session
+    def _visit(self, request: Request, visitor: Visitor, cookie: str) -> Visit:
+        return Visit(request, visitor, root_of(request), cookie, self._sessions.form_token(cookie))
 
-    def _visit(self, request: Request, visitor: Visitor, session: Session) -> Visit:
-        return Visit(request, visitor, root_of(request), session.id, self._sessions.form_token(session.id))
+    def _given_cookie(self, request: Request, visitor: Visitor) -> str:
+        """Return the cookie of a browser, which gets one if it has none."""
+        cookie = self._cookie(request, visitor)
+        if not cookie:
+            cookie = new_id()
+            self._set_cookie(request, visitor, cookie)
+        return cookie
 
     def _cookie(self, request: Request, visitor: Visitor) -> str:
         value = request.getCookie(cookie_name(request, visitor)) or b""

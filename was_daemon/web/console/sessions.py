@@ -14,10 +14,7 @@ _MOST = 64
 
 @attrs.frozen
 class Session:
-    """A session that ends at `end`, in seconds of the reactor; `password` is the hashed one that it began with.
-
-    It is "" for a client that needs none.
-    """
+    """A session that ends at `end`, in seconds of the reactor; `password` is the hashed one that it began with."""
 
     id: str = attrs.field(repr=False)
     end: float
@@ -32,7 +29,7 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._secret = secrets.token_bytes(_ID_BYTES)
 
-    def begin(self, seconds: float, password: str = "") -> Session:
+    def begin(self, seconds: float, password: str) -> Session:
         """Return a new session that lasts for `seconds`."""
         self._forget_ended()
         session = Session(new_id(), self._clock.seconds() + seconds, password)
