@@ -130,7 +130,7 @@ class Plot:
     def _summary(self, shown: Sequence[Series]) -> str:
         heads = "".join(f'<th scope="col" class="number{kind}">{name}</th>' for name, kind in _COLUMNS.items())
         rows = "\n".join(self._summary_row(number, series) for number, series in enumerate(shown, start=1))
-        return f"""<div class="scroll" role="region" aria-label="{escape(self.chart.title)}, summary" tabindex="0">
+        return f"""<div class="scroll">
 <table class="summary">
 <thead><tr><th scope="col">Line</th>{heads}</tr></thead>
 <tbody>
