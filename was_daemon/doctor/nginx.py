@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from was_daemon.doctor import nginx_files
@@ -21,6 +22,7 @@ _LEAST_TIMEOUT = 120.0
 _ANSWER_SECONDS = 3.0
 _CONNECT_SECONDS = 4.0
 _SHIPPED = "etc/nginx/was-daemon.conf has a site that is right"
+_LOOPBACKS = (ip_address("127.0.0.1"), ip_address("::1"))
 _LOCAL = ("127.", "localhost", "[::1]", "0.0.0.0", "[::]")  # noqa: S104  # compared with
 
 
@@ -116,7 +118,8 @@ def _answers(proxy: Proxy) -> Iterator[Finding]:
 
 def _headers(patient: Patient, proxy: Proxy) -> Iterator[Finding]:
     headers, server = proxy.headers(), patient.known.server
-    if not server.trusted_proxies and not any(each.startswith("unix:") for each in server.listen):
+    is_believed = any(loopback in network for network in server.trusted_proxies for loopback in _LOOPBACKS)
+    if not is_believed and not any(each.startswith("unix:") for each in server.listen):
         yield warning(
             _NAME,
             "the daemon does not believe nginx who clients are, so all of them count as one (server.trusted_proxies)",
