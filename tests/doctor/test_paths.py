@@ -150,3 +150,10 @@ def test_what_is_beside_a_database_stays_its_owners(place: Path) -> None:
     config = write_config(place, stores, catalogue={"path": place / "state/catalogue.sqlite"})
     config.chmod(0o644)
     assert only(found_by_nobody(config)).remedy == f"chown nobody:nogroup {place}/state"
+
+
+def test_another_user_than_the_daemons_cannot_tell(tmp_path: Path) -> None:
+    config = write_config(tmp_path, {"main": {"plugin": "filesystem", "path": tmp_path}})
+    properties = {"LoadState": "loaded", "ExecStart": f"was --config {config} ;", "User": "somebody-else"}
+    found = found_by(paths.look, config, Machine(Unit("was-daemon.service", properties, {}, None)))
+    assert only(found, State.SKIPPED).message.endswith(", and the daemon is somebody-else")

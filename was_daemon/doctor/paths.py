@@ -10,7 +10,7 @@ import attrs
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.doctor.account import obstacle
-from was_daemon.doctor.findings import Finding, failed, ok
+from was_daemon.doctor.findings import Finding, failed, ok, skipped
 from was_daemon.doctor.mounts import Mount, mount_of, mounts
 from was_daemon.doctor.patient import Patient
 from was_daemon.doctor.unit import Unit, drop_in
@@ -45,6 +45,10 @@ class Need:
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield what the daemon's user may not do, with the command that allows it."""
+    user = patient.machine.unit.user if patient.unit_in_use else None
+    if user not in (None, str(patient.account), str(patient.account.uid)):
+        yield skipped(_NAME, f"this is {patient.account}, and the daemon is {user}", "sudo was-daemon doctor")
+        return
     known = mounts()
     all_needs = list(dict.fromkeys(needs(patient)))
     found: dict[str, Finding] = {}
