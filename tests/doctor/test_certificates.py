@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.cli import write_config
 from tests.support.examined import found_by
-from tests.support.tls import self_signed
+from tests.support.tls import incomplete_chain, self_signed
 from was_daemon.doctor import certificates
 from was_daemon.doctor.findings import Finding, State
 
@@ -98,3 +98,12 @@ def test_the_daemons_own_certificate_is_looked_at(tmp_path: Path) -> None:
         True,
     )
     assert found_at(tmp_path, None).state is State.SKIPPED
+
+
+def test_a_chain_that_is_incomplete_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, trusted = incomplete_chain(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with tls_server(certificate) as url:
+        finding = found_at(tmp_path, url)
+    assert "the chain is incomplete" in finding.message
+    assert "fullchain.pem" in str(finding.remedy)

@@ -148,3 +148,10 @@ async def test_a_public_address_that_leads_elsewhere_is_told(run_daemon: RunDaem
     assert "leads to another server with the same key" in only(found_by(addresses.look, config)).message
     await Client(elsewhere.url, KEY).store("felis.jpg", jpeg((20, 20)))
     assert "leads to another server with the same key" in only(found_by(addresses.look, config)).message
+
+
+def test_a_daemon_whose_public_address_leads_nowhere_is_asked_at_its_own(run_daemon: RunDaemon) -> None:
+    running = run_daemon({"server": {"public_url": f"http://127.0.0.1:{free_port()}"}})
+    assert [each.state for each in found_by(daemon.look, running.config_file)] == [State.OK]
+    finding = only(found_by(addresses.look, running.config_file))
+    assert "Connection refused" in finding.message

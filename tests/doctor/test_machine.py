@@ -116,7 +116,12 @@ def test_few_open_files_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("most", "memory", "workers", "state"),
-    [(1 << 30, "1 GiB", 1, State.FAILED), (1 << 31, "1 GiB", 2, State.WARNING), (1 << 30, "256 MiB", 2, State.OK)],
+    [
+        (200 << 20, "1 GiB", 1, State.FAILED),
+        (1 << 30, "1 GiB", 1, State.WARNING),
+        (1 << 31, "1 GiB", 2, State.WARNING),
+        (1 << 30, "256 MiB", 2, State.OK),
+    ],
 )
 def test_less_memory_than_the_workers_may_use_is_told(
     tmp_path: Path, most: int, memory: str, workers: int, state: State

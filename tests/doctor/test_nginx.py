@@ -49,8 +49,8 @@ def start(daemon: Daemon, tmp_path: Path) -> Iterator[Start]:
     """Starts the shipped site, with changes of its text."""
     started = []
 
-    def started_site(*changes: tuple[str, str]) -> NginxSite:
-        site = NginxSite(tmp_path / "nginx", daemon)
+    def started_site(*changes: tuple[str, str], **options: bool) -> NginxSite:
+        site = NginxSite(tmp_path / "nginx", daemon, **options)
         path = tmp_path / "nginx/site.conf"
         text = path.read_text("utf-8")
         for old, new in changes:
@@ -65,13 +65,16 @@ def start(daemon: Daemon, tmp_path: Path) -> Iterator[Start]:
         site.stop()
 
 
-def found_at(site: NginxSite, daemon: Daemon, directory: Path, **server: object) -> list[Finding]:
+def found_at(
+    site: NginxSite, daemon: Daemon, directory: Path, sends_files: bool = False, **server: object
+) -> list[Finding]:
     """What is found with the site as the public address."""
     settings = {"trusted_proxies": ["127.0.0.1"], "public_url": site.url, **server}
     config = write_config(
         directory,
-        {"main": {"plugin": "filesystem", "path": daemon.store}},
+        {"main": {"plugin": "filesystem", "path": daemon.store, **({"redirect": "nginx"} if sends_files else {})}},
         server={"listen": [f"tcp:{daemon.port}:interface=127.0.0.1"], **settings},
+        **({"thumbnails": {"nginx_marker": daemon.nginx_marker}} if sends_files else {}),
     )
     return found_by(nginx.look, config, look_at_machine())
 
@@ -79,6 +82,22 @@ def found_at(site: NginxSite, daemon: Daemon, directory: Path, **server: object)
 def test_the_shipped_site_is_right(start: Start, daemon: Daemon, tmp_path: Path) -> None:
     found = found_at(start(), daemon, tmp_path)
     assert [each.state for each in found] == [State.OK, State.OK], found
+
+
+def test_the_shipped_site_that_sends_files_itself_is_right(start: Start, daemon: Daemon, tmp_path: Path) -> None:
+    found = found_at(start(files=True, thumbnails=True), daemon, tmp_path, sends_files=True)
+    assert [each.state for each in found] == [State.OK, State.OK], found
+
+
+def test_a_proxy_that_refuses_uploads_is_told(start: Start, daemon: Daemon, tmp_path: Path) -> None:
+    site = start(
+        (
+            "location / {\n        proxy_pass http://was_daemon;",
+            "location = /fileupload { return 403; }\n    location / {\n        proxy_pass http://was_daemon;",
+        )
+    )
+    (finding,) = bad(found_at(site, daemon, tmp_path))
+    assert "answers an upload itself (403)" in finding.message
 
 
 def test_a_small_body_size_is_told_by_the_configuration_and_by_a_request(

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.support.cli import write_config
 from tests.support.examined import found_by, only, patient
 from was_daemon.doctor import paths
+from was_daemon.doctor.account import Account, obstacle
 from was_daemon.doctor.findings import Finding, State
 from was_daemon.doctor.machine import Machine
 from was_daemon.doctor.unit import Unit
@@ -99,10 +101,6 @@ def test_what_the_user_may_not_use_is_mended_by_the_command_that_is_told(
 
 
 def examined_by_nobody(examined: paths.Patient) -> paths.Patient:
-    import attrs
-
-    from was_daemon.doctor.account import Account
-
     return attrs.evolve(examined, account=Account.current())
 
 
@@ -131,3 +129,31 @@ def test_a_link_in_the_place_of_a_directory_is_told(tmp_path: Path) -> None:
     (tmp_path / "store/.staging").symlink_to(tmp_path / "elsewhere")
     config = write_config(tmp_path, {"main": {"plugin": "filesystem", "path": tmp_path / "store"}})
     assert "a link is in the place of a directory" in only(found_by(paths.look, config)).message
+
+
+@as_root
+def test_the_owner_of_a_directory_of_the_system_is_never_to_be_changed(place: Path) -> None:
+    with nobody():
+        account = Account.current()
+        found = [obstacle(account, Path(path), os.R_OK | os.W_OK | os.X_OK) for path in ("/var/lib", "/srv", "/")]
+    for each in found:
+        assert each
+        assert "choose a directory of its own" in each.remedy
+        assert "chown" not in each.remedy
+
+
+@as_root
+def test_what_is_beside_a_database_stays_its_owners(place: Path) -> None:
+    config_of(place)
+    (place / "state").mkdir()
+    stores = {"main": {"plugin": "filesystem", "path": place / "deep/store"}}
+    config = write_config(place, stores, catalogue={"path": place / "state/catalogue.sqlite"})
+    config.chmod(0o644)
+    assert only(found_by_nobody(config)).remedy == f"chown nobody:nogroup {place}/state"
+
+
+def test_another_user_than_the_daemons_cannot_tell(tmp_path: Path) -> None:
+    config = write_config(tmp_path, {"main": {"plugin": "filesystem", "path": tmp_path}})
+    properties = {"LoadState": "loaded", "ExecStart": f"was --config {config} ;", "User": "somebody-else"}
+    found = found_by(paths.look, config, Machine(Unit("was-daemon.service", properties, {}, None)))
+    assert only(found, State.SKIPPED).message.endswith(", and the daemon is somebody-else")

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from tests.daemon.test_systemd_service import SERVICE, Service
+from tests.support.daemon import eventually
 from tests.support.machine import Machine
 
 pytestmark = pytest.mark.slow
 
 _COMMAND = "/opt/was-daemon/bin/was-daemon"
+_PYTHON = "/opt/was-daemon/bin/python"
 
 
 @pytest.fixture
@@ -100,3 +102,23 @@ def test_a_changed_key_a_lost_key_and_a_store_elsewhere_are_mended_by_what_is_to
     assert kept["remedy"] == "chown -R was-daemon:was-daemon /srv/attachments"
     mend(service, kept)
     assert failed(examined(service)) == []
+
+
+def test_within_the_sandbox_of_the_unit_it_finds_no_other_faults(service: Service) -> None:
+    """As the daemon itself does for the console."""
+    told = "/var/lib/was-daemon/doctor"
+    config = "--config /etc/was-daemon/was.toml"
+    url = f"http://127.0.0.1:{service.port}"
+    waits = f"until {_PYTHON} -c 'import urllib.request; urllib.request.urlopen(\"{url}\")'; do sleep 0.1; done"
+    examines = f"{_COMMAND} doctor {config} --json > {told}.json; touch {told}.done"
+    script = service.machine.root / "opt/was-daemon/bin/both"
+    script.write_text(
+        f"#!/bin/sh\n({waits}; {examines}) &\nexec /opt/was-daemon/bin/twistd -n --pidfile= was {config}\n"
+    )
+    script.chmod(0o755)
+    service.amend(SERVICE, f"[Service]\nExecStart=\nExecStart=/opt/was-daemon/bin/both {config}\n")
+    service.systemctl("restart", SERVICE)
+    eventually((service.machine.root / f"{told}.done".lstrip("/")).exists, "for the checks to be made")
+    report = json.loads((service.machine.root / f"{told}.json".lstrip("/")).read_text())
+    assert failed(report["findings"]) == [], report
+    assert [each["state"] for each in report["findings"] if each["check"] in ("paths", "stores", "key")] == ["ok"] * 3

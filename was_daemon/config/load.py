@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from was_daemon.config.attachment_keys import KeyReader
+from was_daemon.config.broken import rest_of
 from was_daemon.config.catalogue_settings import catalogue_of, check_fixity
 from was_daemon.config.checks import (
     check_admin,
@@ -74,6 +75,16 @@ class ConfigSource:
         else:
             document, directory = _parse(self.path), self.path.resolve().parent
         return _Loader(document, directory, self.environ).settings(self.path)
+
+    def rest(self) -> Settings | None:
+        """Return the settings in a file that is no TOML, as far as they can be read; None if nothing can."""
+        if self.path is None:
+            return None
+        try:
+            document = rest_of(_read(self.path))
+            return _Loader(document, self.path.resolve().parent, self.environ).settings(self.path) if document else None
+        except ConfigError as error:
+            return error.settings
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:

@@ -28,10 +28,14 @@ _log = Logger()
 
 @attrs.frozen
 class Reading:
-    """What was read of a configuration: settings, as far as they are right, and a line for each mistake."""
+    """What was read of a configuration: settings, as far as they are right, and a line for each mistake.
+
+    With `is_rest`, the file is no TOML, and the settings are those in the lines that are right.
+    """
 
     settings: Settings | None
     mistakes: list[str] = attrs.field(factory=list)
+    is_rest: bool = False
 
 
 async def findings_of(source: ConfigSource) -> list[Finding]:
@@ -49,7 +53,7 @@ def read(source: ConfigSource) -> Reading:
     try:
         return Reading(source.load())
     except ConfigError as error:
-        return Reading(error.settings, error.mistakes)
+        return Reading(error.settings or source.rest(), error.mistakes, is_rest=error.settings is None)
 
 
 def patient_of(
@@ -74,7 +78,17 @@ def patient_of(
             # Names of stores that are wrong, as a mistake says.
             _log.debug("The collections of a configuration with mistakes cannot be known")
     warnings = [*(warnings_of_settings(settings) if settings else ()), *more_warnings]
-    return Patient(source.path, settings, mistakes, warnings, stores, collections, machine, specify=specify)
+    return Patient(
+        source.path,
+        settings,
+        mistakes,
+        warnings,
+        stores,
+        collections,
+        machine,
+        specify=specify,
+        is_rest=reading.is_rest,
+    )
 
 
 def _complete(stores: Mapping[str, StoreSettings]) -> Mapping[str, StoreSettings]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from was_daemon.conformance.client import HttpClient, Unanswered
 from was_daemon.conformance.results import CheckState
-from was_daemon.doctor.contract import results_of, server_at
+from was_daemon.doctor.contract import UNANSWERED, results_of, server_at
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
 from was_daemon.health.probe import addresses_of, probe
@@ -17,6 +17,7 @@ from was_daemon.model.keys import Kind
 _NAME = "address"
 _SECONDS = 4.0
 _MOST_SHOWN = 4
+_NAT = "if other machines reach it, enter {} in /etc/hosts, with an address of this machine"
 
 
 def look(patient: Patient) -> Iterator[Finding]:
@@ -43,7 +44,11 @@ def look(patient: Patient) -> Iterator[Finding]:
     shown = ", ".join(numbers[:_MOST_SHOWN])
     answer = probe(url, _SECONDS)
     if not answer["ok"]:
-        yield failed(_NAME, f"{url} ({shown}): {answer['problem']}", f"curl --verbose --head {url}")
+        yield failed(
+            _NAME,
+            f"{url} ({shown}): {answer['problem']}",
+            f"curl --verbose --head {url}" + ("" if _is_local(host) else f"; {_NAT.format(host)}"),
+        )
         return
     problems = [*_served(patient, url), *_mixed(patient, url)]
     yield from problems
@@ -56,7 +61,7 @@ def look(patient: Patient) -> Iterator[Finding]:
 
 def _served(patient: Patient, url: str) -> Iterator[Finding]:
     for result in results_of(server_at(url, patient)):
-        if result.state is CheckState.FAILED and result.id == "key":
+        if result.state is CheckState.FAILED and result.id == "key" and result.expected != UNANSWERED:
             yield failed(
                 _NAME,
                 f"{url} leads to another server, or one with another key: it refuses that of {patient.name_of_config}",

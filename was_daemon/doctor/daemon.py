@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from was_daemon import __version__
 from was_daemon.conformance.results import CheckState
-from was_daemon.doctor.contract import results_of, server_at
+from was_daemon.doctor.contract import UNANSWERED, results_here, server_at
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
 from was_daemon.health.probe import addresses_of, probe
@@ -61,9 +61,9 @@ def _health(url: str, answer: dict[str, object]) -> Iterator[Finding]:
 def _served(patient: Patient, url: str, version: str | None) -> Iterator[Finding]:
     if version and version != __version__:
         yield warning(_NAME, f"{url} is version {version}, and {__version__} is installed", _start(patient))
-    for result in results_of(server_at(url, patient)):
+    for result in results_here(server_at(url, patient), url):
         if result.state is CheckState.FAILED:
-            if result.id == "key":
+            if result.id == "key" and result.expected != UNANSWERED:
                 yield failed(
                     _NAME,
                     f"{url} refuses the key of {patient.name_of_config}: the daemon has another one, which was changed "
@@ -77,7 +77,6 @@ def _served(patient: Patient, url: str, version: str | None) -> Iterator[Finding
                     f"was-daemon check {url} --key-file FILE",
                 )
             return
-        if result.state is CheckState.DIFFERS and result.id != "endpoints":
-            # The addresses in the document are the public ones.
+        if result.state is CheckState.DIFFERS:
             yield warning(_NAME, f"{url}: {result.remark}")
     yield ok(_NAME, f"{urlsplit(url).netloc} answers as version {version or 'unknown'}, with this key")

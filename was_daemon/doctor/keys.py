@@ -36,7 +36,7 @@ def look(patient: Patient) -> Iterator[Finding]:
         )
     elif any(map(patient.is_of_credential, patient.mistakes)):
         yield skipped(_NAME, "only root may read it", "sudo was-daemon doctor")
-    elif settings.server.key is None and (patient.is_wrong("server.key_file") or patient.is_wrong("server.key")):
+    elif settings.server.key is None and not any(each.key for each in settings.collections.map.values()):
         yield skipped(_NAME, "cannot be read, as a mistake in the configuration says")
     elif not settings.weak_keys:
         yield ok(_NAME, f"{settings.key_source}, and not easy to guess")

@@ -17,6 +17,7 @@ _BASE = 256 << 20
 """Memory of a daemon without its workers: 120 MB as measured, and room for many connections."""
 
 _UNLIMITED = 1 << 60
+_MACHINE = "this machine"
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMORY = re.compile(r"^MemTotal:\s+([0-9]+) kB$", re.MULTILINE)
 _OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+([0-9]+|unlimited)", re.MULTILINE)
@@ -63,7 +64,7 @@ def _memory(patient: Patient) -> Iterator[tuple[str, int]]:
     with suppress(OSError):
         match = _MEMORY.search(Path("/proc/meminfo").read_text())
         if match:
-            yield "this machine", int(match[1]) << 10
+            yield _MACHINE, int(match[1]) << 10
     for limit in ("MemoryMax", "MemoryHigh") if patient.unit_in_use else ():
         text = patient.machine.unit.properties.get(limit, "")
         if text.isdigit() and int(text) < _UNLIMITED:
@@ -89,23 +90,24 @@ def _of_workers(patient: Patient, where: str, most: int) -> Iterator[Finding]:
     settings = patient.known
     workers, each = max(settings.thumbnails.workers, settings.server.workers), settings.thumbnails.memory
     base = _BASE * settings.server.workers
-    if each + base > most:
+    fitting = max(1, (most - base) // each)
+    more = f"more memory for {where}" if where == _MACHINE else f"a higher {where}"
+    told = f"{where} is {readable(most)}" if where != _MACHINE else f"{where} has {readable(most)}"
+    if most < base:
         yield failed(
-            _NAME,
-            f"{where} has {readable(most)}, and one worker alone may use {readable(each)} (thumbnails.memory): large "
-            "pictures end in killed workers",
-            _less(patient, where, most - base, 1),
+            _NAME, f"{told}, less than the daemon needs without its workers ({readable(base)})", f"Give it {more}."
         )
-    elif workers * each + base > most:
+    elif each + base > most:
         yield warning(
             _NAME,
-            f"{where} has {readable(most)}, and {workers} workers of {readable(each)} each (thumbnails.memory) may use "
-            "more together, if all have a large picture at once",
-            _less(patient, where, most - base, workers),
+            f"{told}, and a worker may use {readable(each)} (thumbnails.memory): a large picture may end it, or others",
+            f"[thumbnails] workers = 1 in {patient.name_of_config}, and {more}",
         )
-
-
-def _less(patient: Patient, where: str, room: int, workers: int) -> str:
-    fitting = max(128, (room // workers) >> 20)
-    change = f'[thumbnails] memory = "{fitting} MiB" or fewer workers in {patient.name_of_config}'
-    return change if where == "this machine" else f"{change}, or more memory for {where}"
+    elif workers * each + base > most and where != _MACHINE:
+        # Of a whole machine, others may be told to swap; a control group kills.
+        yield warning(
+            _NAME,
+            f"{told}, and {workers} workers may use {readable(each)} each (thumbnails.memory), together more: large "
+            "pictures at the same time may end them",
+            f"[thumbnails] workers = {fitting} in {patient.name_of_config}, or {more}",
+        )

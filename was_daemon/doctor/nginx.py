@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from was_daemon.doctor import nginx_files
@@ -21,6 +22,7 @@ _LEAST_TIMEOUT = 120.0
 _ANSWER_SECONDS = 3.0
 _CONNECT_SECONDS = 4.0
 _SHIPPED = "etc/nginx/was-daemon.conf has a site that is right"
+_LOOPBACKS = (ip_address("127.0.0.1"), ip_address("::1"))
 _LOCAL = ("127.", "localhost", "[::1]", "0.0.0.0", "[::]")  # noqa: S104  # compared with
 
 
@@ -116,7 +118,8 @@ def _answers(proxy: Proxy) -> Iterator[Finding]:
 
 def _headers(patient: Patient, proxy: Proxy) -> Iterator[Finding]:
     headers, server = proxy.headers(), patient.known.server
-    if not server.trusted_proxies and not any(each.startswith("unix:") for each in server.listen):
+    is_believed = any(loopback in network for network in server.trusted_proxies for loopback in _LOOPBACKS)
+    if not is_believed and not any(each.startswith("unix:") for each in server.listen):
         yield warning(
             _NAME,
             "the daemon does not believe nginx who clients are, so all of them count as one (server.trusted_proxies)",
@@ -163,6 +166,12 @@ def _by_request(patient: Patient) -> Iterator[Finding]:
         )
     elif from_daemon:
         yield ok(_NAME, f"by a request: the headers of an upload of any size reach the daemon through {url} at once")
+    elif status < 500:
+        yield warning(
+            _NAME,
+            f"by a request: what is at {url} answers an upload itself ({status}), and does not pass it on",
+            f"curl --verbose --form file=@/etc/hostname {url}/fileupload",
+        )
 
 
 def _answer_to_headers(url: str, size: int) -> tuple[int, bool] | None:
@@ -177,8 +186,7 @@ def _answer_to_headers(url: str, size: int) -> tuple[int, bool] | None:
     with socket.create_connection((host, parts.port or (443 if is_encrypted else 80)), _CONNECT_SECONDS) as plain:
         plain.settimeout(_ANSWER_SECONDS)
         # Whether the certificate is right, another check tells.
-        context = ssl._create_unverified_context() if is_encrypted else None  # noqa: S323
-        connection = context.wrap_socket(plain, server_hostname=host) if context else plain
+        connection = _unverified().wrap_socket(plain, server_hostname=host) if is_encrypted else plain
         connection.sendall(head.encode("ascii"))
         received = b""
         try:
@@ -192,3 +200,9 @@ def _answer_to_headers(url: str, size: int) -> tuple[int, bool] | None:
         return None
     # Of the daemon's headers this one is not among those that the shipped site gives to nginx's own errors.
     return int(words[1]), b"x-request-id:" in rest.lower()
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -10,7 +10,7 @@ import attrs
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.doctor.account import obstacle
-from was_daemon.doctor.findings import Finding, failed, ok
+from was_daemon.doctor.findings import Finding, failed, ok, skipped
 from was_daemon.doctor.mounts import Mount, mount_of, mounts
 from was_daemon.doctor.patient import Patient
 from was_daemon.doctor.unit import Unit, drop_in
@@ -26,12 +26,16 @@ _STAGING = ".staging"
 
 @attrs.frozen
 class Need:
-    """A path that the daemon has to use in a way of `os.access`, and the setting that names it."""
+    """A path that the daemon has to use in a way of `os.access`, and the setting that names it.
+
+    With `is_whole`, it is a directory in which everything is the daemon's.
+    """
 
     path: Path
     mode: int
     setting: str
     may_be_missing: bool = False
+    is_whole: bool = False
 
     @property
     def is_written(self) -> bool:
@@ -41,6 +45,10 @@ class Need:
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield what the daemon's user may not do, with the command that allows it."""
+    user = patient.machine.unit.user if patient.unit_in_use else None
+    if user not in (None, str(patient.account), str(patient.account.uid)):
+        yield skipped(_NAME, f"this is {patient.account}, and the daemon is {user}", "sudo was-daemon doctor")
+        return
     known = mounts()
     all_needs = list(dict.fromkeys(needs(patient)))
     found: dict[str, Finding] = {}
@@ -69,7 +77,7 @@ def _finding(patient: Patient, need: Need, known: list[Mount]) -> Finding | None
     if need.is_written and mount and mount.is_read_only:
         # Another check tells.
         return None
-    blocked = obstacle(patient.account, need.path, need.mode, need.may_be_missing)
+    blocked = obstacle(patient.account, need.path, need.mode, need.may_be_missing, need.is_whole)
     return failed(_NAME, f"{blocked.message} ({need.setting})", blocked.remedy) if blocked else None
 
 
@@ -109,7 +117,7 @@ def needs(patient: Patient) -> Iterator[Need]:
         yield from _of_store(patient, f"stores.{name}", files)
     for name, store in settings.stores.items():
         yield from _of_options(f"stores.{name}", store.options)
-    yield Need(settings.spool.path, _WRITE_DIRECTORY, "spool.path", may_be_missing=True)
+    yield Need(settings.spool.path, _WRITE_DIRECTORY, "spool.path", may_be_missing=True, is_whole=True)
     for path in (settings.catalogue.path, settings.catalogue.journal_path) if settings.catalogue.is_on else ():
         if path:
             yield Need(path.parent, _WRITE_DIRECTORY, "catalogue", may_be_missing=True)
@@ -147,7 +155,7 @@ def _secrets(patient: Patient) -> Iterator[Need]:
 def _of_store(patient: Patient, setting: str, files: ILocalFiles) -> Iterator[Need]:
     mode = _ENTER if IReadOnly.providedBy(files) else _WRITE_DIRECTORY
     root: Path = files.root
-    yield Need(root, mode, setting)
+    yield Need(root, mode, setting, is_whole=True)
     if not patient.collections or not os.access(root, _ENTER):
         return
     for directory in patient.collections.directories(files):
@@ -155,7 +163,7 @@ def _of_store(patient: Patient, setting: str, files: ILocalFiles) -> Iterator[Ne
             base = root / directory / kind.value
             for path in (base.parent, base, base / _STAGING, base.parent / _STAGING):
                 if os.path.lexists(path):
-                    yield Need(path, mode, setting)
+                    yield Need(path, mode, setting, is_whole=True)
 
 
 def _of_options(setting: str, options: Any) -> Iterator[Need]:

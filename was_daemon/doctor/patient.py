@@ -8,12 +8,14 @@ import attrs
 
 from was_daemon.config.endpoints import TCPAddress, tcp_address
 from was_daemon.config.secret_files import SecretFile
-from was_daemon.config.settings import Settings
+from was_daemon.config.settings import ServerSettings, Settings
 from was_daemon.doctor.account import Account
 from was_daemon.doctor.machine import Machine
 from was_daemon.library.collections import Collections
 from was_daemon.model.composition import stores_in
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles
+
+_LISTEN = "server.listen"
 
 
 @attrs.frozen
@@ -30,7 +32,8 @@ class Patient:
 
     `settings` are those in the file `config`, without the parts that are wrong, of which `mistakes` has a line each;
     None if nothing of it can be read. `warnings` are what the daemon would warn of. `stores` and `collections` are not
-    in use by anybody else. The process is the user `account`, as which the daemon runs.
+    in use by anybody else. With `is_rest`, the settings are what is left of a file that is no TOML. The process is the
+    user `account`, as which the daemon runs.
     """
 
     config: Path | None
@@ -42,6 +45,7 @@ class Patient:
     machine: Machine
     account: Account = attrs.field(factory=Account.current)
     specify: SpecifySite | None = None
+    is_rest: bool = False
 
     @property
     def known(self) -> Settings:
@@ -76,6 +80,8 @@ class Patient:
 
     def is_wrong(self, key: str) -> bool:
         """Return whether the value of a setting is wrong, so that its default stands for it."""
+        if self.is_rest and key == _LISTEN and self.known.server.listen == ServerSettings().listen:
+            return True
         return any(mistake.startswith((f"{key}:", f"{key}[")) for mistake in self.mistakes)
 
     def tcp_addresses(self) -> list[TCPAddress]:
