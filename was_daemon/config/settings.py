@@ -132,6 +132,11 @@ class CollectionsSettings:
     recount: float = attrs.field(default=3600.0, validator=at_least(1))
     map: dict[str, CollectionSettings] = attrs.field(factory=dict)
 
+    @property
+    def directories(self) -> dict[str, str] | None:
+        """The directories of collections by name: None where any name is a directory, empty where there are none."""
+        return None if self.mode == "auto" else {name: each.directory for name, each in self.map.items()}
+
 
 @attrs.frozen
 class ThumbnailSettings:
