@@ -25,7 +25,10 @@ from was_daemon.web.viewer.subjects import Subject, ViewRequest
 
 
 class Viewer:
-    """The page of the viewer, for pictures and recordings of any collection."""
+    """The page of the viewer, for pictures and recordings of any collection.
+
+    With `is_shared` its addresses are of use to others, and the page tells them.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Viewer:
         address_lifetime: float,
         files: ViewerFiles,
         caption: CaptionSource,
+        is_shared: bool = True,
     ) -> None:
         self._servers = servers
         self._redirects = redirects
@@ -42,6 +46,7 @@ class Viewer:
         self._address_lifetime = address_lifetime
         self._files = files
         self._caption = caption
+        self._is_shared = is_shared
 
     async def page(self, request: AssetRequest, asked: ViewRequest) -> bytes:
         """Answer with the page; its status is that of the first asset."""
@@ -88,7 +93,7 @@ class Viewer:
         return text_answer(request, "elsewhere")
 
     async def _picture(self, subject: Subject) -> ShownPicture:
-        shown = ShownPicture(subject.name, subject.collection, subject.suffix)
+        shown = ShownPicture(subject.name, subject.collection, subject.suffix, is_shared=self._is_shared)
         try:
             if subject.problem or not subject.key:
                 raise subject.problem or AssetNotFound("no such asset")
@@ -100,6 +105,7 @@ class Viewer:
             player_origin = await self._origin(subject.key) if player else ""
         except AssetError as problem:
             return attrs.evolve(shown, problem=(status_of(problem), str(problem)))
+        has_manifest = self._is_shared and not elsewhere
         file_name = (await self._caption(subject.key)).name or subject.name
         query = {"coll": subject.collection, "filename": subject.name, "token": subject.capability}
         fields = urlencode({name: str(value) for name, value in query.items() if value is not None}, quote_via=quote)
@@ -110,7 +116,7 @@ class Viewer:
             player_origin=player_origin,
             original=f"fileget?{fields}&downloadname={quote(file_name, safe='')}",
             metadata=f"getmetadata?{fields}",
-            manifest="" if elsewhere else f"iiif/presentation/3/{self._identifier(subject)}/manifest",
+            manifest=f"iiif/presentation/3/{self._identifier(subject)}/manifest" if has_manifest else "",
             expiry=subject.capability.expiry if subject.capability else None,
         )
 
