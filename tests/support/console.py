@@ -6,9 +6,10 @@ import http.client
 import re
 import socket
 from collections.abc import Mapping
+from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import attrs
 
@@ -35,7 +36,12 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     cookies: list[str]
-    text: str
+    body: bytes = attrs.field(repr=lambda body: repr(body[:500]))
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
 
     @property
     def token(self) -> str:
@@ -43,6 +49,11 @@ class Answer:
         found = re.search('name="csrf" value="([^"]+)"', self.text)
         assert found, self.text
         return found[1]
+
+
+def beside(path: str, address: str) -> str:
+    """The path below the console of an address that is on the page at `path`."""
+    return urljoin(f"/console/{path}", address).removeprefix("/console/")
 
 
 class _Connection(http.client.HTTPConnection):
@@ -72,7 +83,7 @@ class Browser:
 
     def get(self, path: str, **headers: str) -> Answer:
         """Ask for a page; `path` is below the console."""
-        return self.send("GET", f"/console/{path}", b"", headers)
+        return self.send("GET", f"/console/{path}".partition("#")[0], b"", headers)
 
     def post(self, path: str, fields: Mapping[str, str], origin: str | None = "", **headers: str) -> Answer:
         """Send a form; its origin is this server's own unless another one is given, or None."""
@@ -88,14 +99,23 @@ class Browser:
             own = {"Host": self.host, **(cookies if self.cookies else {})}
             connection.request(method, path, body or None, {**own, **headers})
             response = connection.getresponse()
-            text = response.read().decode()
+            content = response.read()
             set_cookies = response.headers.get_all("Set-Cookie") or []
         finally:
             connection.close()
         for each in set_cookies:
             name, _, value = each.partition(";")[0].partition("=")
             self.cookies[name] = value
-        return Answer(response.status, response.headers, set_cookies, text)
+        return Answer(response.status, response.headers, set_cookies, content)
+
+    def submit(self, path: str, form: str, **fields: str) -> Answer:
+        """Fill in a form of a page, and send it; `form` is a part of its HTML that no other form there has."""
+        [found] = [each for each in re.findall("<form.*?</form>", self.get(path).text, re.DOTALL) if form in each]
+        action = re.search('action="([^"]*)"', found)
+        assert action, found
+        hidden = re.findall('<input type="hidden" name="([^"]*)" value="([^"]*)">', found)
+        given = {unescape(name): unescape(value) for name, value in hidden}
+        return self.post(beside(path, unescape(action[1])), {**given, **fields})
 
     def log_in(self, password: str = PASSWORD, next_page: str = "") -> Answer:
         """Send the form of the login."""

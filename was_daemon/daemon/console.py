@@ -23,12 +23,14 @@ from was_daemon.jobs.progress_file import read_progress
 from was_daemon.jobs.reconcile.summary import Summary, read_summary
 from was_daemon.web.console.failures import FailurePages
 from was_daemon.web.console.findings import FindingPages
+from was_daemon.web.console.gallery.holdings import Holdings
+from was_daemon.web.console.gallery.routes import Gallery, Trash
 from was_daemon.web.console.guard import Guard
 from was_daemon.web.console.routes import Console, frame_of
 from was_daemon.web.console.sources import Sources
 from was_daemon.web.console.work import WorkPages
 
-AREAS = (FailurePages, WorkPages, FindingPages)
+AREAS = (FailurePages, WorkPages, FindingPages, Gallery, Trash)
 """The parts of the console beside the overview, in the order of the navigation."""
 
 
@@ -85,4 +87,9 @@ def _sources(source: ConfigSource, current: Callable[[], Components], recorder: 
 
         return await findings_of(source)
 
-    return Sources(overview, state.health.report, recorder.charts, recorder.failures, work, examine, reconciled)
+    def holdings() -> Holdings:
+        return current().holdings
+
+    return Sources(
+        overview, state.health.report, recorder.charts, recorder.failures, work, examine, reconciled, holdings
+    )

@@ -26,7 +26,7 @@ def test_no_route_of_an_area_is_for_anybody(area: type) -> None:
     routes = area.app.endpoints  # type: ignore[attr-defined]
     assert routes
     for name, route in routes.items():
-        assert getattr(route, "rule", None) in (guard.administrator, guard.form), name
+        assert getattr(route, "rule", None) in (guard.administrator, guard.session, guard.form), name
 
 
 def test_only_forms_of_pages_change_anything() -> None:

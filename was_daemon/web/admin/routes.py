@@ -16,11 +16,12 @@ from twisted.web.server import Site
 from was_daemon.health.checks import Health
 from was_daemon.health.mirrors import MirrorState
 from was_daemon.health.report import Report
-from was_daemon.httpd.hardened import HardenedChannel, HardenedRequest
+from was_daemon.httpd.hardened import HardenedChannel
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.search_texts import BadSearch
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.admin.assets import AssetQuery
+from was_daemon.web.admin.requests import AdminRequest
 from was_daemon.web.console.frame import set_security_headers
 from was_daemon.web.console.pages import see_other
 from was_daemon.web.console.routes import Console
@@ -29,19 +30,6 @@ if TYPE_CHECKING:
     from was_daemon.catalogue.finder import Finder
 
 _IDLE_SECONDS = 60
-_LARGEST_BODY = 1 << 20
-"""Bytes of a form. Who is not logged in could fill the disk otherwise: Twisted keeps bodies in files."""
-
-
-class AdminRequest(HardenedRequest):
-    """A request whose body is a form at most."""
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Take a piece of the body; cut the connection if it is too much."""
-        if self.content and self.content.tell() + len(data) <= _LARGEST_BODY:
-            super().handleContentChunk(data)
-        elif self.channel:
-            self.channel.forceAbortClient()
 
 
 class AdminSite(Site):

@@ -1,7 +1,8 @@
 """Who may see the pages of the console: a decorator for each route, and the login behind it.
 
-A route has one of these rules: `anybody`; `administrator`, which needs a session; `form`, a POST of the administrator's
-from a page of this server; `stranger_form`, the POST of the login. Each rule returns the arguments of the route.
+A route has one of these rules: `anybody`; `administrator`, which needs a session; `session`, the same for what pages
+load; `form`, a POST of the administrator's from a page of this server; `stranger_form`, the POST of the login. Each
+rule returns the arguments of the route.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -81,6 +82,14 @@ async def anybody(_guard: "Guard", _request: Request) -> tuple[()]:
 async def administrator(guard: "Guard", request: Request) -> tuple[Visit]:
     """Require a session; raises `LoginNeeded`."""
     return (await guard.visit(request),)
+
+
+async def session(guard: "Guard", request: Request) -> tuple[Visit]:
+    """Require a session for what pages load; nobody is sent to the login for it. Raises `Forbidden`."""
+    try:
+        return (await guard.visit(request),)
+    except LoginNeeded:
+        raise Forbidden("log in to the console again") from None
 
 
 async def form(guard: "Guard", request: Request) -> tuple[Visit]:

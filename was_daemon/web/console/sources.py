@@ -12,13 +12,17 @@ from was_daemon.health.report import Report
 from was_daemon.health.work import Task
 from was_daemon.jobs.reconcile.summary import Summary
 from was_daemon.web.console.frame import Frame
+from was_daemon.web.console.gallery.holdings import Holdings
 from was_daemon.web.console.guard import Guard
 from was_daemon.web.console.pages import Pages
 
 
 @attrs.frozen
 class Sources:
-    """Functions that fire with what pages show. None of them blocks."""
+    """Functions that fire with what pages show. None of them blocks.
+
+    `holdings` returns the originals under the configuration that is in use.
+    """
 
     overview: OverviewSource
     report: Callable[[], Awaitable[Report]]
@@ -27,6 +31,7 @@ class Sources:
     work: Callable[[], Awaitable[Sequence[Task]]]
     examine: Callable[[], Awaitable[Sequence[Finding]]]
     reconciled: Callable[[], Awaitable[Summary | None]]
+    holdings: Callable[[], Holdings]
 
 
 class SourcePages(Pages):
