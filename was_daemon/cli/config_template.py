@@ -15,7 +15,10 @@ _MODES = {
 
 @attrs.frozen
 class Choices:
-    """Choices of the operator. `directories` are the names of existing collections' directories."""
+    """Choices of the operator. `directories` are the names of existing collections' directories.
+
+    With `console_port` 0 there is no console.
+    """
 
     path: Path
     port: int
@@ -25,8 +28,8 @@ class Choices:
     mode: str
     directories: list[str]
     key_file: Path
-    console_port: int
-    password_file: Path
+    console_port: int = 0
+    password_file: Path = Path("console-password")
 
     def text(self) -> str:
         """Return the configuration, with comments; raise `UnicodeEncodeError`."""
