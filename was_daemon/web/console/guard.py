@@ -21,7 +21,7 @@ from was_daemon.web.console.visitors import ConsoleRules, Visitor, cookie_name, 
 
 TOKEN_FIELD = "csrf"  # noqa: S105  # the name of a field
 _MAX_FIELDS = 100
-_PASSWORD_SECONDS = 5.0
+_PASSWORD_SECONDS = 2.0
 """Seconds for which the hashed password counts that was read last."""
 
 Ts = TypeVarTuple("Ts")
