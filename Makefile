@@ -3,7 +3,7 @@ VENV = .venv
 # Parallel test processes; more than processors, since most tests wait for servers.
 WORKERS = 4
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
-SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py' -o -path '*/web/viewer/*.html' -o -path '*/web/viewer/static/*')
+SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py' -o -path '*/web/viewer/*.html' -o -path '*/web/*/static/*')
 # What the viewer takes from npm. It is not in the repository; where it cannot be fetched, the daemon has no viewer.
 VIEWER = was_daemon/web/viewer/openseadragon
 

@@ -217,6 +217,11 @@ class Assets:
             self._warmer.start(Original(place, key, stored))
         return stored
 
+    @property
+    def warming(self) -> int:
+        """The number of new originals whose derivatives are made before anybody asks for them."""
+        return self._warmer.waiting
+
     async def settled(self) -> None:
         """Wait until all work that no request waits for is done."""
         await self._warmer.settled()

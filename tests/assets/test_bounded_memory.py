@@ -212,7 +212,7 @@ def remember_uses() -> Callable[[AssetKey, str], None]:
 
 def remember_failures() -> Callable[[AssetKey, str], None]:
     trouble = RecentErrors(Metrics())
-    return lambda *_: trouble.count_failed_request()
+    return lambda key, _: trouble.note_failed_request("fileget", 500, f"{key} has failed")
 
 
 def remember_requests() -> Callable[[AssetKey, str], None]:
@@ -228,6 +228,7 @@ class Asked:
     method: bytes = b"GET"
     code: int = 404
     sentLength: int = 0
+    problem: str = "no such asset"
 
 
 @pytest.mark.parametrize(

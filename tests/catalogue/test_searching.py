@@ -19,7 +19,7 @@ from was_daemon.catalogue.finder import Finder
 from was_daemon.catalogue.journal import Journal
 from was_daemon.catalogue.records import record
 from was_daemon.catalogue.schema import visibility
-from was_daemon.catalogue.searching import find
+from was_daemon.catalogue.searching import find, goes_by_time
 from was_daemon.model.digests import Digest
 from was_daemon.model.facts import Facts
 from was_daemon.model.keys import AssetKey, Kind
@@ -190,6 +190,54 @@ async def test_pages_of_one_row_tell_the_same(finder: Finder) -> None:
             if not after:
                 break
         assert (texts, paged) == (texts, found)
+
+
+@async_test
+async def test_backwards_pages_tell_the_last_first(finder: Finder) -> None:
+    for texts, found in ASKED:
+        search, after = parse_search(texts), None
+        paged: list[str] = []
+        while True:
+            page = await finder.page(search, after, 2, backwards=True)
+            paged += [row["name"] for row in page.rows]
+            after = page.cursor
+            if not after:
+                break
+        assert (texts, paged) == (texts, found[::-1])
+
+
+@async_test
+async def test_the_latest_of_a_collection_come_first_backwards(finder: Finder) -> None:
+    search = parse_search({}, finder.directories(("Botany",)))
+    page = await finder.page(search, None, 2, backwards=True)
+    assert [row["name"] for row in page.rows] == ["b3.bin", "b2.mp4"]
+    page = await finder.page(search, page.cursor, 2, backwards=True)
+    assert ([row["name"] for row in page.rows], page.cursor) == (["ßeta.png"], None)
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_by_time"),
+    [
+        ({}, True),
+        ({"sha256": "0" * 64}, True),
+        ({"captured": "2024"}, True),
+        ({"stored": "2024"}, True),
+        ({"name": "a*"}, False),
+        ({"size": "5", "type": "image/"}, False),
+    ],
+)
+def test_originals_come_in_the_order_of_time_unless_another_is_asked_for(
+    texts: dict[str, str], is_by_time: bool
+) -> None:
+    assert goes_by_time(parse_search(texts)) is is_by_time
+    assert goes_by_time(parse_search(texts, ("fish",))) is is_by_time
+
+
+@async_test
+async def test_collections_are_those_that_are_configured_or_else_those_in_the_catalogue(finder: Finder) -> None:
+    assert await finder.collections() == ["Fish", "casich", "Botany"]
+    assert await Finder(finder._catalogue, {}).collections() == []
+    assert await Finder(finder._catalogue, None).collections() == ["fish", "plants"]
 
 
 @async_test

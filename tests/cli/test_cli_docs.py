@@ -41,6 +41,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         {
             "server": server,
             "stores": {**stores, "both": mirror},
+            "admin": {"password_file": directory / "console-password"},
             "catalogue": {"path": directory / "catalogue.sqlite"},
             "specify.fish": {"min_rows": 0},
         },

@@ -177,7 +177,7 @@ def test_status_by_root_tells_what_the_stores_owner_may_not_do(place: Path) -> N
 def test_a_configuration_and_key_that_root_writes_belong_to_the_directorys_owner(place: Path) -> None:
     home = give(place / "home", NOBODY)
     succeeds(run("init", "--yes", "--path", place / "main", "--output", home / "etc/was.toml"))
-    assert {path.name for path in (home / "etc").iterdir()} == {"was.toml", "key"}
+    assert {path.name for path in (home / "etc").iterdir()} == {"was.toml", "key", "console-password"}
     assert owners(home) == {NOBODY}
 
 
@@ -188,3 +188,12 @@ def test_a_daemon_of_root_does_not_serve_another_users_store(place: Path) -> Non
     assert f"{place}/main belongs to nobody" in ran.err
     assert f"runuser -u nobody -- was-daemon serve --config {config}" in ran.err
     assert owners(place / "main") == {NOBODY}
+
+
+def test_in_a_directory_of_root_the_owner_of_the_attachments_may_read_the_consoles_password(place: Path) -> None:
+    give(place / "main", NOBODY)
+    (place / "etc").mkdir()
+    succeeds(run("init", "--yes", "--path", place / "main", "--output", place / "etc/was.toml"))
+    status = (place / "etc/console-password").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (ROOT, (place / "main").stat().st_gid, 0o640)
+    assert (place / "etc/key").stat().st_mode & 0o777 == 0o600

@@ -19,6 +19,7 @@ from was_daemon.cli.main import main
 from was_daemon.config.load import load
 from was_daemon.config.settings import Settings
 from was_daemon.model.keys import Layout
+from was_daemon.model.passwords import is_password
 
 DIRECTORY = Path("/srv/attachments")
 
@@ -49,7 +50,7 @@ def test_without_questions_everything_is_as_it_is_by_default(tmp_path: Path) -> 
     assert found.server.public_url == "http://localhost:8080"
     assert found.stores["main"].options.path == DIRECTORY
     assert found.collections.mode == "single"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "was.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["console-password", "key", "was.toml"]
 
 
 def test_the_key_is_for_its_user_only_and_is_not_shown() -> None:
@@ -59,6 +60,32 @@ def test_the_key_is_for_its_user_only_and_is_not_shown() -> None:
     assert len(key) >= 32
     assert key == settings().server.key
     assert key not in finished.output
+
+
+def test_the_consoles_password_is_printed_once_and_only_its_hash_is_kept() -> None:
+    finished = init("--yes")
+    found = settings()
+    assert found.server.admin_listen == ["tcp:9180:interface=127.0.0.1"]
+    assert found.admin.password_file == Path("console-password").absolute()
+    assert mode_of(Path("console-password")) == 0o600
+    (password,) = re.findall(r"http://localhost:9180/ .* with the password (\S+)", finished.stdout)
+    hashed = Path("console-password").read_text().strip()
+    assert is_password(password, hashed)
+    assert password not in hashed
+    again = init("--yes", "--force")
+    assert again.exit_code == 0, again.output
+    assert "with the password" not in again.stdout
+    assert Path("console-password").read_text().strip() == hashed
+
+
+def test_the_console_may_have_another_port_or_none(tmp_path: Path) -> None:
+    assert init("--yes", "--console-port", "9181").exit_code == 0
+    assert settings().server.admin_listen == ["tcp:9181:interface=127.0.0.1"]
+    Path("console-password").unlink()
+    assert init("--yes", "--force", "--console-port", "0").exit_code == 0
+    assert settings().server.admin_listen == []
+    assert settings().admin.password_file is None
+    assert not Path("console-password").exists()
 
 
 def test_questions_are_answered_one_by_one(tmp_path: Path) -> None:

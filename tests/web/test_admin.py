@@ -145,7 +145,7 @@ def test_nothing_of_it_is_on_the_public_port(watched: Callable[..., Watched]) ->
     seen = watched()
     for path in ("/healthz", "/metrics", "/admin/metrics"):
         assert fetch(seen.daemon.url + path)[0] == 404
-    for path in ("/", "/fileget?filename=a.jpg", "/web_asset_store.xml"):
+    for path in ("/fileget?filename=a.jpg", "/web_asset_store.xml"):
         assert fetch(seen.url + path)[0] == 404
 
 

@@ -6,17 +6,12 @@ from typing import Any
 from twisted.internet.defer import DeferredLock
 
 from was_daemon.catalogue.catalogue import Catalogue
-from was_daemon.catalogue.searching import Cursor, Page, find, history_of
-from was_daemon.config.settings import CollectionsSettings
+from was_daemon.catalogue.searching import Cursor, Page, collections_of, find, history_of
 from was_daemon.model.search import Search
 from was_daemon.model.search_texts import BadSearch
 
 _PAGE_ROWS = 1000
-
-
-def names_of(settings: CollectionsSettings) -> dict[str, str] | None:
-    """Return the names of collections and their directories, None where any name is a directory."""
-    return None if settings.mode == "auto" else {name: each.directory for name, each in settings.map.items()}
+_MOST_COLLECTIONS = 500
 
 
 class Finder:
@@ -43,9 +38,17 @@ class Finder:
         """Return the directory of the collection that rows name."""
         return (self._collections or {}).get(name, name)
 
-    async def page(self, search: Search, after: Cursor | None, limit: int) -> Page:
+    async def page(self, search: Search, after: Cursor | None, limit: int, backwards: bool = False) -> Page:
         """Fire with the next originals, at most `limit`, see `searching.find`; raises `StoreUnavailable`."""
-        return self._named(await self._lock.run(self._catalogue.read, find, search, after, limit))
+        found = await self._lock.run(self._catalogue.read, find, search, after, limit, backwards)
+        return self._named(found)
+
+    async def collections(self) -> list[str]:
+        """Fire with the names of collections, of which there may be more if any name is one; empty without any."""
+        if self._collections is not None:
+            return list(self._collections)
+        found = await self._lock.run(self._catalogue.read, collections_of, _MOST_COLLECTIONS)
+        return sorted(filter(None, found), key=str.casefold)
 
     async def history(self, name: str, directories: tuple[str, ...] | None, after: Cursor | None, limit: int) -> Page:
         """Fire with the next events of a name, the oldest first; raises `StoreUnavailable`."""

@@ -22,6 +22,9 @@ _BATCH = 1000
 _MOST_ROWS = 20_000
 """Rows that one page looks at, at most: what a database cannot compare is compared here, and may fit in few rows."""
 
+_COLUMNS_OF_TIME = ("id", "collection", "changed", "captured")
+"""Columns by whose order rows come in the order of time; of one collection, the numbers of rows follow."""
+
 _LAST_CHARACTER = "\U0010ffff"
 _ESCAPE = "!"
 
@@ -39,12 +42,12 @@ class Page:
     cursor: Cursor | None
 
 
-def find(connection: Connection, search: Search, after: Cursor | None, limit: int) -> Page:
+def find(connection: Connection, search: Search, after: Cursor | None, limit: int, backwards: bool = False) -> Page:
     """Return the next originals that a search finds, at most `limit`, in the order of what it asks for first.
 
-    There may be fewer although more follow. Each has the columns of its key, content, facts and origin, `stored`, the
-    Unix time since which it is there, and `redacted`, whether somebody has decided that it is private. Raises
-    `BadSearch` for a cursor of another search.
+    With `backwards` the last of that order comes first. There may be fewer although more follow. Each has the columns
+    of its key, content, facts and origin, `stored`, the Unix time since which it is there, and `redacted`, whether
+    somebody has decided that it is private. Raises `BadSearch` for a cursor of another search.
     """
     column = _sorted_column(search)
     if after and isinstance(after[0], str) != isinstance(column.type, ExactText):
@@ -53,7 +56,7 @@ def find(connection: Connection, search: Search, after: Cursor | None, limit: in
     found: list[dict[str, Any]] = []
     for _ in range(_MOST_ROWS // _BATCH):
         size = min(_BATCH, max(limit, 1))
-        rows = next_rows(connection, query, column, after, size)
+        rows = next_rows(connection, query, column, after, size, backwards)
         for row in rows:
             after = (row.sorted_by, row.id)
             if _fits(search, row):
@@ -80,6 +83,19 @@ def history_of(
     return Page([_document(row) for row in rows], cursor)
 
 
+def collections_of(connection: Connection, limit: int) -> list[str]:
+    """Return the first directories of collections of which originals are recorded, at most `limit`, in their order."""
+    found: list[str] = []
+    while len(found) < limit:
+        # One look into the index for each, where "distinct" would read all rows.
+        query = select(func.min(assets.c.collection))
+        directory = connection.scalar(query.where(assets.c.collection > found[-1]) if found else query)
+        if directory is None:
+            break
+        found.append(directory)
+    return found
+
+
 def _query(md5: str | None) -> Select[Any]:
     """Return the query for originals, or for those with this MD5, here or on the client's side."""
     columns = [assets.c[name] for name in (*_KEY, *_DIGEST, *_FACTS, *_ORIGIN)]
@@ -94,19 +110,26 @@ def _query(md5: str | None) -> Select[Any]:
 
 
 def next_rows(
-    connection: Connection, query: Select[Any], column: ColumnElement[Any], after: Cursor | None, limit: int
+    connection: Connection,
+    query: Select[Any],
+    column: ColumnElement[Any],
+    after: Cursor | None,
+    limit: int,
+    backwards: bool = False,
 ) -> list[Row[Any]]:
     """Return the next rows of a query in the order of a column, which becomes `sorted_by`, and of the row's number."""
     number = column.table.c.id
     query = query.add_columns(column.label("sorted_by"))
+    order = (column.desc(), number.desc()) if backwards else (column, number)
     if after is None:
-        return list(connection.execute(query.order_by(column, number).limit(limit)))
+        return list(connection.execute(query.order_by(*order).limit(limit)))
     # Two queries that each database answers by the index, as not all do for a comparison of both columns.
     value, last = after
-    same = query.where(column == value, number > last).order_by(number).limit(limit)
+    is_next, is_later = (number < last, column < value) if backwards else (number > last, column > value)
+    same = query.where(column == value, is_next).order_by(order[1]).limit(limit)
     rows = list(connection.execute(same))
     if len(rows) < limit:
-        following = query.where(column > value).order_by(column, number).limit(limit - len(rows))
+        following = query.where(is_later).order_by(*order).limit(limit - len(rows))
         rows += connection.execute(following)
     return rows
 
@@ -129,6 +152,11 @@ def _sorted_column(search: Search) -> ColumnElement[Any]:
     if search.media_type:
         return assets.c.media_type
     return assets.c.id if search.directories is None else assets.c.collection
+
+
+def goes_by_time(search: Search) -> bool:
+    """Return whether the originals that a search finds are in the order of time: of uploads, or of photographs."""
+    return _sorted_column(search).key in _COLUMNS_OF_TIME
 
 
 def _conditions(search: Search) -> list[ColumnElement[bool]]:

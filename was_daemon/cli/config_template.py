@@ -25,6 +25,8 @@ class Choices:
     mode: str
     directories: list[str]
     key_file: Path
+    console_port: int
+    password_file: Path
 
     def text(self) -> str:
         """Return the configuration, with comments; raise `UnicodeEncodeError`."""
@@ -39,7 +41,7 @@ public_url = {toml.text(self.public_url)}
 
 # The attachment key, the same as in Specify. Only the daemon's user should be able to read the file.
 key_file = {toml.text(self.key_file)}
-
+{self._console()}
 # Require a token for reading, too. Web portals have no tokens, and /static/ never requires one.
 # "private": only for what Specify, or you by hand, says is not public; this needs [catalogue].
 require_token_for_get = false
@@ -47,7 +49,7 @@ static_access = true
 
 # The largest file that can be uploaded.
 max_upload = "4 GiB"
-
+{self._admin()}
 [stores.main]
 plugin = "filesystem"
 # The directory that holds originals/ and thumbnails/, or the collections' directories.
@@ -85,6 +87,24 @@ layout = {toml.text(self.layout)}
 # Where to listen: on 127.0.0.1 only, for the proxy on this machine, whose X-Forwarded headers are believed.
 listen = [{toml.text(f"tcp:{self.port}:interface=127.0.0.1")}]
 trusted_proxies = ["127.0.0.1"]
+"""
+
+    def _console(self) -> str:
+        if not self.console_port:
+            return ""
+        return f"""
+# The console, and addresses for monitoring: for this machine only. From another one:
+#   ssh -L {self.console_port}:localhost:{self.console_port} SERVER
+admin_listen = [{toml.text(f"tcp:{self.console_port}:interface=127.0.0.1")}]
+"""
+
+    def _admin(self) -> str:
+        if not self.console_port:
+            return ""
+        return f"""
+[admin]
+# The hash of the console's password; was-daemon console-password makes a new one.
+password_file = {toml.text(self.password_file)}
 """
 
     def _collections(self) -> str:

@@ -12,9 +12,9 @@ import click
 
 from was_daemon.cli.catalogue import require_catalogue
 from was_daemon.cli.identity import as_owner
-from was_daemon.cli.moments import shown
 from was_daemon.cli.options import config_option, epilog, load_settings
 from was_daemon.cli.targets import directories_of
+from was_daemon.model.moments import shown
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
@@ -94,11 +94,11 @@ def find(
 
     async def work() -> int:
         from was_daemon.catalogue.catalogue import open_catalogue
-        from was_daemon.catalogue.finder import Finder, names_of
+        from was_daemon.catalogue.finder import Finder
 
         opened = open_catalogue(settings.catalogue)
         try:
-            finder = Finder(opened, names_of(settings.collections))
+            finder = Finder(opened, settings.collections.directories)
             rows = finder.each_event(name or "", directories) if history else finder.each(search)
             return await _print(rows, limit, _writer(form, "events" if history else "assets"))
         finally:

@@ -94,6 +94,7 @@ class FindingsPrinter:
     def __init__(self, output: FindingsOutput) -> None:
         self._output = output
         self.counts: Counter[str] = Counter()
+        self.originals = self.records = 0
 
     def find(self, finding: Finding) -> None:
         """See `FindingReport`."""
@@ -105,5 +106,6 @@ class FindingsPrinter:
         self.find(Finding(_MOVED, store, file))
 
     def end(self, originals: int, records: int) -> None:
-        """Print the numbers."""
+        """Print the numbers, and keep them."""
+        self.originals, self.records = originals, records
         self._output.end(originals, records, dict(self.counts))

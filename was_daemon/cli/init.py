@@ -1,7 +1,6 @@
 """`was-daemon init`: a new configuration and key, and instructions for Specify and nginx."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PORT = 8080
+_CONSOLE_PORT = 9180
 _PORTS = click.IntRange(1, 65535)
 _MODES = click.Choice(["single", "map", "auto"])
 _LAYOUTS = click.Choice(["flat", "sharded"])
@@ -48,9 +48,16 @@ class _Address(click.ParamType[str]):
 @click.option("--layout", type=_LAYOUTS, help="How the files lie in their directory.")
 @click.option("--collections", "mode", type=_MODES, help="How collections are told apart.")
 @click.option("--key-file", type=_file, help="The file of the key; an existing one is used as it is.")
+@click.option(
+    "--console-port",
+    type=click.IntRange(0, 65535),
+    default=_CONSOLE_PORT,
+    show_default=True,
+    help="The port of the console and of monitoring, for this machine only; 0 for none.",
+)
 @click.option("--output", type=_file, default=Path("was.toml"), show_default=True, help="The configuration to write.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing; what no option says is as it is by default.")
-@click.option("--force", is_flag=True, help="Overwrite the configuration; a key is never overwritten.")
+@click.option("--force", is_flag=True, help="Overwrite the configuration; a key and a password never are.")
 def init(
     path: Path | None,
     port: int | None,
@@ -59,11 +66,12 @@ def init(
     layout: str | None,
     mode: str | None,
     key_file: Path | None,
+    console_port: int,
     output: Path,
     yes: bool,
     force: bool,
 ) -> None:
-    """Write a configuration and a key, and print what to enter in Specify and nginx.
+    """Write a configuration, a key and the console's password, and print what to enter in Specify and nginx.
 
     Asks for what the options leave open. A directory that another asset server has used is recognised, and adopted as
     it is.
@@ -76,6 +84,7 @@ def init(
     path = _absolute(path or ask("Directory of the attachments", Path("/srv/attachments"), click.Path(path_type=Path)))
     existing = _inspect(path)
     port, public_url, has_proxy = _choose_address(ask, port, public_url, proxy)
+    key_file = _absolute(key_file or output.parent / "key")
     choices = Choices(
         path=path,
         port=port,
@@ -84,10 +93,12 @@ def init(
         layout=layout or ("sharded" if existing.is_sharded else "flat"),
         mode=mode or _choose_mode(ask, existing),
         directories=existing.directories,
-        key_file=_absolute(key_file or output.parent / "key"),
+        key_file=key_file,
+        console_port=console_port,
+        password_file=key_file.with_name("console-password"),
     )
-    _write(choices.text, output, choices.key_file, force)
-    _print_next_steps(choices, output)
+    password = _write(choices, output, force)
+    _print_next_steps(choices, output, password)
 
 
 class _Ask(Protocol):
@@ -141,39 +152,56 @@ def _choose_mode(ask: _Ask, existing: "ExistingDirectory") -> str:
     return ask("Tell collections apart", existing.mode, _MODES) if existing.directories else existing.mode
 
 
-def _print_next_steps(choices: "Choices", output: Path) -> None:
+def _print_next_steps(choices: "Choices", output: Path, password: str | None) -> None:
     from was_daemon.cli import instructions
 
     click.echo(f"\nStart it:    twistd --nodaemon was --config {output}")
-    click.echo(f"Then try it: was-daemon check {choices.public_url} --key-file {choices.key_file}\n")
+    click.echo(f"Then try it: was-daemon check {choices.public_url} --key-file {choices.key_file}")
+    if password:
+        click.echo(
+            f"The console: http://localhost:{choices.console_port}/ on this machine, with the password {password}\n"
+            "             (it is shown this once; was-daemon console-password makes another)"
+        )
+    click.echo()
     click.echo(instructions.specify(choices.public_url, choices.key_file))
     if choices.has_proxy:
         click.echo("nginx, as a site of its own:\n")
         click.echo(instructions.nginx(choices.public_url, choices.port))
 
 
-def _write(content: Callable[[], str], output: Path, key_file: Path, force: bool) -> None:
-    """Write both files, or neither."""
+def _write(choices: "Choices", output: Path, force: bool) -> str | None:
+    """Write all files, or none; return the console's password if it is a new one."""
     from was_daemon.cli.new_files import report_file_errors, write_config
     from was_daemon.config.load import ConfigError, load
-    from was_daemon.config.new_files import write_key
+    from was_daemon.config.new_files import replace_shared, write_key
+    from was_daemon.daemon.ownership import owners
+    from was_daemon.model.passwords import hash_password, new_password
 
-    has_key = key_file.exists()
+    key_file, password_file = choices.key_file, choices.password_file
+    has_key, has_password = key_file.exists(), password_file.exists() or not choices.console_port
+    password = None if has_password else new_password()
+    # The daemon is to run as the user to whom the attachments belong.
+    group = next((owner.gid for owner in owners([choices.path])), None)
+    made: list[Path] = []
     with report_file_errors():
-        if not has_key:
-            write_key(key_file)
-        done = False
         try:
-            write_config(output, content(), force=force)
-            done = True
+            if not has_key:
+                write_key(key_file)
+                made.append(key_file)
+            if password:
+                replace_shared(password_file, f"{hash_password(password)}\n", group)
+                made.append(password_file)
+            write_config(output, choices.text(), force=force)
+            made.clear()
         except ConfigError as error:
             raise click.ClickException(f"this makes no configuration:\n{error}") from None
         finally:
-            if not has_key and not done:
-                key_file.unlink()
+            for path in made:
+                path.unlink()
     click.echo(f"Wrote {output}.")
     click.echo(f"The key in {key_file} is used." if has_key else f"Wrote a new key to {key_file}, for your eyes only.")
     if has_key and key_file.stat().st_mode & 0o077:
         click.echo(f"Others can read the key: chmod 600 {key_file}", err=True)
     for warning in load(output, os.environ).weak_keys:
         click.echo(f"WARNING: {warning}", err=True)
+    return password

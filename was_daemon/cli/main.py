@@ -14,6 +14,7 @@ from was_daemon.cli.catalogue_backup import backup
 from was_daemon.cli.check import check
 from was_daemon.cli.check_store import check_store
 from was_daemon.cli.configuration import config
+from was_daemon.cli.console_password import console_password
 from was_daemon.cli.copy import copy
 from was_daemon.cli.doctor import doctor
 from was_daemon.cli.find import find
@@ -62,6 +63,7 @@ main.add_command(catalogue)
 main.add_command(check)
 main.add_command(check_store)
 main.add_command(config)
+main.add_command(console_password)
 main.add_command(copy)
 main.add_command(doctor)
 main.add_command(find)

@@ -1,4 +1,4 @@
-"""Times in the arguments of commands, and in the tables that they print."""
+"""Times in the arguments of commands."""
 
 import time
 from contextlib import suppress
@@ -44,8 +44,3 @@ class Moment(click.ParamType[float]):
             return datetime.fromisoformat(text).astimezone().timestamp()
         except ValueError:
             self.fail(f'expected a date such as 2026-03-31, or an age such as "7 days", got "{value}"', param, ctx)
-
-
-def shown(seconds: float) -> str:
-    """Return a Unix time as people read it, in the zone of this machine."""
-    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"

@@ -11,6 +11,9 @@ import click
 if TYPE_CHECKING:
     from was_daemon.config.settings import Settings
 
+CONSOLE_DIRECTORY = "was_daemon.console_directory"
+"""Key of the click context for the directory of the console of the daemon whose configuration was read."""
+
 SYSTEM_CONFIG = Path("/etc/was-daemon/was.toml")
 """The configuration of the daemon that systemd runs."""
 
@@ -84,7 +87,11 @@ def load_settings(config: Path | None) -> "Settings":
             "configuration has run in this directory"
         )
     try:
-        return load(config, os.environ)
+        settings = load(config, os.environ)
     except ConfigError as error:
         click.echo(error, err=True)
         raise SystemExit(1) from None
+    context = click.get_current_context(silent=True)
+    if context:
+        context.meta[CONSOLE_DIRECTORY] = settings.console_directory
+    return settings

@@ -1,4 +1,4 @@
-"""Progress bars on a terminal."""
+"""Progress bars on a terminal, and in the console of the daemon."""
 
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -6,11 +6,14 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import attrs
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from twisted.internet.defer import CancelledError, Deferred
 
+from was_daemon.cli.options import CONSOLE_DIRECTORY
+from was_daemon.jobs.progress_file import ProgressFile
 from was_daemon.jobs.traverse import count_items, for_each
 from was_daemon.model.errors import AssetError
 
@@ -27,10 +30,11 @@ class _Rate(ProgressColumn):
 
 @attrs.frozen
 class ProgressBar:
-    """Progress bar, which is visible only when stderr is a terminal."""
+    """Progress bar, which is visible only when stderr is a terminal; `_file` is for the console, if there is one."""
 
     _progress: Progress
     _task: Any
+    _file: ProgressFile | None
 
     @property
     def is_visible(self) -> bool:
@@ -40,19 +44,35 @@ class ProgressBar:
     def advance(self) -> None:
         """Count one more file as done."""
         self._progress.advance(self._task)
+        if self._file:
+            self._file.advance()
 
     def set_total(self, total: int) -> None:
         """Set the number of files, which is unknown at first."""
         self._progress.update(self._task, total=total)
+        if self._file:
+            self._file.set_total(total)
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[ProgressBar]:
-    """Draw a progress bar with rate and time left for as long as the context lasts."""
+    """Draw a progress bar with rate and time left for as long as the context lasts, and tell the console of it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
-        yield ProgressBar(progress, progress.add_task(title, total=None))
+        file = _progress_file(title)
+        try:
+            yield ProgressBar(progress, progress.add_task(title, total=None), file)
+        finally:
+            if file:
+                file.close()
+
+
+def _progress_file(title: str) -> ProgressFile | None:
+    """Return the file for the console of the daemon whose configuration the command has read."""
+    context = click.get_current_context(silent=True)
+    directory = context and context.meta.get(CONSOLE_DIRECTORY)
+    return ProgressFile(directory, context.command_path, title) if context and directory else None
 
 
 async def for_each_with_bar(

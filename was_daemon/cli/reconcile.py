@@ -1,5 +1,7 @@
 """`was-daemon reconcile`: comparison of what is stored with what Specify has records of."""
 
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,9 +86,21 @@ def reconcile(
         else:
             async with opened(components):
                 await comparison.run(printer, components.assets.quarantine, limit)
+        if not (collections or records):
+            _keep(settings, printer)
         return 1 if printer.counts else 0
 
     run(work, failure=_COULD_NOT)
+
+
+def _keep(settings: "Settings", printer: "FindingsPrinter") -> None:
+    """Keep the numbers for the console, if this user can write to its directory."""
+    from was_daemon.jobs.reconcile.summary import Summary, keep_summary
+
+    with suppress(OSError):
+        keep_summary(
+            settings.console_directory, Summary(time.time(), printer.originals, printer.records, dict(printer.counts))
+        )
 
 
 def _as_user(settings: "Settings", writes: bool) -> "Settings":

@@ -9,10 +9,11 @@ import click
 
 from was_daemon.cli.changes import as_daemon, build_components, opened
 from was_daemon.cli.identity import as_any_owner
-from was_daemon.cli.moments import Ago, Moment, shown
+from was_daemon.cli.moments import Ago, Moment
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.report import printable
 from was_daemon.cli.targets import collection_option, directories_of
+from was_daemon.model.moments import shown
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """`was-daemon visibility`: who may see which files, and decisions about it by hand."""
 
 import json
-import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,9 +9,9 @@ import click
 
 from was_daemon.cli.catalogue import require_catalogue
 from was_daemon.cli.identity import as_owner, require_writable
-from was_daemon.cli.moments import shown
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import create_stores
+from was_daemon.model.moments import shown
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.catalogue import Catalogue
@@ -89,11 +88,13 @@ def visibility(
 
     async def work() -> int:
         from was_daemon.catalogue.catalogue import open_catalogue
+        from was_daemon.jobs.visibility import decide_by_hand
 
         opened = open_catalogue(settings.catalogue)
         try:
             if choice:
-                await _decide(opened, subjects, _DECISIONS[choice], reason)
+                identities = [subject.identity for subject in subjects]
+                await decide_by_hand(opened, identities, _DECISIONS[choice], reason)
             if names:
                 found = [await _describe(settings, opened, subject) for subject in subjects]
             else:
@@ -128,16 +129,6 @@ def _choice(flags: Mapping[str, bool]) -> str | None:
     if len(given) > 1:
         raise click.UsageError(f"--{given[0]} and --{given[1]}: give one of them")
     return given[0] if given else None
-
-
-async def _decide(
-    catalogue: "Catalogue", subjects: Sequence[_Subject], is_private: bool | None, reason: str | None
-) -> None:
-    from was_daemon.catalogue.visibility import Decision, decide
-
-    decisions = [Decision(*subject.identity, is_private, reason, time.time()) for subject in subjects]
-    for start in range(0, len(decisions), _PAGE_ROWS):
-        await catalogue.database.run(decide, decisions[start : start + _PAGE_ROWS])
 
 
 async def _describe(settings: "Settings", catalogue: "Catalogue", subject: _Subject) -> dict[str, Any]:

@@ -17,6 +17,11 @@ class BackgroundTasks:
     def __init__(self) -> None:
         self._tasks: set[Deferred[Any]] = set()
 
+    @property
+    def number(self) -> int:
+        """The number of tasks under way."""
+        return len(self._tasks)
+
     def start(self, work: Coroutine[Deferred[Any], Any, object]) -> None:
         """Begin `work`, which handles its own errors; one that it raises is logged as an unhandled error."""
         self.add(work).addErrback(lambda failure: failure.trap(CancelledError))

@@ -10,7 +10,9 @@ from twisted.internet.endpoints import serverFromString
 from was_daemon.config.catalogue_settings import CatalogueSettings
 from was_daemon.config.discovery_settings import DiscoverySettings
 from was_daemon.config.endpoints import TCPAddress, tcp_address
+from was_daemon.config.public_url import is_server_address
 from was_daemon.config.settings import (
+    AdminSettings,
     CollectionSettings,
     CollectionsSettings,
     LimitSettings,
@@ -71,6 +73,14 @@ def check_processes(server: ServerSettings, mistakes: Mistakes) -> None:
         if description.startswith(("unix:", "systemd:")):
             reason = f'each of several processes needs a socket of its own for a TCP port, not "{description}"'
             mistakes.add(f"server.listen[{index}]", reason)
+
+
+def check_admin(admin: AdminSettings, server: ServerSettings, mistakes: Mistakes) -> None:
+    """Check the address of the console, and that there is one to log in to."""
+    if admin.public_url is not None and not is_server_address(admin.public_url):
+        mistakes.add("admin.public_url", f'expected the address of a server, got "{admin.public_url}"')
+    if admin.password_file and not server.admin_listen:
+        mistakes.warn("admin.password_file is used only with server.admin_listen, where the console is")
 
 
 def check_limits(server: ServerSettings, limits: LimitSettings, mistakes: Mistakes) -> None:

@@ -13,6 +13,7 @@ from was_daemon.config.attachment_keys import KeyReader
 from was_daemon.config.broken import rest_of
 from was_daemon.config.catalogue_settings import catalogue_of, check_fixity
 from was_daemon.config.checks import (
+    check_admin,
     check_collections,
     check_discovery,
     check_endpoints,
@@ -152,6 +153,7 @@ class _Loader:
             public_url = None
         settings = Settings(
             server=attrs.evolve(sections.server, key=key, public_url=public_url),
+            admin=sections.admin,
             discovery=sections.discovery,
             limits=sections.limits,
             stores=stores,
@@ -203,6 +205,7 @@ class _Loader:
         check_thumbnails(sections.thumbnails, names, mistakes)
         check_trash(sections.trash, mistakes)
         check_processes(server, mistakes)
+        check_admin(sections.admin, server, mistakes)
         check_limits(server, sections.limits, mistakes)
         check_endpoints("server.listen", server.listen, self._environ, mistakes)
         check_endpoints("server.admin_listen", server.admin_listen, self._environ, mistakes)

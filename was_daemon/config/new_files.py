@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import TextIO
 
@@ -33,3 +34,31 @@ def _give_to_owner_of(directory: Path, made: Path | int) -> None:
     if os.geteuid() == 0:
         status = directory.stat()
         os.chown(made, status.st_uid, status.st_gid)
+
+
+def replace_shared(path: Path, text: str, group: int | None) -> None:
+    """Replace a file, or make it, which its owner writes and its group reads; raise OSError.
+
+    A file that is there keeps its owner, group and permissions. What root makes anew belongs to the owner of the
+    directory; if that is root, the group is `group`, if it is given.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    before = path.stat() if path.exists() else None
+    try:
+        with create(draft, 0o600) as file:
+            if before:
+                _take_after(before, file.fileno())
+            elif os.geteuid() == 0 and path.parent.stat().st_uid == 0 and group is not None:
+                os.chown(file.fileno(), 0, group)
+                os.fchmod(file.fileno(), 0o640)
+            file.write(text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _take_after(before: os.stat_result, fd: int) -> None:
+    status = os.fstat(fd)
+    if (status.st_uid, status.st_gid) != (before.st_uid, before.st_gid):
+        os.chown(fd, before.st_uid, before.st_gid)
+    os.fchmod(fd, stat.S_IMODE(before.st_mode))

@@ -41,12 +41,19 @@ _LEAST_MEMORY = 128 << 20
 _LEAST_SECONDS = 0.001
 _WEEK = 7 * 24 * 3600
 _FIVE_MINUTES = Duration(300)
+_TWELVE_HOURS = Duration(12 * 3600)
 
 
 def default_spool(environ: Mapping[str, str], uid: int) -> Path:
     """Return systemd's cache directory for the service, else one of the user `uid` below the temporary directory."""
     given = environ.get("CACHE_DIRECTORY")
     return Path(given) if given else Path(tempfile.gettempdir()) / f"was-daemon-{uid}"
+
+
+def _state_directory(environ: Mapping[str, str]) -> Path | None:
+    """Return the directory of the console in systemd's state directory for the service, None without one."""
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(given) / "console" if given else None
 
 
 @attrs.frozen
@@ -77,6 +84,19 @@ class ServerSettings:
     def tells_private(self) -> bool:
         """Whether a token is needed for what is private, and for nothing else."""
         return self.require_token_for_get == "private"  # noqa: S105  # which is no token
+
+
+@attrs.frozen
+class AdminSettings:
+    """Section `[admin]`: the console on the admin endpoints.
+
+    `password_file` has the hashed password; `history` is the directory of what plots show, None for one in the spool.
+    """
+
+    password_file: SecretFile | None = None
+    public_url: str | None = None
+    session: Duration = attrs.field(default=_TWELVE_HOURS, validator=at_least(60))
+    history: Path | None = attrs.field(factory=lambda: _state_directory(os.environ))
 
 
 @attrs.frozen
@@ -111,6 +131,11 @@ class CollectionsSettings:
     store: str | None = None
     recount: float = attrs.field(default=3600.0, validator=at_least(1))
     map: dict[str, CollectionSettings] = attrs.field(factory=dict)
+
+    @property
+    def directories(self) -> dict[str, str] | None:
+        """The directories of collections by name: None where any name is a directory, empty where there are none."""
+        return None if self.mode == "auto" else {name: each.directory for name, each in self.map.items()}
 
 
 @attrs.frozen
@@ -202,6 +227,7 @@ class Sections:
     """The sections of a configuration, under their names, but for those of stores and databases of Specify."""
 
     server: ServerSettings
+    admin: AdminSettings
     discovery: DiscoverySettings
     limits: LimitSettings
     collections: CollectionsSettings
@@ -239,6 +265,7 @@ class Settings:
     """
 
     server: ServerSettings
+    admin: AdminSettings
     discovery: DiscoverySettings
     limits: LimitSettings
     stores: Mapping[str, StoreSettings]
@@ -260,3 +287,8 @@ class Settings:
     plugin_path: Sequence[Path]
     weak_keys: list[str]
     warnings: list[str]
+
+    @property
+    def console_directory(self) -> Path:
+        """The directory of what the console keeps."""
+        return self.admin.history or self.spool.path / "console"

@@ -17,6 +17,7 @@ from was_daemon.daemon.catalogue_parts import (
     with_names,
 )
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.gallery import holdings_of
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.reusable_parts import ReusableParts
 from was_daemon.daemon.specify import specify_readers
@@ -121,6 +122,7 @@ def build(settings: Settings, state: ProcessState, before: Components | None = N
         assets,
         resource,
         _trash_keeper(settings, state, collections, stores),
+        holdings_of(settings, assets, collections, stores, zoom, catalogue, finder, metrics, resource.active_requests),
         finder,
         describer_of(catalogue, stores, spool, pool, process),
     )

@@ -78,9 +78,9 @@ def finder_of(settings: Settings, catalogue: "Catalogue | None") -> "Finder | No
     """Return the search in the catalogue; None without one."""
     if not catalogue:
         return None
-    from was_daemon.catalogue.finder import Finder, names_of
+    from was_daemon.catalogue.finder import Finder
 
-    return Finder(catalogue, names_of(settings.collections))
+    return Finder(catalogue, settings.collections.directories)
 
 
 def describer_of(

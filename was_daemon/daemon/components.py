@@ -29,6 +29,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.composition import IBackgroundWork
 from was_daemon.model.interfaces import IAssetStore, IRooted
 from was_daemon.telemetry.metrics import show
+from was_daemon.web.console.gallery.holdings import Holdings
 from was_daemon.web.contract.resource import AssetResource
 from was_daemon.workers.pool import WorkerPool
 
@@ -69,6 +70,7 @@ class Components:
     assets: Assets
     resource: AssetResource
     trash_keeper: TrashKeeper | None
+    holdings: Holdings
     finder: "Finder | None" = None
     describer: "Describer | None" = None
 

@@ -16,6 +16,7 @@ from was_daemon.config.settings import Settings
 from was_daemon.daemon.allocator import keep_freed_memory
 from was_daemon.daemon.assembly import build
 from was_daemon.daemon.components import Components
+from was_daemon.daemon.console import console_of, recorder_of
 from was_daemon.daemon.life_cycle import (
     CLOSE_SECONDS,
     MAX_END_SECONDS,
@@ -32,6 +33,7 @@ from was_daemon.daemon.reactor_watch import ReactorWatch
 from was_daemon.daemon.signals import Signals
 from was_daemon.daemon.systemd import Notifier
 from was_daemon.daemon.warnings import warn
+from was_daemon.health.history.recorder import Recorder
 from was_daemon.httpd.access_log import AccessLog
 from was_daemon.httpd.site import AssetSite
 from was_daemon.httpd.traffic import Traffic
@@ -46,6 +48,7 @@ _FIRST_REQUEST_SECONDS = 1.0
 _CONSEQUENCES = {
     "server.listen": "the daemon listens where it did",
     "server.admin_listen": "the daemon listens where it did",
+    "admin.history": "the history of the console is kept where it was",
     "server.workers": "there are as many processes as before",
 }
 
@@ -79,24 +82,30 @@ class RunningDaemon(LoggedService):
             components.resource,
             components.connection_limits,
             settings.server.trusted_proxies,
-            Traffic(self._state.metrics, AccessLog(log), self._state.recent.count_failed_request),
+            Traffic(self._state.metrics, AccessLog(log), self._state.recent.note_failed_request),
         )
         self._state.metrics.connections.set_function(lambda: len(self._site.open_connections))
         self._ports = MultiService()
         self._fixed = _fixed(settings)
-        admin = AdminSite(
-            AdminServer(self._state.health, self._state.metrics, lambda: self._components.finder).resource()
-        )
+        endpoints = settings.server.admin_listen if admin_listen is None else admin_listen
+        self._recorder = recorder_of(settings, self._state) if endpoints else None
         for description in settings.server.listen:
             EndpointService(description, self._site, inherited).setServiceParent(self._ports)
-        for description in settings.server.admin_listen if admin_listen is None else admin_listen:
-            EndpointService(description, admin).setServiceParent(self._ports)
+        if self._recorder:
+            self._add_admin(endpoints, self._recorder)
         self._signals = Signals(self.reload, self._stop_by)
         self._stopping: Deferred[None] | None = None
         self._manager = Notifier(source.environ)
         self._watch = ReactorWatch()
         self._alive = LoopingCall(self._manager.alive)
         self._alive.clock = self._clock
+
+    def _add_admin(self, endpoints: Sequence[str], recorder: Recorder) -> None:
+        console = console_of(self._source, lambda: self._components, recorder)
+        server = AdminServer(self._state.health, self._state.metrics, console, lambda: self._components.finder)
+        site = AdminSite(server.resource())
+        for description in endpoints:
+            EndpointService(description, site).setServiceParent(self._ports)
 
     def privilegedStartService(self) -> None:
         """Listen; from then on others may send the signal for a reload."""
@@ -119,6 +128,8 @@ class RunningDaemon(LoggedService):
         keep_freed_memory()
         self._signals.heed_stops()
         self._manager.ready(SERVING)
+        if self._recorder:
+            self._recorder.start()
         self._watch_plugins()
         if self._manager.watchdog_seconds:
             self._alive.start(self._manager.watchdog_seconds / 2)
@@ -236,6 +247,8 @@ class RunningDaemon(LoggedService):
         # A delete or replacement that has begun is brought to its end.
         await self._state.locks.settled()
         self._watch.stop()
+        if self._recorder:
+            await self._recorder.close()
         for part in {id(part): part for components in self._in_use for part in components.closable}.values():
             await part.close()
         await self._state.quotas.close()
@@ -247,5 +260,6 @@ def _fixed(settings: Settings) -> dict[str, object]:
     return {
         "server.listen": server.listen,
         "server.admin_listen": server.admin_listen,
+        "admin.history": settings.admin.history,
         "server.workers": server.workers,
     }

@@ -3,6 +3,7 @@
 from twisted.logger import Logger
 
 from was_daemon.config.settings import Settings
+from was_daemon.daemon.console_rules import stored_password
 from was_daemon.daemon.listening import is_local
 from was_daemon.daemon.nginx_marker import reason_against
 from was_daemon.workers import sandbox
@@ -25,9 +26,26 @@ def warnings_of_settings(settings: Settings) -> list[str]:
         found.append(
             "Clients are told whatever host a request names, and other machines may send requests: set public_url"
         )
+    found += _of_console(settings)
     reason = reason_against(settings)
     if reason:
         found.append(f"nginx leaves thumbnails to the daemon, as without thumbnails.nginx_marker: {reason}")
+    return found
+
+
+def _of_console(settings: Settings) -> list[str]:
+    """Return what is risky about the console's login, or keeps everybody from it."""
+    if not settings.server.admin_listen:
+        return []
+    found, file = [], settings.admin.password_file
+    if file and not stored_password(settings):
+        found.append(
+            f"Nobody can log in to the console: the daemon can read no password in {file}; "
+            "was-daemon console-password makes one"
+        )
+    in_clear = [each for each in settings.server.admin_listen if not is_local(each) and not each.startswith("ssl:")]
+    if file and in_clear:
+        found.append(f"The console's password goes unencrypted to {in_clear[0]}: listen on 127.0.0.1, or by ssl:")
     return found
 
 

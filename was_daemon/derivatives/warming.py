@@ -39,6 +39,11 @@ class Warmer:
         except Exception:
             self._log.failure("Could not warm {key}", key=original.key)
 
+    @property
+    def waiting(self) -> int:
+        """The number of originals whose derivatives are being made, or wait for that."""
+        return self._tasks.number
+
     async def settled(self) -> None:
         """Wait until all work is done."""
         await self._tasks.settled()

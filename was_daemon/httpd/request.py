@@ -49,10 +49,12 @@ class AssetRequest(HardenedRequest):
     """A request whose body, if it has one, is read from `body`.
 
     `id` names it in the log; `authority` is the host, maybe with a port, that it is for, empty when it names none.
-    `arrived` is when its head was complete, in Unix seconds. `reason` is why it was refused, for the log.
+    `arrived` is when its head was complete, in Unix seconds. `reason` is why it was refused, for the log;
+    `problem` is that, or what the client was told.
     """
 
     reason = ""
+    problem = ""
 
     defaultContentType = b"text/plain; charset=utf-8"
 

@@ -18,7 +18,7 @@ _ENDPOINTS = {
 _IIIF = {b"info.json": "iiif_info", b"manifest": "iiif_manifest", b"media": "iiif_media"}
 """Endpoints by the last segment of a path below `/iiif/`; all others are pictures."""
 
-_FAILED = 500
+_FAILED = 400
 _NO_ENDPOINT = "none"
 """The endpoint under which refused connections are counted, and input that is no request."""
 
@@ -33,6 +33,7 @@ class Exchange(Protocol):
     path: bytes
     code: int
     sentLength: int
+    problem: str
 
 
 @attrs.frozen
@@ -46,13 +47,16 @@ class FinishedRequest:
 
 
 class Traffic:
-    """Metrics of all requests of the process; `log` is called with each at its end, `failed` for a status of 5xx."""
+    """Metrics of all requests of the process.
+
+    `log` is called with each at its end, and `failed` with endpoint, status and reason for a status of 400 or more.
+    """
 
     def __init__(
         self,
         metrics: Metrics | None = None,
         log: Callable[[FinishedRequest], None] = lambda _: None,
-        failed: Callable[[], None] = lambda: None,
+        failed: Callable[[str, int, str], None] = lambda _endpoint, _status, _reason: None,
     ) -> None:
         metrics = metrics or Metrics()
         self._requests = metrics.requests
@@ -74,11 +78,12 @@ class Traffic:
         """Count a request whose answer has been written, or cannot be written any more."""
         self.active -= 1
         seconds = time.perf_counter() - begun
-        count, duration = self._metrics(_endpoint(request.path), status if is_whole else _ABORTED)
+        endpoint = _endpoint(request.path)
+        count, duration = self._metrics(endpoint, status if is_whole else _ABORTED)
         count.inc()
         duration.observe(seconds)
         if is_whole and status >= _FAILED:
-            self._failed()
+            self._failed(endpoint, status, request.problem)
         self._log(FinishedRequest(request, status, is_whole, seconds))
 
     def refused(self, status: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from fnmatch import fnmatchcase
+from heapq import heappush, heappushpop
 
 import attrs
 
@@ -58,6 +59,35 @@ class TrashVersions:
                     found.append(version)
         return found
 
+    async def latest(
+        self, name: str | None, before: TrashId | None, limit: int
+    ) -> tuple[list[TrashedVersion], TrashId | None]:
+        """Fire with the latest versions, at most `limit`, and with the `before` of the older ones, None at the end.
+
+        `name` is that of their originals; what came later than the version `before` is left out. There may be fewer
+        although more follow: only records are counted, of which some may be of what cannot be restored.
+        """
+        listed: list[tuple[tuple[float, str], str, AssetKey]] = []
+        async with aclosing(self._records(prefix_of(name) if name else "")) as keys:
+            async for record in keys:
+                known = TrashId.of_record(record)
+                if known and (before is None or _order(known) < _order(before)):
+                    # Of a large trash no more is kept in memory than is asked for.
+                    keep = heappush if len(listed) <= limit else heappushpop
+                    keep(listed, (_order(known), record.collection, record))
+        chosen = [record for *_, record in sorted(listed, reverse=True)[:limit]]
+        found: dict[AssetKey, TrashedVersion] = {}
+
+        async def look(record: AssetKey) -> None:
+            store = self._store(record)
+            version = await read_record(store, record)
+            if version and _matches(version, name) and await can_be_restored(store, version):
+                found[record] = version
+
+        await for_each(_items(chosen), _AT_ONCE, look)
+        following = TrashId.of_record(chosen[-1]) if len(listed) > limit else None
+        return [found[record] for record in chosen if record in found], following
+
     async def due(self, before: float) -> list[AssetKey]:
         """Fire with the records of the versions that came there before a Unix time.
 
@@ -108,6 +138,10 @@ class TrashVersions:
 
     def _store(self, key: AssetKey) -> IAssetStore:
         return self.collections.place(key).store
+
+
+def _order(version: TrashId) -> tuple[float, str]:
+    return version.at, version.text
 
 
 def _matches(version: TrashedVersion, pattern: str | None) -> bool:

@@ -63,6 +63,7 @@ async def answer_error(request: AssetRequest, failure: Failure) -> bytes:
     for name in _HEADERS_OF_ASSETS:
         request.responseHeaders.removeHeader(name)
     status, text = _describe(request, failure)
+    request.problem = request.reason or text
     release_frames(failure)
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")

@@ -20,6 +20,7 @@ from twisted.web.http import Request
 from twisted.web.http_headers import Headers
 
 from was_daemon.daemon.processes.monitor import Child
+from was_daemon.daemon.processes.relay import ConsoleRelay
 
 _PATIENCE_SECONDS = 6.0
 """Seconds to wait for a process, which may itself wait three seconds for a store."""
@@ -29,12 +30,13 @@ AdminResponse = tuple[int, bytes] | None
 
 
 class CombinedAdminServer:
-    """Admin server whose `/healthz` and `/metrics` combine those of all `children`."""
+    """Admin server whose `/healthz` and `/metrics` combine those of all `children`; `relay` is for the console."""
 
     app = Klein()
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, children: Sequence[Child], relay: ConsoleRelay) -> None:
         self._children = children
+        self._relay = relay
 
     def resource(self) -> KleinResource:
         """Return the resource for a site."""
@@ -69,6 +71,17 @@ class CombinedAdminServer:
                 return answer[1]
         request.setResponseCode(503)
         return b"no process answers\n"
+
+    @app.route("/", methods=["GET"])
+    @app.route("/console", methods=["GET"])
+    async def to_console(self, request: Request) -> bytes:
+        """Send people to the console."""
+        return await self._relay.answer(request)
+
+    @app.route("/console/", methods=["GET", "HEAD", "POST"], branch=True)
+    async def console(self, request: Request, **_: Any) -> bytes:
+        """Have a process show the console."""
+        return await self._relay.answer(request)
 
     async def _ask(self, path: bytes) -> dict[int, AdminResponse]:
         # At the same time: two that hang take no longer than one.

@@ -16,6 +16,7 @@ from was_daemon.concurrency.waiting import Waiters
 from was_daemon.config.load import ConfigSource
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import create_stores
+from was_daemon.daemon.console_rules import console_rules
 from was_daemon.daemon.life_cycle import (
     MAX_END_SECONDS,
     OLD_CONFIGURATION,
@@ -28,6 +29,7 @@ from was_daemon.daemon.listening import CannotListen, EndpointService
 from was_daemon.daemon.processes.admin import CombinedAdminServer
 from was_daemon.daemon.processes.monitor import Child, Monitor
 from was_daemon.daemon.processes.notifications import Notifications
+from was_daemon.daemon.processes.relay import ConsoleRelay
 from was_daemon.daemon.processes.runtime_directory import RuntimeDirectory
 from was_daemon.daemon.processes.sockets import open_sockets
 from was_daemon.daemon.signals import Signals
@@ -67,7 +69,8 @@ class Parent(LoggedService):
         self._is_ready = False
         self._stopping = False
         self._all_ended = Waiters()
-        admin = AdminSite(CombinedAdminServer(self._children).resource())
+        relay = ConsoleRelay(self._children, lambda: console_rules(self._settings))
+        admin = AdminSite(CombinedAdminServer(self._children, relay).resource())
         self._admin = MultiService()
         for description in settings.server.admin_listen:
             EndpointService(description, admin).setServiceParent(self._admin)

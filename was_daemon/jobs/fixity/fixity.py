@@ -8,6 +8,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from was_daemon.catalogue.catalogue import Catalogue
+from was_daemon.catalogue.fixity import Progress
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.rate_limit import RateLimit
 from was_daemon.jobs.fixity.checker import Checker
@@ -44,6 +45,7 @@ class Fixity:
 
         self._clock = IReactorTime(reactor)
         self._metrics = metrics
+        self.plan = plan
         self._state = FixityState(catalogue.fixity, list(stores), plan, metrics)
         self._tasks = BackgroundTasks()
         self._steps: list[tuple[float, Callable[[], Awaitable[float]]]] = []
@@ -75,6 +77,10 @@ class Fixity:
     def warnings(self) -> Sequence[str]:
         """Return what is no problem yet, a sentence each."""
         return self._state.warnings()
+
+    def progress(self) -> Progress | None:
+        """Return how far the checks have come, as it was counted last; None before, and without a plan."""
+        return self._state.progress
 
     async def _pace(self, size: int) -> None:
         self._metrics.fixity_read.inc(size)

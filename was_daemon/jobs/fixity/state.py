@@ -71,7 +71,8 @@ def describe_faults(counts: Mapping[Fault, int]) -> str | None:
 class FixityState:
     """State of the originals in `stores`, for health checks and metrics; `plan` is None when nothing is read again.
 
-    `doubts` are sentences on collections of which every original seems to be lost, by store and directory.
+    `doubts` are sentences on collections of which every original seems to be lost, by store and directory; `progress`
+    is what was counted last, None before.
     """
 
     _log = Logger()
@@ -86,6 +87,7 @@ class FixityState:
         self._plan = plan
         self._metrics = metrics
         self._counts: Mapping[Fault, int] = {}
+        self.progress: Progress | None = None
         self._shortage: str | None = None
         self._fresh_until = 0.0
 
@@ -112,6 +114,7 @@ class FixityState:
             return
         progress = await self._records.progress(self._stores, self._plan.before(now))
         self._fresh_until = now + _FRESH_SECONDS
+        self.progress = progress
         metrics = self._metrics
         metrics.fixity_originals.labels("all").set(progress.originals)
         metrics.fixity_originals.labels("due").set(progress.due)

@@ -29,7 +29,7 @@ class AssetQuery:
         if len(self._fields) < len(fields):
             raise BadSearch("a field is given twice")
         self.limit = _limit(self._fields.pop("limit", str(_DEFAULT_ROWS)))
-        self.after = _cursor(self._fields.pop("cursor", ""))
+        self.after = parse_cursor(self._fields.pop("cursor", ""))
 
     async def assets(self, finder: "Finder") -> dict[str, Any]:
         """Fire with the originals that are found, and the cursor of the next page; raises `StoreUnavailable`."""
@@ -48,7 +48,7 @@ class AssetQuery:
 
 
 def _document(name: str, page: "Page") -> dict[str, Any]:
-    cursor = page.cursor and base64.urlsafe_b64encode(json.dumps(page.cursor).encode()).decode()
+    cursor = page.cursor and cursor_text(page.cursor)
     return {name: page.rows, "next": cursor}
 
 
@@ -58,8 +58,16 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _cursor(text: str) -> "Cursor | None":
-    """Return a cursor that an earlier page has told; its value is compared with a column, and no more."""
+def cursor_text(cursor: "Cursor") -> str:
+    """Return a cursor as a part of an address."""
+    return base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode()
+
+
+def parse_cursor(text: str) -> "Cursor | None":
+    """Return a cursor that an earlier page has told, None without one; raises `BadSearch`.
+
+    Its value is compared with a column, and no more.
+    """
     if not text:
         return None
     try:

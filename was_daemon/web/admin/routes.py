@@ -1,4 +1,7 @@
-"""The routes of monitoring and of searches, on endpoints of their own that the public does not reach."""
+"""The routes of monitoring, of searches and of the console, on endpoints of their own that the public does not reach.
+
+Addresses for machines need no login; the pages of the console do.
+"""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -13,11 +16,15 @@ from twisted.web.server import Site
 from was_daemon.health.checks import Health
 from was_daemon.health.mirrors import MirrorState
 from was_daemon.health.report import Report
-from was_daemon.httpd.hardened import HardenedChannel, HardenedRequest
+from was_daemon.httpd.hardened import HardenedChannel
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.search_texts import BadSearch
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.web.admin.assets import AssetQuery
+from was_daemon.web.admin.requests import AdminRequest
+from was_daemon.web.console.frame import set_security_headers
+from was_daemon.web.console.pages import see_other
+from was_daemon.web.console.routes import Console
 
 if TYPE_CHECKING:
     from was_daemon.catalogue.finder import Finder
@@ -29,7 +36,7 @@ class AdminSite(Site):
     """The factory of connections to the admin endpoints."""
 
     protocol = HardenedChannel  # type: ignore[assignment]  # Twisted wraps its own to offer HTTP/2
-    requestFactory = HardenedRequest
+    requestFactory = AdminRequest
     displayTracebacks = False
     noisy = False
 
@@ -45,9 +52,16 @@ class AdminServer:
 
     app = Klein()
 
-    def __init__(self, health: Health, metrics: Metrics, finder: "Callable[[], Finder | None]" = lambda: None) -> None:
+    def __init__(
+        self,
+        health: Health,
+        metrics: Metrics,
+        console: Console,
+        finder: "Callable[[], Finder | None]" = lambda: None,
+    ) -> None:
         self._health = health
         self._metrics = metrics
+        self._console = console
         self._finder = finder
 
     def resource(self) -> KleinResource:
@@ -79,6 +93,19 @@ class AdminServer:
     async def history(self, request: Request) -> bytes:
         """Send what has happened to originals of a name, as JSON."""
         return await self._answer(request, AssetQuery.history)
+
+    @app.route("/", methods=["GET"])
+    @app.route("/console", methods=["GET"])
+    async def to_console(self, request: Request) -> bytes:
+        """Send people to the console."""
+        set_security_headers(request)
+        return see_other(request, "console/")
+
+    @app.route("/console/", methods=["GET", "HEAD", "POST"], branch=True)
+    def console(self, request: Request, **_: Any) -> KleinResource:
+        """Leave everything below this path to the console."""
+        set_security_headers(request)
+        return self._console.resource()
 
     async def _answer(
         self, request: Request, ask: "Callable[[AssetQuery, Finder], Awaitable[dict[str, Any]]]"

@@ -1,5 +1,7 @@
 """The status page at `/` for people with a browser, with numbers that anybody may see."""
 
+from typing import TypeAlias
+
 from was_daemon import __version__
 from was_daemon.health.overview import Overview
 from was_daemon.model.durations import counted, in_words
@@ -10,6 +12,9 @@ CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 _LONG_LAG = 3600.0
 """Seconds after which a copy that does not follow is shown as a warning."""
+
+Card: TypeAlias = tuple[str, str, str]
+"""A word or number, its meaning, and a CSS class."""
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #f4f5f2; --card: #fff; --text: #1d2420; --soft: #5b665f; --line: #dfe3dc;
@@ -37,7 +42,7 @@ a { color: inherit }
 def status_page(overview: Overview) -> str:
     """Return the HTML document, which loads nothing else and refreshes itself."""
     heading = "It works!" if overview.is_well else "Something is wrong"
-    cards = "\n".join(f"<div><dt>{title}</dt>{_value(*value)}</div>" for title, value in _cards(overview).items())
+    shown = "\n".join(f"<div><dt>{title}</dt>{_value(*value)}</div>" for title, value in cards(overview).items())
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -50,7 +55,7 @@ def status_page(overview: Overview) -> str:
 <h1>{heading}</h1>
 <p class="soft">Asset server for Specify, was_daemon {__version__}, {_running(overview)}.</p>
 <dl>
-{cards}
+{shown}
 </dl>
 <p>Enter the address of <a href="web_asset_store.xml">web_asset_store.xml</a> in Specify.</p>
 <p class="soft">What is wrong, if anything, is in the server's log.</p>
@@ -59,8 +64,8 @@ def status_page(overview: Overview) -> str:
 """
 
 
-def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
-    """Return the cards of the page by title: each with a word or number, its meaning, and a CSS class."""
+def cards(overview: Overview) -> dict[str, Card]:
+    """Return the cards of the page by title."""
     errors, failed = overview.errors, overview.failed_requests
     originals = {} if overview.are_originals_faulty is None else {"Originals": _originals(overview)}
     copies = {} if overview.copies is None else {"Copies": _copies(overview.copies)}
@@ -78,7 +83,7 @@ def _cards(overview: Overview) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def _stores(overview: Overview) -> tuple[str, str, str]:
+def _stores(overview: Overview) -> Card:
     if overview.stores_failing:
         return "failing", f"{overview.stores_failing} out of order", "bad"
     if overview.are_files_failing:
@@ -86,13 +91,13 @@ def _stores(overview: Overview) -> tuple[str, str, str]:
     return "ok", f"{counted(overview.stores, 'store')} checked", "good"
 
 
-def _originals(overview: Overview) -> tuple[str, str, str]:
+def _originals(overview: Overview) -> Card:
     if overview.are_originals_faulty:
         return "failing", "not all are as recorded", "bad"
     return "ok", "as recorded", "good"
 
 
-def _copies(state: CopyState) -> tuple[str, str, str]:
+def _copies(state: CopyState) -> Card:
     if state.lost:
         return "incomplete", f"{counted(state.lost, 'file')} lost before they were copied", "bad"
     if state.files:

@@ -31,7 +31,7 @@ class ShownPicture:
     `image` is the address by the Image API, with `{page}` where the page's number goes; `player` is the element of HTML
     that plays a recording, which has no `image`, and `player_origin` where its store sends clients for the bytes.
     `expiry` is the time in Unix seconds until which addresses are valid, None without an end; `problem` is a status and
-    a reason when the asset cannot be shown.
+    a reason when the asset cannot be shown. With `is_shared` the page tells addresses for other viewers.
     """
 
     name: str
@@ -45,6 +45,7 @@ class ShownPicture:
     manifest: str = ""
     expiry: int | None = None
     problem: tuple[int, str] | None = None
+    is_shared: bool = True
 
     def document(self) -> dict[str, Any]:
         """Return it for JSON."""

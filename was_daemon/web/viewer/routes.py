@@ -3,7 +3,6 @@
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
-from twisted.web.http import CACHED
 
 from was_daemon.httpd.request import AssetRequest
 from was_daemon.library.image_servers import ImageServers
@@ -19,15 +18,17 @@ from was_daemon.web.caching import NO_STORE
 from was_daemon.web.capabilities import grant
 from was_daemon.web.errors import status_of
 from was_daemon.web.iiif.identifiers import Identifier
+from was_daemon.web.static_files import file_answer
 from was_daemon.web.viewer.files import ViewerFiles
 from was_daemon.web.viewer.page import ShownPicture, content_policy, page_without_viewer, viewer_page
 from was_daemon.web.viewer.subjects import Subject, ViewRequest
 
-_FOREVER = "public, max-age=31536000, immutable"
-
 
 class Viewer:
-    """The page of the viewer, for pictures and recordings of any collection."""
+    """The page of the viewer, for pictures and recordings of any collection.
+
+    With `is_shared` its addresses are of use to others, and the page tells them.
+    """
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Viewer:
         address_lifetime: float,
         files: ViewerFiles,
         caption: CaptionSource,
+        is_shared: bool = True,
     ) -> None:
         self._servers = servers
         self._redirects = redirects
@@ -44,6 +46,7 @@ class Viewer:
         self._address_lifetime = address_lifetime
         self._files = files
         self._caption = caption
+        self._is_shared = is_shared
 
     async def page(self, request: AssetRequest, asked: ViewRequest) -> bytes:
         """Answer with the page; its status is that of the first asset."""
@@ -70,18 +73,7 @@ class Viewer:
         file = self._files.by_name.get(name)
         if not file or request.path != f"/view/{self._files.version}/{name}".encode():
             raise AssetNotFound("no such page")
-        request.setHeader("Vary", "Accept-Encoding")
-        request.setHeader("Cache-Control", _FOREVER)
-        # Weak, as it is the same for both encodings (RFC 9110, section 8.8.1).
-        if request.setETag(f'W/"{self._files.version}"'.encode()) == CACHED:
-            return b""
-        content = file.content
-        if _accepts_gzip(request):
-            content = file.compressed
-            request.setHeader("Content-Encoding", "gzip")
-        request.setHeader("Content-Type", file.media_type)
-        request.setHeader("Content-Length", str(len(content)))
-        return content
+        return file_answer(request, file, self._files.version)
 
     def _redirect(self, request: AssetRequest, asked: ViewRequest) -> bytes:
         """Send a client that came with a token to an address with a capability in its place.
@@ -101,7 +93,7 @@ class Viewer:
         return text_answer(request, "elsewhere")
 
     async def _picture(self, subject: Subject) -> ShownPicture:
-        shown = ShownPicture(subject.name, subject.collection, subject.suffix)
+        shown = ShownPicture(subject.name, subject.collection, subject.suffix, is_shared=self._is_shared)
         try:
             if subject.problem or not subject.key:
                 raise subject.problem or AssetNotFound("no such asset")
@@ -113,6 +105,7 @@ class Viewer:
             player_origin = await self._origin(subject.key) if player else ""
         except AssetError as problem:
             return attrs.evolve(shown, problem=(status_of(problem), str(problem)))
+        has_manifest = self._is_shared and not elsewhere
         file_name = (await self._caption(subject.key)).name or subject.name
         query = {"coll": subject.collection, "filename": subject.name, "token": subject.capability}
         fields = urlencode({name: str(value) for name, value in query.items() if value is not None}, quote_via=quote)
@@ -123,7 +116,7 @@ class Viewer:
             player_origin=player_origin,
             original=f"fileget?{fields}&downloadname={quote(file_name, safe='')}",
             metadata=f"getmetadata?{fields}",
-            manifest="" if elsewhere else f"iiif/presentation/3/{self._identifier(subject)}/manifest",
+            manifest=f"iiif/presentation/3/{self._identifier(subject)}/manifest" if has_manifest else "",
             expiry=subject.capability.expiry if subject.capability else None,
         )
 
@@ -144,8 +137,3 @@ class Viewer:
         key = self._access.keyring.keys_of(collection)[0]
         # As long as the page itself: whoever may read may look.
         return f"{identifier};{grant(key, collection, name, capability.expiry)}"
-
-
-def _accepts_gzip(request: AssetRequest) -> bool:
-    accepted = (request.getHeader("Accept-Encoding") or "").lower().replace(" ", "")
-    return any(each.partition(";")[0] == "gzip" and not each.endswith(";q=0") for each in accepted.split(","))

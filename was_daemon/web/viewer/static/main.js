@@ -82,8 +82,8 @@ async function showDetails() {
   if (byId("details").hidden) return;
   const panel = active;
   showFacts(byId("facts"), panel.facts());
-  const { image, manifest } = panel.subject;
-  byId("sharing").hidden = !image && !manifest;
+  const { image, manifest, is_shared: isShared } = panel.subject;
+  byId("sharing").hidden = !isShared || (!image && !manifest);
   byId("address").value = image && panel.informationAddress;
   byId("address").parentElement.hidden = !image;
   byId("manifest").value = manifest && new URL(manifest, location.href).href;

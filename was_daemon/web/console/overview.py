@@ -1,0 +1,65 @@
+"""The first page of the console: how the server does at a glance, now and over time."""
+
+import time
+from collections.abc import Sequence
+from html import escape
+
+from was_daemon.health.history.series import SPANS, Chart, Span
+from was_daemon.health.overview import Overview
+from was_daemon.health.report import Report
+from was_daemon.web.console.frame import OVERVIEW, Page
+from was_daemon.web.console.plots import Plot
+from was_daemon.web.contract.status_page import Card, cards
+
+_REFRESH_SECONDS = 60
+
+_NO_CHARTS = """<p>Nothing was counted yet: the first sample is taken when the daemon starts, and one each minute from
+then on.</p>"""
+
+
+def overview_page(overview: Overview, report: Report, charts: Sequence[Chart], span: Span) -> Page:
+    """Return the page, with plots over a span that ends now."""
+    end = (int(time.time()) // span.step + 1) * span.step
+    plots = "\n".join(Plot(number, chart, span, end).html() for number, chart in enumerate(charts, start=1))
+    shown = "\n".join(map(_card, cards(overview).items()))
+    process = overview.process
+    one = f" Cards are those of {process} of {process.count}, plots those of all." if process.count > 1 else ""
+    zone = time.strftime("%Z", time.localtime(end))
+    content = f"""{_state(report)}
+<dl class="cards">
+{shown}
+</dl>
+<h2 id="plots">Over time</h2>
+<ul class="tabs">
+{"".join(_tab(each, span) for each in SPANS.values())}
+</ul>
+<div class="plots">
+{plots or _NO_CHARTS}
+</div>
+<p class="soft">Times are those of the server ({escape(zone)}).{one}</p>"""
+    return Page(OVERVIEW.title, content, refresh=_REFRESH_SECONDS)
+
+
+def span_of(name: str) -> Span:
+    """Return the span of that name, the hour for another."""
+    return SPANS.get(name, SPANS["hour"])
+
+
+def _state(report: Report) -> str:
+    problems, warnings = len(report.problems), len(report.warnings)
+    if problems:
+        text = f"{problems} {'problem' if problems == 1 else 'problems'}: {escape(report.problems[0])}"
+        return f'<p class="problem">{text}. <a href="findings/">What to do about it</a></p>'
+    if warnings:
+        return '<p class="note">All is well, but there is advice. <a href="findings/">Read it</a></p>'
+    return '<p class="good">All is well.</p>'
+
+
+def _tab(span: Span, current: Span) -> str:
+    is_current = ' aria-current="true"' if span is current else ""
+    return f'<li><a href="./?span={span.name}#plots"{is_current}>{span.title}</a></li>'
+
+
+def _card(card: tuple[str, Card]) -> str:
+    title, (value, meaning, kind) = card
+    return f'<div><dt>{title}</dt><dd class="{kind}">{value}<small>{meaning}</small></dd></div>'

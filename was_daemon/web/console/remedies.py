@@ -1,0 +1,77 @@
+"""What an administrator can do about a failure, by its status and its words: a sentence for each."""
+
+import re
+from collections.abc import Sequence
+
+_CHECK_KEY = (
+    "Compare the attachment key in Specify with the server's: was-daemon check URL --key-file FILE tells whether "
+    "it fits."
+)
+_LOG = "The log of the daemon has the details at this time: journalctl --unit was-daemon."
+
+_BY_WORDS: Sequence[tuple[str, str]] = (
+    ("token's time is", "Set the clock of this server, or of Specify's, by NTP: timedatectl shows whether that is on."),
+    ("token is missing", "Specify is set up without a key, or something other than Specify asks: set its key."),
+    ("another key|signed with|token", _CHECK_KEY),
+    ("below /static/", "Web portals cannot show private files: make them public, or have the portal use fileget."),
+    (
+        "unknown collection|no such collection",
+        "Add the collection to [collections] map, or correct its name in Specify.",
+    ),
+    ("min_free|no space|No space", "Free space on the disk, raise its size, or lower [limits] min_free."),
+    ("quota", "Raise the quota of the collection in [collections] map, or delete files in it."),
+    (
+        "uploads are under way|is being uploaded",
+        "Raise [limits] pending_uploads or pending_size, if the disk allows it.",
+    ),
+    ("thumbnails are being made", "The queue is full: raise [thumbnails] workers or queue, or wait until it is empty."),
+    (
+        "Permission denied|permission denied",
+        "Give the user of the daemon the right to write there: was-daemon status names the path.",
+    ),
+    (
+        "does not answer|did not answer|timed out|no answer",
+        "Look whether the store's server and the network to it work: was-daemon check-store NAME.",
+    ),
+    (
+        "refused the login|login",
+        "Correct user, password or key of the store in the configuration: was-daemon check-store NAME.",
+    ),
+    ("Is its disk mounted", "Mount the disk again, or reload the daemon if the directory is to be used as it is now."),
+    (
+        "certificate|known_hosts|host key|fingerprint",
+        "Have the server's administrator confirm the new key or certificate, then enter it.",
+    ),
+    ("too large", "Raise [server] max_upload, and client_max_body_size of nginx."),
+    ("configuration has a mistake", "Correct the configuration: was-daemon config check tells what is wrong in it."),
+    (
+        "not as recorded",
+        "was-daemon fixity report lists the files, and was-daemon fixity --help says how to restore them.",
+    ),
+    ("trash", "was-daemon trash list shows what is in the trash; the user of the daemon must be able to remove it."),
+)
+"""Patterns of what is said of a failure, the most specific first."""
+
+_BY_STATUS = {
+    400: "The client sends something else than Specify does: look who it is in the access log.",
+    403: _CHECK_KEY,
+    404: "Files were asked for that are not there: was-daemon reconcile tells which of Specify's records lack one.",
+    405: "The client sends something else than Specify does: look who it is in the access log.",
+    409: "[server] overwrite = false forbids to replace a file: delete the old one first, or set it to true.",
+    413: "Raise [server] max_upload, and client_max_body_size of nginx.",
+    415: "No thumbnails are made of this kind of file, which is no fault.",
+    422: "The file is damaged, or is not what its name says: was-daemon verify finds all such files.",
+    500: f"This is a fault of the program: please report it. {_LOG}",
+    502: "The store gave no proper answer: was-daemon check-store NAME tries all that the daemon needs of it.",
+    503: "A store is down or the server has too much to do: was-daemon status tells which.",
+    504: "The store is too slow: look whether its server and the network to it work.",
+    507: "Free space on the disk, raise its size, or lower [limits] min_free.",
+}
+
+
+def remedy(text: str, status: int | None = None) -> str:
+    """Return what can be done about a failure that is described by `text`."""
+    for pattern, sentence in _BY_WORDS:
+        if re.search(pattern, text):
+            return sentence
+    return _BY_STATUS.get(status or 0, _LOG)
