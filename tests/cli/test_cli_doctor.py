@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import click
 import pytest
 import pytest_twisted
 
@@ -13,6 +14,7 @@ from tests.support.client import Client
 from tests.support.daemon import KEY, to_toml
 from tests.support.images import jpeg
 from tests.support.ports import free_port
+from was_daemon.cli.doctor import _address
 from was_daemon.config.load import ConfigSource
 from was_daemon.daemon.examination import findings_of
 from was_daemon.doctor.examination import CHECKS
@@ -141,3 +143,11 @@ def test_root_looks_as_the_owner_of_the_store_and_sees_what_that_user_may_not() 
         assert paths[0]["remedy"] == f"chgrp nogroup {place}/key && chmod g+r {place}/key"
         assert states(ran, "key") == ["ok"]
         assert {path.stat().st_uid for path in place.iterdir()} == {0, NOBODY}
+
+
+def test_specify_is_asked_at_the_address_of_its_server() -> None:
+    assert _address("https://specify.example.org/specify/view/") == "https://specify.example.org"
+    assert _address("http://a:8080/web_asset_store.xml") == "http://a:8080/web_asset_store.xml"
+    for wrong in ("specify.example.org", "ftp://a", "https://"):
+        with pytest.raises(click.BadParameter, match="expected an address"):
+            _address(wrong)

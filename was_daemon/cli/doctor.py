@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -57,13 +58,13 @@ def doctor(
     from was_daemon.doctor.machine import look_at_machine
     from was_daemon.doctor.patient import SpecifySite
 
+    specify = SpecifySite(_address(specify_url), specify_session) if specify_url else None
     config = config.absolute() if config else None
     machine = look_at_machine(unit)
     if config and machine.unit.runs(config):
         os.environ.update(machine.unit.environment())
     source = ConfigSource(config, dict(os.environ))
     reading, warnings = _as_daemon(_read(source), machine.unit if config and machine.unit.runs(config) else None)
-    specify = SpecifySite(specify_url, specify_session) if specify_url else None
     patient = patient_of(source, reading, machine, specify, warnings)
 
     async def work() -> int:
@@ -73,6 +74,16 @@ def doctor(
         return 0 if well else 1
 
     run(work)
+
+
+def _address(url: str) -> str:
+    """Return the address of Specify, without the path of a page, or that of a document; raise `BadParameter`."""
+    from was_daemon.config.public_url import is_server_address
+
+    if not is_server_address(url):
+        raise click.BadParameter("expected an address such as https://specify.example.org", param_hint="--specify")
+    parts = urlsplit(url)
+    return url if parts.path.endswith(".xml") else f"{parts.scheme}://{parts.netloc}"
 
 
 def _read(source: "ConfigSource") -> "Reading":

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from was_daemon.conformance.client import HttpClient, Unanswered
 from was_daemon.conformance.results import CheckState
+from was_daemon.conformance.server import Server
 from was_daemon.doctor.contract import UNANSWERED, results_of, server_at
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
@@ -53,10 +54,7 @@ def look(patient: Patient) -> Iterator[Finding]:
     problems = [*_served(patient, url), *_mixed(patient, url)]
     yield from problems
     if not problems:
-        local = (
-            " to this machine itself" if all(ip_address(each.partition("%")[0]).is_loopback for each in numbers) else ""
-        )
-        yield ok(_NAME, f"{url} leads{local} ({shown}) to this daemon, with this key")
+        yield ok(_NAME, f"{url} leads to this daemon ({shown}), with this key")
 
 
 def _served(patient: Patient, url: str) -> Iterator[Finding]:
@@ -90,44 +88,38 @@ def _served(patient: Patient, url: str) -> Iterator[Finding]:
 def is_same_daemon(patient: Patient, url: str) -> bool:
     """Return whether one original is told alike there and at this machine's own address; True if there is none."""
     local = next((each for each in addresses_of(patient.known.server) if each != url and "/healthz" not in each), None)
-    name = _any_original(patient)
-    if not local or not name:
+    original = _any_original(patient)
+    if not local or not original:
         return True
-    tags = []
-    for each in (local, url):
-        server = server_at(each, patient)
-        token = server.token(name[1])
-        client = HttpClient(_SECONDS)
-        query = (
-            f"filename={name[1]}&type=O"
-            + (f"&coll={name[0]}" if name[0] else "")
-            + (f"&token={token}" if token else "")
-        )
-        try:
-            answer = client.request("HEAD", f"{each}/fileget?{query}")
-        except Unanswered:
-            return True
-        if each == local and answer.status != 200:
-            return True
-        tags.append((answer.status, answer.headers.get("Content-Length"), answer.headers.get("Last-Modified")))
-    return tags[0] == tags[1]
+    try:
+        here, there = (_told(patient, each, *original) for each in (local, url))
+    except Unanswered:
+        return True
+    return here[0] != 200 or here == there
+
+
+def _told(patient: Patient, url: str, coll: str, name: str) -> tuple[int, str, str]:
+    """Return the status, the size and the time that a server tells of an original; raises `Unanswered`."""
+    settings = patient.known
+    own = settings.collections.map.get(coll)
+    key = (own and own.key) or settings.server.key
+    server = Server(url, key, coll or None, HttpClient(_SECONDS), endpoints={"read": f"{url}/fileget"})
+    answer = server.original(name, method="HEAD")
+    return answer.status, str(answer.headers.get("Content-Length")), str(answer.headers.get("Last-Modified"))
 
 
 def _any_original(patient: Patient) -> tuple[str, str] | None:
-    """Return the collection and the name of an original on this machine's disks, whose name needs no escapes."""
+    """Return the collection and the name of an original on this machine's disks; "" without collections."""
     settings = patient.known
+    if settings.collections.mode == "auto":
+        return None
     for name, files in patient.local_stores().items():
         mapped = settings.collections.map.items()
         named = {each.directory: coll for coll, each in mapped if (each.store or settings.default_store) == name}
         for directory, coll in (named or {"": ""}).items():
-            if settings.collections.mode == "auto":
-                continue
-            with suppress(OSError, StopIteration):
+            with suppress(OSError):
                 for entry in files.files(directory, Kind.ORIGINAL):
-                    is_plain = entry.name.replace(".", "").replace("-", "").replace("_", "").isalnum()
-                    if entry.name.isascii() and is_plain and coll.isalnum() | (coll == ""):
-                        return coll, entry.name
-                    break
+                    return coll, entry.name
     return None
 
 
