@@ -13,7 +13,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$1"
 directory=$(cd "$1" && pwd)
 shift
-tools=${TOOLS:-$root/.venv/bin}
+tools=$(cd "${TOOLS:-$root/.venv/bin}" && pwd)
 viewer=was_daemon/web/viewer/openseadragon
 SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct)
 export SOURCE_DATE_EPOCH LC_ALL=C.UTF-8 TZ=UTC0 PYTHONHASHSEED=0
@@ -31,13 +31,13 @@ fi
     find "$(dirname $viewer)" -path "$viewer/*" -type f -print0
 } | tar --create --null --files-from=- --mode=u=rwX,go=rX | tar --extract --directory="$build/source"
 
-"$tools/python" -m build --sdist --outdir "$build/sdist" "$build/source" >"$build/log" || { cat "$build/log"; exit 1; }
+cd "$build/source"
+"$tools/python" -m build --sdist --outdir "$build/sdist" . >"$build/log" || { cat "$build/log"; exit 1; }
 "$tools/python" etc/dist/repack.py "$build"/sdist/*.tar.gz
 tar --extract --file="$(echo "$build"/sdist/*.tar.gz)" --directory="$build/unpacked" --strip-components=1
 "$tools/python" -m build --wheel --outdir "$build/wheel" "$build/unpacked" >"$build/log" || { cat "$build/log"; exit 1; }
 
-version=$("$tools/python" etc/dist/release.py version)
-file=$directory/was-daemon-$version.pyz
+file=$directory/was-daemon-$("$tools/python" etc/dist/release.py version).pyz
 cp "$build"/sdist/*.tar.gz "$build"/wheel/*.whl constraints.txt "$directory"
 SHIV=$tools/shiv etc/dist/one-file.sh "$build"/wheel/*.whl "$file" "$@"
 CYCLONEDX=$tools/cyclonedx-py etc/dist/sbom.sh "$file"

@@ -4,6 +4,7 @@
 CHANGELOG.md says of the version, and `version` its number. The repository is the one that this file is in.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -39,7 +40,8 @@ def section(heading: str) -> str:
 
 def notes() -> str:
     """Return the notes of the release, with the date of the commit."""
-    date = time.strftime("%Y-%m-%d", time.gmtime(int(git("log", "-1", "--format=%ct"))))
+    commit = os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct")
+    date = time.strftime("%Y-%m-%d", time.gmtime(int(commit)))
     return f"# was_daemon {version()}, {date}\n\n" + _LINK.sub(r"\1", section(version()))
 
 
