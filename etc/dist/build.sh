@@ -32,10 +32,10 @@ fi
 } | tar --create --null --files-from=- --mode=u=rwX,go=rX | tar --extract --directory="$build/source"
 
 cd "$build/source"
-"$tools/python" -m build --sdist --outdir "$build/sdist" . >"$build/log" || { cat "$build/log"; exit 1; }
+"$tools/python" -m build --sdist --outdir "$build/sdist" . >"$build/log" 2>&1 || { cat "$build/log"; exit 1; }
 "$tools/python" etc/dist/repack.py "$build"/sdist/*.tar.gz
 tar --extract --file="$(echo "$build"/sdist/*.tar.gz)" --directory="$build/unpacked" --strip-components=1
-"$tools/python" -m build --wheel --outdir "$build/wheel" "$build/unpacked" >"$build/log" || { cat "$build/log"; exit 1; }
+"$tools/python" -m build --wheel --outdir "$build/wheel" "$build/unpacked" >"$build/log" 2>&1 || { cat "$build/log"; exit 1; }
 
 file=$directory/was-daemon-$("$tools/python" etc/dist/release.py version).pyz
 cp "$build"/sdist/*.tar.gz "$build"/wheel/*.whl constraints.txt "$directory"

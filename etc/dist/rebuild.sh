@@ -13,12 +13,11 @@ export TOOLS
 
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
-(
-    umask 077
-    git clone --quiet "$root" "$build/another-place"
-    mkdir "$build/again"
-    env TZ=Pacific/Chatham LC_ALL=C PYTHONHASHSEED=4711 "$build/another-place/etc/dist/build.sh" "$build/again" "$@"
-)
+umask 077
+git clone --quiet "$root" "$build/another-place"
+mkdir "$build/again"
+env TZ=Pacific/Chatham LC_ALL=C PYTHONHASHSEED=4711 "$build/another-place/etc/dist/build.sh" "$build/again" "$@" \
+    >"$build/log" 2>&1 || { cat "$build/log" >&2; exit 1; }
 
 differing=0
 for file in "$build"/again/*; do

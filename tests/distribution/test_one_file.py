@@ -172,6 +172,18 @@ def test_it_holds_what_is_pinned_and_nothing_else(one_file: Path) -> None:
 
 
 @pytest.mark.slow
+def test_its_modules_are_compiled_since_workers_cannot_keep_what_they_compile(one_file: Path) -> None:
+    with zipfile.ZipFile(one_file) as archive:
+        names = set(archive.namelist())
+    modules = [Path(name) for name in names if re.match(r"site-packages/(was_daemon|twisted|PIL)/.*\.py$", name)]
+    compiled = {
+        str(each.parent / "__pycache__" / f"{each.stem}.{sys.implementation.cache_tag}.pyc") for each in modules
+    }
+    assert len(compiled) > 1000
+    assert compiled - names == set()
+
+
+@pytest.mark.slow
 def test_its_packages_are_listed_with_their_licences_and_the_list_is_always_the_same(one_file: Path) -> None:
     text = one_file.with_suffix(".cdx.json").read_text("utf-8")
     document = json.loads(text)
