@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,11 @@ def pack(scripts: Path, wheel: Path, file: Path) -> subprocess.CompletedProcess[
     return subprocess.run(command, env=environ, capture_output=True, text=True)
 
 
-def list_packages(file: Path) -> None:
-    """List what is in the one file, beside it."""
-    subprocess.run([_DIST / "sbom.sh", file], check=True, env={"PATH": f"{BIN}:/usr/bin:/bin"})
+def list_packages(file: Path, time: str) -> None:
+    """List what is in the one file, beside it, for a release of that time in ISO 8601."""
+    seconds = f"{datetime.fromisoformat(time).timestamp():.0f}"
+    environ = {"PATH": f"{BIN}:/usr/bin:/bin", "SOURCE_DATE_EPOCH": seconds}
+    subprocess.run([_DIST / "sbom.sh", file], check=True, env=environ)
 
 
 def _registry() -> dict[str, str]:
@@ -196,7 +199,7 @@ def test_its_packages_are_listed_with_their_licences_and_the_list_is_always_the_
     assert [name for name, each in listed.items() if not each.get("licenses")] == []
     assert "file://" not in text
     assert str(one_file.parent) not in text
-    list_packages(one_file)
+    list_packages(one_file, document["metadata"]["timestamp"])
     assert one_file.with_suffix(".cdx.json").read_text("utf-8") == text
 
 
