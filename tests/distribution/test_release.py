@@ -119,7 +119,7 @@ def test_all_that_is_wrong_is_told_at_once(repository: Path) -> None:
 def test_the_version_is_in_one_place() -> None:
     """Versions of other programs are in the files that pin these."""
     pins = {"constraints.txt", "etc/viewer/package-lock.json", "etc/viewer/node.txt"}
-    stated = re.compile(rf"(?<![\w.]){re.escape(__version__)}(?![\w.]*\w)|was.daemon[-_]v?[0-9]+\.[0-9]")
+    stated = re.compile(rf"(?<![\w.]){re.escape(__version__)}(?![\w.]*\w)|was.daemon[-_]v?[0-9]+\.[0-9]+\.[0-9]")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found = []
     for name in set(tracked.rstrip("\0").split("\0")) - pins:
