@@ -7,7 +7,7 @@ SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twiste
 # What the viewer takes from npm. It is not in the repository; where it cannot be fetched, the daemon has no viewer.
 VIEWER = was_daemon/web/viewer/openseadragon
 
-.PHONY: install run test test-slow lint bench docs constraints dist clean
+.PHONY: install run test test-slow lint bench docs constraints dist release clean
 
 install: $(VENV)/installed
 
@@ -56,14 +56,23 @@ constraints: install
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
 	    --custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
-# PYTHONS are the versions of Python that the one file can run on: those that this machine has.
+# What can be built without root: PYTHONS are the versions of Python that the one file can run on, those that this machine has.
 dist: install
 	rm -rf dist
-	$(VENV)/bin/python -m build --outdir dist
-	SHIV=$(VENV)/bin/shiv etc/dist/one-file.sh dist/*.whl dist/was-daemon-$$($(VENV)/bin/was-daemon --version | grep -o '[^ ]*$$').pyz $(PYTHONS)
-	CYCLONEDX=$(VENV)/bin/cyclonedx-py etc/dist/sbom.sh dist/*.pyz
-	cp constraints.txt dist
+	etc/dist/build.sh dist $(PYTHONS)
+	etc/dist/checksums.sh dist
 	ls -l dist
+
+# All that is released, from a commit that may be, tested and built twice. What is new in the list of stable names has to be committed
+# before. CI: a test whose tool is missing fails.
+release: install
+	$(VENV)/bin/python -m tests.support.stable
+	$(VENV)/bin/python etc/dist/release.py check
+	$(MAKE) lint
+	CI=true $(MAKE) test
+	$(MAKE) dist
+	etc/dist/rebuild.sh dist $(PYTHONS)
+	etc/dist/checksums.sh dist
 
 clean:
 	rm -rf $(VENV) $(VIEWER) build dist *.egg-info

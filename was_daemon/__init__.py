@@ -1,3 +1,3 @@
 """was_daemon: a Web Asset Server for Specify with storage as plugins."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

@@ -6,7 +6,8 @@
 # File names of C modules contain the version of Python, so modules for several versions can be in the same directory.
 set -eu
 
-wheel=$1 file=$2 constraints=$(dirname "$0")/../../constraints.txt
+here=$(dirname "$0")
+wheel=$1 file=$2 constraints=$here/../../constraints.txt
 shift 2
 if [ $# -eq 0 ]; then
     echo "one-file.sh: there is no Python to pack the file for" >&2
@@ -26,8 +27,11 @@ for python in "$@"; do
         --no-warn-conflicts --no-index --find-links "$build/wheels" --target "$build/one" 'was-daemon[s3]'
     find "$build/one/botocore/data" -mindepth 1 -maxdepth 1 -type d \
         ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
+    # Scripts, whose first lines name a directory of this machine, are not packed; so they are no part of any package.
+    rm -rf "$build/one/bin"
+    sed -i '/^\(\.\.\/\.\.\/\)\?bin\//d' "$build"/one/*.dist-info/RECORD
     # Compiled here, since workers cannot write .pyc files; unchecked, since unpacking changes the files' times.
-    "$python" -m compileall -q --invalidation-mode unchecked-hash "$build/one"
+    "$python" -m compileall -q --invalidation-mode unchecked-hash -s "$build/one" "$build/one"
     cp -Rn "$build/one/." "$build/all"
     "$python" -c 'import sys; print(*sys.version_info[:2], sep=".")' >>"$build/pythons"
     rm -rf "$build/one" "$build/pip" "$build/wheels"
@@ -35,11 +39,9 @@ done
 
 {
     echo "PYTHONS = '$(paste -sd' ' "$build/pythons")'"
-    cat "$(dirname "$0")/preamble.py"
+    cat "$here/preamble.py"
 } >"$build/preamble.py"
-rm -rf "$build/all/bin"
 "${SHIV:-shiv}" --site-packages "$build/all" --preamble "$build/preamble.py" \
     --entry-point was_daemon.cli.main:main --python '/usr/bin/env python3' --output-file "$file"
-# If an archive has two files of the same name, the later one is used.
-"$python" -W ignore -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "a").write(sys.argv[2], "__main__.py")' \
-    "$file" "$(dirname "$0")/main.py"
+# shiv leaves out what is compiled.
+"$python" "$here/repack.py" "$file" "__main__.py=$here/main.py" "site-packages=$build/all"

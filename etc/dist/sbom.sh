@@ -2,7 +2,7 @@
 # sbom.sh FILE.pyz: write the SBOM of a file made by one-file.sh to FILE.cdx.json, in CycloneDX format: packages, versions, licences.
 #
 # OpenSeadragon, which the viewer loads into browsers, is a package of npm's, and is added by its own description.
-# The same file always gives the same SBOM: it contains no times, no random numbers, and nothing of this machine.
+# The same file always gives the same SBOM: it contains no time but $SOURCE_DATE_EPOCH, no random numbers, and nothing of this machine.
 set -eu
 
 file=$1

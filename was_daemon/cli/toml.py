@@ -1,4 +1,4 @@
-"""Syntax of TOML for configurations with comments, which no library writes."""
+"""Quoting of texts and keys in TOML: configurations are templates, with more comments than values."""
 
 import json
 import re

@@ -1,6 +1,6 @@
 """Messages to systemd about the daemon: see sd_notify(3) and sd_watchdog_enabled(3).
 
-The protocol is one datagram. The packages that speak it are unmaintained or bind to a library of systemd's.
+The protocol is one datagram. The packages that speak it know a part of the messages, or bind to a library of systemd's.
 """
 
 import os

@@ -11,11 +11,9 @@ from enum import Enum
 from typing import Any, Final
 
 import attrs
+from jsonpointer import EndOfList, JsonPointer, JsonPointerException
 
 from was_daemon.model.errors import StoreFailed
-
-_SYNTAX = re.compile(r"(?:/(?:[^~/]|~[01])*)*", re.DOTALL)
-_INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 
 _MILLISECONDS = 1e11
 """Unix times above this are in milliseconds: in seconds, it is the year 5138."""
@@ -33,24 +31,21 @@ MISSING: Final = _Missing.MISSING
 class Pointer:
     """JSON pointer: "" is the whole document, "/items/0/id" a part of it. Raises ValueError for anything else."""
 
-    text: str = attrs.field()
+    text: str
+    _pointer: JsonPointer = attrs.field(init=False, repr=False)
 
-    @text.validator
-    def _check(self, _attribute: Any, text: str) -> None:
-        if not _SYNTAX.fullmatch(text):
-            raise ValueError(f'expected a JSON pointer such as "/asset/id", got "{text}"')
+    @_pointer.default
+    def _parse(self) -> JsonPointer:
+        try:
+            return JsonPointer(self.text)
+        except JsonPointerException:
+            raise ValueError(f'expected a JSON pointer such as "/asset/id", got "{self.text}"') from None
 
     def find(self, document: Any) -> Any:
         """Return the value in `document`, `MISSING` when there is none."""
-        for token in self.text.split("/")[1:]:
-            name = token.replace("~1", "/").replace("~0", "~")
-            if isinstance(document, dict) and name in document:
-                document = document[name]
-            elif isinstance(document, list) and _INDEX.fullmatch(name) and int(name) < len(document):
-                document = document[int(name)]
-            else:
-                return MISSING
-        return document
+        value = self._pointer.resolve(document, MISSING)
+        # "/-" is what follows the last item of a list.
+        return MISSING if isinstance(value, EndOfList) else value
 
     def text_in(self, document: Any) -> str:
         """Return the text or number found, as a text that is not empty. Raises `StoreFailed` when there is none."""
