@@ -7,7 +7,7 @@ SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twiste
 # What the viewer takes from npm. It is not in the repository; where it cannot be fetched, the daemon has no viewer.
 VIEWER = was_daemon/web/viewer/openseadragon
 
-.PHONY: install run test test-slow lint bench docs constraints dist clean
+.PHONY: install run test test-slow lint bench docs constraints dist image clean
 
 install: $(VENV)/installed
 
@@ -34,7 +34,7 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd buildah podman runc catatonit mmdebstrap
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install
@@ -64,6 +64,11 @@ dist: install
 	CYCLONEDX=$(VENV)/bin/cyclonedx-py etc/dist/sbom.sh dist/*.pyz
 	cp constraints.txt dist
 	ls -l dist
+
+# IMAGE_OPTIONS are options of the build: see docs/containers.md.
+image: $(VIEWER)/openseadragon.js
+	mkdir -p dist
+	sh etc/docker/build.sh dist $(IMAGE_OPTIONS)
 
 clean:
 	rm -rf $(VENV) $(VIEWER) build dist *.egg-info
