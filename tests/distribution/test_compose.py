@@ -87,15 +87,15 @@ class Directory:
         named = " ".join(f"--file {name}" for name in files)
         return self.run(f"docker compose {named} up --detach")
 
-    def follow(self, section: str) -> dict[str, Any]:
-        """Run the commands of a section of the guide; return what is started."""
+    def follow(self, section: str, replaced: tuple[str, str] = ("", "")) -> dict[str, Any]:
+        """Run the commands of a section of the guide, with something replaced; return what is started."""
         text = (ROOT / "docs" / "containers.md").read_text("utf-8")
         (block,) = re.findall(
             rf"^## {section}\n(?:(?!## ).*\n)*?<!-- tried: tests/distribution/test_compose\.py .*\n```sh\n([^`]*)```",
             text,
             re.M,
         )
-        return self.run(block.replace("/opt/was-daemon", str(ROOT)))
+        return self.run(block.replace("/opt/was-daemon", str(ROOT)).replace(*replaced))
 
     def run(self, commands: str) -> dict[str, Any]:
         """Run commands, successfully."""
@@ -184,9 +184,11 @@ def test_with_https_only_nginx_reaches_the_daemon(directory: Directory, alone: b
         (directory.path / name).touch()
     if alone:
         shutil.copy(DOCKER / "compose.yml", directory.path / "docker-compose.yml")
+        services = directory.follow("With https")["services"]
     else:
         directory.follow("In Specify 7's compose file")
-    services = directory.follow("With https")["services"]
+        between = (" --file compose.tls.yml", " --file docker-compose.override.yml --file compose.tls.yml")
+        services = directory.follow("With https", between)["services"]
     server = services["asset-server"]
     assert not server.get("ports")
     variables = environment(server)
@@ -202,9 +204,9 @@ def test_with_https_only_nginx_reaches_the_daemon(directory: Directory, alone: b
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """The daemon as in the container: its variables, and no settings."""
-    variables = {"SERVER_NAME": NAME, "SERVER_PORT": "443", "TRUSTED_PROXIES": "127.0.0.1"}
-    daemon = Daemon(tmp_path / "daemon", environ=variables).start()
+    """The daemon with what the variables of the container tell it."""
+    settings = {"public_url": f"https://{NAME}", "trusted_proxies": ["127.0.0.1"]}
+    daemon = Daemon(tmp_path / "daemon", {"server": settings}).start()
     yield daemon
     daemon.stop()
 
@@ -232,6 +234,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("!reset", lambda loader, node: None)
 
 
+@pytest.mark.slow
 def test_nginx_serves_it_by_https(daemon: Daemon, tmp_path: Path) -> None:
     file = site_of_container(tmp_path)
     text = file.read_text("utf-8")
