@@ -34,7 +34,7 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd buildah podman runc catatonit mmdebstrap
+	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd buildah podman netavark aardvark-dns iptables runc catatonit mmdebstrap
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install

@@ -29,6 +29,10 @@ log_driver = "k8s-file"
 # Podman would raise the limits, which not every root may do.
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 
+[network]
+network_backend = "netavark"
+network_config_dir = "{directory}/networks"
+
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -74,7 +78,7 @@ class Podman:
         require(os.geteuid() == 0, "root")
         directory.mkdir()
         (directory / "storage.conf").write_text(_STORAGE.format(directory=directory, driver=_driver(directory)))
-        (directory / "containers.conf").write_text(_CONTAINERS)
+        (directory / "containers.conf").write_text(_CONTAINERS.format(directory=directory))
         self.environ = {
             **os.environ,
             "CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
@@ -107,6 +111,8 @@ class Podman:
     def remove(self) -> None:
         """Remove all containers and images."""
         self("rm", "--all", "--force", "--volumes", "--time", "0")
+        self("volume", "prune", "--force")
+        self("network", "prune", "--force")
         self("rmi", "--all", "--force")
 
 
