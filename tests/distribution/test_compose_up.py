@@ -79,6 +79,7 @@ class Project:
         self._podman = podman
         self.path = path
         self.port = free_port()
+        self._files: list[str] = []
         variables = {"ATTACHMENT_KEY": KEY, "SERVER_NAME": "localhost", "LISTEN": f"127.0.0.1:{self.port}"}
         (path / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
 
@@ -89,7 +90,8 @@ class Project:
 
     def down(self) -> None:
         """End and remove the containers, and their volumes."""
-        self._compose("down", "--volumes", "--timeout", "5")
+        if self._files:
+            self._compose("down", "--volumes", "--timeout", "5")
 
     def _compose(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "podman_compose", *self._files, *arguments]
