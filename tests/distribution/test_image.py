@@ -46,6 +46,10 @@ SETTINGS = """
 [stores.main]
 plugin = "filesystem"
 path = "/home/specify/attachments"
+[spool]
+path = "/var/lib/was-daemon/spool"
+[catalogue]
+path = "/var/lib/was-daemon/catalogue.sqlite"
 [collections]
 mode = "map"
 [collections.map]
@@ -280,17 +284,18 @@ async def test_a_configuration_takes_the_place_of_what_has_no_variable(
 ) -> None:
     settings = tmp_path / "was.toml"
     settings.write_text(SETTINGS)
-    mounted = f"--volume={settings}:/etc/was-daemon/was.toml:ro"
+    volumes = (f"--volume={settings}:/etc/was-daemon/was.toml:ro", "--volume=state:/var/lib/was-daemon")
     command = ["was-daemon", "serve", "--config", "/etc/was-daemon/was.toml"]
-    container = start(*CONFINED, *VARIABLES, mounted, command=command).await_start()
+    container = start(*CONFINED, *VARIABLES, *volumes, command=command).await_start()
     client = Client(container.url, KEY)
     await client.store("fish.jpg", plain_picture(RED), coll="KUFishvoucher")
     assert container.run("ls", "attachments/Ichthyology/originals") == "fish.jpg"
+    assert {"catalogue.sqlite", "spool"} <= set(container.run("ls", "/var/lib/was-daemon").split())
     # Commands find the same configuration.
     assert "KUFishvoucher" in container.run("was-daemon", "config", "check")
     settings.write_text(SETTINGS + 'KUHerbarium = { directory = "Botany" }\n')
     container.signal("HUP")
-    eventually(lambda: "KUHerbarium" in container.run("was-daemon", "config", "check"), "for the new settings")
+    # The daemon reads it in a moment.
     for _ in range(300):
         answer = await client.upload_like_specify7("plant.jpg", plain_picture(BLUE), coll="KUHerbarium")
         if answer.status == 200:
