@@ -7,7 +7,7 @@ SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twiste
 # What the viewer takes from npm. It is not in the repository; where it cannot be fetched, the daemon has no viewer.
 VIEWER = was_daemon/web/viewer/openseadragon
 
-.PHONY: install run test test-slow lint bench docs constraints dist release clean
+.PHONY: install run test test-slow lint bench docs constraints dist image release clean
 
 install: $(VENV)/installed
 
@@ -34,7 +34,7 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd buildah podman netavark aardvark-dns iptables runc catatonit mmdebstrap
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install
@@ -73,6 +73,11 @@ release: install
 	$(MAKE) dist
 	etc/dist/rebuild.sh dist $(PYTHONS)
 	etc/dist/checksums.sh dist
+
+# IMAGE_OPTIONS are options of the build: see docs/containers.md.
+image: $(VIEWER)/openseadragon.js
+	mkdir -p dist
+	sh etc/docker/build.sh dist $(IMAGE_OPTIONS)
 
 clean:
 	rm -rf $(VENV) $(VIEWER) build dist *.egg-info

@@ -585,6 +585,15 @@ def test_debug_mode_is_understood(tmp_path: Path, value: str, debug: bool) -> No
     assert settings_of(tmp_path, SMALLEST, {"DEBUG_MODE": value}).debug is debug
 
 
+def test_the_environment_names_proxies_that_the_file_does_not_name(tmp_path: Path) -> None:
+    environ = {"TRUSTED_PROXIES": "172.16.0.0/12, ::1"}
+    named = [ip_network("172.16.0.0/12"), ip_network("::1")]
+    assert settings_of(tmp_path, SMALLEST, environ).server.trusted_proxies == named
+    assert settings_of(tmp_path, with_server("trusted_proxies = []"), environ).server.trusted_proxies == []
+    (mistake,) = mistakes_of(tmp_path, SMALLEST, {"TRUSTED_PROXIES": "nginx"})
+    assert mistake.startswith("server.trusted_proxies[0]: ")
+
+
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 

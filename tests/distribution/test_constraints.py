@@ -106,7 +106,7 @@ def test_it_is_made_for_the_oldest_python_that_the_project_allows() -> None:
 @pytest.mark.parametrize("file", ["etc/dist/one-file.sh", "etc/docker/Dockerfile", "docs/install.md"])
 def test_it_is_what_releases_are_made_of(file: str) -> None:
     text = (ROOT / file).read_text("utf-8").replace("\\\n", " ")
-    commands = re.findall(r"pip (?:--isolated )?(?:install|wheel) [^&\n]*", text)
+    commands = re.findall(r"pip (?:--isolated |--python \S+ )?(?:install|wheel) [^&\n]*", text)
     assert any("--require-hashes" in each and "constraints" in each for each in commands)
     for each in commands:
         assert re.search("--require-hashes|--no-index|--no-deps", each), each

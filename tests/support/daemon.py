@@ -22,7 +22,14 @@ from tests.support.prepared import Prepared, can_run
 BIN = Path(sys.prefix) / "bin"
 KEY = "a key for tests: ü"
 
-_OFFICIAL_VARIABLES = ("ATTACHMENT_KEY", "SERVER_NAME", "SERVER_PORT", "DEBUG_MODE", "CACHE_DIRECTORY")
+_OFFICIAL_VARIABLES = (
+    "ATTACHMENT_KEY",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "DEBUG_MODE",
+    "TRUSTED_PROXIES",
+    "CACHE_DIRECTORY",
+)
 _TWISTD = (BIN / "twistd", "-n", "--pidfile=", "was")
 _PATIENCE = 120
 _ALL_SERVE = "processes serve"

@@ -25,7 +25,7 @@ class NginxSite:
     With `thumbnails` nginx answers stored thumbnails itself, from the directories of `collections`, or else from the
     daemon's store. With `files` it sends files that the daemon says it may. With a `certificate` (key and certificate
     in a file) it speaks TLS. With `plain_files` the daemon's store is served as files, and nothing else. At
-    `plain_port` everybody is sent to https.
+    `plain_port` everybody is sent to https. `site` is the file of the site, if it is not the one that is shipped.
     """
 
     def __init__(
@@ -38,35 +38,36 @@ class NginxSite:
         collections: dict[str, Path] | None = None,
         certificate: Path | None = None,
         plain_files: bool = False,
+        site: Path = ETC / "was-daemon.conf",
     ) -> None:
         require(NGINX)
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self.port, self.plain_port = free_port(), free_port()
         self.url = f"http{'s' if certificate else ''}://{'localhost' if certificate else '127.0.0.1'}:{self.port}"
-        site = self._site(daemon, certificate)
+        text = self._site(site.read_text("utf-8"), daemon, certificate)
         if thumbnails:
             snippet = (ETC / "was-thumbnails.conf").read_text("utf-8")
             (directory / "thumbnails.conf").write_text(snippet.replace(_MARKER, str(daemon.nginx_marker)))
-            site = site.replace(f"#include {_SITE}", f"include {directory / 'thumbnails.conf'}")
-            assert "thumbnails.conf;" in site
+            text = text.replace(f"#include {_SITE}", f"include {directory / 'thumbnails.conf'}")
+            assert "thumbnails.conf;" in text
         if files:
             snippet = (ETC / "was-files.conf").read_text("utf-8")
             (directory / "files.conf").write_text(snippet.replace("/srv/attachments/", f"{daemon.store}/"))
-            site = site.replace(f"#include {_FILES}", f"include {directory / 'files.conf'}")
-            assert "files.conf;" in site
+            text = text.replace(f"#include {_FILES}", f"include {directory / 'files.conf'}")
+            assert "files.conf;" in text
         places = [f"default {daemon.store};"]
         if collections is not None:
             places = ["default /nonexistent;", *(f"~^{name}$ {path};" for name, path in collections.items())]
-        site = site.replace("default /srv/attachments;", "\n".join(places))
+        text = text.replace("default /srv/attachments;", "\n".join(places))
         if plain_files:
-            site = f"server {{ listen 127.0.0.1:{self.port}; root {daemon.store}; open_file_cache off; }}"
-        (directory / "site.conf").write_text(site)
+            text = f"server {{ listen 127.0.0.1:{self.port}; root {daemon.store}; open_file_cache off; }}"
+        (directory / "site.conf").write_text(text)
         (directory / "nginx.conf").write_text(self._main())
         self._process: subprocess.Popen[bytes] | None = None
 
-    def _site(self, daemon: Daemon, certificate: Path | None) -> str:
-        site = (ETC / "was-daemon.conf").read_text("utf-8").replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}")
+    def _site(self, site: str, daemon: Daemon, certificate: Path | None) -> str:
+        site = site.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}")
         site = site.replace("    listen 80;\n    listen [::]:80;\n", f"    listen 127.0.0.1:{self.plain_port};\n")
         site = site.replace("    listen [::]:443 ssl;\n", "")
         if certificate:

@@ -1,5 +1,7 @@
 """`was-daemon serve`: the daemon in the foreground, also where there is no `twistd`, as in the file of `make dist`."""
 
+import os
+import signal
 from pathlib import Path
 
 import click
@@ -16,10 +18,20 @@ from was_daemon.cli.options import epilog
 )
 def serve(config: Path | None) -> None:
     """Run the daemon in the foreground, like `twistd --nodaemon was`, and log to the standard output."""
+    # The first process of a container gets no signal that it does not handle. The reactor takes over when it runs.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from twisted.python.usage import UsageError
     from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # public, yet not in __all__
 
-    options = ServerOptions()
+    from twisted.plugins.was_daemon_plugin import was
+
+    class Options(ServerOptions):
+        """Options of twistd with this service alone; a search for others would import them, and write a cache."""
+
+        subCommands = (("was", None, lambda: was.options(), was.description),)
+        loadedPlugins = {was.tapname: was}  # noqa: RUF012  # as twistd names it
+
+    options = Options()
     try:
         options.parseOptions(["--nodaemon", "--pidfile=", "was", *(["--config", str(config)] if config else [])])
     except UsageError as error:

@@ -74,6 +74,7 @@ class ConfigSource:
             document, directory = _embedded(self.environ, self.directory), self.directory
         else:
             document, directory = _parse(self.path), self.path.resolve().parent
+        document = _with_proxies(document, self.environ)
         return _Loader(document, directory, self.environ).settings(self.path)
 
     def rest(self) -> Settings | None:
@@ -116,6 +117,18 @@ def _embedded(environ: Mapping[str, str], directory: Path) -> dict[str, Any]:
             write_key(directory / "attachments/.key")
         document["server"] = {"key_file": "attachments/.key"}
     return document
+
+
+def _with_proxies(document: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the configuration with `trusted_proxies` from $TRUSTED_PROXIES, unless it names them itself.
+
+    The variable is for containers, whose proxy is in another container and has no address of its own.
+    """
+    names, server = environ.get("TRUSTED_PROXIES"), document.get("server", {})
+    if not names or not isinstance(server, dict) or "trusted_proxies" in server:
+        return document
+    proxies = [name.strip() for name in names.split(",")]
+    return {**document, "server": {**server, "trusted_proxies": proxies}}
 
 
 class _Loader:
