@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.support.guides import Machine, page, tried
 from tests.support.http_contract import BLUE, RED, plain_picture, shows
 from tests.support.needs import require
 
+NOBODY = 65534
 NAME = "6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg"
 NIGHTLY, EXAMINE, WHOLE, DIRECTORY, TRASH, ONE = tried(page("backup.md"), "tests/docs/test_backup.py")
 
@@ -162,3 +164,26 @@ async def test_a_file_comes_back_from_the_trash(machine: Machine, client: Client
     await client.delete(NAME)
     assert "1 restored" in machine.run(TRASH)
     assert shows(await client.thumbnail(NAME, 50), RED)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_does_it_for_a_daemon_of_another_user() -> None:
+    root = Path(tempfile.mkdtemp(prefix="was-test-"))
+    root.chmod(0o755)
+    try:
+        machine = Machine.made(root)
+        (machine.store / "originals").mkdir()
+        (machine.store / "originals/a.jpg").write_bytes(plain_picture(RED))
+        for directory in (machine.store, machine.state, machine.backup, root / "daemon"):
+            for path in (directory, *directory.rglob("*")):
+                os.chown(path, NOBODY, NOBODY)
+        machine.backup.chmod(0o700)
+        machine.run("was-daemon catalogue rebuild --config /etc/was-daemon/was.toml")
+        machine.run(NIGHTLY)
+        for commands in (EXAMINE, WHOLE, DIRECTORY):
+            assert machine.run(commands).startswith("1 as recorded, 0 changed")
+        kept = (*machine.state.rglob("*"), *machine.store.rglob("*"), machine.backup / "catalogue.sqlite")
+        assert {path.stat().st_uid for path in kept} == {NOBODY}
+    finally:
+        shutil.rmtree(root)

@@ -91,6 +91,7 @@ def test_a_setting_of_a_later_version_is_named_and_the_old_configuration_comes_b
     machine.run("was-daemon config check --config /etc/was-daemon/was.toml")
 
 
-def test_settings_of_earlier_versions_are_still_read(machine: Machine) -> None:
+def test_settings_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
+    machine = Machine.made(tmp_path)
     machine.configure({"checksums": {"path": machine.state / "checksums.sqlite"}})
     machine.run("was-daemon config check --config /etc/was-daemon/was.toml")
