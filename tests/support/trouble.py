@@ -149,16 +149,22 @@ class Trouble:
             return second.log()
 
     async def permissions(self) -> str:
-        store = self._place / "srv/attachments"
-        (store / "originals").mkdir(parents=True)
-        if os.geteuid() == 0:
-            os.chown(store, _NOBODY, _NOBODY)
-        (store / "originals").chmod(0o500)
-        config = write_config(self._place, {"main": {"plugin": "filesystem", "path": store}})
-        config.chmod(0o644)
-        ran = run("status", "--config", config)
-        assert ran.code == 1
-        return ran.out.replace(str(self._place), "")
+        is_root = os.geteuid() == 0
+        setpriv = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
+        config = {"stores": {"main": {"plugin": "filesystem", "path": self._place / "srv/attachments"}}}
+        daemon = Daemon(self._place / "daemon", config, wrapper=setpriv if is_root else ())
+        originals = self._place / "srv/attachments/originals"
+        originals.mkdir(parents=True)
+        for path in (daemon.directory, originals.parent) if is_root else ():
+            os.chown(path, _NOBODY, _NOBODY)
+        originals.chmod(0o500)
+        daemon.config_file.chmod(0o644)
+        with running(daemon):
+            answer = await Client(daemon.url, KEY).upload_like_specify7("a.jpg", b"a")
+            assert answer.status == 503
+            ran = run("status", "--config", daemon.config_file)
+            assert ran.code == 1
+        return f"{answer.text}\n{ran.out}".replace(str(self._place), "")
 
     async def root(self) -> str:
         if os.geteuid() != 0:
