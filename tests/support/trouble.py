@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -23,6 +24,7 @@ from was_daemon.config.load import load
 from was_daemon.daemon.warnings import warnings
 from was_daemon.workers.sandbox import landlock
 
+_DAY = timedelta(days=1)
 _NOBODY = 65534
 _KINDS = ("read", "write", "delete", "getmetadata", "testkey")
 
@@ -202,7 +204,7 @@ class Trouble:
         return self._checked(pem, {"public_url": "http://assets.example.org"})
 
     async def expired_certificate(self) -> str:
-        return self._checked(self_signed(self._directory, days=-1), {})
+        return self._checked(self_signed(self._directory, since=-9 * _DAY, until=-_DAY), {})
 
     def _checked(self, pem: Path, server: dict[str, object]) -> str:
         port = free_port()
