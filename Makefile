@@ -47,7 +47,7 @@ bench: install
 	$(VENV)/bin/python -m bench
 
 docs: install
-	$(VENV)/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 # The newest versions that pyproject.toml allows, for every Python from the oldest one on, with the hashes of all their files.
 # The index is not named in the file: the hashes are the same in every index.

@@ -5,7 +5,7 @@
 set -eu
 
 missing=""
-for package in openssh-server openssh-client apache2 nginx-extras php-cli php-sabre-dav systemd chromium libimage-exiftool-perl postgresql mariadb-server "$@"; do
+for package in openssh-server openssh-client apache2 nginx-extras php-cli php-sabre-dav systemd chromium libimage-exiftool-perl postgresql mariadb-server rsync "$@"; do
     if [ "$package" = s3rver ]; then
         [ -d .venv/s3rver ] || npm install --silent --no-fund --no-audit --prefix .venv/s3rver s3rver@3.7.1 >/dev/null ||
             echo "Not installed, the tests that need it are skipped: s3rver"

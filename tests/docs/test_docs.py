@@ -1,20 +1,26 @@
-"""`make docs`: the pages, and that nothing in them leads nowhere."""
+"""`make docs`: the pages, that nothing in them leads nowhere, and how they are on a phone."""
 
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import BIN
+from tests.support.browser import Page, browser
+from tests.support.daemon import BIN, clean_environment
 from tests.support.paths import ROOT
+
+PHONE, DESK = (390, 844), (1280, 800)
 
 
 def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """Build the pages of the repository at `root` as `make docs` does."""
     command = [BIN / "mkdocs", "build", "--strict", "--site-dir", site]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True)
+    # Otherwise the theme advertises its successor.
+    environment = clean_environment({"NO_MKDOCS_2_WARNING": "1"})
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +31,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert finished.returncode == 0, finished.stderr
     assert "WARNING" not in finished.stderr
     return site
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Page]:
+    """A browser, in which nothing is asked for but files."""
+    with browser(tmp_path) as page:
+        yield page
+        assert [url for url in page.requests if not url.startswith(("file:", "data:", "about:"))] == []
 
 
 def test_every_page_is_there(site: Path) -> None:
@@ -64,6 +78,33 @@ def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
     assert finished.returncode != 0
     warnings = [line for line in finished.stderr.splitlines() if line.startswith("WARNING")]
     assert [any(f"'{target}'" in line for line in warnings) for target in targets] == [True] * 3, finished.stderr
+
+
+@pytest.mark.slow
+def test_no_page_is_wider_than_a_phone_and_none_loads_anything_from_elsewhere(site: Path, reader: Page) -> None:
+    reader.show_as(PHONE, scale=2, touch=True)
+    wide = {}
+    for path in sorted(site.rglob("*.html")):
+        reader.open(path.as_uri())
+        width = reader.evaluate("document.documentElement.scrollWidth")
+        if width > PHONE[0]:
+            wide[path.name] = width
+    assert wide == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_search_works_without_a_server(site: Path, reader: Page, size: tuple[int, int]) -> None:
+    reader.show_as(size, touch=size == PHONE)
+    reader.open((site / "index.html").as_uri())
+    if size == PHONE:
+        reader.click(".md-header label[for=__search]")
+    else:
+        reader.click("[data-md-component=search-query]")
+    reader.wait_for("document.activeElement.matches('[data-md-component=search-query]')")
+    for letter in "rollback":
+        reader.press(letter)
+    reader.wait_for("document.querySelector('.md-search-result__link[href*=\"upgrade.html\"]')")
 
 
 def test_the_readme_is_short() -> None:
