@@ -3,11 +3,13 @@ VENV = .venv
 # Parallel test processes; more than processors, since most tests wait for servers.
 WORKERS = 4
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
+# The one that `make deb` makes a package for.
+ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py' -o -path '*/web/viewer/*.html' -o -path '*/web/viewer/static/*')
 # What the viewer takes from npm. It is not in the repository; where it cannot be fetched, the daemon has no viewer.
 VIEWER = was_daemon/web/viewer/openseadragon
 
-.PHONY: install run test test-slow lint bench docs constraints dist clean
+.PHONY: install run test test-slow lint bench docs constraints dist deb clean
 
 install: $(VENV)/installed
 
@@ -34,7 +36,7 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd
+	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd dpkg-dev lintian man-db mmdebstrap
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install
@@ -64,6 +66,12 @@ dist: install
 	CYCLONEDX=$(VENV)/bin/cyclonedx-py etc/dist/sbom.sh dist/*.pyz
 	cp constraints.txt dist
 	ls -l dist
+
+# For another architecture: make deb ARCHITECTURE=arm64. See etc/dist/deb.sh for what variables change.
+deb: install
+	rm -rf build dist/was-daemon_*_$(ARCHITECTURE).deb
+	$(VENV)/bin/python -m build --outdir build/deb
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" etc/dist/deb.sh build/deb/*.whl "$(ARCHITECTURE)" dist
 
 clean:
 	rm -rf $(VENV) $(VIEWER) build dist *.egg-info

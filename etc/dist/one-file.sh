@@ -24,8 +24,7 @@ for python in "$@"; do
     # Only from these files, whatever pip's configuration says.
     PIP_CONFIG_FILE=/dev/null "$build/pip/bin/python" -m pip --isolated install --quiet --no-compile \
         --no-warn-conflicts --no-index --find-links "$build/wheels" --target "$build/one" 'was-daemon[s3]'
-    find "$build/one/botocore/data" -mindepth 1 -maxdepth 1 -type d \
-        ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
+    "$(dirname "$0")/trim-botocore.sh" "$build/one"
     # Compiled here, since workers cannot write .pyc files; unchecked, since unpacking changes the files' times.
     "$python" -m compileall -q --invalidation-mode unchecked-hash "$build/one"
     cp -Rn "$build/one/." "$build/all"
