@@ -1,6 +1,7 @@
 """Print the configuration that the Debian package installs.
 
-It is the one that `was-daemon init` writes, without what only the administrator knows: the public address.
+It is the one that `was-daemon init` writes, without what only the administrator knows: the public address. The spool is where the unit
+tells the daemon to have it, so that commands use the same.
 """
 
 import re
@@ -20,5 +21,11 @@ _CHOICES = Choices(
     key_file=Path("$CREDENTIALS_DIRECTORY/key"),
 )
 
+_SPOOL = """
+# Room for uploads under way, and for copies of what is in remote stores.
+[spool]
+path = "/var/cache/was-daemon"
+"""
+
 if __name__ == "__main__":
-    sys.stdout.write(re.sub(r"^(?=public_url = )", "# ", _CHOICES.text(), flags=re.MULTILINE))
+    sys.stdout.write(re.sub(r"^(?=public_url = )", "# ", _CHOICES.text(), flags=re.MULTILINE) + _SPOOL)

@@ -122,6 +122,8 @@ END
 (cd "$root" && find etc usr -type f ! -path etc/was-daemon/was.toml -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$build/md5sums"
 mv "$build/md5sums" "$root/DEBIAN"
 chmod -R u=rwX,go=rX "$root"
+# Wheels mark libraries as programs.
+find "$program/lib" -name "*.so*" -exec chmod a-x {} +
 find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$output"
 dpkg-deb --root-owner-group -Zxz -z"${XZ_LEVEL:-6}" --build "$root" "$output"

@@ -27,7 +27,7 @@ NEWER = "99.0"
 _LIBRARIES = """
 import importlib, subprocess, sys
 from pathlib import Path
-for name in ("rawpy", "psycopg_binary.pq", "pymysql", "pyvips", "pypdfium2", "pillow_heif", "botocore.session", "asyncssh"):
+for name in ("rawpy", "psycopg", "psycopg_binary.pq", "pymysql", "pyvips", "pypdfium2", "pillow_heif", "botocore.session", "asyncssh"):
     importlib.import_module(name)
 for library in sorted(Path(sys.prefix, "lib", "python%d.%d" % sys.version_info[:2]).rglob("*.so*")):
     said = subprocess.run(["ldd", library], capture_output=True, text=True)
@@ -132,7 +132,7 @@ def test_an_installation_leaves_a_server_that_does_what_specify_needs(server: Se
     # What root types finds the configuration, the key and the store of the service, and the daemon owns none of its program.
     assert server.run("was-daemon", "status")
     assert server.run("was-daemon", "token", "a.jpg").count(":") == 1
-    assert server.run("was-daemon", "verify", "--store", "main")
+    assert server.run("was-daemon", "check-store", "main")
     for directory in (PROGRAM, "/etc/was-daemon"):
         assert server.run("find", directory, "-user", "was-daemon") == ""
 
@@ -194,7 +194,7 @@ def test_attachments_may_be_in_another_directory_as_the_guide_says(server: Serve
     assert len(blocks) == 2
     configuration = server.path("/etc/was-daemon/was.toml")
     text = configuration.read_text().replace(f'"/{STORE}"', '"/srv/attachments"')
-    configuration.write_text(text.replace("# public_url =", "public_url ="))
+    configuration.write_text(re.sub("^# public_url = .*", f'public_url = "{URL}"', text, flags=re.M))
     for block in blocks:
         server.run("sh", "-euc", block)
     assert "FAILED" not in server.run("was-daemon", "check", URL, "--key-file", "/etc/was-daemon/key")

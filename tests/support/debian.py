@@ -64,6 +64,8 @@ def make_root(release: str, root: Path, *options: str) -> None:
 def make_machine_root(release: str, root: Path) -> None:
     """Make the root directory of a machine that has what the package depends on, and systemd."""
     make_root(release, root, f"--include={_NEEDED}")
+    # A machine has this from its installer.
+    (root / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
 
 
 def _settings_of_apt(root: Path) -> list[str]:
