@@ -3,11 +3,13 @@ VENV = .venv
 # Parallel test processes; more than processors, since most tests wait for servers.
 WORKERS = 4
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
+# The one that `make deb` makes a package for.
+ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null)
 SOURCES = pyproject.toml setup.py $(shell find was_daemon storage_plugins twisted -name '*.py' -o -path '*/web/viewer/*.html' -o -path '*/web/*/static/*')
 # What the viewer takes from npm. It is not in the repository; where it cannot be fetched, the daemon has no viewer.
 VIEWER = was_daemon/web/viewer/openseadragon
 
-.PHONY: install run test test-slow lint bench docs constraints dist image release clean
+.PHONY: install run test test-slow lint bench docs constraints dist deb image release clean
 
 install: $(VENV)/installed
 
@@ -34,7 +36,8 @@ test: install
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install
-	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd buildah podman netavark aardvark-dns iptables runc catatonit mmdebstrap
+	sh tests/install-tools.sh s3rver viewers radosgw ceph-mon ceph-osd buildah podman netavark aardvark-dns iptables runc catatonit mmdebstrap \
+	    dpkg-dev lintian man-db
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: install
@@ -78,6 +81,12 @@ release: install
 image: $(VIEWER)/openseadragon.js
 	mkdir -p dist
 	sh etc/docker/build.sh dist $(IMAGE_OPTIONS)
+
+# For another architecture: make deb ARCHITECTURE=arm64. See etc/dist/deb.sh for what variables change.
+deb: install
+	rm -rf build dist/was-daemon_*_$(ARCHITECTURE).deb
+	$(VENV)/bin/python -m build --outdir build/deb
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" etc/dist/deb.sh build/deb/*.whl "$(ARCHITECTURE)" dist
 
 clean:
 	rm -rf $(VENV) $(VIEWER) build dist *.egg-info

@@ -1,7 +1,7 @@
 """A machine with a systemd of its own, made of namespaces.
 
-Its files are this machine's, and what it writes is forgotten; its network is this machine's. Needs root, and a
-hierarchy of control groups, version 2, that may be written to.
+Its files are this machine's or those of another root directory, and what it writes is forgotten; its network is this
+machine's or none. Needs root, and a hierarchy of control groups, version 2, that may be written to.
 """
 
 import os
@@ -22,12 +22,13 @@ _OUTSIDE = """
 set -eu
 mount -t tmpfs tmpfs "$DIRECTORY"
 mkdir "$DIRECTORY/upper" "$DIRECTORY/work" "$ROOT"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$DIRECTORY/upper,workdir=$DIRECTORY/work" "$ROOT"
+mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$DIRECTORY/upper,workdir=$DIRECTORY/work" "$ROOT"
 echo $$ > "$CGROUP/cgroup.procs"
-exec unshare --pid --fork --kill-child --uts --ipc --cgroup sh -c "$INSIDE"
+exec unshare --pid --fork --kill-child --uts --ipc --cgroup $NETWORK sh -c "$INSIDE"
 """
 _INSIDE = """
 set -eu
+[ -z "$NETWORK" ] || ip link set lo up
 cd "$ROOT"
 mount -t proc proc proc
 mount --bind proc/sys proc/sys
@@ -46,19 +47,34 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 
+eval "$PREPARE"
+
 # Nothing runs but what a test starts.
-rm -rf etc/systemd/system etc/fstab lib/systemd/system/*.wants lib/systemd/system-generators
-for unit in was-daemon.service was-daemon.socket was-daemon@.service was-daemon@.socket; do
-    mkdir -p "etc/systemd/system/$unit.d"
-    cp "$ETC/$unit" etc/systemd/system
-done
+rm -rf etc/fstab lib/systemd/system/*.wants lib/systemd/system-generators
 echo > etc/systemd/system/nothing.target
-cat > etc/systemd/system/was-daemon.service.d/log.conf <<END
+for unit in was-daemon.service was-daemon@.service; do
+    mkdir -p "etc/systemd/system/$unit.d"
+    cat > "etc/systemd/system/$unit.d/log.conf" <<END
 [Service]
 StandardOutput=append:/run/was-daemon.log
 StandardError=append:/run/was-daemon.log
 END
-cp etc/systemd/system/was-daemon.service.d/log.conf etc/systemd/system/was-daemon@.service.d
+done
+
+mkdir .before
+pivot_root . .before
+umount -l /.before
+mount --make-rshared /
+exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    /lib/systemd/systemd --unit=nothing.target --log-target=null --show-status=no
+"""
+
+_INSTALLATION = """
+rm -rf etc/systemd/system
+for unit in was-daemon.service was-daemon.socket was-daemon@.service was-daemon@.socket; do
+    mkdir -p "etc/systemd/system/$unit.d"
+    cp "$ETC/$unit" etc/systemd/system
+done
 
 # An installation in /opt, as the unit expects it: what Python there is may lie in somebody's home.
 mkdir -p opt/python opt/was-daemon/bin opt/was-daemon/lib
@@ -75,26 +91,27 @@ ldconfig -r .
 echo 'was-daemon:x:950:950::/nonexistent:/usr/sbin/nologin' >> etc/passwd
 echo 'was-daemon:x:950:' >> etc/group
 mkdir -p etc/was-daemon
-
-mkdir .before
-pivot_root . .before
-umount -l /.before
-mount --make-rshared /
-exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    /lib/systemd/systemd --unit=nothing.target --log-target=null --show-status=no
 """
+"""Commands that install this repository's daemon and its units on a machine with this machine's files."""
 
 
 class Machine:
-    """A machine with the daemon's units, of which none is started; `directory` is an empty one for its use."""
+    """A machine of which no unit is started; `directory` is an empty one for its use.
 
-    def __init__(self, directory: Path) -> None:
+    It has this machine's files and network, with the daemon's units. With `lower`, it has the files in that directory, and no
+    network.
+    """
+
+    def __init__(self, directory: Path, lower: Path | None = None) -> None:
         require(SYSTEMD.exists() and shutil.which("unshare"), "systemd")
         require(os.geteuid() == 0, "a machine of its own needs root, which")
         self._cgroup = _control_groups() / f"was-daemon-test-{uuid4().hex}"
         self._environment = {
             "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
             "INSIDE": _INSIDE,
+            "PREPARE": "" if lower else _INSTALLATION,
+            "LOWER": str(lower or "/"),
+            "NETWORK": "--net" if lower else "",
             "DIRECTORY": str(directory),
             "ROOT": str(directory / "root"),
             "CGROUP": str(self._cgroup),
@@ -128,8 +145,8 @@ class Machine:
 
     def run(self, *command: str) -> str:
         """Run a command in the machine, successfully; what it printed."""
-        enter = ["nsenter", f"--target={self._init}", "--mount", "--pid", "--cgroup", "--root", "--wd"]
-        outcome = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=100)
+        enter = ["nsenter", f"--target={self._init}", "--mount", "--pid", "--cgroup", "--net", "--root", "--wd"]
+        outcome = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=300)
         assert outcome.returncode == 0, (command, outcome.stdout, outcome.stderr, self.log())
         return outcome.stdout
 
