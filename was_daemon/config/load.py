@@ -231,7 +231,7 @@ class _Loader:
         return self._structure(self._document.get(name, {}), cls, name) or cls()
 
     def _structure(self, table: Any, cls: type, key: str) -> Any:
-        self._secrets += secrets_in(table, cls, key)
+        self._secrets += secrets_in(table, cls, key, templates=False)
         return structure(table, cls, key, self._paths, self._mistakes)
 
     def _check_file(self, path: Path) -> None:
