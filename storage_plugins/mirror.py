@@ -46,5 +46,9 @@ def _compose(options: MirrorOptions, name: str, stores: Mapping[str, IAssetStore
 
 
 mirror = ComposedStorePlugin(
-    "mirror", MirrorOptions, lambda options: {"primary": [options.primary], "copies": options.copies}, _compose
+    "mirror",
+    MirrorOptions,
+    lambda options: {"primary": [options.primary], "copies": options.copies},
+    _compose,
+    writes_all=True,
 )

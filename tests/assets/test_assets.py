@@ -28,7 +28,6 @@ from was_daemon.assets import Assets
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.cache import Derivatives
 from was_daemon.derivatives.kinds import DerivativeKind, Recipe
-from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnails import Thumbnail, ThumbnailKind
 from was_daemon.derivatives.warming import Warmer
 from was_daemon.library import spool
@@ -46,6 +45,7 @@ from was_daemon.model.errors import (
 )
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, ICreates, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind, Layout, ThumbnailAddress
+from was_daemon.model.marks import MARK_SIZE, mark_of
 from was_daemon.stores.layers.observed import observed
 from was_daemon.stores.local.disk import open_regular
 from was_daemon.stores.memory_reader import MemoryReader

@@ -14,8 +14,8 @@ from tests.support.daemon import eventually
 from tests.support.images import jpeg
 from tests.support.remotes import KINDS, FarEnd, make_far_end
 from tests.support.slow import slow_after
-from was_daemon.derivatives.marks import mark_of
 from was_daemon.model.interfaces import AssetStat
+from was_daemon.model.marks import mark_of
 from was_daemon.testing.streams import payload
 
 LARGE = 300_000

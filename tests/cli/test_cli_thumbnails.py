@@ -15,8 +15,8 @@ from tests.support.client import Client
 from tests.support.daemon import KEY, eventually
 from tests.support.images import jpeg, pdf, photograph
 from tests.support.remotes import make_far_end
-from was_daemon.derivatives.marks import mark_of
 from was_daemon.model.interfaces import AssetStat
+from was_daemon.model.marks import mark_of
 
 
 @pytest.fixture

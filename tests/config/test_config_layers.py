@@ -6,6 +6,7 @@ import pytest
 import pytest_twisted
 
 from tests.config.test_config import SMALLEST, keys_of, mistakes_of, settings_of
+from was_daemon.config.load import ConfigError
 from was_daemon.config.settings import Settings
 from was_daemon.daemon.assembly import collections_in, create_stores
 from was_daemon.daemon.ownership import store_directories
@@ -93,3 +94,27 @@ def test_a_layered_store_can_be_only_read_itself(tmp_path: Path) -> None:
     store = create_stores(settings_of(tmp_path, LAYERS + "read_only = true\n"))["all"]
     assert IReadOnly.providedBy(store)
     assert len(IComposedStore(store).parts) == 2
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "is_own"),
+    [
+        ("tcp:8080", "http://assets.example.org:8080", True),
+        ("tcp:8080", "http://assets.example.org:8080/web_asset_store.xml", True),
+        ("tcp:8080", "http://assets.example.org:8081", False),
+        ("tcp:8080", "http://127.0.0.1:8080/", True),
+        ("tcp:80:interface=127.0.0.1", "http://localhost", True),
+        ("tcp:8080", "http://localhost:8081", False),
+        ("tcp:8080:interface=192.0.2.5", "http://localhost:8080", False),
+    ],
+)
+def test_an_old_server_that_is_this_one_is_a_mistake(tmp_path: Path, listen: str, url: str, is_own: bool) -> None:
+    server = f'listen = ["{listen}"]\npublic_url = "http://assets.example.org:8080"\n'
+    text = SMALLEST.replace("[server]\n", "[server]\n" + server)
+    old = f'[stores.old]\nplugin = "asset-server"\nurl = "{url}"\nkey = "a key of the old server"\n'
+    try:
+        settings_of(tmp_path, text + old)
+        found = []
+    except ConfigError as error:
+        found = error.mistakes
+    assert found == (["stores.old.url: is the address of this server itself"] if is_own else [])

@@ -477,9 +477,23 @@ def test_a_configuration_with_a_secret_is_a_secret_file(tmp_path: Path, setting:
     assert load(config, ENVIRONMENT).warnings == []
 
 
-def test_a_configuration_without_a_secret_is_anybody_s(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "store",
+    [
+        'plugin = "filesystem"\npath = "a"',
+        """plugin = "rest"
+        url = "https://dam.example.org"
+        get = "/assets/{path}"
+        list = "/assets?folder={folder}"
+        next = "none"
+        match = { "" = "{path}" }
+        secrets = { key = "dam-key" }
+        headers = { Authorization = "Bearer {key}" }""",
+    ],
+)
+def test_a_configuration_without_a_secret_is_anybody_s(tmp_path: Path, store: str) -> None:
     config = tmp_path / "was.toml"
-    config.write_text('[stores.main]\nplugin = "filesystem"\npath = "a"')
+    config.write_text(f"[stores.main]\n{store}")
     config.chmod(0o666)
     assert load(config, ENVIRONMENT).warnings == []
 

@@ -128,6 +128,35 @@ def test_names_that_cannot_be_are_reported(tmp_path: Path, wrong: str, mistake: 
     assert caught.value.mistakes == [mistake]
 
 
+def test_two_parts_in_one_place_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_of(tmp_path, BOTH.replace('path = "other"', f'path = "{tmp_path}/disk"'))
+    assert caught.value.mistakes == ['stores.both.of: "other" is the same place as "disk"']
+
+
+@pytest.mark.parametrize(
+    ("table", "mistakes"),
+    [
+        ('"layered"\nlayers = ["disk", "masters"]', []),
+        ('"layered"\nlayers = ["masters", "disk"]', ["layers"]),
+        ('"layered"\nread_only = true\nlayers = ["masters", "disk"]', []),
+        ('"mirror"\nprimary = "disk"\ncopies = ["masters"]', ["copies"]),
+        ('"mirror"\nprimary = "masters"\ncopies = ["disk"]', ["primary"]),
+    ],
+)
+def test_a_part_that_takes_no_uploads_is_reported_where_they_go(
+    tmp_path: Path, table: str, mistakes: list[str]
+) -> None:
+    masters = '[stores.masters]\nplugin = "filesystem"\npath = "masters"\nread_only = true\n'
+    text = f"{BOTH}{masters}[stores.made]\nplugin = {table}\n"
+    try:
+        settings_of(tmp_path, text)
+        found = []
+    except ConfigError as error:
+        found = error.mistakes
+    assert found == [f'stores.made.{key}: "masters" is read_only, and what is uploaded goes there' for key in mistakes]
+
+
 def test_stores_that_are_made_of_each_other_are_reported(tmp_path: Path) -> None:
     turned = BOTH + '[stores.turned]\nplugin = "pile"\nof = ["both"]\n'
     with pytest.raises(ConfigError) as caught:

@@ -13,11 +13,11 @@ from twisted.internet.task import deferLater
 
 from storage_plugins.filesystem import FilesystemStore
 from was_daemon.derivatives.eviction import Evictor
-from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnails import EvictableThumbnails
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.marks import MARK_SIZE, mark_of
 from was_daemon.testing.streams import chunked
 
 async_test = pytest_twisted.ensureDeferred

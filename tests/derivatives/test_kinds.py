@@ -15,10 +15,10 @@ from storage_plugins.filesystem import FilesystemStore
 from tests.assets.test_assets import BLUE, RED, Museum, new_pool, original, plain, shows, whole
 from tests.support.images import TAKEN, photograph
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
-from was_daemon.derivatives.marks import MARK_SIZE
 from was_daemon.library.collections import Original, Place
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.marks import MARK_SIZE
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.workers.commands import ReadMetadata
 from was_daemon.workers.pool import WorkerPool

@@ -19,13 +19,13 @@ from tests.assets.test_assets import BLUE, GREEN, RED, Museum, new_pool, origina
 from tests.support.images import chart, encode
 from tests.support.processes import eventually
 from was_daemon.derivatives.eviction import Evictor
-from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnails import EvictableThumbnails
 from was_daemon.library.collections import Collections, Original, Place
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetExists, AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.marks import MARK_SIZE, mark_of
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, read_asset
 from was_daemon.workers.pool import WorkerPool

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from storage_plugins.filesystem import FilesystemStore
-from was_daemon.derivatives.marks import mark_of
 from was_daemon.derivatives.thumbnail_files import remove_files
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import Layout
+from was_daemon.model.marks import mark_of
 from was_daemon.testing.contract import original
 
 NOBODY = 65534

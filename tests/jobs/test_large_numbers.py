@@ -15,13 +15,13 @@ from tests.support.peaks import Measured, measured, numbered_config
 from tests.support.slow import slow_after
 from was_daemon.derivatives import eviction
 from was_daemon.derivatives.eviction import Evictor
-from was_daemon.derivatives.marks import MARK_SIZE, mark_of
 from was_daemon.derivatives.thumbnail_files import scales_in
 from was_daemon.derivatives.thumbnails import EvictableThumbnails
 from was_daemon.jobs.traverse import count_items
 from was_daemon.library.collections import Collections, Place
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.marks import MARK_SIZE, mark_of
 
 FEW, MANY = 3_000, 20_000
 ROOM = 4 << 20

@@ -68,7 +68,7 @@ from was_daemon.model.interfaces import IAssetStore, IAssetStorePlugin
 @implementer(IAssetStore)
 class Store:
     def __init__(self, error): self.error = error
-    async def fail(self, *_): raise self.error("the store says no")
+    async def fail(self, *_): raise self.error("the store says no", "it is on fire")
     stat = open = write = delete = check = fail
     async def list(self, collection, kind, prefix=""):
         await self.fail()
@@ -148,6 +148,19 @@ class TestFailures:
             assert ("Retry-After" in answer.headers) == (status == 503)
         check_refused(await client.metadata("a.jpg", coll=error), status, client.key)
         check_refused(await client.delete("a.jpg", coll=error), status, client.key)
+
+    @pytest.mark.parametrize(("error", "status"), [each for each in _STATUS.items() if each[0] != "RuntimeError"])
+    @pytest_twisted.ensureDeferred
+    async def test_the_line_of_the_log_has_the_reason_and_the_answer_has_not(
+        self, failing_daemon: Daemon, client: Client, error: str, status: int
+    ) -> None:
+        answer = await client.original("reason.jpg", coll=error)
+        assert "fire" not in answer.text
+        (line,) = (
+            line for line in failing_daemon.log().splitlines() if "reason.jpg" in line and f"coll={error}" in line
+        )
+        assert f'" {status} ' in line
+        assert line.endswith('"it is on fire"')
 
     @pytest_twisted.ensureDeferred
     async def test_what_went_wrong_inside_stays_inside(self, client: Client) -> None:

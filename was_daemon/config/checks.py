@@ -17,6 +17,7 @@ from was_daemon.config.settings import (
     CollectionsSettings,
     LimitSettings,
     ServerSettings,
+    StoreSettings,
     ThumbnailSettings,
     TrashSettings,
 )
@@ -164,3 +165,27 @@ def _check_mixed_content(key: str, url: str, public_url: str | None, mistakes: M
         mistakes.add(key, "is http, and server.public_url https: browsers refuse such mixed content")
     elif not TCPAddress(0, urlsplit(url).hostname or "").is_local:
         mistakes.warn(f"{key} is http: if Specify's pages come by https, browsers refuse such mixed content")
+
+
+def check_own_address(stores: Mapping[str, StoreSettings], server: ServerSettings, mistakes: Mistakes) -> None:
+    """Check that no store is this server itself, which would ask itself for ever: its `url` is another's address."""
+    own = [each for each in map(tcp_address, server.listen) if each]
+    for name, store in stores.items():
+        url = getattr(store.options, "url", None)
+        if not isinstance(url, str):
+            continue
+        address = url.rstrip("/").removesuffix("/web_asset_store.xml").rstrip("/")
+        if address == server.public_url or any(_is_address_of(address, each) for each in own):
+            mistakes.add(f"stores.{name}.url", "is the address of this server itself")
+
+
+def _is_address_of(url: str, listening: TCPAddress) -> bool:
+    """Return whether a URL leads to an endpoint by the loopback interface of this machine."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return False
+    is_local = TCPAddress(port, parts.hostname or "").is_local
+    is_everywhere = listening.interface in ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    return is_local and port == listening.port and (listening.is_local or is_everywhere)

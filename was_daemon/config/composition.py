@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from was_daemon.config.settings import StoreSettings
 from was_daemon.config.structure import Mistakes
 from was_daemon.model.composition import IComposedStorePlugin
@@ -17,14 +19,17 @@ def part_names(plugin: IStorePlugin, options: Any) -> Iterator[str]:
 
 
 def check_composition(stores: Mapping[str, StoreSettings], names: Collection[str] | None, mistakes: Mistakes) -> None:
-    """Report stores that are made of unknown stores, of themselves, or of one store twice.
+    """Report stores that are made of unknown stores, of themselves, of one store twice, or of one that takes no writes.
 
     `names` are those of all tables, if they are known.
     """
     for name, store in stores.items():
         if IComposedStorePlugin.providedBy(store.plugin) and store.options is not None:
-            needed = IComposedStorePlugin(store.plugin).parts(store.options)
+            plugin = IComposedStorePlugin(store.plugin)
+            needed = plugin.parts(store.options)
             _check_parts(name, needed, stores, names, mistakes)
+            if not store.read_only:
+                _check_written(name, needed, plugin.writes_all, stores, mistakes)
 
 
 def _check_parts(
@@ -46,9 +51,40 @@ def _check_parts(
                 mistakes.add(key, "names this store")
             elif name in _below(part, stores):
                 mistakes.add(key, f'"{part}" is made of this store itself')
+            for same in _same_place(part, seen, stores):
+                mistakes.add(key, f'"{part}" is the same place as "{same}"')
             seen.add(part)
     if not seen:
         mistakes.add(f"stores.{name}", "names no store")
+
+
+def _same_place(name: str, others: Collection[str], stores: Mapping[str, StoreSettings]) -> list[str]:
+    """Return which of the other stores have the same options as a store, so that they keep their files in one place."""
+    store = stores.get(name)
+    if store is None or store.options is None or not attrs.fields(type(store.options)):
+        return []
+    return [
+        other
+        for other in others
+        if other in stores
+        and other != name
+        and stores[other].plugin.name == store.plugin.name
+        and stores[other].options == store.options
+    ]
+
+
+def _check_written(
+    name: str,
+    needed: Mapping[str, Collection[str]],
+    writes_all: bool,
+    stores: Mapping[str, StoreSettings],
+    mistakes: Mistakes,
+) -> None:
+    """Report parts that are read-only although what is uploaded goes there."""
+    parts = [(option, part) for option, parts in needed.items() for part in parts]
+    for option, part in parts if writes_all else parts[:1]:
+        if part in stores and stores[part].read_only:
+            mistakes.add(f"stores.{name}.{option}", f'"{part}" is read_only, and what is uploaded goes there')
 
 
 def _below(name: str, stores: Mapping[str, StoreSettings]) -> set[str]:

@@ -18,6 +18,7 @@ from was_daemon.config.checks import (
     check_discovery,
     check_endpoints,
     check_limits,
+    check_own_address,
     check_processes,
     check_shared_directories,
     check_thumbnails,
@@ -160,6 +161,7 @@ class _Loader:
         check_fixity(sections.fixity, catalogue, self._mistakes)
         public_url = public_url_of(sections.server, self._environ, self._mistakes)
         check_discovery(sections.discovery, public_url, collections, sections.trash, self._mistakes)
+        check_own_address(stores, attrs.evolve(sections.server, public_url=public_url), self._mistakes)
         if file and self._secrets:
             self._check_file(file)
         if self._mistakes.are_about("server.public_url"):
@@ -231,7 +233,7 @@ class _Loader:
         return self._structure(self._document.get(name, {}), cls, name) or cls()
 
     def _structure(self, table: Any, cls: type, key: str) -> Any:
-        self._secrets += secrets_in(table, cls, key)
+        self._secrets += secrets_in(table, cls, key, templates=False)
         return structure(table, cls, key, self._paths, self._mistakes)
 
     def _check_file(self, path: Path) -> None:

@@ -10,17 +10,27 @@ _DISTINCT_LENGTH = 8
 """Characters; a shorter secret may also be part of a word in a message."""
 
 
-def secrets_in(table: Any, cls: type, key: str) -> dict[str, str]:
-    """Return the secrets in a table of the attrs class `cls` by their keys; `key` is the name of the table."""
+SECRET_UNLESS_FILLED_IN = {"secret": "unless filled in"}
+"""Metadata of a field whose values may be templates: one with a placeholder takes its secret from a file."""
+
+
+def secrets_in(table: Any, cls: type, key: str, templates: bool = True) -> dict[str, str]:
+    """Return the secrets in a table of the attrs class `cls` by their keys; `key` is the name of the table.
+
+    Without `templates`, those are left out that take their secret from elsewhere.
+    """
     found: dict[str, str] = {}
     for field in attrs.fields(attrs.resolve_types(cls)) if isinstance(table, dict) else ():
         value, place = table.get(field.name), f"{key}.{field.name}"
         inner = next((each for each in (field.type, *get_args(field.type)) if attrs.has(each)), None)
         if not field.repr:
-            found |= _values(value, place)
+            values = _values(value, place)
+            if field.metadata == SECRET_UNLESS_FILLED_IN and not templates:
+                values = {where: text for where, text in values.items() if "{" not in text}
+            found |= values
         elif inner:
             for item_place, item in _items(value, place):
-                found |= secrets_in(item, inner, item_place)
+                found |= secrets_in(item, inner, item_place, templates)
     return found
 
 

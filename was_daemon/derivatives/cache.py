@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from was_daemon.concurrency.locks import KeyLocks
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind, Recipe
 from was_daemon.derivatives.making import Made, Making
-from was_daemon.derivatives.marks import mark_of
 from was_daemon.derivatives.refusals import REFUSALS, Refusals
 from was_daemon.derivatives.stored import content_of, read_all
 from was_daemon.library.changes import Change
@@ -21,6 +20,7 @@ from was_daemon.library.store_steps import open_staging_file, store_staged
 from was_daemon.model.errors import AssetError, DamagedDerivative
 from was_daemon.model.interfaces import AssetStat, IAssetReader, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.marks import mark_of
 from was_daemon.stores.memory_reader import MemoryReader
 from was_daemon.workers.fair_queue import OpenFile
 from was_daemon.workers.memory_files import in_memory

@@ -15,12 +15,13 @@ from twisted.protocols import amp
 from was_daemon.derivatives.eviction import Evictor
 from was_daemon.derivatives.held_readers import HeldReaders
 from was_daemon.derivatives.kinds import CommandInput, DerivativeKind
-from was_daemon.derivatives.marks import MARK_SIZE, has_mark, is_mark_of, is_marked
+from was_daemon.derivatives.marks import has_mark, is_marked
 from was_daemon.library.collections import Collections, Original
 from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IFileReader, ILocalFiles
 from was_daemon.model.keys import MAX_PAGE, PYRAMID_NAME, AssetKey, Kind
+from was_daemon.model.marks import MARK_SIZE, is_mark_of
 from was_daemon.model.pyramids import TRAILER_SIZE, BadIndex, PyramidIndex, Tile, index_size, parse_index
 from was_daemon.stores.local.directories import Entry
 from was_daemon.workers.commands import MakePyramid

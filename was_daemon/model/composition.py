@@ -40,6 +40,8 @@ class IPromotes(Interface):
 class IComposedStorePlugin(IStorePlugin):
     """A factory of stores from tables of the configuration that name other stores."""
 
+    writes_all: bool = Attribute("Whether what is written goes to all stores it needs, not only to the first.")
+
     def parts(options: Any) -> Mapping[str, Sequence[str]]:
         """Return the names of the stores it needs, by the key of the table that names them."""
 

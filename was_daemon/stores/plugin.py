@@ -29,3 +29,4 @@ class ComposedStorePlugin:
     options: type
     parts: Callable[[Any], Mapping[str, Sequence[str]]]
     compose: Callable[[Any, str, Mapping[str, IAssetStore]], IAssetStore]
+    writes_all: bool = False

@@ -44,7 +44,13 @@ _HEADERS_OF_ASSETS = (
 )
 """Headers that a download may have set before its store failed: no cache shall keep the error as the asset."""
 
-_EXPLAINED = (errors.Forbidden, errors.NoSpace)
+_EXPLAINED = (
+    errors.Forbidden,
+    errors.NoSpace,
+    errors.StoreFailed,
+    errors.StoreTimeout,
+    errors.StoreUnavailable,
+)
 """Errors whose reasons are in the line of the access log: an administrator has to do something about these."""
 
 _RETRY_SECONDS = b"5"

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import attrs
 
-from was_daemon.derivatives.marks import mark_of, picture_size
+from was_daemon.derivatives.marks import picture_size
 from was_daemon.jobs.copy.journal import CopyJournal
 from was_daemon.model.composition import IPromotes, stores_in, written_part
 from was_daemon.model.digests import HashedStream, digest_of
@@ -13,6 +13,7 @@ from was_daemon.model.errors import AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.lookup import find_stat
+from was_daemon.model.marks import mark_of
 
 
 class CopyOutcome(enum.Enum):

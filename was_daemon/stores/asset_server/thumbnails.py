@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from was_daemon.model.errors import BrokenImage, NoThumbnail, StoreFailed
 from was_daemon.model.interfaces import AssetStat
+from was_daemon.model.marks import MARK_SIZE, is_mark, is_mark_of
 from was_daemon.stores.http.answer import Answer, http_time
 from was_daemon.stores.memory_reader import MemoryReader
 
@@ -24,15 +25,16 @@ async def current_thumbnail(
     """Fire with a thumbnail of the version `original`, and its media type; `get` asks for one of a scale.
 
     The official server keeps the thumbnails of a file that was replaced. It makes one of a scale that nobody has asked
-    for: one pixel less still fits the box. Raises `NoThumbnail`, `BrokenImage`, and `StoreFailed` for one that is
-    incomplete: while it is being made, the official server sends what there is of it.
+    for: one pixel less still fits the box. A daemon like this one tells a time that is too early while the second lasts
+    in which it made a thumbnail, but marks it with the version. Raises `NoThumbnail`, `BrokenImage`, and `StoreFailed`
+    for one that is incomplete: while it is being made, the official server sends what there is of it.
     """
     for each in range(scale, max(scale - _SCALES, 0), -1):
         answer = await get(each)
         _require_thumbnail(answer)
         content = await answer.content(_MAX_BYTES)
         modified = http_time(answer.header("Last-Modified")) or 0.0
-        if modified and modified < int(original.modified):
+        if modified and modified < int(original.modified) and not is_mark_of(content[-MARK_SIZE:], original):
             continue
         if not _is_whole(content):
             raise StoreFailed("the asset server sent an incomplete thumbnail")
@@ -54,5 +56,7 @@ def _require_thumbnail(answer: Answer) -> None:
 
 
 def _is_whole(content: bytes) -> bool:
+    if is_mark(content[-MARK_SIZE:]):
+        content = content[:-MARK_SIZE]
     end = next((end for begin, end in _ENDS.items() if content.startswith(begin)), b"")
     return bool(content) and content.rstrip(b"\0").endswith(end)

@@ -69,7 +69,7 @@ class Answer:
             async for chunk in chunks:
                 content += chunk
                 if len(content) > limit:
-                    raise StoreFailed("the store's answer is too long")
+                    raise StoreFailed("the store's answer is too long", f"the answer has more than {limit} bytes")
         return content
 
     async def json(self, limit: int = 1 << 24) -> Any:
@@ -78,7 +78,7 @@ class Answer:
         try:
             return json.loads(document)
         except ValueError:
-            raise StoreFailed("the store gave no proper answer") from None
+            raise StoreFailed("the store gave no proper answer", "the answer is no JSON") from None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body in chunks of at most 1 MiB.

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from was_daemon.config.secret_files import SecretFile
+from was_daemon.config.secret_values import SECRET_UNLESS_FILLED_IN
 from was_daemon.config.validators import FieldValidator, at_least, one_of
 from was_daemon.stores.http.auth import FixedLogin, Login, PasswordLogin
 from was_daemon.stores.http.urls import url_problem
@@ -92,9 +93,9 @@ class RestSettings:
     abort: str | None = attrs.field(default=None, validator=_IS_REQUEST)
     replace: str | None = attrs.field(default=None, validator=_IS_REQUEST)
     check: str | None = attrs.field(default=None, validator=_IS_REQUEST)
-    headers: dict[str, str] = attrs.field(factory=dict, repr=False)
-    put_headers: dict[str, str] = attrs.field(factory=dict, repr=False)
-    put_form: dict[str, str] = attrs.field(factory=dict, repr=False)
+    headers: dict[str, str] = attrs.field(factory=dict, repr=False, metadata=SECRET_UNLESS_FILLED_IN)
+    put_headers: dict[str, str] = attrs.field(factory=dict, repr=False, metadata=SECRET_UNLESS_FILLED_IN)
+    put_form: dict[str, str] = attrs.field(factory=dict, repr=False, metadata=SECRET_UNLESS_FILLED_IN)
     secrets: dict[str, SecretFile] = attrs.field(factory=dict)
     user: str | None = None
     password_file: SecretFile | None = None

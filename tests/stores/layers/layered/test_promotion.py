@@ -13,12 +13,12 @@ from twisted.internet.task import deferLater
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.support.moving import MovingStore
-from was_daemon.derivatives.marks import is_mark_of, mark_of
 from was_daemon.model.composition import stores_in
 from was_daemon.model.errors import AssetNotFound, CannotMove, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.lookup import find_stat
+from was_daemon.model.marks import is_mark_of, mark_of
 from was_daemon.stores.layers.layered import promotion
 from was_daemon.stores.layers.layered.layer import Layer
 from was_daemon.stores.layers.layered.store import LayeredStore
