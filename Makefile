@@ -74,6 +74,8 @@ release: install
 	$(MAKE) lint
 	CI=true $(MAKE) test
 	$(MAKE) dist
+	sh tests/install-tools.sh buildah mmdebstrap
+	$(MAKE) deb image
 	etc/dist/rebuild.sh dist $(PYTHONS)
 	etc/dist/checksums.sh dist
 

@@ -18,7 +18,7 @@ case $architecture in
     arm64) machine=aarch64 ;;
     *) echo "deb.sh: PyPI has no compiled packages for the architecture '$architecture': use amd64 or arm64" >&2 && exit 2 ;;
 esac
-# 1.0.0rc1 is older than 1.0.0; for dpkg that is 1.0.0~rc1.
+# 1.2.0rc1 is older than 1.2.0; for dpkg that is 1.2.0~rc1.
 version=$(basename "$wheel" | cut -d- -f2 | sed -E 's/\.?(a|b|rc|dev)([0-9]+)/~\1\2/')
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$sources" log -1 --format=%ct 2>/dev/null || stat -c %Y "$sources/CHANGELOG.md")}
 export SOURCE_DATE_EPOCH

@@ -25,7 +25,7 @@ for python in "$@"; do
     # Only from these files, whatever pip's configuration says.
     PIP_CONFIG_FILE=/dev/null "$build/pip/bin/python" -m pip --isolated install --quiet --no-compile \
         --no-warn-conflicts --no-index --find-links "$build/wheels" --target "$build/one" 'was-daemon[s3]'
-    "$(dirname "$0")/trim-botocore.sh" "$build/one"
+    "$here/trim-botocore.sh" "$build/one"
     # Scripts, whose first lines name a directory of this machine, are not packed; so they are no part of any package.
     rm -rf "$build/one/bin"
     sed -i '/^\(\.\.\/\.\.\/\)\?bin\//d' "$build"/one/*.dist-info/RECORD

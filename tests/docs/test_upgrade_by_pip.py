@@ -40,7 +40,7 @@ def test_the_commands_install_the_new_version_and_the_old_one_again(tmp_path: Pa
     standins.mkdir()
     (standins / "systemctl").symlink_to("/bin/true")
     environment = clean_environment({"PATH": f"{standins}:{os.environ['PATH']}"})
-    old, new = (make_dist(tmp_path, version) for version in ("1.0.0", "1.1.0"))
+    old, new = (make_dist(tmp_path, version) for version in ("2.3.4", "2.4.0"))
     for dist in (old, new, old):
         here = COMMANDS.replace("/opt/was-daemon/", f"{virtual}/")
         subprocess.run(["bash", "-euc", here], cwd=dist, env=environment, check=True, capture_output=True)
