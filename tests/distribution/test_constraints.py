@@ -103,7 +103,9 @@ def test_it_is_made_for_the_oldest_python_that_the_project_allows() -> None:
     assert PYTHONS[0] == oldest
 
 
-@pytest.mark.parametrize("file", ["etc/dist/one-file.sh", "etc/dist/deb.sh", "etc/docker/Dockerfile", "docs/install.md"])
+@pytest.mark.parametrize(
+    "file", ["etc/dist/one-file.sh", "etc/dist/deb.sh", "etc/docker/Dockerfile", "docs/install.md"]
+)
 def test_it_is_what_releases_are_made_of(file: str) -> None:
     text = (ROOT / file).read_text("utf-8").replace("\\\n", " ")
     commands = re.findall(r"pip (?:--isolated |--python \S+ )?(?:install|wheel) [^&\n]*", text)
