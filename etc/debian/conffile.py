@@ -1,7 +1,7 @@
 """Print the configuration that the Debian package installs.
 
-It is the one that `was-daemon init` writes, without what only the administrator knows: the public address. The spool
-is where the unit tells the daemon to have it, so that commands use the same.
+It is the one that `was-daemon init` writes, without what only the administrator knows: the public address. The spool is
+where the unit tells the daemon to have it, so that commands use the same.
 """
 
 import re

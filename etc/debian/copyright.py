@@ -12,11 +12,11 @@ _ROOT = Path(__file__).parent.parent.parent
 _TROVE = "License :: "
 
 _BETWEEN = """
-The Python packages in /usr/lib/was-daemon/lib are included as PyPI has them. Their licences, as they state them; the
-texts are in the directories NAME-VERSION.dist-info beside them. C libraries inside of a package, such as libvips and
-PDFium, have licences of their own, listed there, too. OpenSeadragon, in was_daemon/web/viewer, is under the BSD
-3-clause licence beside it. The GNU licences, LGPL version 3 among them, are also in
-/usr/share/common-licenses/LGPL-3 and beside it, as is the Apache licence.
+The Python packages in /usr/lib/was-daemon/lib are included as PyPI has them. Below are their licences, as they state
+them; the texts are in the directories NAME-VERSION.dist-info beside them. C libraries inside of a package, such as
+libvips and PDFium, have licences of their own, which are there, too. OpenSeadragon, in was_daemon/web/viewer, is under
+the BSD 3-clause licence beside it. The GNU licences are also in /usr/share/common-licenses, such as
+/usr/share/common-licenses/LGPL-3, and so is the Apache licence.
 
 """
 

@@ -27,8 +27,7 @@ NEWER = "99.0"
 _LIBRARIES = """
 import importlib, subprocess, sys
 from pathlib import Path
-names = "rawpy psycopg psycopg_binary.pq pymysql pyvips pypdfium2 pillow_heif botocore.session asyncssh"
-for name in names.split():
+for name in "rawpy psycopg psycopg_binary.pq pymysql pyvips pypdfium2 pillow_heif botocore.session asyncssh".split():
     importlib.import_module(name)
 for library in sorted(Path(sys.prefix, "lib", "python%d.%d" % sys.version_info[:2]).rglob("*.so*")):
     said = subprocess.run(["ldd", library], capture_output=True, text=True)
@@ -130,7 +129,7 @@ def test_an_installation_leaves_a_server_that_does_what_specify_needs(server: Se
     assert server.run("dpkg", "--verify", "was-daemon") == ""
     assert server.run("dpkg", "--audit") == ""
     assert server.python(_LIBRARIES) == ""
-    # What root types finds configuration, key and store of the service, and the daemon owns none of its program.
+    # What root types finds the configuration, the key and the store of the service.
     assert server.run("was-daemon", "status")
     assert server.run("was-daemon", "token", "a.jpg").count(":") == 1
     assert server.run("was-daemon", "check-store", "main")

@@ -98,8 +98,8 @@ mkdir -p etc/was-daemon
 class Machine:
     """A machine of which no unit is started; `directory` is an empty one for its use.
 
-    It has this machine's files and network, with the daemon's units. With `lower`, it has the files in that
-    directory, and no network.
+    It has this machine's files and network, with the daemon's units. With `lower`, it has the files in that directory,
+    and no network.
     """
 
     def __init__(self, directory: Path, lower: Path | None = None) -> None:
