@@ -76,6 +76,7 @@ class Podman:
         for name in ("buildah", "podman", "runc", "catatonit", "mmdebstrap"):
             require(shutil.which(name), name)
         require(os.geteuid() == 0, "root")
+        self._directory = directory
         directory.mkdir()
         (directory / "storage.conf").write_text(_STORAGE.format(directory=directory, driver=_driver(directory)))
         (directory / "containers.conf").write_text(_CONTAINERS.format(directory=directory))
@@ -86,6 +87,8 @@ class Podman:
             # RUN needs no namespaces but that of mounts.
             "BUILDAH_ISOLATION": "chroot",
             "TMPDIR": str(directory),
+            # Otherwise the time of the last commit.
+            "SOURCE_DATE_EPOCH": "1800000000",
         }
 
     def __call__(self, *arguments: str | Path, stdin: bytes = b"") -> str:
@@ -109,11 +112,15 @@ class Podman:
         return archive
 
     def remove(self) -> None:
-        """Remove all containers and images."""
+        """Remove all containers and images, and what is mounted for them."""
         self("rm", "--all", "--force", "--volumes", "--time", "0")
         self("volume", "prune", "--force")
         self("network", "prune", "--force")
+        subprocess.run(["buildah", "rm", "--all"], env=self.environ, check=True, capture_output=True)
         self("rmi", "--all", "--force")
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for path in reversed([path for path in mounts if path.startswith(f"{self._directory}/")]):
+            subprocess.run(["umount", path], check=True)
 
 
 def _driver(directory: Path) -> str:
