@@ -2,7 +2,7 @@
 # base.sh TOOL IMAGE: make the base image IMAGE, such as docker.io/library/debian:trixie-slim, from Debian's packages with mmdebstrap.
 #
 # For machines that reach no registry of images. TOOL is docker, podman or buildah. Debian makes its images in the same way: of the
-# essential packages and apt, without manuals.
+# essential packages and apt, without manuals. All times in it are $SOURCE_DATE_EPOCH.
 set -eu
 
 tool=$1 image=$2
@@ -16,7 +16,7 @@ case $tool in
 buildah)
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$build/base.tar" / >/dev/null
-    buildah commit --quiet --rm "$container" "$image"
+    buildah commit --quiet --rm --timestamp "$SOURCE_DATE_EPOCH" "$container" "$image"
     ;;
 *)
     $tool import "$build/base.tar" "$image"

@@ -3,7 +3,7 @@
 # was-daemon-VERSION-image-MACHINE.tar.gz. The options are for the build, such as --build-arg EXTRAS=databases,raw,s3.
 #
 # The archive has Docker's format, which all three load: OCI's has no health check, and Docker before 25 cannot load it. With buildah and
-# podman, the same sources, packages and base give the same archive: all times in it are $SOURCE_DATE_EPOCH, or that of the last commit.
+# podman, the same sources, packages and base give the same layers: all times in them are $SOURCE_DATE_EPOCH, or that of the last commit.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +13,7 @@ cd "$here/../.."
 image=localhost/was-daemon:latest
 base=$(sed -n 's/^FROM \(.*\) AS python$/\1/p' "$here/Dockerfile")
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' was_daemon/__init__.py)
-time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}"
 archive=$directory/was-daemon-$version-image-$(uname -m).tar
 
 # There may be a client of Docker's without its engine.
@@ -36,15 +36,15 @@ set -- --file "$here/Dockerfile" --tag "$image" --build-arg "VERSION=$version" "
 rm -f "$archive"
 case $tool in
 docker)
-    docker build --build-arg "SOURCE_DATE_EPOCH=$time" "$@"
+    docker build --build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" "$@"
     docker save --output "$archive" "$image"
     ;;
 buildah)
-    buildah build --format docker --timestamp "$time" "$@"
+    buildah build --format docker --timestamp "$SOURCE_DATE_EPOCH" "$@"
     buildah push --quiet "$image" "docker-archive:$archive:$image"
     ;;
 podman)
-    podman build --format docker --timestamp "$time" "$@"
+    podman build --format docker --timestamp "$SOURCE_DATE_EPOCH" "$@"
     podman save --quiet --format docker-archive --output "$archive" "$image"
     ;;
 esac

@@ -1,6 +1,5 @@
 """The image of etc/docker, built as `make image` does, and run by podman as compose files run it."""
 
-import hashlib
 import json
 import os
 import platform
@@ -8,6 +7,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -105,6 +105,20 @@ def own(directory: Path, user: int) -> None:
         os.chown(path, user, user)
 
 
+def manifest_in(archive: Path) -> dict[str, Any]:
+    """What an archive says of its image."""
+    with tarfile.open(archive) as tar:
+        (manifest,) = json.load(tar.extractfile("manifest.json"))
+    return dict(manifest)
+
+
+def config_in(archive: Path) -> dict[str, Any]:
+    """How the image in an archive is run, and its layers."""
+    name = manifest_in(archive)["Config"]
+    with tarfile.open(archive) as tar:
+        return dict(json.load(tar.extractfile(name)))
+
+
 # -- what is in it -----------------------------------------------------------------------------------------------------
 
 
@@ -136,11 +150,8 @@ def test_what_the_build_was_told_of_this_machine_is_not_in_it(podman: Podman, ar
 
 
 def test_the_archive_is_one_that_every_docker_loads(archive: Path) -> None:
-    with tarfile.open(archive) as tar:
-        (manifest,) = json.load(tar.extractfile("manifest.json"))
-        config = json.load(tar.extractfile(manifest["Config"]))
-    assert manifest["RepoTags"] == ["localhost/was-daemon:latest"]
-    settings = config["config"]
+    assert manifest_in(archive)["RepoTags"] == ["localhost/was-daemon:latest"]
+    settings = config_in(archive)["config"]
     assert settings["User"] == f"{SPECIFY}:{SPECIFY}"
     assert settings["ExposedPorts"].keys() == {"8080/tcp"}
     assert settings["Volumes"].keys() == {"/home/specify/attachments"}
@@ -156,13 +167,13 @@ def test_it_is_as_small_as_the_documentation_says(podman: Podman, archive: Path)
     assert [int(each) for each in said] == [pytest.approx(size / 1e6, rel=0.1) for size in measured]
 
 
-def test_the_same_sources_make_the_same_archive(archive: Path, tmp_path: Path) -> None:
+def test_the_same_sources_make_the_same_layers(archive: Path, tmp_path: Path) -> None:
     again = Podman(tmp_path / "again")
     try:
         other = again.build(tmp_path)
     finally:
         again.remove()
-    assert hashlib.sha256(archive.read_bytes()).digest() == hashlib.sha256(other.read_bytes()).digest()
+    assert config_in(archive)["rootfs"] == config_in(other)["rootfs"]
 
 
 # -- in the place of the official image --------------------------------------------------------------------------------
@@ -290,7 +301,7 @@ async def test_a_configuration_takes_the_place_of_what_has_no_variable(
     client = Client(container.url, KEY)
     await client.store("fish.jpg", plain_picture(RED), coll="KUFishvoucher")
     assert container.run("ls", "attachments/Ichthyology/originals") == "fish.jpg"
-    assert {"catalogue.sqlite", "spool"} <= set(container.run("ls", "/var/lib/was-daemon").split())
+    assert "catalogue.sqlite" in container.run("ls", "/var/lib/was-daemon").split()
     # Commands find the same configuration.
     assert "KUFishvoucher" in container.run("was-daemon", "config", "check")
     settings.write_text(SETTINGS + 'KUHerbarium = { directory = "Botany" }\n')
