@@ -3,7 +3,7 @@
 # was-daemon-VERSION-image-MACHINE.tar.gz. The options are for the build, such as --build-arg EXTRAS=databases,raw,s3.
 #
 # The archive has Docker's format, which all three load: OCI's has no health check, and Docker before 25 cannot load it. With buildah and
-# podman, the same sources, packages and base give the same layers: all times in them are $SOURCE_DATE_EPOCH, or that of the last commit.
+# podman, the same sources, packages and base give the same archive: all times in it are $SOURCE_DATE_EPOCH, or that of the last commit.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -42,10 +42,12 @@ docker)
 buildah)
     buildah build --format docker --timestamp "$SOURCE_DATE_EPOCH" "$@"
     buildah push --quiet "$image" "docker-archive:$archive:$image"
+    python3 "$here/normalise.py" "$archive"
     ;;
 podman)
     podman build --format docker --timestamp "$SOURCE_DATE_EPOCH" "$@"
     podman save --quiet --format docker-archive --output "$archive" "$image"
+    python3 "$here/normalise.py" "$archive"
     ;;
 esac
 gzip --force --no-name "$archive"
