@@ -1,4 +1,4 @@
-"""normalise.py ARCHIVE: leave out of an image's archive what differs from build to build, such as numbers of containers.
+"""normalise.py ARCHIVE: leave out of an image's archive what differs from build to build: numbers of containers.
 
 What stays is the description of the image, its layers, and the manifest, by which docker and podman load it.
 """
