@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import pytest_twisted
 from sqlalchemy import URL, Connection, select
@@ -151,6 +152,150 @@ async def test_what_became_of_a_killed_daemons_changes_is_seen_in_the_store(url:
     ]
     assert await next_one.catalogue.journal.interrupted() == []
     await next_one.catalogue.close()
+
+
+def digest_of(content: bytes) -> Digest:
+    return Digest(len(content), hashlib.sha256(content).hexdigest(), hashlib.md5(content).hexdigest())
+
+
+async def settled(url: URL, journal: Path, store: MemoryStore) -> list[tuple[Any, ...]]:
+    """Start a daemon's catalogue after a kill; its history by kind and time, and the client's name of the file."""
+    next_one = Fixture(url, journal)
+    next_one.catalogue.start({"main": store}, None)
+    await next_one.catalogue.settled()
+    assert await next_one.catalogue.journal.interrupted() == []
+    rows = await next_one.rows(history.c.kind, history.c.at < 10)
+    names = await next_one.rows(assets.c.file_name)
+    await next_one.catalogue.close()
+    return rows + names
+
+
+@async_test
+async def test_changes_that_were_followed_by_others_before_a_kill_are_all_recorded(url: URL, tmp_path: Path) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    for change in (
+        event(EventKind.STORED, 1, digest_of(b"first")),
+        event(EventKind.DELETED, 2),
+        event(EventKind.STORED, 3, digest_of(b"second")),
+        event(EventKind.REPLACED, 4, digest_of(b"third")),
+    ):
+        await killed.catalogue.journal.begin(change)
+    await killed.catalogue.close()
+    store = MemoryStore()
+    await store.write(KEY, chunked(b"third"))
+    expected = [(kind, True) for kind in ("stored", "deleted", "stored", "replaced")]
+    assert await settled(url, tmp_path / "journal.sqlite", store) == [*expected, (ORIGIN.file_name,)]
+
+
+@async_test
+async def test_an_upload_that_was_deleted_before_a_kill_is_in_the_history(url: URL, tmp_path: Path) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    await killed.catalogue.journal.begin(event(EventKind.STORED, 1, NEW))
+    await killed.catalogue.journal.begin(event(EventKind.DELETED, 2))
+    await killed.catalogue.close()
+    assert await settled(url, tmp_path / "journal.sqlite", MemoryStore()) == [("stored", True), ("deleted", True)]
+
+
+@async_test
+async def test_a_deletion_before_a_kill_is_recorded_though_the_upload_was_on_its_way(url: URL, tmp_path: Path) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    await killed.catalogue.journal.add(event(EventKind.STORED, 1, NEW))
+    await killed.catalogue.journal.begin(event(EventKind.DELETED, 2))
+    await killed.catalogue.close()
+    assert await settled(url, tmp_path / "journal.sqlite", MemoryStore()) == [("stored", True), ("deleted", True)]
+
+
+@async_test
+async def test_a_change_that_another_daemon_has_followed_is_recorded_after_a_kill(url: URL, tmp_path: Path) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    await killed.catalogue.journal.begin(event(EventKind.STORED, 1, NEW))
+    await killed.record(event(EventKind.REPLACED, 2, digest_of(b"theirs")))
+    await killed.catalogue.close()
+    store = MemoryStore()
+    await store.write(KEY, chunked(b"theirs"))
+    expected = [("replaced", True), ("stored", True), (ORIGIN.file_name,)]
+    assert await settled(url, tmp_path / "journal.sqlite", store) == expected
+
+
+@async_test
+@pytest.mark.parametrize("kind", [EventKind.REPLACED, EventKind.DELETED])
+async def test_a_change_that_a_kill_prevented_leaves_the_record(url: URL, tmp_path: Path, kind: EventKind) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    await killed.record(event(EventKind.STORED, 1, digest_of(b"old")))
+    await killed.catalogue.journal.begin(event(kind, 2, NEW if kind.has_content else None))
+    await killed.catalogue.close()
+    store = MemoryStore()
+    await store.write(KEY, chunked(b"old"))
+    assert await settled(url, tmp_path / "journal.sqlite", store) == [("stored", True), (ORIGIN.file_name,)]
+
+
+@async_test
+async def test_a_change_that_failed_is_not_taken_for_done_because_another_followed(url: URL, tmp_path: Path) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    number = await killed.catalogue.journal.begin(event(EventKind.STORED, 1, NEW))
+    await killed.catalogue.journal.fail(number)
+    await killed.catalogue.journal.begin(event(EventKind.STORED, 2, digest_of(b"again")))
+    await killed.catalogue.close()
+    store = MemoryStore()
+    await store.write(KEY, chunked(b"again"))
+    expected = [("stored", True), (ORIGIN.file_name,)]
+    assert await settled(url, tmp_path / "journal.sqlite", store) == expected
+
+
+@async_test
+async def test_a_change_that_is_followed_while_its_outcome_is_looked_for_is_recorded(url: URL, tmp_path: Path) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    await killed.catalogue.journal.begin(event(EventKind.STORED, 1, NEW))
+    await killed.catalogue.close()
+    next_one = Fixture(url, tmp_path / "journal.sqlite")
+    (change,) = await next_one.catalogue.journal.interrupted()
+    later = event(EventKind.REPLACED, 2, digest_of(b"later"))
+    number = await next_one.catalogue.journal.begin(later)
+    store = MemoryStore()
+    await store.write(KEY, chunked(b"later"))
+    next_one.catalogue.settle(attrs.evolve(change, has_failed=False), store)
+    await next_one.catalogue.settled()
+    next_one.catalogue.complete(number, later)
+    await next_one.catalogue.settled()
+    assert await next_one.rows(history.c.kind, history.c.sha256) == [
+        ("stored", NEW.sha256),
+        ("replaced", digest_of(b"later").sha256),
+    ]
+    await next_one.catalogue.close()
+
+
+@async_test
+async def test_what_two_processes_find_out_after_a_kill_is_recorded_once(url: URL, tmp_path: Path) -> None:
+    killed = Fixture(url, tmp_path / "journal.sqlite")
+    await killed.catalogue.journal.begin(event(EventKind.STORED, 1, NEW))
+    await killed.catalogue.close()
+    store = MemoryStore()
+    await store.write(KEY, chunked(b"theirs"))
+    both = [Fixture(url, tmp_path / "journal.sqlite") for _ in range(2)]
+    for one in both:
+        one.catalogue.start({"main": store}, None)
+    for one in both:
+        await one.catalogue.settled()
+    assert await both[0].rows(history.c.kind) == [("found",)]
+    for one in both:
+        await one.catalogue.close()
+
+
+@async_test
+async def test_what_neither_the_database_nor_the_journal_takes_is_recorded_when_one_does(
+    kept: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(kept.database, "run", full)
+    monkeypatch.setattr(kept.catalogue.journal, "complete", full)
+    kept.catalogue.complete(None, event(EventKind.STORED, 1, NEW))
+    with pytest.raises(StoreUnavailable):
+        await kept.catalogue.move_all() or await kept.database.run()
+    monkeypatch.undo()
+    await kept.catalogue.settled()
+    assert await kept.catalogue.find("main", KEY) == NEW
 
 
 @async_test

@@ -1,6 +1,5 @@
 """The catalogue: what is kept, and what has happened to it."""
 
-import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -14,17 +13,18 @@ from twisted.logger import Logger
 
 from was_daemon.catalogue.captions import Captions
 from was_daemon.catalogue.database import CatalogueDatabase
-from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.events import Event
 from was_daemon.catalogue.fixity import FixityRecords
 from was_daemon.catalogue.journal import Journal, Unsettled
 from was_daemon.catalogue.old_checksums import old_checksums, set_aside
-from was_daemon.catalogue.records import digests_after, find_digest, find_known, record, recorded
+from was_daemon.catalogue.outcomes import outcome
+from was_daemon.catalogue.records import digests_after, find_digest, find_known, overtaken, record, recorded
 from was_daemon.catalogue.servers import server_url
 from was_daemon.concurrency.background import BackgroundTasks
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.config.catalogue_settings import CatalogueSettings
-from was_daemon.model.digests import Digest, digest_of
-from was_daemon.model.errors import AssetError, AssetNotFound, StoreUnavailable
+from was_daemon.model.digests import Digest
+from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.trash import NOTHING_KNOWN, Known
@@ -78,14 +78,18 @@ class Catalogue:
     async def _begin(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
         if checksums:
             await self._try(self._take_over(checksums))
-        await self._try(self._settle_interrupted(stores))
+        # A database that is down now would not hear of deletions until the next start otherwise.
+        while not await self._try(self._settle_interrupted(stores)):
+            await deferLater(self._clock, _MAX_DELAY_SECONDS)
 
-    async def _try(self, step: Coroutine[Deferred[Any], Any, None]) -> None:
+    async def _try(self, step: Coroutine[Deferred[Any], Any, None]) -> bool:
+        """Carry out a step; fire with whether that was possible."""
         try:
             await step
         except AssetError as error:
-            # Tried again at the next start.
             self._log.error("The catalogue is not complete: {error}", error=error)
+            return False
+        return True
 
     async def _take_over(self, checksums: Path) -> None:
         count = 0
@@ -195,6 +199,8 @@ class Catalogue:
             try:
                 await self.journal.complete(completed)
             except AssetError as error:
+                # Neither can be written, as on a disk that is full until something is deleted: that is to be recorded.
+                self._completed = completed + self._completed
                 self._log.error("{error}", error=error)
 
     async def _enter_and_move(self) -> None:
@@ -254,40 +260,53 @@ class Catalogue:
             self._tasks.start(self._move_until_done())
 
     def settle(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None = None) -> None:
-        """Begin to find out what has come of a change, which found the version `previous`.
+        """Begin to find out what has come of a change that has failed, which found the version `previous`.
 
         If that is not possible now, it is done at the next start.
         """
-        self._tasks.start(self._settle(change, store, previous))
+        self._tasks.start(self._settle_failed(change, store, previous))
+
+    async def _settle_failed(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None) -> None:
+        await self._try(self.journal.fail(change.number))
+        await self._settle(change, store, previous)
 
     async def _settle_interrupted(self, stores: Mapping[str, IAssetStore]) -> None:
         """Find out what has come of the changes of daemons that were killed."""
-        for change in await self.journal.interrupted():
-            if change.event.store in stores:
-                await self._settle(change, stores[change.event.store], None)
+        # What the database has decides, so it has to be up to date.
+        await self.move_all()
+        changes = [each for each in await self.journal.interrupted() if each.event.store in stores]
+        last = []
+        for start in range(0, len(changes), _BATCH):
+            last += await self._settle_overtaken(changes[start : start + _BATCH])
+        for change in last:
+            await self._settle(change, stores[change.event.store], None)
+
+    async def _settle_overtaken(self, changes: Sequence[Unsettled]) -> list[Unsettled]:
+        """Record those changes after which others have begun, unless they have failed; fire with the rest."""
+        by_others = await self._database.read(overtaken, [each.event for each in changes if not each.is_overtaken])
+        before = [each for each in changes if each.is_overtaken or each.event.source in by_others]
+        await self._database.run(record, [each.event for each in before if not each.has_failed])
+        settled = {each.number for each in before}
+        await self.journal.end(sorted(settled))
+        return [each for each in changes if each.number not in settled]
+
+    async def _is_overtaken(self, change: Unsettled) -> bool:
+        if await self.journal.is_overtaken(change):
+            return True
+        return bool(await self._database.read(overtaken, [change.event]))
 
     async def _settle(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None) -> None:
         try:
-            event = await self._outcome(change.event, store, previous)
+            event = await outcome(self._database, change.event, store, previous)
+            if event is not change.event and await self._is_overtaken(change):
+                # What the store has, or has no more, is what came of the later one.
+                event = None if change.has_failed else change.event
             if event:
                 self.complete(change.number, event)
             else:
                 await self.journal.end([change.number])
         except AssetError as error:
             self._log.error("It is not known what has become of {key}: {error}", key=change.event.key, error=error)
-
-    async def _outcome(self, expected: Event, store: IAssetStore, previous: AssetStat | None) -> Event | None:
-        """Fire with the event by which a change has ended, None if it has changed nothing."""
-        name, key, at = expected.store, expected.key, time.time()
-        try:
-            if previous and (await store.stat(key)).etag == previous.etag:
-                return None
-            _, digest = await digest_of(store, key, with_md5=True)
-        except AssetNotFound:
-            if not await self._database.read(find_digest, name, key):
-                return None
-            return Event.new(EventKind.DELETED, name, key, at=at) if expected.kind.has_content else expected
-        return expected if digest == expected.digest else Event.new(EventKind.FOUND, name, key, digest, at=at)
 
     @property
     def database(self) -> CatalogueDatabase:

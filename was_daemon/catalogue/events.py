@@ -43,6 +43,11 @@ class EventKind(enum.StrEnum):
         """Whether there is an original afterwards."""
         return self not in (EventKind.DELETED, EventKind.QUARANTINED, EventKind.LOST)
 
+    @property
+    def is_change(self) -> bool:
+        """Whether a daemon has changed the original, and not only seen what is there."""
+        return self not in (EventKind.FOUND, EventKind.LOST, EventKind.IMPORTED)
+
 
 @attrs.frozen
 class Event:

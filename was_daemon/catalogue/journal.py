@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, process TEXT NOT NULL,
     store TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL,
     source TEXT, at REAL, kind TEXT, size INTEGER, sha256 TEXT, md5 TEXT,
-    file_name TEXT, address TEXT, file_path TEXT, notes TEXT, file_md5 TEXT
+    file_name TEXT, address TEXT, file_path TEXT, notes TEXT, file_md5 TEXT, has_failed INTEGER
 );
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL,
@@ -37,7 +37,7 @@ _LATER_COLUMNS = {
     "events": ("file_path TEXT", "notes TEXT", "file_md5 TEXT"),
     "changes": (
         *("source TEXT", "at REAL", "kind TEXT", "size INTEGER", "sha256 TEXT", "md5 TEXT"),
-        *("file_name TEXT", "address TEXT", "file_path TEXT", "notes TEXT", "file_md5 TEXT"),
+        *("file_name TEXT", "address TEXT", "file_path TEXT", "notes TEXT", "file_md5 TEXT", "has_failed INTEGER"),
     ),
 }
 """Columns of the tables, in their order, that journals of earlier versions lack."""
@@ -52,10 +52,16 @@ _CHANGE = f"(?{', ?' * 14})"
 
 @attrs.frozen
 class Unsettled:
-    """A change that has begun, and of whose end nothing is known; `event` is the one by which it was to end."""
+    """A change that has begun, and of whose end nothing is known; `event` is the one by which it was to end.
+
+    `has_failed` is whether the store did not confirm it, `is_overtaken` whether a later change of the same original has
+    begun: only when this one had ended, as each waits for the one before.
+    """
 
     number: int
     event: Event
+    has_failed: bool = False
+    is_overtaken: bool = False
 
 
 class Journal:
@@ -80,6 +86,10 @@ class Journal:
     async def end(self, numbers: Sequence[int]) -> None:
         """Remove changes whose events are in the database, or that have changed nothing."""
         await self._database.run(_end, numbers)
+
+    async def fail(self, number: int) -> None:
+        """Enter that the store did not confirm a change."""
+        await self._database.run(_fail, number)
 
     async def add(self, event: Event) -> None:
         """Enter what has happened already."""
@@ -111,8 +121,12 @@ class Journal:
         return numbers - {each.number for each in await self.interrupted()}
 
     async def interrupted(self) -> list[Unsettled]:
-        """Fire with the changes of processes that have ended."""
+        """Fire with the changes of processes that have ended, in the order in which they began."""
         return await self._database.run(self._interrupted)
+
+    async def is_overtaken(self, change: Unsettled) -> bool:
+        """Fire with whether a later change of the same original has begun, and is not yet in the database."""
+        return await self._database.read(_is_overtaken, change)
 
     async def check(self) -> None:
         """Raise `StoreUnavailable` if nothing can be entered."""
@@ -137,13 +151,15 @@ class Journal:
         processes = [
             row[0] for row in connection.execute("SELECT DISTINCT process FROM changes WHERE process != ?", (own,))
         ]
+        last = _last_numbers(connection)
         found = []
         for process in processes:
             if not self._lock.is_alive(process):
-                query = f"SELECT number, {_COLUMNS} FROM changes WHERE process = ?"  # noqa: S608
-                rows = connection.execute(query, (process,))
-                found += [Unsettled(row[0], _event(*row[1:])) for row in rows]
-        return found
+                query = f"SELECT number, has_failed, {_COLUMNS} FROM changes WHERE process = ?"  # noqa: S608
+                for number, has_failed, *values in connection.execute(query, (process,)):
+                    event = _event(*values)
+                    found.append(Unsettled(number, event, bool(has_failed), number < last[event.store, event.key]))
+        return sorted(found, key=attrgetter("number"))
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
@@ -153,7 +169,9 @@ def _upgrade(connection: sqlite3.Connection) -> None:
             if column.split()[0] not in known:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
     connection.execute(
-        "UPDATE changes SET source = lower(hex(randomblob(16))), at = strftime('%s', 'now'), kind = 'found' "
+        "UPDATE changes SET source = lower(hex(randomblob(16))), at = strftime('%s', 'now'), kind = 'found', "
+        # By which event it was to end is not known.
+        "has_failed = 1 "
         "WHERE source IS NULL"
     )
 
@@ -165,6 +183,26 @@ def _complete(connection: sqlite3.Connection, changes: Sequence[tuple[int | None
 
 def _end(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     connection.executemany("DELETE FROM changes WHERE number = ?", [(number,) for number in numbers])
+
+
+def _fail(connection: sqlite3.Connection, number: int) -> None:
+    connection.execute("UPDATE changes SET has_failed = 1 WHERE number = ?", (number,))
+
+
+def _is_overtaken(connection: sqlite3.Connection, change: Unsettled) -> bool:
+    event = change.event
+    where, values = "store = ? AND collection = ? AND name = ?", (event.store, event.key.collection, event.key.name)
+    query = (
+        f"SELECT EXISTS (SELECT 1 FROM changes WHERE {where} AND number > ?) "  # noqa: S608
+        f"OR EXISTS (SELECT 1 FROM events WHERE {where} AND at > ?)"
+    )
+    return bool(connection.execute(query, (*values, change.number, *values, event.at)).fetchone()[0])
+
+
+def _last_numbers(connection: sqlite3.Connection) -> dict[tuple[str, AssetKey], int]:
+    """Return the number of the last change of each original."""
+    rows = connection.execute("SELECT store, collection, name, MAX(number) FROM changes GROUP BY 1, 2, 3")
+    return {(store, AssetKey(collection, Kind.ORIGINAL, name)): number for store, collection, name, number in rows}
 
 
 def _add(connection: sqlite3.Connection, events: Iterable[Event]) -> None:

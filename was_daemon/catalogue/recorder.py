@@ -58,7 +58,7 @@ class Recorder:
             yield
         except BaseException:
             if number is not None:
-                catalogue.settle(Unsettled(number, event), change.place.store, previous)
+                catalogue.settle(Unsettled(number, event, has_failed=True), change.place.store, previous)
             raise
         at = time.time()
         # What another daemon has put in its place meanwhile has another digest.

@@ -88,6 +88,21 @@ def folded_columns(name: str, origin: Origin) -> dict[str, str | None]:
     return {f"{name}_folded": text and beginning(folded(text)) for name, text in texts.items()}
 
 
+def overtaken(connection: Connection, events: Sequence[Event]) -> set[str]:
+    """Return the sources of those of some hundred events after which the same original was changed again."""
+    key = history.c.store, history.c.collection, history.c.name
+    those = among(history, {_identity(event) for event in events})
+    by_daemons = history.c.kind.in_([kind.value for kind in EventKind if kind.is_change])
+    later: dict[Identity, list[tuple[float, str]]] = {}
+    for row in connection.execute(select(*key, history.c.at, history.c.source).where(those, by_daemons)):
+        later.setdefault(tuple(row[:3]), []).append((row[3], row[4]))
+    return {
+        event.source
+        for event in events
+        if any(at > event.at and source != event.source for at, source in later.get(_identity(event), ()))
+    }
+
+
 def find_digest(connection: Connection, store: str, key: AssetKey) -> Digest | None:
     """Return what is recorded of the content of an original, None if nothing is."""
     row = connection.execute(_digests().where(_is(assets, store, key))).one_or_none()
