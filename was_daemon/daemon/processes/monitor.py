@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.runner.procmon import LoggingProtocol, ProcessMonitor
 
-from was_daemon.concurrency.child_processes import command, module_path
+from was_daemon.concurrency.child_processes import PARENT, command, module_path
 from was_daemon.daemon.processes.sockets import FIRST_DESCRIPTOR
 
 _BOOTSTRAP = "from was_daemon.daemon.processes.child import main; main()"
@@ -115,8 +115,9 @@ class Monitor(ProcessMonitor):
         self.protocols[name] = protocol
         self.timeStarted[name] = self._time.seconds()
         handed = {FIRST_DESCRIPTOR + index: each.fileno() for index, each in enumerate(child.sockets)}
+        environment = {**process.env, PARENT: str(os.getpid())}
         IReactorProcess(reactor).spawnProcess(
-            protocol, process.args[0], process.args, env=process.env, childFDs={0: "w", 1: "r", 2: "r", **handed}
+            protocol, process.args[0], process.args, env=environment, childFDs={0: "w", 1: "r", 2: "r", **handed}
         )
 
     def send_signal(self, child: Child, number: signal.Signals) -> None:
