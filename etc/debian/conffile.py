@@ -1,7 +1,8 @@
 """Print the configuration that the Debian package installs.
 
 It is the one that `was-daemon init` writes, without what only the administrator knows: the public address. The spool is
-where the unit tells the daemon to have it, so that commands use the same.
+where the unit tells the daemon to have it, so that commands use the same. The console has no password yet: one that
+dpkg prints would stay in apt's log.
 """
 
 import re
@@ -19,6 +20,8 @@ _CHOICES = Choices(
     mode="single",
     directories=[],
     key_file=Path("$CREDENTIALS_DIRECTORY/key"),
+    console_port=9180,
+    password_file=Path("/etc/was-daemon/console-password"),
 )
 
 _SPOOL = """

@@ -22,6 +22,7 @@ RELEASES = ("bookworm", "trixie", "noble")
 SERVICE = "was-daemon.service"
 STORE = "var/lib/was-daemon/attachments"
 URL = "http://127.0.0.1:8080"
+CONSOLE_URL = "http://localhost:9180/console/"
 NEWER = "99.0"
 
 _LIBRARIES = """
@@ -135,6 +136,16 @@ def test_an_installation_leaves_a_server_that_does_what_specify_needs(server: Se
     assert server.run("was-daemon", "check-store", "main")
     for directory in (PROGRAM, "/etc/was-daemon"):
         assert server.run("find", directory, "-user", "was-daemon") == ""
+
+
+def test_the_console_is_there_and_one_command_makes_its_password(server: Server, package: Path) -> None:
+    server.install(package)
+    password = server.run("was-daemon", "console-password").strip()
+    assert len(password) >= 12
+    assert server.owner("/etc/was-daemon/console-password") == "root:was-daemon 640"
+    assert 'type="password"' in server.python(_FETCH, CONSOLE_URL)
+    server.run("apt-get", "purge", "--yes", "was-daemon")
+    assert not server.path("/etc/was-daemon").exists()
 
 
 def test_an_upgrade_a_downgrade_a_removal_and_a_purge_keep_what_is_the_administrators(

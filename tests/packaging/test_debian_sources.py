@@ -38,6 +38,8 @@ def test_the_configuration_is_valid_and_leaves_open_what_only_the_administrator_
     checked = run("config", "check", "--config", tmp_path / "was.toml")
     assert checked.code == 0, checked
     assert "/var/lib/was-daemon/attachments" in checked.out
+    assert '\nadmin_listen = ["tcp:9180:interface=127.0.0.1"]\n' in made
+    assert '\npassword_file = "/etc/was-daemon/console-password"\n' in made
 
 
 def test_an_architecture_without_compiled_packages_is_refused(tmp_path: Path) -> None:
