@@ -105,7 +105,7 @@ Version: $version
 Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(find "$root" -type f -printf '%i %s\n' | sort -u | awk '{ kib += int(($2 + 1023) / 1024) } END { print kib }')
-Depends: python3 (>= ${pythons%% *}), python3 (<< $after~), adduser, libc6 (>= $glibc), libgcc-s1, libstdc++6, zlib1g
+Depends: python3 (>= ${pythons%% *}), python3 (<< $after~), adduser, procps, libc6 (>= $glibc), libgcc-s1, libstdc++6, zlib1g
 Suggests: nginx
 Section: web
 Priority: optional

@@ -100,6 +100,15 @@ def test_what_the_user_may_not_use_is_mended_by_the_command_that_is_told(
     assert [each.state for each in rest] == [State.OK], rest
 
 
+@as_root
+def test_one_command_mends_a_store_that_root_has_copied(place: Path) -> None:
+    config = config_of(place)
+    for path in (".staging", "originals/.staging", "thumbnails"):
+        (place / "deep/store" / path).mkdir()
+    subprocess.run(["sh", "-ec", f"chown -R root:root {place}/deep/store; chmod 700 {place}/deep/store/*"], check=True)
+    assert only(found_by_nobody(config)).remedy == f"chown -R nobody:nogroup {place}/deep/store"
+
+
 def examined_by_nobody(examined: paths.Patient) -> paths.Patient:
     return attrs.evolve(examined, account=Account.current())
 

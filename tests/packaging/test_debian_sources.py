@@ -42,6 +42,13 @@ def test_the_configuration_is_valid_and_leaves_open_what_only_the_administrator_
     assert '\npassword_file = "/etc/was-daemon/console-password"\n' in made
 
 
+def test_it_depends_on_the_package_of_the_program_that_reloads_the_service() -> None:
+    assert any(line.startswith("ExecReload=/bin/kill ") for line in UNIT)
+    script = (ROOT / "etc" / "dist" / "deb.sh").read_text("utf-8")
+    depends = next(line for line in script.splitlines() if line.startswith("Depends: "))
+    assert " procps," in depends
+
+
 def test_an_architecture_without_compiled_packages_is_refused(tmp_path: Path) -> None:
     script = ROOT / "etc" / "dist" / "deb.sh"
     ran = subprocess.run([script, "was_daemon-1-py3-none-any.whl", "hurd", tmp_path], capture_output=True, text=True)

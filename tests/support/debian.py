@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 
 PROGRAM = "/usr/lib/was-daemon"
 
-_NEEDED = "adduser,python3,systemd"
+_NEEDED = "adduser,procps,python3,systemd"
 """What the package depends on, and a service manager, so that it can be installed without a network."""
 
 

@@ -138,7 +138,7 @@ def _token(token: str, name: str, site: SpecifySite, patient: Patient) -> Iterat
             _SPECIFY,
             f"{site.url} signs with another key than {' or '.join(keys) or 'none here'}",
             "Enter the content of the key's file as ASSET_SERVER_KEY (Specify 7) or attachment.key (Specify 6), and "
-            "restart Specify.",
+            "restart Specify; or write Specify's key into that file, and restart the daemon.",
         )
         return
     window = patient.known.server.token_window

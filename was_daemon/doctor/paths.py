@@ -52,10 +52,14 @@ def look(patient: Patient) -> Iterator[Finding]:
     known = mounts()
     all_needs = list(dict.fromkeys(needs(patient)))
     found: dict[str, Finding] = {}
+    given: list[Path] = []
     for need in all_needs:
-        finding = _finding(patient, need, known)
+        # The command that gives a directory to the user gives it all that is in it.
+        finding = None if any(map(need.path.is_relative_to, given)) else _finding(patient, need, known)
         if finding:
             found.setdefault(finding.message.partition(" (")[0], finding)
+            if str(finding.remedy).startswith("chown -R "):
+                given.append(need.path)
     yield from found.values()
     if not found:
         found_in = list(_by_health(patient))

@@ -12,12 +12,12 @@ from prometheus_client import (
     Gauge,
     Histogram,
     Info,
-    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 
 from was_daemon import __version__
+from was_daemon.telemetry.own_process import OwnProcess
 
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 _JOB_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -31,7 +31,7 @@ class Metrics:
         # Times of creation would double the number of series.
         disable_created_metrics()
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        OwnProcess(self.registry)
         Info("was_build", "The version of was_daemon", registry=self.registry).info({"version": __version__})
 
         self.requests = self._counter("was_requests", "Requests answered", "endpoint", "status")

@@ -27,7 +27,7 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
     ("thumbnails are being made", "The queue is full: raise [thumbnails] workers or queue, or wait until it is empty."),
     (
         "Permission denied|permission denied",
-        "Give the user of the daemon the right to write there: was-daemon status names the path.",
+        "Give the user of the daemon the right to write there: was-daemon doctor, as root, prints the command.",
     ),
     (
         "does not answer|did not answer|timed out|no answer",
@@ -37,6 +37,7 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
         "refused the login|login",
         "Correct user, password or key of the store in the configuration: was-daemon check-store NAME.",
     ),
+    ("does not say when it was made", "The file has no date in its metadata, which is no fault."),
     ("Is its disk mounted", "Mount the disk again, or reload the daemon if the directory is to be used as it is now."),
     (
         "certificate|known_hosts|host key|fingerprint",
