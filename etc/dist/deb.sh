@@ -82,6 +82,9 @@ _WAS_DAEMON_COMPLETE=fish_source was-daemon >"$share/fish/vendor_completions.d/w
 
 put "$sources/etc/debian/README.Debian" usr/share/doc/was-daemon
 put "$sources/CHANGELOG.md" usr/share/doc/was-daemon
+for guide in "$sources"/docs/*.md; do
+    put "$guide" usr/share/doc/was-daemon/docs
+done
 python "$sources/etc/debian/copyright.py" "$program/lib" >"$doc/copyright"
 printf 'was-daemon (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- %s  %s\n' \
     "$version" "$maintainer" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" >"$doc/changelog"

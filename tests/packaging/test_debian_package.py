@@ -122,6 +122,8 @@ def test_an_installation_leaves_a_server_that_does_what_specify_needs(server: Se
     assert "This machine lacks" not in server.log()
     assert "public_url" in server.log()
     server.run("systemctl", "reload", SERVICE)
+    # Messages name them.
+    assert server.path("/usr/share/doc/was-daemon/docs/operations.md").exists()
 
     assert server.owner("/etc/was-daemon/key") == "root:root 600"
     assert server.owner("/etc/was-daemon/was.toml") == "root:root 644"

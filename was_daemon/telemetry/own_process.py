@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 class OwnProcess(ProcessCollector):
     """The usual metrics of a process: its memory, its processor time, its open files.
 
-    The library has none of them where it cannot read when the machine was started. The unit hides that by ProcSubset=pid; the
-    system's clocks tell it, too.
+    The library has none of them where it cannot read when the machine was started. The unit hides that by
+    ProcSubset=pid; the system's clocks tell it, too.
     """
 
     def __init__(self, registry: CollectorRegistry, proc: Path = Path("/proc")) -> None:

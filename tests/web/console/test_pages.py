@@ -52,6 +52,7 @@ def test_a_failure_is_told_with_its_reason_and_its_remedy(console: ConsoleServer
     assert client.send("GET", "/testkey?random=a&token=b", b"", {}).status == 403
     assert client.send("GET", "/fileget?filename=%3Cb%3E.jpg", b"", {}).status == 404
     assert remedy("the file does not say when it was made", 404) != remedy("", 404)
+    assert "doctor" in remedy("the store cannot be used: read-only file system", 503)
     page = browser.get("failures/").text
     assert "testkey <small>403</small>" in page
     assert remedy("", 404).partition(":")[0] in page.replace("&#x27;", "'")

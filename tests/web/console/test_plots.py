@@ -39,6 +39,15 @@ def test_a_line_has_a_point_for_each_value_and_a_gap_where_nothing_is_known() ->
     assert third[0] - second[0] == pytest.approx(2 * (second[0] - first[0]), abs=0.2)
 
 
+def test_the_last_time_below_a_plot_is_not_cut_off() -> None:
+    html = plot(Series("a", values(10)))
+    width = float(re.findall(r'<svg viewBox="0 0 (\d+) ', html)[0])
+    times = re.findall(r'<text x="([\d.]+)" y="\d+" text-anchor="(middle|end)">(\d\d:\d\d)</text>', html)
+    assert times
+    # Five characters of this size are 30 wide.
+    assert all(float(x) + (15 if anchor == "middle" else 0) <= width for x, anchor, _text in times)
+
+
 def test_a_single_value_is_a_dot() -> None:
     ((begin, end),) = points(plot(Series("a", values(None, 3, None))))
     assert begin == end

@@ -107,7 +107,9 @@ class Plot:
             x = self._x((moment - self.begin) / self.span.step)
             yield f'<path class="grid" d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>'
             text = time.strftime(form, time.localtime(moment))
-            yield f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{text}</text>'
+            # One at the very end would be cut off.
+            place, anchor = (x, "middle") if x < _WIDTH - 2 * _RIGHT else (_WIDTH, "end")
+            yield f'<text x="{place:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{text}</text>'
 
     def _lines(self, shown: Sequence[Series], top: float) -> Iterator[str]:
         for number, series in enumerate(shown, start=1):

@@ -37,6 +37,10 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
         "refused the login|login",
         "Correct user, password or key of the store in the configuration: was-daemon check-store NAME.",
     ),
+    (
+        "[Rr]ead-only file system",
+        "Mount the disk writable, or let the unit allow it (ReadWritePaths=): was-daemon doctor, as root, tells which.",
+    ),
     ("does not say when it was made", "The file has no date in its metadata, which is no fault."),
     ("Is its disk mounted", "Mount the disk again, or reload the daemon if the directory is to be used as it is now."),
     (
