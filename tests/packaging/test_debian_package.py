@@ -77,9 +77,9 @@ class Server:
         for package in packages:
             shutil.copy(package, self.root / "root" / package.name)
 
-    def install(self, package: Path, *options: str) -> None:
+    def install(self, package: Path, *options: str) -> str:
         environment = ("env", "DEBIAN_FRONTEND=noninteractive")
-        self.run(*environment, "apt-get", "install", "--yes", *options, f"/root/{package.name}")
+        return self.run(*environment, "apt-get", "install", "--yes", *options, f"/root/{package.name}")
 
     def python(self, script: str, *arguments: str) -> str:
         return self.run(f"{PROGRAM}/bin/python3", "-c", script, *arguments)
@@ -142,7 +142,7 @@ def test_an_installation_leaves_a_server_that_does_what_specify_needs(server: Se
 
 
 def test_the_console_is_there_and_one_command_makes_its_password(server: Server, package: Path) -> None:
-    server.install(package)
+    assert "was-daemon console-password" in server.install(package)
     password = server.run("was-daemon", "console-password").strip()
     assert len(password) >= 12
     assert server.owner("/etc/was-daemon/console-password") == "root:was-daemon 640"
@@ -236,7 +236,8 @@ def test_what_was_there_before_is_used(server: Server, package: Path) -> None:
     ours = ours.replace('"own"', f'"/{STORE}"')
     server.path("/etc/was-daemon/was.toml").write_text(ours)
     server.keep_asset()
-    server.install(package, "-o", "Dpkg::Options::=--force-confold")
+    # It has no console.
+    assert "console-password" not in server.install(package, "-o", "Dpkg::Options::=--force-confold")
     assert server.path("/etc/was-daemon/key").read_text() == "the key that Specify knows already\n"
     assert server.path("/etc/was-daemon/was.toml").read_text() == ours
     assert server.show("ActiveState") == "active"
