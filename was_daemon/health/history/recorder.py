@@ -57,8 +57,8 @@ class Recorder:
         self._problem = ""
 
     def start(self) -> None:
-        """Take a sample now, and then each minute."""
-        self._repeating.start(_EVERY_SECONDS)
+        """Take a sample in a minute, and then each minute: checks at the start would be too early to tell much."""
+        self._repeating.start(_EVERY_SECONDS, now=False)
 
     async def close(self) -> None:
         """Take no more samples, and close the file."""
