@@ -117,6 +117,7 @@ async def test_versions_are_restored_by_their_ids_and_new_originals_stay(museum:
 
 
 @async_test
+@pytest.mark.slow
 async def test_the_trash_is_emptied_when_asked(museum: Museum) -> None:
     for name in ("a.bin", "b.bin"):
         await museum.client.store(name, b"bytes")

@@ -66,6 +66,7 @@ def test_links_to_files_of_the_repository_lead_to_them(site: Path) -> None:
     assert (site / unit).read_text("utf-8") == (ROOT / "etc" / "was-daemon.service").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
     targets = ("nowhere.md", "#nowhere", "install.md#nowhere")
     for name in ("docs", "etc", "tests", "was_daemon", "storage_plugins"):

@@ -83,6 +83,7 @@ def survives(inspector: Inspector, seed: int, count: int) -> None:
     eventually(lambda: not list(staging.glob("*")), "for the last staging file to go")
 
 
+@pytest.mark.slow
 def test_damaged_files_of_every_kind_are_shown_or_refused(inspector: Inspector) -> None:
     survives(inspector, _SEED, 62)
 

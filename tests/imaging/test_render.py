@@ -425,6 +425,7 @@ def test_the_reason_is_the_true_one(data: bytes, reason: str, thumbnail: Render)
 
 
 @pytest.mark.parametrize("format_name", ["WEBP", "JPEG"])
+@pytest.mark.slow
 def test_a_decoder_short_of_memory_does_not_make_a_file_damaged(format_name: str, tmp_path: Path) -> None:
     source = tmp_path / "large"
     progressive = {"progressive": True} if format_name == "JPEG" else {"method": 0}
@@ -517,6 +518,7 @@ def limited(source: Path, name: str, mebibytes: int) -> str:
     return subprocess.run(arguments, capture_output=True, text=True, timeout=60).stderr.strip()
 
 
+@pytest.mark.slow
 def test_a_tiff_of_400_megapixels_fits_into_the_default_memory(tmp_path: Path) -> None:
     source = tmp_path / "large.tif"
     source.write_bytes(tiffs.blank((20_000, 20_000)))

@@ -612,6 +612,7 @@ def test_the_guide_quotes_the_example_as_it_is() -> None:
     assert [text for text in quotations if text not in example] == []
 
 
+@pytest.mark.slow
 def test_the_guides_test_file_works_as_it_is_printed(tmp_path: Path, dam: int) -> None:
     [text] = blocks("python", "Prove that it works")
     assert text.count("http://localhost:8000") == 1

@@ -89,6 +89,7 @@ class Museum:
 @pytest.mark.parametrize(
     "site", slow_but([("map", "sharded")], product(COLLECTIONS, ["flat", "sharded"])), ids="-".join
 )
+@pytest.mark.slow
 def test_a_week_and_every_command_leave_other_peoples_files_alone(tmp_path: Path, site: tuple[str, str]) -> None:
     mode, layout = site
     museum = Museum(tmp_path, mode, layout, f"{mode} {layout}")

@@ -21,6 +21,7 @@ from tests.support.example_dams import running_dam
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.relay import Relay
+from tests.support.slow import slow_after
 from was_daemon.config.load import load
 from was_daemon.config.paths import PathResolver
 from was_daemon.config.structure import Mistakes, structure
@@ -186,7 +187,7 @@ def write_config(directory: Path, dam: str, url: str) -> Path:
     return config
 
 
-@pytest.mark.parametrize("dam", ["fake_dam.py", "numbered_dam.py"])
+@pytest.mark.parametrize("dam", slow_after(1, ["numbered_dam.py", "fake_dam.py"]))
 def test_check_store_finds_every_promise_kept(tmp_path: Path, fake_dam: int, shared_dam: int, dam: str) -> None:
     url = f"http://127.0.0.1:{fake_dam}/{uuid4()}" if dam == "fake_dam.py" else f"http://127.0.0.1:{shared_dam}/api"
     command = [BIN / "was-daemon", "check-store", "main", "--config", write_config(tmp_path, dam, url)]

@@ -221,7 +221,7 @@ QUIRKS = {
 }
 
 
-@pytest.mark.parametrize("quirk", QUIRKS.values(), ids=QUIRKS)
+@pytest.mark.parametrize("quirk", slow_after(10, QUIRKS.values()), ids=QUIRKS)
 @ensure
 async def test_an_asset_lives_its_life_on_a_server_with_quirks(store_on, root, quirk) -> None:
     store, content = store_on(quirk), payload(600_000)
