@@ -1,8 +1,6 @@
 """Commands that root runs beside a daemon of another user."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 
 from tests.support.cli import Ran, run, write_config
 from tests.support.images import jpeg
+from tests.support.reachable import reachable_directory
 from tests.support.trashed import put_into_trash
 
 NOBODY, GAMES, ROOT = 65534, 5, 0
@@ -19,11 +18,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that every user can reach."""
-    directory = Path(tempfile.mkdtemp(prefix="was-test-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with reachable_directory() as directory:
+        yield directory
 
 
 def give(path: Path, owner: int) -> Path:

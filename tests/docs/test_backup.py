@@ -16,7 +16,6 @@ from tests.support.client import Client
 from tests.support.daemon import KEY
 from tests.support.guides import Machine, page, tried
 from tests.support.http_contract import BLUE, RED, plain_picture, shows
-from tests.support.needs import require
 
 NOBODY = 65534
 NAME = "6e0c0e9c-2f5b-4a51-9d5e-0c9a8f5fbb8e.jpg"
@@ -25,11 +24,8 @@ NIGHTLY, EXAMINE, WHOLE, DIRECTORY, TRASH, ONE = tried(page("backup.md"), "tests
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    require(shutil.which("rsync"), "rsync")
-    machine = Machine.made(tmp_path, {"trash": {"keep": "30 days"}})
-    machine.daemon.start()
-    yield machine
-    machine.daemon.stop()
+    with Machine.running(tmp_path, {"trash": {"keep": "30 days"}}) as machine:
+        yield machine
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The guide to upgrades: what it promises of the catalogue and the configuration, and its commands."""
 
 import re
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +12,6 @@ import pytest_twisted
 from tests.support.client import Client
 from tests.support.daemon import KEY
 from tests.support.guides import Machine, is_said, messages, page, tried
-from tests.support.needs import require
 from tests.support.paths import ROOT
 from was_daemon.catalogue.schema import FORM
 
@@ -24,11 +22,8 @@ LATER_CATALOGUE, UNKNOWN_SETTING = (message for _, message in messages(GUIDE))
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    require(shutil.which("rsync"), "rsync")
-    machine = Machine.made(tmp_path)
-    machine.daemon.start()
-    yield machine
-    machine.daemon.stop()
+    with Machine.running(tmp_path) as machine:
+        yield machine
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Paths that the daemon's user may not use, and the commands that mend that."""
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from tests.support.cli import write_config
 from tests.support.examined import found_by, only, patient
+from tests.support.reachable import reachable_directory
 from was_daemon.doctor import paths
 from was_daemon.doctor.account import Account, obstacle
 from was_daemon.doctor.findings import Finding, State
@@ -26,11 +25,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that every user can reach."""
-    directory = Path(tempfile.mkdtemp(prefix="was-test-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with reachable_directory() as directory:
+        yield directory
 
 
 @contextmanager

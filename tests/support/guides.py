@@ -2,13 +2,16 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 
 from tests.support.daemon import BIN, KEY, Daemon, clean_environment, to_toml
+from tests.support.needs import require
 from tests.support.paths import ROOT
 
 _DIRECTORIES = ("/etc/was-daemon", "/srv/attachments", "/var/lib/was-daemon", "/mnt/backup")
@@ -73,6 +76,18 @@ class Machine:
         machine = cls(root, Daemon(root / "daemon"))
         machine.configure(config or {})
         return machine
+
+    @classmethod
+    @contextmanager
+    def running(cls, root: Path, config: Mapping[str, Mapping[str, object]] | None = None) -> "Iterator[Machine]":
+        """A machine whose daemon runs, and that has rsync."""
+        require(shutil.which("rsync"), "rsync")
+        machine = cls.made(root, config)
+        machine.daemon.start()
+        try:
+            yield machine
+        finally:
+            machine.daemon.stop()
 
     @property
     def store(self) -> Path:

@@ -28,7 +28,7 @@ _log = Logger()
 
 @attrs.frozen
 class Reading:
-    """What was read of a configuration: settings, as far as they are right, and a line for each mistake.
+    """A configuration as it was read: settings, as far as they are right, and a line for each mistake.
 
     With `is_rest`, the file is no TOML, and the settings are those in the lines that are right.
     """

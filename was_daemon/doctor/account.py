@@ -47,7 +47,7 @@ class Account:
 
 @attrs.frozen
 class Obstacle:
-    """What keeps a user from using a path, and the command that mends it."""
+    """Reason why a user cannot use a path, and the command that mends it."""
 
     message: str
     remedy: str

@@ -17,7 +17,7 @@ class State(enum.Enum):
 
 @attrs.frozen
 class Finding:
-    """What a check has found, in a sentence for an administrator, without secrets.
+    """Result of a check, in a sentence for an administrator, without secrets.
 
     `check` is the check's name, such as "clock". `remedy` is a command that mends it, or a sentence on what to do.
     """

@@ -28,7 +28,7 @@ class SpecifySite:
 
 @attrs.frozen
 class Patient:
-    """What is examined.
+    """The daemon that is examined, by its configuration and its machine.
 
     `settings` are those in the file `config`, without the parts that are wrong, of which `mistakes` has a line each;
     None if nothing of it can be read. `warnings` are what the daemon would warn of. `stores` and `collections` are not

@@ -96,7 +96,7 @@ def test_a_page_that_there_is_not_says_so_to_the_administrator_alone(console: Co
 
 def test_a_question_for_the_head_of_a_page_is_answered_alike(console: ConsoleServer) -> None:
     browser = console.visitor()
-    answer = browser.send("HEAD", "/console/work/", b"", {})
+    answer = browser.send("HEAD", "/console/failures/", b"", {})
     assert (answer.status, answer.text) == (200, "")
 
 

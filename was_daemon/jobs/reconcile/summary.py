@@ -14,7 +14,7 @@ _NAME = "reconcile.json"
 
 @attrs.frozen
 class Summary:
-    """What a comparison has found, at the Unix time `at`: numbers of findings by their kinds, among so many files."""
+    """Result of a comparison at the Unix time `at`: numbers of findings by their kinds, among so many files."""
 
     at: float
     originals: int

@@ -123,7 +123,7 @@ class RequestTemplate:
 
     @property
     def path_placeholders(self) -> frozenset[str]:
-        """Those in the path of the address, which is logged."""
+        """Placeholders in the path of the address, which is logged."""
         return Template(self.address.text.partition("?")[0]).placeholders
 
     def fill(self, values: Values, base: str) -> Request:

@@ -10,7 +10,7 @@ from was_daemon.doctor.findings import Finding
 
 
 class Examination:
-    """What the last examination has found, and whether one is under way; `examine` makes one, in some seconds."""
+    """The last examination, its findings, and whether one is under way; `examine` makes one, in some seconds."""
 
     _log = Logger()
 

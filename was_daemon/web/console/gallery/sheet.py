@@ -46,7 +46,7 @@ class History:
 
 @attrs.frozen
 class Sheet:
-    """What is known of an original: `stat` is None if it is not stored.
+    """Facts about an original, for its page: `stat` is None if it is not stored.
 
     `download_name` is the one that the file had before it was stored, if that is known. `details` and `history` are
     None without a catalogue; `metadata` are those that `getmetadata` tells, None without a stored original; `versions`
