@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV = .venv
 # Parallel test processes; more than processors, since most tests wait for servers.
-WORKERS = 4
+WORKERS = 6
 PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13 python3.14; do if $$python -c '' 2>/dev/null; then echo $$python; fi; done)
 # The one that `make deb` makes a package for.
 ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null)

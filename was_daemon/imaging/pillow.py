@@ -2,7 +2,8 @@
 
 import importlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, cast
 
 from PIL import Image, ImageFile, ImageOps
@@ -43,6 +44,16 @@ _PHOTOMETRIC = 262
 _ICC_METHODS = (2, 3)
 
 
+@contextmanager
+def _missing_parts(allowed: bool) -> Iterator[None]:
+    """Have Pillow accept files that are cut off, or not; its setting is one for the whole process."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = allowed
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
 def decode(
     source: BinaryIO, file_type: FileType, box: int, max_pixels: int, tolerant: bool, reduced: bool = True
 ) -> Picture:
@@ -52,8 +63,7 @@ def decode(
 
     Raises `BrokenImage` for too many pixels, MemoryError, and any other exception for a damaged file.
     """
-    ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
-    with _open(source, file_type) as image:
+    with _missing_parts(tolerant), _open(source, file_type) as image:
         size = image.size
         check_pixels(size, max_pixels)
         if file_type is FileType.PNG and image.width * image.height > _MAX_PNG_PIXELS:

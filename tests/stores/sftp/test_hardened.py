@@ -17,6 +17,7 @@ from twisted.internet.protocol import Factory, Protocol
 from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
 from tests.support import scripted_sftp
 from tests.support.scripted_sftp import ScriptedSSH
+from tests.support.slow import slow_after
 from tests.support.sshd import SSHD, USER, make_key, public
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import StoreUnavailable
@@ -92,7 +93,7 @@ HARDENED = [
 ]
 
 
-@pytest.mark.parametrize("settings", HARDENED, ids=lambda settings: settings.replace("\n", ", "))
+@pytest.mark.parametrize("settings", slow_after(4, HARDENED), ids=lambda settings: settings.replace("\n", ", "))
 @ensure
 async def test_a_hardened_server_keeps_assets(server, store_on, settings) -> None:
     start(server, settings)
@@ -280,7 +281,9 @@ async def test_the_pinned_key_may_be_any_of_the_servers(server, store_on, logged
     assert logged().count("has no key with the fingerprint in the config") == 1
 
 
-@pytest.mark.parametrize("pattern", ["127.0.0.1", "*", "127.0.0.?", "[127.0.0.1]:*", "nas,127.0.0.1,other"])
+@pytest.mark.parametrize(
+    "pattern", slow_after(2, ["127.0.0.1", "[127.0.0.1]:*", "*", "127.0.0.?", "nas,127.0.0.1,other"])
+)
 @ensure
 async def test_known_hosts_may_have_wildcards_and_no_port(server, store_on, pattern) -> None:
     server.start()

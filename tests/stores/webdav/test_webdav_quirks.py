@@ -290,8 +290,8 @@ async def test_an_upload_that_is_cut_short_leaves_the_old_version(
 # -- uploads -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("missing", [403, 404, 409, 500])
-@pytest.mark.parametrize("exists", [405, 301, 403, 409, 500])
+@pytest.mark.parametrize("missing", slow_after(2, [404, 403, 409, 500]))
+@pytest.mark.parametrize("exists", slow_after(2, [405, 301, 403, 409, 500]))
 @pytest_twisted.ensureDeferred
 async def test_missing_directories_are_made_whatever_the_server_calls_them(
     server: QuirkyDav, url: str, make_store: MakeStore, missing: int, exists: int
@@ -343,7 +343,7 @@ def refuses_to_replace(server: QuirkyDav, status: int) -> None:
     server.move = lambda _request, _source, target: status if target in server.files else None
 
 
-@pytest.mark.parametrize("status", [201, 204, 403, 409, 412, 500])
+@pytest.mark.parametrize("status", slow_after(3, [201, 403, 500, 204, 409, 412]))
 @pytest_twisted.ensureDeferred
 async def test_where_a_move_does_not_replace_new_assets_are_moved_and_old_ones_written_over(
     server: QuirkyDav, store: IAssetStore, status: int
