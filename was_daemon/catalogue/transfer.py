@@ -104,6 +104,9 @@ class Transfer:
                 self._completed = batch + self._completed
                 raise
             self._note_moved()
+            if len(self._completed) < BATCH:
+                # Those that have come meanwhile are gathered again.
+                return
 
     async def _enter_completed(self) -> None:
         """Enter the changes that are done in the journal, where they wait for the database."""
