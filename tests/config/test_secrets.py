@@ -436,6 +436,15 @@ def test_a_secret_that_another_group_can_change_is_a_mistake(secret_file: Path) 
     assert warnings_about(secret_file) == []
 
 
+def test_a_missing_file_of_a_secret_is_warned_of(secret_file: Path) -> None:
+    secret_file.unlink()
+    if secret_file.with_name("setting").read_text() == "server.key_file":
+        with pytest.raises(ConfigError, match="no such file"):
+            warnings_about(secret_file)
+    else:
+        assert warnings_about(secret_file) == [f"{secret_file}: there is no such file"]
+
+
 @pytest.mark.parametrize("mode", [0o444, 0o644, 0o604])
 def test_a_secret_that_others_can_read_is_warned_of(secret_file: Path, mode: int) -> None:
     secret_file.chmod(mode)
@@ -495,6 +504,7 @@ def test_a_configuration_without_a_secret_is_anybody_s(tmp_path: Path, store: st
     config = tmp_path / "was.toml"
     config.write_text(f"[stores.main]\n{store}")
     config.chmod(0o666)
+    (tmp_path / "dam-key").touch(0o600)
     assert load(config, ENVIRONMENT).warnings == []
 
 

@@ -20,13 +20,15 @@ class SecretFile(PosixPath):
 
 
 def check_permissions(path: Path) -> str | None:
-    """Return a warning when others can read the file at `path`, else None; raise ValueError when they can change it.
+    """Return a warning when others can read the file at `path`, or when there is none, else None.
 
-    "Others" are all but the file's owner and this process's group. Anything but a regular file passes: reading it fails
-    later.
+    Raises ValueError when others can change it: these are all but the file's owner and this process's group. Anything
+    else but a regular file passes: reading it fails later.
     """
     try:
         status = path.stat()
+    except FileNotFoundError:
+        return f"{path}: there is no such file"
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):
