@@ -13,8 +13,7 @@ from was_daemon.web.contract.status_page import Card, cards
 
 _REFRESH_SECONDS = 60
 
-_NO_CHARTS = """<p>Nothing was counted yet: the first sample is taken when the daemon starts, and one each minute from
-then on.</p>"""
+_NO_CHARTS = "<p>Nothing was counted yet: a sample is taken each minute.</p>"
 
 
 def overview_page(overview: Overview, report: Report, charts: Sequence[Chart], span: Span) -> Page:
@@ -36,7 +35,8 @@ def overview_page(overview: Overview, report: Report, charts: Sequence[Chart], s
 <div class="plots">
 {plots or _NO_CHARTS}
 </div>
-<p class="soft">Times are those of the server ({escape(zone)}).{one}</p>"""
+<p class="soft">Times are those of the server ({escape(zone)}). Cards count from the daemon's start on;
+plots have what was before it, too.{one}</p>"""
     return Page(OVERVIEW.title, content, refresh=_REFRESH_SECONDS)
 
 
