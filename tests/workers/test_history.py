@@ -3,12 +3,16 @@
 import hashlib
 import random
 import resource
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_twisted
 from PIL import Image
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from tests.support import images, tiffs
 from tests.support.heif import grid_heic
@@ -24,6 +28,8 @@ from was_daemon.workers.pool import WorkerPool
 _MEMORY = 512 << 20
 _ROOM = 6 << 20
 """Bytes that a worker with little memory left may still take."""
+
+_PATIENCE = 60.0
 
 Pools = Callable[..., WorkerPool]
 
@@ -99,10 +105,41 @@ async def test_what_a_used_worker_has_no_memory_for_is_shown_by_a_new_one(
     assert "BrokenImage" not in alone
     await first.close()
     pool = pools()
-    worker = await grow(pool, tmp_path)
+    await check_replaced(await grow(pool, tmp_path), pool, path, alone)
+
+
+async def check_replaced(worker: int, pool: WorkerPool, path: Path, alone: str) -> None:
+    """Check that a file for which the worker has too little memory is given to another one."""
     leave_little_memory(worker)
     assert await answer(pool, path, 1000) == alone
     await eventually(lambda: worker not in worker_pids())
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_worker_takes_is_known_to_a_daemon_that_hears_late_of_its_start(
+    pools: Pools, tmp_path: Path
+) -> None:
+    from twisted.internet import reactor
+
+    path = tmp_path / "large.heic"
+    path.write_bytes(LARGE[path.name](images.chart((2400, 1600))))
+    first = pools()
+    alone = await answer(first, path, 1000)
+    await first.close()
+    pool = pools()
+    growing = Deferred.fromCoroutine(grow(pool, tmp_path))
+    # The job is on its way to the worker, of which the daemon hears nothing until the job is done.
+    await deferLater(IReactorTime(reactor), 0.05)
+    blocked_until(lambda: (tmp_path / "thumbnail").stat().st_size > 0)
+    await check_replaced(await growing, pool, path, alone)
+
+
+def blocked_until(holds: Callable[[], bool]) -> None:
+    """Keep the reactor from running until this holds."""
+    deadline = time.monotonic() + _PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.slow

@@ -127,9 +127,12 @@ class Describe(amp.Command):
 
 
 class Ready(amp.Command):
-    """Message from a worker that is confined to its sandbox and waits for commands."""
+    """Message from a worker that is confined to its sandbox and waits for commands.
 
-    arguments: ClassVar = []
+    `size` is its address space in bytes, 0 if unknown: by the time that the message is read, a job may have begun.
+    """
+
+    arguments: ClassVar = [(b"size", amp.Integer())]
     response: ClassVar = []
     requiresAnswer = False
 

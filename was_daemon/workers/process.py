@@ -66,7 +66,7 @@ class WorkerProcess(ProcessProtocol):
         self._has_sent_too_much = False
         self._was_killed = False
         self._is_gone = False
-        self._first_size: int | None = None
+        self._first_size = 0
         self._output = WorkerOutput()
         self._connection = _WorkerConnection(self)
         self._end_waiters = Waiters()
@@ -122,10 +122,13 @@ class WorkerProcess(ProcessProtocol):
             return 0
         return (address_space(self._process.pid) or 0) - self._first_size
 
-    def ready(self) -> None:
-        """Note that the process is ready; the time limit of a job that waits for it begins now."""
+    def ready(self, size: int) -> None:
+        """Note that the process is ready, with `size` bytes of address space, 0 if unknown.
+
+        The time limit of a job that waits for it begins now.
+        """
         self._ready = True
-        self._first_size = address_space(self._process.pid)
+        self._first_size = size
         if self._job_timer and self._job_timer.active():
             self._job_timer.reset(self._timeout)
 
@@ -199,9 +202,9 @@ class _WorkerConnection(amp.AMP):
         return answer
 
     @Ready.responder
-    def ready(self) -> dict[str, Any]:
+    def ready(self, size: int) -> dict[str, Any]:
         """See `Ready`."""
-        self._worker.ready()
+        self._worker.ready(size)
         return {}
 
     def dataReceived(self, data: bytes) -> None:

@@ -40,7 +40,7 @@ from was_daemon.workers.commands import (
     Render,
     RenderRegion,
 )
-from was_daemon.workers.heap import bound_heap, trim_heap
+from was_daemon.workers.heap import address_space, bound_heap, trim_heap
 from was_daemon.workers.sandbox import confine
 
 if TYPE_CHECKING:
@@ -172,9 +172,11 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo([FilteringLogObserver(textFileLogObserver(sys.stderr), [warnings_and_errors])])
     bound_heap()
     worker = WorkerProtocol(socket.socket(fileno=FILES))
+    # Confined, it cannot read it any more.
+    size = address_space(os.getpid()) or 0
     confine(int(sys.argv[1]))
     # Written without the reactor, which would handle the first command before it sent anything.
-    os.write(COMMANDS, amp.AmpBox({amp.COMMAND: Ready.commandName}).serialize())
+    os.write(COMMANDS, amp.AmpBox({amp.COMMAND: Ready.commandName, b"size": b"%d" % size}).serialize())
     os.set_blocking(COMMANDS, False)
     factory = ServerFactory()
     factory.protocol = lambda: worker
