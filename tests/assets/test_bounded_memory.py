@@ -35,8 +35,12 @@ from was_daemon.testing.memory import MemoryStore
 FEW, MANY = 10_000, 100_000
 """Operations after which the memory is measured."""
 
-GROWTH = 5 << 20
-"""Bytes that it may differ by: what the daemon remembers of assets is less, and settles within the first operations."""
+GROWTH = 8 << 20
+"""Bytes that it may differ by, of an operation less than a hundred.
+
+What the daemon remembers of assets is less, and settles within the first operations; but the C library keeps what all
+requests at a time once took, and chance makes that more from time to time.
+"""
 
 REMEMBERED = 3 << 19
 """Bytes that one of the daemon's memories may take: all together they stay well below `GROWTH`."""
