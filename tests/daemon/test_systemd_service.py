@@ -1,20 +1,25 @@
 """The units in etc/, under a real systemd: the daemon works within the rules of its sandbox."""
 
 import io
+import shutil
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import pytest_twisted
 from PIL import Image
 
+from tests.conftest import RunDaemon
 from tests.daemon.test_stop import get
 from tests.support.client import Client
 from tests.support.daemon import KEY, eventually, to_toml
 from tests.support.images import chart, encode, heic, pdf, photograph
 from tests.support.machine import Machine
 from tests.support.ports import free_port
+from tests.support.tls import self_signed
 
 SERVICE = "was-daemon.service"
 
@@ -33,8 +38,8 @@ class Service:
 
     def configure(self, **sections: dict[str, object]) -> None:
         server = {"listen": [f"tcp:{self.port}:interface=127.0.0.1"], **sections.pop("server", {})}
-        stores = {"main": {"plugin": "filesystem", "path": "/var/lib/was-daemon/files"}}
-        document = {"server": {"key_file": "$CREDENTIALS_DIRECTORY/key", **server}, "stores": stores, **sections}
+        stores = {"stores": {"main": {"plugin": "filesystem", "path": "/var/lib/was-daemon/files"}}}
+        document = {"server": {"key_file": "$CREDENTIALS_DIRECTORY/key", **server}, **stores, **sections}
         (self.machine.root / "etc/was-daemon/was.toml").write_text(to_toml(document))
 
     def amend(self, unit: str, text: str) -> None:
@@ -78,6 +83,8 @@ async def test_everything_works_within_the_sandbox(service: Service) -> None:
         assert thumbnail.status == 200, (name, thumbnail, service.machine.log())
         assert max(thumbnail.image().size) == 64
     assert (await client.metadata("a.jpg", dt="date")).status == 200
+    tile = await client.get("/iiif/3/a.jpg/0,0,256,256/256,256/0/default.jpg")
+    assert (tile.status, tile.image().size) == (200, (256, 256)), service.machine.log()
     large = io.BytesIO()
     Image.effect_noise((3000, 3000), 50).save(large, "TIFF", compression="tiff_lzw")
     await client.store("large.tif", large.getvalue())
@@ -87,6 +94,31 @@ async def test_everything_works_within_the_sandbox(service: Service) -> None:
     originals = service.machine.root / "var/lib/was-daemon/files/originals"
     assert originals.stat().st_uid == 950
     assert [path.name for path in originals.iterdir() if path.is_file()] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls_works_within_the_sandbox(service: Service, run_daemon: RunDaemon, tmp_path: Path) -> None:
+    certificate, far_port, port = self_signed(tmp_path), free_port(), free_port()
+    run_daemon({"server": {"listen": [tls_endpoint(far_port, certificate)]}})
+    shutil.copy(certificate, service.machine.root / "etc/was-daemon/tls.pem")
+    known = Path("/etc/was-daemon/tls.pem")
+    (service.machine.root / known.relative_to("/")).chmod(0o644)
+    far = {"plugin": "asset-server", "url": f"https://localhost:{far_port}", "key": KEY, "ca_file": str(known)}
+    listen = [f"tcp:{service.port}:interface=127.0.0.1", tls_endpoint(port, known)]
+    service.configure(server={"listen": listen}, stores={"main": far}, thumbnails={"store": "main"})
+    service.systemctl("start", SERVICE)
+    await service.client.store("a.bin", b"over TLS")
+    assert over_tls(f"https://localhost:{port}/fileget?filename=a.bin", certificate) == b"over TLS"
+
+
+def over_tls(url: str, certificate: Path) -> bytes:
+    with urlopen(url, context=ssl.create_default_context(cafile=str(certificate)), timeout=10) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+def tls_endpoint(port: int, pem: Path) -> str:
+    return f"ssl:{port}:interface=127.0.0.1:privateKey={pem}:certKey={pem}"
 
 
 @pytest_twisted.ensureDeferred
