@@ -3,23 +3,27 @@
 import io
 import shutil
 import ssl
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 import pytest_twisted
 from PIL import Image
+from sqlalchemy import URL, create_engine, select
 
 from tests.conftest import RunDaemon
 from tests.daemon.test_stop import get
 from tests.support.client import Client
 from tests.support.daemon import KEY, eventually, to_toml
+from tests.support.databases import mariadb, new_database, postgresql
 from tests.support.images import chart, encode, heic, pdf, photograph
 from tests.support.machine import Machine
 from tests.support.ports import free_port
+from tests.support.sshd import SSHD, USER
 from tests.support.tls import self_signed
+from was_daemon.catalogue.schema import assets
 
 SERVICE = "was-daemon.service"
 
@@ -41,6 +45,13 @@ class Service:
         stores = {"stores": {"main": {"plugin": "filesystem", "path": "/var/lib/was-daemon/files"}}}
         document = {"server": {"key_file": "$CREDENTIALS_DIRECTORY/key", **server}, **stores, **sections}
         (self.machine.root / "etc/was-daemon/was.toml").write_text(to_toml(document))
+
+    def place(self, name: str, secret: str) -> None:
+        """Write a file of the daemon's user beside the configuration."""
+        path = self.machine.root / "etc/was-daemon" / name
+        path.touch(0o600)
+        path.write_text(secret)
+        shutil.chown(path, 950)
 
     def amend(self, unit: str, text: str) -> None:
         """Add to a unit what an operator would."""
@@ -109,6 +120,37 @@ async def test_tls_works_within_the_sandbox(service: Service, run_daemon: RunDae
     service.systemctl("start", SERVICE)
     await service.client.store("a.bin", b"over TLS")
     assert over_tls(f"https://localhost:{port}/fileget?filename=a.bin", certificate) == b"over TLS"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", [mariadb, postgresql])
+@pytest_twisted.ensureDeferred
+async def test_stores_and_databases_elsewhere_work_within_the_sandbox(
+    service: Service, database: Callable[[], AbstractContextManager[URL]], tmp_path: Path
+) -> None:
+    sshd = SSHD(tmp_path / "sshd")
+    (tmp_path / "files").mkdir()
+    service.place("id", sshd.user_key.read_text())
+    far = {"plugin": "sftp", "host": "127.0.0.1", "port": sshd.port, "user": USER, "path": str(tmp_path / "files")}
+    login = {"identity_file": "/etc/was-daemon/id", "fingerprint": sshd.fingerprint()}
+    with database() as server:
+        url = new_database(server)
+        service.place("password", str(url.password))
+        address = url._replace(drivername=url.get_backend_name(), password=None).render_as_string()
+        secret = {"password_file": "/etc/was-daemon/password", "journal": "/var/lib/was-daemon/journal.sqlite"}
+        service.configure(stores={"main": {**far, **login}}, catalogue={"url": address, **secret})
+        sshd.start()
+        try:
+            service.systemctl("start", SERVICE)
+            await service.client.store("a.jpg", photograph((600, 400)))
+            assert (await service.client.thumbnail("a.jpg", 64)).status == 200, service.machine.log()
+            entries = create_engine(url)
+            with entries.connect() as connection:
+                eventually(lambda: connection.scalar(select(assets.c.name)) == "a.jpg" or connection.rollback(), "rows")
+            entries.dispose()
+            service.systemctl("stop", SERVICE)
+        finally:
+            sshd.stop()
 
 
 def over_tls(url: str, certificate: Path) -> bytes:
