@@ -198,6 +198,17 @@ def test_what_the_daemon_would_warn_of_is_told(tmp_path: Path) -> None:
     assert [f"WARNING: {warning}" for warning in as_json["warnings"]] == warnings
 
 
+def test_warnings_are_the_last_lines_and_plugins_are_told_only_if_asked_for(tmp_path: Path) -> None:
+    document = {"server": {"key": SECRET}, "stores": {"main": MAIN}}
+    short, long = check(tmp_path, document).stdout, check(tmp_path, document, "--plugins").stdout
+    for told in (short, long):
+        assert told.splitlines()[-1].startswith("WARNING: ")
+    assert "Plugins for stores" not in short
+    assert len(short.splitlines()) < 20
+    assert "Plugins for stores, and their options:\n  asset-server\n" in long
+    assert "plugins" not in json.loads(check(tmp_path, document, "--json").stdout)
+
+
 @pytest.mark.parametrize(
     ("server", "is_warned_of"),
     [
@@ -276,7 +287,7 @@ def test_a_script_gets_mistakes_as_json(tmp_path: Path) -> None:
 
 
 def test_a_script_gets_the_summary_as_json(tmp_path: Path) -> None:
-    answer = check(tmp_path, {"server": {"key": SECRET}, "stores": {"main": MAIN, "nas": NAS}}, "--json")
+    answer = check(tmp_path, {"server": {"key": SECRET}, "stores": {"main": MAIN, "nas": NAS}}, "--json", "--plugins")
     summary = json.loads(answer.stdout)
     assert summary["stores"]["main"]["path"] == "/srv/attachments"
     assert summary["plugins"]["filesystem"] == {
@@ -291,7 +302,7 @@ def check_with_plugins(directory: Path, plugins: Path) -> subprocess.CompletedPr
     """In a process of its own: plugins stay imported."""
     document = {"server": {"key": SECRET}, "stores": {"main": MAIN}, "plugins": {"path": [str(plugins)]}}
     (directory / "was.toml").write_text(to_toml(document))
-    command = [BIN / "was-daemon", "config", "check", "--config", "was.toml"]
+    command = [BIN / "was-daemon", "config", "check", "--plugins", "--config", "was.toml"]
     return prepared.run(command, clean_environment(), directory)
 
 

@@ -27,10 +27,11 @@ def config() -> None:
 
 
 @config.command(epilog=epilog("was-daemon config check --config was.toml"))
+@click.option("--plugins", "with_plugins", is_flag=True, help="List the plugins for stores and their options, too.")
 @config_option
 @json_option
-def check(config: Path | None, as_json: bool) -> None:
-    """Tell what would run, and which plugins there are; or all mistakes, each with its key.
+def check(with_plugins: bool, config: Path | None, as_json: bool) -> None:
+    """Tell what would run, and what to be warned of; or all mistakes, each with its key.
 
     Nothing is opened, and no secret is shown. Whether a store can be reached, `check-store` finds out.
     """
@@ -42,7 +43,8 @@ def check(config: Path | None, as_json: bool) -> None:
     except ConfigError as error:
         click.echo(json.dumps({"mistakes": error.mistakes}, ensure_ascii=False) if as_json else error, err=not as_json)
         raise SystemExit(1) from None
-    summary = _summary(settings) | {"warnings": warnings(settings), "plugins": _plugins(settings.plugins)}
+    plugins = {"plugins": _plugins(settings.plugins)} if with_plugins else {}
+    summary = _summary(settings) | plugins | {"warnings": warnings(settings)}
     click.echo(json.dumps(summary, ensure_ascii=False, indent=2) if as_json else "\n".join(_lines(summary)))
 
 
@@ -203,10 +205,15 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         yield f"  fixity       every {in_words(summary['fixity'])}"
     if summary["trash"]:
         yield f"  trash        for {in_words(summary['trash'])}"
+    if "plugins" in summary:
+        yield from _plugin_lines(summary["plugins"])
     for warning in summary["warnings"]:
         yield f"WARNING: {warning}"
+
+
+def _plugin_lines(plugins: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
     yield "Plugins for stores, and their options:"
-    for name, options in summary["plugins"].items():
+    for name, options in plugins.items():
         yield f"  {name}"
         width = max(map(len, options), default=0)
         for option, described in options.items():
