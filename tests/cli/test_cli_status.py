@@ -53,6 +53,22 @@ def test_a_store_that_cannot_be_used_is_a_failure(tmp_path: Path, run_daemon: Ru
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize("command", ["status", "doctor", "check-store"])
+def test_a_report_has_no_lines_of_the_log(tmp_path: Path, command: str) -> None:
+    # A name with more than 255 characters is an error that the threads of the disk log.
+    broken = {"plugin": "filesystem", "path": tmp_path / ("long" * 64)}
+    far = {"plugin": "sftp", "host": "127.0.0.1", "port": free_port(), "user": "u", "password": "p", "path": "/"}
+    config = write_config(tmp_path, {"main": broken, "far": far}, server={"key": KEY, "listen": ["tcp:1"]})
+    for store in ("main", "far") if command == "check-store" else ("",):
+        ran = run(command, *([store] if store else []), "--config", config)
+        assert ran.code == 1
+        assert "[was_daemon" not in ran.err + ran.out
+        assert "file name too long" in ran.err + ran.out or store == "far"
+        assert "File name too long" not in ran.err
+        if store != "main":
+            assert "the SSH server [127.0.0.1]" in ran.err
+
+
 @pytest.mark.slow
 def test_databases_that_do_not_answer_are_told_with_their_addresses(tmp_path: Path, run_daemon: RunDaemon) -> None:
     daemon = run_daemon()

@@ -45,7 +45,7 @@ def check_store(name: str, collection: str | None, config: Path | None, as_json:
             click.echo(json.dumps(report, ensure_ascii=False, indent=2))
         return 0 if kept else 1
 
-    run(work)
+    run(work, is_report=True)
 
 
 async def _try(

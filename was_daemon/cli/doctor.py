@@ -73,7 +73,7 @@ def doctor(
         click.echo(_document(well, findings) if as_json else _summary(findings))
         return 0 if well else 1
 
-    run(work)
+    run(work, is_report=True)
 
 
 def _address(url: str) -> str:

@@ -11,12 +11,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import (
     FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
     Logger,
     LogLevel,
     LogLevelFilterPredicate,
+    formatEvent,
     globalLogBeginner,
     textFileLogObserver,
 )
+from zope.interface import implementer
 
 from was_daemon.cli.lost_output import drop_output, is_about_output
 from was_daemon.model.errors import AssetError
@@ -24,20 +28,62 @@ from was_daemon.model.errors import AssetError
 RESUMED = "Start it again to go on."
 """Advice after an interruption of a command that does only what is left to do."""
 
+_DISKS = "was_daemon.concurrency.disk_threads.DiskThreads"
+"""The namespace of log events on errors of disks, which a report has as findings."""
+
 _log = Logger()
 
 Work = Callable[[], Coroutine[Deferred[Any], Any, int]]
 
 
-def run(work: Work, afterwards: str = "", failure: int = 1) -> NoReturn:
+@implementer(ILogObserver)
+class Remarks:
+    """Warnings and errors from the log during a report, to be printed below it, without time and module.
+
+    Errors of disks are left out, since they are findings of the report. Faults of the program are printed at once, with
+    their traceback.
+    """
+
+    def __init__(self) -> None:
+        self.texts: dict[str, None] = {}
+        """Each text once, in the order in which they came."""
+        self._print = textFileLogObserver(sys.stderr)
+
+    def __call__(self, event: LogEvent) -> None:
+        """Keep what an event says."""
+        if event["log_level"] is LogLevel.critical:
+            self._print(event)
+        elif event["log_namespace"] != _DISKS:
+            self.texts[formatEvent(event)] = None
+
+
+def run(work: Work, afterwards: str = "", failure: int = 1, is_report: bool = False) -> NoReturn:
     """Run `work` in the reactor and exit with its result, or `failure` and a line on stderr after an error or a signal.
 
     SIGINT and SIGTERM cancel `work`, so that its `finally` and `except` clauses run. `afterwards` is printed then. When
     the reader of the output has gone, as after `| head`, it exits with `failure` and prints nothing; when the output is
-    a file on a full disk, with a line.
+    a file on a full disk, with a line. The log is not mixed with the output of a report: see `Remarks`.
     """
-    log_warnings()
+    if is_report:
+        work = _with_remarks(work)
+    else:
+        log_warnings()
     task.react(lambda reactor: Deferred.fromCoroutine(_run(reactor, work, afterwards, failure)))
+
+
+def _with_remarks(work: Work) -> Work:
+    """Return `work` that prints warnings from the log at its end."""
+    remarks = Remarks()
+    _log_warnings_to(remarks)
+
+    async def remarked() -> int:
+        try:
+            return await work()
+        finally:
+            for text in remarks.texts:
+                click.echo(text, err=True)
+
+    return remarked
 
 
 async def _run(reactor: IReactorCore, work: Work, afterwards: str, failure: int) -> None:
@@ -72,6 +118,9 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str, failure: int)
 
 def log_warnings() -> None:
     """Print warnings and errors from the log to stderr, for instance how to add the host key of an SFTP server."""
-    from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
-    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [from_warnings_on])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    _log_warnings_to(textFileLogObserver(sys.stderr))
+
+
+def _log_warnings_to(observer: ILogObserver) -> None:
+    filtered = FilteringLogObserver(observer, [LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)])
+    globalLogBeginner.beginLoggingTo([filtered], redirectStandardIO=False)

@@ -67,7 +67,7 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
             click.echo("\n".join(_lines(summary)))
         return 0 if well else 1
 
-    run(work)
+    run(work, is_report=True)
 
 
 async def _check(store: "IAssetStore", collections: "Collections", timeout: float, min_free: int) -> dict[str, Any]:
