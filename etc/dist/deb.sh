@@ -78,20 +78,14 @@ _WAS_DAEMON_COMPLETE=bash_source was-daemon >"$share/bash-completion/completions
 _WAS_DAEMON_COMPLETE=zsh_source was-daemon >"$share/zsh/vendor-completions/_was-daemon"
 _WAS_DAEMON_COMPLETE=fish_source was-daemon >"$share/fish/vendor_completions.d/was-daemon.fish"
 
-# -- documents; below examples, files have the paths that docs/install.md uses --
+# -- documents, and the files that they link to; below examples, these have the paths that docs/install.md uses --
 
 put "$sources/etc/debian/README.Debian" usr/share/doc/was-daemon
-put "$sources/CHANGELOG.md" usr/share/doc/was-daemon
-for guide in "$sources"/docs/*.md; do
-    put "$guide" usr/share/doc/was-daemon/docs
-done
+python "$sources/etc/debian/guides.py" "$doc"
 python "$sources/etc/debian/copyright.py" "$program/lib" >"$doc/copyright"
 printf 'was-daemon (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- %s  %s\n' \
     "$version" "$maintainer" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" >"$doc/changelog"
 gzip -9n "$doc/changelog" "$doc/CHANGELOG.md" "$share"/man/man?/*
-for example in nginx/was-daemon.conf nginx/was-files.conf nginx/was-thumbnails.conf grafana-dashboard.json prometheus-alerts.yml; do
-    put "$sources/etc/$example" "usr/share/doc/was-daemon/examples/etc/$(dirname "$example")"
-done
 put "$sources/etc/debian/lintian-overrides" usr/share/lintian/overrides was-daemon
 
 # -- what dpkg reads --
