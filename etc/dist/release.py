@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _UNRELEASED = "Unreleased"
 _VIEWER = "was_daemon/web/viewer/openseadragon/openseadragon.js"
-_LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:)[^)]*\)")
-"""A link to a file of the repository, which the reader of the notes may not have."""
+_COLUMNS = 80
+
+# Links to files of the repository, which the reader of the notes may not have; the second has the file's name as its text.
+_LINK = r"\[[^\]]*\]\((?!\w+:)[^)]*\)"
+_NAMED = r"\[[\w./-]+\.md\]\((?!\w+:)[^)]*\)"
+_POINTER = re.compile(
+    rf"(?:(?<=[.:]) |^)See (?:[^.\[]|{_LINK})*{_LINK}(?:[^.\[]|{_LINK})*\.(?= |$)"
+    rf"|(?:[,;]? see {_LINK}|: {_NAMED}(?:(?:,| and) {_NAMED})*)(?=\.(?: |$))"
+)
+"""A sentence, or the end of one, that says nothing but where more is said."""
 
 
 def git(*arguments: str) -> str:
@@ -38,11 +47,49 @@ def section(heading: str) -> str:
     return found[1].strip() if found else ""
 
 
+def without_links(text: str) -> str:
+    """Return a paragraph with the titles of documents, or the links' own words, in place of links to the repository."""
+
+    def words(link: re.Match[str]) -> str:
+        text, _, path = link[0][1:-1].partition("](")
+        file = ROOT / path.partition("#")[0]
+        return f'"{title(file)}"' if re.fullmatch(_NAMED, link[0]) and file.is_file() else text
+
+    return re.sub(_LINK, words, _POINTER.sub("", text)).strip()
+
+
+def title(document: Path) -> str:
+    """Return the first heading of a document, or its name."""
+    found = re.search(r"^# (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return found[1] if found else document.stem
+
+
+def filled(block: str) -> Iterator[str]:
+    """Yield the items of a list, or the one paragraph, without links and in lines of one length; others as they are."""
+    if block.startswith(("#", "|", "```")):
+        yield block
+        return
+    for item in re.split(r"\n(?=\s*- )", block):
+        mark = re.match(r"\s*- |", item)[0]  # type: ignore[index]
+        text = without_links(" ".join(item.removeprefix(mark).split()))
+        if text:
+            indent = " " * len(mark)
+            yield textwrap.fill(
+                text,
+                _COLUMNS,
+                initial_indent=mark,
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+
+
 def notes() -> str:
     """Return the notes of the release, with the date of the commit."""
     commit = os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct")
     date = time.strftime("%Y-%m-%d", time.gmtime(int(commit)))
-    return f"# was_daemon {version()}, {date}\n\n" + _LINK.sub(r"\1", section(version()))
+    blocks = ["\n".join(filled(block)) for block in re.split(r"\n{2,}", section(version()))]
+    return "\n\n".join([f"# was_daemon {version()}, {date}", *filter(None, blocks)])
 
 
 def problems() -> Iterator[str]:

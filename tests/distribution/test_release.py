@@ -62,7 +62,46 @@ def test_a_commit_with_a_new_version_and_its_changes_is_released(repository: Pat
 
 
 def test_the_notes_are_the_changes_of_the_version_and_lead_nowhere(repository: Path) -> None:
-    assert release(repository, "notes") == (0, "# was_daemon 1.2.3, 2031-05-07\n\n- New, see docs/a.md.\n")
+    assert release(repository, "notes") == (0, "# was_daemon 1.2.3, 2031-05-07\n\n- New.\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ("It [goes](docs/a.md) on. See [the\nrest](docs/a.md#b). More.", "It goes on. More."),
+        ("See [a](docs/a.md), and [b](docs/b.md).", ""),
+        ("All kinds of files: [docs/a.md](docs/a.md), [docs/b.md](docs/b.md).", "All kinds of files."),
+        ("Stores: [one](docs/a.md) and [two](docs/b.md).", "Stores: one and two."),
+        ("[docs/a.md](docs/a.md#b) has the commands.", '"Moving in" has the commands.'),
+        ("Faster than [others](https://example.org/a).", "Faster than [others](https://example.org/a)."),
+    ],
+)
+def test_where_more_is_said_is_left_out_of_the_notes_and_nothing_else(
+    repository: Path, changes: str, said: str
+) -> None:
+    (repository / "docs").mkdir()
+    (repository / "docs" / "a.md").write_text("# Moving in\n\nText.\n")
+    (repository / "CHANGELOG.md").write_text(f"# Changelog\n\n## 1.2.3\n\n{changes}\n\nEnd.\n")
+    told = release(repository, "notes")[1].partition("\n\n")[2]
+    assert told == (f"{said}\n\n" if said else "") + "End.\n"
+
+
+def test_the_notes_are_in_lines_of_one_length(repository: Path) -> None:
+    item = "- One\n  word and [another](docs/a.md), " + "and another, " * 12 + "and\n  an end.\n"
+    (repository / "CHANGELOG.md").write_text(f"# Changelog\n\n## 1.2.3\n\n### New\n\n{item}- Short.\n")
+    lines = release(repository, "notes")[1].splitlines()[2:]
+    assert lines[:2] == ["### New", ""]
+    assert [line[:2] for line in lines[2:]] == ["- ", "  ", "  ", "- "]
+    assert all(70 < len(line) <= 80 for line in lines[2:4])
+
+
+def test_no_sentence_of_the_notes_is_a_stump() -> None:
+    status, said = release(ROOT, "notes")
+    text = " ".join(said.split())
+    assert status == 0
+    assert "](" not in text
+    assert ".md" not in text
+    assert not re.search(r"\b[Ss]ee [\w ]+\.|: *\.|\s\.|\. \.", text)
 
 
 @pytest.mark.parametrize("tag", ["1.2.3", "v1.2.3"])
@@ -117,8 +156,8 @@ def test_all_that_is_wrong_is_told_at_once(repository: Path) -> None:
 
 
 def test_the_version_is_in_one_place() -> None:
-    """Versions of other programs are in the files that pin these."""
-    pins = {"constraints.txt", "etc/viewer/package-lock.json", "etc/viewer/node.txt"}
+    """Versions of other programs are in the files that pin these; a guide tells the catalogue's forms by version."""
+    pins = {"constraints.txt", "etc/viewer/package-lock.json", "etc/viewer/node.txt", "docs/upgrade.md"}
     stated = re.compile(rf"(?<![\w.]){re.escape(__version__)}(?![\w.]*\w)|was.daemon[-_]v?[0-9]+\.[0-9]+\.[0-9]")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found = []

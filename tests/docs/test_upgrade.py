@@ -90,3 +90,13 @@ def test_settings_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
     machine = Machine.made(tmp_path)
     machine.configure({"checksums": {"path": machine.state / "checksums.sqlite"}})
     machine.run("was-daemon config check --config /etc/was-daemon/was.toml")
+
+
+def test_the_forms_of_the_catalogue_are_told_by_the_versions_that_have_them() -> None:
+    forms = dict(re.findall(r"^\| `([0-9]{4})` \| (.*) \|$", GUIDE, re.MULTILINE))
+    released = re.findall(r"^## ([0-9.]+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert max(forms) == FORM
+    assert forms.pop("0001") == "development versions before the first release"
+    assert forms
+    for versions in forms.values():
+        assert re.match(r"[0-9.]+", versions)[0] in released  # type: ignore[index]

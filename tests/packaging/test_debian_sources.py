@@ -1,7 +1,9 @@
 """What the Debian package is made of, without building it."""
 
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,26 @@ def test_it_depends_on_the_package_of_the_program_that_reloads_the_service() -> 
     script = (ROOT / "etc" / "dist" / "deb.sh").read_text("utf-8")
     depends = next(line for line in script.splitlines() if line.startswith("Depends: "))
     assert " procps," in depends
+
+
+def test_the_readme_has_lines_of_one_length_and_steps_without_gaps() -> None:
+    text = (DEBIAN / "README.Debian").read_text("utf-8")
+    assert [line for line in text.splitlines() if len(line) > 79] == []
+    assert not re.search(r"\n\n[2-9]\. ", text)
+    for paragraph in re.split(r"\n(?=\n|- |[0-9]\. )", text):
+        lines = [line for line in paragraph.splitlines() if line and not line.startswith("    ")]
+        for line, following in pairwise(lines):
+            # The next word would not have had room.
+            is_full = len(f"{line} {following.split()[0]}") > 72
+            assert is_full or "===" in following or "---" in following, line
+
+
+def test_a_daemon_in_the_foreground_gets_what_the_unit_gives_it() -> None:
+    guide = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    (command,) = re.findall(r"^systemd-run .*", guide, re.MULTILINE)
+    given = re.findall(r"--property=(\S+)", command)
+    assert {each.partition("=")[0] for each in given} >= {"User", "LoadCredential"}
+    assert [each for each in given if each not in UNIT] == []
 
 
 def test_an_architecture_without_compiled_packages_is_refused(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def as_owner(settings: "Settings", stores: Iterable[str], others: Sequence[Path]
         whose = ", and ".join(f"{each.path} belongs to {each}" for each in found)
         raise click.ClickException(
             f"{whose}. Only one of them can be the daemon's user, who could not use what root makes. Give all to that "
-            f"user, or run the command as that user, as with: runuser -u {found[0]} -- was-daemon ..."
+            f"user, or, if that user can read the key, run the command so: runuser -u {found[0]} -- was-daemon ..."
         )
     return become(found[0], settings) if found else settings
 

@@ -75,6 +75,7 @@ def check_user(settings: Settings, arguments: str) -> None:
     for owner in owners([*store_directories(settings, settings.stores), settings.spool.path]):
         raise SystemExit(
             f"root cannot be the daemon's user: {owner.path} belongs to {owner}, who could not use what root makes "
-            f"there. Start the daemon as that user, as with: runuser -u {owner} -- was-daemon serve{arguments} "
-            f"(or twistd --uid {owner}, or User={owner} in its unit)"
+            f"there. Start its unit, which needs User={owner}, as with systemctl start was-daemon; or, if that user "
+            f"can read the key, start it as that user, as with: runuser -u {owner} -- was-daemon serve{arguments} "
+            f"(or twistd --uid {owner})"
         )
