@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 import pytest
 import pytest_twisted
+from twisted.internet.defer import CancelledError, Deferred
 
 from tests.conftest import RunDaemon
 from tests.support.cli import write_config
@@ -38,6 +39,16 @@ async def test_a_store_whose_directory_is_gone_is_told_and_not_made(tmp_path: Pa
     assert "there is no such directory" in finding.message
     assert f"findmnt --target {tmp_path}/gone" in str(finding.remedy)
     assert not (tmp_path / "gone").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_look_that_is_interrupted_fails_with_nothing_but_that(tmp_path: Path) -> None:
+    with silent() as port:
+        dav = {"plugin": "webdav", "url": f"http://127.0.0.1:{port}/dav"}
+        looking = Deferred.fromCoroutine(found_in(write_config(tmp_path, {"main": dav, "other": dav})))
+        looking.cancel()
+        with pytest.raises(CancelledError):
+            await looking
 
 
 @pytest_twisted.ensureDeferred

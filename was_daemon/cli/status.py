@@ -107,13 +107,14 @@ async def _check_files(settings: "Settings") -> dict[str, dict[str, Any]]:
 
     All are looked at at the same time: several servers that hang take no longer than one.
     """
-    from twisted.internet.defer import Deferred, gatherResults
+    from twisted.internet.defer import Deferred
 
+    from was_daemon.concurrency.waiting import together
     from was_daemon.health.looks import file_looks
 
     looks = {name: _file_entry(where, look) for name, (where, look) in file_looks(settings).items()}
     looks |= {f"specify {name}": _specify_entry(name, each) for name, each in settings.specify.items() if each.url}
-    entries = await gatherResults([Deferred.fromCoroutine(look) for look in looks.values()])
+    entries = await together([Deferred.fromCoroutine(look) for look in looks.values()])
     return dict(zip(looks, entries, strict=True))
 
 

@@ -1,9 +1,9 @@
 """Waiting for the work of others: a waiter may leave, and the work goes on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
@@ -24,6 +24,17 @@ def shield(work: Deferred[T], unclaimed: Callable[[T | Failure], object] | None 
 
     work.addBoth(deliver)
     return waiter
+
+
+async def together(works: Iterable[Deferred[T]]) -> list[T]:
+    """Fire with the results of all `works`; the first error of one of them is raised as it is.
+
+    A cancellation cancels all of them.
+    """
+    try:
+        return await gatherResults(works, consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()
 
 
 class Waiters:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from was_daemon.concurrency.threads import Threads
+from was_daemon.concurrency.waiting import together
 from was_daemon.config.catalogue_settings import CatalogueSettings
 from was_daemon.config.settings import SpecifySettings
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
@@ -41,7 +42,7 @@ async def look(patient: Patient) -> Sequence[Finding]:
     ]
     if not looks:
         return [skipped(_NAME, "there is no [catalogue], and no [specify.NAME] with a url")]
-    return list(await gatherResults(looks))
+    return await together(looks)
 
 
 def _limited(name: str, look: Coroutine[Deferred[Any], Any, Finding]) -> Deferred[Finding]:

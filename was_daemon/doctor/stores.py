@@ -7,10 +7,11 @@ from contextlib import aclosing, closing
 from urllib.parse import quote
 
 import attrs
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
+from was_daemon.concurrency.waiting import together
 from was_daemon.doctor.findings import Finding, failed, ok, warning
 from was_daemon.doctor.patient import Patient
 from was_daemon.model.composition import IComposedStore
@@ -32,7 +33,7 @@ async def look(patient: Patient) -> Sequence[Finding]:
         # Its parts are looked at.
         if not IComposedStore.providedBy(store)
     ]
-    return [finding for findings in await gatherResults(looks) for finding in findings]
+    return [finding for findings in await together(looks) for finding in findings]
 
 
 async def _of_store(patient: Patient, name: str, store: IAssetStore) -> Sequence[Finding]:
