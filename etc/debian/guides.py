@@ -16,6 +16,8 @@ _DOCUMENTS = Path("/usr/share/doc/was-daemon")
 _LINK = re.compile(
     r"(?P<mark>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)(?P<target>[^)#]+)(?P<anchor>#[^)]*)?\)"
 )
+_REFERENCE = Path("docs/reference.md")
+"""A page that only the site has, since `make docs` fills it with docstrings."""
 _PHOTOGRAPHS = frozenset({".png", ".webp"})
 _UNITS = frozenset({".service", ".socket"})
 _WITH_FILES = frozenset({"docs", "etc", "storage_plugins"})
@@ -47,7 +49,7 @@ def _place(name: Path) -> Path | None:
         return _DOCUMENTS / "CHANGELOG.md.gz"
     if name.suffix in _UNITS:
         return Path("/usr/lib/systemd/system", name.name)
-    if name.suffix in _PHOTOGRAPHS or name.parts[0] not in _WITH_FILES:
+    if name == _REFERENCE or name.suffix in _PHOTOGRAPHS or name.parts[0] not in _WITH_FILES:
         return None
     return _DOCUMENTS / name if name.parts[0] == "docs" else _DOCUMENTS / "examples" / name
 
@@ -59,7 +61,7 @@ def _copy(file: Path, copy: Path) -> None:
 
 def main() -> None:
     """Write all guides."""
-    for guide in [_ROOT / "CHANGELOG.md", *sorted((_ROOT / "docs").glob("*.md"))]:
+    for guide in {_ROOT / "CHANGELOG.md", *(_ROOT / "docs").glob("*.md")} - {_ROOT / _REFERENCE}:
         write(guide, Path(sys.argv[1]))
 
 
