@@ -215,8 +215,13 @@ class RunningDaemon(LoggedService):
         return Deferred.fromCoroutine(self._stopped(self._stopping))
 
     async def _stopped(self, stopping: Deferred[None]) -> None:
-        with suppress(CancelledError):
-            await stopping
+        try:
+            with suppress(CancelledError):
+                await stopping
+        finally:
+            # At the very end, however the parts ended: what they complained of is kept for the next start, too.
+            if self._recorder:
+                await self._recorder.close()
 
     async def _stop(self, grace: float) -> None:
         connections = self._site.open_connections
@@ -248,7 +253,7 @@ class RunningDaemon(LoggedService):
         await self._state.locks.settled()
         self._watch.stop()
         if self._recorder:
-            await self._recorder.close()
+            self._recorder.stop()
         for part in {id(part): part for components in self._in_use for part in components.closable}.values():
             await part.close()
         await self._state.quotas.close()

@@ -119,6 +119,24 @@ def test_history_and_failures_outlive_a_kill(tmp_path: Path) -> None:
         console.daemon.stop()
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_failures_are_told_at_once_after_a_restart(tmp_path: Path, workers: int) -> None:
+    console = ConsoleServer(tmp_path / "restarted", {"server": {"workers": workers}}).start()
+    try:
+        if workers > 1:
+            console.daemon.await_processes()
+        client = type(console.browser())(console.daemon.port)
+        for _ in range(8):
+            # Each on a new connection, which any of the processes may take.
+            assert client.send("GET", "/fileget?filename=none.jpg", b"", {}).status == 404
+        console.daemon.stop()
+        console.start()
+        page = console.visitor().get("failures/").text
+        assert re.search(r'fileget <small>404</small>.*<td class="number" data-label="Times">8</td>', page)
+    finally:
+        console.daemon.stop()
+
+
 @pytest.mark.slow
 def test_a_history_that_cannot_be_kept_keeps_nothing_else_from_working(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")

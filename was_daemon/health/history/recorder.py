@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -29,7 +30,8 @@ _FAILURES = re.compile(r"console-[0-9]+\.failures")
 class Recorder:
     """Records the history of the process `number` in `directory`, from `start` to `close`, in a thread.
 
-    `take` fires with a sample; `failures` returns what has failed since the start.
+    `take` fires with a sample; `failures` returns what has failed since the start. It is written at each sample and at
+    the end, with what an earlier process of this number has left.
     """
 
     _log = Logger()
@@ -45,26 +47,37 @@ class Recorder:
 
         self._directory = directory
         self._name = f"console-{number}"
+        self._failures_file = directory / f"{self._name}.failures"
         self._take = take
         self._failures = failures
         # One thread: what is read is never half written by this process.
         self._threads = Threads("console history", 1)
         self._repeating = LoopingCall(self._record)
         self._repeating.clock = IReactorTime(reactor)
+        self._is_begun = False
         self._file: RingFile | None = None
-        self._before = Failures()
+        self._before: Failures | None = None
         self._written = ""
         self._problem = ""
 
     def start(self) -> None:
         """Take a sample in a minute, and then each minute: checks at the start would be too early to tell much."""
+        self._is_begun = True
         self._repeating.start(_EVERY_SECONDS, now=False)
 
-    async def close(self) -> None:
-        """Take no more samples, and close the file."""
+    def stop(self) -> None:
+        """Take no more samples."""
         if self._repeating.running:
             self._repeating.stop()
-        self._threads.call(self._close)
+
+    async def close(self) -> None:
+        """Take no more samples, keep what has failed since the last one, and close the file."""
+        self.stop()
+        if not self._is_begun:
+            # Perhaps another daemon runs here, and has the port and the files.
+            return
+        failures = self._failures()
+        Deferred.fromCoroutine(self._keep(lambda: self._threads.call(lambda: self._end(failures))))
         await self._threads.drain(_CLOSE_SECONDS)
 
     async def charts(self, span: Span) -> list[Chart]:
@@ -74,12 +87,19 @@ class Recorder:
     async def failures(self) -> Failures:
         """Fire with the last failures of all processes, those of others as they were a minute ago at most."""
         now = self._failures()
-        return await self._threads.call(lambda: merged([now, self._before, *self._failures_of_others()]))
+        return await self._threads.call(lambda: merged([now, self._earlier(), *self._failures_of_others()]))
 
     async def _record(self) -> None:
-        try:
-            sample, failures = await self._take(), self._failures()
+        await self._keep(self._sample)
+
+    async def _sample(self) -> None:
+        sample, failures = await self._take(), self._failures()
+        if self._repeating.running:
             await self._threads.call(lambda: self._write(time.time(), sample, failures))
+
+    async def _keep(self, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
             self._problem = ""
         except OSError as error:
             # Once, and not each minute.
@@ -91,18 +111,40 @@ class Recorder:
 
     # -- what follows is called in the thread --------------------------------------------------------------------------
 
+    def _earlier(self) -> Failures:
+        """Return what had failed before the start; it is read before this process writes there."""
+        if self._before is None:
+            self._before = _read_failures(self._failures_file)
+            self._written = merged([self._before]).text()
+        return self._before
+
     def _write(self, moment: float, sample: Sample, failures: Failures) -> None:
+        _write_sample(self._open(), moment, sample)
+        self._write_failures(failures)
+
+    def _open(self) -> RingFile:
         if not self._file:
             self._file = RingFile(self._directory / f"{self._name}.ring")
-            self._before = _read_failures(self._directory / f"{self._name}.failures")
-        _write_sample(self._file, moment, sample)
-        text = merged([failures, self._before]).text()
-        if text != self._written:
-            path = self._directory / f"{self._name}.failures"
-            draft = path.with_suffix(".new")
-            draft.write_text(text, "utf-8")
-            draft.replace(path)
-            self._written = text
+        return self._file
+
+    def _write_failures(self, failures: Failures) -> None:
+        text = merged([failures, self._earlier()]).text()
+        if text == self._written:
+            return
+        # Its lock keeps another daemon in the same directory from writing.
+        self._open()
+        draft = self._failures_file.with_suffix(".new")
+        draft.write_text(text, "utf-8")
+        draft.replace(self._failures_file)
+        self._written = text
+
+    def _end(self, failures: Failures) -> None:
+        try:
+            self._write_failures(failures)
+        finally:
+            if self._file:
+                self._file.close()
+                self._file = None
 
     def _charts(self, span: Span) -> list[Chart]:
         now = time.time()
@@ -110,19 +152,13 @@ class Recorder:
         return charts_of(History(span, processes, now)) if any(processes) else []
 
     def _failures_of_others(self) -> list[Failures]:
-        own = f"{self._name}.failures"
-        return [_read_failures(path) for path in self._files(_FAILURES) if path.name != own]
+        return [_read_failures(path) for path in self._files(_FAILURES) if path != self._failures_file]
 
     def _files(self, pattern: re.Pattern[str]) -> list[Path]:
         try:
             return sorted(path for path in self._directory.iterdir() if pattern.fullmatch(path.name))
         except OSError:
             return []
-
-    def _close(self) -> None:
-        if self._file:
-            self._file.close()
-            self._file = None
 
 
 def _write_sample(file: RingFile, moment: float, sample: Sample) -> None:
