@@ -19,8 +19,14 @@ class SecretFile(PosixPath):
         return self.expanduser().read_text("utf-8-sig").rstrip("\r\n")
 
 
+class HashFile(SecretFile):
+    """Path of a file with the hash of a password. Of a missing one another warning tells, with the command for it."""
+
+
 def check_permissions(path: Path) -> str | None:
     """Return a warning when others can read the file at `path`, or when there is none, else None.
+
+    That there is no `HashFile` is not warned of here.
 
     Raises ValueError when others can change it: these are all but the file's owner and this process's group. Anything
     else but a regular file passes: reading it fails later.
@@ -28,7 +34,7 @@ def check_permissions(path: Path) -> str | None:
     try:
         status = path.stat()
     except FileNotFoundError:
-        return f"{path}: there is no such file"
+        return None if isinstance(path, HashFile) else f"{path}: there is no such file"
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):

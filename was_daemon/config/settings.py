@@ -11,7 +11,7 @@ import attrs
 
 from was_daemon.config.catalogue_settings import CatalogueSettings, ChecksumSettings, FixitySettings
 from was_daemon.config.discovery_settings import DiscoverySettings
-from was_daemon.config.secret_files import SecretFile
+from was_daemon.config.secret_files import HashFile, SecretFile
 from was_daemon.config.structure import Duration, Size
 from was_daemon.config.validators import (
     at_least,
@@ -93,7 +93,7 @@ class AdminSettings:
     `password_file` has the hashed password; `history` is the directory of what plots show, None for one in the spool.
     """
 
-    password_file: SecretFile | None = None
+    password_file: HashFile | None = None
     public_url: str | None = None
     session: Duration = attrs.field(default=_TWELVE_HOURS, validator=at_least(60))
     history: Path | None = attrs.field(factory=lambda: _state_directory(os.environ))

@@ -171,7 +171,7 @@ def _converter(paths: PathResolver, mistakes: Mistakes) -> Converter:
     converter.register_structure_hook(Rate, _rate)
     converter.register_structure_hook(Duration, _duration)
     converter.register_structure_hook(Path, lambda value, _: paths.resolve(_text(value)))
-    converter.register_structure_hook(SecretFile, lambda value, _: _secret_file(_text(value), paths, mistakes))
+    converter.register_structure_hook(SecretFile, lambda value, cls: _secret_file(cls, _text(value), paths, mistakes))
     converter.register_structure_hook(IPv4Network | IPv6Network, _network)
     converter.register_structure_hook(bool | Literal["private"], _truth_or_word)
     converter.register_structure_hook_func(lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _member)
@@ -196,12 +196,12 @@ def _text(value: Any) -> str:
     return value
 
 
-def _secret_file(text: str, paths: PathResolver, mistakes: Mistakes) -> SecretFile:
-    path = paths.resolve(text)
+def _secret_file(cls: type[SecretFile], text: str, paths: PathResolver, mistakes: Mistakes) -> SecretFile:
+    path = cls(paths.resolve(text))
     warning = check_permissions(path)
     if warning:
         mistakes.warn(warning)
-    return SecretFile(path)
+    return path
 
 
 def _number(value: Any, _: Any) -> float:
