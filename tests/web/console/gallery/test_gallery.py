@@ -321,6 +321,17 @@ def test_a_decision_needs_a_choice_a_reason_and_the_token_of_the_page(museum: Mu
     assert museum.rows("visibility", "first.jpg") == 0
 
 
+def test_nothing_is_decided_about_a_name_of_which_nothing_is_known(museum: Museum) -> None:
+    page = museum.admin.get(asset("none.jpg"))
+    assert (page.status, 'action="visibility"' in page.text) == (404, False)
+    form = {"collection": FISH, "name": "none.jpg", "reason": "why not", "csrf": museum.admin.get("").token}
+    for choice in ("private", "public", "by-record"):
+        answer = museum.admin.post("gallery/visibility", {**form, "choice": choice})
+        assert answer.status == 404
+        assert "nothing was decided: look for it in the gallery" in text_of(answer)
+    assert museum.rows("visibility", "none.jpg") == 0
+
+
 def test_a_deleted_original_keeps_its_page_and_comes_back(museum: Museum) -> None:
     museum.put("lost.jpg", jpeg(), BIRDS)
     museum.delete("lost.jpg", BIRDS)
@@ -329,6 +340,8 @@ def test_a_deleted_original_keeps_its_page_and_comes_back(museum: Museum) -> Non
     shown = museum.admin.get(page)
     assert shown.status == 200
     assert "This file is not stored now." in text_of(shown)
+    for choice, reason in (("private", "a nest"), ("by-record", "")):
+        assert museum.admin.submit(page, f'value="{choice}"', choice=choice, reason=reason).status == 303
     assert "deleted" in text_of(museum.admin.get("trash/")) and "lost.jpg" in text_of(museum.admin.get("trash/"))
     done = museum.admin.submit("trash/?name=lost.jpg", "Restore: lost.jpg")
     assert done.status == 303

@@ -84,6 +84,12 @@ async def sheet_of(holdings: Holdings, exhibit: Exhibit, cursor: str) -> Sheet:
     )
 
 
+async def is_known(holdings: Holdings, exhibit: Exhibit) -> bool:
+    """Fire with whether there is, or was, such an original, or whether that cannot be said."""
+    # The metadata of what is stored would take long.
+    return bool(await _found(_stat(holdings, exhibit))) or (await sheet_of(holdings, exhibit, "")).is_known
+
+
 async def _found(part: Awaitable[T]) -> T | Unknown:
     try:
         return await part

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from was_daemon.model.errors import BadRequest, NotImplementedHere
+from was_daemon.model.errors import AssetNotFound, BadRequest, NotImplementedHere
 from was_daemon.model.search_texts import is_text
 from was_daemon.web.console.gallery.holdings import Exhibit, Holdings
 from was_daemon.web.console.gallery.markup import (
@@ -18,7 +18,7 @@ from was_daemon.web.console.gallery.markup import (
     problem,
     section,
 )
-from was_daemon.web.console.gallery.sheet import Sheet, Unknown
+from was_daemon.web.console.gallery.sheet import Sheet, Unknown, is_known
 from was_daemon.web.console.guard import TOKEN_FIELD, Visit
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ _WITHOUT_EFFECT = Markup(
 
 
 async def decide(holdings: Holdings, exhibit: Exhibit, choice: str, reason: str) -> None:
-    """Decide as `was-daemon visibility` does; raises `BadRequest` and `StoreUnavailable`."""
+    """Decide as `was-daemon visibility` does, but only about an original of which something is known.
+
+    Raises `BadRequest`, `AssetNotFound` and `StoreUnavailable`.
+    """
     if choice not in CHOICES:
         raise BadRequest("the form makes no choice: load the page again")
     is_private, reason = CHOICES[choice], reason.strip()
@@ -54,14 +57,19 @@ async def decide(holdings: Holdings, exhibit: Exhibit, choice: str, reason: str)
         raise BadRequest(f"the reason is a text of at most {MOST_REASON} characters")
     if not holdings.catalogue:
         raise NotImplementedHere("decisions are kept in the catalogue, and there is none")
+    if not await is_known(holdings, exhibit):
+        raise AssetNotFound(
+            "nothing is known of a file of this name in this collection, so nothing was decided: look for it in the "
+            "gallery, or decide in advance with was-daemon visibility"
+        )
     from was_daemon.jobs.visibility import decide_by_hand
 
     await decide_by_hand(holdings.catalogue, [exhibit.identity], is_private, reason or None)
 
 
 def visibility_section(holdings: Holdings, visit: Visit, sheet: Sheet) -> Markup:
-    """Return the part of the page about who may see the original; empty without a catalogue."""
-    if sheet.details is None:
+    """Return the part of the page about who may see the original; empty without a catalogue, or such an original."""
+    if sheet.details is None or not sheet.is_known:
         return NOTHING
     if isinstance(sheet.details, Unknown):
         return section("visibility", "Who may see it", problem("This cannot be told now", sheet.details.why))
