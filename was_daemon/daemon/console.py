@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from was_daemon.concurrency.threads import Threads
@@ -12,12 +13,14 @@ from was_daemon.daemon.components import Components
 from was_daemon.daemon.console_rules import console_rules, stored_password
 from was_daemon.daemon.console_work import tasks_of
 from was_daemon.daemon.process_state import ProcessState
+from was_daemon.daemon.warnings import warnings
 from was_daemon.doctor.findings import Finding
 from was_daemon.health.history.failures import failures_of
 from was_daemon.health.history.recorder import Recorder
 from was_daemon.health.history.ring_file import Sample
 from was_daemon.health.history.samples import sample_of
 from was_daemon.health.overview import Overview, overview_source
+from was_daemon.health.report import Report
 from was_daemon.health.work import Task
 from was_daemon.jobs.progress_file import read_progress
 from was_daemon.jobs.reconcile.summary import Summary, read_summary
@@ -71,6 +74,12 @@ def _sources(source: ConfigSource, current: Callable[[], Components], recorder: 
     async def overview() -> Overview:
         return await overview_source(state.health, state.recent, current().pool, state.process)()
 
+    async def report() -> Report:
+        # As `was-daemon status` adds them: `/healthz` tells none that name a path.
+        settings, found = current().settings, await state.health.report()
+        of_settings = await threads.call(lambda: warnings(settings))
+        return attrs.evolve(found, warnings=[*dict.fromkeys([*found.warnings, *of_settings])])
+
     async def work() -> list[Task]:
         components = current()
         directory = components.settings.console_directory
@@ -90,6 +99,4 @@ def _sources(source: ConfigSource, current: Callable[[], Components], recorder: 
     def holdings() -> Holdings:
         return current().holdings
 
-    return Sources(
-        overview, state.health.report, recorder.charts, recorder.failures, work, examine, reconciled, holdings
-    )
+    return Sources(overview, report, recorder.charts, recorder.failures, work, examine, reconciled, holdings)

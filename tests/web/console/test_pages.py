@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
 
+from tests.support.cli import run
 from tests.support.console import ConsoleServer
 from tests.support.daemon import eventually
 from was_daemon.jobs.progress_file import ProgressFile
@@ -24,7 +26,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleServer]
                 "main": {"plugin": "filesystem", "path": directory / "store"},
                 "<b>": {"plugin": "filesystem", "path": directory / "file/store"},
             },
-            "thumbnails": {"warm": [100]},
+            "thumbnails": {"warm": [100], "max_size": "1 GiB", "nginx_marker": directory / "marker"},
             "catalogue": {"path": directory / "catalogue.sqlite"},
             "fixity": {"every": "90 days"},
             "trash": {"keep": "30 days"},
@@ -79,6 +81,32 @@ def test_findings_are_told_with_what_to_do(console: ConsoleServer) -> None:
     assert re.search(
         r'<th scope="row">spool</th><td><span class="good">ok</span></td><td class="number">[0-9.]+ ', page
     )
+
+
+def test_the_advice_is_that_of_status(console: ConsoleServer) -> None:
+    told = run("status", "--config", console.daemon.config_file, "--json").report["warnings"]
+    assert any("nginx leaves thumbnails to the daemon" in each for each in told)
+    advice = console.visitor().get("findings/").text.partition('<h2 id="advice">')[2].partition("<h2")[0]
+    assert [unescape(each) for each in re.findall('<span class="warn">(.*?)</span>', advice)] == told
+    assert "Leave out [thumbnails] nginx_marker" in advice
+
+
+@pytest.mark.parametrize(
+    ("warning", "what_to_do"),
+    [
+        ("Clients are told whatever host a request names: set public_url", "Set [server] public_url to"),
+        ("Tokens are required to read, but anybody can read below /static/: set ...", "Set [server] static_access"),
+        ("server.key_file: the key has fewer than 8 characters", "Change the setting"),
+        (
+            "/etc/key can be read by every user of this machine: run chmod o-r /etc/key",
+            "Change the setting or the file",
+        ),
+        ("Quotas do not limit uploads by way of discovery.write", "Leave out that address in [discovery]"),
+        ("nginx leaves thumbnails to the daemon: it would not ask for the tokens", "Leave out [thumbnails]"),
+    ],
+)
+def test_a_warning_about_settings_leads_to_the_setting(warning: str, what_to_do: str) -> None:
+    assert remedy(warning).startswith(what_to_do)
 
 
 def test_a_page_that_there_is_not_says_so_to_the_administrator_alone(console: ConsoleServer) -> None:

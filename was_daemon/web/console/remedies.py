@@ -9,7 +9,23 @@ _CHECK_KEY = (
 )
 _LOG = "The log of the daemon has the details at this time: journalctl --unit was-daemon."
 
+_OF_SETTINGS: Sequence[tuple[str, str]] = (
+    ("set public_url", "Set [server] public_url to the address that Specify and browsers use, and reload the daemon."),
+    ("anybody can read below /static/", "Set [server] static_access = false, and reload the daemon."),
+    ("Nobody can log in to the console", "Run was-daemon console-password as root: the daemon takes it in seconds."),
+    ("nginx leaves thumbnails", "Leave out [thumbnails] nginx_marker, or the setting that is in its way."),
+    ("by way of discovery", "Leave out that address in [discovery], unless this is what you want."),
+    ("mixed content", "Have that address served by https."),
+    ("This machine lacks", "A newer kernel may have it. The daemon works without it, and is protected less."),
+    (
+        r"^(server|admin|collections|stores|catalogue|specify)\.|^\[checksums\]|: run chmod|password goes unencrypted",
+        "Change the setting or the file, and reload the daemon: was-daemon config check tells what is left.",
+    ),
+)
+"""Patterns of warnings about settings, which have words of other failures in them."""
+
 _BY_WORDS: Sequence[tuple[str, str]] = (
+    *_OF_SETTINGS,
     ("token's time is", "Set the clock of this server, or of Specify's, by NTP: timedatectl shows whether that is on."),
     ("token is missing", "Specify is set up without a key, or something other than Specify asks: set its key."),
     ("another key|signed with|token", _CHECK_KEY),
