@@ -237,8 +237,12 @@ def test_after_the_grace_what_is_left_is_cut_and_leaves_nothing(run_daemon: RunD
 
 
 @pytest.mark.parametrize("second", STOPS)
-def test_a_second_signal_ends_the_daemon_at_once(run_daemon: RunDaemon, second: signal.Signals) -> None:
-    daemon = run_daemon(PATIENT)
+def test_a_second_signal_ends_the_daemon_at_once(run_daemon: RunDaemon, tmp_path: Path, second: signal.Signals) -> None:
+    server = {**PATIENT["server"], "admin_listen": [f"unix:{tmp_path / 'admin'}"]}
+    daemon = run_daemon({**PATIENT, "server": server, "admin": {"history": tmp_path / "history"}})
+    with Client(daemon.url, KEY).connect() as connection:
+        get(connection, "/fileget?filename=none.jpg")
+        assert connection.answer().status == 404
     with upload(daemon, "a.jpg", content()) as (connection, _rest):
         stop(daemon)
         os.kill(daemon.pid, second)
@@ -246,13 +250,18 @@ def test_a_second_signal_ends_the_daemon_at_once(run_daemon: RunDaemon, second: 
         with pytest.raises(ConnectionResetError):
             connection.rest()
     assert originals(daemon) == []
+    # For the console, after the next start.
+    assert "no such asset" in (tmp_path / "history/console-1.failures").read_text()
 
 
 def test_a_store_that_hangs_does_not_keep_the_daemon_from_ending(run_daemon: RunDaemon, tmp_path: Path) -> None:
     gated = Gate(tmp_path, "opening").config(tmp_path / "store")
-    daemon = run_daemon({"server": {"shutdown_grace": 0.2}, **gated})
+    server = {"shutdown_grace": 0.2, "admin_listen": [f"unix:{tmp_path / 'admin'}"]}
+    daemon = run_daemon({"server": server, "admin": {"history": tmp_path / "history"}, **gated})
     with Client(daemon.url, KEY).connect() as connection:
         get(connection, "/fileget?filename=a.jpg&type=O")
         eventually(lambda: CLOSED in daemon.log(), "for the request to hang")
         os.kill(daemon.pid, signal.SIGTERM)
         assert status(daemon) == 0
+    # For the console, after the next start.
+    assert "requests were cut off" in (tmp_path / "history/console-1.failures").read_text()
