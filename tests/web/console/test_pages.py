@@ -36,6 +36,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleServer]
     console.daemon.stop()
 
 
+@pytest.mark.slow
 def test_the_overview_tells_of_the_problem_and_has_plots_of_each_span(console: ConsoleServer) -> None:
     browser = console.visitor()
     eventually(lambda: "<svg" in browser.get("").text, "for the first sample")
