@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.cli import write_config
-from tests.support.examined import found_by
+from tests.support.examined import found_by, only
 from tests.support.tls import incomplete_chain, self_signed
 from was_daemon.doctor import addresses, certificates
 from was_daemon.doctor.findings import Finding, State
@@ -134,6 +134,19 @@ def test_what_renews_a_certificate_is_read_again_by_the_server_that_has_it(tmp_p
         own = found_by(certificates.look, config)
     assert [str(each.remedy).endswith("restart the daemon") for each in own] == [True, True], own
     assert all("nginx" not in str(each.remedy) for each in own)
+
+
+def test_an_expired_certificate_of_the_chain_is_told(tmp_path: Path) -> None:
+    expired = self_signed(tmp_path, -20 * DAY, -2 * DAY).rename(tmp_path / "between.pem")
+    listen = f"ssl:8443:privateKey={self_signed(tmp_path, until=90 * DAY)}:extraCertChain={expired}"
+    config = write_config(
+        tmp_path, {"main": {"plugin": "filesystem", "path": tmp_path}}, server={"admin_listen": [listen]}
+    )
+    assert only(found_by(certificates.look, config)).message.startswith(f"{expired}: the certificate has expired")
+
+
+def test_a_certificate_that_is_missing_is_told_once(tmp_path: Path) -> None:
+    assert found_at(tmp_path, None, f"ssl:8443:privateKey={tmp_path}/no.pem").state is State.SKIPPED
 
 
 def test_a_certificate_that_is_not_yet_valid_is_told(tmp_path: Path) -> None:
