@@ -231,6 +231,19 @@ def test_a_server_that_believes_what_others_call_it_is_warned_of(
     assert any("set public_url" in warning for warning in warnings) == is_warned_of
 
 
+@pytest.mark.parametrize("setting", ["listen", "admin_listen"])
+def test_a_configuration_with_a_mistake_is_not_called_right(tmp_path: Path, setting: str) -> None:
+    endpoint = f"ssl:9180:privateKey={tmp_path}/no.pem"
+    result = check(
+        tmp_path,
+        {"server": {"key": SECRET, setting: [endpoint]}, "stores.main": {"plugin": "filesystem", "path": tmp_path}},
+    )
+    assert result.exit_code == 1
+    assert f"server.{setting}[0]" in result.output
+    assert f"{tmp_path}/no.pem: no such file or directory" in result.output
+    assert "is right" not in result.output
+
+
 def test_a_right_configuration_is_told_in_short(tmp_path: Path) -> None:
     answer = check(
         tmp_path,

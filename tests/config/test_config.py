@@ -485,10 +485,10 @@ def test_without_a_key_nothing_starts_unless_it_is_asked_for(tmp_path: Path, env
     assert settings_of(tmp_path, f"[server]\ninsecure_no_key = true\n{MAIN}", environ).server.key is None
 
 
-@pytest.mark.parametrize("key", ['key = ""', 'key_file = "empty"'])
-def test_an_empty_key_is_none(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(("key", "setting"), [('key = ""', "key"), ('key_file = "empty"', "key_file")])
+def test_an_empty_key_is_none(tmp_path: Path, key: str, setting: str) -> None:
     (tmp_path / "empty").write_text("\n")
-    assert keys_of(mistakes_of(tmp_path, f"[server]\n{key}\n{MAIN}")) == ["server.key"]
+    assert keys_of(mistakes_of(tmp_path, f"[server]\n{key}\n{MAIN}")) == [f"server.{setting}"]
 
 
 def test_a_secret_is_in_no_representation_of_the_settings(tmp_path: Path) -> None:

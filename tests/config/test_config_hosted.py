@@ -40,7 +40,7 @@ def test_with_keys_of_all_collections_the_server_needs_none(tmp_path: Path) -> N
     [
         ("key = 'a', key_file = 'key'", "collections.map.a.key", "exclude each other"),
         ("key = ''", "collections.map.a.key", "is empty"),
-        ("key_file = 'empty'", "collections.map.a.key", "is empty"),
+        ("key_file = 'empty'", "collections.map.a.key_file", "is empty"),
         ("key_file = 'missing'", "collections.map.a.key_file", "no such file"),
         ("key_file = 'bytes'", "collections.map.a.key_file", "not a text"),
         ("key_file = 'open'", "collections.map.a.key_file", "chmod go-w"),

@@ -143,8 +143,8 @@ def test_white_space_is_a_mistake_and_in_a_file_no_key_at_all(tmp_path: Path, mo
         load(config, {"ATTACHMENT_KEY": "  "})
         monkeypatch.delenv("ATTACHMENT_KEY", raising=False)
     config, _ = written("key_file", tmp_path, monkeypatch, "  ")
-    assert "server.key: is missing or empty" in check("--config", config).stderr
-    with pytest.raises(ConfigError, match="missing or empty"):
+    assert f"server.key_file: {tmp_path}/key: is empty" in check("--config", config).stderr
+    with pytest.raises(ConfigError, match="is empty"):
         load(config, {})
 
 

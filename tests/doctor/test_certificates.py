@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.cli import write_config
-from tests.support.examined import found_by
+from tests.support.examined import found_by, only
 from tests.support.tls import incomplete_chain, self_signed
-from was_daemon.doctor import certificates
+from was_daemon.doctor import addresses, certificates
 from was_daemon.doctor.findings import Finding, State
 
 DAY = datetime.timedelta(days=1)
@@ -107,3 +108,49 @@ def test_a_chain_that_is_incomplete_is_told(tmp_path: Path, monkeypatch: pytest.
         finding = found_at(tmp_path, url)
     assert "the chain is incomplete" in finding.message
     assert "fullchain.pem" in str(finding.remedy)
+
+
+def test_what_tls_refuses_is_not_mended_by_another_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_is_local", lambda _: False)
+    with tls_server(self_signed(tmp_path, -20 * DAY, -2 * DAY)) as url:
+        server = {"public_url": url}
+        config = write_config(tmp_path, {"main": {"plugin": "filesystem", "path": tmp_path}}, server=server)
+        (address,) = found_by(addresses.look, config)
+    assert (address.state, "its certificate is refused" in address.message) == (State.SKIPPED, True), address
+    (silent,) = found_by(addresses.look, config)
+    assert (silent.state, "/etc/hosts" in str(silent.remedy)) == (State.FAILED, True), silent
+
+
+def test_what_renews_a_certificate_is_read_again_by_the_server_that_has_it(tmp_path: Path, trusting: None) -> None:
+    expired = self_signed(tmp_path, -20 * DAY, -2 * DAY)
+    with tls_server(expired) as url:
+        port = urlsplit(url).port
+        assert str(found_at(tmp_path, url).remedy).endswith("systemctl reload nginx")
+        config = write_config(
+            tmp_path,
+            {"main": {"plugin": "filesystem", "path": tmp_path}},
+            server={"public_url": url, "listen": [f"ssl:{port}:privateKey={expired}"]},
+        )
+        own = found_by(certificates.look, config)
+    assert [str(each.remedy).endswith("restart the daemon") for each in own] == [True, True], own
+    assert all("nginx" not in str(each.remedy) for each in own)
+
+
+def test_an_expired_certificate_of_the_chain_is_told(tmp_path: Path) -> None:
+    expired = self_signed(tmp_path, -20 * DAY, -2 * DAY).rename(tmp_path / "between.pem")
+    listen = f"ssl:8443:privateKey={self_signed(tmp_path, until=90 * DAY)}:extraCertChain={expired}"
+    config = write_config(
+        tmp_path, {"main": {"plugin": "filesystem", "path": tmp_path}}, server={"admin_listen": [listen]}
+    )
+    assert only(found_by(certificates.look, config)).message.startswith(f"{expired}: the certificate has expired")
+
+
+def test_a_certificate_that_is_missing_is_told_once(tmp_path: Path) -> None:
+    assert found_at(tmp_path, None, f"ssl:8443:privateKey={tmp_path}/no.pem").state is State.SKIPPED
+
+
+def test_a_certificate_that_is_not_yet_valid_is_told(tmp_path: Path) -> None:
+    early = self_signed(tmp_path, DAY, 20 * DAY)
+    finding = found_at(tmp_path, None, f"ssl:8443:privateKey={early}")
+    assert "the certificate is valid only from" in finding.message
+    assert "clock" in str(finding.remedy)

@@ -22,6 +22,8 @@ CacheDirectory=was-daemon
 StateDirectory=was-daemon more
 Environment=A=1 "B=two words"
 ReadWritePaths=/srv/attachments
+RequiresMountsFor=/var/tmp /srv/attachments /var/lib/was-daemon
+Requires="srv-a\\\\x2ddisk.mount" system.slice
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
@@ -60,6 +62,8 @@ def test_a_unit_is_read_as_systemd_prints_it() -> None:
         "CACHE_DIRECTORY": "/var/cache/was-daemon",
         "STATE_DIRECTORY": "/var/lib/was-daemon",
     }
+    assert found.disks() == [Path("/srv/attachments")]
+    assert found.words("Requires") == [r"srv-a\x2ddisk.mount", "system.slice"]
     written = ["/srv/attachments/a", "/var/lib/more/a", "/var/cache/was-daemon", "/tmp/was"]
     assert [found.keeps_read_only(Path(path)) for path in written] == [None] * 4
     assert found.keeps_read_only(Path("/srv/other")) == "ProtectSystem=strict"

@@ -30,7 +30,9 @@ class KeyReader:
     def _of_collection(self, name: str, settings: CollectionSettings) -> CollectionSettings:
         table = f"collections.map.{name}"
         key, _ = self._read_table(table, settings)
-        if key == "":
+        if key == "" and settings.key_file:
+            self._mistakes.add(f"{table}.key_file", f"{settings.key_file}: is empty")
+        elif key == "":
             self._mistakes.add(f"{table}.key", "is empty")
         return attrs.evolve(settings, key=key or None)
 
@@ -49,6 +51,9 @@ class KeyReader:
             return None, "not set: anybody may write and delete"
         if collections.map and all(self._has_key("collections", "map", name) for name in collections.map):
             return None, "each collection's own"
+        if settings.key_file:
+            self._mistakes.add("server.key_file", f"{settings.key_file}: is empty")
+            return None, source
         self._mistakes.add(
             "server.key",
             f"is missing or empty: set key, key_file or $ATTACHMENT_KEY; `{GOOD_KEY_COMMAND}` prints a good one",

@@ -5,11 +5,12 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import serverFromString
 
 from was_daemon.config.catalogue_settings import CatalogueSettings
 from was_daemon.config.discovery_settings import DiscoverySettings
-from was_daemon.config.endpoints import TCPAddress, tcp_address
+from was_daemon.config.endpoints import TCPAddress, tcp_address, tls_files
 from was_daemon.config.public_url import is_server_address
 from was_daemon.config.settings import (
     AdminSettings,
@@ -26,6 +27,9 @@ from was_daemon.model.errors import BadName
 from was_daemon.model.keys import check_directory
 
 _LAST_PORT = 65535
+_NO_PAIR = "Certificate public and private keys do not match."
+"""What Twisted says of a key that is another certificate's."""
+
 _HOST_AND_PORT = re.compile(r"(?:tcp:)?(?P<host>[\w.-]*[A-Za-z.][\w.-]*):(?P<port>[0-9]+)", re.ASCII)
 
 
@@ -120,7 +124,21 @@ def _reason(description: str, error: Exception) -> str:
     match = _HOST_AND_PORT.fullmatch(description)
     if match:
         return f'the port comes first: "tcp:{match["port"]}:interface={match["host"]}"'
-    return str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename:
+        return f"{os.fsdecode(error.filename)}: {os.strerror(error.errno or 0).lower()}"
+    return _of_tls(description, error) or str(error) or type(error).__name__
+
+
+def _of_tls(description: str, error: Exception) -> str | None:
+    """Return what is wrong with the files of an endpoint with TLS, of which OpenSSL speaks in its own terms."""
+    files = tls_files(description)
+    if not files:
+        return None
+    if str(error) == _NO_PAIR:
+        return f"{files['privateKey']} is not the key of the certificate {files['certKey']}"
+    if isinstance(error, SSL.Error | crypto.Error):
+        return f"{files['privateKey']} is no private key, or {files['certKey']} no certificate, in PEM"
+    return None
 
 
 def check_endpoints(key: str, descriptions: Sequence[str], environ: Mapping[str, str], mistakes: Mistakes) -> None:

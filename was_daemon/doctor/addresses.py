@@ -12,7 +12,7 @@ from was_daemon.conformance.server import Server
 from was_daemon.doctor.contract import UNANSWERED, results_of, server_at
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
-from was_daemon.health.probe import addresses_of, probe
+from was_daemon.health.probe import NO_ANSWER, NO_TLS, addresses_of, probe
 from was_daemon.model.keys import Kind
 
 _NAME = "address"
@@ -44,11 +44,16 @@ def look(patient: Patient) -> Iterator[Finding]:
     numbers = list(dict.fromkeys(str(each[4][0]) for each in found))
     shown = ", ".join(numbers[:_MOST_SHOWN])
     answer = probe(url, _SECONDS)
+    problem = str(answer.get("problem", ""))
+    if parts.scheme == "https" and problem.startswith(NO_TLS):
+        yield skipped(_NAME, f"{url} ({shown}): {problem}; the check certificate says what mends it")
+        return
     if not answer["ok"]:
         yield failed(
             _NAME,
-            f"{url} ({shown}): {answer['problem']}",
-            f"curl --verbose --head {url}" + ("" if _is_local(host) else f"; {_NAT.format(host)}"),
+            f"{url} ({shown}): {problem}",
+            f"curl --verbose --head {url}"
+            + (f"; {_NAT.format(host)}" if problem.startswith(NO_ANSWER) and not _is_local(host) else ""),
         )
         return
     problems = [*_served(patient, url), *_mixed(patient, url)]

@@ -1,23 +1,23 @@
 """Check of TLS: the chain, the name and the expiry of what `public_url` sends, and of the daemon's own certificates."""
 
-import re
-import shlex
 import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from was_daemon.config.endpoints import tcp_address, tls_files
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
 
 _NAME = "certificate"
 _SECONDS = 4.0
 _SOON_DAYS = 14
-_EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_ISSUER, _NO_FIRST = 10, 18, 19, 20, 21
+_NOT_YET, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_ISSUER, _NO_FIRST = 9, 10, 18, 19, 20, 21
 _WRONG_NAMES = (62, 64)
 """Numbers of X509_V_ERR_..., see X509_STORE_CTX_get_error(3)."""
 
@@ -25,25 +25,36 @@ _CHAIN = (
     "nginx's ssl_certificate, or certKey of the daemon's endpoint, must name the file with the whole chain "
     "(fullchain.pem)"
 )
-_KEY_OF_ENDPOINT = re.compile(r":certKey=((?:\\.|[^:\\])+)")
-_RENEW = "certbot renew, or as your certificates are made; then: systemctl reload nginx"
+_RENEW = "certbot renew, or as your certificates are made; then: {}"
+_NOT_YET_REMEDY = (
+    "If this machine's clock (date) is wrong: timedatectl set-ntp true. Else use the old certificate until then."
+)
+_SENT = ("certKey", "extraCertChain")
+"""Arguments of an endpoint that name files with certificates."""
+
+_RELOAD_NGINX = "systemctl reload nginx"
 
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong with the certificates; blocks."""
     server = patient.known.server
     parts = urlsplit(server.public_url or "")
-    own = [path for each in (*server.listen, *server.admin_listen) for path in _certificates(each)]
+    own = {each: files for each in chain(*patient.endpoints().values()) if (files := tls_files(each))}
     if parts.scheme == "https" and parts.hostname:
-        yield _of_server(parts.hostname, parts.port or 443)
-    for path in own:
-        yield _of_file(path)
+        port = parts.port or 443
+        is_own = any((address := tcp_address(each)) and address.port == port for each in own)
+        yield _of_server(parts.hostname, port, patient.restart if is_own else _RELOAD_NGINX)
+    for path in dict.fromkeys(files[each] for files in own.values() for each in _SENT if each in files):
+        yield _of_file(path, patient.restart)
     if parts.scheme != "https" and not own:
         yield skipped(_NAME, "neither server.public_url nor server.listen has TLS")
 
 
-def _of_server(host: str, port: int) -> Finding:
-    """Return what a client meets that trusts the certificates that this system trusts."""
+def _of_server(host: str, port: int, restart: str) -> Finding:
+    """Return what a client meets that trusts the certificates that this system trusts.
+
+    `restart` makes the server read its certificate again.
+    """
     context = ssl.create_default_context()
     where = f"{host}:{port}"
     try:
@@ -52,7 +63,7 @@ def _of_server(host: str, port: int) -> Finding:
             with context.wrap_socket(plain, server_hostname=host) as encrypted:
                 der = encrypted.getpeercert(binary_form=True)
     except ssl.SSLCertVerificationError as error:
-        return failed(_NAME, f"{where}: {_reason(error)}", _remedy(error))
+        return failed(_NAME, f"{where}: {_reason(error)}", _remedy(error, host, restart))
     except OSError as error:
         return failed(
             _NAME,
@@ -61,7 +72,7 @@ def _of_server(host: str, port: int) -> Finding:
         )
     if not der:
         return failed(_NAME, f"{where}: sends no certificate")
-    return _expiry(where, x509.load_der_x509_certificate(der))
+    return _expiry(where, restart, x509.load_der_x509_certificate(der))
 
 
 def _reason(error: ssl.SSLCertVerificationError) -> str:
@@ -76,7 +87,9 @@ def _reason(error: ssl.SSLCertVerificationError) -> str:
     return error.verify_message or "the certificate is refused"
 
 
-def _remedy(error: ssl.SSLCertVerificationError) -> str:
+def _remedy(error: ssl.SSLCertVerificationError, host: str, restart: str) -> str:
+    if error.verify_code in _WRONG_NAMES:
+        return f"Get a certificate for {host}, or correct server.public_url; then: {restart}"
     if error.verify_code in (_NO_ISSUER, _NO_FIRST):
         return f"{_CHAIN}."
     if error.verify_code in (_SELF_SIGNED, _SELF_SIGNED_IN_CHAIN):
@@ -84,38 +97,29 @@ def _remedy(error: ssl.SSLCertVerificationError) -> str:
             "Use one that browsers trust, or add your institution's to /usr/local/share/ca-certificates and run "
             "update-ca-certificates, on this machine and on Specify's."
         )
-    return _RENEW
+    if error.verify_code == _NOT_YET:
+        return _NOT_YET_REMEDY
+    return _RENEW.format(restart)
 
 
-def _expiry(where: str, certificate: x509.Certificate) -> Finding:
+def _expiry(where: str, restart: str, certificate: x509.Certificate) -> Finding:
+    renew = _RENEW.format(restart)
     until, since, now = certificate.not_valid_after_utc, certificate.not_valid_before_utc, datetime.now(UTC)
     if until <= now:
-        return failed(_NAME, f"{where}: the certificate has expired, on {until:%Y-%m-%d}", _RENEW)
+        return failed(_NAME, f"{where}: the certificate has expired, on {until:%Y-%m-%d}", renew)
     if since > now:
-        return failed(
-            _NAME, f"{where}: the certificate is valid only from {since:%Y-%m-%d %H:%M} UTC", "timedatectl set-ntp true"
-        )
+        return failed(_NAME, f"{where}: the certificate is valid only from {since:%Y-%m-%d %H:%M} UTC", _NOT_YET_REMEDY)
     days = (until - now).days
     if days < _SOON_DAYS:
-        return warning(_NAME, f"{where}: the certificate expires in {days} days, on {until:%Y-%m-%d}", _RENEW)
+        return warning(_NAME, f"{where}: the certificate expires in {days} days, on {until:%Y-%m-%d}", renew)
     return ok(_NAME, f"{where}: valid until {until:%Y-%m-%d}")
 
 
-def _certificates(description: str) -> Iterator[Path]:
-    """Yield the file with the certificate of an endpoint with TLS."""
-    if description.startswith("ssl:"):
-        match = _KEY_OF_ENDPOINT.search(description)
-        key = re.search(r":privateKey=((?:\\.|[^:\\])+)", description)
-        found = match or key
-        yield Path(re.sub(r"\\(.)", r"\1", found[1]) if found else "server.pem")
-
-
-def _of_file(path: Path) -> Finding:
+def _of_file(path: Path, restart: str) -> Finding:
     """Return when the daemon's own certificate expires; relative paths start where the daemon was started."""
     try:
         certificates = x509.load_pem_x509_certificates(path.read_bytes())
-    except OSError as error:
-        return failed(_NAME, f"{path}: {error.strerror}", f"ls -l {shlex.quote(str(path))}")
-    except ValueError:
-        return failed(_NAME, f"{path}: no certificate in PEM is in it", f"openssl x509 -noout -dates -in {path}")
-    return _expiry(str(path), certificates[0])
+    except (OSError, ValueError):
+        # So the endpoint cannot be used: a mistake in the configuration, or the check of paths, says why.
+        return skipped(_NAME, f"{path}: no certificate can be read from it, as another check tells")
+    return _expiry(str(path), restart, certificates[0])

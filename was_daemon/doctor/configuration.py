@@ -1,34 +1,90 @@
 """Check of the configuration: its mistakes, and what the daemon would warn of."""
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from was_daemon.config.endpoints import tls_files
 from was_daemon.doctor.account import obstacle
+from was_daemon.doctor.credentials import key_remedy, lack_of
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
 
 _NAME = "configuration"
 _DENIED = ": permission denied"
+_KEY_FILE = re.compile(r"\S+key_file: (.+): (?:is empty|not a text|no such file or directory)")
+_UNUSABLE = '" is not usable: '
+_ENDPOINT = re.compile(rf'(server\.(?:admin_)?listen)\[[0-9]+\]: "(.*){_UNUSABLE}')
+_MISSING = ": no such file or directory"
 
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield a finding for each mistake and each warning."""
     check = f"was-daemon config check --config {shlex.quote(patient.name_of_config)}"
     for mistake in patient.mistakes:
-        if patient.is_of_credential(mistake):
+        if finding := _of_credential(patient, mistake):
+            yield finding
+        elif patient.is_of_credential(mistake):
             yield skipped(_NAME, f"{mistake}: systemd reads it for the daemon", "sudo was-daemon doctor")
         elif patient.config is None:
             yield failed(_NAME, mistake, "was-daemon init")
         else:
-            yield failed(
-                _NAME, mistake, _permission(patient, mistake) or f"Correct {patient.name_of_config}, then: {check}"
-            )
+            mend = _permission(patient, mistake) or _of_key(patient, mistake) or _of_tls(patient, mistake)
+            yield failed(_NAME, mistake, mend or f"Correct {patient.name_of_config}, then: {check}")
     for each in patient.warnings:
-        yield warning(_NAME, each)
+        if not _is_told(patient, each):
+            yield warning(_NAME, each)
     if not patient.mistakes:
         yield ok(_NAME, f"{patient.config or 'the one that is used without a file'} has no mistakes")
+
+
+def _is_told(patient: Patient, warning: str) -> bool:
+    """Return whether a warning is of a file that is missing, of which a mistake tells."""
+    named, missing, _ = warning.partition(": there is no such file")
+    path = named.rpartition(": ")[2]
+    return bool(missing) and any(mistake.endswith(f": {path}{_MISSING}") for mistake in patient.mistakes)
+
+
+def _of_credential(patient: Patient, mistake: str) -> Finding | None:
+    """Return what is wrong with a file that systemd passes to the daemon: the configuration names it rightly."""
+    name = patient.credential_of(mistake)
+    if not name:
+        return None
+    setting, unit = mistake.partition(":")[0], patient.machine.unit
+    lack = lack_of(unit, name)
+    if lack:
+        return failed(_NAME, f"{setting}: {lack.message}", lack.remedy)
+    if mistake.endswith(_MISSING):
+        return skipped(_NAME, f"{setting}: systemd passes {unit.credentials[name]} to the daemon when that is started")
+    return None
+
+
+def _of_key(patient: Patient, mistake: str) -> str | None:
+    """Return what mends a file of a key that the daemon reads itself, if there is no key in it."""
+    match = _KEY_FILE.fullmatch(mistake)
+    user, _, group = patient.account.owner.partition(":")
+    install = f"install -m 600 -o {user} -g {group} /dev/stdin {shlex.quote(match[1])}" if match else ""
+    return key_remedy(install, patient.restart) if match else None
+
+
+def _of_tls(patient: Patient, mistake: str) -> str | None:
+    """Return what mends the files of an endpoint with TLS, if the mistake is about these."""
+    match = _ENDPOINT.match(mistake)
+    files = tls_files(match[2]) if match else {}
+    told = [path for path in files.values() if str(path) in mistake.rpartition(_UNUSABLE)[2]]
+    if not match or not told:
+        return None
+    shown = " ".join(shlex.quote(str(each)) for each in dict.fromkeys(told))
+    key, certificate = (shlex.quote(str(files[each])) for each in ("privateKey", "certKey"))
+    if mistake.endswith(_MISSING):
+        correct = f"correct {match[1]} in {patient.name_of_config}"
+        return f"ls -l {shown}; put the file there, or {correct}; then: {patient.restart}"
+    return (
+        "Write a key and a certificate there that were made together, for which these print the same: "
+        f"openssl pkey -in {key} -pubout; openssl x509 -in {certificate} -noout -pubkey; then: {patient.restart}"
+    )
 
 
 def _permission(patient: Patient, mistake: str) -> str | None:

@@ -43,7 +43,7 @@ def _hanging(patient: Patient, url: str) -> int:
 def _start(patient: Patient, hanging: int = 0) -> str:
     if patient.unit_in_use:
         unit = patient.machine.unit.name
-        return f"systemctl restart {unit}, and why it does not: journalctl --unit={unit} --lines=50"
+        return f"{patient.restart}, and why it does not: journalctl --unit={unit} --lines=50"
     start = f"was-daemon serve --config {patient.name_of_config}"
     return f"kill -9 {hanging}, as process {hanging} hangs; then: {start}" if hanging else start
 

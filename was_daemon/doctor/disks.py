@@ -38,7 +38,7 @@ def look(patient: Patient) -> Iterator[Finding]:
         place = (need.setting, mount.place if mount else None)
         if _is_looked_at(need) and place not in seen:
             seen.add(place)
-            yield from (*_missing(need, known), *(_kind(patient, need, mount, sqlite) if mount else ()))
+            yield from (*_missing(patient, need, known), *(_kind(patient, need, mount, sqlite) if mount else ()))
         if need.is_written:
             with suppress(OSError):
                 existing = _existing(need.path)
@@ -56,13 +56,14 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _missing(need: Need, known: list[Mount]) -> Iterator[Finding]:
-    place = unmounted(need.path, known)
-    if place:
+def _missing(patient: Patient, need: Need, known: list[Mount]) -> Iterator[Finding]:
+    missing = unmounted(need.path, known, patient.required_units)
+    if missing:
         yield failed(
             _NAME,
-            f"nothing is mounted on {place}, where /etc/fstab wants a disk, and {need.path} is to be on it",
-            f"mount {shlex.quote(str(place))}",
+            f"nothing is mounted on {missing.place}, where {missing.wanted_by} wants a disk, and {need.path} is to be "
+            "on it",
+            missing.remedy,
         )
 
 

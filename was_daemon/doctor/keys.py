@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote, urlsplit
@@ -27,7 +28,7 @@ def look(patient: Patient) -> Iterator[Finding]:
     settings = patient.known
     for each in settings.weak_keys:
         line, _, _ = each.partition("; ")
-        yield failed(_NAME, line, f"{GOOD_KEY_COMMAND} prints a good one: enter it in Specify, too.")
+        yield failed(_NAME, line, _stronger(patient, line.partition(":")[0]))
     if settings.server.key is None and settings.server.insecure_no_key:
         yield warning(
             _NAME,
@@ -40,6 +41,22 @@ def look(patient: Patient) -> Iterator[Finding]:
         yield skipped(_NAME, "cannot be read, as a mistake in the configuration says")
     elif not settings.weak_keys:
         yield ok(_NAME, f"{settings.key_source}, and not easy to guess")
+
+
+def _stronger(patient: Patient, setting: str) -> str:
+    """Return what replaces a weak key; a file keeps its owner and its mode."""
+    settings, table = patient.known, setting.rpartition(".")[0]
+    named = {"server": settings.server.key_file} | {
+        f"collections.map.{name}": each.key_file for name, each in settings.collections.map.items()
+    }
+    file = named.get(table)
+    if file:
+        write = f"{GOOD_KEY_COMMAND} > {shlex.quote(str(patient.source_of(file.expanduser())))}"
+    elif "ATTACHMENT_KEY" in settings.key_source and setting == "server.key":
+        write = f"Set ATTACHMENT_KEY of the daemon to what this prints: {GOOD_KEY_COMMAND}"
+    else:
+        write = f"Enter what this prints as {setting} in {patient.name_of_config}: {GOOD_KEY_COMMAND}"
+    return f"{write}; then enter the same in Specify, which cannot upload until it has it, and: {patient.restart}"
 
 
 def look_at_specify(patient: Patient) -> Iterator[Finding]:

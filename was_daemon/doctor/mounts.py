@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,11 +84,41 @@ def mounts() -> list[Mount]:
     return []
 
 
-def unmounted(path: Path, known: Sequence[Mount]) -> Path | None:
-    """Return the directory above `path`, or `path`, on which /etc/fstab wants something that is not mounted."""
-    with suppress(OSError):
-        places = {each.place for each in known}
-        for place in parse_fstab(FSTAB.read_text("utf-8", "surrogateescape")):
-            if place not in places and place != Path("/") and Path(os.path.realpath(path)).is_relative_to(place):
-                return place
+@attrs.frozen
+class Unmounted:
+    """Directory on which `wanted_by` wants something that is not mounted, and the command that mounts it."""
+
+    place: Path
+    wanted_by: str
+    remedy: str
+
+
+def unmounted(path: Path, known: Sequence[Mount], units: Sequence[str] = ()) -> Unmounted | None:
+    """Return the directory above `path`, or `path`, on which /etc/fstab or a mount unit wants what is not mounted.
+
+    `units` are those that the daemon's unit requires.
+    """
+    places, real = {each.place for each in known}, Path(os.path.realpath(path))
+    for wanted in (*_in_fstab(), *_of_units(units)):
+        if wanted.place not in places and wanted.place != Path("/") and real.is_relative_to(wanted.place):
+            return wanted
     return None
+
+
+def _in_fstab() -> Iterator[Unmounted]:
+    with suppress(OSError):
+        for place in parse_fstab(FSTAB.read_text("utf-8", "surrogateescape")):
+            yield Unmounted(place, "/etc/fstab", f"mount {shlex.quote(str(place))}")
+
+
+def _of_units(units: Sequence[str]) -> Iterator[Unmounted]:
+    for unit in units:
+        if unit.endswith(".mount"):
+            yield Unmounted(place_of_unit(unit), unit, f"systemctl start {shlex.quote(unit)}")
+
+
+def place_of_unit(name: str) -> Path:
+    """Return the directory of a mount unit, whose name is escaped as systemd.unit(5) has it."""
+    path = name.removesuffix(".mount").replace("-", "/")
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match[1], 16)]), os.fsencode(path))
+    return Path("/") / os.fsdecode(raw)

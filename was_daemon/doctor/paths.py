@@ -2,16 +2,18 @@
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from was_daemon.config.endpoints import tls_files
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.findings import Finding, failed, ok, skipped
-from was_daemon.doctor.mounts import Mount, mount_of, mounts
+from was_daemon.doctor.mount_points import is_bare
+from was_daemon.doctor.mounts import Mount, mount_of, mounts, unmounted
 from was_daemon.doctor.patient import Patient
 from was_daemon.doctor.unit import Unit, drop_in
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
@@ -22,6 +24,10 @@ _NAME = "paths"
 _READ, _ENTER = os.R_OK, os.R_OK | os.X_OK
 _WRITE_FILE, _WRITE_DIRECTORY = os.R_OK | os.W_OK, os.R_OK | os.W_OK | os.X_OK
 _STAGING = ".staging"
+_MOUNT = (
+    "mount {0}, as it was before, or systemctl start the unit of its disk; lsblk --fs shows the disks. Only if it is "
+    "to be a directory without a disk of its own:"
+)
 
 
 @attrs.frozen
@@ -77,11 +83,20 @@ def _finding(patient: Patient, need: Need, known: list[Mount]) -> Finding | None
         found = _in_unit(unit, need)
         if found:
             return found
+    missing = unmounted(need.path, known, patient.required_units)
+    if missing and (need.is_written or need.setting.startswith("stores.")):
+        # Another check tells.
+        return skipped(_NAME, f"{need.path} is not looked at ({need.setting}): nothing is mounted on {missing.place}")
     mount = mount_of(need.path, known)
     if need.is_written and mount and mount.is_read_only:
         # Another check tells.
         return None
     blocked = obstacle(patient.account, need.path, need.mode, need.may_be_missing, need.is_whole)
+    if blocked and is_bare(patient, need.path, need.setting, known):
+        place = shlex.quote(str(need.path))
+        state = "is empty" if need.path.exists() else "does not exist"
+        message = f"{need.path} {state}, and nothing is mounted on it: its disk is missing ({need.setting})"
+        return failed(_NAME, message, f"{_MOUNT.format(place)} {blocked.remedy}")
     return failed(_NAME, f"{blocked.message} ({need.setting})", blocked.remedy) if blocked else None
 
 
@@ -130,10 +145,17 @@ def needs(patient: Patient) -> Iterator[Need]:
         yield Need(settings.thumbnails.nginx_marker.parent, _WRITE_DIRECTORY, "thumbnails.nginx_marker")
     for path in settings.plugin_path:
         yield Need(path, _ENTER, "plugins.path")
-    for description in (*settings.server.listen, *settings.server.admin_listen):
+    for setting, descriptions in patient.endpoints().items():
+        yield from _of_endpoints(setting, descriptions)
+
+
+def _of_endpoints(setting: str, descriptions: Sequence[str]) -> Iterator[Need]:
+    for description in descriptions:
         if description.startswith("unix:"):
             path = Path(description.split(":")[1].removeprefix("address="))
-            yield Need(path.parent, _WRITE_DIRECTORY, "server.listen")
+            yield Need(path.parent, _WRITE_DIRECTORY, setting)
+        for argument, file in tls_files(description).items():
+            yield Need(file, _READ, f"{argument} of {setting}")
 
 
 def _secrets(patient: Patient) -> Iterator[Need]:

@@ -1,6 +1,7 @@
 """What is examined: a configuration, and the machine that it is for."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,6 +61,11 @@ class Patient:
         return self.config is not None and self.machine.unit.runs(self.config)
 
     @property
+    def required_units(self) -> Sequence[str]:
+        """The units that the daemon's unit requires."""
+        return self.machine.unit.words("Requires") if self.unit_in_use else ()
+
+    @property
     def name_of_config(self) -> str:
         """The configuration's file, for commands that are shown."""
         return str(self.config) if self.config else "was.toml"
@@ -69,6 +75,23 @@ class Patient:
         if self.machine.is_seen_by_root or not mistake.endswith(": permission denied"):
             return False
         return self.is_passed(Path(mistake.split(": ")[1]))
+
+    def credential_of(self, mistake: str) -> str | None:
+        """Return the name of the credential of the unit whose file a mistake is about."""
+        parts = mistake.split(": ")
+        name = Path(parts[1]).name if len(parts) > 2 else ""
+        is_ours = self.unit_in_use and name in self.machine.unit.credentials and self.is_passed(Path(name))
+        return name if is_ours else None
+
+    def source_of(self, path: Path) -> Path:
+        """Return the file in which a secret is to be written, where systemd passes the daemon a copy of it."""
+        passed = self.unit_in_use and self.is_passed(path)
+        return self.machine.unit.credentials.get(path.name, path) if passed else path
+
+    @property
+    def restart(self) -> str:
+        """What makes the daemon read its keys and certificates again."""
+        return self.machine.unit.restart if self.unit_in_use else "restart the daemon"
 
     def is_passed(self, path: Path) -> bool:
         """Return whether systemd reads a file for the daemon, which the configuration names among the credentials."""
@@ -84,10 +107,14 @@ class Patient:
             return True
         return any(mistake.startswith((f"{key}:", f"{key}[")) for mistake in self.mistakes)
 
+    def endpoints(self) -> dict[str, Sequence[str]]:
+        """Return the endpoints that the daemon listens on, by the settings that describe them."""
+        server = self.known.server
+        return {_LISTEN: server.listen, "server.admin_listen": server.admin_listen}
+
     def tcp_addresses(self) -> list[TCPAddress]:
         """Return the addresses that the daemon listens on, those for monitoring, too."""
-        server = self.known.server
-        return [address for each in (*server.listen, *server.admin_listen) if (address := tcp_address(each))]
+        return [address for each in chain(*self.endpoints().values()) if (address := tcp_address(each))]
 
     def public_host(self) -> str | None:
         """Return the host of `public_url`."""

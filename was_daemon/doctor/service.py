@@ -1,12 +1,12 @@
 """Check of the unit of systemd: loaded, enabled, running, its user, its drop-ins and its credentials."""
 
-import os
 import pwd
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from was_daemon.doctor.credentials import lack_of, told_by_configuration
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
 from was_daemon.doctor.unit import Unit, drop_in
@@ -14,6 +14,13 @@ from was_daemon.doctor.unit import Unit, drop_in
 _NAME = "service"
 _MANY_RESTARTS = 3
 _STARTED_BY_SOCKET = ".socket"
+_STATUSES = {
+    "203": "ExecStart= cannot be run",
+    "217": "there is no such user",
+    "226": "a directory that the unit names is missing",
+    "243": "a file of LoadCredential= cannot be passed",
+}
+"""What the statuses mean with which systemd ends before the daemon itself starts, see systemd.exec(5)."""
 
 
 def look(patient: Patient) -> Iterator[Finding]:
@@ -28,7 +35,7 @@ def look(patient: Patient) -> Iterator[Finding]:
     if patient.config and not unit.runs(patient.config):
         yield skipped(_NAME, f"{unit.name} runs with another configuration than {patient.config}")
         return
-    found = [*_state(unit), *_user(unit), *_credentials(patient, unit)]
+    found = [*_credentials(patient, unit), *_user(unit), *_state(unit)]
     yield from found
     if not found:
         drop_ins = unit.words("DropInPaths")
@@ -51,10 +58,10 @@ def _state(unit: Unit) -> Iterator[Finding]:
     log = f"journalctl --unit={name} --lines=50"
     waits = any(each.endswith(_STARTED_BY_SOCKET) for each in unit.words("TriggeredBy"))
     if properties.get("ActiveState") == "failed":
-        why = f"{properties.get('Result')}, status {properties.get('ExecMainStatus')}"
-        yield failed(_NAME, f"{name} has failed ({why})", f"{log}, then: systemctl restart {name}")
+        why = f"{properties.get('Result')}, {_status(unit)}"
+        yield failed(_NAME, f"{name} has failed ({why})", f"{log}, then: {unit.restart}")
     elif properties.get("SubState") == "auto-restart":
-        yield failed(_NAME, f"{name} ends right after each start (status {properties.get('ExecMainStatus')})", log)
+        yield failed(_NAME, f"{name} ends right after each start ({_status(unit)})", log)
     elif not unit.is_active and not waits:
         yield failed(_NAME, f"{name} is stopped", f"systemctl start {name}")
     if properties.get("UnitFileState") == "disabled" and not waits:
@@ -63,11 +70,16 @@ def _state(unit: Unit) -> Iterator[Finding]:
         yield warning(
             _NAME,
             f"{name} or a drop-in of it has been changed since systemd read it",
-            f"systemctl daemon-reload && systemctl restart {name}",
+            f"systemctl daemon-reload && {{ {unit.restart}; }}",
         )
     restarts = int(properties.get("NRestarts") or 0)
     if restarts > _MANY_RESTARTS:
         yield warning(_NAME, f"systemd has restarted {name} {restarts} times since it was started", log)
+
+
+def _status(unit: Unit) -> str:
+    status = unit.properties.get("ExecMainStatus", "")
+    return f"status {status}" + (f": {_STATUSES[status]}" if status in _STATUSES else "")
 
 
 def _user(unit: Unit) -> Iterator[Finding]:
@@ -90,29 +102,18 @@ def _user(unit: Unit) -> Iterator[Finding]:
 
 
 def _credentials(patient: Patient, unit: Unit) -> Iterator[Finding]:
+    told = told_by_configuration(patient)
     for name, path in unit.credentials.items():
-        if not _is_there(path):
-            yield failed(
-                _NAME,
-                f"LoadCredential={name}:{path} names no file, so {unit.name} does not start",
-                f"openssl rand -hex 32 | install -m 600 /dev/stdin {shlex.quote(str(path))}"
-                if name == "key"
-                else drop_in(unit, "doctor", f"LoadCredential={name}:..."),
-            )
-        elif patient.machine.is_seen_by_root and path.stat().st_mode & 0o077:
+        lack = lack_of(unit, name)
+        if lack and name not in told:
+            yield failed(_NAME, lack.message, lack.remedy)
+        elif not lack and patient.machine.is_seen_by_root and path.stat().st_mode & 0o077:
             yield warning(
                 _NAME,
                 f"{path} can be read by others than root, and systemd reads it for the daemon",
                 f"chown root:root {shlex.quote(str(path))} && chmod 600 {shlex.quote(str(path))}",
             )
     yield from _running_with_old(unit)
-
-
-def _is_there(path: Path) -> bool:
-    with suppress(PermissionError):
-        return path.stat().st_size > 0 if os.path.lexists(path) else not os.access(path.parent, os.X_OK)
-    # Nobody but root may see.
-    return True
 
 
 def _running_with_old(unit: Unit) -> Iterator[Finding]:
@@ -124,5 +125,5 @@ def _running_with_old(unit: Unit) -> Iterator[Finding]:
                 yield failed(
                     _NAME,
                     f"{path} has been changed since {unit.name} was started, which still has the old one",
-                    f"systemctl restart {unit.name}",
+                    unit.restart,
                 )

@@ -77,7 +77,7 @@ async def _trial(patient: Patient, name: str, store: IAssetStore) -> Sequence[Fi
     else:
         found.append(warning(_NAME, f"store {name}: it says that it has {_MISSING}, which nobody has"))
     first = await _first(store, directory)
-    if first is None and _is_recorded(patient, name):
+    if first is None and is_recorded(patient, name):
         found.append(
             failed(
                 _NAME,
@@ -150,7 +150,7 @@ async def _is_same(store: IAssetStore, key: AssetKey, stat: AssetStat) -> bool:
         return False
 
 
-def _is_recorded(patient: Patient, name: str) -> bool:
+def is_recorded(patient: Patient, name: str) -> bool:
     """Return whether the catalogue, if it is a file, has an original that is in the store."""
     path = patient.known.catalogue.path
     if not path or not os.access(path, os.R_OK | os.W_OK):

@@ -28,6 +28,7 @@ _PROPERTIES = (
     *("RuntimeDirectory", "StateDirectory", "CacheDirectory", "LogsDirectory", "ReadWritePaths", "ReadOnlyPaths"),
     *("InaccessiblePaths", "ProtectSystem", "ProtectHome", "PrivateTmp", "LimitNOFILE", "MemoryMax", "MemoryHigh"),
     *("AmbientCapabilities", "TriggeredBy", "ExecMainStatus", "ControlGroup"),
+    *("Requires", "RequiresMountsFor"),
 )
 
 
@@ -54,6 +55,16 @@ class Unit:
         return self.properties.get("ActiveState") in ("active", "reloading", "activating")
 
     @property
+    def restart(self) -> str:
+        """The command that starts the daemon again, also where systemd refuses as it was started too often."""
+        reset = f"systemctl reset-failed {self.name}; " if self._has_starts_behind_it else ""
+        return f"{reset}systemctl restart {self.name}"
+
+    @property
+    def _has_starts_behind_it(self) -> bool:
+        return self.properties.get("ActiveState") in ("failed", "activating")
+
+    @property
     def main_pid(self) -> int:
         """The daemon's process; 0 without one."""
         return int(self.properties.get("MainPID") or 0)
@@ -64,8 +75,11 @@ class Unit:
         return self.properties.get("User") or None if self.is_loaded else None
 
     def words(self, name: str) -> list[str]:
-        """Return the words of a property that is a list."""
-        return self.properties.get(name, "").split()
+        """Return the words of a property that is a list; those with a backslash are printed in quotes."""
+        value = self.properties.get(name, "")
+        with suppress(ValueError):
+            return shlex.split(value) if '"' in value else value.split()
+        return value.split()
 
     @property
     def gid(self) -> int | None:
@@ -109,6 +123,11 @@ class Unit:
             for setting, base in {**_DIRECTORIES, "LogsDirectory": "/var/log"}.items()
             for name in self.words(setting)
         ]
+
+    def disks(self) -> list[Path]:
+        """Return the paths of RequiresMountsFor=, without those that systemd adds for the daemon's own directories."""
+        implied = {*self.own_directories(), *map(Path, _PRIVATE)}
+        return [path for each in self.words("RequiresMountsFor") if (path := Path(each)) not in implied]
 
     def hides(self, path: Path) -> str | None:
         """Return the setting that keeps the daemon from seeing `path`."""
@@ -200,5 +219,5 @@ def drop_in(unit: Unit, file: str, line: str) -> str:
     directory = f"/etc/systemd/system/{unit.name}.d"
     return (
         f"mkdir -p {directory} && printf '[Service]\\n{line}\\n' >> {directory}/{file}.conf && "
-        f"systemctl daemon-reload && systemctl restart {unit.name}"
+        f"systemctl daemon-reload && {{ {unit.restart}; }}"
     )

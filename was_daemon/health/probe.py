@@ -3,6 +3,7 @@
 import json
 import re
 from http.client import HTTPException
+from ssl import SSLCertVerificationError, SSLError
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -11,6 +12,9 @@ from was_daemon.config.endpoints import TCPAddress, tcp_address
 from was_daemon.config.settings import ServerSettings
 
 _VERSION = re.compile(r"was_daemon ([0-9][^\s<]*[0-9a-z])")
+NO_ANSWER, NO_TLS = "no answer", "no connection with TLS"
+"""Beginnings of the problem of an address at which nobody answers, or with whom TLS fails."""
+
 _MAX_ANSWER = 1 << 20
 """Bytes of an answer that are read."""
 
@@ -57,12 +61,18 @@ def probe(url: str, timeout: float) -> dict[str, Any]:
     except HTTPError as error:
         return answer | _problem(error.code, error.read(_MAX_ANSWER))
     except (OSError, HTTPException, ValueError) as error:
-        return answer | {"problem": f"no answer: {getattr(error, 'reason', error)}"}
+        return answer | {"problem": _unanswered(getattr(error, "reason", error))}
     health = _health(body)
     if not is_ours and not health:
         return answer | {"problem": "something else answers there"}
     version = _VERSION.search(body.decode("utf-8", "replace"))
     return answer | {"ok": True, **({"version": version[1]} if version else {}), **health}
+
+
+def _unanswered(error: object) -> str:
+    if isinstance(error, SSLCertVerificationError):
+        return f"{NO_TLS}: its certificate is refused, as {error.verify_message}"
+    return f"{NO_TLS if isinstance(error, SSLError) else NO_ANSWER}: {error}"
 
 
 def _problem(code: int, body: bytes) -> dict[str, Any]:
