@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import click
 
-from was_daemon.cli.options import DEFAULT_KEY, config_option, epilog, json_option
+from was_daemon.cli.options import DEFAULT_KEY, config_option, epilog, has_default_key, json_option
 
 if TYPE_CHECKING:
     from was_daemon.config.settings import CollectionSettings, Settings, SpecifySettings, StoreSettings
@@ -59,7 +59,7 @@ def _load(path: Path | None) -> "Settings":
 
     environ = dict(os.environ)
     # To look at the configuration makes no key.
-    makes_key = path is None and not environ.get("ATTACHMENT_KEY") and not DEFAULT_KEY.exists()
+    makes_key = path is None and not environ.get("ATTACHMENT_KEY") and not has_default_key()
     weak_keys: Sequence[str] = ()
     try:
         settings = load(path, environ | {"ATTACHMENT_KEY": secrets.token_hex()} if makes_key else environ)

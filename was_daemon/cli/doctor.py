@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from was_daemon.cli.options import DEFAULT_KEY, epilog, json_option, reported_config_option
+from was_daemon.cli.options import epilog, has_default_key, json_option, reported_config_option
 from was_daemon.config.secret_files import SecretFile
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _read(source: "ConfigSource") -> "Reading":
     """Return what can be read of the configuration, unless reading it hangs."""
     from was_daemon.daemon.examination import Reading, read
 
-    if source.path is None and not os.environ.get("ATTACHMENT_KEY") and not DEFAULT_KEY.exists():
+    if source.path is None and not os.environ.get("ATTACHMENT_KEY") and not has_default_key():
         return Reading(None, ["there is no configuration: was-daemon init writes one, and --config names it"])
     hangs = Reading(None, [f"{source.path}, or a file that it names, cannot be read within {_READ_SECONDS:g} s"])
     return _within(_READ_SECONDS, lambda: read(source), hangs)

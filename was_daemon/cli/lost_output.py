@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import sys
 from typing import TypeGuard
 
@@ -14,6 +15,17 @@ _ABOUT_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT)
 def is_about_output(error: BaseException) -> TypeGuard[OSError]:
     """Return whether an error means that the standard output cannot be written."""
     return isinstance(error, OSError) and error.errno in _ABOUT_OUTPUT
+
+
+def has_reader() -> bool:
+    """Return whether somebody reads the standard output, as far as the system tells: False after `| head` has ended."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return not any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        # It is closed, or no file of the system.
+        return True
 
 
 def drop_output(error: OSError) -> None:

@@ -26,6 +26,7 @@ from was_daemon.cli.lost_output import drop_output, is_about_output
 from was_daemon.cli.mirror import mirror
 from was_daemon.cli.options import epilog
 from was_daemon.cli.reconcile import reconcile
+from was_daemon.cli.refused import refusal
 from was_daemon.cli.serve import serve
 from was_daemon.cli.specify import specify
 from was_daemon.cli.status import status
@@ -38,12 +39,15 @@ from was_daemon.cli.zoom import zoom
 
 
 class _Commands(click.Group):
-    """Commands that end with a line, and 1, when their output cannot be written."""
+    """Commands that end with a line, and 1, when their output cannot be written, or a file may not be used."""
 
     def main(self, *arguments: Any, **extra: Any) -> Any:
         """See `click.Command`, which looks for a reader that has gone only."""
         try:
             return super().main(*arguments, **extra)
+        except PermissionError as error:
+            click.echo(refusal(error), err=True)
+            sys.exit(1)
         except OSError as error:
             if not is_about_output(error):
                 raise

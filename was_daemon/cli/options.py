@@ -21,12 +21,28 @@ DEFAULT_KEY = Path("attachments/.key")
 """The key that the daemon makes when it is started without a configuration."""
 
 
+def has_default_key() -> bool:
+    """Return whether a daemon without a configuration has run in this directory, False if it may not be looked into."""
+    # `Path.exists` raises then.
+    return os.path.exists(DEFAULT_KEY)  # noqa: PTH110
+
+
 def _find_config(_context: click.Context, _parameter: click.Parameter, given: Path | None) -> Path | None:
     """Return the configuration to use, None for what the daemon uses without one."""
-    if given or DEFAULT_KEY.exists():
+    if given or has_default_key():
         return given
-    # False also where the directory may not be looked into.
-    return SYSTEM_CONFIG if os.path.exists(SYSTEM_CONFIG) else None  # noqa: PTH110
+    return SYSTEM_CONFIG if _may_be_there(SYSTEM_CONFIG) else None
+
+
+def _may_be_there(path: Path) -> bool:
+    """Return whether a file exists, True also where this user may not look: reading it says so."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 _CONFIG_HELP = (
@@ -81,7 +97,7 @@ def load_settings(config: Path | None) -> "Settings":
     # This imports Twisted's reactor and the plugins, which `--help` does not need.
     from was_daemon.config.load import ConfigError, load
 
-    if config is None and not os.environ.get("ATTACHMENT_KEY") and not DEFAULT_KEY.exists():
+    if config is None and not os.environ.get("ATTACHMENT_KEY") and not has_default_key():
         raise click.UsageError(
             f"there is no configuration: name it with --config; there is no {SYSTEM_CONFIG}, and no daemon without a "
             "configuration has run in this directory"

@@ -6,23 +6,27 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 import click
+from constantly import NamedConstant
 from twisted.internet import task
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 from twisted.logger import (
     FilteringLogObserver,
+    ILogFilterPredicate,
     ILogObserver,
     LogEvent,
     Logger,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     formatEvent,
     globalLogBeginner,
     textFileLogObserver,
 )
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
-from was_daemon.cli.lost_output import drop_output, is_about_output
+from was_daemon.cli.lost_output import drop_output, has_reader, is_about_output
+from was_daemon.cli.refused import refusal
 from was_daemon.model.errors import AssetError
 
 RESUMED = "Start it again to go on."
@@ -80,7 +84,7 @@ def _with_remarks(work: Work) -> Work:
         try:
             return await work()
         finally:
-            for text in remarks.texts:
+            for text in remarks.texts if has_reader() else ():
                 click.echo(text, err=True)
 
     return remarked
@@ -106,6 +110,9 @@ async def _run(reactor: IReactorCore, work: Work, afterwards: str, failure: int)
     except AssetError as error:
         click.echo(f"Error: {error} ({error.reason})" if error.reason else f"Error: {error}", err=True)
         code = failure
+    except PermissionError as error:
+        click.echo(refusal(error), err=True)
+        code = failure
     except Exception as error:
         if is_about_output(error):
             drop_output(error)
@@ -121,6 +128,13 @@ def log_warnings() -> None:
     _log_warnings_to(textFileLogObserver(sys.stderr))
 
 
+@provider(ILogFilterPredicate)
+def _while_it_is_read(_event: LogEvent) -> NamedConstant:
+    """Drop events once the reader of the output has gone: they are about what is being cancelled for it."""
+    return PredicateResult.maybe if has_reader() else PredicateResult.no
+
+
 def _log_warnings_to(observer: ILogObserver) -> None:
-    filtered = FilteringLogObserver(observer, [LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)])
+    from_warnings_on = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+    filtered = FilteringLogObserver(observer, [from_warnings_on, _while_it_is_read])
     globalLogBeginner.beginLoggingTo([filtered], redirectStandardIO=False)

@@ -31,9 +31,12 @@ def serve(config: Path | None) -> None:
         subCommands = (("was", None, lambda: was.options(), was.description),)
         loadedPlugins = {was.tapname: was}  # noqa: RUF012  # as twistd names it
 
+    # twistd changes to a directory before it starts, by default to the current one.
+    place = [] if os.access(".", os.X_OK, effective_ids=True) else ["--rundir=/"]
+    named = ["--config", str(config.absolute())] if config else []
     options = Options()
     try:
-        options.parseOptions(["--nodaemon", "--pidfile=", "was", *(["--config", str(config)] if config else [])])
+        options.parseOptions(["--nodaemon", "--pidfile=", *place, "was", *named])
     except UsageError as error:
         raise click.ClickException(str(error)) from None
     runApp(options)

@@ -57,6 +57,14 @@ def _absolute(path: Path | None) -> Path | None:
     return path.absolute() if path else None
 
 
+def _current_directory() -> Path:
+    """Return the current directory, by a relative path if it has been removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
+
+
 @attrs.frozen
 class ConfigSource:
     """Source of the settings: a file, or the embedded default without one, and the environment.
@@ -67,7 +75,7 @@ class ConfigSource:
 
     path: Path | None = attrs.field(converter=_absolute)
     environ: Mapping[str, str]
-    directory: Path = attrs.field(factory=Path.cwd)
+    directory: Path = attrs.field(factory=_current_directory)
 
     def load(self) -> Settings:
         """Read the files and return the settings; raise `ConfigError`."""
@@ -114,10 +122,20 @@ def _embedded(environ: Mapping[str, str], directory: Path) -> dict[str, Any]:
     """Return the configuration without a file: a store in `./attachments`, and a key there that is made once."""
     document: dict[str, Any] = {"stores": {"main": {"plugin": "filesystem", "path": "attachments"}}}
     if not environ.get("ATTACHMENT_KEY"):
-        with suppress(FileExistsError):
-            write_key(directory / "attachments/.key")
+        _make_key(directory / "attachments/.key")
         document["server"] = {"key_file": "attachments/.key"}
     return document
+
+
+def _make_key(path: Path) -> None:
+    """Make the key of a daemon without a configuration, unless there is one; raise `ConfigError`."""
+    try:
+        with suppress(FileExistsError):
+            write_key(path)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        advice = "name a configuration with --config, or change to a directory in which this user may write"
+        raise ConfigError([f"{path}: {reason}: {advice}"]) from None
 
 
 def _with_proxies(document: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
