@@ -51,6 +51,7 @@ def doctor(
     running, stopped, or not able to start, and changes nothing. Each check is a line, and below it the command that
     mends what is wrong.
     """
+    from was_daemon.cli.daemon_user import other_user
     from was_daemon.cli.reactor import run
     from was_daemon.config.load import ConfigSource
     from was_daemon.daemon.examination import examine_and_close, patient_of
@@ -64,8 +65,10 @@ def doctor(
     if config and machine.unit.runs(config):
         os.environ.update(machine.unit.environment())
     source = ConfigSource(config, dict(os.environ))
-    reading, warnings = _as_daemon(_read(source), machine.unit if config and machine.unit.runs(config) else None)
-    patient = patient_of(source, reading, machine, specify, warnings)
+    unit_in_use = machine.unit if config and machine.unit.runs(config) else None
+    reading, warnings = _as_daemon(_read(source), unit_in_use)
+    other = _within(_READ_SECONDS, lambda: other_user(reading.settings, config, unit_in_use), None)
+    patient = patient_of(source, reading, machine, specify, warnings, other)
 
     async def work() -> int:
         findings = await examine_and_close(patient, lambda finding: None if as_json else click.echo(_lines(finding)))

@@ -23,6 +23,12 @@ class HashFile(SecretFile):
     """Path of a file with the hash of a password. Of a missing one another warning tells, with the command for it."""
 
 
+def may_be_changed_by_others(status: os.stat_result, gid: int) -> bool:
+    """Return whether others than a file's owner and group `gid` may change it."""
+    foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != gid
+    return bool(status.st_mode & stat.S_IWOTH or foreign_group)
+
+
 def check_permissions(path: Path) -> str | None:
     """Return a warning when others can read the file at `path`, or when there is none, else None.
 
@@ -39,8 +45,7 @@ def check_permissions(path: Path) -> str | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getegid()
-    if status.st_mode & stat.S_IWOTH or foreign_group:
+    if may_be_changed_by_others(status, os.getegid()):
         raise ValueError(f"{path} can be changed by others: run chmod go-w {shlex.quote(str(path))}")
     if status.st_mode & stat.S_IROTH:
         return f"{path} can be read by every user of this machine: run chmod o-r {shlex.quote(str(path))}"

@@ -17,7 +17,7 @@ from was_daemon.daemon.warnings import warnings_of_settings
 from was_daemon.doctor.examination import examine
 from was_daemon.doctor.findings import Finding
 from was_daemon.doctor.machine import Machine, look_at_machine
-from was_daemon.doctor.patient import Patient, SpecifySite
+from was_daemon.doctor.patient import OtherUser, Patient, SpecifySite
 from was_daemon.library.collections import Collections
 from was_daemon.model.interfaces import IAssetStore
 
@@ -62,6 +62,7 @@ def patient_of(
     machine: Machine,
     specify: SpecifySite | None = None,
     more_warnings: Sequence[str] = (),
+    other_user: OtherUser | None = None,
 ) -> Patient:
     """Return what is to be examined; as much of it as the mistakes leave."""
     settings, mistakes = reading.settings, list(reading.mistakes)
@@ -88,6 +89,7 @@ def patient_of(
         machine,
         specify=specify,
         is_rest=reading.is_rest,
+        other_user=other_user,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from was_daemon.config.endpoints import tls_files
+from was_daemon.doctor import changeable
 from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.credentials import key_remedy, lack_of
 from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
@@ -22,22 +23,39 @@ _MISSING = ": no such file or directory"
 
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield a finding for each mistake and each warning."""
+    found = list(changeable.look(_NAME, patient))
+    yield from found
     check = f"was-daemon config check --config {shlex.quote(patient.name_of_config)}"
     for mistake in patient.mistakes:
         if finding := _of_credential(patient, mistake):
             yield finding
         elif patient.is_of_credential(mistake):
             yield skipped(_NAME, f"{mistake}: systemd reads it for the daemon", "sudo was-daemon doctor")
+        elif patient.other_user and mistake.endswith(_DENIED):
+            yield skipped(_NAME, mistake, "sudo was-daemon doctor")
         elif patient.config is None:
             yield failed(_NAME, mistake, "was-daemon init")
         else:
-            mend = _permission(patient, mistake) or _of_key(patient, mistake) or _of_tls(patient, mistake)
+            mend = _told(mistake) or _of_file(patient, mistake)
             yield failed(_NAME, mistake, mend or f"Correct {patient.name_of_config}, then: {check}")
     for each in patient.warnings:
         if not _is_told(patient, each):
             yield warning(_NAME, each)
-    if not patient.mistakes:
+    if not patient.mistakes and not found:
         yield ok(_NAME, f"{patient.config or 'the one that is used without a file'} has no mistakes")
+
+
+def _told(mistake: str) -> str | None:
+    """Return the command that a mistake about a file ends with."""
+    _, is_changeable, command = mistake.partition(" can be changed by others: run ")
+    return command if is_changeable else None
+
+
+def _of_file(patient: Patient, mistake: str) -> str | None:
+    """Return what mends a file that the configuration names; None for another user, to whom it is not to be given."""
+    if patient.other_user:
+        return None
+    return _permission(patient, mistake) or _of_key(patient, mistake) or _of_tls(patient, mistake)
 
 
 def _is_told(patient: Patient, warning: str) -> bool:

@@ -1,7 +1,7 @@
 """All checks, made at the same time, each with a limit of time."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import attrs
@@ -80,8 +80,10 @@ async def examine(patient: Patient, tell: Callable[[Finding], object] = lambda _
     """
     threads = Threads("doctor", _MOST_THREADS)
     under_way = [Deferred.fromCoroutine(_made(check, patient, threads)) for check in CHECKS]
-    found: list[Finding] = []
+    found: list[Finding] = list(_of_user(patient))
     try:
+        for finding in found:
+            tell(finding)
         for each in under_way:
             for finding in await each:
                 tell(finding)
@@ -91,6 +93,17 @@ async def examine(patient: Patient, tell: Callable[[Finding], object] = lambda _
             each.addErrback(lambda failure: failure.trap(CancelledError))
             each.cancel()
     return found
+
+
+def _of_user(patient: Patient) -> Iterator[Finding]:
+    """Yield that the caller is not the daemon's user, so that much of what follows says little of the daemon."""
+    if other := patient.other_user:
+        yield failed(
+            "user",
+            f"this is {patient.account}, and the daemon is {other.name} ({other.why}): what {patient.account} may do, "
+            "and may not, says nothing of the daemon",
+            f"Run doctor as root or as {other.name}: sudo was-daemon doctor",
+        )
 
 
 async def _made(check: Check, patient: Patient, threads: Threads) -> Sequence[Finding]:

@@ -74,6 +74,8 @@ def _marker(config: NginxConfig, marker: Path) -> Iterator[Finding]:
 
 def _readable(patient: Patient, config: NginxConfig) -> Iterator[Finding]:
     """Yield stores that nginx' user may not read, as far as the modes of files tell; others' rights are not known."""
+    if patient.other_user:
+        return
     directives = [each.first for each in config.directives if each.name == "user"]
     user = directives[-1] if directives else _DEFAULT_USER
     try:

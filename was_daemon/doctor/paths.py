@@ -21,6 +21,7 @@ from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IReadOnly
 from was_daemon.model.keys import Kind
 
 _NAME = "paths"
+_AS_ROOT = "sudo was-daemon doctor"
 _READ, _ENTER = os.R_OK, os.R_OK | os.X_OK
 _WRITE_FILE, _WRITE_DIRECTORY = os.R_OK | os.W_OK, os.R_OK | os.W_OK | os.X_OK
 _STAGING = ".staging"
@@ -52,8 +53,11 @@ class Need:
 def look(patient: Patient) -> Iterator[Finding]:
     """Yield what the daemon's user may not do, with the command that allows it."""
     user = patient.machine.unit.user if patient.unit_in_use else None
+    if patient.other_user:
+        yield skipped(_NAME, f"this is {patient.account}, and the daemon is {patient.other_user.name}", _AS_ROOT)
+        return
     if user not in (None, str(patient.account), str(patient.account.uid)):
-        yield skipped(_NAME, f"this is {patient.account}, and the daemon is {user}", "sudo was-daemon doctor")
+        yield skipped(_NAME, f"this is {patient.account}, and the daemon is {user}", _AS_ROOT)
         return
     known = mounts()
     all_needs = list(dict.fromkeys(needs(patient)))

@@ -28,13 +28,21 @@ class SpecifySite:
 
 
 @attrs.frozen
+class OtherUser:
+    """The daemon's user `name`, who is not the caller, and `why` that is known, a clause."""
+
+    name: str
+    why: str
+
+
+@attrs.frozen
 class Patient:
     """The daemon that is examined, by its configuration and its machine.
 
     `settings` are those in the file `config`, without the parts that are wrong, of which `mistakes` has a line each;
     None if nothing of it can be read. `warnings` are what the daemon would warn of. `stores` and `collections` are not
     in use by anybody else. With `is_rest`, the settings are what is left of a file that is no TOML. The process is the
-    user `account`, as which the daemon runs.
+    user `account`, as which the daemon runs, unless there is an `other_user`.
     """
 
     config: Path | None
@@ -47,6 +55,7 @@ class Patient:
     account: Account = attrs.field(factory=Account.current)
     specify: SpecifySite | None = None
     is_rest: bool = False
+    other_user: OtherUser | None = None
 
     @property
     def known(self) -> Settings:

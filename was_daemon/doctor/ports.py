@@ -70,7 +70,7 @@ def _privileged(patient: Patient, address: TCPAddress) -> Iterator[Finding]:
     first = _DEFAULT_FIRST
     with suppress(OSError, ValueError):
         first = int(_FIRST_UNPRIVILEGED.read_text())
-    if address.port >= first or patient.account.uid == 0 or address.port == 0:
+    if address.port >= first or patient.account.uid == 0 or patient.other_user or address.port == 0:
         return
     unit = patient.machine.unit
     if _CAPABILITY in unit.properties.get("AmbientCapabilities", "") or any(

@@ -17,6 +17,11 @@ _OURS = re.compile(r"(?:^|[ /])(?:twistd\S* .*\bwas\b|was-daemon\S* .*\bserve\b|
 _MOST = 500
 
 
+def is_daemon(program: str) -> bool:
+    """Return whether a command line is one of this daemon."""
+    return bool(_OURS.search(program))
+
+
 @attrs.frozen
 class Listener:
     """A socket that listens on `port` of `address`; `pid` is 0 where it may not be seen whose it is."""
@@ -30,7 +35,7 @@ class Listener:
     @property
     def is_ours(self) -> bool:
         """Whether the program is this daemon, or systemd, which listens for others."""
-        return bool(_OURS.search(self.program)) or self.pid == 1
+        return is_daemon(self.program) or self.pid == 1
 
     @property
     def is_everywhere(self) -> bool:
