@@ -5,12 +5,14 @@ from pathlib import Path
 
 import click.testing
 import pytest
+from twisted.logger import PredicateResult
 
 from tests.support.capabilities import in_closed_directory
 from tests.support.cli import write_config
 from tests.support.daemon import BIN, clean_environment
 from tests.support.prepared import Prepared, written
 from was_daemon.cli.main import main
+from was_daemon.cli.reactor import _while_it_is_read
 
 
 def config_of(place: Path) -> Path:
@@ -75,3 +77,13 @@ def test_a_command_whose_reader_has_gone_ends_silently(tmp_path: Path, command: 
         process = Prepared(arguments, Path.cwd(), clean_environment(), out, out if both else err, False)
         assert process.wait(timeout=60) == 1
         assert written(err) == ""
+
+
+def test_nothing_is_logged_once_the_reader_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        assert _while_it_is_read({}) is PredicateResult.maybe
+        os.close(reader)
+        assert _while_it_is_read({}) is PredicateResult.no
+        monkeypatch.undo()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 import click
-from constantly import NamedConstant
 from twisted.internet import task
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
@@ -129,7 +128,7 @@ def log_warnings() -> None:
 
 
 @provider(ILogFilterPredicate)
-def _while_it_is_read(_event: LogEvent) -> NamedConstant:
+def _while_it_is_read(_event: LogEvent) -> Any:
     """Drop events once the reader of the output has gone: they are about what is being cancelled for it."""
     return PredicateResult.maybe if has_reader() else PredicateResult.no
 
