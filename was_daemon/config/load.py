@@ -133,9 +133,8 @@ def _make_key(path: Path) -> None:
         with suppress(FileExistsError):
             write_key(path)
     except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
         advice = "name a configuration with --config, or change to a directory in which this user may write"
-        raise ConfigError([f"{path}: {reason}: {advice}"]) from None
+        raise ConfigError([f"{path}: {os.strerror(error.errno or 0).lower()}: {advice}"]) from None
 
 
 def _with_proxies(document: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
