@@ -69,7 +69,7 @@ def test_a_copy_without_names_says_where_they_may_come_from(museum: Museum) -> N
 
 
 def test_a_table_among_the_options_is_described_as_one(museum: Museum) -> None:
-    checked = museum.run("config", "check")
+    checked = museum.run("config", "check", "--plugins")
     assert re.search(r"^    collections +table$", checked.out, re.MULTILINE), checked
 
 

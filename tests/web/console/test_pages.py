@@ -218,6 +218,7 @@ def test_an_examination_is_made_on_request_and_its_findings_are_told(console: Co
 
 
 def test_a_command_that_runs_is_told_with_its_progress(console: ConsoleServer) -> None:
+    eventually(console.history.is_dir, "for the directory of the console's files")
     file = ProgressFile(console.history, "was-daemon copy", "Copying <b>")
     file.set_total(8)
     for _ in range(2):

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from was_daemon.concurrency.threads import Threads
 from was_daemon.health.history.charts import charts_of
 from was_daemon.health.history.failures import Failures, merged, parse_failures
-from was_daemon.health.history.ring_file import RingFile, Sample, TooLarge, read_samples
+from was_daemon.health.history.ring_file import RingFile, Sample, TooLarge, make_private, read_samples
 from was_daemon.health.history.samples import MOST_NAMES, without_names
 from was_daemon.health.history.series import Chart, History, Span
 
@@ -64,6 +64,8 @@ class Recorder:
         """Take a sample in a minute, and then each minute: checks at the start would be too early to tell much."""
         self._is_begun = True
         self._repeating.start(_EVERY_SECONDS, now=False)
+        # Commands that run in the first minute tell their progress there.
+        Deferred.fromCoroutine(self._keep(lambda: self._threads.call(lambda: make_private(self._directory))))
 
     def stop(self) -> None:
         """Take no more samples."""

@@ -63,7 +63,7 @@ class RingFile:
     """The file at `path`, open for writing by this process alone. Raises OSError, and `FileInUse`."""
 
     def __init__(self, path: Path) -> None:
-        _make_private(path.parent)
+        make_private(path.parent)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         try:
             if try_lock(self._fd) is FileLock.THEIRS:
@@ -88,10 +88,10 @@ class RingFile:
         os.close(self._fd)
 
 
-def _make_private(directory: Path) -> None:
+def make_private(directory: Path) -> None:
     """Make a directory that only this user may enter, with those above it; raises OSError if it is another user's."""
     if not directory.parent.exists():
-        _make_private(directory.parent)
+        make_private(directory.parent)
     directory.mkdir(mode=0o700, exist_ok=True)
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
