@@ -27,6 +27,8 @@ from was_daemon.model.errors import BadName
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.origins import Origin
 
+pytestmark = pytest.mark.slow
+
 async_test = pytest_twisted.ensureDeferred
 
 CREATE = """CREATE TABLE `images` (

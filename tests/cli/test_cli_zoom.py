@@ -13,6 +13,8 @@ from tests.support.client import Client
 from tests.support.daemon import KEY, eventually
 from tests.support.images import pdf, photograph
 
+pytestmark = pytest.mark.slow
+
 LONG = "n" * 250 + ".jpg"
 
 

@@ -19,6 +19,8 @@ from was_daemon.conformance.results import CheckFailed, CheckState
 from was_daemon.conformance.server import Server
 from was_daemon.conformance.suite import CHECKS, run_check
 
+pytestmark = pytest.mark.slow
+
 Tamper = Callable[[Request, Answering], Reply]
 When = Callable[[Request], bool]
 

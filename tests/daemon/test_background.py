@@ -14,6 +14,8 @@ from tests.support.daemon import BIN, KEY, clean_environment, eventually, to_tom
 from tests.support.ports import free_port
 from tests.support.slow import slow_after
 
+pytestmark = pytest.mark.slow
+
 MAIN = {"plugin": "filesystem", "path": "store"}
 
 

@@ -23,6 +23,8 @@ from tests.support.ports import free_port
 from tests.support.tls import self_signed
 from tests.web.test_admin import Watched
 
+pytestmark = pytest.mark.slow
+
 TWO = {"server": {"workers": 2}}
 
 

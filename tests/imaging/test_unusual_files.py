@@ -13,6 +13,8 @@ from tests.support.likeness import difference, same_corners
 from tests.support.slow import slow_after
 from was_daemon.model.errors import BrokenImage
 
+pytestmark = pytest.mark.slow
+
 CHART = images.chart()
 LARGE = (1200, 800)
 

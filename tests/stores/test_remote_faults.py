@@ -31,6 +31,8 @@ from tests.support.remotes import KINDS, FarEnd, make_far_end, small_disk, what_
 from tests.support.slow import slow_after, slow_but
 from tests.support.sshd import USER
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1_000_000
 TIMEOUT = 1.5
 """Seconds without progress after which the daemon under test gives up on a store."""

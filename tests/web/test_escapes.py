@@ -20,6 +20,8 @@ from tests.support.remotes import KINDS, FarEnd, files_below, make_far_end
 from tests.support.slow import slow_after
 from was_daemon.model.keys import Kind, Layout
 
+pytestmark = pytest.mark.slow
+
 BOUNDARY = "----a-boundary"
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"

@@ -25,6 +25,8 @@ from was_daemon.workers.commands import Render
 from was_daemon.workers.heap import address_space
 from was_daemon.workers.pool import WorkerPool
 
+pytestmark = pytest.mark.slow
+
 _MEMORY = 512 << 20
 _ROOM = 6 << 20
 """Bytes that a worker with little memory left may still take."""

@@ -32,6 +32,8 @@ from tests.support.remotes import small_disk
 from tests.support.slow import slow_after
 from tests.support.sshd import require
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1_000_000
 FAULTY = ROOT / "tests" / "faulty"
 ORDERS = ("specify7_form", "specify6_form")

@@ -24,6 +24,8 @@ from was_daemon.model.errors import StoreUnavailable
 from was_daemon.testing.contract import original
 from was_daemon.testing.streams import chunked, payload, read_asset
 
+pytestmark = pytest.mark.slow
+
 ensure = pytest_twisted.ensureDeferred
 KEY = original("asset.jpg")
 StoreOn = Callable[..., SFTPStore]

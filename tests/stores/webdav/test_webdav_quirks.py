@@ -29,6 +29,8 @@ from was_daemon.testing.contract import original
 from was_daemon.testing.live import check_live
 from was_daemon.testing.streams import chunked, collect, read_asset, read_reader
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.support.davstores"]
 
 FISH = AssetKey("Käfer & Fish", Kind.ORIGINAL, "é + 1%#?.jpg")
