@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import quote, unquote
 import attrs
 import pytest
 
+import storage_plugins
 from tests.support import prepared
 from tests.support.client import Client
 from tests.support.daemon import BIN, Daemon, clean_environment, eventually, to_toml
@@ -27,6 +29,16 @@ KEY = "KEY5d1f0c7a9be24386"
 PASSWORD = "PASSWORD83e6a04dc2f7591b"
 BEARER = "BEARER2c94f1e07bd8a653"
 SECRETS = (KEY, PASSWORD, BEARER)
+
+
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The plugins that a test drops in are gone after it."""
+    monkeypatch.setattr(storage_plugins, "__path__", list(storage_plugins.__path__))
+    yield
+    for name in ("licensed", "crashing"):
+        sys.modules.pop(f"storage_plugins.{name}", None)
+
 
 CRASHING = f"""
 import attrs
@@ -398,7 +410,7 @@ STRANGERS = 4711
 
 @pytest.fixture(params=SECRET_FILES)
 def secret_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A file that `setting_of` names in the configuration beside it."""
+    """A file that a setting, whose name is in the file `setting`, names in the configuration beside it."""
     (tmp_path / "storage_plugins").mkdir()
     (tmp_path / "storage_plugins" / "licensed.py").write_text(LICENSED)
     (tmp_path / "was.toml").write_text(SECRET_FILES[request.param])

@@ -99,7 +99,7 @@ class Patient:
 
     @property
     def restart(self) -> str:
-        """What makes the daemon read its keys and certificates again."""
+        """The command, or words, for a restart of the daemon, after which it has its new keys and certificates."""
         return self.machine.unit.restart if self.unit_in_use else "restart the daemon"
 
     def is_passed(self, path: Path) -> bool:
