@@ -63,6 +63,18 @@ def event(kind: EventKind, at: float, digest: Digest | None = None, key: AssetKe
 
 
 @async_test
+async def test_a_command_waits_for_what_the_daemon_is_about_to_record(kept: Fixture, url: URL, tmp_path: Path) -> None:
+    stored = event(EventKind.STORED, 1, OLD)
+    number = await kept.catalogue.journal.begin(stored)
+    command = Fixture(url, tmp_path / "journal.sqlite")
+    caught_up = Deferred.fromCoroutine(command.catalogue.catch_up())
+    kept.catalogue.complete(number, stored)
+    await caught_up
+    assert await command.rows(assets.c.name) == [(KEY.name,)]
+    await command.catalogue.close()
+
+
+@async_test
 async def test_the_last_event_is_what_there_is_and_all_are_history(kept: Fixture) -> None:
     await kept.record(event(EventKind.STORED, 1.25, OLD), event(EventKind.REPLACED, 2, NEW))
     facts = (NEW.size, NEW.sha256, NEW.md5, ORIGIN.file_name, ORIGIN.address, 2.0)

@@ -35,6 +35,9 @@ T = TypeVar("T")
 _PAGE_ROWS = 1000
 """Number of rows that `Catalogue.each` reads at a time."""
 
+_PATIENCE_SECONDS = 10.0
+"""Seconds for which `Catalogue.catch_up` waits for changes under way."""
+
 _RETRY_SECONDS = 60.0
 """Seconds until changes of killed daemons are looked at again, if that was not possible."""
 
@@ -145,9 +148,14 @@ class Catalogue:
         """Begin to move all events from the journal to the database."""
         self._transfer.start()
 
-    async def wait_for_changes(self, patience: float) -> None:
-        """Wait until the daemons have recorded the changes that are under way now, or for `patience` seconds."""
-        await self._transfer.wait(patience)
+    async def catch_up(self) -> None:
+        """Wait for the daemons to record what is under way now, and move all events to the database.
+
+        A change is recorded up to a second after its client has the answer. A long upload is waited for no longer than
+        ten seconds. Raises `StoreUnavailable`.
+        """
+        await self._transfer.wait(_PATIENCE_SECONDS)
+        await self._transfer.move_all()
 
     async def move_all(self) -> None:
         """Move all events from the journal to the database; fires when that is done, or raises `StoreUnavailable`."""

@@ -9,9 +9,6 @@ from was_daemon.cli.identity import as_owner, require_writable
 from was_daemon.cli.options import config_option, epilog, load_settings
 from was_daemon.model.sizes import readable
 
-_PATIENCE_SECONDS = 10.0
-"""Time to wait for changes that are done but not recorded yet, and so for uploads that are being stored."""
-
 
 @click.command(epilog=epilog("was-daemon catalogue backup catalogue-backup.sqlite --config was.toml"))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -40,8 +37,7 @@ def backup(file: Path, config: Path | None) -> None:
 
         catalogue = open_catalogue(settings.catalogue)
         try:
-            await catalogue.wait_for_changes(_PATIENCE_SECONDS)
-            await catalogue.move_all()
+            await catalogue.catch_up()
             await deferToThread(write_backup, source, target)
         finally:
             await catalogue.close()

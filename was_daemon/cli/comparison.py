@@ -128,7 +128,7 @@ class Comparison:
             return None
         catalogue = open_catalogue(self.settings.catalogue)
         stack.push_async_callback(catalogue.close)
-        await catalogue.move_all()
+        await catalogue.catch_up()
         return catalogue
 
     async def _records(self, catalogue: Catalogue | None, collector: Collector, stack: AsyncExitStack) -> _Recorded:

@@ -103,7 +103,7 @@ def _run(
         report = Report(as_json)
         catalogue = open_catalogue(settings.catalogue)
         try:
-            await catalogue.move_all()
+            await catalogue.catch_up()
             await work(Review(catalogue, stores, report, directories), report)
             await catalogue.move_all()
         finally:

@@ -85,7 +85,7 @@ def import_(
         report, opened = Report(as_json), open_catalogue(settings.catalogue)
         importer = ImageImporter(opened, place_of, report)
         try:
-            await opened.move_all()
+            await opened.catch_up()
             with ExitStack() as resources, progress_bar("Importing") as bar:
                 rows = _rows_of_dump(dump, table, resources) if dump else _rows_of_database(url, password_file, table)
                 while batch := await deferToThread(lambda: list(islice(rows, _BATCH))):

@@ -95,7 +95,7 @@ async def opened_names(settings: "Settings", given: str) -> "AsyncIterator[Names
 
     catalogue = open_catalogue(settings.catalogue)
     try:
-        await catalogue.move_all()
+        await catalogue.catch_up()
         if given == SPECIFY:
             await require_reading(catalogue.database, settings.specify)
         tables = [RECORDED if given == CATALOGUE else IN_SPECIFY]

@@ -66,7 +66,7 @@ def verify(
         report = Report(as_json)
         catalogue = open_catalogue(settings.catalogue)
         try:
-            await catalogue.move_all()
+            await catalogue.catch_up()
             await _verify(Verifier(name, store, catalogue, report), directories, parallel, record)
             await catalogue.move_all()
         finally:
