@@ -32,6 +32,8 @@ from was_daemon.telemetry.metrics import Metrics
 from was_daemon.telemetry.recent_errors import RecentErrors
 from was_daemon.testing.memory import MemoryStore
 
+pytestmark = pytest.mark.slow
+
 FEW, MANY = 10_000, 100_000
 """Operations after which the memory is measured."""
 
@@ -261,7 +263,6 @@ def crowd(tmp_path: Path) -> Iterator[Crowd]:
     crowd.daemon.stop()
 
 
-@pytest.mark.slow
 def test_memory_after_many_operations_is_what_it_was_after_few(crowd: Crowd) -> None:
     begin = time.monotonic()
     measured: dict[int, Memory] = {}

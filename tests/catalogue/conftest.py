@@ -12,7 +12,7 @@ from tests.support.slow import slow_after
 SERVERS = {"postgresql": postgresql, "mariadb": mariadb}
 
 
-@pytest.fixture(scope="session", params=slow_after(2, ["sqlite", "mariadb", "postgresql"]))
+@pytest.fixture(scope="session", params=slow_after(1, ["sqlite", "mariadb", "postgresql"]))
 def server(request: pytest.FixtureRequest) -> Iterator[URL | None]:
     """A server of each kind; None for SQLite, which has none."""
     start = SERVERS.get(request.param)

@@ -12,6 +12,8 @@ from tests.support.daemon import BIN, clean_environment
 from tests.support.ports import free_port
 from tests.support.slow import slow_after
 
+pytestmark = pytest.mark.slow
+
 
 def files(directory: Path) -> list[str]:
     """The files that are no daemon's own."""

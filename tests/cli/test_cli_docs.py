@@ -11,7 +11,6 @@ from tests.support.cli import run
 from tests.support.daemon import BIN, Daemon, clean_environment
 from tests.support.images import jpeg
 from tests.support.paths import ROOT
-from tests.support.slow import slow_but
 from tests.support.trashed import put_into_trash
 from was_daemon.cli.main import main
 
@@ -51,12 +50,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 FINITE = {command: example for command, example in EXAMPLES if command != _ENDLESS}
-QUICK = [
-    f"was-daemon {name}" for name in ("init", "token", "config check", "check-store", "copy", "reconcile", "status")
-]
 
 
-@pytest.mark.parametrize("command", slow_but(QUICK, FINITE))
+@pytest.mark.slow
+@pytest.mark.parametrize("command", FINITE)
 def test_the_example_of_each_command_works(daemon: Daemon, tmp_path: Path, command: str) -> None:
     example = FINITE[command]
     assert example.startswith(command)

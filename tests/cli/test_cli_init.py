@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 from tests.support.daemon import BIN, Daemon, clean_environment, eventually
 from tests.support.davservers import NGINX, require
 from tests.support.ports import free_port
-from tests.support.slow import slow_after
 from tests.support.tls import self_signed
 from was_daemon.cli.main import main
 from was_daemon.config.load import load
@@ -233,7 +232,8 @@ def test_without_a_proxy_there_is_no_site_for_nginx() -> None:
     assert "nginx" not in init("--yes").stdout
 
 
-@pytest.mark.parametrize("path", slow_after(1, ["/assets", ""]))
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/assets", ""])
 def test_nginx_works_as_it_is_printed(tmp_path: Path, path: str) -> None:
     require(NGINX)
     tls_port = free_port()

@@ -24,6 +24,8 @@ from tests.support.remotes import KINDS, make_far_end
 from tests.support.staging import leave_stale
 from tests.support.versions import Version, colour_of, is_colour, no_picture, picture
 
+pytestmark = pytest.mark.slow
+
 EDITORS = 4
 SCALES = (1, 40, 100)
 NAMES = ("sp6123{}.att.jpg", "{}.jpg", "{}.png", "{}.tif", "Käfer {}.jpg", "{}")
@@ -340,7 +342,6 @@ def test_a_killed_daemon_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
         run(daemon, files, kills=10)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "kills"), [("flat", 200), ("sharded", 60)])
 def test_a_daemon_killed_hundreds_of_times_loses_nothing_it_acknowledged(
     tmp_path: Path, layout: str, kills: int
@@ -349,14 +350,12 @@ def test_a_daemon_killed_hundreds_of_times_loses_nothing_it_acknowledged(
         run(daemon, files, kills)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_daemon_loses_nothing_it_acknowledged_on_a_remote_store(tmp_path: Path, kind: str) -> None:
     with on_remote(tmp_path, kind) as (daemon, files):
         run(daemon, files, kills=40)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["flat", "sharded", *KINDS])
 def test_every_version_of_a_killed_daemon_is_stored_or_in_the_trash(tmp_path: Path, place: str) -> None:
     trash = {"keep": "30 days", "replaced": True}

@@ -17,6 +17,8 @@ from was_daemon.model.keys import Layout
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import read_reader
 
+pytestmark = pytest.mark.slow
+
 SIZE = (900, 600)
 
 

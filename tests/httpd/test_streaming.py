@@ -322,6 +322,7 @@ class TestMemory:
         assert all(shows(answer, RED) for answer in await thumbnails)
 
 
+@pytest.mark.slow
 class TestBreakingOff:
     @pytest_twisted.ensureDeferred
     async def test_a_client_that_hangs_up_releases_the_file(self, daemon: Daemon, client: Client) -> None:

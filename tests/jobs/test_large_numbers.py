@@ -23,6 +23,8 @@ from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.marks import MARK_SIZE, mark_of
 
+pytestmark = pytest.mark.slow
+
 FEW, MANY = 3_000, 20_000
 ROOM = 4 << 20
 """Bytes: less than is needed for what lists of the others would hold."""
@@ -59,7 +61,6 @@ def test_a_command_takes_no_more_memory_for_more_assets(tmp_path: Path) -> None:
     check(tmp_path, "prune", FEW, MANY)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_takes_no_more_memory_for_a_hundred_thousand_assets(tmp_path: Path, name: str) -> None:
     check(tmp_path, name, 10_000, 100_000)

@@ -21,6 +21,8 @@ from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY
 from tests.support.slow import slow_but
 from tests.support.sshd import SSHD, USER
 
+pytestmark = pytest.mark.slow
+
 LARGE = os.urandom(7_000_000)
 """More than one part for a bucket, and more than an SFTP store has under way at a time."""
 

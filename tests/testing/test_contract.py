@@ -76,6 +76,7 @@ def test_blocking_calls_are_recorded_in_this_thread_only() -> None:
         assert found == ["socket.getaddrinfo", "socket.connect"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["was_daemon.testing", "was_daemon.testing.contract"])
 def test_a_store_that_blocks_the_reactor_breaks_the_contract_and_the_values_are_told(
     tmp_path: Path, module: str

@@ -21,6 +21,8 @@ from was_daemon.testing.live_collections import check_collections
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.support.davstores", "tests.support.s3stores"]
 
 

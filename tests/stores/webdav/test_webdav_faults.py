@@ -25,6 +25,8 @@ from was_daemon.stores.webdav.multistatus import Listing
 from was_daemon.testing.contract import GONE
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.support.davstores"]
 
 HUGE = payload(20_000_000)
@@ -69,7 +71,6 @@ async def test_a_server_that_hangs_during_an_upload(serve: Serve, make_store: Ma
     assert await read_asset(make_store(server.url), KEY) == SMALL
 
 
-@pytest.mark.slow
 @pytest_twisted.ensureDeferred
 async def test_a_client_or_a_reader_that_dawdles_is_not_the_servers_fault(serve: Serve, make_store: MakeStore) -> None:
     store = make_store(serve(davservers.nginx()).url, timeout=1)

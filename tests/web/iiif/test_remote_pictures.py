@@ -12,6 +12,8 @@ from tests.support.daemon import KEY, Daemon
 from tests.support.images import detailed_photograph
 from tests.support.remotes import KINDS, FarEnd, make_far_end
 
+pytestmark = pytest.mark.slow
+
 TILE = "0,0,512,512/512,512/0/default.jpg"
 
 

@@ -9,11 +9,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support import images, tiffs
 from tests.support.browser import Page
 from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, Document
 from tests.support.viewer import SETTLED, SIZE, box, of_panel, scan, settle, text
+
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
