@@ -20,9 +20,9 @@ from tests.support.pyramids import MAX_PIXELS, PyramidFile
 from tests.support.slow import slow_but
 from was_daemon.imaging import turning
 from was_daemon.imaging.colour import to_srgb
+from was_daemon.imaging.libvips import pyvips
 from was_daemon.imaging.pyramid import write_pyramid
 from was_daemon.imaging.readers import read_picture
-from was_daemon.imaging.vips import pyvips
 from was_daemon.imaging.writers import flatten
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail
 
@@ -353,7 +353,7 @@ def test_a_large_tiff_needs_less_memory_than_its_pixels(
         import resource, sys
         from was_daemon.workers.heap import bound_heap
         bound_heap()
-        from was_daemon.imaging.vips import pyvips
+        from was_daemon.imaging.libvips import pyvips
         from was_daemon.imaging.pyramid import write_pyramid
         profile = {profile!r}
         ramp = pyvips.Image.grey({side}, {side}, uchar=True)

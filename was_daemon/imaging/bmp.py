@@ -3,10 +3,9 @@
 import struct
 from typing import Any, BinaryIO
 
-import pyvips
-
+from was_daemon.imaging.libvips import pyvips, to_builtin_error
 from was_daemon.imaging.picture import Picture, check_pixels
-from was_daemon.imaging.vips import to_builtin_error, to_picture
+from was_daemon.imaging.vips import to_picture
 
 _BIT_FIELDS = (3, 6)
 """Values of the header's field for the compression; 6 has an alpha mask behind a header of any size."""

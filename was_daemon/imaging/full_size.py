@@ -124,9 +124,21 @@ def _as_stored(stream: Callable[[], Rows], pages: int, alpha: bool) -> FullSize:
     """Return what rows show, not turned."""
     rows = stream()
     if not rows.profile and rows.mode in _OPAQUE:
-        return FullSize(rows.image, pages)
+        return FullSize(rows.image, pages, rows.feed)
     size = (rows.image.width, rows.image.height)
-    return _converted(strips_of_rows(rows.image, rows.mode), size, rows.mode, rows.profile, pages, alpha)
+    return _converted(_strips_from(rows), size, rows.mode, rows.profile, pages, alpha)
+
+
+def _strips_from(rows: Rows) -> Iterator[Image.Image]:
+    try:
+        yield from strips_of_rows(rows.image, rows.mode)
+    except Exception:
+        if rows.feed and rows.feed.error:
+            raise rows.feed.error from None
+        raise
+    finally:
+        if rows.feed:
+            rows.feed.end()
 
 
 def _converted(

@@ -13,9 +13,9 @@ import attrs
 from PIL import Image
 
 from was_daemon.imaging.full_size import Reader, readers
+from was_daemon.imaging.libvips import builtin_errors, pyvips
 from was_daemon.imaging.picture import is_uniform
 from was_daemon.imaging.strips import FullSize
-from was_daemon.imaging.vips import builtin_errors, pyvips
 from was_daemon.model.errors import AssetNotFound, BrokenImage, NoThumbnail, UnreadableImage
 from was_daemon.model.pyramids import TILE_SIZE, Geometry, PyramidIndex, Tile
 
@@ -123,6 +123,7 @@ def _write_tiles(picture: FullSize, target: Any, tiles: _Tiles) -> None:
                 basename=tiles.name,
             )
     finally:
+        picture.end()
         picture.check()
 
 

@@ -6,11 +6,14 @@ from typing import Any
 import attrs
 from PIL import Image
 
-from was_daemon.imaging.plain_png import png_of
-from was_daemon.imaging.vips import pyvips
+from was_daemon.imaging.libvips import pyvips
+from was_daemon.imaging.plain_tiff import BITS, PHOTOMETRIC, SAMPLES, Feed, short, tiff_head
 
 ROWS_AT_ONCE = 64
 """Number of rows of a strip."""
+
+_BLACK_IS_ZERO, _RGB = 1, 2
+"""Values of PhotometricInterpretation."""
 
 
 @attrs.define
@@ -29,7 +32,7 @@ class FullSize:
 
     image: Any
     pages: int
-    _feed: "_Feed | None" = None
+    _feed: Feed | None = None
     alpha_note: AlphaNote = attrs.field(factory=AlphaNote)
 
     @property
@@ -62,36 +65,11 @@ def strips_of_rows(image: Any, mode: str) -> Iterator[Image.Image]:
 
 
 def from_strips(strips: Iterator[Image.Image], size: tuple[int, int], mode: str, pages: int) -> FullSize:
-    """Return an image of rows that come in strips, all of `mode`."""
-    feed = _Feed(png_of(strips, size, mode))
-    image = pyvips.Image.pngload_source(feed.source, access="sequential", fail_on="error")
+    """Return an image of rows that come in strips, all of `mode`, which is L or RGB."""
+    (width, height), bands = size, len(mode)
+    lengths = [width * bands * min(ROWS_AT_ONCE, height - top) for top in range(0, height, ROWS_AT_ONCE)]
+    colours = short(PHOTOMETRIC, _RGB if mode == "RGB" else _BLACK_IS_ZERO)
+    tags = dict([short(BITS, *[8] * bands), short(SAMPLES, bands), colours])
+    feed = Feed(tiff_head(size, ROWS_AT_ONCE, lengths, tags), sum(lengths), (strip.tobytes() for strip in strips))
+    image = pyvips.Image.tiffload_source(feed.source, access="sequential", fail_on="error")
     return FullSize(image, pages, feed)
-
-
-class _Feed:
-    """A file that libvips reads while it is made."""
-
-    def __init__(self, parts: Iterator[bytes]) -> None:
-        self._parts = parts
-        self._rest = memoryview(b"")
-        self.error: Exception | None = None
-        # As long as libvips reads; pyvips does not keep it.
-        self.source = pyvips.SourceCustom()
-        self.source.on_read(self._read)
-
-    def end(self) -> None:
-        """Read no more; libvips, which can call this object, and it know of each other, and stay for a while."""
-        self._parts, self._rest = iter(()), memoryview(b"")
-
-    def _read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end, and after an error."""
-        try:
-            while not self._rest:
-                self._rest = memoryview(next(self._parts))
-        except StopIteration:
-            return b""
-        except Exception as error:  # libvips, which calls this, would print it
-            self.error = error
-            return b""
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(data)

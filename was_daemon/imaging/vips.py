@@ -1,37 +1,31 @@
 """Decoding by libvips, which streams TIFF and very large PNG through a few rows of memory."""
 
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import attrs
 from PIL import Image
 
+from was_daemon.imaging.libvips import builtin_errors, pyvips, to_builtin_error
 from was_daemon.imaging.picture import Picture, black_and_white, check_pixels, reduction
+from was_daemon.imaging.plain_tiff import Feed
 from was_daemon.imaging.tiff import ASSOCIATED_ALPHA, WHITE_OF_16_BITS, Page, as_colours
-
-# Read when the library is loaded. The pool has a worker for each processor, but one picture is decoded by one thread:
-# with a second one, which writes tiles meanwhile, the pyramid of a photograph takes a tenth less.
-os.environ.setdefault("VIPS_CONCURRENCY", "2")
-
-import pyvips as pyvips  # other modules take it from here, with the variable set
-
-pyvips.cache_set_max(0)  # the cache would answer for a path with the picture of an earlier file
+from was_daemon.imaging.unpacked_tiff import unpacked
 
 
 @attrs.frozen
 class Rows:
     """Picture of full size of which libvips gives one row after the other, from the first to the last.
 
-    `image` is of bytes and has the bands of Pillow's `mode`; `profile` and `orientation` are as in `Picture`.
+    `image` is of bytes and has the bands of Pillow's `mode`; `profile` and `orientation` are as in `Picture`. `feed` is
+    what libvips reads, None if that is the file itself.
     """
 
     image: Any
     mode: str
     profile: bytes | None
     orientation: int
+    feed: Feed | None = None
 
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -51,8 +45,9 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
     Raises OSError when libvips cannot read the file, MemoryError, and `BrokenImage`.
     """
     options = _options(tolerant)
+    feed = None if tolerant else unpacked(source, 0)
     try:
-        image = _load_page(source, page, 0, **options)
+        image = _load_page(source, page, 0, feed, **options)
         check_pixels((image.width, image.height), max_pixels)
         whole = image
         for level in page.levels:
@@ -62,7 +57,10 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
         meant, negative, mode = _meant(image, page)
         return to_picture(meant, whole, box, negative, mode)
     except pyvips.Error as error:
-        raise to_builtin_error(error) from None
+        raise (feed and feed.error) or to_builtin_error(error) from None
+    finally:
+        if feed:
+            feed.end()
 
 
 def read_jpeg(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
@@ -83,11 +81,12 @@ def stream_tiff(source: BinaryIO, max_pixels: int, tolerant: bool, page: Page, d
 
     Raises the errors of `read_tiff`.
     """
+    feed = None if tolerant else unpacked(source, directory)
     with builtin_errors():
-        image = _load_page(source, page, directory, **_options(tolerant))
+        image = _load_page(source, page, directory, feed, **_options(tolerant))
         check_pixels((image.width, image.height), max_pixels)
         meant, negative, mode = _meant(image, page)
-        return _rows(meant, image, negative, mode)
+        return attrs.evolve(_rows(meant, image, negative, mode), feed=feed)
 
 
 def stream_png(source: BinaryIO, max_pixels: int, tolerant: bool) -> Rows:
@@ -123,15 +122,6 @@ def read_png(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Pic
         raise to_builtin_error(error) from None
 
 
-@contextmanager
-def builtin_errors() -> Iterator[None]:
-    """Raise MemoryError or OSError for an error of libvips."""
-    try:
-        yield
-    except pyvips.Error as error:
-        raise to_builtin_error(error) from None
-
-
 def grey_from_numbers(image: Image.Image, negative: bool, no_data: float | None) -> Image.Image:
     """Convert an image of mode I or F to mode L, in the same way as `read_tiff` shows such numbers."""
     numbers = "float" if image.mode == "F" else "int"
@@ -149,8 +139,10 @@ def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 
 
-def _load_page(source: BinaryIO, page: Page, directory: int, **options: Any) -> Any:
-    """Open the page of a TIFF in the directory of that number, whose properties are `page`."""
+def _load_page(source: BinaryIO, page: Page, directory: int, feed: Feed | None, **options: Any) -> Any:
+    """Open the page of a TIFF in the directory of that number, whose properties are `page`; `feed` is that page."""
+    if feed:
+        return pyvips.Image.tiffload_source(feed.source, **options)
     if not page.is_grey_in_planes:
         return _load("tiffload_source", source, page=directory, **options)
     mapped = pyvips.Source.new_from_memory(as_colours(source, directory))
@@ -201,14 +193,6 @@ def _scaled(image: Any, page: Page) -> Any:
 
 def _options(tolerant: bool) -> dict[str, Any]:
     return {"access": "sequential", "fail_on": "none" if tolerant else "error"}
-
-
-def to_builtin_error(error: pyvips.Error) -> Exception:
-    """Return MemoryError or OSError for an error of libvips, without its text, which names files and functions.
-
-    The cause is in `error.detail`; `error.message` always says "unable to write to memory".
-    """
-    return MemoryError() if "memory" in error.detail.lower() else OSError("libvips cannot read it")
 
 
 def _is_level(whole: Any, smaller: Any, box: int) -> bool:
