@@ -25,6 +25,7 @@ _START = 16
 """Bytes before the directory."""
 
 _ENTRY = 20
+_NOTHING = memoryview(b"")
 
 
 def tiff_head(size: tuple[int, int], rows: int, lengths: Sequence[int], tags: Tags) -> bytes:
@@ -77,9 +78,9 @@ class Feed:
     """
 
     def __init__(self, head: bytes, size: int, parts: Iterator[bytes]) -> None:
-        self._head = head
+        self._head = memoryview(head)
         self._parts = parts
-        self._part = memoryview(b"")
+        self._part = _NOTHING
         self._start = len(head)
         """Position of the part in the file."""
         self._position = 0
@@ -91,33 +92,33 @@ class Feed:
 
     def end(self) -> None:
         """Read no more; libvips, which can call this object, and it know of each other, and stay for a while."""
-        self._parts, self._part = iter(()), memoryview(b"")
+        self._parts, self._part = iter(()), _NOTHING
 
     def _seek(self, offset: int, whence: int) -> int:
         self._position = offset + {SEEK_CUR: self._position, SEEK_END: self._size}.get(whence, 0)
         return self._position
 
-    def _read(self, size: int) -> bytes:
+    def _read(self, size: int) -> memoryview:
         """Return the next bytes, at most `size`; none at the end, and after an error."""
         try:
             data = self._from_head(size) or self._from_part(size)
         except StopIteration:
-            return b""
+            return _NOTHING
         except Exception as error:  # libvips, which calls this, would print it
             self.error = error
-            return b""
+            return _NOTHING
         self._position += len(data)
         return data
 
-    def _from_head(self, size: int) -> bytes:
+    def _from_head(self, size: int) -> memoryview:
         return self._head[self._position : self._position + size]
 
-    def _from_part(self, size: int) -> bytes:
+    def _from_part(self, size: int) -> memoryview:
         while self._position >= self._start + len(self._part):
             self._start += len(self._part)
-            self._part = memoryview(b"")  # its memory is free before the next one is made
+            self._part = _NOTHING  # its memory is free before the next one is made
             self._part = memoryview(next(self._parts))
         if self._position < self._start:
             raise OSError("libvips has gone back to rows that it has read")
         at = self._position - self._start
-        return bytes(self._part[at : at + size])
+        return self._part[at : at + size]
