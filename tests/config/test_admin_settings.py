@@ -65,6 +65,14 @@ def test_a_file_without_a_hashed_password_is_warned_of_and_not_shown(tmp_path: P
     assert not content or content not in warning
 
 
+def test_a_file_that_cannot_be_read_is_told_apart_from_one_without_a_password(tmp_path: Path) -> None:
+    # As root may read every file, a directory is in its place.
+    (tmp_path / "console-password").mkdir()
+    (warning,) = told(tmp_path)
+    assert warning.startswith("Nobody can log in to the console: ")
+    assert "console-password cannot be read by the daemon (Is a directory); was-daemon doctor, as root, " in warning
+
+
 @pytest.mark.parametrize(
     ("listen", "is_warned_of"),
     [('["tcp:9180"]', True), ('["unix:/run/was"]', False), ('["ssl:9180:privateKey={0}:certKey={0}"]', False)],

@@ -14,11 +14,11 @@ from tests.conftest import RunDaemon
 from tests.support.cli import write_config
 from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, eventually
-from tests.support.examined import bad, found_by, only
+from tests.support.examined import bad, found_by, only, patient
 from tests.support.images import jpeg
 from tests.support.ports import free_port
 from was_daemon.doctor import addresses, daemon, ports
-from was_daemon.doctor.findings import State
+from was_daemon.doctor.findings import Finding, State
 from was_daemon.doctor.machine import Machine
 from was_daemon.doctor.sockets import Listener, listeners, parse_listeners
 
@@ -49,6 +49,37 @@ def test_what_a_running_daemon_says_of_its_health_is_told(run_daemon: RunDaemon,
     found = found_by(daemon.look, ill.config_file)
     assert all(each.message.startswith("the running daemon says: ") for each in bad(found))
     assert bad(found)
+    assert not any("nly the running daemon sees that" in each.message for each in bad(found))
+
+
+def told(config: Path, problem: str) -> Finding:
+    """What is found of a problem that the daemon's health check tells."""
+    return only(daemon._health(patient(config), "http://127.0.0.1/healthz", {"health": {"problems": [problem]}}))
+
+
+@pytest.mark.parametrize("subject", ["spool", "store main"])
+def test_a_fault_that_only_the_running_daemon_sees_is_mended_by_a_restart(tmp_path: Path, subject: str) -> None:
+    config = config_for(tmp_path, 1)
+    finding = told(config, f"{subject}: read-only file system")
+    assert finding.message.endswith("read-only file system. Only the running daemon sees that, and a restart mends it")
+    assert finding.remedy == "restart the daemon"
+    (tmp_path / "store").rmdir()
+    finding = told(config, f"{subject}: read-only file system")
+    assert finding.message.endswith(": read-only file system")
+    assert str(finding.remedy).startswith("See the other findings")
+
+
+def test_a_restart_is_named_also_where_doctor_cannot_tell_who_sees_a_fault(tmp_path: Path) -> None:
+    finding = told(config_for(tmp_path, 1), "store elsewhere: no answer")
+    assert finding.message == "the running daemon says: store elsewhere: no answer"
+    assert str(finding.remedy).endswith("a restart mends it: restart the daemon")
+
+
+def test_a_store_whose_disk_is_gone_is_not_to_be_accepted_as_it_is(tmp_path: Path) -> None:
+    finding = told(
+        config_for(tmp_path, 1), "store main: the store's directory is another than before; is its disk mounted?"
+    )
+    assert str(finding.remedy).startswith("Mount its disk again. Only if ")
 
 
 @contextmanager

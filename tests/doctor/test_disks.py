@@ -5,12 +5,15 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.support.cli import write_config
 from tests.support.examined import bad, found_by, only
-from was_daemon.doctor import disks, mounts
+from was_daemon.doctor import disks, mounts, paths
 from was_daemon.doctor.findings import State
+from was_daemon.doctor.machine import Machine
+from was_daemon.doctor.unit import Unit
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount file systems,")
 
@@ -59,6 +62,36 @@ def test_a_disk_that_is_mounted_read_only_is_told(tmp_path: Path, small_disk: Pa
     finding = found_by(disks.look, config_of(tmp_path))[0]
     assert (finding.state, "which is mounted read-only" in finding.message) == (State.FAILED, True)
     assert str(finding.remedy).endswith(f"mount -o remount,rw {small_disk}")
+    # No command about permissions mends that.
+    finding = only(found_by(paths.look, config_of(tmp_path)), State.SKIPPED)
+    assert (f"what is on {small_disk} is not looked at" in finding.message, finding.remedy) == (True, None)
+
+
+def test_a_mount_that_only_the_running_daemon_sees_read_only_is_mended_by_a_restart(tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    properties = {
+        "LoadState": "loaded",
+        "ActiveState": "active",
+        "ExecStart": f"{{ argv[]=was --config {config} ; }}",
+        "ProtectSystem": "strict",
+        "ReadWritePaths": str(tmp_path),
+    }
+    unit = Unit("was-daemon.service", properties, {}, None)
+    seen = [mounts.Mount(Path("/"), "ext4", "/dev/sda1", True), mounts.Mount(tmp_path, "ext4", "/dev/sda1", False)]
+    assert bad(found_by(disks.look, config, Machine(unit, seen_mounts=seen))) == []
+    for gone in (seen[:1], [*seen[:1], attrs.evolve(seen[1], is_read_only=True)]):
+        found = bad(found_by(disks.look, config, Machine(unit, seen_mounts=gone)))
+        assert {each.remedy for each in found} == {"systemctl restart was-daemon.service"}
+        assert all("only the running daemon sees" in each.message for each in found)
+        assert any(str(tmp_path / "store") in each.message for each in found)
+    kept = attrs.evolve(unit, properties={**properties, "ReadWritePaths": ""})
+    # The check of paths tells.
+    assert bad(found_by(disks.look, config, Machine(kept, seen_mounts=seen[:1]))) == []
+
+
+def test_the_mounts_of_a_process_are_those_of_its_namespace() -> None:
+    assert [each.place for each in mounts.mounts(os.getpid())] == [each.place for each in mounts.mounts()]
+    assert mounts.mounts(1 << 30) == []
 
 
 def test_a_mount_point_on_which_nothing_is_mounted_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """Paths that the daemon's user may not use, and the commands that mend that."""
 
 import os
+import re
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,3 +164,62 @@ def test_another_user_than_the_daemons_cannot_tell(tmp_path: Path) -> None:
     properties = {"LoadState": "loaded", "ExecStart": f"was --config {config} ;", "User": "somebody-else"}
     found = found_by(paths.look, config, Machine(Unit("was-daemon.service", properties, {}, None)))
     assert only(found, State.SKIPPED).message.endswith(", and the daemon is somebody-else")
+
+
+def test_a_directory_of_the_units_that_was_removed_meanwhile_is_made_by_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    spool = Path("/var/cache/was-daemon-of-a-test/spool")
+    stores = {"main": {"plugin": "filesystem", "path": tmp_path / "store"}}
+    config = write_config(tmp_path, stores, spool={"path": spool})
+    properties = {"LoadState": "loaded", "ExecStart": f"was --config {config} ;", "CacheDirectory": spool.parent.name}
+    stopped = Unit("was-daemon.service", {**properties, "ActiveState": "inactive"}, {}, None)
+    assert only(found_by(paths.look, config, Machine(stopped)), State.OK)
+    running = attrs.evolve(stopped, properties={**properties, "ActiveState": "active"})
+    finding = only(found_by(paths.look, config, Machine(running)))
+    assert finding.message.startswith(f"{spool.parent} has been removed since was-daemon.service was started")
+    assert finding.remedy == "systemctl restart was-daemon.service"
+
+
+@as_root
+def test_the_password_of_the_console_that_only_root_may_read_is_told_and_mended(place: Path) -> None:
+    config, file = config_of(place), place / "console-password"
+    stores = {"main": {"plugin": "filesystem", "path": place / "deep/store"}}
+    write_config(place, stores, server={"admin_listen": ["tcp:0:interface=127.0.0.1"]}, admin={"password_file": file})
+    config.chmod(0o644)
+    file.write_text("secret")
+    file.chmod(0o400)
+    # Python's own files may be closed to nobody: what it imports to read the secret is imported here.
+    patient(config)
+    finding = only(found_by_nobody(config))
+    assert finding.message == f"nobody may not read {file} (admin.password_file)"
+    subprocess.run(["sh", "-ec", str(finding.remedy)], check=True)
+    assert only(found_by_nobody(config), State.OK)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o440
+    file.unlink()
+    # The command that makes it is told with the warnings.
+    assert only(found_by_nobody(config), State.OK)
+
+
+def test_all_files_with_secrets_are_among_the_paths(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("key", "collection", "database", "password")}
+    for file in files.values():
+        file.write_text("a secret that is long enough")
+        file.chmod(0o600)
+    config = write_config(
+        tmp_path,
+        {"main": {"plugin": "filesystem", "path": tmp_path}},
+        server={"admin_listen": ["tcp:0:interface=127.0.0.1"]},
+        admin={"password_file": files["password"]},
+        **{
+            "collections.map.herbarium": {"directory": "herbarium", "key_file": files["collection"]},
+            "specify.fish": {"url": "mysql://specify@127.0.0.1/specify", "password_file": files["database"]},
+        },
+    )
+    config.write_text(re.sub('"key" = .*', f'"key_file" = "{files["key"]}"', config.read_text()))
+    named = {need.setting: need.path for need in paths.needs(patient(config))}
+    assert {name: path for name, path in named.items() if name.endswith("_file")} == {
+        "server.key_file": files["key"],
+        "admin.password_file": files["password"],
+        "collections.map.herbarium.key_file": files["collection"],
+        "specify.fish.password_file": files["database"],
+    }

@@ -146,3 +146,32 @@ def test_a_disk_that_is_not_mounted_is_mounted_by_what_is_told_and_its_place_sta
     mend(service, found[1])
     mend(service, found[0])
     assert failed(examined(service)) == []
+
+
+def test_what_only_the_running_daemon_sees_is_mended_by_a_restart(service: Service) -> None:
+    spool, run = "/var/cache/was-daemon", service.machine.run
+    run("rm", "-rf", spool)
+    first = failed(examined(service))[0]
+    assert first["message"].startswith(f"{spool} has been removed since {SERVICE} was started"), first
+    run("install", "-d", "-o", "was-daemon", "-g", "was-daemon", "-m", "700", spool)
+    found = failed(examined(service))
+    assert found[0]["message"].startswith(f"only the running daemon sees {spool}"), found
+    mend(service, found[0])
+    assert failed(examined(service)) == []
+
+    # A disk that was read-only when the daemon was started stays so in its namespace.
+    disk = "/srv/attachments"
+    run("install", "-d", disk)
+    run("mount", "-t", "tmpfs", "-o", "mode=755,uid=was-daemon,gid=was-daemon", "tmpfs", disk)
+    path = service.machine.root / "etc/was-daemon/was.toml"
+    path.write_text(path.read_text().replace("/var/lib/was-daemon/files", disk))
+    kept = next(each for each in failed(examined(service)) if each["check"] == "paths")
+    run("mount", "-o", "remount,ro", disk)
+    mend(service, kept)
+    (found_first, *_) = [each for each in failed(examined(service)) if each["check"] == "disks"]
+    assert found_first["message"].endswith(f"which is mounted read-only at {disk}")
+    run("mount", "-o", "remount,rw", disk)
+    found = failed(examined(service))
+    assert found[0]["message"].startswith(f"only the running daemon sees {disk} read-only"), found
+    mend(service, found[0])
+    assert failed(examined(service)) == []

@@ -17,11 +17,14 @@ def console_rules(settings: Settings) -> ConsoleRules:
 
 
 def stored_password(settings: Settings) -> str | None:
-    """Return the hashed password as it is in its file now; None without one, and if it is of no use. Blocks."""
+    """Return the hashed password as it is in its file now; None without one, and if it is of no use.
+
+    Raises OSError if the file is there, and cannot be read. Blocks.
+    """
     file = settings.admin.password_file
     try:
         line = file.text().strip() if file else ""
         check_hashed(line)
-    except (OSError, UnicodeDecodeError, NotHashed):
+    except (FileNotFoundError, UnicodeDecodeError, NotHashed):
         return None
     return line

@@ -37,16 +37,25 @@ def _of_console(settings: Settings) -> list[str]:
     """Return what is risky about the console's login, or keeps everybody from it."""
     if not settings.server.admin_listen:
         return []
-    found, file = [], settings.admin.password_file
-    if file and not stored_password(settings):
-        found.append(
-            f"Nobody can log in to the console: the daemon can read no password in {file}; "
-            "was-daemon console-password makes one"
-        )
+    file = settings.admin.password_file
+    found = [f"Nobody can log in to the console: {lack}"] if file and (lack := _lack_of_password(settings)) else []
     in_clear = [each for each in settings.server.admin_listen if not is_local(each) and not each.startswith("ssl:")]
     if file and in_clear:
         found.append(f"The console's password goes unencrypted to {in_clear[0]}: listen on 127.0.0.1, or by ssl:")
     return found
+
+
+def _lack_of_password(settings: Settings) -> str | None:
+    """Return why there is no password for the console; None if there is one."""
+    file = settings.admin.password_file
+    try:
+        if stored_password(settings):
+            return None
+    except OSError as error:
+        return (
+            f"{file} cannot be read by the daemon ({error.strerror}); was-daemon doctor, as root, tells what mends it"
+        )
+    return f"the daemon can read no password in {file}; was-daemon console-password makes one"
 
 
 def warn(settings: Settings, before: Settings | None = None) -> None:

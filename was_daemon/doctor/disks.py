@@ -38,7 +38,9 @@ def look(patient: Patient) -> Iterator[Finding]:
         place = (need.setting, mount.place if mount else None)
         if _is_looked_at(need) and place not in seen:
             seen.add(place)
-            yield from (*_missing(patient, need, known), *(_kind(patient, need, mount, sqlite) if mount else ()))
+            yield from _missing(patient, need, known)
+            if mount:
+                yield from (*_kind(patient, need, mount, sqlite), *_kept_read_only(patient, need, mount))
         if need.is_written:
             with suppress(OSError):
                 existing = _existing(need.path)
@@ -69,9 +71,10 @@ def _missing(patient: Patient, need: Need, known: list[Mount]) -> Iterator[Findi
 
 def _kind(patient: Patient, need: Need, mount: Mount, sqlite: tuple[str, ...]) -> Iterator[Finding]:
     where = f"{need.path} is on {mount.source} ({mount.kind})"
-    kept = patient.unit_in_use and patient.machine.unit.keeps_read_only(need.path)
-    if mount.is_read_only and need.is_written and not kept:
-        remedy = f"dmesg | tail, then: mount -o remount,rw {shlex.quote(str(mount.place))}"
+    if mount.is_read_only and need.is_written and not _is_kept_by_unit(patient, need):
+        # The sandbox of a daemon that was started meanwhile stays read-only.
+        again = f" && {{ {patient.restart}; }}" if patient.unit_in_use else ""
+        remedy = f"dmesg | tail, then: mount -o remount,rw {shlex.quote(str(mount.place))}{again}"
         yield failed(_NAME, f"{where}, which is mounted read-only at {mount.place}", remedy)
     if mount.is_network and need.setting.endswith(sqlite):
         yield failed(
@@ -93,6 +96,24 @@ def _kind(patient: Patient, need: Need, mount: Mount, sqlite: tuple[str, ...]) -
             f"{where}, where names that differ in case only are usually the same file",
             "was-daemon check-store NAME says whether they are.",
         )
+
+
+def _is_kept_by_unit(patient: Patient, need: Need) -> bool:
+    return patient.unit_in_use and patient.machine.unit.keeps_read_only(need.path) is not None
+
+
+def _kept_read_only(patient: Patient, need: Need, mount: Mount) -> Iterator[Finding]:
+    """Yield that a path is read-only in the running daemon's mount namespace, and writable outside it.
+
+    The namespace is made at the start of the unit: a disk that was read-only then stays so in it, and of a directory
+    that was removed and made again it has the one that is gone.
+    """
+    if not patient.unit_in_use or mount.is_read_only or not need.is_written or _is_kept_by_unit(patient, need):
+        return
+    seen = mount_of(need.path, patient.machine.seen_mounts)
+    if seen and seen.is_read_only:
+        message = f"only the running daemon sees {need.path} read-only, as it was mounted when it was started"
+        yield failed(_NAME, f"{message}, or before the directory was made again", patient.restart)
 
 
 def _space(place: Path, min_free: int) -> Finding:

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from was_daemon.doctor.commands import CommandFailed, find_program, output_of
+from was_daemon.doctor.mounts import Mount, mounts
 from was_daemon.doctor.sockets import Listener, listeners
 from was_daemon.doctor.unit import DEFAULT_UNIT, Unit, look_at_unit
 
@@ -32,13 +33,15 @@ class Nginx:
 class Machine:
     """The daemon's unit, what listens on ports, and nginx, as far as this user may see them.
 
-    `is_seen_by_root` says whether that is everything.
+    `is_seen_by_root` says whether that is everything. `seen_mounts` are those in the mount namespace of the unit's
+    process; none if that does not run, or may not be seen.
     """
 
     unit: Unit = attrs.field(factory=Unit)
     listeners: Sequence[Listener] = ()
     nginx: Sequence[Nginx] = ()
     is_seen_by_root: bool = False
+    seen_mounts: Sequence[Mount] = ()
 
     def listening_on(self, port: int) -> list[Listener]:
         """Return what listens on a port."""
@@ -47,7 +50,9 @@ class Machine:
 
 def look_at_machine(unit: str = DEFAULT_UNIT) -> Machine:
     """Return what this user may see; blocks for some seconds at most."""
-    return Machine(look_at_unit(unit), listeners(), list(_nginxes()), os.geteuid() == 0)
+    examined = look_at_unit(unit)
+    seen = mounts(examined.main_pid) if examined.main_pid else []
+    return Machine(examined, listeners(), list(_nginxes()), os.geteuid() == 0, seen)
 
 
 def _nginxes() -> Iterator[Nginx]:

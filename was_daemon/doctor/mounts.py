@@ -77,10 +77,11 @@ def mount_of(path: Path, mounts: Sequence[Mount]) -> Mount | None:
     return max(enumerate(on_the_way), key=lambda item: (len(item[1].place.parts), item[0]))[1] if on_the_way else None
 
 
-def mounts() -> list[Mount]:
-    """Return what is mounted; nothing if this machine does not tell."""
+def mounts(pid: int = 0) -> list[Mount]:
+    """Return what is mounted for this process, or for the process `pid`; nothing if this machine does not tell."""
+    path = MOUNTINFO.parents[1] / str(pid) / MOUNTINFO.name if pid else MOUNTINFO
     with suppress(OSError):
-        return parse_mounts(MOUNTINFO.read_text("utf-8", "surrogateescape"))
+        return parse_mounts(path.read_text("utf-8", "surrogateescape"))
     return []
 
 

@@ -2,14 +2,14 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from was_daemon.config.endpoints import tls_files
-from was_daemon.config.secret_files import SecretFile
+from was_daemon.config.secret_files import HashFile, SecretFile
 from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.findings import Finding, failed, ok, skipped
 from was_daemon.doctor.mount_points import is_bare
@@ -81,9 +81,10 @@ def look(patient: Patient) -> Iterator[Finding]:
 def _finding(patient: Patient, need: Need, known: list[Mount]) -> Finding | None:
     unit = patient.machine.unit
     if patient.unit_in_use:
-        if not need.path.exists() and any(map(need.path.is_relative_to, unit.own_directories())):
-            # systemd makes it when it starts the daemon.
-            return None
+        own = next(filter(need.path.is_relative_to, unit.own_directories()), None)
+        if own and not need.path.exists():
+            # systemd makes it when it starts the daemon, and not before.
+            return _removed(unit, own) if unit.is_active and not own.exists() else None
         found = _in_unit(unit, need)
         if found:
             return found
@@ -94,7 +95,7 @@ def _finding(patient: Patient, need: Need, known: list[Mount]) -> Finding | None
     mount = mount_of(need.path, known)
     if need.is_written and mount and mount.is_read_only:
         # Another check tells.
-        return None
+        return skipped(_NAME, f"what is on {mount.place} is not looked at, as that is read-only ({need.setting})")
     blocked = obstacle(patient.account, need.path, need.mode, need.may_be_missing, need.is_whole)
     if blocked and is_bare(patient, need.path, need.setting, known):
         place = shlex.quote(str(need.path))
@@ -102,6 +103,11 @@ def _finding(patient: Patient, need: Need, known: list[Mount]) -> Finding | None
         message = f"{need.path} {state}, and nothing is mounted on it: its disk is missing ({need.setting})"
         return failed(_NAME, message, f"{_MOUNT.format(place)} {blocked.remedy}")
     return failed(_NAME, f"{blocked.message} ({need.setting})", blocked.remedy) if blocked else None
+
+
+def _removed(unit: Unit, directory: Path) -> Finding:
+    message = f"{directory} has been removed since {unit.name} was started, which makes it"
+    return failed(_NAME, message, unit.restart)
 
 
 def _in_unit(unit: Unit, need: Need) -> Finding | None:
@@ -164,22 +170,25 @@ def _of_endpoints(setting: str, descriptions: Sequence[str]) -> Iterator[Need]:
 
 def _secrets(patient: Patient) -> Iterator[Need]:
     """Yield the files with keys and passwords, but for those that systemd reads for the daemon."""
-    settings = patient.known
-    sections: dict[str, Any] = {
-        "server": settings.server,
-        "catalogue": settings.catalogue,
-        **{f"collections.map.{name}": each for name, each in settings.collections.map.items()},
-        **{f"specify.{name}": each for name, each in settings.specify.items()},
-    }
-    named = {
-        f"{section}.{name}": value
-        for section, values in sections.items()
-        for name, value in attrs.asdict(values, recurse=False).items()
-        if isinstance(value, SecretFile)
-    }
-    for setting, path in named.items():
+    # The options of stores have other files besides; plugins are not sections.
+    left_out = {"stores", "plugins", *(() if patient.known.server.admin_listen else ("admin",))}
+    fields = attrs.asdict(patient.known, recurse=False)
+    sections = {name: value for name, value in fields.items() if name not in left_out}
+    for setting, path in _secret_files(sections):
         if not patient.is_passed(Path(path)):
-            yield Need(Path(path).expanduser(), _READ, setting)
+            # The command that makes the file of the console's password is told elsewhere.
+            yield Need(Path(path).expanduser(), _READ, setting, may_be_missing=isinstance(path, HashFile))
+
+
+def _secret_files(values: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, SecretFile]]:
+    """Yield the files with secrets in a section, and in those below it, by their settings."""
+    for name, value in values.items():
+        if isinstance(value, SecretFile):
+            yield f"{section}{name}", value
+        elif isinstance(value, Mapping):
+            yield from _secret_files(value, f"{section}{name}.")
+        elif attrs.has(type(value)):
+            yield from _secret_files(attrs.asdict(value, recurse=False), f"{section}{name}.")
 
 
 def _of_store(patient: Patient, setting: str, files: ILocalFiles) -> Iterator[Need]:

@@ -7,10 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_twisted
+from twisted.internet.task import Clock
+from twisted.web.http import Request
+from twisted.web.test.requesthelper import DummyChannel
 
 from tests.support.console import PASSWORD, Browser, ConsoleServer, hashed
 from tests.support.daemon import eventually
 from tests.support.tls import self_signed
+from was_daemon.web.console.guard import Guard, Visit
+from was_daemon.web.console.login import Login
+from was_daemon.web.console.visitors import ConsoleRules, Visitor
 
 PAGES = ("", "failures/", "work/", "findings/")
 
@@ -106,6 +113,22 @@ def test_an_invented_cookie_is_no_session(console: ConsoleServer) -> None:
     browser = console.browser()
     browser.cookies[f"was_console_{console.port}"] = "0" * 43
     assert browser.get("").status == 303
+
+
+@pytest.mark.parametrize(
+    ("is_readable", "sentence"), [(False, "cannot read the file of the password"), (True, "No password is set")]
+)
+@pytest_twisted.ensureDeferred
+async def test_why_nobody_can_log_in_is_told(is_readable: bool, sentence: str) -> None:
+    async def password() -> None:
+        if not is_readable:
+            raise PermissionError
+
+    login = Login(Guard(password, ConsoleRules, Clock()))
+    visitor = Visitor(address="127.0.0.1", needs_password=True, is_secure=False)
+    page = await login.page(Visit(Request(DummyChannel(), False), visitor, "./", "", ""), "./")
+    assert page.status == 403
+    assert sentence in page.content
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ Ts = TypeVarTuple("Ts")
 Rule: TypeAlias = Callable[["Guard", Request], Awaitable[tuple[*Ts]]]
 
 Passwords: TypeAlias = Callable[[], Awaitable[str | None]]
-"""Function that fires with the hashed password, None if there is none."""
+"""Function that fires with the hashed password, None if there is none; with OSError if its file cannot be read."""
 
 
 class LoginNeeded(Exception):
@@ -113,12 +113,19 @@ class Guard:
         self._sessions = Sessions(clock)
         self._hashed: str | None = None
         self._fresh_until = 0.0
+        self.is_unreadable = False
         self.attempts = Attempts(clock)
 
     async def password(self) -> str | None:
-        """Fire with the hashed password, as it was some seconds ago at most; None if there is none."""
+        """Fire with the hashed password, as it was some seconds ago at most; None if there is none.
+
+        `is_unreadable` is whether that is because its file cannot be read.
+        """
         if self._clock.seconds() >= self._fresh_until:
-            self._hashed = await self._passwords()
+            try:
+                self._hashed, self.is_unreadable = await self._passwords(), False
+            except OSError:
+                self._hashed, self.is_unreadable = None, True
             self._fresh_until = self._clock.seconds() + _PASSWORD_SECONDS
         return self._hashed
 

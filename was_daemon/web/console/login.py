@@ -18,6 +18,9 @@ _MOST_WAITING = 8
 _NEXT = re.compile(r"[a-z][a-z0-9-]*(/[a-z0-9-]+)*/?(\?[\w.~%&=+-]*)?", re.ASCII)
 """Pattern of addresses below the console: no other host can be written so."""
 
+_UNREADABLE = """<p>The daemon cannot read the file of the password, so nobody can log in here.</p>
+<p>On the server run <code>was-daemon doctor</code> as root: it tells the command that mends this.</p>"""
+
 _UNUSABLE = """<p>No password is set, so nobody can log in here.</p>
 <p>On the server run <code>was-daemon console-password</code>, as root or as the user of the daemon.</p>"""
 
@@ -32,7 +35,9 @@ class Login:
 
     async def page(self, visit: Visit, next_page: str) -> Page:
         """Fire with the page of the login, from which one gets to `next_page`."""
-        return login_page(visit, next_page) if await self._guard.password() else Page("Log in", _UNUSABLE, status=403)
+        if await self._guard.password():
+            return login_page(visit, next_page)
+        return Page("Log in", _UNREADABLE if self._guard.is_unreadable else _UNUSABLE, status=403)
 
     async def try_password(self, visit: Visit, password: str, next_page: str) -> Page | None:
         """Begin a session and fire with None if `password` is right, and else with the page that says it is not.

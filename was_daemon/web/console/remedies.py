@@ -12,6 +12,7 @@ _LOG = "The log of the daemon has the details at this time: journalctl --unit wa
 _OF_SETTINGS: Sequence[tuple[str, str]] = (
     ("set public_url", "Set [server] public_url to the address that Specify and browsers use, and reload the daemon."),
     ("anybody can read below /static/", "Set [server] static_access = false, and reload the daemon."),
+    ("cannot be read by the daemon", "Run was-daemon doctor as root: it prints the command by which the daemon may."),
     ("Nobody can log in to the console", "Run was-daemon console-password as root: the daemon takes it in seconds."),
     ("nginx leaves thumbnails", "Leave out [thumbnails] nginx_marker, or the setting that is in its way."),
     ("by way of discovery", "Leave out that address in [discovery], unless this is what you want."),
