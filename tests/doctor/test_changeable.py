@@ -1,6 +1,7 @@
 """Configurations and plugins that others than root and the daemon may change."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import storage_plugins
 from tests.support.cli import write_config
 from tests.support.daemon import KEY, to_toml
 from tests.support.examined import found_by, only
-from was_daemon.doctor import configuration
+from was_daemon.doctor import configuration, paths
 from was_daemon.doctor.findings import State
 
 STRANGERS = 5
@@ -75,6 +76,21 @@ def test_in_a_directory_where_all_may_make_files_only_those_there_are_safe(tmp_p
     assert only(found_by(configuration.look, config), State.OK)
     (tmp_path / "plugins/storage_plugins").chmod(0o1777)
     assert only(found_by(configuration.look, config)).remedy == f"chmod go-w {tmp_path}/plugins/storage_plugins"
+
+
+@as_root
+@pytest.mark.parametrize("missing", ["plugins", "plugins/storage_plugins"])
+def test_a_missing_directory_of_plugins_is_made_as_roots_by_the_command_that_is_told(
+    tmp_path: Path, missing: str
+) -> None:
+    config = config_of(tmp_path)
+    shutil.rmtree(tmp_path / missing)
+    remedy = only(found_by(configuration.look, config)).remedy
+    told = {each.remedy for each in found_by(paths.look, config) if each.state is State.FAILED}
+    assert told == ({remedy} if missing == "plugins" else set())
+    assert remedy == f"install -d -o root -g root -m 755 {tmp_path}/plugins/storage_plugins"
+    subprocess.run(["sh", "-ec", str(remedy)], check=True)
+    assert only(found_by(configuration.look, config), State.OK)
 
 
 def test_a_configuration_with_a_key_in_it_is_told_once_with_its_command(tmp_path: Path) -> None:

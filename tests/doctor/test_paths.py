@@ -10,11 +10,12 @@ from pathlib import Path
 
 import attrs
 import pytest
+import pytest_twisted
 
 from tests.support.cli import write_config
 from tests.support.examined import found_by, only, patient
 from tests.support.reachable import reachable_directory
-from was_daemon.doctor import paths
+from was_daemon.doctor import databases, paths
 from was_daemon.doctor.account import Account, obstacle
 from was_daemon.doctor.findings import Finding, State
 from was_daemon.doctor.machine import Machine
@@ -223,3 +224,19 @@ def test_all_files_with_secrets_are_among_the_paths(tmp_path: Path) -> None:
         "collections.map.herbarium.key_file": files["collection"],
         "specify.fish.password_file": files["database"],
     }
+
+
+@as_root
+@pytest_twisted.ensureDeferred
+async def test_of_a_directory_that_is_gone_the_paths_tell_and_not_the_databases(place: Path) -> None:
+    config_of(place)
+    stores = {"main": {"plugin": "filesystem", "path": place / "deep/store"}}
+    config = write_config(place, stores, catalogue={"path": place / "state/catalogue.sqlite"})
+    config.chmod(0o644)
+    # Imports what nobody may not.
+    await databases.look(patient(config))
+    with nobody():
+        found = list(await databases.look(examined_by_nobody(patient(config))))
+    assert {(each.state, each.remedy) for each in found} == {(State.SKIPPED, None)}
+    assert found[0].message == f"catalogue: {place}/state does not exist"
+    assert only(found_by_nobody(config)).remedy == f"install -d -o nobody -g nogroup {place}/state"

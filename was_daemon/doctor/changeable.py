@@ -29,6 +29,11 @@ def look(check: str, patient: Patient) -> Iterator[Finding]:
             yield failed(check, message, _mend(open_paths))
 
 
+def make_plugins(directory: Path) -> str:
+    """Return the command that makes an entry of `plugins.path`, and gives it to root, not to the daemon's user."""
+    return f"install -d -o root -g root -m 755 {shlex.quote(str(directory / PLUGIN_DIRECTORY))}"
+
+
 def _contents(directory: Path) -> list[Path]:
     """Return the modules in a directory of plugins, and their directories, those of compiled modules among them."""
     with suppress(OSError):

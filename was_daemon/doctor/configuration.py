@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from was_daemon.config.endpoints import tls_files
+from was_daemon.config.plugins import PLUGIN_DIRECTORY
 from was_daemon.doctor import changeable
 from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.credentials import key_remedy, lack_of
@@ -18,6 +19,9 @@ _DENIED = ": permission denied"
 _KEY_FILE = re.compile(r"\S+key_file: (.+): (?:is empty|not a text|no such file or directory)")
 _UNUSABLE = '" is not usable: '
 _ENDPOINT = re.compile(rf'(server\.(?:admin_)?listen)\[[0-9]+\]: "(.*){_UNUSABLE}')
+_PLUGINS = re.compile(
+    rf"plugins\.path\[([0-9]+)\]: .*(?:: there is no such directory| has no directory {PLUGIN_DIRECTORY}: .*)"
+)
 _MISSING = ": no such file or directory"
 
 
@@ -55,7 +59,12 @@ def _of_file(patient: Patient, mistake: str) -> str | None:
     """Return what mends a file that the configuration names; None for another user, to whom it is not to be given."""
     if patient.other_user:
         return None
-    return _permission(patient, mistake) or _of_key(patient, mistake) or _of_tls(patient, mistake)
+    return (
+        _permission(patient, mistake)
+        or _of_key(patient, mistake)
+        or _of_tls(patient, mistake)
+        or _of_plugins(patient, mistake)
+    )
 
 
 def _is_told(patient: Patient, warning: str) -> bool:
@@ -103,6 +112,12 @@ def _of_tls(patient: Patient, mistake: str) -> str | None:
         "Write a key and a certificate there that were made together, for which these print the same: "
         f"openssl pkey -in {key} -pubout; openssl x509 -in {certificate} -noout -pubkey; then: {patient.restart}"
     )
+
+
+def _of_plugins(patient: Patient, mistake: str) -> str | None:
+    """Return what makes a directory of plugins that is missing."""
+    match = _PLUGINS.fullmatch(mistake)
+    return changeable.make_plugins(patient.known.plugin_path[int(match[1])]) if match and patient.settings else None
 
 
 def _permission(patient: Patient, mistake: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -62,6 +63,9 @@ async def _of_file(name: str, where: object, each: Look, settings: CatalogueSett
     try:
         await each()
     except AssetError as error:
+        if isinstance(where, Path) and not where.parent.exists():
+            # It is among the paths.
+            return skipped(_NAME, f"{name}: {where.parent} does not exist")
         details = error.reason or path_of(error, None) or where
         return failed(_NAME, f"{name}: {error} ({details})", _connect(url) if url else _look_at_file(where))
     if url:

@@ -11,6 +11,7 @@ import attrs
 from was_daemon.config.endpoints import tls_files
 from was_daemon.config.secret_files import HashFile, SecretFile
 from was_daemon.doctor.account import obstacle
+from was_daemon.doctor.changeable import make_plugins
 from was_daemon.doctor.findings import Finding, failed, ok, skipped
 from was_daemon.doctor.mount_points import is_bare
 from was_daemon.doctor.mounts import Mount, mount_of, mounts, unmounted
@@ -35,7 +36,8 @@ _MOUNT = (
 class Need:
     """A path that the daemon has to use in a way of `os.access`, and the setting that names it.
 
-    With `is_whole`, it is a directory in which everything is the daemon's.
+    With `is_whole`, it is a directory in which everything is the daemon's. `make` is the command that makes it if it is
+    missing, where the daemon is not to own it.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Need:
     setting: str
     may_be_missing: bool = False
     is_whole: bool = False
+    make: str | None = None
 
     @property
     def is_written(self) -> bool:
@@ -102,7 +105,10 @@ def _finding(patient: Patient, need: Need, known: list[Mount]) -> Finding | None
         state = "is empty" if need.path.exists() else "does not exist"
         message = f"{need.path} {state}, and nothing is mounted on it: its disk is missing ({need.setting})"
         return failed(_NAME, message, f"{_MOUNT.format(place)} {blocked.remedy}")
-    return failed(_NAME, f"{blocked.message} ({need.setting})", blocked.remedy) if blocked else None
+    if not blocked:
+        return None
+    make = None if os.path.lexists(need.path) else need.make
+    return failed(_NAME, f"{blocked.message} ({need.setting})", make or blocked.remedy)
 
 
 def _removed(unit: Unit, directory: Path) -> Finding:
@@ -154,7 +160,7 @@ def needs(patient: Patient) -> Iterator[Need]:
     if settings.thumbnails.nginx_marker:
         yield Need(settings.thumbnails.nginx_marker.parent, _WRITE_DIRECTORY, "thumbnails.nginx_marker")
     for path in settings.plugin_path:
-        yield Need(path, _ENTER, "plugins.path")
+        yield Need(path, _ENTER, "plugins.path", make=make_plugins(path))
     for setting, descriptions in patient.endpoints().items():
         yield from _of_endpoints(setting, descriptions)
 

@@ -65,6 +65,19 @@ def test_a_failure_is_told_with_its_reason_and_its_remedy(console: ConsoleServer
     assert "<b>" not in page
 
 
+@pytest.mark.parametrize(
+    ("reason", "act"),
+    [
+        ("the store's directory is gone; is its disk mounted?", "Mount the disk again"),
+        ("/srv/store is gone. Is its disk mounted?", "Mount the disk again"),
+        ("a directory for uploads cannot be written to by this user", "was-daemon doctor, as root, prints the command"),
+        ("Nobody can log in to the console: /p cannot be read by the daemon (Permission denied); x", "doctor as root"),
+    ],
+)
+def test_a_failure_on_the_disk_has_the_remedy_of_its_cause_and_not_of_its_status(reason: str, act: str) -> None:
+    assert act in remedy(reason, 503)
+
+
 def test_the_work_of_a_daemon_is_told_with_its_progress(console: ConsoleServer) -> None:
     (console.daemon.store / "originals").mkdir(parents=True, exist_ok=True)
     browser = console.visitor()

@@ -43,7 +43,7 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
     ),
     ("thumbnails are being made", "The queue is full: raise [thumbnails] workers or queue, or wait until it is empty."),
     (
-        "Permission denied|permission denied",
+        "[Pp]ermission denied|cannot be written to by this user|belongs to somebody else",
         "Give the user of the daemon the right to write there: was-daemon doctor, as root, prints the command.",
     ),
     (
@@ -59,7 +59,10 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
         "Mount the disk writable, or let the unit allow it (ReadWritePaths=): was-daemon doctor, as root, tells which.",
     ),
     ("does not say when it was made", "The file has no date in its metadata, which is no fault."),
-    ("Is its disk mounted", "Mount the disk again, or reload the daemon if the directory is to be used as it is now."),
+    (
+        "[Ii]s its disk mounted",
+        "Mount the disk again, or reload the daemon if the directory is to be used as it is now.",
+    ),
     (
         "certificate|known_hosts|host key|fingerprint",
         "Have the server's administrator confirm the new key or certificate, then enter it.",
