@@ -79,7 +79,7 @@ async def test_an_empty_directory_of_which_the_catalogue_knows_originals_is_told
     daemon = run_daemon({"catalogue": {"path": catalogue}})
     await Client(daemon.url, KEY).store("felis.jpg", jpeg())
 
-    eventually(lambda: stores._is_recorded(patient(daemon.config_file), "main"), "for the catalogue to know it")
+    eventually(lambda: stores.is_recorded(patient(daemon.config_file), "main"), "for the catalogue to know it")
     assert bad(await found_in(daemon.config_file)) == []
     daemon.stop()
     (daemon.store / "originals/felis.jpg").unlink()
@@ -89,7 +89,7 @@ async def test_an_empty_directory_of_which_the_catalogue_knows_originals_is_told
     catalogue.write_bytes(b"no database at all" * 1000)
     finding = only(await databases.look(patient(daemon.config_file)))
     assert finding.message.startswith("catalogue: ")
-    assert "PRAGMA quick_check" in str(finding.remedy)
+    assert f"mv {catalogue} {catalogue}.broken" in str(finding.remedy)
 
 
 @pytest_twisted.ensureDeferred
