@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from was_daemon.config.endpoints import tls_files
+from was_daemon.config.plugins import PLUGIN_DIRECTORY
 from was_daemon.doctor import changeable
 from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.credentials import key_remedy, lack_of
@@ -18,6 +19,7 @@ _DENIED = ": permission denied"
 _KEY_FILE = re.compile(r"\S+key_file: (.+): (?:is empty|not a text|no such file or directory)")
 _UNUSABLE = '" is not usable: '
 _ENDPOINT = re.compile(rf'(server\.(?:admin_)?listen)\[[0-9]+\]: "(.*){_UNUSABLE}')
+_PLUGIN = re.compile(rf"(/[^\n]*?/{PLUGIN_DIRECTORY}/\w+\.py)(?: is left out|: a plugin without a name is left out)")
 _MISSING = ": no such file or directory"
 
 
@@ -36,11 +38,11 @@ def look(patient: Patient) -> Iterator[Finding]:
         elif patient.config is None:
             yield failed(_NAME, mistake, "was-daemon init")
         else:
-            mend = _told(mistake) or _of_file(patient, mistake)
+            mend = _told(mistake) or _of_plugin(mistake, check) or _of_file(patient, mistake)
             yield failed(_NAME, mistake, mend or f"Correct {patient.name_of_config}, then: {check}")
     for each in patient.warnings:
         if not _is_told(patient, each):
-            yield warning(_NAME, each)
+            yield warning(_NAME, each, _of_plugin(each, check))
     if not patient.mistakes and not found:
         yield ok(_NAME, f"{patient.config or 'the one that is used without a file'} has no mistakes")
 
@@ -49,6 +51,12 @@ def _told(mistake: str) -> str | None:
     """Return the command that a mistake about a file ends with."""
     _, is_changeable, command = mistake.partition(" can be changed by others: run ")
     return command if is_changeable else None
+
+
+def _of_plugin(sentence: str, check: str) -> str | None:
+    """Return what mends a file of plugins that is left out, if a mistake or a warning is about one."""
+    match = _PLUGIN.search(sentence)
+    return f"Correct {match[1]}, or move it away; then: {check}" if match else None
 
 
 def _of_file(patient: Patient, mistake: str) -> str | None:
