@@ -12,6 +12,7 @@ from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.console_rules import console_rules, stored_password
 from was_daemon.daemon.console_work import tasks_of
+from was_daemon.daemon.failed_reload import kept_mistakes
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.warnings import warnings
 from was_daemon.doctor.findings import Finding
@@ -77,7 +78,7 @@ def _sources(source: ConfigSource, current: Callable[[], Components], recorder: 
     async def report() -> Report:
         # As `was-daemon status` adds them: `/healthz` tells none that name a path.
         settings, found = current().settings, await state.health.report()
-        of_settings = await threads.call(lambda: warnings(settings))
+        of_settings = await threads.call(lambda: [*kept_mistakes(settings.console_directory), *warnings(settings)])
         return attrs.evolve(found, warnings=[*dict.fromkeys([*found.warnings, *of_settings])])
 
     async def work() -> list[Task]:
