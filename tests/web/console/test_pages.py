@@ -94,6 +94,19 @@ def test_the_advice_is_that_of_status(console: ConsoleServer) -> None:
     assert "Leave out [thumbnails] nginx_marker" in advice
 
 
+def test_an_empty_catalogue_beside_a_store_with_originals_is_advice(console: ConsoleServer) -> None:
+    original = console.daemon.store / "originals/lost.jpg"
+    original.parent.mkdir(parents=True, exist_ok=True)
+    assert "The catalogue is empty" not in console.visitor().get("findings/").text
+    original.write_bytes(b"felis")
+    try:
+        page = console.visitor().get("findings/").text
+    finally:
+        original.unlink()
+    assert "The catalogue is empty, and the stores are not" in page
+    assert "Run was-daemon catalogue rebuild" in page
+
+
 def test_each_mistake_of_a_reload_is_advice_until_the_configuration_is_used_again(console: ConsoleServer) -> None:
     file, browser = console.daemon.config_file, console.visitor()
     before = file.read_text("utf-8")
