@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.fixture(autouse=True)
 def _plugins_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage_plugins, "__path__", list(storage_plugins.__path__))
+    monkeypatch.delitem(sys.modules, "storage_plugins.papyrus", raising=False)
 
 
 def config_of(place: Path) -> Path:

@@ -89,7 +89,7 @@ async def test_an_empty_directory_of_which_the_catalogue_knows_originals_is_told
     catalogue.write_bytes(b"no database at all" * 1000)
     finding = only(await databases.look(patient(daemon.config_file)))
     assert finding.message.startswith("catalogue: ")
-    assert "PRAGMA quick_check" in str(finding.remedy)
+    assert f"mv {catalogue} {catalogue}.broken" in str(finding.remedy)
 
 
 @pytest_twisted.ensureDeferred

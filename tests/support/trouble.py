@@ -129,6 +129,14 @@ class Trouble:
             patch.setattr(landlock, "version", lambda: 0)
             return "\n".join(warnings(settings))
 
+    async def lost_catalogue(self) -> str:
+        originals = self._directory / "store/originals"
+        originals.mkdir(parents=True)
+        for name in "abcde":
+            (originals / f"{name}.jpg").write_bytes(b"felis")
+        catalogue = {"path": self._directory / "catalogue.sqlite"}
+        return run("doctor", "--config", write_config(self._directory, self._store(), catalogue=catalogue)).out
+
     def _store(self) -> dict[str, dict[str, object]]:
         return {"main": {"plugin": "filesystem", "path": self._directory / "store"}}
 

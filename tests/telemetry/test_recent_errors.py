@@ -44,6 +44,17 @@ def test_lines_of_the_log_are_told_apart_by_their_form_and_have_no_secrets(recen
     assert times.text == "Store b: https://...@dav.example.org/ is down"
 
 
+def test_mistakes_and_warnings_that_differ_do_not_hide_each_other(recent: RecentErrors) -> None:
+    log = Logger(observer=LogPublisher(recent))
+    for number, text in enumerate(("limits.min_fre: unknown", "server.workers: 0 is too small", "server.workers: 9")):
+        log.error("A mistake: {mistake}", mistake=text)
+        log.warn("{warning}", warning=f"https://user:secret{number}@dav.example.org/ {text}")
+    log.error("A mistake: {mistake}", mistake="server.workers: 3 is too small")
+    found = recent.lines.newest_first()
+    assert [times.number for _, times in found] == [2, 1, 1, 1, 1, 1]
+    assert "secret" not in str(found)
+
+
 def test_a_failure_is_told_by_its_error_and_not_by_a_traceback(recent: RecentErrors) -> None:
     log = Logger(observer=LogPublisher(recent))
     log.failure("This went wrong", Failure(ValueError("the reason")), level=LogLevel.critical)

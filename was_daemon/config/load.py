@@ -28,7 +28,7 @@ from was_daemon.config.checks import (
 from was_daemon.config.composition import check_composition
 from was_daemon.config.new_files import write_key
 from was_daemon.config.paths import PathResolver
-from was_daemon.config.plugins import find_plugins, plugin_path_problem
+from was_daemon.config.plugins import find_plugins, plugin_path_problem, warn_of_left_out, why_lacking
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
 from was_daemon.config.secret_files import check_permissions
@@ -158,13 +158,15 @@ class _Loader:
         self._environ = environ
         self._mistakes = Mistakes()
         self._secrets: list[str] = []
+        self._left_out: dict[Path, str] = {}
 
     def settings(self, file: Path | None) -> Settings:
         """Return the settings, which are in `file`; raise `ConfigError` with all mistakes."""
         sections = self._sections()
         self._check_plugins(sections.plugins.path)
-        available = find_plugins(sections.plugins.path, self._debug)
+        available = find_plugins(sections.plugins.path, self._debug, self._left_out.__setitem__)
         stores = self._stores(available)
+        warn_of_left_out(self._left_out, self._mistakes)
         default_store = sections.collections.store or next(iter(stores), "main")
         self._check(sections, stores)
         keys = KeyReader(self._document, self._environ, self._mistakes)
@@ -279,8 +281,7 @@ class _Loader:
                 # It may be in a directory that was not searched.
                 continue
             if plugin is None:
-                known = ", ".join(sorted(available))
-                self._mistakes.add(f"{key}.plugin", f'no plugin is called "{table["plugin"]}"; there are {known}')
+                self._mistakes.add(f"{key}.plugin", why_lacking(table["plugin"], available, self._left_out))
                 continue
             rest = {option: value for option, value in table.items() if option not in REDIRECT_KEYS | {"plugin"}}
             is_read_only = self._take_read_only(key, rest, plugin.options)

@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from pkgutil import ModuleInfo, iter_modules
@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 import storage_plugins
+from was_daemon.config.structure import Mistakes
 from was_daemon.model.interfaces import IStorePlugin
 
 PLUGIN_DIRECTORY = storage_plugins.__name__
@@ -20,17 +21,44 @@ PLUGIN_DIRECTORY = storage_plugins.__name__
 _log = Logger()
 
 
-def find_plugins(paths: Iterable[Path] = (), debug: bool = False) -> Mapping[str, IStorePlugin]:
+def _log_problem(file: Path, problem: str) -> None:
+    # Critical events are printed at once: the log may not have begun.
+    _log.critical("{problem}", problem=problem)
+
+
+def find_plugins(
+    paths: Iterable[Path] = (), debug: bool = False, tell: Callable[[Path, str], object] = _log_problem
+) -> Mapping[str, IStorePlugin]:
     """Return the plugins on the plugin path, by their names in the configuration.
 
     `paths` are directories that hold a `storage_plugins` directory. A plugin found there replaces the daemon's own of
-    the same name. A file that cannot be imported is left out, and the log says why, with a traceback if `debug`.
+    the same name. A file that cannot be imported is left out. `tell` is called with it and with a sentence that says
+    why; by default, the log says so. With `debug`, the log has a traceback, too.
     """
     for path in paths:
         directory = str(path / PLUGIN_DIRECTORY)
         if directory not in storage_plugins.__path__:
             storage_plugins.__path__.append(directory)
-    return _Plugins(storage_plugins.__path__, debug)
+    return _Plugins(storage_plugins.__path__, debug, tell)
+
+
+def why_lacking(name: object, available: Mapping[str, IStorePlugin], left_out: Mapping[Path, str]) -> str:
+    """Return that no plugin has that name, and the problems of the files `left_out` that it may be in, or of its own.
+
+    They are sentences such as `find_plugins` tells.
+    """
+    own = [problem for file, problem in left_out.items() if file.stem == str(name).replace("-", "_")]
+    if own:
+        return f'no plugin is called "{name}": {own[0]}'
+    others = "".join(f"; {problem}" for problem in left_out.values())
+    return f'no plugin is called "{name}"; there are {", ".join(sorted(available))}{others}'
+
+
+def warn_of_left_out(left_out: Mapping[Path, str], mistakes: Mistakes) -> None:
+    """Add the problems of files that are left out as warnings, but for those that a mistake tells."""
+    for problem in left_out.values():
+        if not any(problem in line for line in mistakes.lines):
+            mistakes.warn(problem)
 
 
 def plugin_path_problem(path: Path) -> str | None:
@@ -55,8 +83,9 @@ class _Plugins(Mapping[str, IStorePlugin]):
     are asked for: SSH and HTTP take most of the time of its start.
     """
 
-    def __init__(self, directories: Iterable[str], debug: bool) -> None:
+    def __init__(self, directories: Iterable[str], debug: bool, tell: Callable[[Path, str], object]) -> None:
         self._debug = debug
+        self._tell = tell
         self._found: dict[str, IStorePlugin] = {}
         self._waiting: dict[str, Path] = {}
         own = str(Path(storage_plugins.__file__).parent)
@@ -72,23 +101,35 @@ class _Plugins(Mapping[str, IStorePlugin]):
         """Add the plugins in a file of the operator's."""
         for name, plugin in self._plugins_in(file).items():
             if name in self._found:
-                _log.critical(
-                    '{path} is left out: another file has a plugin called "{name}", too', path=str(file), name=name
-                )
+                self._tell(file, f'{file} is left out: another file has a plugin called "{name}", too')
             else:
                 self._found[name] = plugin
 
     def _plugins_in(self, file: Path) -> dict[str, IStorePlugin]:
-        module = _load(file, self._debug)
+        module = self._module_in(file)
         plugins = {}
         for value in vars(module).values() if module else ():
             if not IStorePlugin.providedBy(value):
                 continue
             if not isinstance(getattr(value, "name", None), str):
-                _log.critical("{path}: a plugin without a name is left out", path=str(file))
+                self._tell(file, f"{file}: a plugin without a name is left out")
             else:
                 plugins[value.name] = value
         return plugins
+
+    def _module_in(self, file: Path) -> ModuleType | None:
+        path = str(file)
+        try:
+            loaded = import_module(f"{storage_plugins.__name__}.{file.stem}")
+        except (Exception, SystemExit) as error:
+            self._tell(file, f"{path} is left out, it cannot be imported: {_reason(error, path)}")
+            if self._debug:
+                _log.failure("{path}", Failure(), path=path)
+            return None
+        if loaded.__file__ != path:
+            self._tell(file, f"{path} is left out: {loaded.__file__} has the same name")
+            return None
+        return loaded
 
     def _import(self, names: Iterable[str]) -> None:
         for name in names:
@@ -113,22 +154,6 @@ class _Plugins(Mapping[str, IStorePlugin]):
 
 def _modules(directory: str) -> Iterable[ModuleInfo]:
     return (each for each in iter_modules([directory]) if not each.ispkg)
-
-
-def _load(file: Path, debug: bool) -> ModuleType | None:
-    path = str(file)
-    try:
-        loaded = import_module(f"{storage_plugins.__name__}.{file.stem}")
-    except (Exception, SystemExit) as error:
-        # Critical events are printed at once: the log may not have begun when the configuration is read.
-        _log.critical("{path} is left out, it cannot be imported: {reason}", path=path, reason=_reason(error, path))
-        if debug:
-            _log.failure("{path}", Failure(), path=path)
-        return None
-    if loaded.__file__ != path:
-        _log.critical("{path} is left out: {other} has the same name", path=path, other=loaded.__file__)
-        return None
-    return loaded
 
 
 def _reason(error: BaseException, path: str) -> str:

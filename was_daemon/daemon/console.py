@@ -12,6 +12,7 @@ from was_daemon.config.settings import Settings
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.console_rules import console_rules, stored_password
 from was_daemon.daemon.console_work import tasks_of
+from was_daemon.daemon.failed_reload import kept_mistakes
 from was_daemon.daemon.process_state import ProcessState
 from was_daemon.daemon.warnings import warnings
 from was_daemon.doctor.findings import Finding
@@ -76,9 +77,13 @@ def _sources(source: ConfigSource, current: Callable[[], Components], recorder: 
 
     async def report() -> Report:
         # As `was-daemon status` adds them: `/healthz` tells none that name a path.
+        # It imports much that a daemon without a catalogue does not need.
+        from was_daemon.daemon.catalogue_advice import advice_on_catalogue
+
         settings, found = current().settings, await state.health.report()
-        of_settings = await threads.call(lambda: warnings(settings))
-        return attrs.evolve(found, warnings=[*dict.fromkeys([*found.warnings, *of_settings])])
+        of_settings = await threads.call(lambda: [*kept_mistakes(settings.console_directory), *warnings(settings)])
+        advice = await advice_on_catalogue(current())
+        return attrs.evolve(found, warnings=[*dict.fromkeys([*found.warnings, *of_settings, *advice])])
 
     async def work() -> list[Task]:
         components = current()

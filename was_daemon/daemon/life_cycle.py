@@ -1,7 +1,8 @@
 """Life cycle of a daemon process and of the parent of several: what both have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
@@ -11,6 +12,7 @@ from twisted.logger import ILogObserver, Logger
 
 from was_daemon.config.load import ConfigError
 from was_daemon.config.settings import Settings
+from was_daemon.daemon.failed_reload import keep_mistakes
 from was_daemon.telemetry.logs import DaemonLog
 
 T = TypeVar("T")
@@ -52,13 +54,21 @@ def stop_reactor() -> None:
         IReactorCore(reactor).stop()
 
 
-def reloaded(build: Callable[[], T]) -> T | None:
-    """Return the result of `build`, which reads the configuration again; if it fails, log why and return None."""
+def reloaded(build: Callable[[], T], console_directory: Path) -> T | None:
+    """Return the result of `build`, which reads the configuration again; if it fails, log why and return None.
+
+    The console is told by a file in its directory.
+    """
+    mistakes: Sequence[str] = ()
     try:
         return build()
     except ConfigError as error:
+        mistakes = error.mistakes
         for mistake in error.mistakes:
             _log.error("The configuration has a mistake, so the old one stays in use: {mistake}", mistake=mistake)
     except Exception:
         _log.failure("The configuration could not be read again, so the old one stays in use")
+        mistakes = ["the log says why it could not be read again"]
+    finally:
+        keep_mistakes(console_directory, mistakes)
     return None

@@ -17,6 +17,7 @@ from was_daemon.daemon.allocator import keep_freed_memory
 from was_daemon.daemon.assembly import build
 from was_daemon.daemon.components import Components
 from was_daemon.daemon.console import console_of, recorder_of
+from was_daemon.daemon.failed_reload import keep_mistakes
 from was_daemon.daemon.life_cycle import (
     CLOSE_SECONDS,
     MAX_END_SECONDS,
@@ -118,6 +119,7 @@ class RunningDaemon(LoggedService):
         globalLogPublisher.addObserver(self._state.recent)
         self._ports.startService()
         self._components.start()
+        keep_mistakes(self._components.settings.console_directory, ())
         self._tell_nginx(self._components.settings, None)
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
@@ -144,7 +146,10 @@ class RunningDaemon(LoggedService):
         if self._stopping is not None:
             return
         self._manager.reloading()
-        components = reloaded(lambda: build(self._source.load(), self._state, self._components))
+        components = reloaded(
+            lambda: build(self._source.load(), self._state, self._components),
+            self._components.settings.console_directory,
+        )
         if components:
             self._exchange(components)
         self._manager.ready(SERVING if components else OLD_CONFIGURATION)
@@ -170,7 +175,9 @@ class RunningDaemon(LoggedService):
         warn(components.settings, before.settings)
         for key, value in _fixed(components.settings).items():
             if value != self._fixed[key]:
-                _log.warn("A change of {key} needs a restart; {consequence}", key=key, consequence=_CONSEQUENCES[key])
+                _log.warn(
+                    "A change of {setting} needs a restart; {consequence}", setting=key, consequence=_CONSEQUENCES[key]
+                )
 
     def _tell_nginx(self, settings: Settings | None, before: Settings | None) -> None:
         if self._state.process.is_first:

@@ -19,9 +19,10 @@ _DENIED = ": permission denied"
 _KEY_FILE = re.compile(r"\S+key_file: (.+): (?:is empty|not a text|no such file or directory)")
 _UNUSABLE = '" is not usable: '
 _ENDPOINT = re.compile(rf'(server\.(?:admin_)?listen)\[[0-9]+\]: "(.*){_UNUSABLE}')
-_PLUGINS = re.compile(
+_NO_PLUGIN_DIRECTORY = re.compile(
     rf"plugins\.path\[([0-9]+)\]: .*(?:: there is no such directory| has no directory {PLUGIN_DIRECTORY}: .*)"
 )
+_PLUGIN = re.compile(rf"(/[^\n]*?/{PLUGIN_DIRECTORY}/\w+\.py)(?: is left out|: a plugin without a name is left out)")
 _MISSING = ": no such file or directory"
 
 
@@ -40,11 +41,11 @@ def look(patient: Patient) -> Iterator[Finding]:
         elif patient.config is None:
             yield failed(_NAME, mistake, "was-daemon init")
         else:
-            mend = _told(mistake) or _of_file(patient, mistake)
+            mend = _told(mistake) or _of_plugin(mistake, check) or _of_file(patient, mistake)
             yield failed(_NAME, mistake, mend or f"Correct {patient.name_of_config}, then: {check}")
     for each in patient.warnings:
         if not _is_told(patient, each):
-            yield warning(_NAME, each)
+            yield warning(_NAME, each, _of_plugin(each, check))
     if not patient.mistakes and not found:
         yield ok(_NAME, f"{patient.config or 'the one that is used without a file'} has no mistakes")
 
@@ -55,6 +56,12 @@ def _told(mistake: str) -> str | None:
     return command if is_changeable else None
 
 
+def _of_plugin(sentence: str, check: str) -> str | None:
+    """Return what mends a file of plugins that is left out, if a mistake or a warning is about one."""
+    match = _PLUGIN.search(sentence)
+    return f"Correct {match[1]}, or move it away; then: {check}" if match else None
+
+
 def _of_file(patient: Patient, mistake: str) -> str | None:
     """Return what mends a file that the configuration names; None for another user, to whom it is not to be given."""
     if patient.other_user:
@@ -63,7 +70,7 @@ def _of_file(patient: Patient, mistake: str) -> str | None:
         _permission(patient, mistake)
         or _of_key(patient, mistake)
         or _of_tls(patient, mistake)
-        or _of_plugins(patient, mistake)
+        or _of_plugin_directory(patient, mistake)
     )
 
 
@@ -114,9 +121,9 @@ def _of_tls(patient: Patient, mistake: str) -> str | None:
     )
 
 
-def _of_plugins(patient: Patient, mistake: str) -> str | None:
+def _of_plugin_directory(patient: Patient, mistake: str) -> str | None:
     """Return what makes a directory of plugins that is missing."""
-    match = _PLUGINS.fullmatch(mistake)
+    match = _NO_PLUGIN_DIRECTORY.fullmatch(mistake)
     return changeable.make_plugins(patient.known.plugin_path[int(match[1])]) if match and patient.settings else None
 
 

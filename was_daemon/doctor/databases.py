@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 
 from was_daemon.concurrency.threads import Threads
 from was_daemon.concurrency.waiting import together
-from was_daemon.config.catalogue_settings import CatalogueSettings
 from was_daemon.config.settings import SpecifySettings
-from was_daemon.doctor.findings import Finding, failed, ok, skipped, warning
+from was_daemon.doctor import records
+from was_daemon.doctor.findings import Finding, State, failed, ok, skipped, warning
 from was_daemon.doctor.patient import Patient
 from was_daemon.health.checks import path_of
 from was_daemon.health.looks import Look, file_looks, look_at_specify
@@ -33,7 +33,7 @@ async def look(patient: Patient) -> Sequence[Finding]:
     """Fire with what is found of each database, all of them at the same time."""
     settings = patient.known
     looks = [
-        _limited(name, _of_file(name, where, each, settings.catalogue))
+        _limited(name, _of_file(patient, name, where, each))
         for name, (where, each) in file_looks(settings).items()
         # It is among the paths.
         if name != "spool"
@@ -43,7 +43,14 @@ async def look(patient: Patient) -> Sequence[Finding]:
     ]
     if not looks:
         return [skipped(_NAME, "there is no [catalogue], and no [specify.NAME] with a url")]
-    return await together(looks)
+    made: Sequence[Coroutine[Deferred[Any], Any, Sequence[Finding]]] = (together(looks), records.look(patient))
+    found, lacking = await together(map(Deferred.fromCoroutine, made))
+    return [*found, *(() if any(map(_is_of_unusable_catalogue, found)) else lacking)]
+
+
+def _is_of_unusable_catalogue(finding: Finding) -> bool:
+    """Return whether a finding is that nothing can be said of what the catalogue has."""
+    return finding.state is State.FAILED and finding.message.startswith(("catalogue:", "journal:"))
 
 
 def _limited(name: str, look: Coroutine[Deferred[Any], Any, Finding]) -> Deferred[Finding]:
@@ -58,7 +65,8 @@ def _limited(name: str, look: Coroutine[Deferred[Any], Any, Finding]) -> Deferre
     return Deferred.fromCoroutine(look).addTimeout(_SECONDS, IReactorTime(reactor)).addErrback(say)
 
 
-async def _of_file(name: str, where: object, each: Look, settings: CatalogueSettings) -> Finding:
+async def _of_file(patient: Patient, name: str, where: object, each: Look) -> Finding:
+    settings = patient.known.catalogue
     url = settings.url if name == "catalogue" else None
     try:
         await each()
@@ -67,7 +75,9 @@ async def _of_file(name: str, where: object, each: Look, settings: CatalogueSett
             # It is among the paths.
             return skipped(_NAME, f"{name}: {where.parent} does not exist")
         details = error.reason or path_of(error, None) or where
-        return failed(_NAME, f"{name}: {error} ({details})", _connect(url) if url else _look_at_file(where))
+        return failed(
+            _NAME, f"{name}: {error} ({details})", _connect(url) if url else _of_broken(patient, where, error)
+        )
     if url:
         from was_daemon.doctor.rights import missing_for_catalogue
 
@@ -82,7 +92,10 @@ def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> D
     return Threads("doctor of databases", 1).call(lambda: function(*args, **kwargs))
 
 
-def _look_at_file(where: object) -> str:
+def _of_broken(patient: Patient, where: object, error: AssetError) -> str:
+    """Return what mends a file that is damaged, or else a look at it."""
+    if records.is_broken(f"{error} {error.reason}"):
+        return records.remedy_of_broken(patient, Path(str(where)))
     quoted = shlex.quote(str(where))
     return f"ls -l {quoted}*, and: sqlite3 {quoted} 'PRAGMA quick_check'"
 

@@ -96,6 +96,10 @@ class Collections:
             raise UnknownCollection("no such collection")
         return self._named[collection].directory
 
+    def places(self) -> list[Place]:
+        """Return the places of all collections that are named, or that of everything without them."""
+        return [self.default] if self._named is None else [*self._by_directory.values()]
+
     def local_derivative_stores(self) -> list[ILocalFiles]:
         """Return the stores that hold derivatives on this machine's disks."""
         stores = dict.fromkeys(place.thumbnails for place in (self.default, *self._by_directory.values()))

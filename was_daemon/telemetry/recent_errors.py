@@ -24,6 +24,9 @@ _MAX_TEXT = 300
 _NUMBER = re.compile(r"[0-9][0-9a-f.-]*")
 _FAILED = 500
 
+_TOLD_APART = ("mistake", "warning", "setting")
+"""Names of values in events by which these say different things, so that one does not hide the other."""
+
 _COUNTED_LEVELS = (LogLevel.warn, LogLevel.error, LogLevel.critical)
 
 T = TypeVar("T", bound=Hashable)
@@ -94,7 +97,7 @@ class RecentErrors:
         if level in _COUNTED_LEVELS:
             self._events.labels(level.name).inc()
             text = _text(event)
-            self.lines.note(LogLine(level.name, (event.get("log_format") or _form(text))[:_MAX_TEXT]), text)
+            self.lines.note(LogLine(level.name, _form_of_line(event, text)), text)
         if level in _COUNTED_LEVELS[1:]:
             self._errors.append(time.monotonic())
 
@@ -121,6 +124,15 @@ def _text(event: LogEvent) -> str:
     if failure:
         text = f"{text}: {failure.getErrorMessage()}"
     return without_secrets((text.strip().splitlines() or [""])[0][:_MAX_TEXT])
+
+
+def _form_of_line(event: LogEvent, text: str) -> str:
+    """Return the text of an event without what differs between events of which the same can be said."""
+    form = event.get("log_format") or _form(text)
+    for name in _TOLD_APART:
+        if name in event:
+            form = form.replace(f"{{{name}}}", _form(without_secrets(str(event[name]))))
+    return form[:_MAX_TEXT]
 
 
 def _form(text: str) -> str:

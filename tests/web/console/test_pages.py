@@ -1,6 +1,8 @@
 """What the pages of the console tell of a daemon: its state, its failures, its work and what checks have found."""
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -103,6 +105,41 @@ def test_the_advice_is_that_of_status(console: ConsoleServer) -> None:
     advice = console.visitor().get("findings/").text.partition('<h2 id="advice">')[2].partition("<h2")[0]
     assert [unescape(each) for each in re.findall('<span class="warn">(.*?)</span>', advice)] == told
     assert "Leave out [thumbnails] nginx_marker" in advice
+
+
+def test_an_empty_catalogue_beside_a_store_with_originals_is_advice(console: ConsoleServer) -> None:
+    original = console.daemon.store / "originals/lost.jpg"
+    original.parent.mkdir(parents=True, exist_ok=True)
+    assert "The catalogue is empty" not in console.visitor().get("findings/").text
+    original.write_bytes(b"felis")
+    try:
+        page = console.visitor().get("findings/").text
+    finally:
+        original.unlink()
+    assert "The catalogue is empty, and the stores are not" in page
+    assert "Run was-daemon catalogue rebuild" in page
+
+
+def test_each_mistake_of_a_reload_is_advice_until_the_configuration_is_used_again(console: ConsoleServer) -> None:
+    file, browser = console.daemon.config_file, console.visitor()
+    before = file.read_text("utf-8")
+
+    def reload(text: str, line: str) -> str:
+        file.write_text(text, "utf-8")
+        count = console.daemon.log().count(line)
+        os.kill(console.daemon.pid, signal.SIGHUP)
+        eventually(lambda: console.daemon.log().count(line) > count, f"for the log to say {line}")
+        return browser.get("findings/").text
+
+    try:
+        page = reload(before + "[limts]\n[trahs]\n", "trahs: unknown section")
+        failures = browser.get("failures/").text
+        for name in ("limts", "trahs"):
+            assert f"and a restart would fail: {name}: unknown section" in page
+            assert f"stays in use: {name}: unknown section" in failures
+        assert "was-daemon config check tells what is wrong in it" in page
+    finally:
+        assert "unknown section" not in reload(before, "The configuration was read again")
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ class Parent(LoggedService):
         if self._stopping:
             return
         self._manager.reloading()
-        settings = reloaded(self._load)
+        settings = reloaded(self._load, self._settings.console_directory)
         if settings is None:
             self._manager.ready(OLD_CONFIGURATION)
             return

@@ -17,6 +17,16 @@ _OF_SETTINGS: Sequence[tuple[str, str]] = (
     ("nginx leaves thumbnails", "Leave out [thumbnails] nginx_marker, or the setting that is in its way."),
     ("by way of discovery", "Leave out that address in [discovery], unless this is what you want."),
     ("mixed content", "Have that address served by https."),
+    (
+        r"/storage_plugins/\w+\.py(:| is left out)",
+        "Correct the file of the plugin, or move it away, and reload the daemon: was-daemon config check tells whether "
+        "it is loaded.",
+    ),
+    (
+        "The catalogue is empty",
+        "Run was-daemon catalogue rebuild, which enters what the stores have; if there is a backup of the catalogue, "
+        "restore it before: was-daemon doctor prints the commands.",
+    ),
     ("This machine lacks", "A newer kernel may have it. The daemon works without it, and is protected less."),
     (
         r"^(server|admin|collections|stores|catalogue|specify)\.|^\[checksums\]|: run chmod|password goes unencrypted",
