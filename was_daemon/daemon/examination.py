@@ -105,18 +105,21 @@ def _complete(stores: Mapping[str, StoreSettings]) -> Mapping[str, StoreSettings
 
 
 async def examine_and_close(patient: Patient, tell: Callable[[Finding], object] = lambda _: None) -> list[Finding]:
-    """Do as `examine`, and close the stores, but do not wait for one that hangs."""
+    """Do as `examine`, and close the stores, but do not wait for one that hangs; log what fails at that."""
     from twisted.internet import reactor
 
     try:
         return await examine(patient, tell)
     finally:
-        for store in reversed(list(patient.stores.values())):
+        for name, store in reversed(list(patient.stores.items())):
             closing = Deferred.fromCoroutine(_close(store))
             try:
                 await closing.addTimeout(_CLOSE_SECONDS, IReactorTime(reactor))
             except DeferredTimeout:
                 continue
+            except Exception:
+                # What the checks have found is worth more than a clean end.
+                _log.failure("Store {store} could not be closed", store=name)
 
 
 async def _close(store: IAssetStore) -> None:

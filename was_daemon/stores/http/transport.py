@@ -122,7 +122,7 @@ class _Connection(HTTP11ClientProtocol):
         # The next request may have been sent already.
         if self._latest is request and self.state.startswith("TRANSMITTING"):
             request.bodyProducer.answer = response
-            self.transport.abortConnection()
+            self._cut()
         return response
 
     def _finishResponse(self, rest: bytes) -> None:
@@ -137,8 +137,13 @@ class _Connection(HTTP11ClientProtocol):
     def abort(self) -> Any:
         # A server that hangs would never take part in the TLS close that Twisted waits for.
         closed = super().abort()
-        self.transport.abortConnection()
+        self._cut()
         return closed
+
+    def _cut(self) -> None:
+        # The pool keeps connections that the server has closed, and Twisted's TLS cannot abort what is closed.
+        if self.state != "CONNECTION_LOST":
+            self.transport.abortConnection()
 
 
 def _is_kept(headers: Headers) -> bool:
