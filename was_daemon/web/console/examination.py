@@ -7,10 +7,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from was_daemon.doctor.findings import Finding
+from was_daemon.telemetry.redaction import without_secrets
 
 
 class Examination:
-    """The last examination, its findings, and whether one is under way; `examine` makes one, in some seconds."""
+    """The last examination, its findings, and whether one is under way; `examine` makes one, in some seconds.
+
+    `failure` is why the last one could not be made, "" if it was, and `failed` when.
+    """
 
     _log = Logger()
 
@@ -19,6 +23,8 @@ class Examination:
         self.is_under_way = False
         self.findings: Sequence[Finding] | None = None
         self.ended = 0.0
+        self.failure = ""
+        self.failed = 0.0
 
     def start(self) -> None:
         """Begin an examination, unless one is under way."""
@@ -30,7 +36,10 @@ class Examination:
         try:
             self.findings = await self._examine()
             self.ended = time.time()
-        except Exception:
+            self.failure = ""
+        except Exception as error:
+            self.failure = without_secrets(f"{type(error).__name__}: {error}")
+            self.failed = time.time()
             self._log.failure("The examination for the console could not be made")
         finally:
             self.is_under_way = False

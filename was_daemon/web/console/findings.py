@@ -107,9 +107,19 @@ limits. Run as root on the server, it can look at more.</p>
 def _found(examination: Examination) -> str:
     if examination.is_under_way:
         return '<p role="status">The examination is under way; it takes some seconds.</p>'
+    failure = _failure(examination) if examination.failure else ""
     if examination.findings is None:
-        return "<p>There was none since the daemon was started.</p>"
-    return f"<p>Made {in_words(time.time() - examination.ended)} ago.</p>\n{_findings(examination.findings)}"
+        return failure or "<p>There was none since the daemon was started.</p>"
+    return f"{failure}<p>Made {in_words(time.time() - examination.ended)} ago.</p>\n{_findings(examination.findings)}"
+
+
+def _failure(examination: Examination) -> str:
+    ago = in_words(time.time() - examination.failed)
+    return (
+        f'<p class="bad">The examination of {ago} ago failed: {escape(examination.failure)}.</p>\n'
+        "<p>The log has the details: <code>journalctl --unit was-daemon</code>; "
+        "<code>sudo was-daemon doctor</code> makes another one.</p>\n"
+    )
 
 
 def _findings(findings: Sequence[Finding]) -> str:
