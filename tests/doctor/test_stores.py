@@ -7,6 +7,8 @@ import attrs
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.task import Clock
 
 from tests.conftest import RunDaemon
 from tests.support.cli import write_config
@@ -18,8 +20,11 @@ from tests.support.ports import free_port
 from tests.support.silent import silent
 from was_daemon.doctor import databases, stores
 from was_daemon.doctor.findings import Finding, State
+from was_daemon.health.checks import _Check
+from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import AssetStat, IAssetReader
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.stores.http.errors import refusal, translated
 from was_daemon.testing.memory import MemoryStore
 
 
@@ -66,8 +71,29 @@ async def test_stores_that_refuse_or_say_nothing_hold_up_no_other(
         found = await found_in(write_config(tmp_path, tables))
     assert [each.state for each in found] == [State.OK, State.FAILED, State.FAILED], found
     assert found[0].message.endswith(", and is empty")
+    assert "the store cannot be reached (ConnectionRefusedError Connection was refused" in found[1].message
     assert str(found[1].remedy).startswith("was-daemon check-store refusing")
+    assert str(found[1].remedy).endswith("  # it writes some files, and removes them")
     assert "no answer within 0.5 s" in found[2].message
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_error_of_a_server_or_of_the_network_is_told_with_its_reason_here_and_by_the_running_daemon() -> None:
+    for error, reason in (
+        (refusal(502), "HTTP status 502"),
+        (refusal(500), "HTTP status 500"),
+        (translated(DNSLookupError("no results for dam.example.org")), "DNSLookupError"),
+        (translated(ConnectError()), "ConnectError"),
+    ):
+
+        class Down(MemoryStore):
+            async def check(self, error: Exception = error) -> None:
+                raise error
+
+        assert isinstance(error, AssetError) and reason in error.reason
+        check = _Check(None, Down().check, Clock())
+        problem = str((await check.look()).located_problem)
+        assert problem == f"{error} ({error.reason})"
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def _remedy(patient: Patient, name: str, store: IAssetStore) -> str:
     if ILocalFiles.providedBy(store):
         root = ILocalFiles(store).root
         return f"ls -ld {root}; is its disk mounted? findmnt --target {root}"
-    return f"was-daemon check-store {name} --config {patient.name_of_config}"
+    return f"was-daemon check-store {name} --config {patient.name_of_config}  # it writes some files, and removes them"
 
 
 async def _trial(patient: Patient, name: str, store: IAssetStore) -> Sequence[Finding]:

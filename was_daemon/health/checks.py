@@ -190,7 +190,7 @@ class _Check:
         try:
             self._found = CheckOutcome(free=await self.step())
         except AssetError as error:
-            self._found = CheckOutcome(str(error), path=path_of(error, self.what))
+            self._found = CheckOutcome(str(error), path=path_of(error, self.what), reason=error.reason)
         except Exception:
             _log.failure("A look at {what} failed", what=str(self.what))
             self._found = CheckOutcome("internal error")

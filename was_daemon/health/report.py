@@ -15,18 +15,22 @@ class CheckOutcome:
     """Outcome of the check of a store, the spool or a database.
 
     It has the problem, if any, and the free bytes where they are known. With `is_full`, the problem is that there are
-    too few free bytes. `path` is where the problem is, if it is on this machine.
+    too few free bytes. `path` is where the problem is, if it is on this machine, and `reason` tells more of it, if more
+    is known.
     """
 
     problem: str | None = None
     free: int | None = None
     is_full: bool = False
     path: Path | None = None
+    reason: str = ""
 
     @property
     def located_problem(self) -> str | None:
-        """The problem, if any, and where it is, in words for an operator."""
-        return f"{self.problem} ({self.path})" if self.problem and self.path else self.problem
+        """The problem, if any, why it is there, and where, in words for an operator."""
+        path = str(self.path) if self.path and str(self.path) not in self.reason else ""
+        more = ", ".join(filter(None, (self.reason, path)))
+        return f"{self.problem} ({more})" if self.problem and more else self.problem
 
 
 @attrs.frozen

@@ -99,7 +99,7 @@ def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
     error = failure.value
     if isinstance(error, errors.AssetError):
         if isinstance(error, _EXPLAINED):
-            request.reason = error.reason or str(error)
+            request.reason = _explanation(error)
         status = status_of(error)
         if status == 503:
             request.setHeader(b"Retry-After", _RETRY_SECONDS)
@@ -114,6 +114,13 @@ def _describe(request: AssetRequest, failure: Failure) -> tuple[int, str]:
         return error.code, error.name.lower()
     _report(failure)
     return 500, "internal error"
+
+
+def _explanation(error: errors.AssetError) -> str:
+    if isinstance(error, errors.Forbidden | errors.NoSpace) or not error.reason:
+        # These reasons are whole sentences.
+        return error.reason or str(error)
+    return f"{error} ({error.reason})"
 
 
 def _report(failure: Failure) -> None:

@@ -36,12 +36,11 @@ _REFUSALS: dict[int, AssetError] = {
 
 def refusal(code: int) -> AssetError:
     """Return the store's error for the status of a response that is no success."""
-    known = _REFUSALS.get(code)
+    known, reason = _REFUSALS.get(code), f"HTTP status {code}"
     if known:
-        return type(known)(*known.args)
-    return StoreFailed(
-        "the store answered with a redirect" if 300 <= code < 400 else "the store answered with an error"
-    )
+        return type(known)(str(known), reason)
+    message = "the store answered with a redirect" if 300 <= code < 400 else "the store answered with an error"
+    return StoreFailed(message, reason)
 
 
 class UnansweredError(StoreUnavailable):
@@ -66,17 +65,17 @@ BROKEN = (
 
 
 def translated(error: Exception) -> Exception:
-    """Return the store's error for one of Twisted's."""
-    causes = list(_causes(error))
+    """Return the store's error for one of Twisted's, whose causes are its reason."""
+    causes, reason = list(_causes(error)), details(error)
     if any(isinstance(cause, SSL.Error | CertificateError | VerificationError) for cause in causes):
-        return StoreUnavailable("no trusted connection to the store can be made")
+        return StoreUnavailable("no trusted connection to the store can be made", reason)
     if isinstance(error, RequestNotSent | RequestTransmissionFailed | ResponseNeverReceived):
-        return UnansweredError("the connection to the store was lost")
+        return UnansweredError("the connection to the store was lost", reason)
     if isinstance(error, ConnectError | DNSLookupError):
-        return StoreUnavailable("the store cannot be reached")
+        return StoreUnavailable("the store cannot be reached", reason)
     if any(isinstance(cause, ParseError) for cause in causes):
-        return GarbledError("the store gave no proper answer")
-    return StoreUnavailable("the connection to the store was lost")
+        return GarbledError("the store gave no proper answer", reason)
+    return StoreUnavailable("the connection to the store was lost", reason)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

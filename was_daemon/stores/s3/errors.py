@@ -136,7 +136,7 @@ def problem_in(body: bytes, answer: Answer) -> Problem:
     known = _ERRORS.get(code or ("PreconditionFailed" if status == 412 else ""))
     error: AssetError = type(known)(*known.args) if known else refusal(status)
     if known is None and status == 403:
-        error = Denied("the store denied permission")
+        error = Denied("the store denied permission", error.reason)
     if (known is _ELSEWHERE or status == 301) and re.fullmatch(r"[a-z0-9-]{1,40}", region):
         error = StoreUnavailable(f"the bucket is in the region {region}, the settings say another one")
     is_temporary = (

@@ -151,15 +151,15 @@ def _problem(login: SSHLogin, error: Exception) -> AssetError:
             return StoreUnavailable(f"the host key of the store {what}")
         case asyncssh.KeyExchangeFailed():
             _log.error("no connection to the SSH server {host} can be agreed on: {error}", host=host, error=error)
-            return StoreUnavailable("no SSH connection to the store could be agreed on")
+            return StoreUnavailable("no SSH connection to the store could be agreed on", str(error))
         case asyncssh.PermissionDenied():
             _log.error("the SSH server {host} refused the login of {user}", host=host, user=login.user)
             return StoreUnavailable("the store refused the login")
         case asyncssh.ChannelOpenError() | asyncssh.SFTPError():
             _log.error("the SSH server {host} does not start SFTP: {error}", host=host, error=error)
-            return StoreUnavailable("the store does not offer what is needed")
+            return StoreUnavailable("the store does not offer what is needed", str(error))
         case asyncssh.DisconnectError():
             _log.warn("the SSH server {host} ends the connection: {error}", host=host, error=error)
-            return StoreUnavailable("no SSH connection to the store could be agreed on")
+            return StoreUnavailable("no SSH connection to the store could be agreed on", str(error))
     _log.warn("the SSH server {host} cannot be reached: {error}", host=host, error=error)
-    return StoreUnavailable("the store cannot be reached")
+    return StoreUnavailable("the store cannot be reached", str(error))
