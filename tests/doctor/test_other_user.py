@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import attrs
@@ -119,10 +120,39 @@ async def test_it_is_said_first_and_nothing_is_to_be_given_to_the_caller(
         assert word not in remedies
 
 
-async def examine_quickly(examined: Patient, monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
-    """Make the checks that look at rights."""
+@pytest_twisted.ensureDeferred
+async def test_what_only_a_stranger_may_not_read_is_no_failure_of_stores_or_databases(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody could not.
+    import_module("was_daemon.catalogue.catalogue")
+    config_of(place)
+    secret = place / "state/key"
+    secret.write_text("secret")
+    tables = {
+        "main": {"plugin": "filesystem", "path": place / "state/store"},
+        "dam": {"plugin": "webdav", "url": "http://127.0.0.1:1/dav", "ca_file": secret},
+    }
+    config = write_config(place, tables, catalogue={"path": place / "state/catalogue.sqlite"})
+    config.chmod(0o644)
+    examined = attrs.evolve(patient(config), other_user=OtherUser("games", "it runs as that user"))
+    with nobody():
+        stranger = attrs.evolve(examined, account=Account.current())
+        found = await examine_quickly(stranger, monkeypatch, "stores", "databases")
+    assert {(each.check, each.state) for each in found} == {
+        ("user", State.FAILED),
+        ("stores", State.SKIPPED),
+        ("databases", State.SKIPPED),
+    }, found
+    assert {each.remedy for each in found[1:]} == {"sudo was-daemon doctor"}
+    assert any("permission denied, as nobody" in each.message for each in found)
+
+
+async def examine_quickly(examined: Patient, monkeypatch: pytest.MonkeyPatch, *names: str) -> list[Finding]:
+    """Make some of the checks, or those that look at rights."""
     from was_daemon.doctor import examination
 
-    wanted = tuple(each for each in examination.CHECKS if each.name in ("configuration", "paths"))
+    names = names or ("configuration", "paths")
+    wanted = tuple(each for each in examination.CHECKS if each.name in names)
     monkeypatch.setattr(examination, "CHECKS", wanted)
     return await examine(examined)

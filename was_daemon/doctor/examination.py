@@ -1,6 +1,7 @@
 """All checks, made at the same time, each with a limit of time."""
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import cast
 
@@ -29,11 +30,15 @@ from was_daemon.doctor import (
     stores,
     versions,
 )
-from was_daemon.doctor.findings import Finding, failed, skipped
+from was_daemon.doctor.findings import Finding, State, failed, skipped
 from was_daemon.doctor.patient import Patient
 
 _SECONDS = 15.0
 _MOST_THREADS = 32
+_LACK_OF_RIGHTS = re.compile(
+    r"permission denied|cannot be (?:read|opened)|by this user|readonly database|unable to open"
+)
+"""Pattern of what is said of files on this machine that the caller may not use."""
 
 _log = Logger()
 
@@ -112,7 +117,8 @@ async def _made(check: Check, patient: Patient, threads: Threads) -> Sequence[Fi
     if check.needs_settings and patient.settings is None:
         return [skipped(check.name, "the configuration cannot be read")]
     try:
-        return await _begun(check, patient, threads).addTimeout(check.seconds, IReactorTime(reactor))
+        found = await _begun(check, patient, threads).addTimeout(check.seconds, IReactorTime(reactor))
+        return [_as_seen_by(patient, each) for each in found]
     except DeferredTimeout:
         return [failed(check.name, f"no answer within {check.seconds:g} s: a disk, a server or a resolver hangs")]
     except CancelledError:
@@ -120,6 +126,14 @@ async def _made(check: Check, patient: Patient, threads: Threads) -> Sequence[Fi
     except Exception as error:
         _log.failure("The check {check} failed", check=check.name)
         return [failed(check.name, f"this check itself failed: {type(error).__name__}", "Please report it.")]
+
+
+def _as_seen_by(patient: Patient, finding: Finding) -> Finding:
+    """Return a finding, as one that nothing can be said if only the caller lacks a right that the daemon may have."""
+    is_denied = finding.state is State.FAILED and _LACK_OF_RIGHTS.search(finding.message.lower())
+    if not patient.other_user or not is_denied:
+        return finding
+    return skipped(finding.check, f"{finding.message}, as {patient.account}", "sudo was-daemon doctor")
 
 
 def _begun(check: Check, patient: Patient, threads: Threads) -> Deferred[list[Finding]]:

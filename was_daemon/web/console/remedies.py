@@ -57,7 +57,7 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
         "Give the user of the daemon the right to write there: was-daemon doctor, as root, prints the command.",
     ),
     (
-        "does not answer|did not answer|timed out|no answer",
+        "does not answer|did not answer|timed out|no answer|store cannot be reached|connection to the store was lost",
         "Look whether the store's server and the network to it work: was-daemon check-store NAME.",
     ),
     (
