@@ -1,6 +1,7 @@
 """Certificates that have expired, will expire, or that nobody trusts."""
 
 import datetime
+import shutil
 import socket
 import ssl
 from collections.abc import Iterator
@@ -134,6 +135,34 @@ def test_what_renews_a_certificate_is_read_again_by_the_server_that_has_it(tmp_p
         own = found_by(certificates.look, config)
     assert [str(each.remedy).endswith("restart the daemon") for each in own] == [True, True], own
     assert all("nginx" not in str(each.remedy) for each in own)
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "words"),
+    [
+        ("other.example.org", State.FAILED, "is for another name than localhost"),
+        ("localhost", State.WARNING, "sends another certificate, which was here before"),
+        (None, State.OK, "valid until"),
+    ],
+)
+def test_a_file_that_was_replaced_since_the_daemon_has_read_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, state: State, words: str
+) -> None:
+    file = self_signed(tmp_path, until=90 * DAY)
+    trusted = shutil.copy(file, tmp_path / "trusted.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with tls_server(file) as url:
+        if name:
+            self_signed(tmp_path, until=90 * DAY, name=name)
+        config = write_config(
+            tmp_path,
+            {"main": {"plugin": "filesystem", "path": tmp_path}},
+            server={"public_url": url, "listen": [f"ssl:{urlsplit(url).port}:privateKey={file}"]},
+        )
+        served, own = found_by(certificates.look, config)
+    assert served.state is State.OK
+    assert (own.state, own.message.startswith(f"{file}: "), words in own.message) == (state, True, True), own
+    assert str(own.remedy).endswith("restart the daemon") is (state is not State.OK)
 
 
 def test_an_expired_certificate_of_the_chain_is_told(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ _DAY = datetime.timedelta(days=1)
 _PEM = serialization.Encoding.PEM
 
 
-def self_signed(directory: Path, since: datetime.timedelta = -_DAY, until: datetime.timedelta = _DAY) -> Path:
-    """Key and certificate, in one file, of a server called localhost, which nobody vouches for but itself.
+def self_signed(
+    directory: Path, since: datetime.timedelta = -_DAY, until: datetime.timedelta = _DAY, name: str = "localhost"
+) -> Path:
+    """Key and certificate, in one file, of the server `name`, which nobody vouches for but itself.
 
     It is valid from `since` until `until`, seen from now.
     """
     key = _new_key()
-    return _written(directory / "server.pem", key, _signed("localhost", key, "localhost", key, since, until))
+    return _written(directory / "server.pem", key, _signed(name, key, name, key, since, until, host=name))
 
 
 def incomplete_chain(directory: Path) -> tuple[Path, Path]:
@@ -46,6 +48,7 @@ def _signed(
     since: datetime.timedelta = -_DAY,
     until: datetime.timedelta = _DAY,
     is_authority: bool = False,
+    host: str = "localhost",
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     builder = (
@@ -56,7 +59,7 @@ def _signed(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + since)
         .not_valid_after(now + until)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
     )
     if is_authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
