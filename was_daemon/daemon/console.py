@@ -25,6 +25,7 @@ from was_daemon.health.report import Report
 from was_daemon.health.work import Task
 from was_daemon.jobs.progress_file import read_progress
 from was_daemon.jobs.reconcile.summary import Summary, read_summary
+from was_daemon.web.console.examination import Examination
 from was_daemon.web.console.failures import FailurePages
 from was_daemon.web.console.findings import FindingPages
 from was_daemon.web.console.gallery.holdings import Holdings
@@ -104,4 +105,6 @@ def _sources(source: ConfigSource, current: Callable[[], Components], recorder: 
     def holdings() -> Holdings:
         return current().holdings
 
-    return Sources(overview, report, recorder.charts, recorder.failures, work, examine, reconciled, holdings)
+    return Sources(
+        overview, report, recorder.charts, recorder.failures, work, Examination(examine), reconciled, holdings
+    )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from was_daemon.doctor.findings import Finding, failed
+from was_daemon.doctor.findings import Finding, failed, ok
 from was_daemon.web.console.examination import Examination
 from was_daemon.web.console.findings import _found
+from was_daemon.web.console.overview import examination_note
 
 
 @pytest.mark.parametrize("findings", [None, [failed("stores", "store <b>: is gone")]])
@@ -42,3 +43,20 @@ def test_a_failure_is_forgotten_when_the_next_one_is_made() -> None:
     outcomes.append([])
     examination.start()
     assert "failed" not in _found(examination)
+
+
+def test_the_overview_says_when_the_last_one_was_made_and_that_none_was() -> None:
+    outcomes: list[list[Finding]] = [[failed("certificate", "<b>: has expired"), ok("clock", "is right")], [ok("", "")]]
+
+    async def examine() -> Sequence[Finding]:
+        return outcomes.pop(0)
+
+    examination = Examination(examine)
+    assert "Not looked at since the daemon was started: certificates" in examination_note(examination)
+    examination.start()
+    told = examination_note(examination)
+    assert "less than a minute ago found 1 failure: certificate: &lt;b&gt;: has expired." in told
+    examination.start()
+    assert "less than a minute ago found no failure." in examination_note(examination)
+    examination.start()
+    assert "less than a minute ago failed." in examination_note(examination)

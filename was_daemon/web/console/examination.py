@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from was_daemon.doctor.findings import Finding
+from was_daemon.doctor.findings import Finding, State
 from was_daemon.telemetry.redaction import without_secrets
 
 
@@ -25,6 +25,11 @@ class Examination:
         self.ended = 0.0
         self.failure = ""
         self.failed = 0.0
+
+    @property
+    def failures(self) -> Sequence[Finding]:
+        """The findings that something does not work."""
+        return [each for each in self.findings or () if each.state is State.FAILED]
 
     def start(self) -> None:
         """Begin an examination, unless one is under way."""

@@ -36,7 +36,7 @@ class FindingPages(SourcePages):
 
     def __init__(self, guard: Guard, frame: Frame, sources: Sources) -> None:
         super().__init__(guard, frame, sources)
-        self._examination = Examination(sources.examine)
+        self._examination = sources.examination
 
     @app.route("/", methods=["GET"])
     @guarded(administrator)

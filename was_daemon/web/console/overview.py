@@ -7,6 +7,8 @@ from html import escape
 from was_daemon.health.history.series import SPANS, Chart, Span
 from was_daemon.health.overview import Overview
 from was_daemon.health.report import Report
+from was_daemon.model.durations import counted, in_words
+from was_daemon.web.console.examination import Examination
 from was_daemon.web.console.frame import OVERVIEW, Page
 from was_daemon.web.console.plots import Plot
 from was_daemon.web.contract.status_page import Card, cards
@@ -16,7 +18,9 @@ _REFRESH_SECONDS = 60
 _NO_CHARTS = "<p>Nothing was counted yet: a sample is taken each minute.</p>"
 
 
-def overview_page(overview: Overview, report: Report, charts: Sequence[Chart], span: Span) -> Page:
+def overview_page(
+    overview: Overview, report: Report, examination: Examination, charts: Sequence[Chart], span: Span
+) -> Page:
     """Return the page, with plots over a span that ends now."""
     end = (int(time.time()) // span.step + 1) * span.step
     plots = "\n".join(Plot(number, chart, span, end).html() for number, chart in enumerate(charts, start=1))
@@ -24,7 +28,8 @@ def overview_page(overview: Overview, report: Report, charts: Sequence[Chart], s
     process = overview.process
     one = f" Cards are those of {process} of {process.count}, plots those of all." if process.count > 1 else ""
     zone = time.strftime("%Z", time.localtime(end))
-    content = f"""{_state(report)}
+    content = f"""{_state(report, examination)}
+{examination_note(examination)}
 <dl class="cards">
 {shown}
 </dl>
@@ -45,14 +50,36 @@ def span_of(name: str) -> Span:
     return SPANS.get(name, SPANS["hour"])
 
 
-def _state(report: Report) -> str:
+def _state(report: Report, examination: Examination) -> str:
+    well = "The daemon itself sees no problem" if examination.failures else "All is well"
     problems, warnings = len(report.problems), len(report.warnings)
     if problems:
         text = f"{problems} {'problem' if problems == 1 else 'problems'}: {escape(report.problems[0])}"
         return f'<p class="problem">{text}. <a href="findings/">What to do about it</a></p>'
     if warnings:
-        return '<p class="note">All is well, but there is advice. <a href="findings/">Read it</a></p>'
-    return '<p class="good">All is well.</p>'
+        return f'<p class="note">{well}, but there is advice. <a href="findings/">Read it</a></p>'
+    return f'<p class="good">{well}.</p>'
+
+
+def examination_note(examination: Examination) -> str:
+    """Return when the last examination was made, and whether it has found something that the daemon cannot see."""
+    if examination.is_under_way:
+        return '<p class="soft">An examination is under way. <a href="findings/">See it</a></p>'
+    if examination.failure:
+        ago = in_words(time.time() - examination.failed)
+        return f'<p class="note">The examination of {ago} ago failed. <a href="findings/">Why</a></p>'
+    if examination.findings is None:
+        return (
+            '<p class="soft">Not looked at since the daemon was started: certificates, disks, clock, nginx and the '
+            'service. <a href="findings/">Examine them</a></p>'
+        )
+    made = f"The examination of {in_words(time.time() - examination.ended)} ago"
+    failures = examination.failures
+    if not failures:
+        return f'<p class="soft">{made} found no failure. <a href="findings/">What it found</a></p>'
+    first = escape(f"{failures[0].check}: {failures[0].message}")
+    found = f"{made} found {counted(len(failures), 'failure')}: {first}"
+    return f'<p class="problem">{found}. <a href="findings/">What to do about it</a></p>'
 
 
 def _tab(span: Span, current: Span) -> str:

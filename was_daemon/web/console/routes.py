@@ -36,7 +36,7 @@ class Console(SourcePages):
         overview, report = await self.sources.overview(), await self.sources.report()
         charts = await self.sources.charts(span)
         # Thousands of points are written as text, which takes a while.
-        page = await self._threads.call(lambda: overview_page(overview, report, charts, span))
+        page = await self._threads.call(lambda: overview_page(overview, report, self.sources.examination, charts, span))
         return self.frame.answer(visit, page)
 
     @app.route("/login", methods=["GET"])

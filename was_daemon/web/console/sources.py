@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
-from was_daemon.doctor.findings import Finding
 from was_daemon.health.history.failures import Failures
 from was_daemon.health.history.series import Chart, Span
 from was_daemon.health.overview import OverviewSource
 from was_daemon.health.report import Report
 from was_daemon.health.work import Task
 from was_daemon.jobs.reconcile.summary import Summary
+from was_daemon.web.console.examination import Examination
 from was_daemon.web.console.frame import Frame
 from was_daemon.web.console.gallery.holdings import Holdings
 from was_daemon.web.console.guard import Guard
@@ -21,7 +21,7 @@ from was_daemon.web.console.pages import Pages
 class Sources:
     """Functions that fire with what pages show. None of them blocks.
 
-    `holdings` returns the originals under the configuration that is in use.
+    `examination` is made when it is asked for. `holdings` returns the originals under the configuration that is in use.
     """
 
     overview: OverviewSource
@@ -29,7 +29,7 @@ class Sources:
     charts: Callable[[Span], Awaitable[Sequence[Chart]]]
     failures: Callable[[], Awaitable[Failures]]
     work: Callable[[], Awaitable[Sequence[Task]]]
-    examine: Callable[[], Awaitable[Sequence[Finding]]]
+    examination: Examination
     reconciled: Callable[[], Awaitable[Summary | None]]
     holdings: Callable[[], Holdings]
 
