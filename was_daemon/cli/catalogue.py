@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WORDS = {
     "recorded": "recorded now",
     "described": "described that were recorded already",
-    "missing": "recorded and not in the store",
+    "missing": "to be described and not in the store",
     "failed": "could not be read",
 }
 
