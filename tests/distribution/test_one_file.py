@@ -155,7 +155,7 @@ def test_the_file_has_the_other_commands(one_file: Path, bare: tuple[str, ...], 
     assert "set SHIV_ROOT" in homeless.stderr
     run("init", "--yes", "--path", str(tmp_path / "attachments"))
     assert re.fullmatch(r"[0-9a-f]{32}:[0-9]+\n", run("token", "a.jpg", "--config", "was.toml"))
-    assert "sftp" in run("config", "check", "--config", "was.toml")
+    assert "sftp" in run("config", "check", "--plugins", "--config", "was.toml")
 
 
 def packed(one_file: Path) -> dict[str, str]:
