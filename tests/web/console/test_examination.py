@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from was_daemon.doctor.findings import Finding, failed, ok
+from was_daemon.doctor.findings import Finding, failed, ok, warning
 from was_daemon.web.console.examination import Examination
 from was_daemon.web.console.findings import _found
 from was_daemon.web.console.overview import examination_note
@@ -58,5 +58,11 @@ def test_the_overview_says_when_the_last_one_was_made_and_that_none_was() -> Non
     assert "less than a minute ago found 1 failure: certificate: &lt;b&gt;: has expired." in told
     examination.start()
     assert "less than a minute ago found no failure." in examination_note(examination)
+    outcomes.append([warning("databases", "catalogue: old"), warning("clock", "is late"), ok("", "")])
+    examination.start()
+    assert "found no failure and 2 warnings." in examination_note(examination)
+    outcomes.append([failed("certificate", "has expired"), warning("clock", "is late")])
+    examination.start()
+    assert "found 1 failure and 1 warning: certificate: has expired." in examination_note(examination)
     examination.start()
     assert "less than a minute ago failed." in examination_note(examination)

@@ -3,7 +3,9 @@
 import os
 import re
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from html import unescape
 from pathlib import Path
 
@@ -62,6 +64,8 @@ def test_a_failure_is_told_with_its_reason_and_its_remedy(console: ConsoleServer
     assert "testkey <small>403</small>" in page
     assert remedy("", 404).partition(":")[0] in page.replace("&#x27;", "'")
     assert "no such asset" in page
+    assert "<code>was-daemon doctor</code> send on purpose" in page
+    assert "was-daemon doctor" in remedy("the request is not a multipart form", 400)
     # The store that does not work is in the log.
     assert re.search(r'<h2 id="log">.*Store &lt;b&gt;', page, re.DOTALL)
     assert "<b>" not in page
@@ -107,16 +111,26 @@ def test_the_advice_is_that_of_status(console: ConsoleServer) -> None:
     assert "Leave out [thumbnails] nginx_marker" in advice
 
 
-def test_an_empty_catalogue_beside_a_store_with_originals_is_advice(console: ConsoleServer) -> None:
-    original = console.daemon.store / "originals/lost.jpg"
-    original.parent.mkdir(parents=True, exist_ok=True)
-    assert "The catalogue is empty" not in console.visitor().get("findings/").text
-    original.write_bytes(b"felis")
+def test_a_catalogue_that_lacks_most_originals_is_advice_also_after_an_upload(console: ConsoleServer) -> None:
+    told = "The catalogue lacks most originals that the stores have"
+    browser, directory = console.visitor(), console.daemon.store / "originals"
+    directory.mkdir(parents=True, exist_ok=True)
+    assert told not in browser.get("findings/").text
+    lost = [directory / f"lost{number}.jpg" for number in range(3)]
+    recorded = directory / "recorded.jpg"
     try:
-        page = console.visitor().get("findings/").text
+        for file in (*lost, recorded):
+            file.write_bytes(b"felis")
+        _record(console.daemon.directory / "catalogue.sqlite", recorded.name)
+        page = browser.get("findings/").text
+        lost[1].unlink()
+        lost[2].unlink()
+        enough = browser.get("findings/").text
     finally:
-        original.unlink()
-    assert "The catalogue is empty, and the stores are not" in page
+        for file in (*lost, recorded):
+            file.unlink(missing_ok=True)
+    assert told in page
+    assert told not in enough
     assert "Run was-daemon catalogue rebuild" in page
 
 
@@ -278,3 +292,9 @@ def test_a_command_that_runs_is_told_with_its_progress(console: ConsoleServer) -
     file.close()
     assert ">was-daemon copy</h2>\n<p>Copying &lt;b&gt;: 2 of 8 done" in page
     assert '<progress aria-labelledby="task-1" value="2" max="8">25 %</progress>' in page
+
+
+def _record(catalogue: Path, name: str) -> None:
+    statement = "INSERT INTO assets (store, collection, name, changed, description) VALUES ('main', '', ?, 0, 0)"
+    with closing(sqlite3.connect(catalogue)) as connection, connection:
+        connection.execute(statement, (name,))

@@ -31,6 +31,11 @@ class Examination:
         """The findings that something does not work."""
         return [each for each in self.findings or () if each.state is State.FAILED]
 
+    @property
+    def warnings(self) -> Sequence[Finding]:
+        """The findings of what works, and should be mended."""
+        return [each for each in self.findings or () if each.state is State.WARNING]
+
     def start(self) -> None:
         """Begin an examination, unless one is under way."""
         if not self.is_under_way:

@@ -42,7 +42,7 @@ def failures_content(failures: Failures, now: float) -> str:
 <h2 id="log">Warnings and errors in the log</h2>
 {_table("log", "Level", lines) if lines else "<p>There are none.</p>"}
 <p class="soft">A hundred kinds of each are kept, also when the daemon is started anew. <code>was-daemon check</code>
-sends on purpose what has to be refused, so its requests are among them.</p>"""
+and <code>was-daemon doctor</code> send on purpose what has to be refused, so their requests are among them.</p>"""
 
 
 def _table(heading: str, first: str, rows: str) -> str:

@@ -75,10 +75,13 @@ def examination_note(examination: Examination) -> str:
         )
     made = f"The examination of {in_words(time.time() - examination.ended)} ago"
     failures = examination.failures
+    warned = f" and {counted(len(examination.warnings), 'warning')}" if examination.warnings else ""
+    if not failures and warned:
+        return f'<p class="note">{made} found no failure{warned}. <a href="findings/">What to do about it</a></p>'
     if not failures:
         return f'<p class="soft">{made} found no failure. <a href="findings/">What it found</a></p>'
     first = escape(f"{failures[0].check}: {failures[0].message}")
-    found = f"{made} found {counted(len(failures), 'failure')}: {first}"
+    found = f"{made} found {counted(len(failures), 'failure')}{warned}: {first}"
     return f'<p class="problem">{found}. <a href="findings/">What to do about it</a></p>'
 
 

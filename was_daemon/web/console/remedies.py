@@ -23,7 +23,7 @@ _OF_SETTINGS: Sequence[tuple[str, str]] = (
         "it is loaded.",
     ),
     (
-        "The catalogue is empty",
+        "The catalogue lacks most originals",
         "Run was-daemon catalogue rebuild, which enters what the stores have; if there is a backup of the catalogue, "
         "restore it before: was-daemon doctor prints the commands.",
     ),
@@ -88,7 +88,8 @@ _BY_WORDS: Sequence[tuple[str, str]] = (
 """Patterns of what is said of a failure, the most specific first."""
 
 _BY_STATUS = {
-    400: "The client sends something else than Specify does: look who it is in the access log.",
+    400: "The client sends something else than Specify does: look who it is in the access log (was-daemon check and "
+    "was-daemon doctor do so on purpose).",
     403: _CHECK_KEY,
     404: "Files were asked for that are not there: was-daemon reconcile tells which of Specify's records lack one.",
     405: "The client sends something else than Specify does: look who it is in the access log.",
