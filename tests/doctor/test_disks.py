@@ -67,7 +67,9 @@ def test_a_disk_that_is_mounted_read_only_is_told(tmp_path: Path, small_disk: Pa
     assert (f"what is on {small_disk} is not looked at" in finding.message, finding.remedy) == (True, None)
 
 
-def test_a_mount_that_only_the_running_daemon_sees_read_only_is_mended_by_a_restart(tmp_path: Path) -> None:
+def test_a_mount_that_only_the_running_daemon_sees_read_only_is_mended_by_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = config_of(tmp_path)
     properties = {
         "LoadState": "loaded",
@@ -87,6 +89,8 @@ def test_a_mount_that_only_the_running_daemon_sees_read_only_is_mended_by_a_rest
     kept = attrs.evolve(unit, properties={**properties, "ReadWritePaths": ""})
     # The check of paths tells.
     assert bad(found_by(disks.look, config, Machine(kept, seen_mounts=seen[:1]))) == []
+    monkeypatch.setattr(disks, "obstacle", lambda *_: "it is the place of a disk that is gone")
+    assert bad(found_by(disks.look, config, Machine(unit, seen_mounts=seen[:1]))) == []
 
 
 def test_the_mounts_of_a_process_are_those_of_its_namespace() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.findings import Finding, failed, ok, warning
 from was_daemon.doctor.mounts import Mount, mount_of, mounts, unmounted
 from was_daemon.doctor.paths import Need, needs
@@ -111,7 +112,8 @@ def _kept_read_only(patient: Patient, need: Need, mount: Mount) -> Iterator[Find
     if not patient.unit_in_use or mount.is_read_only or not need.is_written or _is_kept_by_unit(patient, need):
         return
     seen = mount_of(need.path, patient.machine.seen_mounts)
-    if seen and seen.is_read_only:
+    # What the daemon's user may not write to, as the place of a disk that is gone, needs another remedy first.
+    if seen and seen.is_read_only and not obstacle(patient.account, need.path, os.W_OK):
         message = f"only the running daemon sees {need.path} read-only, as it was mounted when it was started"
         yield failed(_NAME, f"{message}, or before the directory was made again", patient.restart)
 

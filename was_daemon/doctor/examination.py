@@ -130,7 +130,7 @@ async def _made(check: Check, patient: Patient, threads: Threads) -> Sequence[Fi
 
 def _as_seen_by(patient: Patient, finding: Finding) -> Finding:
     """Return a finding, as one that nothing can be said if only the caller lacks a right that the daemon may have."""
-    is_denied = finding.state is State.FAILED and _LACK_OF_RIGHTS.search(finding.message.lower())
+    is_denied = finding.state in (State.FAILED, State.WARNING) and _LACK_OF_RIGHTS.search(finding.message.lower())
     if not patient.other_user or not is_denied:
         return finding
     return skipped(finding.check, f"{finding.message}, as {patient.account}", "sudo was-daemon doctor")
