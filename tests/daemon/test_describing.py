@@ -1,6 +1,8 @@
 """A daemon describes the originals in its catalogue, whatever came between."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ class Museum:
     def __init__(self, run_daemon: RunDaemon, directory: Path, **sections: dict[str, Any]) -> None:
         self.admin = free_port()
         server = {"admin_listen": [f"tcp:{self.admin}:interface=127.0.0.1"], **sections.pop("server", {})}
-        catalogue = {"path": directory / "state" / "catalogue.sqlite"}
+        self._database = directory / "state" / "catalogue.sqlite"
+        catalogue = {"path": self._database}
         self.daemon: Daemon = run_daemon({"server": server, "catalogue": catalogue, **sections})
         self.client = Client(self.daemon.url, KEY)
 
@@ -36,6 +39,11 @@ class Museum:
 
     def described(self, *names: str) -> dict[str, dict[str, Any]]:
         return eventually(lambda: self._described(names), f"{names} are described")
+
+    def is_looked_at(self, name: str) -> bool:
+        """Whether the catalogue has it that an original was looked into, with or without success."""
+        with closing(sqlite3.connect(self._database)) as database:
+            return database.execute("SELECT description FROM assets WHERE name = ?", (name,)).fetchone()[0] > 0
 
     def _described(self, names: tuple[str, ...]) -> dict[str, dict[str, Any]] | None:
         rows = self.rows()
@@ -99,7 +107,9 @@ async def test_a_file_that_takes_a_worker_too_long_is_not_tried_for_ever(run_dae
         lines = [line for line in text.decode().splitlines() if '"description"' in line and "_count" in line]
         return sum(int(float(line.split()[1])) for line in lines)
 
-    first = eventually(tried, "it is tried")
+    eventually(tried, "it is tried")
+    eventually(lambda: museum.is_looked_at("a.jpg"), "that it is tried is recorded")
+    first = tried()
     museum.daemon.restart()
     await museum.client.store("b.jpg", images.photograph())
     eventually(tried, "the next one is tried")
