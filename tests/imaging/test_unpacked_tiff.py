@@ -11,10 +11,9 @@ from PIL import Image, ImageFilter
 
 from tests.support import images, profiles, tiffs
 from tests.support.likeness import difference
-from tests.support.pyramids import MAX_PIXELS, PyramidFile
+from tests.support.pyramids import PyramidFile
 from was_daemon.imaging import full_size, unpacked_tiff
 from was_daemon.imaging.libvips import pyvips
-from was_daemon.imaging.readers import read_picture
 from was_daemon.imaging.unpacked_tiff import unpacked
 
 OFFSETS, LENGTHS = 273, 279
@@ -162,10 +161,7 @@ def test_what_a_damaged_file_shows_is_what_libvips_shows_of_it(
     shown = []
     for large in (0, 1 << 60):
         monkeypatch.setattr(unpacked_tiff, "_LARGE", large)
-        data = _damaged(number)
-        pyramid = PyramidFile(tmp_path, data).level(0)
-        thumbnail = read_picture(io.FileIO(tmp_path / "source"), "a.tif", 100, MAX_PIXELS).image
-        shown.append((pyramid.tobytes(), thumbnail.tobytes()))
+        shown.append(PyramidFile(tmp_path, _damaged(number)).level(0).tobytes())
     assert shown[0] == shown[1]
 
 

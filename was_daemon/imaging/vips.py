@@ -45,9 +45,8 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
     Raises OSError when libvips cannot read the file, MemoryError, and `BrokenImage`.
     """
     options = _options(tolerant)
-    feed = None if tolerant else unpacked(source, 0)
     try:
-        image = _load_page(source, page, 0, feed, **options)
+        image = _load_page(source, page, 0, **options)
         check_pixels((image.width, image.height), max_pixels)
         whole = image
         for level in page.levels:
@@ -57,10 +56,7 @@ def read_tiff(source: BinaryIO, box: int, max_pixels: int, tolerant: bool, page:
         meant, negative, mode = _meant(image, page)
         return to_picture(meant, whole, box, negative, mode)
     except pyvips.Error as error:
-        raise (feed and feed.error) or to_builtin_error(error) from None
-    finally:
-        if feed:
-            feed.end()
+        raise to_builtin_error(error) from None
 
 
 def read_jpeg(source: BinaryIO, box: int, max_pixels: int, tolerant: bool) -> Picture:
@@ -83,7 +79,11 @@ def stream_tiff(source: BinaryIO, max_pixels: int, tolerant: bool, page: Page, d
     """
     feed = None if tolerant else unpacked(source, directory)
     with builtin_errors():
-        image = _load_page(source, page, directory, feed, **_options(tolerant))
+        options = _options(tolerant)
+        if feed:
+            image = pyvips.Image.tiffload_source(feed.source, **options)
+        else:
+            image = _load_page(source, page, directory, **options)
         check_pixels((image.width, image.height), max_pixels)
         meant, negative, mode = _meant(image, page)
         return attrs.evolve(_rows(meant, image, negative, mode), feed=feed)
@@ -139,10 +139,8 @@ def _load(loader: str, source: BinaryIO, **options: Any) -> Any:
     return getattr(pyvips.Image, loader)(pyvips.Source.new_from_descriptor(source.fileno()), **options)
 
 
-def _load_page(source: BinaryIO, page: Page, directory: int, feed: Feed | None, **options: Any) -> Any:
-    """Open the page of a TIFF in the directory of that number, whose properties are `page`; `feed` is that page."""
-    if feed:
-        return pyvips.Image.tiffload_source(feed.source, **options)
+def _load_page(source: BinaryIO, page: Page, directory: int, **options: Any) -> Any:
+    """Open the page of a TIFF in the directory of that number, whose properties are `page`."""
     if not page.is_grey_in_planes:
         return _load("tiffload_source", source, page=directory, **options)
     mapped = pyvips.Source.new_from_memory(as_colours(source, directory))
