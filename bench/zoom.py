@@ -4,9 +4,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from statistics import median, quantiles
+from threading import Event, Thread
 from urllib.request import urlopen
 
 from bench import started
@@ -92,13 +94,13 @@ def _huge(directory: Path, photograph: Path) -> Iterator[Figure]:
     subprocess.run(["vips", "resize", photograph, compressed, str(HUGE[0] / SIZE[0]), *scale], check=True)
     daemon = _daemon(directory / "daemon", [picture])
     try:
-        ours = _seconds(lambda: _fetch_tile(daemon, picture.name, Geometry(*HUGE)))
-        peak = max(map(_peak_address_space, daemon.workers()))
+        with _peak_of_workers(daemon) as peaks:
+            ours = _seconds(lambda: _fetch_tile(daemon, picture.name, Geometry(*HUGE)))
     finally:
         daemon.stop()
     theirs = _seconds(lambda: make_pyramid(picture, directory / "pyramid.tif"))
     yield _first_tile("a new TIFF of 400 megapixels (LZW)", [ours], [theirs], "under 6 s")
-    yield Figure("its worker's address space at most", "MiB", peak / 2**20, "", None, None, "under 1024")
+    yield Figure("its worker's address space at most", "MiB", max(peaks) / 2**20, "", None, None, "under 1024")
     shutil.rmtree(directory)
 
 
@@ -207,6 +209,29 @@ def _seconds(action: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
+@contextmanager
+def _peak_of_workers(daemon: Daemon) -> Iterator[list[int]]:
+    """Look at the largest address spaces of workers in bytes, meanwhile: one that has grown ends after its job."""
+    peaks: list[int] = []
+    ended = Event()
+
+    def look() -> None:
+        while not ended.wait(0.1):
+            peaks.extend(filter(None, map(_peak_address_space, daemon.workers())))
+
+    thread = Thread(target=look)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        thread.join()
+
+
 def _peak_address_space(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmPeak:"))
+    """Return the largest address space of a process, 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmPeak:")), 0)
