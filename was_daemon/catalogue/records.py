@@ -123,9 +123,18 @@ def origin_of(row: Row[Any]) -> Origin:
 
 def recorded(connection: Connection, store: str, keys: Sequence[AssetKey]) -> set[AssetKey]:
     """Return those of some hundred originals of which the content is recorded."""
+    return _selected(connection, store, keys, assets.c.sha256.is_not(None))
+
+
+def listed(connection: Connection, store: str, keys: Sequence[AssetKey]) -> set[AssetKey]:
+    """Return those of some hundred originals that have a row, also if nobody has read their content yet."""
+    return _selected(connection, store, keys)
+
+
+def _selected(connection: Connection, store: str, keys: Sequence[AssetKey], *conditions: Any) -> set[AssetKey]:
     those = among(assets, [(store, key.collection, key.name) for key in keys])
-    query = select(assets.c.collection, assets.c.name).where(those, assets.c.sha256.is_not(None))
-    return {AssetKey(collection, Kind.ORIGINAL, name) for collection, name in connection.execute(query)}
+    rows = connection.execute(select(assets.c.collection, assets.c.name).where(those, *conditions))
+    return {AssetKey(collection, Kind.ORIGINAL, name) for collection, name in rows}
 
 
 def digests_after(

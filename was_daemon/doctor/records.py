@@ -3,8 +3,8 @@
 import os
 import shlex
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import aclosing, closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,14 +19,13 @@ from was_daemon.config.catalogue_settings import CatalogueSettings
 from was_daemon.doctor.findings import Finding, failed, warning
 from was_daemon.doctor.patient import Patient
 from was_daemon.model.errors import AssetError
-from was_daemon.model.interfaces import IAssetStore, IUnlisted
+from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _NAME = "databases"
-_MOST_LOOKED_AT = 100
 _SECONDS = 12.0
 _BROKEN = ("not a database", "malformed")
 
@@ -99,13 +98,14 @@ async def _of_store(patient: Patient, name: str) -> Finding | None:
 async def _compared(patient: Patient, name: str) -> Finding | None:
     from sqlalchemy.exc import SQLAlchemyError
 
+    from was_daemon.catalogue.sample import is_lost, sample_of
     from was_daemon.catalogue.servers import UnreadablePassword, words_of
 
     store, settings, threads = patient.stores.get(name), patient.known.catalogue, Threads("doctor of records", 1)
-    if store is None or IUnlisted.providedBy(store):
+    if store is None:
         return None
     directories = await threads.call(lambda: list(_directories(patient, name, store)))
-    keys = [key async for key in _some_originals(store, directories)]
+    keys = await sample_of(store, directories)
     try:
         lacking = await threads.call(lambda: _unrecorded(settings, name, keys))
     except (SQLAlchemyError, sqlite3.Error) as error:
@@ -115,7 +115,7 @@ async def _compared(patient: Patient, name: str) -> Finding | None:
         return failed(_NAME, f"catalogue: {reason} ({file})", remedy_of_broken(patient, file)) if file else None
     except (OSError, UnreadablePassword):
         return None
-    if 2 * len(lacking) <= len(keys):
+    if not is_lost(lacking, keys):
         return None
     known = f"only {len(keys) - len(lacking)}" if len(lacking) < len(keys) else "none"
     return warning(
@@ -136,39 +136,26 @@ def _directories(patient: Patient, name: str, store: IAssetStore) -> Iterator[st
             yield each.directory
 
 
-async def _some_originals(store: IAssetStore, directories: Sequence[str]) -> AsyncIterator[AssetKey]:
-    left = _MOST_LOOKED_AT
-    for directory in directories:
-        async with aclosing(store.list(directory, Kind.ORIGINAL)) as keys:
-            async for key in keys:
-                yield key
-                left -= 1
-                if not left:
-                    return
-
-
 def _unrecorded(settings: CatalogueSettings, store: str, keys: Sequence[AssetKey]) -> Sequence[AssetKey]:
     """Return those of the originals that neither the catalogue nor its journal has. Blocks."""
     known = {*_recorded(settings, store, keys), *_on_the_way(settings, store)} if keys else set()
-    return [key for key in keys if (key.collection, key.name) not in known]
+    return [key for key in keys if key not in known]
 
 
-def _recorded(settings: CatalogueSettings, store: str, keys: Sequence[AssetKey]) -> Collection[tuple[str, str]]:
-    from sqlalchemy import inspect, select
+def _recorded(settings: CatalogueSettings, store: str, keys: Sequence[AssetKey]) -> Collection[AssetKey]:
+    from sqlalchemy import inspect
 
+    from was_daemon.catalogue.records import listed
     from was_daemon.catalogue.schema import assets
 
     if settings.path and not _exists(settings.path):
         return []
-    query = select(assets.c.collection, assets.c.name).where(
-        assets.c.store == store, assets.c.name.in_([key.name for key in keys])
-    )
     engine = _engine(settings)
     try:
         with engine.connect() as connection:
             if not inspect(connection).has_table(assets.name):
                 return []
-            return [(collection, name) for collection, name in connection.execute(query)]
+            return listed(connection, store, keys)
     finally:
         engine.dispose()
 
@@ -189,7 +176,7 @@ def _opened(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=1)
 
 
-def _on_the_way(settings: CatalogueSettings, store: str) -> Collection[tuple[str, str]]:
+def _on_the_way(settings: CatalogueSettings, store: str) -> Collection[AssetKey]:
     """Return the originals whose changes have not come from the journal into the catalogue yet."""
     journal = settings.journal_path
     if not journal or not _exists(journal):
@@ -201,7 +188,8 @@ def _on_the_way(settings: CatalogueSettings, store: str) -> Collection[tuple[str
             for table in ("changes", "events")
             if table in tables
         )
-        return connection.execute(query, {"store": store}).fetchall() if query else []
+        rows = connection.execute(query, {"store": store}) if query else ()
+        return [AssetKey(collection, Kind.ORIGINAL, name) for collection, name in rows]
 
 
 def _exists(file: Path) -> bool:
