@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.cli import Ran, run, write_config
 from tests.support.images import jpeg
+from tests.support.needs import require_reach
 from tests.support.reachable import reachable_directory
 from tests.support.trashed import put_into_trash
 
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 @pytest.fixture
 def place() -> Iterator[Path]:
+    require_reach()
     with reachable_directory() as directory:
         yield directory
 

@@ -14,6 +14,7 @@ import pytest_twisted
 
 from tests.support.cli import write_config
 from tests.support.examined import found_by, only, patient
+from tests.support.needs import require_reach
 from tests.support.reachable import reachable_directory
 from was_daemon.doctor import databases, paths
 from was_daemon.doctor.account import Account, obstacle
@@ -55,6 +56,7 @@ def config_of(place: Path) -> Path:
 
 
 def found_by_nobody(config: Path) -> list[Finding]:
+    require_reach()
     with nobody():
         return found_by(paths.look, config)
 

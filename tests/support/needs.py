@@ -1,6 +1,8 @@
 """What a test needs of the machine."""
 
 import os
+import sys
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -17,3 +19,13 @@ def require(found: object, what: str) -> None:
     """Skip the test when `what` is missing, but fail under CI."""
     if not found:
         lacking(f"{what} is not installed")
+
+
+def require_reach() -> None:
+    """Skip the test when other users may not enter the directory of the program, as below one of `mktemp -d`.
+
+    A test that has them run the program needs that; under CI, fail.
+    """
+    closed = [each for each in Path(sys.prefix).parents if not each.stat().st_mode & 0o001]
+    if closed:
+        lacking(f"other users may not enter {closed[0]}, so they cannot run the program in it")
