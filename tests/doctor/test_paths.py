@@ -35,7 +35,8 @@ def place() -> Iterator[Path]:
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Be another user."""
+    """Be another user, who has to be able to import what is needed only then."""
+    require_reach()
     os.setegid(NOBODY)
     os.seteuid(NOBODY)
     try:
@@ -56,7 +57,6 @@ def config_of(place: Path) -> Path:
 
 
 def found_by_nobody(config: Path) -> list[Finding]:
-    require_reach()
     with nobody():
         return found_by(paths.look, config)
 

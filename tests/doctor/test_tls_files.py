@@ -11,7 +11,6 @@ import pytest
 from tests.doctor.test_paths import as_root, nobody
 from tests.support.cli import write_config
 from tests.support.examined import found_by, only, patient
-from tests.support.needs import require_reach
 from tests.support.reachable import reachable_directory
 from tests.support.tls import self_signed
 from was_daemon.config.endpoints import tls_files
@@ -49,7 +48,6 @@ def test_the_files_of_an_endpoint_are_those_that_twisted_reads() -> None:
 @pytest.mark.parametrize("setting", ["listen", "admin_listen"])
 @pytest.mark.parametrize("argument", ["privateKey", "certKey", "extraCertChain"])
 def test_a_file_that_the_daemons_user_cannot_read_is_told(place: Path, setting: str, argument: str) -> None:
-    require_reach()
     readable = self_signed(place)
     readable.chmod(0o644)
     files = dict.fromkeys(("privateKey", "certKey", "extraCertChain"), readable)
