@@ -18,6 +18,7 @@ from tests.support.cli import run, write_config
 from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.davservers import NGINX, require
+from tests.support.needs import require_reach
 from tests.support.ports import free_port
 from tests.support.tls import self_signed
 from was_daemon.config.load import load
@@ -160,6 +161,8 @@ class Trouble:
 
     async def permissions(self) -> str:
         is_root = os.geteuid() == 0
+        if is_root:
+            require_reach()
         setpriv = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
         config = {"stores": {"main": {"plugin": "filesystem", "path": self._place / "srv/attachments"}}}
         daemon = Daemon(self._place / "daemon", config, wrapper=setpriv if is_root else ())
