@@ -8,7 +8,7 @@ a daemon that only keeps files is not to load an HTTP client.
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
-from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin, IPromotes
+from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin, IPromotes, IReplaces
 from was_daemon.model.errors import (
     AssetError,
     AssetExists,
@@ -99,6 +99,7 @@ __all__ = [
     "IQuirks",
     "IReadOnly",
     "IRedirects",
+    "IReplaces",
     "IRooted",
     "ISizes",
     "IStages",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock, deferLater
 from zope.interface import directlyProvides, providedBy
@@ -23,13 +24,15 @@ from was_daemon.testing.streams import collect
 class FaultyStore:
     """A store in front of another that raises `trouble`, while there is one, instead of doing what is asked of it.
 
-    `calls` has the operations that were tried, `only` those that fail; None for all.
+    `calls` has the operations that were tried, `only` those that fail; None for all. While it `hangs`, none
+    of them ends.
     """
 
     def __init__(self, store: IAssetStore) -> None:
         self._store: Any = store
         self.trouble: AssetError | None = None
         self.only: set[str] | None = None
+        self.hangs = False
         self.calls: list[str] = []
         self.before: Callable[[str], None] = lambda _operation: None
 
@@ -48,6 +51,8 @@ class FaultyStore:
         async def call(*arguments: Any, **options: Any) -> Any:
             self.calls.append(name)
             self.before(name)
+            if self.hangs:
+                await Deferred()
             if self.trouble and (self.only is None or name in self.only):
                 raise self.trouble
             return await found(*arguments, **options)

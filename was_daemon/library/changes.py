@@ -7,10 +7,9 @@ from typing import TypeAlias
 import attrs
 
 from was_daemon.library.collections import Place
-from was_daemon.library.store_steps import find_replaced
 from was_daemon.model.interfaces import AssetStat, IStagingFile
 from was_daemon.model.keys import AssetKey
-from was_daemon.model.lookup import find_stat
+from was_daemon.model.lookup import find_replaced, find_stat
 from was_daemon.model.origins import UNKNOWN_ORIGIN, Origin
 from was_daemon.model.trash import NOTHING_KNOWN, Known, Reason, TrashedVersion
 

@@ -6,8 +6,7 @@ from twisted.logger import Logger
 
 from was_daemon.library.collections import Place
 from was_daemon.library.spool import Spool
-from was_daemon.model.composition import written_part
-from was_daemon.model.errors import AssetError, NoThumbnail, StoreFailed, StoreTimeout, StoreUnavailable
+from was_daemon.model.errors import AssetError, NoThumbnail
 from was_daemon.model.interfaces import (
     AssetStat,
     IAssetReader,
@@ -18,7 +17,6 @@ from was_daemon.model.interfaces import (
     IUnfinished,
 )
 from was_daemon.model.keys import AssetKey
-from was_daemon.model.lookup import find_stat
 
 _INSTANCES = "instances"
 """Directory in the spool that records which processes have unfinished uploads at remote stores."""
@@ -53,21 +51,6 @@ async def store_staged(store: IAssetStore, key: AssetKey, staged: IStagingFile) 
         return await IStages(store).adopt(staged, key)
     async with aclosing(staged.read()) as chunks:
         return await store.write(key, chunks, await staged.size())
-
-
-async def find_replaced(store: IAssetStore, key: AssetKey) -> AssetStat | None:
-    """Fire with the version that an upload replaces, None if there is none.
-
-    In a store that is made of others and cannot tell, as one of them is down, the version counts that is in the part
-    which takes the upload: others lose nothing by it.
-    """
-    try:
-        return await find_stat(store, key)
-    except (StoreUnavailable, StoreFailed, StoreTimeout):
-        part = written_part(store)
-        if part is store:
-            raise
-        return await find_stat(part, key)
 
 
 async def own_thumbnail(place: Place, key: AssetKey, scale: int) -> tuple[IAssetReader, str] | None:

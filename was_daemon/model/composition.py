@@ -9,7 +9,7 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
-from was_daemon.model.interfaces import IAssetStore, IStorePlugin
+from was_daemon.model.interfaces import AssetStat, IAssetStore, IStorePlugin
 from was_daemon.model.keys import AssetKey
 
 
@@ -34,6 +34,16 @@ class IPromotes(Interface):
 
         Nothing is done if there is one, or if somebody replaces or deletes it meanwhile. Raises `AssetNotFound`, and
         `CannotMove` where that part cannot move assets.
+        """
+
+
+class IReplaces(Interface):
+    """A composed store that tells what an upload replaces without waiting for parts that are slow or down."""
+
+    def find_replaced(key: AssetKey) -> Awaitable[AssetStat | None]:
+        """Fire with the version that an upload of `key` replaces, None if there is none.
+
+        A part other than the one that takes what is written is left out when it does not answer soon, or fails.
         """
 
 

@@ -18,6 +18,13 @@ from was_daemon.stores.local.cached import CachedFiles, read_cached
 
 CONTENT = os.urandom(6000)
 
+open_local = cached._open_local
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await deferLater(reactor, 0.001)
+
 
 @pytest.fixture
 def threads() -> Callable[[], DiskThreads]:
@@ -47,8 +54,7 @@ def directory(tmp_path: Path) -> str:
 async def known(files: CachedFiles, threads: Callable[[], DiskThreads], directory: str) -> None:
     """Have `files` look where `directory` is."""
     assert files.status(threads, directory, "a.jpg") is None
-    while directory not in files._directories:
-        await deferLater(reactor, 0.001)
+    await until(lambda: directory in files._directories)
 
 
 @pytest_twisted.ensureDeferred
@@ -60,6 +66,22 @@ async def test_the_first_look_at_a_directory_is_left_to_a_thread(files, threads,
     assert read_cached(fd, len(CONTENT), 0) == CONTENT
     assert read_cached(fd, 100, 50) == CONTENT[50:150]
     os.close(fd)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_directory_that_is_missing_or_elsewhere_is_looked_at_once_in_a_while(
+    files, threads, directory, monkeypatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(cached, "_open_local", lambda path: asked.append(path) or open_local(path))
+    for missing in (f"{directory}/none", "/proc/self/fd"):
+        for _ in range(5):
+            assert files.status(threads, missing, "a.jpg") is None
+            await until(lambda: not files._refreshing)
+        assert asked == [missing]
+        asked.clear()
+    os.rename(f"{directory}/ab", f"{directory}/none")  # noqa: PTH104 - a directory that comes later
+    await until(lambda: files.status(threads, f"{directory}/none", "b.jpg") is not None)
 
 
 @pytest_twisted.ensureDeferred

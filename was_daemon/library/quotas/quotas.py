@@ -18,10 +18,10 @@ from was_daemon.library.quotas.quota import Quota, Usage, collection_id
 from was_daemon.library.quotas.record import refusal
 from was_daemon.library.quotas.record_file import RecordFile
 from was_daemon.library.spool import Spool
-from was_daemon.library.store_steps import find_replaced
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey
+from was_daemon.model.lookup import find_replaced
 from was_daemon.model.trash import TrashedVersion
 from was_daemon.telemetry.metrics import Metrics
 

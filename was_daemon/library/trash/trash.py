@@ -13,12 +13,11 @@ import attrs
 from twisted.logger import Logger
 
 from was_daemon.library.changes import Change
-from was_daemon.library.store_steps import find_replaced
 from was_daemon.library.trash.relocation import copy, move
 from was_daemon.model.errors import AssetError, AssetNotFound
 from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.model.keys import AssetKey
-from was_daemon.model.lookup import find_stat
+from was_daemon.model.lookup import find_readable, find_stat
 from was_daemon.model.trash import MAX_NOTE, Reason, TrashedVersion, TrashId
 
 
@@ -67,7 +66,7 @@ class Trash:
         store = change.place.store
         is_replacement = change.staged is not None or change.restored is not None
         # Looked up again: this is as late as possible, and another daemon may have replaced it meanwhile.
-        version = await find_replaced(store, change.key) if is_replacement and change.keeps_previous else None
+        version = await find_readable(store, change.key) if is_replacement and change.keeps_previous else None
         if version is None:
             yield
             return

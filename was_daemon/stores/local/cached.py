@@ -66,6 +66,8 @@ class CachedFiles:
         self._verify = verify
         self._directories: dict[str, _Directory] = {}
         self._refreshing: set[str] = set()
+        self._refused_until: dict[str, float] = {}
+        """Directories that are missing, or on another machine, and when they are looked at again."""
         self._closed = False
 
     def open(self, threads: Callable[[], DiskThreads], directory: str, path: str) -> int | None:
@@ -103,10 +105,12 @@ class CachedFiles:
         is_new = directory not in self._directories
         if directory in self._refreshing or (is_new and len(self._directories) >= _MOST_DIRECTORIES):
             return
+        if time.monotonic() < self._refused_until.get(directory, 0):
+            return
         self._refreshing.add(directory)
         opening = threads().run(self._open_verified, directory)
+        opening.addErrback(lambda failure: failure.trap(AssetError) and None)
         opening.addCallback(lambda fd: self._remember(directory, fd))
-        opening.addErrback(lambda failure: failure.trap(AssetError))
         opening.addBoth(lambda _: self._refreshing.discard(directory))
 
     def _open_verified(self, directory: str) -> int | None:
@@ -125,6 +129,7 @@ class CachedFiles:
         if directory in self._directories:
             self._forget(directory)
         if fd is None:
+            self._refuse(directory)
             return
         if self._closed:
             os.close(fd)
@@ -132,6 +137,11 @@ class CachedFiles:
         # Not longer: a disk with an open directory cannot be unmounted.
         expiry = IReactorTime(reactor).callLater(_SECONDS, self._forget, directory)
         self._directories[directory] = _Directory(fd, expiry, time.monotonic() + _FRESH_SECONDS)
+
+    def _refuse(self, directory: str) -> None:
+        if len(self._refused_until) >= _MOST_DIRECTORIES:
+            self._refused_until.clear()
+        self._refused_until[directory] = time.monotonic() + _FRESH_SECONDS
 
     def _forget(self, directory: str) -> None:
         known = self._directories.pop(directory)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from zope.interface import alsoProvides, implementer
 
 from storage_plugins.filesystem import FilesystemStore
@@ -29,10 +31,11 @@ from was_daemon.model.interfaces import (
     IUnlisted,
 )
 from was_daemon.model.keys import AssetKey, Kind, Layout
-from was_daemon.model.lookup import find_stat
+from was_daemon.model.lookup import find_replaced, find_stat
 from was_daemon.stores.layers.layered.layer import Layer, nanoseconds
 from was_daemon.stores.layers.layered.names import NameSet
 from was_daemon.stores.layers.layered.store import LayeredStore
+from was_daemon.stores.layers.patience import PATIENCE_SECONDS, Patience
 from was_daemon.stores.layers.read_only import read_only
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, collect, read_asset, read_reader
@@ -45,13 +48,15 @@ TRASHED = AssetKey("Fish", Kind.TRASH, "a.file")
 
 
 class Down(MovingStore):
-    """A store that is down while `is_down`; `asked` counts what it was asked."""
+    """A store that is down while `is_down`, and never answers while it `hangs`; `asked` counts what it was asked."""
 
-    is_down = False
+    is_down = hangs = False
     asked = 0
 
     async def stat(self, key: AssetKey) -> AssetStat:
         self.ask()
+        if self.hangs:
+            await Deferred()
         return await super().stat(key)
 
     async def open(self, key: AssetKey) -> IAssetReader:
@@ -217,6 +222,37 @@ async def test_what_may_be_in_a_layer_that_is_down_is_not_reported_as_missing(ho
         await house.store.stat(KEY)
     await house.old.put(KEY, b"old")
     assert await read_asset(house.store, KEY) == b"old"
+
+
+@async_test
+async def test_what_an_upload_replaces_may_be_in_any_layer_and_is_not_waited_for(house: House) -> None:
+    await house.old.put(KEY, b"old")
+    assert await find_replaced(house.store, KEY) == await house.store.stat(KEY)
+    await house.new.put(KEY, b"new")
+    assert await find_replaced(house.store, KEY) == await house.new.stat(KEY)
+    await house.masters.put(OTHER, b"master")
+    await house.store.delete(OTHER)
+    assert await find_replaced(house.store, OTHER) is None
+    house.old.is_down = True
+    assert await find_replaced(house.store, OTHER) is None
+    house.new.is_down = True
+    with pytest.raises(StoreUnavailable):
+        await find_replaced(house.store, KEY)
+
+
+@async_test
+async def test_an_upload_waits_only_a_moment_for_a_layer_that_does_not_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(house.store, "_patience", Patience(clock))
+    house.old.hangs = True
+    looking = Deferred.fromCoroutine(find_replaced(house.store, KEY))
+    clock.advance(PATIENCE_SECONDS)
+    assert await looking is None
+    before = house.old.asked
+    assert await find_replaced(house.store, OTHER) is None
+    assert house.old.asked == before
 
 
 @async_test

@@ -6,20 +6,22 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from storage_plugins.filesystem import FilesystemStore
 from storage_plugins.mirror import MirrorOptions, mirror
 from tests.support.mirrors import DOWN, Mirrored, mirrored
-from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin
+from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin, IReplaces
 from was_daemon.model.errors import AssetNotFound, CannotMove, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, ICreates, IFileReader, ILocalFiles, IMoves, IRooted, ISizes
 from was_daemon.model.keys import AssetKey, Kind, Layout
-from was_daemon.model.lookup import find_stat
+from was_daemon.model.lookup import find_replaced, find_stat
 from was_daemon.model.mirror import IMirror, IMirrorJournal
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
 from was_daemon.stores.layers.mirror.store import MirrorStore
+from was_daemon.stores.layers.patience import PATIENCE_SECONDS, REST_SECONDS
 from was_daemon.testing.contract import StoreContract, original
 from was_daemon.testing.memory import MemoryStore
 from was_daemon.testing.streams import chunked, read_asset
@@ -61,9 +63,10 @@ async def museum(tmp_path: Path) -> AsyncIterator[Mirrored]:
 
 def test_it_provides_the_interfaces(museum: Mirrored) -> None:
     verifyObject(IComposedStorePlugin, mirror)
-    for interface in (IAssetStore, IComposedStore, IBackgroundWork, IMirror, ILocalFiles, ICreates, IMoves, IRooted):
+    for interface in (IAssetStore, IComposedStore, IReplaces, IBackgroundWork, IMirror, ILocalFiles, ICreates, IMoves):
         verifyObject(interface, museum.store)
     assert ISizes.providedBy(museum.store)
+    assert IRooted.providedBy(museum.store)
     verifyObject(IMirrorJournal, museum.store.journal)
     assert list(museum.store.parts) == [museum.primary, museum.copy]
 
@@ -254,6 +257,36 @@ async def test_before_the_first_comparison_the_copy_is_asked(tmp_path: Path) -> 
         # Uploads go on.
         with pytest.raises(AssetNotFound):
             await museum.store.stat(original("new.jpg"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_upload_waits_for_a_copy_that_does_not_answer(tmp_path: Path) -> None:
+    async with mirrored(tmp_path, compared=False, start=False) as museum:
+        museum.copy.hangs = True
+        assert await find_replaced(museum.store, original("new.jpg")) is None
+        key = await museum.put("new.jpg", b"bytes")
+        assert await find_replaced(museum.store, key) == await museum.primary.stat(key)
+        assert museum.copy.calls == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_asks_for_an_unknown_name_waits_a_moment_for_a_copy_that_does_not_answer(tmp_path: Path) -> None:
+    async with mirrored(tmp_path, compared=False, start=False) as museum:
+        museum.copy.hangs = True
+        for read in (museum.store.stat, museum.store.open):
+            reading = Deferred.fromCoroutine(read(original("new.jpg")))
+            while not museum.copy.calls:
+                await deferLater(reactor, 0.002)
+            museum.clock.advance(PATIENCE_SECONDS)
+            with pytest.raises(AssetNotFound):
+                await reading
+            museum.copy.calls.clear()
+            with pytest.raises(AssetNotFound):
+                await read(original("another.jpg"))
+            with pytest.raises(AssetNotFound):
+                await museum.store.delete(original("another.jpg"))
+            assert museum.copy.calls == []
+            museum.clock.advance(REST_SECONDS)
 
 
 @pytest_twisted.ensureDeferred

@@ -1,12 +1,13 @@
 """The layered store."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import TypeVar
 
-from zope.interface import Interface, alsoProvides, implementer
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import alsoProvides, implementer
 
-from was_daemon.model.composition import IBackgroundWork, IComposedStore, IPromotes
+from was_daemon.model.composition import IBackgroundWork, IComposedStore, IPromotes, IReplaces
 from was_daemon.model.errors import (
     AssetExists,
     AssetNotFound,
@@ -21,27 +22,27 @@ from was_daemon.model.interfaces import (
     IAssetReader,
     IAssetStore,
     IImageService,
-    IPreviews,
     IRedirects,
     IStagingFile,
     IThumbnails,
-    IUnlisted,
 )
 from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.model.lookup import find_stat
+from was_daemon.model.lookup import find_replaced, find_stat
 from was_daemon.stores.layers.forwarding import ForwardingStore
+from was_daemon.stores.layers.layered.interfaces import shared_interfaces
 from was_daemon.stores.layers.layered.layer import Layer
 from was_daemon.stores.layers.layered.names import NameSet
 from was_daemon.stores.layers.layered.promoter import Promoter
 from was_daemon.stores.layers.layered.promotion import Promotion
 from was_daemon.stores.layers.layered.records import LayerRecords
+from was_daemon.stores.layers.patience import Patience
 
 T = TypeVar("T")
 
 _DOWN = (StoreUnavailable, StoreFailed, StoreTimeout)
 
 
-@implementer(IAssetStore, IComposedStore, IBackgroundWork, IPromotes)
+@implementer(IAssetStore, IComposedStore, IReplaces, IBackgroundWork, IPromotes)
 class LayeredStore(ForwardingStore):
     """Originals in several layers; all other kinds of assets are in the first one only.
 
@@ -51,14 +52,17 @@ class LayeredStore(ForwardingStore):
     """
 
     def __init__(self, first: IAssetStore, below: Sequence[Layer], promote_after: float | None = None) -> None:
+        from twisted.internet import reactor
+
         super().__init__(first)
         self._below = below
+        self._patience = Patience(IReactorTime(reactor))
         self._records = LayerRecords(first)
         promotion = Promotion(first, self._find, self._records)
         self.promote = promotion.promote
         self.promoter = Promoter(promotion, promote_after) if promote_after is not None else None
         self.parts = [first, *(layer.store for layer in below)]
-        alsoProvides(self, *_further_interfaces(self.parts))
+        alsoProvides(self, *shared_interfaces(self.parts))
 
     def __str__(self) -> str:
         return " over ".join(map(str, self.parts))
@@ -99,10 +103,13 @@ class LayeredStore(ForwardingStore):
         if self.promoter:
             self.promoter.add(key)
 
-    async def _look_below(self, key: AssetKey, look: Callable[[IAssetStore], Awaitable[T]]) -> tuple[Layer, T]:
+    async def _look_below(
+        self, key: AssetKey, look: Callable[[IAssetStore], Awaitable[T]], patience: Patience | None = None
+    ) -> tuple[Layer, T]:
         for layer in self._below if key.kind is Kind.ORIGINAL else ():
             with suppress(AssetNotFound):
-                return layer, await look(layer.store)
+                looking = patience.ask(layer.name, layer.store, look) if patience else look(layer.store)
+                return layer, await looking
         raise AssetNotFound("no such asset")
 
     async def _check_shown(self, key: AssetKey) -> None:
@@ -131,6 +138,16 @@ class LayeredStore(ForwardingStore):
     async def write(self, key: AssetKey, chunks: AsyncIterator[bytes], size: int | None = None) -> AssetStat:
         """See `IAssetStore`."""
         return await self.primary.write(key, chunks, size)
+
+    async def find_replaced(self, key: AssetKey) -> AssetStat | None:
+        """See `IReplaces`."""
+        if found := await find_replaced(self.primary, key):
+            return found
+        try:
+            layer, stat = await self._look_below(key, lambda store: store.stat(key), self._patience)
+        except (AssetNotFound, *_DOWN):
+            return None
+        return None if await self._records.is_hidden(key) else layer.version(stat)
 
     async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ICreates`."""
@@ -264,21 +281,3 @@ class LayeredStore(ForwardingStore):
         """See `IAssetStore`. The layers are stores of their own, and are closed by whoever made them."""
         if self.promoter:
             await self.promoter.close()
-
-
-def _further_interfaces(layers: Sequence[IAssetStore]) -> Iterator[type[Interface]]:
-    """Yield the interfaces of layers that are true of all of them together."""
-
-    def some(interface: type[Interface]) -> bool:
-        return any(interface.providedBy(layer) for layer in layers)
-
-    def every(interface: type[Interface]) -> bool:
-        return all(interface.providedBy(layer) for layer in layers)
-
-    if every(IRedirects):
-        yield IRedirects
-    if every(IThumbnails) and not some(IPreviews):
-        yield IThumbnails
-    elif some(IThumbnails):
-        yield IPreviews
-    yield from (each for each in (IImageService, IUnlisted) if some(each))

@@ -11,9 +11,10 @@ from zope.interface import implementer
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore
 from was_daemon.model.keys import AssetKey, Layout
-from was_daemon.model.mirror import ICopyReader
+from was_daemon.model.mirror import CopiedVersion, ICopyReader
 from was_daemon.stores.layers.mirror.changes import Found
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
+from was_daemon.stores.layers.patience import Patience
 
 T = TypeVar("T", AssetStat, IAssetReader)
 
@@ -58,6 +59,7 @@ class Fallback:
         self._copies = copies
         self._journal = journal
         self._clock = clock
+        self._patience = Patience(clock)
         self._named: OrderedDict[AssetKey, float] = OrderedDict()
         self._quiet_until = 0.0
         self.reads = 0
@@ -81,7 +83,7 @@ class Fallback:
         found = await self._journal.find(key, apart_from)
         for name, known in found.current:
             try:
-                await self._copies[name].stat(key)
+                await self._ask(name, known, lambda copy: copy.stat(key))
             except AssetNotFound:
                 continue
             except AssetError:
@@ -109,7 +111,7 @@ class Fallback:
                 # The primary most likely has another version, or none.
                 continue
             try:
-                answer = await ask(self._copies[name])
+                answer = await self._ask(name, known, ask)
             except AssetNotFound:
                 continue
             except AssetError as problem:
@@ -123,6 +125,11 @@ class Fallback:
             self._tell(key, name, error)
             return with_stat(answer, known.stat if known and known.etag and known.copy_etag == stat.etag else stat)
         raise self._error(error, found, trouble)
+
+    async def _ask(self, name: str, known: CopiedVersion | None, look: Callable[[IAssetStore], Awaitable[T]]) -> T:
+        """Fire with what a copy answers, which is not waited for long if it is not known to have the asset."""
+        copy = self._copies[name]
+        return await (look(copy) if known else self._patience.ask(name, copy, look))
 
     def _error(self, error: AssetError, found: Found, trouble: AssetError | None) -> AssetError:
         if not isinstance(error, AssetNotFound):

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from zope.interface import alsoProvides, implementer
 
 from was_daemon.concurrency.background import BackgroundTasks
-from was_daemon.model.composition import IBackgroundWork, IComposedStore
+from was_daemon.model.composition import IBackgroundWork, IComposedStore, IReplaces
 from was_daemon.model.durations import counted
 from was_daemon.model.errors import (
     AssetError,
@@ -36,6 +36,7 @@ from was_daemon.model.interfaces import (
     IThumbnails,
 )
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.lookup import find_replaced
 from was_daemon.model.mirror import Action, CopyState, IMirror
 from was_daemon.stores.layers.forwarding import ForwardingStore
 from was_daemon.stores.layers.mirror.changes import Begun, Ended, Outcome, Step
@@ -59,7 +60,7 @@ _NOTHING_CHANGED = (AssetNotFound, AssetExists, NoSpace, UploadWithdrawn, Cannot
 """Errors of the primary after which there is nothing for the copies to do."""
 
 
-@implementer(IAssetStore, IComposedStore, IBackgroundWork, IMirror)
+@implementer(IAssetStore, IComposedStore, IReplaces, IBackgroundWork, IMirror)
 class MirrorStore(ForwardingStore):
     """The assets of `primary`, which `copies` follow by way of `journal`.
 
@@ -140,6 +141,10 @@ class MirrorStore(ForwardingStore):
     async def adopt(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `IStages`."""
         return await self._written(key, lambda: IStages(self.primary).adopt(staged, key))
+
+    async def find_replaced(self, key: AssetKey) -> AssetStat | None:
+        """See `IReplaces`. What the primary has lost is stored anew."""
+        return await find_replaced(self.primary, key)
 
     async def create(self, staged: IStagingFile, key: AssetKey) -> AssetStat:
         """See `ICreates`."""
