@@ -78,6 +78,33 @@ async def test_a_server_that_falls_silent_is_given_up_and_used_again_later(
 
 
 @async_test
+async def test_a_server_that_answers_byte_by_byte_is_given_up(
+    server: URL | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if server is None:
+        # SQLite has none.
+        return
+    address = new_database(server)
+    assert address.port
+    with relay(address.port) as between:
+        database = CatalogueDatabase(address.set(port=between.port))
+        await database.run(number)
+        await database.close()
+        monkeypatch.setattr(servers, "ANSWER_SECONDS", 0.5)
+        monkeypatch.setattr(servers, "CONNECT_SECONDS", 1)
+        database = CatalogueDatabase(address.set(port=between.port))
+        assert await database.read(number) == 7
+        # No piece is late, and the whole would take minutes.
+        between.pause = 0.05
+        with pytest.raises(StoreUnavailable) as raised:
+            await database.read(lambda connection: connection.scalar(text("SELECT REPEAT('x', 10000)")))
+        assert "see whether the server hangs" in raised.value.reason
+        between.pause = 0.0
+        assert await database.read(number) == 7
+        await database.close()
+
+
+@async_test
 async def test_another_daemon_that_migrates_is_not_waited_for_without_end(
     server: URL | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Servers on 127.0.0.1 that accept connections and say nothing, from the start or from some moment on."""
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
@@ -15,10 +16,14 @@ def silent() -> Iterator[int]:
 
 
 class Relay:
-    """Relay to a server, which takes and answers nothing between `hold` and `let_go`."""
+    """Relay to a server, which takes and answers nothing between `hold` and `let_go`.
+
+    With a `pause`, answers pass byte for byte, one every so many seconds.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
+        self.pause = 0.0
         self._open = Event()
         self._open.set()
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -48,14 +53,19 @@ class Relay:
                 client = self._server.accept()[0]
                 target = socket.create_connection(("127.0.0.1", self._target))
                 self._sockets += client, target
-                for source, sink in ((client, target), (target, client)):
-                    Thread(target=self._relay, args=(source, sink), daemon=True).start()
+                for source, sink, is_answer in ((client, target, False), (target, client, True)):
+                    Thread(target=self._relay, args=(source, sink, is_answer), daemon=True).start()
 
-    def _relay(self, source: socket.socket, sink: socket.socket) -> None:
+    def _relay(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 self._open.wait()
-                sink.sendall(data)
+                if self.pause and is_answer:
+                    for byte in data:
+                        time.sleep(self.pause)
+                        sink.sendall(bytes([byte]))
+                else:
+                    sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 
 

@@ -38,16 +38,14 @@ def connector(answer_seconds: float) -> Callable[..., BoundedConnection]:
 
 
 def _limited(gen: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
-    """Do as `gen`, a communication with the server, until there was nothing to read or write for so long."""
+    """Do as `gen`, a communication with the server, for so long at most."""
     try:
         waits_for = next(gen)
         deadline = monotonic() + seconds
         while True:
-            # It is woken ten times a second, with 0 when nothing has come.
+            # It is woken ten times a second, also when nothing has come.
             ready = yield waits_for
-            if ready:
-                deadline = monotonic() + seconds
-            elif monotonic() > deadline:
+            if monotonic() > deadline:
                 raise _NoAnswer(f"no answer within {seconds:g} s")
             waits_for = gen.send(ready)
     except StopIteration as end:

@@ -4,10 +4,14 @@ A server that hangs, or that has vanished from the network, gives no error by it
 """
 
 import re
+import socket
 from collections.abc import Callable
+from contextlib import suppress
+from threading import Timer
+from time import monotonic
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event, make_url
 
 from was_daemon.config.secret_files import SecretFile
 
@@ -53,7 +57,50 @@ def server_engine(
         from was_daemon.catalogue.postgresql import connector
 
         event.listen(engine, "do_connect", connector(seconds))
+    else:
+        _limit_answers(engine, seconds)
     return engine
+
+
+def _limit_answers(engine: Engine, seconds: float) -> None:
+    """Hang up when a statement has no whole answer within `seconds`: PyMySQL limits the wait for each piece of it."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(_connection: object, cursor: Any, _statement: object, _values: object, context: Any, _many: bool) -> None:
+        context.limit = _Limit(cursor.connection, seconds)
+        context.limit.start()
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def end(*arguments: Any) -> None:
+        arguments[4].limit.cancel()
+
+    @event.listens_for(engine, "handle_error")
+    def fail(error: ExceptionContext) -> None:
+        limit: _Limit | None = getattr(error.execution_context, "limit", None)
+        if limit:
+            limit.cancel()
+            if error.is_disconnect and limit.has_passed:
+                error.original_exception.args = (f"no answer within {seconds:g} s",)
+
+
+class _Limit(Timer):
+    """Thread that ends a connection of PyMySQL after `seconds`, unless it is cancelled before."""
+
+    def __init__(self, connection: Any, seconds: float) -> None:
+        super().__init__(seconds, _hang_up, (connection._sock,))
+        self.daemon = True
+        self._end = monotonic() + seconds
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the time is over."""
+        return monotonic() >= self._end
+
+
+def _hang_up(connected: socket.socket) -> None:
+    with suppress(OSError):
+        # Not the method of TLS, which would take the session from the thread that reads.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 def _password_reader(file: SecretFile) -> Callable[..., None]:
