@@ -1,5 +1,6 @@
 """Database servers that do not answer: whoever waits for them gives up, and says what to look at."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import URL, Connection, text
 
 from tests.support.cli import run, write_config
 from tests.support.databases import new_database
-from tests.support.silent import relay, silent
+from tests.support.silent import Relay, relay, silent
 from was_daemon.catalogue import database as catalogue_database
 from was_daemon.catalogue import servers
 from was_daemon.catalogue.database import CatalogueDatabase
@@ -51,9 +52,19 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up(kind: str, imp
         await database.close()
 
 
+def falls_silent(between: Relay) -> None:
+    between.hold()
+
+
+def answers_byte_by_byte(between: Relay) -> None:
+    """No piece is late, and the whole would take minutes."""
+    between.pause = 0.05
+
+
+@pytest.mark.parametrize("trouble", [falls_silent, answers_byte_by_byte])
 @async_test
-async def test_a_server_that_falls_silent_is_given_up_and_used_again_later(
-    server: URL | None, monkeypatch: pytest.MonkeyPatch
+async def test_a_server_in_trouble_is_given_up_and_used_again_later(
+    server: URL | None, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[Relay], None]
 ) -> None:
     if server is None:
         # SQLite has none.
@@ -68,38 +79,11 @@ async def test_a_server_that_falls_silent_is_given_up_and_used_again_later(
         monkeypatch.setattr(servers, "CONNECT_SECONDS", 1)
         database = CatalogueDatabase(address.set(port=between.port))
         assert await database.read(number) == 7
-        between.hold()
+        trouble(between)
         with pytest.raises(StoreUnavailable, match="cannot be used") as raised:
-            await database.read(number)
-        assert "see whether the server hangs" in raised.value.reason
-        between.let_go()
-        assert await database.read(number) == 7
-        await database.close()
-
-
-@async_test
-async def test_a_server_that_answers_byte_by_byte_is_given_up(
-    server: URL | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if server is None:
-        # SQLite has none.
-        return
-    address = new_database(server)
-    assert address.port
-    with relay(address.port) as between:
-        database = CatalogueDatabase(address.set(port=between.port))
-        await database.run(number)
-        await database.close()
-        monkeypatch.setattr(servers, "ANSWER_SECONDS", 0.5)
-        monkeypatch.setattr(servers, "CONNECT_SECONDS", 1)
-        database = CatalogueDatabase(address.set(port=between.port))
-        assert await database.read(number) == 7
-        # No piece is late, and the whole would take minutes.
-        between.pause = 0.05
-        with pytest.raises(StoreUnavailable) as raised:
             await database.read(lambda connection: connection.scalar(text("SELECT REPEAT('x', 10000)")))
         assert "see whether the server hangs" in raised.value.reason
-        between.pause = 0.0
+        between.let_go()
         assert await database.read(number) == 7
         await database.close()
 

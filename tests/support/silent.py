@@ -36,7 +36,8 @@ class Relay:
         self._open.clear()
 
     def let_go(self) -> None:
-        """Go on."""
+        """Go on, as before any trouble."""
+        self.pause = 0.0
         self._open.set()
 
     def close(self) -> None:

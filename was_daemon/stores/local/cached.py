@@ -15,6 +15,7 @@ from pathlib import Path
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from was_daemon.concurrency.disk_threads import DiskThreads
 from was_daemon.model.errors import AssetError, AssetNotFound
@@ -109,7 +110,7 @@ class CachedFiles:
             return
         self._refreshing.add(directory)
         opening = threads().run(self._open_verified, directory)
-        opening.addErrback(lambda failure: failure.trap(AssetError) and None)
+        opening.addErrback(_no_directory)
         opening.addCallback(lambda fd: self._remember(directory, fd))
         opening.addBoth(lambda _: self._refreshing.discard(directory))
 
@@ -154,6 +155,11 @@ class CachedFiles:
         self._closed = True
         for directory in list(self._directories):
             self._forget(directory)
+
+
+def _no_directory(failure: Failure) -> None:
+    """Take a directory that cannot be used for one that is not to be held open."""
+    failure.trap(AssetError)
 
 
 def read_cached(fd: int, size: int, offset: int) -> bytes | None:
