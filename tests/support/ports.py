@@ -7,6 +7,9 @@ import time
 from contextlib import suppress
 from itertools import cycle
 
+_FIRST_ALLOWED = 10_081
+"""Browsers refuse some ports below, which other protocols have (port blocking in the Fetch standard)."""
+
 _FIRST_GIVEN = 32_768
 """The system gives connections ports from here on (net.ipv4.ip_local_port_range)."""
 
@@ -14,7 +17,7 @@ _SHARES = 8
 """Processes that run tests at the same time and have ports of their own."""
 
 _SHARE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SHARES
-_OWN = range(10_000 + _SHARE, _FIRST_GIVEN, _SHARES)
+_OWN = range(_FIRST_ALLOWED + _SHARE, _FIRST_GIVEN, _SHARES)
 _ports = cycle(random.sample(_OWN, len(_OWN)))
 
 
