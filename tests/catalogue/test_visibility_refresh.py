@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
+from tests.support.databases import lose_sqlite
 from was_daemon.catalogue import visibility_refresh
 from was_daemon.catalogue.database import CatalogueDatabase
 from was_daemon.catalogue.schema import records
@@ -73,12 +74,6 @@ class Museum:
 
     async def decide(self, name: str, is_private: bool | None) -> None:
         await self.database.run(decide, [Decision("main", "", name, is_private, "because", 1.0)])
-
-    def lose_database(self) -> None:
-        """A directory is in the place of the database."""
-        for file in self.directory.glob("catalogue.sqlite*"):
-            file.unlink()
-        (self.directory / "catalogue.sqlite").mkdir()
 
 
 def private(daemon: VisibilityRefresh) -> str:
@@ -144,7 +139,7 @@ async def test_without_the_database_the_last_known_state_counts(museum: Museum) 
     await daemon.refresh()
     await museum.decide("b", True)
     await daemon.refresh()
-    museum.lose_database()
+    lose_sqlite(museum.directory / "catalogue.sqlite")
     with pytest.raises(StoreUnavailable):
         await daemon.refresh()
     assert private(daemon) == "b"
@@ -157,7 +152,7 @@ async def test_without_the_database_the_last_known_state_counts(museum: Museum) 
 
 @async_test
 async def test_without_the_database_and_without_anything_saved_everything_is_private(museum: Museum) -> None:
-    museum.lose_database()
+    lose_sqlite(museum.directory / "catalogue.sqlite")
     daemon = museum.daemon(hides_unknown=False)
     with pytest.raises(StoreUnavailable):
         await daemon.refresh()
@@ -170,7 +165,7 @@ async def test_what_an_upload_hides_is_private_at_once_here(museum: Museum) -> N
     await daemon.refresh()
     await daemon.hide("main", AssetKey("", Kind.ORIGINAL, "b"), "upload")
     assert private(daemon) == "b"
-    museum.lose_database()
+    lose_sqlite(museum.directory / "catalogue.sqlite")
     with pytest.raises(StoreUnavailable):
         await daemon.hide("main", AssetKey("", Kind.ORIGINAL, "c"), "upload")
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +19,15 @@ from tests.support.ports import free_port
 _PASSWORD = "p@ss/word%"
 _PATIENCE_SECONDS = 60
 _SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
+def lose_sqlite(path: Path) -> None:
+    """Put a directory in the place of a SQLite file, which a daemon may make anew before there is one."""
+    while not path.is_dir():
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink(missing_ok=True)
+        with suppress(FileExistsError):
+            path.mkdir()
 
 
 def new_database(server: URL) -> URL:

@@ -19,6 +19,7 @@ from tests.support import images, recordings
 from tests.support.cli import run
 from tests.support.client import Answer, Client, Form, file_part, text_part
 from tests.support.daemon import KEY, Daemon, eventually
+from tests.support.databases import lose_sqlite
 from tests.support.http_contract import RED, check_refused, new_name, photograph
 from tests.support.specify_records import SpecifyRecords
 from tests.web.test_admin import Watched
@@ -360,16 +361,10 @@ async def test_an_upload_that_is_to_be_private_is_refused_where_it_would_not_be(
     assert (await client.original(name)).status == 404
     daemon = run_daemon(config(tmp_path))
     client = Client(daemon.url, KEY)
-    lose_database(tmp_path)
+    lose_sqlite(tmp_path / "catalogue.sqlite")
     check_refused(await client.upload(private_form(client, name, "1"), photograph()), 503, KEY)
     # Others are stored.
     await client.store(new_name(), photograph())
-
-
-def lose_database(directory: Path) -> None:
-    for file in directory.glob("catalogue.sqlite*"):
-        file.unlink()
-    (directory / "catalogue.sqlite").mkdir()
 
 
 @pytest.mark.slow
@@ -394,7 +389,7 @@ async def test_without_the_database_the_last_known_state_counts_also_after_a_kil
         "for the change to be saved",
     )
     daemon.kill()
-    lose_database(tmp_path)
+    lose_sqlite(tmp_path / "catalogue.sqlite")
     daemon.start()
     assert [(await client.original(name)).status for name in names] == [200, 403]
     (tmp_path / "catalogue.journal.visibility").unlink()
