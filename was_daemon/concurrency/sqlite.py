@@ -9,9 +9,9 @@
     await database.close()
 
 A step that writes runs with `Database.run`, as a transaction of its own that no other process comes between; what is
-written often, a row at a time, goes through `Together`; a step that only reads runs with `Database.read`, which waits
-for no writer. A step that raises leaves nothing written. All raise `StoreUnavailable` when the file cannot be used,
-without its path, since clients may read that.
+written often, a row at a time, goes through `Together`; a step that only reads runs with `Database.read`, or with
+`Database.snapshot` if its statements belong together; neither waits for a writer. A step that raises leaves nothing
+written. All raise `StoreUnavailable` when the file cannot be used, without its path, since clients may read that.
 """
 
 import os
@@ -83,13 +83,19 @@ class Database:
         An error of the step rolls the transaction back and is passed on. Cancelling the Deferred drops the result; the
         transaction goes on to its end.
         """
-        return self.read(_in_transaction, step, *args, **kwargs)
+        return self.read(_in_transaction, "IMMEDIATE", step, *args, **kwargs)
 
     def read(
         self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[T]:
         """Fire with the result of `step(connection, ...)`, which holds no lock between its statements."""
         return self._threads.run(lambda: self._call(lambda connection: step(connection, *args, **kwargs)))
+
+    def snapshot(
+        self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Do as `read`; no statement of the step sees what others have written since the first one."""
+        return self.read(_in_transaction, "DEFERRED", step, *args, **kwargs)
 
     async def close(self) -> None:
         """Close the file after the steps under way, or leave it behind if it hangs; later steps are refused."""
@@ -129,7 +135,7 @@ class Database:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(self._schema)
             if self._upgrade:
-                _in_transaction(connection, self._upgrade)
+                _in_transaction(connection, "IMMEDIATE", self._upgrade)
         except BaseException:
             connection.close()
             raise
@@ -218,11 +224,12 @@ def _create(path: Path) -> None:
 
 def _in_transaction(
     connection: sqlite3.Connection,
+    mode: str,
     step: Callable[Concatenate[sqlite3.Connection, P], T],
     /,
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
     with connection:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"BEGIN {mode}")
         return step(connection, *args, **kwargs)

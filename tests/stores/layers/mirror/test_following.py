@@ -10,6 +10,8 @@ import pytest_twisted
 from tests.support.mirrors import DOWN, Mirrored, mirrored
 from was_daemon.model.errors import StoreFailed, StoreTimeout
 from was_daemon.model.keys import AssetKey, Kind
+from was_daemon.model.mirror import Action
+from was_daemon.stores.layers.mirror.changes import Step
 from was_daemon.stores.layers.mirror.follower import LONGEST_PAUSE
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
 from was_daemon.stores.layers.mirror.store import MirrorStore
@@ -177,9 +179,6 @@ async def test_changes_of_a_killed_process_follow_whether_or_not_they_were_made(
     kept, deleted = await museum.put("kept.jpg", b"bytes"), await museum.put("deleted.jpg", b"bytes")
     await museum.settle(5)
     killed = _beside(museum)
-    from was_daemon.model.mirror import Action
-    from was_daemon.stores.layers.mirror.changes import Step
-
     steps = [
         Step(original("made.jpg"), Action.WRITE),
         Step(original("unmade.jpg"), Action.WRITE),
@@ -243,3 +242,22 @@ async def test_copies_wait_for_a_pause_between_uploads_but_not_for_long(museum: 
         await museum.put(f"{number}.jpg", b"bytes")
         await museum.settle(0.2)
     assert len((await museum.names())[0]) > 60
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_another_process_is_deleting_is_not_called_lost(museum: Mirrored) -> None:
+    museum.copy.trouble = DOWN
+    key = await museum.put("a.jpg", b"bytes")
+    await museum.settle(1)
+    # The process of the deletion has not noted its end, or was killed.
+    killed = _beside(museum)
+    await killed.journal.begin([Step(key, Action.DELETE)])
+    await museum.primary.delete(key)
+    museum.copy.trouble = None
+    await museum.settle(LONGEST_PAUSE + 5)
+    state = (await museum.store.states())["copy1"]
+    assert (state.files, state.lost) == (1, 0)
+    await killed.journal.close()
+    await museum.settle(30)
+    state = (await museum.store.states())["copy1"]
+    assert (state.files, state.lost) == (0, 0)

@@ -14,7 +14,7 @@ from was_daemon.model.errors import AssetError, NoSpace, StoreTimeout, StoreUnav
 from was_daemon.model.keys import AssetKey, Layout
 from was_daemon.stores.layers.mirror.changes import Waiting
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
-from was_daemon.stores.layers.mirror.replicator import LostVersion, Replicator
+from was_daemon.stores.layers.mirror.replicator import LaterChange, LostVersion, Replicator
 
 POLL_SECONDS = 1.0
 """Seconds after which is looked for changes that other processes have entered."""
@@ -125,6 +125,10 @@ class Follower:
                 await self._replicator.carry_out(waiting)
             except LostVersion:
                 await self._tell_lost(waiting)
+            except LaterChange:
+                # Its process notes that in a moment; if it was killed, another one does soon.
+                await self._journal.defer(waiting, POLL_SECONDS)
+                return
             await self._succeed()
         except CancelledError:
             raise

@@ -22,7 +22,7 @@ from was_daemon.concurrency.sqlite import Database, Together
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.keys import AssetKey
 from was_daemon.model.mirror import Action, CopiedVersion, CopyState, IMirrorJournal, Known
-from was_daemon.stores.layers.mirror import statements
+from was_daemon.stores.layers.mirror import knowledge, statements
 from was_daemon.stores.layers.mirror.changes import (
     Begun,
     Ended,
@@ -49,7 +49,7 @@ class MirrorJournal:
         self.path = path
         self._copies = copies
         self._now = now
-        self._database = Database(path, statements.SCHEMA, "the journal of the mirror")
+        self._database = Database(path, statements.SCHEMA, "the journal of the mirror", statements.upgrade)
         self._beginning = Together(self._database, self._begin)
         self._syncing = DeferredLock()
         self._entered = self._synced = 0
@@ -97,9 +97,13 @@ class MirrorJournal:
     def _end(self, connection: sqlite3.Connection, ended: Sequence[Ended]) -> None:
         for each in ended:
             if each.outcome is not Outcome.NOT_MADE:
-                for step in each.begun.steps:
+                for number, step in zip(each.begun.numbers, each.begun.steps, strict=True):
                     size = each.size if step.action is Action.WRITE else 0
-                    self._enqueue(connection, row_of(step), each.begun.at, size, each.outcome is Outcome.MADE)
+                    # Another process may have noted the end of a later change before.
+                    is_late = statements.is_overtaken(connection, number)
+                    is_done = each.outcome is Outcome.MADE and not is_late
+                    self._enqueue(connection, row_of(step), each.begun.at, size, is_done, is_late=is_late)
+                    statements.overtake(connection, number, *place_of(step.key))
             statements.remove_changes(connection, each.begun.numbers)
 
     def _enqueue(
@@ -110,9 +114,10 @@ class MirrorJournal:
         size: int,
         is_done: bool,
         copies: Sequence[str] = (),
+        is_late: bool = False,
     ) -> None:
         for copy in copies or self._copies:
-            statements.add_waiting(connection, copy, *row, at, size, is_done)
+            statements.add_waiting(connection, copy, *row, at, size, is_done, is_late)
 
     async def recover(self) -> int:
         """Have the copies follow the changes of processes that have ended; fire with their number."""
@@ -161,6 +166,14 @@ class MirrorJournal:
         """Note that a copy has `version`, None for no such asset, and remove the change unless there is a later one."""
         await self._database.run(_settle, waiting, version)
 
+    async def defer(self, waiting: Waiting, seconds: float) -> None:
+        """Have a change wait for `seconds`, through no fault of its own."""
+        await self._database.run(statements.defer, waiting.number, self._now() + seconds)
+
+    async def is_deleted_since(self, waiting: Waiting) -> bool:
+        """Fire with whether a later change has taken the place of this one, or a deletion is about to."""
+        return await self._database.snapshot(knowledge.is_deleted_since, waiting.number, waiting.key)
+
     async def postpone(self, waiting: Waiting, problem: str, seconds: float, is_lost: bool = False) -> None:
         """Have a change wait for `seconds`: it has failed by itself, or the primary has lost what was to be copied."""
         await self._database.run(statements.postpone, waiting.number, problem, self._now() + seconds, is_lost)
@@ -173,25 +186,7 @@ class MirrorJournal:
 
     async def find(self, key: AssetKey, apart_from: Sequence[int] = ()) -> Found:
         """Fire with where an asset may be read that the primary does not give; see `Begun.numbers` for `apart_from`."""
-        return await self._database.read(self._find, key, apart_from)
-
-    def _find(self, connection: sqlite3.Connection, key: AssetKey, apart_from: Sequence[int]) -> Found:
-        place = place_of(key)
-        waiting = statements.actions_waiting(connection, *place)
-        begun = statements.actions_begun(connection, *place)
-        under_way = {action for number, action in begun.items() if number not in apart_from}
-        if Action.DELETE.value in under_way or any(action == Action.DELETE.value for action, _ in waiting.values()):
-            return Found(is_deleted=True)
-        # What is under way has most likely been made, and what is done certainly was.
-        stale = {copy for copy in self._copies if under_way or waiting.get(copy, ("", False))[1]}
-        versions = {copy: CopiedVersion(*row) for copy, *row in statements.copied(connection, *place)}
-        compared = statements.compared(connection)
-        current = [
-            (copy, versions.get(copy))
-            for copy in self._copies
-            if copy not in stale and (copy in versions or copy not in compared)
-        ]
-        return Found(current=current, is_stale=any(copy in versions for copy in stale))
+        return await self._database.snapshot(knowledge.find, self._copies, key, apart_from)
 
     async def version(self, copy: str, key: AssetKey) -> CopiedVersion | None:
         """Fire with the version of an asset that a copy has, as far as that is known."""
@@ -199,16 +194,7 @@ class MirrorJournal:
 
     async def states(self) -> Mapping[str, CopyState]:
         """Fire with what each copy lacks."""
-        return await self._database.read(self._states)
-
-    def _states(self, connection: sqlite3.Connection) -> Mapping[str, CopyState]:
-        return {copy: self._state(connection, copy) for copy in self._copies}
-
-    def _state(self, connection: sqlite3.Connection, copy: str) -> CopyState:
-        files, size, oldest, failing, lost, why = statements.summary(connection, copy)
-        problem, compared = statements.copy_row(connection, copy)
-        lag = max(0.0, self._now() - oldest) if oldest is not None else 0.0
-        return CopyState(files, size, lag, failing, lost, problem or why or "", compared)
+        return await self._database.snapshot(knowledge.states, self._copies, self._now())
 
     # -- comparisons: see `IMirrorJournal` -----------------------------------------------------------------------------
 
@@ -222,11 +208,11 @@ class MirrorJournal:
 
     async def look(self, copy: str, key: AssetKey) -> Known:
         """See `IMirrorJournal`."""
-        return await self._database.read(_look, copy, key)
+        return await self._database.snapshot(knowledge.look, copy, key)
 
     async def note(self, copy: str, key: AssetKey, before: Known, version: CopiedVersion, run: int) -> bool:
         """See `IMirrorJournal`."""
-        return await self._database.run(_note, copy, key, before, version, run)
+        return await self._database.run(knowledge.note, copy, key, before, version, run)
 
     async def enqueue(self, copy: str, key: AssetKey, size: int) -> None:
         """See `IMirrorJournal`."""
@@ -279,20 +265,3 @@ def _sync(path: Path) -> None:
 def _settle(connection: sqlite3.Connection, waiting: Waiting, version: CopiedVersion | None) -> None:
     statements.set_copied(connection, waiting.copy, *place_of(waiting.key), attrs.astuple(version) if version else None)
     statements.remove_waiting(connection, waiting.number)
-
-
-def _look(connection: sqlite3.Connection, copy: str, key: AssetKey) -> Known:
-    place = place_of(key)
-    row = statements.copied_in(connection, copy, *place)
-    action = statements.action_of(connection, copy, *place)
-    version, run = (CopiedVersion(*row[:-1]), int(row[-1])) if row else (None, 0)
-    return Known(version, Action(action) if action else None, run)
-
-
-def _note(
-    connection: sqlite3.Connection, copy: str, key: AssetKey, before: Known, version: CopiedVersion, run: int
-) -> bool:
-    if _look(connection, copy, key) != before:
-        return False
-    statements.set_copied(connection, copy, *place_of(key), attrs.astuple(version), run)
-    return True

@@ -20,6 +20,10 @@ class LostVersion(Exception):
     """The primary does not have the version that was to be copied, and nobody has deleted it."""
 
 
+class LaterChange(Exception):
+    """Another change of the asset is under way, or has taken the place of the one that was to be carried out."""
+
+
 @attrs.frozen
 class Replicator:
     """The way of changes into the store `copy`, which is called `name`."""
@@ -33,7 +37,7 @@ class Replicator:
         """Make the copy of one asset like the primary, and note that in the journal.
 
         An asset is deleted from the copy only if somebody has deleted it, never because the primary does not have it.
-        Raises `LostVersion`, and what the stores raise.
+        Raises `LostVersion`, `LaterChange`, and what the stores raise.
         """
         if not waiting.is_done and await self._has_current(waiting):
             return
@@ -86,6 +90,8 @@ class Replicator:
                 await self.copy.delete(waiting.key)
             known = None
         elif waiting.is_done:
+            if await self.journal.is_deleted_since(waiting):
+                raise LaterChange
             raise LostVersion
         # An upload that nobody was told of was not made, or is lost: then that is as if it was not made.
         await self.journal.settle(waiting, known)

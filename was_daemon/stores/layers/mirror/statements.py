@@ -13,7 +13,8 @@ from was_daemon.concurrency.sqlite import consecutive
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS changes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, process TEXT NOT NULL, at REAL NOT NULL,
-    collection TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, action TEXT NOT NULL, source TEXT
+    collection TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, action TEXT NOT NULL, source TEXT,
+    is_overtaken INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS changes_asset ON changes (collection, kind, name);
 CREATE TABLE IF NOT EXISTS waiting (
@@ -43,6 +44,12 @@ WaitingRow: TypeAlias = tuple[int, str, str, str, str, str, str | None, int, int
 _ASSET = "collection = ? AND kind = ? AND name = ?"
 
 
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Add the columns that the files of earlier versions do not have."""
+    if "is_overtaken" not in {row[1] for row in connection.execute("PRAGMA table_info(changes)")}:
+        connection.execute("ALTER TABLE changes ADD COLUMN is_overtaken INTEGER NOT NULL DEFAULT 0")
+
+
 def add_changes(
     connection: sqlite3.Connection, process: str, changes: Sequence[tuple[float, StepRow]]
 ) -> Sequence[int]:
@@ -57,6 +64,18 @@ def add_changes(
 def remove_changes(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     """Remove changes that are not under way any more."""
     connection.executemany("DELETE FROM changes WHERE number = ?", [(number,) for number in numbers])
+
+
+def overtake(connection: sqlite3.Connection, number: int, collection: str, kind: str, name: str) -> None:
+    """Note that a change of an asset has ended before those that began earlier and are under way still."""
+    query = f"UPDATE changes SET is_overtaken = 1 WHERE {_ASSET} AND number < ?"  # noqa: S608
+    connection.execute(query, (collection, kind, name, number))
+
+
+def is_overtaken(connection: sqlite3.Connection, number: int) -> bool:
+    """Return whether a later change of the asset ended before this one, which is under way."""
+    row = connection.execute("SELECT is_overtaken FROM changes WHERE number = ?", (number,)).fetchone()
+    return bool(row and row[0])
 
 
 def processes(connection: sqlite3.Connection) -> list[str]:
@@ -87,13 +106,15 @@ def add_waiting(
     at: float,
     size: int,
     is_done: bool,
+    is_late: bool = False,
 ) -> None:
     """Add a change that a copy lacks, in place of an earlier one of the asset, whose time stays.
 
-    An upload that may not have been made does not stand for one that was, nor for a deletion.
+    An upload that may not have been made does not stand for one that was, nor for a deletion; neither does a change
+    that `is_late`: the one that waits began after it.
     """
     asset = (collection, kind, name, copy)
-    if action == "write" and not is_done:
+    if is_late or (action == "write" and not is_done):
         query = f"SELECT action, size, is_done FROM waiting WHERE {_ASSET} AND copy = ?"  # noqa: S608
         action, size, is_done = connection.execute(query, asset).fetchone() or (action, size, is_done)
     at_before = f"SELECT at FROM waiting WHERE {_ASSET} AND copy = ? AND NOT is_lost"  # noqa: S608
@@ -107,6 +128,11 @@ def add_waiting(
 def remove_waiting(connection: sqlite3.Connection, number: int) -> None:
     """Remove the change with this number; a later one of the asset has another."""
     connection.execute("DELETE FROM waiting WHERE number = ?", (number,))
+
+
+def is_waiting(connection: sqlite3.Connection, number: int) -> bool:
+    """Return whether the change with this number waits; a later one of the asset has another."""
+    return connection.execute("SELECT 1 FROM waiting WHERE number = ?", (number,)).fetchone() is not None
 
 
 def due(connection: sqlite3.Connection, copy: str, now: float, limit: int) -> list[WaitingRow]:
@@ -126,6 +152,11 @@ def postpone(connection: sqlite3.Connection, number: int, problem: str, until: f
     )
 
 
+def defer(connection: sqlite3.Connection, number: int, until: float) -> None:
+    """Have a change wait, unless there is a later one."""
+    connection.execute("UPDATE waiting SET due = ? WHERE number = ?", (until, number))
+
+
 def actions_waiting(
     connection: sqlite3.Connection, collection: str, kind: str, name: str
 ) -> dict[str, tuple[str, bool]]:
@@ -133,16 +164,6 @@ def actions_waiting(
     query = f"SELECT copy, action, is_done FROM waiting WHERE {_ASSET}"  # noqa: S608
     rows = connection.execute(query, (collection, kind, name))
     return {copy: (action, bool(is_done)) for copy, action, is_done in rows}
-
-
-def action_of(connection: sqlite3.Connection, copy: str, collection: str, kind: str, name: str) -> str | None:
-    """Return what waits to be done with an asset in a copy, or is under way."""
-    place = (collection, kind, name)
-    query = f"SELECT action FROM waiting WHERE {_ASSET} AND copy = ?"  # noqa: S608
-    row = connection.execute(query, (*place, copy)).fetchone()
-    query = f"SELECT action FROM changes WHERE {_ASSET} ORDER BY number DESC LIMIT 1"  # noqa: S608
-    row = connection.execute(query, place).fetchone() or row
-    return str(row[0]) if row else None
 
 
 def copied(connection: sqlite3.Connection, collection: str, kind: str, name: str) -> list[Any]:
