@@ -74,7 +74,7 @@ def test_a_table_among_the_options_is_described_as_one(museum: Museum) -> None:
 
 
 def test_a_file_has_a_name_in_each_line(museum: Museum) -> None:
-    names = museum.file("\ufeff" + "\r\n".join([*NAMES[:3], "", "gone.jpg", "originals/a.jpg", NAMES[0]]))
+    names = museum.file("\ufeff" + "\r\n".join([*NAMES[:3], "", "  \t", "gone.jpg", "originals/a.jpg", NAMES[0]]))
     ran = museum.copy("--names", names, "--json")
     wanted = {"copied": 3, "missing": 1, "failed": 1, "there": 0}
     assert (ran.code, {word: ran.report[word] for word in wanted}) == (1, wanted), ran
@@ -90,16 +90,28 @@ def test_a_file_has_a_name_in_each_line(museum: Museum) -> None:
 
 def test_an_export_of_specify_has_the_names_too(museum: Museum) -> None:
     rows = [f"{number},{name}" for number, name in enumerate([*NAMES, NAMES[0]], 1)]
-    export = museum.file("\n".join(["AttachmentID,AttachmentLocation", *rows, "9,https://example.org/a.jpg"]))
+    export = museum.file("\n".join(["AttachmentID,AttachmentLocation", *rows, "8,  ", "9,https://example.org/a.jpg"]))
     ran = museum.copy("--names", export, "--json")
     assert (ran.report["copied"], ran.report["failed"]) == (5, 1), ran
     assert museum.copied() == NAMES
 
 
+@pytest.mark.parametrize("content", ["", "  \n\n", "AttachmentID,AttachmentLocation\n"])
+def test_a_list_without_names_is_refused(museum: Museum, content: str) -> None:
+    names = museum.file(content)
+    for ran in (museum.copy("--names", names), museum.run("catalogue", "rebuild", "--names", names)):
+        assert (ran.code, ran.err) == (1, f"Error: {names} has no names\n"), ran
+
+
 @pytest.mark.slow
 def test_the_catalogue_and_specify_have_names(museum: Museum) -> None:
     export = museum.file("\n".join(["AttachmentID,AttachmentLocation", *(f"{i},{n}" for i, n in enumerate(NAMES, 1))]))
-    assert museum.copy("--names", "catalogue", "--json").report["copied"] == 0
+    empty = museum.copy("--names", "catalogue")
+    assert (empty.code, empty.out, empty.err) == (
+        1,
+        "",
+        "Error: --names catalogue: no names of these collections are known there\n",
+    )
     unread = museum.copy("--names", "specify")
     assert (unread.code, unread.err) == (
         1,

@@ -95,7 +95,7 @@ def rebuild(
             await require_directory(store)
             rebuilder = Rebuilder(name, store, catalogue, spool, reader, report)
             try:
-                async with listed(settings, store, names) as list_of:
+                async with listed(settings, store, names, directories) as list_of:
                     unrecorded = partial(Verifier(name, list_of, catalogue, report).unrecorded, inside)
                     await for_each_with_bar(name, unrecorded, parallel, rebuilder.enter)
                 await rebuilder.flush()

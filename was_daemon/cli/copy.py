@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.identity import as_owner, require_writable
-from was_daemon.cli.names import check_names, files_behind, names_option, opened_names, require_names
+from was_daemon.cli.names import check_names, files_behind, names_option, opened_if_given, require_names
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.targets import (
     check_store_name,
@@ -86,9 +86,7 @@ def copy(
         journal = CopyJournal(path if path.exists() or not dry_run else None, stores[source], stores[target])
         copier = Copier(stores[source], stores[target], journal, overwrite, dry_run)
         report = Report(as_json)
-        if names is None:
-            return await _copy_and_report(settings, CopyJob(copier, directories, report), thumbnails, parallel, report)
-        async with opened_names(settings, names) as found:
+        async with opened_if_given(settings, names, directories) as found:
             job = CopyJob(copier, directories, report, found)
             return await _copy_and_report(settings, job, thumbnails, parallel, report)
 

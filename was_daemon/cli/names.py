@@ -73,22 +73,38 @@ async def require_reading(database: "CatalogueDatabase", names: Iterable[str]) -
 
 
 @asynccontextmanager
-async def listed(settings: "Settings", store: "IAssetStore", given: str | None) -> "AsyncIterator[IAssetStore]":
-    """Provide a store that lists the names that were `given`, if there are any, otherwise `store` itself."""
+async def listed(
+    settings: "Settings", store: "IAssetStore", given: str | None, directories: Sequence[str]
+) -> "AsyncIterator[IAssetStore]":
+    """Provide a store that lists the names that were `given`, or `store` itself without; see `opened_names`."""
     from was_daemon.stores.layers.named import named
 
-    if given is None:
-        yield store
-        return
-    async with opened_names(settings, given) as names:
-        yield named(store, names)
+    async with opened_if_given(settings, given, directories) as names:
+        yield named(store, names) if names else store
 
 
 @asynccontextmanager
-async def opened_names(settings: "Settings", given: str) -> "AsyncIterator[Names]":
-    """Provide the names that were `given`, for as long as the context lasts."""
+async def opened_if_given(
+    settings: "Settings", given: str | None, directories: Sequence[str]
+) -> "AsyncIterator[Names | None]":
+    """Provide the names that were `given`, or None without; see `opened_names`."""
+    if given is None:
+        yield None
+        return
+    async with opened_names(settings, given, directories) as names:
+        yield names
+
+
+@asynccontextmanager
+async def opened_names(settings: "Settings", given: str, directories: Sequence[str]) -> "AsyncIterator[Names]":
+    """Provide the names that were `given`, for as long as the context lasts.
+
+    Raises `StoreUnavailable` if there is none in any of these directories: most likely something else was meant.
+    """
     if given not in (CATALOGUE, SPECIFY):
-        yield partial(names_in_file, Path(given))
+        names: Names = partial(names_in_file, Path(given))
+        await _require_some(names, directories, f"{given} has no names")
+        yield names
         return
     from was_daemon.catalogue.catalogue import open_catalogue
     from was_daemon.catalogue.names import IN_SPECIFY, RECORDED, known_names
@@ -99,9 +115,21 @@ async def opened_names(settings: "Settings", given: str) -> "AsyncIterator[Names
         if given == SPECIFY:
             await require_reading(catalogue.database, settings.specify)
         tables = [RECORDED if given == CATALOGUE else IN_SPECIFY]
-        yield partial(known_names, catalogue.database, tables, list(settings.stores))
+        names = partial(known_names, catalogue.database, tables, list(settings.stores))
+        await _require_some(names, directories, f"--names {given}: no names of these collections are known there")
+        yield names
     finally:
         await catalogue.close()
+
+
+async def _require_some(names: "Names", directories: Sequence[str], problem: str) -> None:
+    from was_daemon.model.errors import StoreUnavailable
+
+    for directory in directories:
+        async with aclosing(names(directory)) as found:
+            async for _ in found:
+                return
+    raise StoreUnavailable(problem)
 
 
 async def names_in_file(path: Path, _directory: str) -> AsyncGenerator[str, None]:
@@ -122,7 +150,7 @@ async def _all_names_in(path: Path) -> AsyncGenerator[str, None]:
         await export.load()
         async for page in export.pages():
             for row in page.rows:
-                if row.location:
+                if row.location and row.location.strip():
                     yield row.location
         return
     except NoHeader:
@@ -131,5 +159,5 @@ async def _all_names_in(path: Path) -> AsyncGenerator[str, None]:
         await export.close()
     with path.open(encoding="utf-8-sig") as lines:
         for line in lines:
-            if name := line.rstrip("\r\n"):
-                yield name
+            if line.strip():
+                yield line.rstrip("\r\n")
