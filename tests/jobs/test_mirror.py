@@ -10,6 +10,7 @@ import pytest_twisted
 
 from tests.support.mirrors import DOWN, Mirrored, mirrored
 from was_daemon.jobs.mirror.comparison import Comparison
+from was_daemon.jobs.mirror.once import Once
 from was_daemon.jobs.mirror.repair import Repair, Side
 from was_daemon.jobs.report import JobReport
 from was_daemon.jobs.traverse import for_each
@@ -43,12 +44,15 @@ async def museum(tmp_path: Path) -> AsyncIterator[Mirrored]:
 
 async def compare(museum: Mirrored, deep: bool = False, repair: Repair | None = None, ends: bool = True) -> Told:
     told = Told()
-    comparison = Comparison(museum.store, "copy1", [""], told, deep, repair)
-    await comparison.begin()
-    await for_each(comparison.in_primary(), 2, comparison.compare)
-    await for_each(comparison.in_copy(), 2, comparison.look_for)
-    if ends:
-        await comparison.end(is_whole=True)
+    once = Once()
+    for copy in museum.copies:
+        comparison = Comparison(museum.store, copy, [""], told, once, deep, repair)
+        await comparison.begin()
+        await for_each(comparison.in_primary(), 2, comparison.compare)
+        await for_each(comparison.in_copy(), 2, comparison.look_for)
+        if ends:
+            await comparison.end(is_whole=True)
+    await once.close()
     return told
 
 
@@ -194,3 +198,34 @@ async def test_an_upload_that_comes_before_a_repair_stays(museum: Mirrored) -> N
     museum.copy.before = upload
     assert (await repair(museum)).lines == [("failed", "originals/a.jpg", "an asset of this name exists")]
     assert await read_asset(museum.primary, key) == b"newer"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_the_primary_has_lost_counts_once_however_many_copies_have_it(tmp_path: Path) -> None:
+    async with mirrored(tmp_path, copies=3) as museum:
+        for name in ("a.jpg", "b.jpg"):
+            await museum.put(name, b"bytes")
+        await museum.settle(5)
+        museum.lose("a.jpg")
+        assert (await compare(museum)).counts == {"same": 3, "lost": 1}
+        tried = Repair(museum.store, Spool(tmp_path / "spool", 0), dry_run=True)
+        told = await compare(museum, repair=tried)
+        assert (told.counts, tried.bytes) == ({"same": 3, "restored": 1}, 5)
+        assert (await repair(museum)).counts["restored"] == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lost_file_comes_back_from_the_copy_that_has_its_last_version(tmp_path: Path) -> None:
+    async with mirrored(tmp_path, copies=2) as museum:
+        key = await museum.put("a.jpg", b"earlier")
+        await museum.settle(5)
+        museum.copy.trouble, museum.copy.only = DOWN, {"write"}
+        await museum.put("a.jpg", b"the last")
+        await museum.settle(5)
+        museum.lose("a.jpg")
+        told = await repair(museum)
+        assert told.counts == {"waiting": 1, "restored": 1}
+        assert await read_asset(museum.primary, key) == b"the last"
+        museum.copy.trouble = None
+        await museum.settle(120)
+        assert await read_asset(museum.copy, key) == b"the last"

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.changes import as_daemon
+from was_daemon.cli.names import check_names, names_option, opened_if_given, require_names
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
-from was_daemon.cli.targets import collection_option, create_stores, directories_of, require_directory
+from was_daemon.cli.targets import collection_option, create_stores, directories_of
 
 if TYPE_CHECKING:
-    from was_daemon.cli.report import Report
-    from was_daemon.config.settings import Settings
-    from was_daemon.jobs.mirror.repair import Repair
     from was_daemon.model.interfaces import IAssetStore
     from was_daemon.model.mirror import IMirror
 
@@ -26,16 +24,14 @@ _WORDS = {
     "extra": "in the copy only",
     "failed": "failed",
     "gone": "deleted meanwhile",
+    "missing": "missing",
 }
 _REPAIRED = {
     **{word: text for word, text in _WORDS.items() if word not in ("uncopied", "lost")},
     "copied": "to the copy",
     "restored": "to the primary",
 }
-_WRONG = ("uncopied", "lost", "differs", "failed")
-
-_PATIENCE_SECONDS = 120.0
-"""Seconds without any progress after which `repair` does not wait for a copy any longer."""
+_WRONG = ("uncopied", "lost", "differs", "failed", "missing")
 
 store_option = click.option("--store", metavar="STORE", help="The mirror; needed if there are several.")
 deep_option = click.option("--deep", is_flag=True, help="Read all bytes on both sides, and compare their digests.")
@@ -52,26 +48,34 @@ def mirror() -> None:
 @mirror.command(epilog=epilog("was-daemon mirror verify --deep --config was.toml"))
 @store_option
 @collection_option
+@names_option
 @deep_option
 @parallel_option
 @config_option
 @json_option
 def verify(
-    store: str | None, collections: tuple[str, ...], deep: bool, parallel: int, config: Path | None, as_json: bool
+    store: str | None,
+    collections: tuple[str, ...],
+    names: str | None,
+    deep: bool,
+    parallel: int,
+    config: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare the names and sizes of the files in the primary with those in each copy.
 
     A line for each file that a copy lacks, that the primary has lost, or that differs. An interrupted command is
     started again, and goes on. The daemon may go on meanwhile. The first comparison also tells the daemon what is in a
-    copy, so that it need not ask there for names that are new.
+    copy, so that it need not ask there for names that are new. A copy that cannot be compared keeps none of the others
+    from it. With --names, a side that cannot list its files is asked for each of these originals.
     """
-    settings = as_daemon(load_settings(config))
-    _run(settings, store, collections, deep, parallel, as_json, None)
+    _run(config, store, collections, names, deep, parallel, as_json, None)
 
 
 @mirror.command(epilog=epilog("was-daemon mirror repair --dry-run --config was.toml"))
 @store_option
 @collection_option
+@names_option
 @deep_option
 @parallel_option
 @click.option("--dry-run", is_flag=True, help="Write nothing, only list what would be done.")
@@ -85,6 +89,7 @@ def verify(
 def repair(
     store: str | None,
     collections: tuple[str, ...],
+    names: str | None,
     deep: bool,
     parallel: int,
     dry_run: bool,
@@ -97,14 +102,14 @@ def repair(
     A copy gets what is new or was never copied; the primary gets back what it has lost, as after a disk was replaced.
     Nothing is deleted. The daemon may go on meanwhile; what somebody deletes or uploads then counts.
     """
-    settings = as_daemon(load_settings(config))
-    _run(settings, store, collections, deep, parallel, as_json, (dry_run, prefer))
+    _run(config, store, collections, names, deep, parallel, as_json, (dry_run, prefer))
 
 
 def _run(
-    settings: "Settings",
+    config: Path | None,
     store: str | None,
     collections: Sequence[str],
+    names: str | None,
     deep: bool,
     parallel: int,
     as_json: bool,
@@ -112,12 +117,17 @@ def _run(
 ) -> None:
     from was_daemon.cli.reactor import RESUMED, run
 
+    settings = load_settings(config)
+    directories = directories_of(settings, collections)
+    check_names(settings, names, directories)
+    settings = as_daemon(settings)
     stores = create_stores(settings)
     found = _find_mirror(stores, store)
-    directories = directories_of(settings, collections)
-    is_whole = not collections
+    sides = {id(side) for side in (found.primary, *found.copies.values())}
+    require_names([(name, each) for name, each in stores.items() if id(each) in sides], names)
 
     async def work() -> int:
+        from was_daemon.cli.mirror_comparison import Wanted, compare_copies, follow
         from was_daemon.cli.report import Report
         from was_daemon.jobs.mirror.repair import Repair, Side
         from was_daemon.library.spool import Spool
@@ -125,16 +135,21 @@ def _run(
         report = Report(as_json)
         spool = Spool(settings.spool.path, settings.spool.max_size)
         mender = Repair(found, spool, Side(repairing[1]) if repairing[1] else None, repairing[0]) if repairing else None
+        wanted = Wanted(directories, not collections, deep, parallel)
+        not_compared: dict[str, str] = {}
         try:
-            await _compare(found, directories, deep, parallel, report, mender, is_whole)
+            async with opened_if_given(settings, names, directories) as given:
+                not_compared = await compare_copies(found, wanted, report, as_json, mender, given)
             if mender and not mender.dry_run and report.counts["copied"]:
-                await _follow(found)
+                await follow(found, not_compared)
         finally:
             for each in reversed(stores.values()):
                 await each.close()
             await spool.close()
-            report.end(_REPAIRED if repairing else _WORDS, **({"bytes": mender.bytes} if mender else {}))
-        return 1 if any(report.counts[word] for word in _WRONG) else 0
+            left_out = [{"copy": name, "reason": reason} for name, reason in not_compared.items()]
+            size = {"bytes": mender.bytes} if mender else {}
+            report.end(_REPAIRED if repairing else _WORDS, {"not_compared": left_out}, **size)
+        return 1 if not_compared or any(report.counts[word] for word in _WRONG) else 0
 
     run(work, RESUMED)
 
@@ -150,51 +165,3 @@ def _find_mirror(stores: "dict[str, IAssetStore]", name: str | None) -> "IMirror
     if name is not None and name not in mirrors:
         raise click.BadParameter(f"no mirror is called {name}; there are {', '.join(mirrors)}", param_hint="--store")
     return IMirror(mirrors[name or next(iter(mirrors))])
-
-
-async def _compare(
-    mirror: "IMirror",
-    directories: Sequence[str],
-    deep: bool,
-    parallel: int,
-    report: "Report",
-    mender: "Repair | None",
-    is_whole: bool,
-) -> None:
-    from was_daemon.cli.progress import for_each_with_bar
-    from was_daemon.jobs.mirror.comparison import Comparison
-
-    await require_directory(mirror.primary)
-    for name, copy in mirror.copies.items():
-        await require_directory(copy)
-        comparison = Comparison(mirror, name, directories, report, deep, mender)
-        await comparison.begin()
-        await for_each_with_bar(f"In {name}", comparison.in_primary, parallel, comparison.compare)
-        await for_each_with_bar(f"From {name}", comparison.in_copy, parallel, comparison.look_for)
-        if not report.counts["failed"]:
-            await comparison.end(is_whole)
-
-
-async def _follow(mirror: "IMirror") -> None:
-    """Have the copies follow until nothing waits, together with a daemon that runs, or in its place."""
-    from twisted.internet import reactor
-    from twisted.internet.interfaces import IReactorTime
-    from twisted.internet.task import deferLater
-
-    from was_daemon.model.composition import IBackgroundWork
-    from was_daemon.model.errors import StoreUnavailable
-
-    clock = IReactorTime(reactor)
-    IBackgroundWork(mirror).start()
-    before, since = -1, clock.seconds()
-    while True:
-        states = await mirror.states()
-        left = sum(state.files for state in states.values())
-        if not left:
-            return
-        if left != before:
-            before, since = left, clock.seconds()
-        elif clock.seconds() - since > _PATIENCE_SECONDS:
-            problems = [f"{name}: {state.problem}" for name, state in states.items() if state.problem]
-            raise StoreUnavailable(f"{left} files wait for the copies: {'; '.join(problems) or 'see the log'}")
-        await deferLater(clock, 0.5)

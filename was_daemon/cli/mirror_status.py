@@ -30,7 +30,7 @@ async def mirror_entries(stores: "Mapping[str, IAssetStore]") -> dict[str, Any]:
         except StoreUnavailable:
             continue
         copies = {copy: attrs.asdict(state) for copy, state in states.items()}
-        found[name] = {"copies": copies, "warnings": copy_warnings(name, states)}
+        found[name] = {"copies": copies, "warnings": copy_warnings(name, IMirror(store), states)}
     return found
 
 

@@ -80,11 +80,12 @@ def verify(
 
 async def _verify(verifier: "Verifier", directories: Sequence[str], parallel: int, record: bool) -> None:
     from was_daemon.cli.progress import for_each_with_bar
+    from was_daemon.jobs.traverse import require_answer
     from was_daemon.model.interfaces import IUnlisted
 
     await require_directory(verifier.store)
     # A store that is down has lost nothing.
-    await verifier.require_store(directories)
+    await require_answer(verifier.store, directories)
     await for_each_with_bar("Recorded", lambda: verifier.recorded(directories), parallel, verifier.compare)
     await verifier.note()
     if IUnlisted.providedBy(verifier.store):

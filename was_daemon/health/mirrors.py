@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge
 
 from was_daemon.model.durations import counted, in_words
 from was_daemon.model.errors import StoreUnavailable
-from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.interfaces import IAssetStore, IUnlisted
 from was_daemon.model.mirror import CopyState, IMirror
 from was_daemon.model.sizes import readable
 from was_daemon.telemetry.metrics import Metrics
@@ -49,7 +49,7 @@ class MirrorHealth:
             except StoreUnavailable:
                 continue
             self._show(name, states)
-            found[name] = MirrorState(states, [*mirror.warnings(), *copy_warnings(name, states)])
+            found[name] = MirrorState(states, [*mirror.warnings(), *copy_warnings(name, mirror, states)])
         return found
 
     @property
@@ -79,11 +79,13 @@ class MirrorHealth:
         self._counted[what] = number
 
 
-def copy_warnings(name: str, states: Mapping[str, CopyState]) -> list[str]:
+def copy_warnings(name: str, mirror: IMirror, states: Mapping[str, CopyState]) -> list[str]:
     """Return what an operator should know of the copies of the mirror called `name`."""
     found = []
     for copy, state in states.items():
-        if state.compared is None:
+        # Of a store that cannot list what it has, that is never known as a whole.
+        is_listed = not any(IUnlisted.providedBy(side) for side in (mirror.primary, mirror.copies[copy]))
+        if state.compared is None and is_listed:
             found.append(f"store {name}: {copy} was never compared: run was-daemon mirror verify, or repair")
         if state.lag > _LONG:
             why = f": {state.problem}" if state.problem else ""

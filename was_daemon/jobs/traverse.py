@@ -8,11 +8,14 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredLock, FirstEr
 
 from was_daemon.library.collections import Collections
 from was_daemon.model.composition import stores_in
-from was_daemon.model.errors import CannotList
+from was_daemon.model.errors import AssetNotFound, CannotList
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles
 from was_daemon.model.keys import AssetKey, Kind
 
 T = TypeVar("T")
+
+_ABSENT_NAME = "was-daemon-does-not-upload-this-name"
+"""Name of an asset to ask for, to see whether a store answers at all."""
 
 
 async def list_assets(store: IAssetStore, directories: Sequence[str], kind: Kind) -> AsyncGenerator[AssetKey, None]:
@@ -21,6 +24,13 @@ async def list_assets(store: IAssetStore, directories: Sequence[str], kind: Kind
         async with aclosing(store.list(directory, kind)) as keys:
             async for key in keys:
                 yield key
+
+
+async def require_answer(store: IAssetStore, directories: Sequence[str]) -> None:
+    """Ask a store for an asset in each collection; raise the store's error when it cannot be used."""
+    for directory in directories:
+        with suppress(AssetNotFound):
+            await store.stat(AssetKey(directory, Kind.ORIGINAL, _ABSENT_NAME))
 
 
 async def is_empty(store: IAssetStore, directory: str, kind: Kind) -> bool:

@@ -1,7 +1,7 @@
 """Verification of stored originals against the checksums in the catalogue."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import attrs
 
@@ -11,14 +11,13 @@ from was_daemon.jobs.examine import examine, record_as_it_is
 from was_daemon.jobs.report import JobReport
 from was_daemon.jobs.traverse import list_assets
 from was_daemon.model.digests import Digest, Pace
-from was_daemon.model.errors import AssetError, AssetNotFound
+from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.keys import AssetKey, Kind, Layout
 
 _BATCH = 500
 """Number of originals that the catalogue is asked about, or told of, at a time."""
 
-_ABSENT_NAME = "was-daemon-verify"
 
 _FAILED = "failed"
 
@@ -36,12 +35,6 @@ class Verifier:
     report: JobReport
     pace: Pace | None = None
     _outcomes: list[Outcome] = attrs.field(init=False, factory=list)
-
-    async def require_store(self, directories: Sequence[str]) -> None:
-        """Ask the store for an asset in each collection; raise the store's error when it cannot be used."""
-        for directory in directories:
-            with suppress(AssetNotFound):
-                await self.store.stat(AssetKey(directory, Kind.ORIGINAL, _ABSENT_NAME))
 
     async def recorded(self, directories: Sequence[str]) -> AsyncGenerator[tuple[AssetKey, Digest], None]:
         """Yield what is recorded of the originals in these collections."""

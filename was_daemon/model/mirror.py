@@ -91,6 +91,9 @@ class IMirrorJournal(Interface):
         `before` is what `look` fired with before.
         """
 
+    def current(key: AssetKey) -> Awaitable[Sequence[str]]:
+        """Fire with the copies that are known to have the last version of an asset that was stored."""
+
     def enqueue(copy: str, key: AssetKey, size: int) -> Awaitable[None]:
         """Have the copy get what the primary has, as after an upload."""
 

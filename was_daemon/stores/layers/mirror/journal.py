@@ -214,6 +214,10 @@ class MirrorJournal:
         """See `IMirrorJournal`."""
         return await self._database.run(knowledge.note, copy, key, before, version, run)
 
+    async def current(self, key: AssetKey) -> Sequence[str]:
+        """See `IMirrorJournal`."""
+        return [copy for copy, version in (await self.find(key)).current if version]
+
     async def enqueue(self, copy: str, key: AssetKey, size: int) -> None:
         """See `IMirrorJournal`."""
         row = row_of(Step(key, Action.WRITE))

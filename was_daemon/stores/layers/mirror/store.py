@@ -34,6 +34,7 @@ from was_daemon.model.interfaces import (
     IStages,
     IStagingFile,
     IThumbnails,
+    IUnlisted,
 )
 from was_daemon.model.keys import AssetKey, Kind
 from was_daemon.model.lookup import find_replaced
@@ -50,7 +51,7 @@ T = TypeVar("T")
 _COPIED = (Kind.ORIGINAL, Kind.TRASH)
 """Kinds of assets that are copied; derivatives can be made again."""
 
-_FORWARDED = (ILocalFiles, IRooted, ISizes, IRedirects, IThumbnails, IImageService, IImageProxy)
+_FORWARDED = (ILocalFiles, IRooted, ISizes, IUnlisted, IRedirects, IThumbnails, IImageService, IImageProxy)
 """Interfaces of the primary, besides those about writing, that hold for the mirror: the primary has all assets.
 
 The presence of daemons and their unfinished uploads are the business of the primary, which is a store of its own.
