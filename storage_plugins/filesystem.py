@@ -33,9 +33,11 @@ from was_daemon.model.interfaces import (
     IStagingFile,
 )
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.places import Place
 from was_daemon.stores.local.cached import CachedFiles, read_cached
 from was_daemon.stores.local.collection_threads import CollectionThreads
 from was_daemon.stores.local.file_reader import FileReader, file_reader, file_stat, release
+from was_daemon.stores.local.mounts import mounts, place_of
 from was_daemon.stores.local.presence import DIRECTORY as PRESENCE_DIRECTORY
 from was_daemon.stores.local.presence import PresenceFile
 from was_daemon.stores.local.root_identity import RootIdentity
@@ -58,6 +60,10 @@ class FilesystemOptions:
 
     path: Path
     layout: Layout = Layout.FLAT
+
+    def place(self) -> Place:
+        """Return where the files are."""
+        return place_of(self.path, mounts())
 
 
 @implementer(IAssetStore, ILocalFiles, ICreates, IMoves, IPresence, IRooted, ISizes)

@@ -20,6 +20,7 @@ from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import AssetNotFound, BadName, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat, IAssetReader, IAssetStore, IMoves, ISizes, IUnfinished
 from was_daemon.model.keys import AssetKey, Kind, Layout
+from was_daemon.model.places import Place
 from was_daemon.stores.plugin import StorePlugin
 from was_daemon.stores.sftp.client import SFTPClient
 from was_daemon.stores.sftp.connecting import open_session
@@ -67,6 +68,12 @@ class SFTPOptions:
     fingerprint: str | None = None
     layout: Layout = Layout.FLAT
     timeout: float = 30.0
+
+    def place(self) -> Place:
+        """Return where the files are; relative paths lead to other directories for other users."""
+        begins = "" if self.path.startswith("/") else self.user
+        parts = tuple(part for part in posixpath.normpath(self.path).split("/") if part not in ("", "."))
+        return Place(("sftp", self.host.lower().rstrip("."), str(self.port), begins), parts)
 
     def login(self) -> SSHLogin:
         """Return the credentials, the password read from its file. Raises `StoreUnavailable`."""

@@ -10,10 +10,11 @@ import pytest
 
 from tests.support.cli import write_config
 from tests.support.examined import bad, found_by, only
-from was_daemon.doctor import disks, mounts, paths
+from was_daemon.doctor import disks, paths
 from was_daemon.doctor.findings import State
 from was_daemon.doctor.machine import Machine
 from was_daemon.doctor.unit import Unit
+from was_daemon.stores.local import mounts
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount file systems,")
 

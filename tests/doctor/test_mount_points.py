@@ -10,11 +10,12 @@ from tests.doctor.test_paths import as_root, nobody
 from tests.support.cli import write_config
 from tests.support.examined import bad, patient
 from tests.support.reachable import reachable_directory
-from was_daemon.doctor import disks, mount_points, mounts, paths
+from was_daemon.doctor import disks, mount_points, paths
 from was_daemon.doctor.account import Account
 from was_daemon.doctor.findings import Finding
 from was_daemon.doctor.machine import Machine
 from was_daemon.doctor.unit import Unit
+from was_daemon.stores.local import mounts
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from was_daemon.config.settings import StoreSettings
 from was_daemon.config.structure import Mistakes
 from was_daemon.model.composition import IComposedStorePlugin
@@ -49,28 +47,11 @@ def _check_parts(
                 mistakes.add(key, f'no store is called "{part}"; there are {", ".join(names)}')
             elif part == name:
                 mistakes.add(key, "names this store")
-            elif name in _below(part, stores):
+            elif name in below(part, stores):
                 mistakes.add(key, f'"{part}" is made of this store itself')
-            for same in _same_place(part, seen, stores):
-                mistakes.add(key, f'"{part}" is the same place as "{same}"')
             seen.add(part)
     if not seen:
         mistakes.add(f"stores.{name}", "names no store")
-
-
-def _same_place(name: str, others: Collection[str], stores: Mapping[str, StoreSettings]) -> list[str]:
-    """Return which of the other stores have the same options as a store, so that they keep their files in one place."""
-    store = stores.get(name)
-    if store is None or store.options is None or not attrs.fields(type(store.options)):
-        return []
-    return [
-        other
-        for other in others
-        if other in stores
-        and other != name
-        and stores[other].plugin.name == store.plugin.name
-        and stores[other].options == store.options
-    ]
 
 
 def _check_written(
@@ -87,7 +68,7 @@ def _check_written(
             mistakes.add(f"stores.{name}.{option}", f'"{part}" is read_only, and what is uploaded goes there')
 
 
-def _below(name: str, stores: Mapping[str, StoreSettings]) -> set[str]:
+def below(name: str, stores: Mapping[str, StoreSettings]) -> set[str]:
     """Return the names of a store and of all stores that it is made of."""
     found: set[str] = set()
     waiting = [name]

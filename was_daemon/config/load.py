@@ -27,7 +27,7 @@ from was_daemon.config.checks import (
 )
 from was_daemon.config.composition import check_composition
 from was_daemon.config.new_files import write_key
-from was_daemon.config.paths import PathResolver
+from was_daemon.config.paths import PathResolver, current_directory
 from was_daemon.config.plugins import find_plugins, plugin_path_problem, warn_of_left_out, why_lacking
 from was_daemon.config.public_url import public_url_of
 from was_daemon.config.redirect_settings import REDIRECT_KEYS, check_nginx, read_redirects
@@ -35,6 +35,7 @@ from was_daemon.config.secret_files import check_permissions
 from was_daemon.config.secret_values import secrets_in
 from was_daemon.config.settings import Sections, Settings, StoreSettings
 from was_daemon.config.specify_settings import check_specify, read_specify
+from was_daemon.config.store_places import check_places
 from was_daemon.config.structure import Mistakes, structure
 from was_daemon.model.interfaces import IStorePlugin
 
@@ -57,14 +58,6 @@ def _absolute(path: Path | None) -> Path | None:
     return path.absolute() if path else None
 
 
-def _current_directory() -> Path:
-    """Return the current directory, by a relative path if it has been removed."""
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        return Path()
-
-
 @attrs.frozen
 class ConfigSource:
     """Source of the settings: a file, or the embedded default without one, and the environment.
@@ -75,7 +68,7 @@ class ConfigSource:
 
     path: Path | None = attrs.field(converter=_absolute)
     environ: Mapping[str, str]
-    directory: Path = attrs.field(factory=_current_directory)
+    directory: Path = attrs.field(factory=current_directory)
 
     def load(self) -> Settings:
         """Read the files and return the settings; raise `ConfigError`."""
@@ -168,7 +161,7 @@ class _Loader:
         stores = self._stores(available)
         warn_of_left_out(self._left_out, self._mistakes)
         default_store = sections.collections.store or next(iter(stores), "main")
-        self._check(sections, stores)
+        self._check(sections, stores, default_store)
         keys = KeyReader(self._document, self._environ, self._mistakes)
         collections = keys.of_collections(sections.collections)
         key, key_source = keys.of_server(sections.server, collections)
@@ -225,12 +218,13 @@ class _Loader:
             self._mistakes.add(name, "unknown section")
         return Sections(**{name: self._section(name, cls) for name, cls in classes.items()})
 
-    def _check(self, sections: Sections, stores: Mapping[str, StoreSettings]) -> None:
+    def _check(self, sections: Sections, stores: Mapping[str, StoreSettings], default_store: str) -> None:
         server, collections, mistakes = sections.server, sections.collections, self._mistakes
         tables = self._document.get("stores")
         names = tables.keys() if isinstance(tables, dict) else None
         check_nginx(server, stores, mistakes)
         check_composition(stores, names, mistakes)
+        check_places(stores, collections, default_store, mistakes)
         if collections.mode == "map" and not self._document.get("collections", {}).get("map"):
             mistakes.add("collections.map", "is missing")
         check_collections(collections, names, mistakes)

@@ -13,6 +13,14 @@ _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _VARIABLE = re.compile(r"\$(\w+)(?=/|$)")
 
 
+def current_directory() -> Path:
+    """Return the current directory, by a relative path if it has been removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
+
+
 @attrs.frozen
 class PathResolver:
     """Resolution of paths in a configuration.

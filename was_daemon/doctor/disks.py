@@ -8,10 +8,10 @@ from pathlib import Path
 
 from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.findings import Finding, failed, ok, warning
-from was_daemon.doctor.mounts import Mount, mount_of, mounts, unmounted
 from was_daemon.doctor.paths import Need, needs
 from was_daemon.doctor.patient import Patient
 from was_daemon.model.sizes import readable
+from was_daemon.stores.local.mounts import Mount, mount_of, mounts, unmounted
 
 _NAME = "disks"
 _SQLITE = ("catalogue", ".journal")

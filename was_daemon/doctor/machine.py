@@ -9,9 +9,9 @@ from pathlib import Path
 import attrs
 
 from was_daemon.doctor.commands import CommandFailed, find_program, output_of
-from was_daemon.doctor.mounts import Mount, mounts
 from was_daemon.doctor.sockets import Listener, listeners
 from was_daemon.doctor.unit import DEFAULT_UNIT, Unit, look_at_unit
+from was_daemon.stores.local.mounts import Mount, mounts
 
 _MASTER = re.compile(r"nginx: master process \S+((?: \S+)*)")
 _OPTION = re.compile(r" -([cpe]) (\S+)")

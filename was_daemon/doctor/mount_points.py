@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from was_daemon.doctor.mounts import Mount, mount_of
 from was_daemon.doctor.patient import Patient
 from was_daemon.doctor.stores import is_recorded
+from was_daemon.stores.local.mounts import Mount, mount_of
 
 _OF_STORE = "stores."
 _EMPTY_DISK = {"lost+found"}

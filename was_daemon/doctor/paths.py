@@ -14,12 +14,12 @@ from was_daemon.doctor.account import obstacle
 from was_daemon.doctor.changeable import make_plugins
 from was_daemon.doctor.findings import Finding, failed, ok, skipped
 from was_daemon.doctor.mount_points import is_bare
-from was_daemon.doctor.mounts import Mount, mount_of, mounts, unmounted
 from was_daemon.doctor.patient import Patient
 from was_daemon.doctor.unit import Unit, drop_in
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IReadOnly
 from was_daemon.model.keys import Kind
+from was_daemon.stores.local.mounts import Mount, mount_of, mounts, unmounted
 
 _NAME = "paths"
 _AS_ROOT = "sudo was-daemon doctor"

@@ -6,7 +6,8 @@ import attrs
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.validators import FieldValidator, at_least, optional
-from was_daemon.stores.http.urls import as_sent, url_problem
+from was_daemon.model.places import Place
+from was_daemon.stores.http.urls import as_sent, place_at, url_problem
 
 _DISCOVERY = "/web_asset_store.xml"
 
@@ -45,6 +46,11 @@ class AssetServerOptions:
     def public_address(self) -> str:
         """The URL of the server for clients, without a slash at its end."""
         return _base(self.public_url or self.url)
+
+    def place(self) -> Place:
+        """Return where the files are: collections of one server are apart from each other."""
+        names = sorted(f"{directory} {name}" for directory, name in self.collections.items())
+        return place_at(self.address, self.collection or "", *names)
 
     def secret(self) -> str | None:
         """Return the attachment key, None without one; raises what `SecretFile.text` does."""

@@ -4,6 +4,8 @@ from urllib.parse import urlsplit
 
 from hyperlink import EncodedURL
 
+from was_daemon.model.places import Place
+
 
 def url_problem(url: str) -> str | None:
     """Return what is wrong with the URL of a server or folder, None if nothing is."""
@@ -18,6 +20,16 @@ def url_problem(url: str) -> str | None:
     if "@" in parts.netloc:
         return "the login has settings of its own"
     return None
+
+
+def place_at(url: str, *further: str) -> Place:
+    """Return the place of a folder, the same for all spellings of its URL; `further` tells apart what is in one folder.
+
+    Case of the host, default port, encoded characters and slashes at the end do not matter.
+    """
+    sent = EncodedURL.from_text(as_sent(url)).normalize()
+    root = (sent.scheme, sent.host.rstrip("."), str(sent.port), *further)
+    return Place(root, tuple(part for part in sent.path if part))
 
 
 def as_sent(url: str) -> str:

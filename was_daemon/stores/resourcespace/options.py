@@ -9,7 +9,8 @@ import attrs
 
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.validators import FieldValidator, at_least, matching, not_empty, optional
-from was_daemon.stores.http.urls import url_problem
+from was_daemon.model.places import Place
+from was_daemon.stores.http.urls import place_at, url_problem
 
 
 def zone_of(name: str) -> tzinfo:
@@ -55,6 +56,10 @@ class ResourceSpaceOptions:
     allow_http: bool = False
     timeout: float = attrs.field(default=30.0, validator=at_least(0.001))
     upload_timeout: float = attrs.field(default=600.0, validator=at_least(0.001))
+
+    def place(self) -> Place:
+        """Return where the files are."""
+        return place_at(self.url, str(self.collection))
 
     @property
     def counted(self) -> list[int]:

@@ -10,8 +10,9 @@ import attrs
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.secret_values import SECRET_UNLESS_FILLED_IN
 from was_daemon.config.validators import FieldValidator, at_least, one_of
+from was_daemon.model.places import Place
 from was_daemon.stores.http.auth import FixedLogin, Login, PasswordLogin
-from was_daemon.stores.http.urls import url_problem
+from was_daemon.stores.http.urls import place_at, url_problem
 from was_daemon.stores.rest.matching import Matching
 from was_daemon.stores.rest.templates import RequestTemplate, origin
 from was_daemon.stores.rest.values import Checksum, Condition, Pointer
@@ -119,6 +120,10 @@ class RestSettings:
     ca_file: Path | None = None
     allow_http: bool = False
     timeout: float = attrs.field(default=30.0, validator=at_least(0.001))
+
+    def place(self) -> Place:
+        """Return where the files are: the same if also the requests are."""
+        return place_at(self.url, *(f"{name} {getattr(self, name)}" for name in METHODS))
 
     @cached_property
     def requests(self) -> dict[str, RequestTemplate]:

@@ -13,7 +13,8 @@ from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
 from was_daemon.config.validators import FieldValidator, at_least, matching, optional
 from was_daemon.model.keys import Layout
-from was_daemon.stores.http.urls import url_problem
+from was_daemon.model.places import Place
+from was_daemon.stores.http.urls import place_at, url_problem
 from was_daemon.stores.s3.credentials import CredentialFinder, find_by_botocore, find_in_settings
 
 _LEAST_PART = 5 << 20
@@ -103,6 +104,12 @@ class S3Options:
     def region_name(self, environ: Mapping[str, str] = os.environ) -> str:
         """Return the region to sign for."""
         return self.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+    def place(self) -> Place:
+        """Return where the files are."""
+        return attrs.evolve(
+            place_at(self.endpoint or "https://amazonaws.com", self.bucket), parts=tuple(self.folder.split("/")[:-1])
+        )
 
     def search(self) -> CredentialFinder:
         """Return the search for the key."""

@@ -8,8 +8,9 @@ import attrs
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.validators import FieldValidator, at_least
 from was_daemon.model.keys import Layout
+from was_daemon.model.places import Place
 from was_daemon.stores.http.auth import FixedLogin, Login, PasswordLogin
-from was_daemon.stores.http.urls import url_problem
+from was_daemon.stores.http.urls import place_at, url_problem
 
 
 @attrs.frozen
@@ -38,6 +39,10 @@ class WebDAVOptions:
             raise ValueError("token_file goes without user")
         if (self.token_file or self.user is not None) and not self.allow_http and urlsplit(self.url).scheme == "http":
             raise ValueError("url: a login over plain http needs allow_http = true")
+
+    def place(self) -> Place:
+        """Return where the files are."""
+        return place_at(self.url)
 
     def login(self) -> Login:
         """Return the login, its secrets read from their files; raises what `SecretFile.text` does."""

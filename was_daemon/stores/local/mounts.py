@@ -3,14 +3,20 @@
 import os
 import re
 import shlex
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
+from was_daemon.model.places import Place
+
 MOUNTINFO = Path("/proc/self/mountinfo")
 FSTAB = Path("/etc/fstab")
+
+_MOST_LINKS = 40
+"""Links that are followed on the way to a directory, as many as Linux does."""
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _NETWORK = frozenset(
@@ -23,12 +29,17 @@ _CASELESS = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "cifs", "smb3"
 
 @attrs.frozen
 class Mount:
-    """File system that is mounted at `place`."""
+    """File system that is mounted at `place`; its directory `root` is what is seen there.
+
+    `device` is its number, which mounts of the same file system have in common.
+    """
 
     place: Path
     kind: str
     source: str
     is_read_only: bool
+    device: str = ""
+    root: Path = Path("/")
 
     @property
     def is_network(self) -> bool:
@@ -59,7 +70,8 @@ def parse_mounts(text: str) -> list[Mount]:
         if separator and len(fields) > 5 and len(described) > 2:
             options = {*fields[5].split(","), *described[2].split(",")}
             place, source = Path(_unescaped(fields[4])), _unescaped(described[1])
-            found.append(Mount(place, described[0], source, "ro" in options))
+            root = Path(_unescaped(fields[3]))
+            found.append(Mount(place, described[0], source, "ro" in options, fields[2], root))
     return found
 
 
@@ -71,10 +83,49 @@ def parse_fstab(text: str) -> list[Path]:
 
 def mount_of(path: Path, mounts: Sequence[Mount]) -> Mount | None:
     """Return the mount that has `path`, or will have it; None if that is not known."""
-    real = Path(os.path.realpath(path))
+    return _mount_at(Path(os.path.realpath(path)), mounts)
+
+
+def _mount_at(real: Path, mounts: Sequence[Mount]) -> Mount | None:
     on_the_way = [each for each in mounts if real.is_relative_to(each.place)]
     # The longest place counts, and of several mounts at one place the last.
     return max(enumerate(on_the_way), key=lambda item: (len(item[1].place.parts), item[0]))[1] if on_the_way else None
+
+
+def place_of(path: Path, mounts: Sequence[Mount]) -> Place:
+    """Return the place of a directory, the same for all paths to it by way of links and bind mounts.
+
+    Looks at nothing on a network drive, whose server may not answer: links there are taken for directories.
+    """
+    try:
+        real = _without_links(path.absolute(), mounts)
+    except FileNotFoundError:
+        # The current directory has been removed.
+        return Place(("disk", "removed"), path.parts)
+    mount = _mount_at(real, mounts)
+    if mount is None:
+        return Place(("disk",), real.parts[1:])
+    return Place(("disk", mount.device), (mount.root / real.relative_to(mount.place)).parts[1:])
+
+
+def _without_links(path: Path, mounts: Sequence[Mount]) -> Path:
+    left = deque(path.parts[1:])
+    real = Path("/")
+    links = 0
+    while left:
+        part = left.popleft()
+        if part == "..":
+            real = real.parent
+            continue
+        real /= part
+        mount = _mount_at(real, mounts)
+        if links < _MOST_LINKS and not (mount and mount.is_network):
+            with suppress(OSError):
+                target = real.readlink()
+                links += 1
+                left.extendleft(reversed([each for each in target.parts if each != "/"]))
+                real = Path("/") if target.is_absolute() else real.parent
+    return real
 
 
 def mounts(pid: int = 0) -> list[Mount]:
