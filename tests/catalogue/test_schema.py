@@ -1,5 +1,7 @@
 """The catalogue's tables, in every kind of database."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,20 @@ async def test_a_step_that_collides_with_others_is_tried_again(url: URL) -> None
 
     await database.run(collide_once)
     assert (len(attempts), await database.read(names)) == (2, ["a"])
+    await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_check_of_a_file_writes_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.sqlite"
+    database = CatalogueDatabase(URL.create("sqlite", database=str(path)))
+    await database.run(add, "a")
+    with closing(sqlite3.connect(path)) as other:
+        (before,) = other.execute("PRAGMA data_version").fetchone()
+        await database.check()
+        # A check that writes nothing does not find a full disk.
+        assert other.execute("PRAGMA data_version").fetchone() != (before,)
+    assert await database.read(names) == ["a"]
     await database.close()
 
 

@@ -174,6 +174,22 @@ async def test_a_check_finds_that_nothing_can_be_written(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_check_writes_and_changes_nothing(database: Database, path: Path) -> None:
+    await database.run(increase, "fish")
+    with closing(sqlite3.connect(path)) as other:
+
+        def seen() -> int:
+            """A number that changes whenever somebody else has written."""
+            return int(other.execute("PRAGMA data_version").fetchone()[0])
+
+        before, content = seen(), list(other.iterdump())
+        await database.check()
+        # A check that writes nothing does not find a full disk.
+        assert seen() != before
+        assert list(other.iterdump()) == content
+
+
+@pytest_twisted.ensureDeferred
 async def test_closing_waits_for_the_steps_before_and_refuses_those_after(database: Database, path: Path) -> None:
     steps = [database.run(increase, "fish") for _ in range(3)]
     await database.close()

@@ -21,6 +21,7 @@ from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.images import jpeg
 from tests.support.ports import free_port
+from tests.support.tiny_disk import fill, tiny_disk
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -326,3 +327,60 @@ def test_status_makes_neither_spool_nor_catalogue(tmp_path: Path, run_daemon: Ru
     assert ran.code == 0
     assert not (tmp_path / "spool").exists()
     assert not (tmp_path / "state").exists()
+
+
+def mirroring(directory: Path) -> dict[str, Any]:
+    """A mirror whose journal is in `directory` / "disk"."""
+    journal = directory / "disk" / "journal"
+    return {
+        "stores": {
+            "main": {"plugin": "mirror", "primary": "kept", "copies": ["nas"], "journal": journal},
+            "kept": {"plugin": "filesystem", "path": "store"},
+            "nas": {"plugin": "filesystem", "path": "nas"},
+        },
+        "collections": {"store": "main"},
+    }
+
+
+def test_the_disk_of_a_mirror_s_journal_is_watched(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    seen = watched(mirroring(tmp_path) | {"limits": {"min_free": 1 << 60}})
+    _, document = seen.health()
+    assert document["free_bytes"]["journal of main"] > 0
+    assert document["journal of main"] == "ok"
+    assert any(
+        re.fullmatch(r"journal of main: \d+ MiB are free on its disk, less than min_free", warning)
+        for warning in document["warnings"]
+    )
+    assert seen.value("was_free_bytes", place="journal of main") > 0
+    told = run("status", "--json", "--config", seen.daemon.config_file).report
+    assert told["mirrors"]["main"]["journal"]["free_bytes"] > 0
+    assert any(warning.startswith("journal of main: ") for warning in told["warnings"])
+
+
+def test_a_mirror_s_journal_on_a_full_disk_is_said_with_503(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    with tiny_disk(tmp_path / "disk"):
+        seen = watched(mirroring(tmp_path))
+        assert seen.upload("a.jpg", b"bytes") == 200
+        filler = fill(tmp_path / "disk")
+        assert seen.upload("b.jpg", b"bytes") == 503
+        # What was found a moment ago counts for some seconds.
+        eventually(lambda: seen.health()[0] == 503, "for the next look")
+        assert seen.health()[1]["problems"][0].startswith("store main: the journal of the mirror cannot be used")
+        ran = run("status", "--config", seen.daemon.config_file)
+        assert ran.code == 1
+        assert "FAILED  store main: the journal of the mirror cannot be used: " in ran.out
+        filler.unlink()
+        eventually(lambda: seen.health()[0] == 200, "for the next look")
+        assert seen.upload("b.jpg", b"bytes") == 200
+        seen.daemon.stop()
+
+
+def test_a_journal_that_has_no_room_to_be_made_is_said(tmp_path: Path) -> None:
+    with tiny_disk(tmp_path / "disk"):
+        fill(tmp_path / "disk")
+        document = mirroring(tmp_path)
+        for name in ("store", "nas"):
+            (tmp_path / name / "originals").mkdir(parents=True)
+        config = write_config(tmp_path, document["stores"], collections=document["collections"])
+        assert "the disk of the mirror's journal is full" in run("status", "--config", config).out

@@ -29,7 +29,7 @@ from twisted.internet.defer import Deferred
 from was_daemon.catalogue.schema import FORM
 from was_daemon.catalogue.servers import UnreadablePassword, name_of, server_engine, words_of
 from was_daemon.concurrency.disk_threads import DiskThreads
-from was_daemon.concurrency.sqlite import enter_wal_mode
+from was_daemon.concurrency.sqlite import enter_wal_mode, write_header
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import StoreUnavailable
 
@@ -113,6 +113,8 @@ class CatalogueDatabase:
                     from was_daemon.catalogue.migration import require_known_form
 
                     require_known_form(connection)
+                if self.path:
+                    _write_header(connection)
             if not ready:
                 engine.dispose()
 
@@ -196,6 +198,12 @@ def _engine(url: URL, password_file: SecretFile | None = None, answer_seconds: f
     # A server, or a firewall between, closes connections that are idle for long.
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": _CONNECTIONS, "max_overflow": 0}
     return server_engine(url, answer_seconds, password_file, **options)
+
+
+def _write_header(connection: Connection) -> None:
+    file = connection.connection.driver_connection
+    assert isinstance(file, sqlite3.Connection)  # noqa: S101 - there is a path
+    write_header(file)
 
 
 def _sqlite_engine(url: URL) -> Engine:

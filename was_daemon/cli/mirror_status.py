@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from was_daemon.model.interfaces import IAssetStore
 
 
-async def mirror_entries(stores: "Mapping[str, IAssetStore]") -> dict[str, Any]:
-    """Return what each copy of each mirror lacks, by the names of the mirrors.
+async def mirror_entries(stores: "Mapping[str, IAssetStore]", min_free: int) -> dict[str, Any]:
+    """Return what each copy of each mirror lacks, and the space for its journal, by the names of the mirrors.
 
-    A journal that is not there yet, or that cannot be read, is told by the check of its store.
+    A journal that is not there yet, or that cannot be read, is told by the check of its store. Fewer than `min_free`
+    bytes are worth a warning.
     """
     import attrs
 
-    from was_daemon.health.mirrors import copy_warnings
+    from was_daemon.health.mirrors import copy_warnings, space_warning
     from was_daemon.model.errors import StoreUnavailable
     from was_daemon.model.mirror import IMirror
 
@@ -25,12 +26,17 @@ async def mirror_entries(stores: "Mapping[str, IAssetStore]") -> dict[str, Any]:
     for name, store in stores.items():
         if not IMirror.providedBy(store) or not IMirror(store).journal.path.exists():
             continue
+        mirror = IMirror(store)
         try:
-            states = await IMirror(store).states()
+            states, free = await mirror.states(), await mirror.journal.free()
         except StoreUnavailable:
             continue
-        copies = {copy: attrs.asdict(state) for copy, state in states.items()}
-        found[name] = {"copies": copies, "warnings": copy_warnings(name, IMirror(store), states)}
+        low = space_warning(f"journal of {name}", free, min_free)
+        found[name] = {
+            "copies": {copy: attrs.asdict(state) for copy, state in states.items()},
+            "journal": {"where": str(mirror.journal.path), "free_bytes": free},
+            "warnings": [*copy_warnings(name, mirror, states), *([low] if low else [])],
+        }
     return found
 
 
@@ -44,6 +50,9 @@ def mirror_lines(mirrors: Mapping[str, Any]) -> Iterator[str]:
     for name, mirror in mirrors.items():
         for copy, state in mirror["copies"].items():
             yield f"        copy of {name} in {copy}: {_told(state)}"
+        journal = mirror["journal"]
+        free = "" if journal["free_bytes"] is None else f", {readable(journal['free_bytes'])} free"
+        yield f"        journal of {name}: {journal['where']}{free}"
 
 
 def _told(state: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def status(urls: tuple[str, ...], count: bool, timeout: float, config: Path | No
         files = await _check_files(settings)
         # A database that does not answer need not be waited for once more.
         fixity = await fixity_entry(settings, list(stores)) if files.get("catalogue", _WELL)["ok"] else {}
-        mirrors = await mirror_entries(stores)
+        mirrors = await mirror_entries(stores, min_free)
         known = [*fixity.get("warnings", ()), *mirror_warnings(mirrors)]
         told = [*_warnings_of(answers), *warnings(settings), *known]
         summary: dict[str, Any] = {

@@ -73,7 +73,7 @@ class Database:
 
     def check(self) -> Deferred[None]:
         """Raise `StoreUnavailable` if steps that write would fail; waits for other writers as these do."""
-        return self.run(lambda connection: None)
+        return self.run(write_header)
 
     def run(
         self, step: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -196,6 +196,12 @@ def consecutive(cursor: sqlite3.Cursor, count: int) -> Sequence[int]:
     """Return the numbers of the rows that one statement has inserted, which nothing can come between."""
     last = int(cursor.lastrowid or 0)
     return range(last - count + 1, last + 1)
+
+
+def write_header(connection: sqlite3.Connection) -> None:
+    """Write one page, the least that a change takes, and change nothing in it: on a full disk that fails, too."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def enter_wal_mode(connection: sqlite3.Connection) -> None:

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.health.fixity import FixityCheck
-from was_daemon.health.mirrors import MirrorHealth, mirror_warnings
+from was_daemon.health.mirrors import MirrorHealth, journals, mirror_warnings, space_warning
 from was_daemon.health.report import CheckOutcome, Report
 from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections
@@ -27,7 +27,7 @@ from was_daemon.library.spool import Spool
 from was_daemon.model.errors import AssetError
 from was_daemon.model.interfaces import IAssetStore, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind
-from was_daemon.stores.local.disk import free_bytes
+from was_daemon.stores.local.disk import free_near
 from was_daemon.telemetry.metrics import Metrics
 from was_daemon.workers.pool import WorkerPool
 
@@ -94,6 +94,9 @@ class Health:
         self._databases = {
             name: self._check(self._databases.get(name), database, partial(look_at_database, database))
             for name, database in databases.items()
+        } | {
+            name: self._check(self._databases.get(name), journal, journal.free)
+            for name, journal in journals(stores).items()
         }
         self._fixity = (fixity, _Check(fixity, fixity.look, self._clock)) if fixity else None
         self._pool = pool
@@ -117,13 +120,14 @@ class Health:
         usages = Deferred.fromCoroutine(self._quotas.usages())
         mirrors = await self._mirrors.look()
         fixity = Deferred.fromCoroutine(self._fixity[1].look()) if self._fixity else None
+        outcomes = {name: await look for name, look in databases.items()}
         report = Report(
             {name: self._with_space_check(await look) for name, look in looks.items()},
             self._with_space_check(await spool),
             self._pool.problem() if self._pool else None,
-            {name: await look for name, look in databases.items()},
+            outcomes,
             await usages,
-            [*self._warnings, *self._further_warnings(), *mirror_warnings(mirrors)],
+            [*self._warnings, *self._further_warnings(), *mirror_warnings(mirrors), *self._low_space(outcomes)],
             await fixity if fixity else None,
             self._trash.sizes if self._trash else {},
             mirrors,
@@ -137,6 +141,11 @@ class Health:
     def _further_warnings(self) -> list[str]:
         fixity = self._fixity[0].warnings() if self._fixity else ()
         return [*fixity, *(self._trash.problems() if self._trash else ())]
+
+    def _low_space(self, outcomes: Mapping[str, CheckOutcome]) -> list[str]:
+        """Return warnings of disks that refuse nothing yet, unlike those of stores and the spool."""
+        found = [space_warning(name, outcome.free, self._min_free) for name, outcome in outcomes.items()]
+        return [warning for warning in found if warning]
 
     def _with_space_check(self, outcome: CheckOutcome) -> CheckOutcome:
         if outcome.problem or outcome.free is None or outcome.free >= self._min_free:
@@ -225,20 +234,13 @@ async def look_at_store(store: IAssetStore, collections: Collections) -> int | N
         return None
     files = ILocalFiles(store)
     await files.in_thread(None, check_directories, store, collections)
-    return _known(await files.in_thread(None, _free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
+    return _known(await files.in_thread(None, free_near, files.path(AssetKey("", Kind.ORIGINAL, "any"))))
 
 
 async def look_at_database(database: DatabaseCheck) -> int | None:
     """Check whether a database can be written to; raises `StoreUnavailable`."""
     await database.run()
     return None
-
-
-def _free_near(path: Path) -> int:
-    """Return the free bytes where a file at `path` would lie, also while its directory is missing; blocks."""
-    while not path.exists():
-        path = path.parent
-    return free_bytes(path)
 
 
 async def _spool_free(spool: Spool) -> int | None:

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge
 from was_daemon.model.durations import counted, in_words
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore, IUnlisted
-from was_daemon.model.mirror import CopyState, IMirror
+from was_daemon.model.mirror import CopyState, IMirror, IMirrorJournal
 from was_daemon.model.sizes import readable
 from was_daemon.telemetry.metrics import Metrics
 
@@ -94,6 +94,19 @@ def copy_warnings(name: str, mirror: IMirror, states: Mapping[str, CopyState]) -
             lost = counted(state.lost, "file")
             found.append(f"store {name}: the primary has lost {lost} before {copy} had got them: run mirror repair")
     return found
+
+
+def journals(stores: Mapping[str, IAssetStore]) -> dict[str, IMirrorJournal]:
+    """Return the journals of the mirrors among these stores, by the names that reports have for them."""
+    mirrors = {name: IMirror(store) for name, store in stores.items() if IMirror.providedBy(store)}
+    return {f"journal of {name}": IMirrorJournal(mirror.journal) for name, mirror in mirrors.items()}
+
+
+def space_warning(name: str, free: int | None, min_free: int) -> str | None:
+    """Return what an operator should know of the disk of a database with so many free bytes, None if nothing."""
+    if free is None or free >= min_free:
+        return None
+    return f"{name}: {free >> 20} MiB are free on its disk, less than min_free"
 
 
 def waiting(state: CopyState) -> str:

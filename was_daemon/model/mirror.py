@@ -74,7 +74,10 @@ class Known:
 
 
 class IMirrorJournal(Interface):
-    """The part of a mirror's journal that comparisons use. Every method may raise `StoreUnavailable`."""
+    """The part of a mirror's journal that comparisons and checks use. Every method may raise `StoreUnavailable`."""
+
+    def free() -> Awaitable[int | None]:
+        """Fire with the free bytes on the disk of the journal, None where that is not known."""
 
     def begin_run(copy: str, deep: bool, scope: Sequence[str]) -> Awaitable[int]:
         """Fire with the number of a comparison: that of the last one if it was the same and has not ended."""

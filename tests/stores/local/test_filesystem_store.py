@@ -6,11 +6,9 @@
 import errno
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from storage_plugins.filesystem import FilesystemOptions, FilesystemStore, files
 from tests.support.needs import lacking
 from tests.support.processes import eventually
 from tests.support.staging import leave_stale
+from tests.support.tiny_disk import tiny_disk
 from was_daemon.model.errors import AssetNotFound, NoSpace, StoreUnavailable
 from was_daemon.model.interfaces import IAssetReader, IAssetStore, IAssetStorePlugin, ILocalFiles, IStagingFile
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -368,19 +367,6 @@ async def test_a_staging_file_lies_on_the_file_system_of_its_key(
     assert staged.path.stat().st_dev == other_disk.stat().st_dev
     staged.discard()
     await store.close()
-
-
-@contextmanager
-def tiny_disk(at: Path) -> Iterator[None]:
-    """One mebibyte at `at`; needs root."""
-    at.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tiny", str(at)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        lacking("a file system can be mounted by root only")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
 
 
 @pytest_twisted.ensureDeferred

@@ -28,6 +28,13 @@ def open_regular(path: str | Path, directory: int | None = None) -> FileIO:
     return file
 
 
+def free_near(path: Path) -> int:
+    """Return the free bytes where a file at `path` would lie, also while its directory is missing."""
+    while not path.exists():
+        path = path.parent
+    return free_bytes(path)
+
+
 def free_bytes(where: Path | int) -> int:
     """Return the free bytes of the file system of a path or an open file; `sys.maxsize` where that is unknown."""
     status = os.statvfs(where)

@@ -7,6 +7,7 @@ it out looks at the primary, so that one that was not made does no harm.
 
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
@@ -34,6 +35,7 @@ from was_daemon.stores.layers.mirror.changes import (
     row_of,
     waiting_of,
 )
+from was_daemon.stores.local.disk import free_bytes, free_near
 from was_daemon.stores.local.locking import FileLock, try_lock
 from was_daemon.stores.local.process_lock import ProcessLock
 
@@ -233,9 +235,16 @@ class MirrorJournal:
         if self.path.exists():
             return False
         directory = next(each for each in self.path.parents if each.exists())
+        if not free_bytes(directory):
+            raise StoreUnavailable("the disk of the mirror's journal is full")
         if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
             raise StoreUnavailable("the directory of the mirror's journal cannot be written to by this user")
         return True
+
+    async def free(self) -> int | None:
+        """See `IMirrorJournal`."""
+        free = await self._threads.run(free_near, self.path)
+        return free if free < sys.maxsize else None
 
     async def close(self) -> None:
         """Close the file. Changes that are under way count as those of a process that has ended from then on."""
