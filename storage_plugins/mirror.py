@@ -35,11 +35,13 @@ class MirrorOptions:
 
 
 def _compose(options: MirrorOptions, name: str, stores: Mapping[str, IAssetStore]) -> IAssetStore:
+    primary, copies = stores[options.primary], {each: stores[each] for each in options.copies}
+    settings = f"{primary}, with copies in {' and '.join(f'{each} ({copy})' for each, copy in copies.items())}"
     return MirrorStore(
         name,
-        stores[options.primary],
-        {each: stores[each] for each in options.copies},
-        MirrorJournal(options.journal / f"{name}.sqlite", options.copies),
+        primary,
+        copies,
+        MirrorJournal(options.journal / f"{name}.sqlite", options.copies, settings=settings),
         reads_copies=options.read_copies,
         parallel=options.parallel,
     )

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.bottled import KEY, BottledServer
 from tests.support.cli import run, write_config
+from tests.support.daemon import Daemon, eventually
 
 
 def mirror_config(directory: Path, **options: Any) -> Path:
@@ -219,3 +220,25 @@ def test_a_list_without_names_is_refused(tmp_path: Path, official: BottledServer
     ran = run("mirror", "repair", "--names", names, "--config", config)
     assert ran.code == 1
     assert f"Error: {names} has no names\n" in ran.err
+
+
+@pytest.mark.slow
+def test_a_journal_that_two_daemons_use_with_other_settings_is_warned_of(tmp_path: Path) -> None:
+    config = mirror_config(tmp_path)
+    stores = {
+        "main": {"plugin": "mirror", "primary": "disk", "copies": ["other"], "journal": tmp_path / "journal"},
+        "disk": {"plugin": "filesystem", "path": tmp_path / "disk"},
+        "other": {"plugin": "filesystem", "path": tmp_path / "other"},
+    }
+    daemon = Daemon(tmp_path / "daemon", {"stores": stores, "collections": {"store": "main"}})
+    daemon.start()
+    try:
+        expected = (
+            "another process uses the same journal with other settings: "
+            f"files in {tmp_path}/disk, with copies in other (files in {tmp_path}/other)"
+        )
+        assert eventually(lambda: expected in run("status", "--config", config).out, "for the daemon")
+        assert expected in run("mirror", "verify", "--config", config).err
+        assert "same journal" not in run("status", "--config", daemon.config_file).out
+    finally:
+        daemon.stop()

@@ -152,7 +152,7 @@ async def mirrored(
             await journal.end_run(name, True)
         if start:
             store.start()
-            while journal._lead is None:
+            while not journal.lead.is_held:
                 await _turn()
         yield found
     finally:

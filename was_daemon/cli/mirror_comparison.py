@@ -10,6 +10,7 @@ from twisted.internet.task import deferLater
 from was_daemon.cli.progress import for_each_with_bar
 from was_daemon.cli.report import Report
 from was_daemon.cli.targets import require_directory
+from was_daemon.health.mirrors import stranger_warnings
 from was_daemon.jobs.mirror.comparison import Comparison
 from was_daemon.jobs.mirror.once import Once
 from was_daemon.jobs.mirror.repair import Repair
@@ -59,6 +60,8 @@ async def compare_copies(
     """
     await require_directory(mirror.primary)
     await require_answer(mirror.primary, wanted.directories)
+    for warning in stranger_warnings(str(mirror), await mirror.journal.other_settings()):
+        click.echo(f"WARNING {warning}", err=True)
     not_compared = {}
     once = Once()
     try:

@@ -18,7 +18,7 @@ async def mirror_entries(stores: "Mapping[str, IAssetStore]", min_free: int) -> 
     """
     import attrs
 
-    from was_daemon.health.mirrors import copy_warnings, space_warning
+    from was_daemon.health.mirrors import copy_warnings, space_warning, stranger_warnings
     from was_daemon.model.errors import StoreUnavailable
     from was_daemon.model.mirror import IMirror
 
@@ -29,13 +29,18 @@ async def mirror_entries(stores: "Mapping[str, IAssetStore]", min_free: int) -> 
         mirror = IMirror(store)
         try:
             states, free = await mirror.states(), await mirror.journal.free()
+            others = await mirror.journal.other_settings()
         except StoreUnavailable:
             continue
         low = space_warning(f"journal of {name}", free, min_free)
         found[name] = {
             "copies": {copy: attrs.asdict(state) for copy, state in states.items()},
             "journal": {"where": str(mirror.journal.path), "free_bytes": free},
-            "warnings": [*copy_warnings(name, mirror, states), *([low] if low else [])],
+            "warnings": [
+                *copy_warnings(name, mirror, states),
+                *stranger_warnings(name, others),
+                *([low] if low else []),
+            ],
         }
     return found
 

@@ -1,6 +1,6 @@
 """How far the copies of mirrors follow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 from prometheus_client import Counter, Gauge
@@ -45,11 +45,13 @@ class MirrorHealth:
         for name, mirror in self._mirrors.items():
             self._show_counts(name, mirror)
             try:
-                states = await mirror.states()
+                states, others = await mirror.states(), await mirror.journal.other_settings()
             except StoreUnavailable:
                 continue
             self._show(name, states)
-            found[name] = MirrorState(states, [*mirror.warnings(), *copy_warnings(name, mirror, states)])
+            found[name] = MirrorState(
+                states, [*mirror.warnings(), *copy_warnings(name, mirror, states), *stranger_warnings(name, others)]
+            )
         return found
 
     @property
@@ -107,6 +109,16 @@ def space_warning(name: str, free: int | None, min_free: int) -> str | None:
     if free is None or free >= min_free:
         return None
     return f"{name}: {free >> 20} MiB are free on its disk, less than min_free"
+
+
+def stranger_warnings(name: str, others: Sequence[str]) -> list[str]:
+    """Return warnings of processes that use the journal of the mirror called `name` for `others`."""
+    # A change that one of them enters reaches the copies that it knows, and no others.
+    return [
+        f"store {name}: another process uses the same journal with other settings: {other}. Give them the same "
+        "settings, or each a journal of its own"
+        for other in others
+    ]
 
 
 def waiting(state: CopyState) -> str:

@@ -76,6 +76,9 @@ class Known:
 class IMirrorJournal(Interface):
     """The part of a mirror's journal that comparisons and checks use. Every method may raise `StoreUnavailable`."""
 
+    def other_settings() -> Awaitable[Sequence[str]]:
+        """Fire with descriptions of the mirrors that other processes, with other settings, use this journal for."""
+
     def free() -> Awaitable[int | None]:
         """Fire with the free bytes on the disk of the journal, None where that is not known."""
 

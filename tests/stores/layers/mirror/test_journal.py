@@ -160,3 +160,21 @@ async def test_a_journal_of_an_earlier_version_is_used_on(tmp_path: Path) -> Non
     assert found
     assert found.action is Action.DELETE
     await journal.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_processes_know_of_others_with_other_settings_while_they_live(tmp_path: Path) -> None:
+    path = tmp_path / "main.sqlite"
+    ours, same, stranger = (MirrorJournal(path, ["nas"], settings=each) for each in ("ours", "ours", "theirs"))
+    for each in (ours, same, stranger):
+        await each.announce()
+    assert await ours.other_settings() == ["theirs"]
+    assert await stranger.other_settings() == ["ours"]
+    await stranger.close()
+    assert await ours.other_settings() == []
+    # Nothing is kept of those that have ended.
+    await ours.recover()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT settings FROM users").fetchall() == [("ours",)] * 2
+    await same.close()
+    await ours.close()

@@ -82,6 +82,7 @@ class Following:
 
     async def _lead(self) -> bool:
         try:
+            await self._journal.announce()
             return await self._journal.try_lead()
         except AssetError as error:
             self._log.error("Store {name}: the copies do not follow: {error}", name=self._name, error=error)

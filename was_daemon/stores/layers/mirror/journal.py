@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 
 import attrs
 from twisted.internet.defer import DeferredLock
@@ -35,8 +34,8 @@ from was_daemon.stores.layers.mirror.changes import (
     row_of,
     waiting_of,
 )
+from was_daemon.stores.layers.mirror.lead import Lead
 from was_daemon.stores.local.disk import free_bytes, free_near
-from was_daemon.stores.local.locking import FileLock, try_lock
 from was_daemon.stores.local.process_lock import ProcessLock
 
 
@@ -44,12 +43,16 @@ from was_daemon.stores.local.process_lock import ProcessLock
 class MirrorJournal:
     """The journal in the file `path` of a mirror with `copies`; every method may raise `StoreUnavailable`.
 
-    `now` returns the Unix time.
+    `now` returns the Unix time. `settings` describes the mirror: the same for all processes that belong together.
     """
 
-    def __init__(self, path: Path, copies: Sequence[str], now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, copies: Sequence[str], now: Callable[[], float] = time.time, settings: str = ""
+    ) -> None:
         self.path = path
         self._copies = copies
+        self._settings = settings
+        self._has_announced = False
         self._now = now
         self._database = Database(path, statements.SCHEMA, "the journal of the mirror", statements.upgrade)
         self._beginning = Together(self._database, self._begin)
@@ -58,10 +61,7 @@ class MirrorJournal:
         self._threads = DiskThreads(f"journal {path}", "journal of the mirror")
         self._processes = path.with_name(f"{path.name}.processes")
         self._lock = ProcessLock(self._processes)
-        self._lead: int | None = None
-        # An attempt to lead, which nobody waits for any more, must not come after the end.
-        self._leading = Lock()
-        self._is_closed = False
+        self.lead = Lead(path.with_name(f"{path.name}.lock"))
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -75,12 +75,15 @@ class MirrorJournal:
     def _begin(
         self, connection: sqlite3.Connection, changes: Sequence[tuple[Sequence[Step], float]]
     ) -> Sequence[Sequence[int]]:
-        if not self._lock.is_held:
-            self._processes.mkdir(mode=0o700, exist_ok=True)
-            self._lock.acquire()
+        self._show_alive()
         rows = [(at, row_of(step)) for steps, at in changes for step in steps]
         numbers = iter(statements.add_changes(connection, self._lock.identifier, rows))
         return [list(islice(numbers, len(steps))) for steps, _ in changes]
+
+    def _show_alive(self) -> None:
+        if not self._lock.is_held:
+            self._processes.mkdir(mode=0o700, exist_ok=True)
+            self._lock.acquire()
 
     async def sync(self) -> None:
         """Have the disk write what was entered: unlike a kill, a power cut may cost SQLite the last entries."""
@@ -132,32 +135,38 @@ class MirrorJournal:
             if each != self._lock.identifier and not self._lock.is_alive(each)
         ]
         rows = [row for process in ended for row in statements.changes_of(connection, process)]
+        for process in statements.users(connection).keys() - {self._lock.identifier}:
+            if not self._lock.is_alive(process):
+                statements.remove_user(connection, process)
         for number, at, *row in rows:
             collection, kind, name, action, source = row
             self._enqueue(connection, (collection, kind, name, action, source), at, 0, is_done=False)
             statements.remove_changes(connection, [number])
         return len(rows)
 
+    async def announce(self) -> None:
+        """Tell other processes of the settings of this one, once."""
+        if not self._has_announced:
+            await self._database.run(self._announce)
+            self._has_announced = True
+
+    def _announce(self, connection: sqlite3.Connection) -> None:
+        self._show_alive()
+        statements.set_user(connection, self._lock.identifier, self._settings)
+
+    async def other_settings(self) -> Sequence[str]:
+        """Fire with the settings of processes that use this journal with others than this one."""
+        return await self._database.read(self._other_settings)
+
+    def _other_settings(self, connection: sqlite3.Connection) -> Sequence[str]:
+        others = [each for each in statements.users(connection).items() if each[1] != self._settings]
+        return sorted({settings for process, settings in others if self._lock.is_alive(process)})
+
     # -- what the copies do --------------------------------------------------------------------------------------------
 
     async def try_lead(self) -> bool:
         """Fire with whether this process is the one that has the copies follow, until `close` or its end."""
-        return await self._threads.run(self._try_lead)
-
-    def _try_lead(self) -> bool:
-        with self._leading:
-            if self._is_closed or self._lead is not None:
-                return not self._is_closed
-            return self._lock_lead()
-
-    def _lock_lead(self) -> bool:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if try_lock(fd) is FileLock.THEIRS:
-            os.close(fd)
-            return False
-        self._lead = fd
-        return True
+        return await self._threads.run(self.lead.try_take)
 
     async def next(self, copy: str, taken: Collection[AssetKey]) -> Waiting | None:
         """Fire with the oldest change that a copy lacks and that is due, of none of the assets in `taken`."""
@@ -254,11 +263,7 @@ class MirrorJournal:
 
     def _release(self) -> None:
         self._lock.release()
-        with self._leading:
-            self._is_closed = True
-            if self._lead is not None:
-                os.close(self._lead)
-                self._lead = None
+        self.lead.release()
 
 
 def _sync(path: Path) -> None:

@@ -1,7 +1,7 @@
 """SQL of the journal of a mirror; each function is a step of `was_daemon.concurrency.sqlite.Database`.
 
 An asset is `collection`, `kind` and `name`. `changes` are under way; `waiting` are those that a copy lacks; `copied`
-are the versions that a copy has; `copies` has the state of each copy.
+are the versions that a copy has; `copies` has the state of each copy, `users` the settings of each process.
 """
 
 import sqlite3
@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS copied (
     size INTEGER NOT NULL, modified REAL NOT NULL, etag TEXT NOT NULL, copy_etag TEXT NOT NULL, sha256 TEXT,
     run INTEGER NOT NULL, PRIMARY KEY (collection, kind, name, copy)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS users (process TEXT PRIMARY KEY, settings TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS copies (
     copy TEXT PRIMARY KEY, problem TEXT NOT NULL DEFAULT '', compared REAL,
     run INTEGER NOT NULL DEFAULT 0, open_run TEXT
@@ -76,6 +77,21 @@ def is_overtaken(connection: sqlite3.Connection, number: int) -> bool:
     """Return whether a later change of the asset ended before this one, which is under way."""
     row = connection.execute("SELECT is_overtaken FROM changes WHERE number = ?", (number,)).fetchone()
     return bool(row and row[0])
+
+
+def set_user(connection: sqlite3.Connection, process: str, settings: str) -> None:
+    """Note the settings with which a process uses the journal."""
+    connection.execute("INSERT OR REPLACE INTO users VALUES (?, ?)", (process, settings))
+
+
+def users(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return the settings of the processes that use the journal, or did when they were killed."""
+    return dict(connection.execute("SELECT process, settings FROM users").fetchall())
+
+
+def remove_user(connection: sqlite3.Connection, process: str) -> None:
+    """Forget the settings of a process that has ended."""
+    connection.execute("DELETE FROM users WHERE process = ?", (process,))
 
 
 def processes(connection: sqlite3.Connection) -> list[str]:
