@@ -177,6 +177,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         yield _line(each["ok"], each["url"], version if each["ok"] else each["problem"])
         yield from _quotas(each.get("health", {}).get("collections", {}))
         yield from _trash(each.get("health", {}).get("trash", {}))
+        yield from _promotions(each.get("health", {}).get("promotions", {}))
     for name, store in summary["stores"].items():
         free = f", {readable(store['free_bytes'])} free" if "free_bytes" in store else ""
         yield _line(store["ok"], f"store {name}", store["where"] + free if store["ok"] else store["problem"])
@@ -213,6 +214,13 @@ def _trash(stores: dict[str, Any]) -> Iterator[str]:
     """Yield lines on what is in the trash of the stores, from the report of a daemon."""
     for name, each in stores.items():
         yield f"        trash of store {name}: {each['files']} files, {readable(each['bytes'])}"
+
+
+def _promotions(stores: dict[str, Any]) -> Iterator[str]:
+    """Yield lines on what stores in layers promote, from the report of a daemon."""
+    for name, each in stores.items():
+        told = f"{each['waiting']} wait, {each['promoted']} promoted, {each['failed']} failed"
+        yield f"        promotions in store {name}: {told}"
 
 
 def _line(ok: bool, subject: str, details: str) -> str:

@@ -23,6 +23,7 @@ async def tasks_of(components: Components, report: Report, commands: Sequence[Co
         *_warming(components),
         *_fixity(components),
         *_copies(components, report),
+        *_promotions(report),
         *await _catalogue(components),
         *_specify(components),
         *_trash(components, report),
@@ -79,6 +80,13 @@ def _copies(components: Components, report: Report) -> Iterator[Task]:
 
 def _copied(store: IAssetStore, copy: str) -> int:
     return IMirror(store).copied[copy]
+
+
+def _promotions(report: Report) -> Iterator[Task]:
+    for name, state in report.promotions.items():
+        failed = counted(state.failed, "attempt")
+        told = f"{counted(state.waiting, 'original')} to be promoted; {state.promoted} were, and {failed} failed."
+        yield Task(f"Promotion in store {name}", told, problem=state.problem)
 
 
 async def _catalogue(components: Components) -> list[Task]:

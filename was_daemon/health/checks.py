@@ -19,6 +19,7 @@ from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.health.fixity import FixityCheck
 from was_daemon.health.mirrors import MirrorHealth, journals, mirror_warnings, space_warning
+from was_daemon.health.promotions import promotion_warnings, promotions
 from was_daemon.health.report import CheckOutcome, Report
 from was_daemon.jobs.trash import TrashKeeper
 from was_daemon.library.collections import Collections
@@ -67,6 +68,7 @@ class Health:
         self._pool: WorkerPool | None = None
         self._min_free = 0
         self._warnings: Sequence[str] = ()
+        self._all_stores: Mapping[str, IAssetStore] = {}
         self._trash: TrashKeeper | None = None
         self._mirrors = MirrorHealth(metrics)
 
@@ -103,6 +105,7 @@ class Health:
         self._min_free = min_free
         self._warnings = warnings
         self._trash = trash
+        self._all_stores = stores
         self._mirrors.configure(stores)
 
     def _check(self, before: "_Check | None", what: object, look: Callable[[], Awaitable[int | None]]) -> "_Check":
@@ -131,6 +134,7 @@ class Health:
             await fixity if fixity else None,
             self._trash.sizes if self._trash else {},
             mirrors,
+            promotions(self._all_stores),
         )
         if self._quotas.problem:
             quotas = CheckOutcome(self._quotas.problem)
@@ -140,7 +144,8 @@ class Health:
 
     def _further_warnings(self) -> list[str]:
         fixity = self._fixity[0].warnings() if self._fixity else ()
-        return [*fixity, *(self._trash.problems() if self._trash else ())]
+        trash = self._trash.problems() if self._trash else ()
+        return [*fixity, *trash, *promotion_warnings(promotions(self._all_stores))]
 
     def _low_space(self, outcomes: Mapping[str, CheckOutcome]) -> list[str]:
         """Return warnings of disks that refuse nothing yet, unlike those of stores and the spool."""

@@ -8,6 +8,7 @@ import attrs
 from was_daemon.health.mirrors import MirrorState
 from was_daemon.library.quotas.quota import Usage
 from was_daemon.library.trash.contents import TrashSize
+from was_daemon.model.composition import PromotionState
 
 
 @attrs.frozen
@@ -42,7 +43,7 @@ class Report:
     settings have them.
     `collections` are those with a quota; one that is used up is its owner's business, and no problem of the server's.
     `warnings` are no problems, but should not stay. `trash` is what was in the trash of each store when it was emptied
-    last, if it is. `mirrors` has the stores with copies.
+    last, if it is. `mirrors` has the stores with copies, `promotions` those that promote what is read.
     """
 
     stores: Mapping[str, CheckOutcome]
@@ -54,6 +55,7 @@ class Report:
     fixity: CheckOutcome | None = None
     trash: Mapping[str, TrashSize] = attrs.field(factory=dict)
     mirrors: Mapping[str, MirrorState] = attrs.field(factory=dict)
+    promotions: Mapping[str, PromotionState] = attrs.field(factory=dict)
 
     @property
     def subjects(self) -> dict[str, CheckOutcome]:

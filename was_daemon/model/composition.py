@@ -7,6 +7,7 @@
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
 from zope.interface import Attribute, Interface
 
 from was_daemon.model.interfaces import AssetStat, IAssetStore, IStorePlugin
@@ -35,6 +36,25 @@ class IPromotes(Interface):
         Nothing is done if there is one, or if somebody replaces or deletes it meanwhile. Raises `AssetNotFound`, and
         `CannotMove` where that part cannot move assets.
         """
+
+
+@attrs.frozen
+class PromotionState:
+    """The promotions of one process since its start: `waiting` ones, the originals `promoted`, and `failed` attempts.
+
+    `problem` is why there are none at the moment, "" if that is not so.
+    """
+
+    waiting: int = 0
+    promoted: int = 0
+    failed: int = 0
+    problem: str = ""
+
+
+class IPromoter(Interface):
+    """A composed store that promotes by itself, in the background, what is read."""
+
+    promotions: PromotionState = Attribute("How far it has come.")
 
 
 class IReplaces(Interface):

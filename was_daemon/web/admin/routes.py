@@ -140,6 +140,7 @@ def _document(report: Report) -> dict[str, object]:
         },
         "trash": {name: {"files": size.files, "bytes": size.bytes} for name, size in report.trash.items()},
         "mirrors": {name: _copies(mirror) for name, mirror in report.mirrors.items()},
+        "promotions": {name: attrs.asdict(state) for name, state in report.promotions.items()},
         "free_bytes": {
             subject: outcome.free for subject, outcome in report.subjects.items() if outcome.free is not None
         },

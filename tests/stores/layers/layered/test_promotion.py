@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from storage_plugins.filesystem import FilesystemStore
 from tests.support.moving import MovingStore
-from was_daemon.model.composition import stores_in
+from was_daemon.model.composition import PromotionState, stores_in
 from was_daemon.model.errors import AssetNotFound, CannotMove, NoSpace, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat
 from was_daemon.model.keys import AssetKey, Kind, Layout
@@ -231,6 +231,7 @@ async def test_after_a_failure_nothing_is_promoted_for_a_while(logged: Callable[
         await settled(store)
     assert first.asked == 1
     assert "a.jpg" in logged()
+    assert store.promotions == PromotionState(waiting=0, promoted=0, failed=1, problem="down")
 
 
 @async_test

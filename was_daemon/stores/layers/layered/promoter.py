@@ -6,6 +6,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from was_daemon.concurrency.background import BackgroundTasks
+from was_daemon.model.composition import PromotionState
 from was_daemon.model.errors import AssetError, AssetNotFound, CannotMove
 from was_daemon.model.keys import AssetKey
 from was_daemon.stores.layers.layered.promotion import Promotion
@@ -43,6 +44,14 @@ class Promoter:
         self._spared: dict[AssetKey, float] = {}
         self._is_on = False
         self._paused_until = 0.0
+        self._promoted = self._failed = 0
+        self._problem = ""
+
+    @property
+    def state(self) -> PromotionState:
+        """How far the promotions have come."""
+        is_stopped = self._clock.seconds() < self._paused_until or not self._is_on
+        return PromotionState(len(self._waiting), self._promoted, self._failed, self._problem if is_stopped else "")
 
     def start(self) -> None:
         """Promote from now on what is read."""
@@ -79,16 +88,22 @@ class Promoter:
 
     async def _promote(self, key: AssetKey) -> None:
         try:
-            await self._promotion.promote(key)
+            self._promoted += await self._promotion.promote(key)
         except AssetNotFound:
             # It was deleted meanwhile.
             return
         except CannotMove as error:
             self._is_on = False
+            self._fail(error)
             self._log.error("{store}: nothing is promoted: {error}", store=self._promotion.first, error=error)
         except AssetError as error:
             self._paused_until = self._clock.seconds() + _PAUSE_SECONDS
+            self._fail(error)
             self._log.warn("{key} was not promoted, and nothing will be for a minute: {error}", key=key, error=error)
+
+    def _fail(self, error: AssetError) -> None:
+        self._failed += 1
+        self._problem = str(error)
 
     async def close(self) -> None:
         """End all promotions; what they have begun to copy is removed."""

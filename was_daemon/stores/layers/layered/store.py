@@ -7,7 +7,14 @@ from typing import TypeVar
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import alsoProvides, implementer
 
-from was_daemon.model.composition import IBackgroundWork, IComposedStore, IPromotes, IReplaces
+from was_daemon.model.composition import (
+    IBackgroundWork,
+    IComposedStore,
+    IPromoter,
+    IPromotes,
+    IReplaces,
+    PromotionState,
+)
 from was_daemon.model.errors import (
     AssetExists,
     AssetNotFound,
@@ -62,7 +69,7 @@ class LayeredStore(ForwardingStore):
         self.promote = promotion.promote
         self.promoter = Promoter(promotion, promote_after) if promote_after is not None else None
         self.parts = [first, *(layer.store for layer in below)]
-        alsoProvides(self, *shared_interfaces(self.parts))
+        alsoProvides(self, *shared_interfaces(self.parts), *([IPromoter] if self.promoter else []))
 
     def __str__(self) -> str:
         return " over ".join(map(str, self.parts))
@@ -98,6 +105,11 @@ class LayeredStore(ForwardingStore):
             raise
         self._promote_soon(key)
         return layer.opened(reader)
+
+    @property
+    def promotions(self) -> PromotionState:
+        """See `IPromoter`."""
+        return self.promoter.state if self.promoter else PromotionState()
 
     def _promote_soon(self, key: AssetKey) -> None:
         if self.promoter:
