@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -19,6 +20,7 @@ from was_daemon.model.interfaces import IAssetStore, ICreates, IFileReader, ILoc
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.model.lookup import find_replaced, find_stat
 from was_daemon.model.mirror import IMirror, IMirrorJournal
+from was_daemon.stores.layers.mirror.changes import Found
 from was_daemon.stores.layers.mirror.journal import MirrorJournal
 from was_daemon.stores.layers.mirror.store import MirrorStore
 from was_daemon.stores.layers.patience import PATIENCE_SECONDS, REST_SECONDS
@@ -161,6 +163,27 @@ async def test_a_file_that_the_primary_has_lost_is_read_from_the_copy(museum: Mi
     assert museum.store.fallbacks == 3
     (warning,) = museum.store.warnings()
     assert "the primary has lost files; 1 file had to be read from a copy" in warning
+
+
+@pytest.mark.parametrize("is_stale", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_what_is_uploaded_while_it_is_looked_for_is_not_called_lost(
+    museum: Mirrored, is_stale: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await museum.put("a.jpg", b"bytes")
+    await museum.settle(5)
+    find = museum.store.journal.find
+    museum.primary.trouble, museum.primary.only = AssetNotFound("no such asset"), {"stat", "open"}
+
+    async def upload_before(*arguments: Any) -> Found:
+        museum.primary.trouble = None
+        if is_stale:
+            await museum.put("a.jpg", b"newer")
+        return await find(*arguments)
+
+    monkeypatch.setattr(museum.store.journal, "find", upload_before)
+    assert await read_asset(museum.store, key) == (b"newer" if is_stale else b"bytes")
+    assert (museum.store.fallbacks, museum.store.warnings()) == (0, [])
 
 
 @pytest_twisted.ensureDeferred

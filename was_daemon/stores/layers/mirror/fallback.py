@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -53,9 +54,15 @@ class Fallback:
     _log = Logger()
 
     def __init__(
-        self, name: str, copies: Mapping[str, IAssetStore], journal: MirrorJournal, clock: IReactorTime
+        self,
+        name: str,
+        primary: IAssetStore,
+        copies: Mapping[str, IAssetStore],
+        journal: MirrorJournal,
+        clock: IReactorTime,
     ) -> None:
         self._name = name
+        self._primary = primary
         self._copies = copies
         self._journal = journal
         self._clock = clock
@@ -105,6 +112,10 @@ class Fallback:
             found = await self._journal.find(key)
         except StoreUnavailable:
             raise error from None
+        if is_missing and (found.is_stale or any(version for _, version in found.current)):
+            # It may have been uploaded since the primary was asked: before it is called lost, it is looked for again.
+            with suppress(AssetError):
+                return await ask(self._primary)
         trouble: AssetError | None = None
         for name, known in found.current:
             if known is None and not is_missing:

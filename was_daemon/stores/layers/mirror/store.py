@@ -91,7 +91,7 @@ class MirrorStore(ForwardingStore):
         self._name = name
         self._reads_copies = reads_copies
         self._clock = clock or IReactorTime(reactor)
-        self._fallback = Fallback(name, copies, journal, self._clock)
+        self._fallback = Fallback(name, primary, copies, journal, self._clock)
         self._following = Following(name, primary, copies, journal, parallel, self._clock)
         self._ends = Ends(name, journal, self._following.wake, self._clock)
         self._syncs = BackgroundTasks()
