@@ -1,15 +1,18 @@
 """A killed daemon with a mirror: what was acknowledged is in the primary, reaches the copy, and survives losses."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from tests.daemon.test_kills import Museum
-from tests.support.blocking import BlockingClient, finished
+from tests.support.blocking import BlockingClient, NoAnswerError, finished
 from tests.support.daemon import KEY, Daemon, eventually
 
 
@@ -35,7 +38,8 @@ class MirroredMuseum(Museum):
 
 
 @contextmanager
-def mirroring(directory: Path, **server: Any) -> Iterator[Daemon]:
+def mirroring(directory: Path, name: str = "", **server: Any) -> Iterator[Daemon]:
+    """A daemon with a mirror; others with another `name` have the same one."""
     stores = {
         "main": {"plugin": "mirror", "primary": "disk", "copies": ["nas"], "journal": directory / "journal"},
         "disk": {"plugin": "filesystem", "path": directory / "store"},
@@ -47,7 +51,7 @@ def mirroring(directory: Path, **server: Any) -> Iterator[Daemon]:
         "thumbnails": {"workers": 2},
         **({"server": server} if server else {}),
     }
-    daemon = Daemon(directory, config)
+    daemon = Daemon(directory / name, config)
     try:
         yield daemon
     finally:
@@ -85,3 +89,57 @@ def test_a_lost_file_is_served_after_a_kill_and_a_deleted_one_is_not(tmp_path: P
         assert finished(client.original("lost.bin")).body == b"lost.bin"
         assert finished(client.original("deleted.bin")).status == 404
         eventually(lambda: not (copied / "deleted.bin").exists(), "for the deletion to follow")
+
+
+class SoleEditor:
+    """Somebody who alone uploads and deletes some names, by way of one daemon or another, and reads them."""
+
+    def __init__(self, number: int, daemons: Sequence[Daemon], seed: int) -> None:
+        self._random = random.Random(seed + number)
+        self._clients = [BlockingClient(daemon.url, KEY) for daemon in daemons]
+        # What a name may have: several versions where an answer has not come.
+        self._possible: dict[str, set[bytes | None]] = {f"{number}-{each}.bin": {None} for each in range(3)}
+
+    def work(self, is_over: Event) -> None:
+        while not is_over.is_set():
+            # A daemon that was killed does not answer; another one, or the next one, does.
+            with suppress(NoAnswerError):
+                self._act(self._random.choice(list(self._possible)), self._random.choice(self._clients))
+
+    def _act(self, name: str, client: BlockingClient) -> None:
+        step = self._random.choice(["upload", "delete", "read"])
+        if step == "read":
+            answer = finished(client.original(name))
+            found = answer.body if answer.status == 200 else None
+            assert answer.status in (200, 404), f"{name}: {answer.status} {answer.body!r}, not {self._possible[name]}"
+            assert found in self._possible[name]
+            return
+        content = self._random.randbytes(8) if step == "upload" else None
+        self._possible[name] = self._possible[name] | {content}
+        acting = client.upload_like_specify7(name, content) if content else client.delete(name)
+        status = finished(acting).status
+        assert status in ((200,) if content else (200, 404)), f"{step} of {name}: {status}"
+        self._possible[name] = {content}
+
+
+@pytest.mark.slow
+def test_two_daemons_with_one_journal_that_are_killed_call_nothing_lost(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance, is_over = random.Random(seed), Event()
+    with ExitStack() as stack:
+        daemons = [stack.enter_context(mirroring(tmp_path, each)).start() for each in ("one", "two")]
+        threads = stack.enter_context(ThreadPoolExecutor(3))
+        stack.callback(is_over.set)
+        editors = [threads.submit(SoleEditor(number, daemons, seed).work, is_over) for number in range(3)]
+        for _ in range(25):
+            # The moment is what is random here; nothing waits for it.
+            time.sleep(chance.uniform(0, 1.5))
+            daemon = chance.choice(daemons)
+            daemon.kill()
+            daemon.start()
+        is_over.set()
+        for editor in editors:
+            editor.result()
+        logs = "".join(daemon.log() for daemon in daemons)
+    assert "lost" not in logs
