@@ -358,6 +358,18 @@ def test_the_disk_of_a_mirror_s_journal_is_watched(watched: Callable[..., Watche
     assert any(warning.startswith("journal of main: ") for warning in told["warnings"])
 
 
+def test_the_disk_of_a_catalogue_is_watched(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    seen = watched({"catalogue": {"path": tmp_path / "catalogue.sqlite"}, "limits": {"min_free": 1 << 60}})
+    _, document = seen.health()
+    for place in ("catalogue", "journal"):
+        assert document["free_bytes"][place] > 0
+        assert document[place] == "ok"
+        assert any(
+            warning.startswith(f"{place}: ") and "less than min_free" in warning for warning in document["warnings"]
+        )
+        assert seen.value("was_free_bytes", place=place) > 0
+
+
 def test_a_mirror_s_journal_on_a_full_disk_is_said_with_503(watched: Callable[..., Watched], tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "disk"):
         seen = watched(mirroring(tmp_path))

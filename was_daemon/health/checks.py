@@ -15,6 +15,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from was_daemon.concurrency.threads import Threads
 from was_daemon.concurrency.waiting import Waiters
 from was_daemon.health.directories import UnusableDirectory, check_directories, check_spool
 from was_daemon.health.fixity import FixityCheck
@@ -243,9 +244,16 @@ async def look_at_store(store: IAssetStore, collections: Collections) -> int | N
 
 
 async def look_at_database(database: DatabaseCheck) -> int | None:
-    """Check whether a database can be written to; raises `StoreUnavailable`."""
+    """Check whether a database can be written to; fire with the free bytes on its disk, None on a server.
+
+    Raises `StoreUnavailable`.
+    """
     await database.run()
-    return None
+    if database.path is None:
+        return None
+    # Of its own: a disk that hangs holds up no other. It ends with its work.
+    threads = Threads(f"disk of {database.path}", 1)
+    return _known(await threads.call(partial(free_near, database.path)))
 
 
 async def _spool_free(spool: Spool) -> int | None:
