@@ -35,9 +35,10 @@ def mistakes_of_two(directory: Path, disk: dict[str, Any], nas: dict[str, Any]) 
     return mistakes_in(directory, stores, collections={"store": "main"})
 
 
-SAME = 'stores.main.copies: "nas" is the same place as "disk"'
-INSIDE = 'stores.main.copies: "nas" is inside of "disk"'
-AROUND = 'stores.main.copies: "disk" is inside of "nas"'
+WHY = ": what is deleted from one would be gone from the other"
+SAME = 'stores.main.copies: "nas" is the same place as "disk"' + WHY
+INSIDE = 'stores.main.copies: "nas" is inside of "disk"' + WHY
+AROUND = 'stores.main.copies: "disk" is inside of "nas"' + WHY
 
 
 @pytest.mark.parametrize(
@@ -130,11 +131,11 @@ def test_two_mirrors_share_no_place(tmp_path: Path) -> None:
         "again": disk("nas/birds"),
     }
     assert mistakes_in(tmp_path, stores, collections={"store": "one"}) == [
-        'stores.two: "again" is inside of "nas", and stores.one has files there, too'
+        'stores.two: "again" is inside of "nas", and stores.one has files there, too' + WHY
     ]
     stores["two"] = mirror("other", "nas", journal=journal)
     assert mistakes_in(tmp_path, stores, collections={"store": "one"}) == [
-        'stores.two: "nas" is used twice, and stores.one has files there, too'
+        'stores.two: "nas" is used twice, and stores.one has files there, too' + WHY
     ]
 
 
@@ -150,7 +151,7 @@ def test_a_mirror_of_a_mirror_shares_its_parts(tmp_path: Path) -> None:
     assert mistakes_in(tmp_path, stores, collections={"store": "outer"}) == []
     stores["far"] = disk("nas")
     assert mistakes_in(tmp_path, stores, collections={"store": "outer"}) == [
-        'stores.outer.copies: "far" is the same place as "nas"'
+        'stores.outer.copies: "far" is the same place as "nas"' + WHY
     ]
 
 

@@ -11,6 +11,8 @@ from was_daemon.config.structure import Mistakes
 from was_daemon.model.composition import IComposedStorePlugin
 from was_daemon.model.places import Place
 
+_WHY = "what is deleted from one would be gone from the other"
+
 Stores = Mapping[str, StoreSettings]
 
 
@@ -30,7 +32,8 @@ def check_places(stores: Stores, collections: CollectionsSettings, default_store
     for first, second in combinations(mirrors, 2):
         if first not in below(second, stores) and second not in below(first, stores):
             for one, other in shared.places(first, second):
-                mistakes.add(f"stores.{second}", f"{shared.told(one, other)}, and stores.{first} has files there, too")
+                told = f"{shared.told(one, other)}, and stores.{first} has files there, too"
+                mistakes.add(f"stores.{second}", f"{told}: {_WHY}")
     for key, name in _used(collections, default_store):
         for mirror in mirrors:
             if name in stores and any(shared.places(mirror, name, apart_from=mirror)):
@@ -47,7 +50,8 @@ def _check_parts(
     for (_, first), (option, second) in combinations(parts, 2):
         for one, other in shared.places(first, second) if first != second else ():
             if _is_mirror(store) or shared.is_same(one, other):
-                mistakes.add(f"stores.{name}.{option}", shared.told(one, other))
+                why = f": {_WHY}" if _is_mirror(store) else ""
+                mistakes.add(f"stores.{name}.{option}", f"{shared.told(one, other)}{why}")
 
 
 def _is_mirror(store: StoreSettings) -> bool:
