@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,7 +14,8 @@ from urllib.error import HTTPError
 from PIL import Image
 
 from bench import started
-from bench.files import MANY, upload_many
+from bench.files import LINE, MANY, PHOTOGRAPHS, upload_many, upload_photographs
+from bench.photographs import make_photographs
 from bench.report import Figure
 from bench.walls import PATH, fetch, requests_per_second
 from tests.support.daemon import Daemon, eventually, to_toml
@@ -29,7 +31,8 @@ _PATIENCE = 7200
 def catalogue(directory: Path) -> list[Figure]:
     """Uploads and requests per second, seconds and megabytes."""
     return [
-        *(figure for size in UPLOAD_BYTES for figure in _uploads(directory / f"uploads-{size}", size)),
+        *_photographs(directory / "photographs"),
+        *(figure for size in UPLOAD_BYTES for figure in _small_and_quick(directory / f"uploads-{size}", size)),
         *_thumbnails(directory / "thumbnails"),
         *_commands(directory / "commands"),
     ]
@@ -47,10 +50,25 @@ def _in_turns(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[f
     return median(rate[0] for rate in rates), median(rate[1] for rate in rates), median(a / b for a, b in rates)
 
 
-def _uploads(directory: Path, size: int) -> list[Figure]:
+def _photographs(directory: Path) -> list[Figure]:
+    """Uploads as users make them: photographs, on a line that all share."""
+    [photograph] = make_photographs(directory / "photographs", 1)
+    what = f"{PHOTOGRAPHS} photographs on a line of {LINE * 8 // 1_000_000} MBit/s"
+    upload = partial(upload_photographs, photograph=photograph, directory=directory)
+    return _uploads(directory, what, upload, PHOTOGRAPHS, "at least 0.95")
+
+
+def _small_and_quick(directory: Path, size: int) -> list[Figure]:
+    """Uploads that nothing holds up but the processors, which the clients of the bench use as well."""
     directory.mkdir(parents=True)
     source = directory / "source"
     source.write_bytes(os.urandom(size))
+    what = f"{MANY} uploads of {size} bytes, as quick as the processors allow"
+    return _uploads(directory, what, partial(upload_many, source=source, directory=directory), MANY, "")
+
+
+def _uploads(directory: Path, what: str, upload: Callable[[Daemon], None], count: int, target: str) -> list[Figure]:
+    """The uploads that `upload` makes, `count` in number, with a catalogue and without."""
     recorded = started.daemon(directory / "with", {"catalogue": {"path": directory / "state" / "catalogue.sqlite"}})
     plain = started.daemon(directory / "without")
     recorded.start()
@@ -59,13 +77,13 @@ def _uploads(directory: Path, size: int) -> list[Figure]:
     def rate(daemon: Daemon) -> float:
         os.sync()
         begin = time.perf_counter()
-        upload_many(daemon, source, directory)
+        upload(daemon)
         seconds = time.perf_counter() - begin
         # What has been uploaded is not to fill the disk, nor the page cache.
         for file in (daemon.store / "originals").iterdir():
             if file.is_file():
                 os.truncate(file, 0)
-        return MANY / seconds
+        return count / seconds
 
     try:
         ours, theirs, ratio = _in_turns(lambda: rate(recorded), lambda: rate(plain))
@@ -74,9 +92,8 @@ def _uploads(directory: Path, size: int) -> list[Figure]:
         recorded.stop()
         plain.stop()
         shutil.rmtree(directory)
-    what = f"uploads of {size} bytes, 8 at a time"
     return [
-        Figure(f"{what}, with a catalogue", "/s", ours, "without", theirs, ratio, "at least 0.95"),
+        Figure(f"{what}, with a catalogue", "/s", ours, "without", theirs, ratio, target),
         Figure(f"{what}, memory", "MB", peaks[0], "without", peaks[1], None, ""),
     ]
 

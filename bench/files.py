@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
@@ -19,6 +19,9 @@ from was_daemon.model import tokens
 
 LARGE = 1_000_000_000
 MANY, EACH, AT_A_TIME = 200, 8_000_000, 8
+PHOTOGRAPHS, LINE = 64, 125_000_000
+"""Photographs that users upload together, and bytes per second of the line of 1,000 MBit/s that they share."""
+
 REPETITIONS = 5
 
 
@@ -113,9 +116,9 @@ def _form(name: str) -> list[str]:
     return [f"token={token}", f"store={name}", "type=O"]
 
 
-def _new_name() -> str:
+def _new_name(extension: str = ".bin") -> str:
     """Each has a name of its own, as Specify's have."""
-    return f"{uuid4()}.bin"
+    return f"{uuid4()}{extension}"
 
 
 def _upload(daemon: Daemon, source: Path, name: str) -> None:
@@ -125,10 +128,19 @@ def _upload(daemon: Daemon, source: Path, name: str) -> None:
 
 def upload_many(daemon: Daemon, source: Path, directory: Path) -> None:
     """Upload a file under `MANY` names, `AT_A_TIME` at a time; what is needed for that goes into `directory`."""
-    transfers = []
-    for _ in range(MANY):
-        lines = [f'url = "{daemon.url}/fileupload"', f'form = "file=@{source}"', f'output = "{os.devnull}"']
-        transfers.append("\n".join([*lines, *(f'form = "{field}"' for field in _form(_new_name()))]))
+    _upload_under([_new_name() for _ in range(MANY)], daemon, source, directory)
+
+
+def upload_photographs(daemon: Daemon, photograph: Path, directory: Path) -> None:
+    """Upload a photograph under `PHOTOGRAPHS` names, `AT_A_TIME` at a time, on a `LINE` that they share."""
+    names = [_new_name(photograph.suffix) for _ in range(PHOTOGRAPHS)]
+    _upload_under(names, daemon, photograph, directory, f"limit-rate = {LINE // AT_A_TIME}")
+
+
+def _upload_under(names: Iterable[str], daemon: Daemon, source: Path, directory: Path, *options: str) -> None:
+    """Upload a file under these names; `options` are lines of a configuration of `curl`."""
+    same = [f'url = "{daemon.url}/fileupload"', f'form = "file=@{source}"', f'output = "{os.devnull}"', *options]
+    transfers = ("\n".join([*same, *(f'form = "{field}"' for field in _form(name))]) for name in names)
     config = directory / "curl.config"
     config.write_text("\nnext\n".join(transfers) + "\n")
     _curl("--parallel", "--parallel-max", str(AT_A_TIME), "--config", str(config))
