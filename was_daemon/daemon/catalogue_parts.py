@@ -78,9 +78,9 @@ def finder_of(settings: Settings, catalogue: "Catalogue | None") -> "Finder | No
     """Return the search in the catalogue; None without one."""
     if not catalogue:
         return None
-    from was_daemon.catalogue.finder import Finder
+    from was_daemon.catalogue.finder import REQUEST_SECONDS, Finder
 
-    return Finder(catalogue, settings.collections.directories)
+    return Finder(catalogue, settings.collections.directories, REQUEST_SECONDS)
 
 
 def describer_of(
