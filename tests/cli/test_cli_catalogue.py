@@ -14,6 +14,7 @@ import pytest
 from tests.support import images, recordings
 from tests.support.cli import Ran, run, started, write_config
 from tests.support.daemon import eventually
+from tests.support.ports import free_port
 from tests.support.remotes import make_far_end
 
 PHOTOGRAPH = images.photograph((600, 400))
@@ -134,6 +135,21 @@ def test_an_original_of_a_remote_store_is_read_once(tmp_path: Path) -> None:
         assert (row["width"], row["sha256"]) == (1500, hashlib.sha256(content).hexdigest())
     finally:
         far_end.remove()
+
+
+def test_a_store_that_is_down_does_not_keep_others_from_being_entered(tmp_path: Path) -> None:
+    places = {"Birds": {"directory": "B", "store": "cloud"}, "Fish": {"directory": "F", "store": "main"}}
+    collections = {"mode": "map", "store": "main", "map": places}
+    store = Store(tmp_path, collections=collections)
+    store.put("a.txt", b"fish", "F")
+    stores = {
+        "cloud": {"plugin": "webdav", "url": f"http://127.0.0.1:{free_port()}/"},
+        "main": {"plugin": "filesystem", "path": store.path},
+    }
+    write_config(tmp_path, stores, collections=collections, catalogue={"path": store.database})
+    ran = store.rebuild()
+    assert (ran.code, "the store cloud" in ran.out, "1 recorded now" in ran.out) == (1, True, True)
+    assert store.names("a.txt") == ["a.txt"]
 
 
 @pytest.mark.slow

@@ -12,11 +12,12 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from tests.support.cli import Ran, run
+from tests.support.cli import Ran, run, write_config
 from tests.support.client import Client
 from tests.support.daemon import KEY, Daemon, eventually
 from tests.support.gated import CLOSED, Gate
 from tests.support.images import jpeg
+from tests.support.ports import free_port
 from tests.support.remotes import KINDS, make_far_end
 from tests.support.s3servers import ACCESS_KEY, BUCKET, SECRET_KEY, make_bucket, moto
 from tests.support.slow import slow_after
@@ -173,6 +174,42 @@ async def test_collections_have_a_trash_each_also_on_other_disks(run_daemon: Run
     assert museum.trash("restore", "a.bin", "--collection", "Birds").code == 0
     assert (await client.original("a.bin", coll="Birds")).body == b"Birds"
     assert (await client.original("a.bin", coll="Fish")).status == 404
+
+
+@async_test
+async def test_a_store_that_is_down_does_not_hide_the_trash_of_others(run_daemon: RunDaemon, tmp_path: Path) -> None:
+    stores = {
+        "disk": {"plugin": "filesystem", "path": tmp_path / "disk"},
+        "cloud": {"plugin": "filesystem", "path": tmp_path / "cloud"},
+    }
+    places = {"Fish": {"directory": "F", "store": "disk"}, "Birds": {"directory": "B", "store": "cloud"}}
+    collections = {"mode": "map", "store": "disk", "map": places}
+    daemon = run_daemon({**KEEP, "stores": stores, "collections": collections})
+    client = Client(daemon.url, KEY)
+    for coll in places:
+        await client.store("a.bin", coll.encode(), coll=coll)
+        assert (await client.delete("a.bin", coll=coll)).status == 200
+    down = {"plugin": "webdav", "url": f"http://127.0.0.1:{free_port()}/"}
+    for cloud in (down, {"plugin": "filesystem", "path": tmp_path / "not mounted"}):
+        (tmp_path / "later").mkdir(exist_ok=True)
+        config = write_config(tmp_path / "later", stores | {"cloud": cloud}, collections=collections, **KEEP)
+
+        def trash(*arguments: str, config: Path = config) -> Ran:
+            return run("trash", *arguments, "--config", config)
+
+        listed = trash("list", "--json")
+        assert (listed.code, [each["collection"] for each in listed.report["versions"]]) == (1, ["F"])
+        assert list(listed.report["failed"]) == ["cloud"]
+        assert "store cloud cannot be listed" in listed.err
+        assert trash("list", "--collection", "Fish").code == 0
+        assert "The trash is empty" not in trash("list", "--collection", "Birds").out
+        emptied = trash("empty", "--all", "--dry-run")
+        assert (emptied.code, "a.bin" in emptied.out, "the store cloud" in emptied.out) == (1, True, True)
+        # The other collection may have one of that name, too.
+        refused = trash("restore", "a.bin")
+        assert (refused.code, "the store cloud" in refused.out) == (1, True)
+    assert trash("restore", listed.report["versions"][0]["id"]).code == 0
+    assert (await client.original("a.bin", coll="Fish")).body == b"Fish"
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from was_daemon.cli.report import Report
     from was_daemon.config.settings import Settings
     from was_daemon.daemon.components import Components
+    from was_daemon.model.interfaces import IAssetStore
 
 _WORDS = {
     "recorded": "recorded now",
@@ -86,12 +87,13 @@ def rebuild(
         from was_daemon.jobs.facts import FactsReader
         from was_daemon.jobs.rebuild import Rebuilder
         from was_daemon.jobs.verify import Verifier
+        from was_daemon.model.errors import AssetError
 
         catalogue, spool = components.catalogue, components.spool
         assert catalogue  # noqa: S101 - it is required
         reader = FactsReader(components.pool) if describe else None
-        for name, inside in used.items():
-            store = components.stores[name]
+
+        async def enter(name: str, store: "IAssetStore", inside: list[str]) -> None:
             await require_directory(store)
             rebuilder = Rebuilder(name, store, catalogue, spool, reader, report)
             try:
@@ -103,5 +105,12 @@ def rebuild(
                 await for_each_with_bar(f"{name}, recorded", undescribed, parallel, rebuilder.describe)
             finally:
                 await rebuilder.flush()
+
+        for name, inside in used.items():
+            try:
+                await enter(name, components.stores[name], inside)
+            except AssetError as error:
+                # Another store may be up.
+                report.describe("failed", f"the store {name}", str(error))
 
     run_beside_daemon(settings_beside_daemon(settings, workers), work, _WORDS, as_json)

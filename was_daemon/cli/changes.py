@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from was_daemon.cli.identity import as_owner, require_writable
-from was_daemon.cli.targets import require_directory
 
 if TYPE_CHECKING:
     from was_daemon.config.settings import Settings
@@ -43,8 +42,6 @@ async def opened(components: "Components", is_writing: bool = True) -> AsyncIter
     try:
         if is_writing:
             components.configure_quotas(None)
-        for store in components.stores.values():
-            await require_directory(store)
         yield
     finally:
         await _close(components, is_writing)

@@ -12,7 +12,7 @@ from was_daemon.cli.identity import as_any_owner
 from was_daemon.cli.moments import Ago, Moment
 from was_daemon.cli.options import config_option, epilog, json_option, load_settings
 from was_daemon.cli.report import printable
-from was_daemon.cli.targets import collection_option, directories_of
+from was_daemon.cli.targets import collection_option, directories_of, require_directory
 from was_daemon.model.moments import shown
 from was_daemon.model.sizes import readable
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from was_daemon.cli.report import Report
     from was_daemon.config.settings import Settings
     from was_daemon.daemon.components import Components
+    from was_daemon.jobs.trash_versions import TrashVersions
     from was_daemon.model.keys import AssetKey
     from was_daemon.model.trash import TrashedVersion
 
@@ -44,22 +45,25 @@ def trash() -> None:
 def list_trash(
     name: str | None, collections: tuple[str, ...], since: float | None, config: Path | None, as_json: bool
 ) -> None:
-    """List the versions in the trash, the latest last; NAME, which may have wildcards (* and ?), selects originals."""
+    """List the versions in the trash, the latest last; NAME, which may have wildcards (* and ?), selects originals.
+
+    A store that cannot be used is left out, with a message and the exit status 1.
+    """
     settings = as_any_owner(load_settings(config))
     directories = directories_of(settings, collections)
 
     async def work(components: "Components") -> int:
-        from was_daemon.jobs.trash_versions import TrashVersions
-
         found: list[TrashedVersion] = []
-        await TrashVersions(components.collections, directories).each(name, since, found.append)
+        problems = await _look(components, directories, lambda versions: versions.each(name, since, found.append))
         found.sort(key=lambda version: version.id.at)
         if as_json:
-            versions = [version.document() for version in found]
-            click.echo(json.dumps({"versions": versions}, ensure_ascii=False, indent=2))
+            document = {"versions": [version.document() for version in found], "failed": problems}
+            click.echo(json.dumps(document, ensure_ascii=False, indent=2))
         else:
-            click.echo("\n".join(_table(found)))
-        return 0
+            click.echo("\n".join(_table(found, bool(problems))))
+        for store, reason in problems.items():
+            click.echo(f"The trash of the store {store} cannot be listed: {reason}", err=True)
+        return 1 if problems else 0
 
     _run(settings, work, is_writing=False)
 
@@ -111,7 +115,8 @@ def empty(
 ) -> None:
     """Remove versions from the trash for good: those that are there for longer than `keep` in the configuration.
 
-    The daemon does the same by itself. Only files are removed that the daemon has put there.
+    The daemon does the same by itself. Only files are removed that the daemon has put there. A store that cannot be
+    used is left out, with a message and the exit status 1.
     """
     settings = load_settings(config)
     before = _limit(settings, everything, older_than)
@@ -123,11 +128,18 @@ def empty(
         from was_daemon.jobs.trash_versions import TrashVersions
         from was_daemon.library.trash.removal import TrashRemoval
 
-        versions = TrashVersions(components.collections, directories)
-        due = await versions.due(before)
+        due: list[AssetKey] = []
+
+        async def find(versions: TrashVersions) -> None:
+            due.extend(await versions.due(before))
+
+        problems = await _look(components, directories, find)
         if due and not (yes or dry_run):
             click.confirm(_question(due), abort=True, err=True)
         report = Report(as_json)
+        for store, reason in problems.items():
+            report.describe("failed", f"the store {store}", reason)
+        versions = TrashVersions(components.collections, directories)
         await versions.remove(due, None if dry_run else TrashRemoval(components.state.quotas), report, _story)
         report.end(_TO_REMOVE if dry_run else _REMOVED)
         return 1 if report.counts["failed"] else 0
@@ -148,15 +160,47 @@ def _run(settings: "Settings", work: "Callable[[Components], Awaitable[int]]", i
     run(run_and_close)
 
 
+async def _look(
+    components: "Components", directories: Sequence[str], look: "Callable[[TrashVersions], Awaitable[None]]"
+) -> dict[str, str]:
+    """Call `look` with the trash of each store; fire with why that was not possible, by the names of the stores."""
+    from was_daemon.jobs.trash_versions import TrashVersions
+    from was_daemon.model.errors import AssetError
+
+    stores: dict[str, list[str]] = {}
+    for directory in directories:
+        stores.setdefault(components.collections.place_in(directory).name, []).append(directory)
+    problems: dict[str, str] = {}
+    for name, inside in stores.items():
+        try:
+            await require_directory(components.stores[name])
+            await look(TrashVersions(components.collections, inside))
+        except AssetError as error:
+            problems[name] = str(error)
+    return problems
+
+
 async def _restore(
     components: "Components", directories: Sequence[str], name: str, replace: bool, report: "Report"
 ) -> None:
-    from was_daemon.jobs.trash_versions import TrashVersions
     from was_daemon.model.errors import AssetError, AssetExists
     from was_daemon.model.keys import Layout
+    from was_daemon.model.trash import TrashId
 
-    found = await TrashVersions(components.collections, directories).find(name)
+    found: list[TrashedVersion] = []
+
+    async def find(versions: "TrashVersions") -> None:
+        found.extend(await versions.find(name))
+
+    problems = await _look(components, directories, find)
     places = {version.key.collection for version in found}
+    if problems and not (found and TrashId.parse(name)):
+        # There may be versions of this name, also later ones.
+        reasons = ", ".join(
+            f"the trash of the store {store} cannot be looked at: {why}" for store, why in problems.items()
+        )
+        report.describe("failed", name, f"{reasons}; name the collection, if it is one of another store")
+        return
     if not found:
         report.describe("failed", name, "is not in the trash")
         return
@@ -196,9 +240,9 @@ def _question(due: "Sequence[AssetKey]") -> str:
     return f"Remove {len(due)} {'file' if len(due) == 1 else 'files'}, {readable(size)}, for good?"
 
 
-def _table(found: "Sequence[TrashedVersion]") -> list[str]:
+def _table(found: "Sequence[TrashedVersion]", is_incomplete: bool) -> list[str]:
     if not found:
-        return ["The trash is empty."]
+        return ["Nothing is known to be in the trash." if is_incomplete else "The trash is empty."]
     rows = [("SINCE", "WHY", "SIZE", "BY", "ORIGINAL", "ID"), *map(_row, found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = [
