@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_twisted
 
 from tests.support import images, recordings
 from tests.support.cli import Ran, run, started, write_config
 from tests.support.daemon import eventually
 from tests.support.ports import free_port
 from tests.support.remotes import make_far_end
+from was_daemon.catalogue.events import Event, EventKind
+from was_daemon.catalogue.journal import Journal
+from was_daemon.testing.contract import original
 
 PHOTOGRAPH = images.photograph((600, 400))
 
@@ -150,6 +154,15 @@ def test_a_store_that_is_down_does_not_keep_others_from_being_entered(tmp_path: 
     ran = store.rebuild()
     assert (ran.code, "the store cloud" in ran.out, "1 recorded now" in ran.out) == (1, True, True)
     assert store.names("a.txt") == ["a.txt"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_killed_command_has_left_in_the_journal_counts(store: Store) -> None:
+    store.rebuild("--no-describe")
+    journal = Journal(store.database.with_suffix(".journal.sqlite"))
+    await journal.add(Event.new(EventKind.QUARANTINED, "main", original("notes.txt")))
+    await journal.close()
+    assert store.names() == ["film.mp4", "IMG_1.jpg"]
 
 
 @pytest.mark.slow

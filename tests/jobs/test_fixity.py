@@ -312,7 +312,7 @@ def test_what_was_read_in_time_is_not_said_to_be_as_recorded() -> None:
 @async_test
 async def test_a_rate_at_which_not_all_can_be_read_in_time_is_warned_of(museum: Museum, logged: Logged) -> None:
     await museum.keep("a.jpg", b"a" * 1000)
-    seen = FixityState(museum.catalogue.fixity, ["main"], Plan(every=500, rate=1), museum.metrics)
+    seen = FixityState(museum.catalogue.fixity, ["main"], Plan(every=480, rate=1), museum.metrics)
     await seen.refresh()
     (warning,) = seen.warnings()
     assert warning in logged()

@@ -173,7 +173,7 @@ def _type_name(kind: Any) -> str:
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
-    from was_daemon.model.durations import in_words
+    from was_daemon.model.durations import exactly
     from was_daemon.model.sizes import readable
 
     yield "The configuration is right. This would run:"
@@ -202,9 +202,9 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         coll = f", in {database['coll']}" if database["coll"] else ""
         yield f"  specify      {name}: {database['database'] or 'exports'}{coll}"
     if summary["fixity"]:
-        yield f"  fixity       every {in_words(summary['fixity'])}"
+        yield f"  fixity       every {exactly(summary['fixity'])}"
     if summary["trash"]:
-        yield f"  trash        for {in_words(summary['trash'])}"
+        yield f"  trash        for {exactly(summary['trash'])}"
     if "plugins" in summary:
         yield from _plugin_lines(summary["plugins"])
     for warning in summary["warnings"]:

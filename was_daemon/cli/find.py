@@ -18,6 +18,7 @@ from was_daemon.model.moments import shown
 from was_daemon.model.sizes import readable
 
 if TYPE_CHECKING:
+    from was_daemon.catalogue.catalogue import Catalogue
     from was_daemon.model.search import Search
 
 _PIECE = 1 << 20
@@ -98,6 +99,7 @@ def find(
 
         opened = open_catalogue(settings.catalogue)
         try:
+            await _move_events(opened)
             finder = Finder(opened, settings.collections.directories)
             rows = finder.each_event(name or "", directories) if history else finder.each(search)
             return await _print(rows, limit, _writer(form, "events" if history else "assets"))
@@ -105,6 +107,17 @@ def find(
             await opened.close()
 
     run(work)
+
+
+async def _move_events(catalogue: "Catalogue") -> None:
+    """Record what waits in the journal, as after a command that was killed while no daemon ran."""
+    from was_daemon.model.errors import StoreUnavailable
+
+    try:
+        await catalogue.move_all()
+    except StoreUnavailable as error:
+        # A disk that is full can be read.
+        click.echo(f"The latest changes are left out: {error.reason or error}", err=True)
 
 
 def _sha256(file: Path, other: str | None) -> str:

@@ -8,7 +8,7 @@ from was_daemon.health.mirrors import waiting
 from was_daemon.health.report import Report
 from was_daemon.health.work import Task
 from was_daemon.jobs.progress_file import CommandProgress
-from was_daemon.model.durations import counted, in_words
+from was_daemon.model.durations import counted, exactly, in_words
 from was_daemon.model.errors import StoreUnavailable
 from was_daemon.model.interfaces import IAssetStore
 from was_daemon.model.mirror import IMirror
@@ -113,5 +113,5 @@ def _specify(components: Components) -> Iterator[Task]:
 def _trash(components: Components, report: Report) -> Iterator[Task]:
     keep = components.settings.trash.keep
     for name, size in report.trash.items():
-        state = f"{counted(size.files, 'file')}, {readable(size.bytes)}; each is kept for {in_words(keep or 0)}."
+        state = f"{counted(size.files, 'file')}, {readable(size.bytes)}; each is kept for {exactly(keep or 0)}."
         yield Task(f"Trash of store {name}", state)

@@ -5,6 +5,8 @@ import re
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|days?|weeks?)?")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "days": 86_400, "week": 604_800, "weeks": 604_800}
 
+_UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
+
 
 def seconds_in(text: str, unit: str = "") -> float:
     """Return the seconds in a duration such as "90 days" or "5 min"; `unit` is that of a bare number.
@@ -23,9 +25,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def exactly(seconds: float) -> str:
+    """Return a duration that somebody has chosen in words, in the largest unit of which it has a whole number."""
+    for unit, length in (*_UNITS, ("second", 1)):
+        if seconds >= length and seconds % length == 0:
+            return counted(int(seconds // length), unit)
+    return f"{seconds:g} seconds"
+
+
 def in_words(seconds: float) -> str:
-    """Return a number of seconds in words, in its largest unit."""
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+    """Return how long something has taken, or takes, in words, in its largest unit."""
+    for unit, length in _UNITS:
         if seconds >= length:
             return counted(int(seconds // length), unit)
     return "less than a minute"

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from was_daemon.catalogue.fixity import Fault, FixityRecords, Progress
 from was_daemon.concurrency.waiting import shield
-from was_daemon.model.durations import counted, in_words
+from was_daemon.model.durations import counted, exactly, in_words
 from was_daemon.model.errors import AssetError, StoreUnavailable
 from was_daemon.model.sizes import readable
 from was_daemon.telemetry.metrics import Metrics
@@ -44,7 +44,7 @@ class Plan:
         known = f"{counted(progress.originals, 'original')}, {readable(progress.size)}"
         if not progress.due:
             # Whatever was found: faults are told beside this.
-            return f"all of {known}, have been read in time: every {in_words(self.every)}"
+            return f"all of {known}, have been read in time: every {exactly(self.every)}"
         left = f"{progress.due} of {known}, are to be read ({readable(progress.due_size)})"
         return f"{left}, which takes {in_words(progress.due_size / self.rate)} at rate = {readable(self.rate)}/s"
 
@@ -55,7 +55,7 @@ class Plan:
             return None
         return (
             f"To read {readable(progress.size)} at [fixity] rate = {readable(self.rate)}/s takes {in_words(needed)}, "
-            f"longer than every = {in_words(self.every)}: raise one of them"
+            f"longer than every = {exactly(self.every)}: raise one of them"
         )
 
 
