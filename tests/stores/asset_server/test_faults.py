@@ -39,6 +39,71 @@ async def test_a_server_that_is_none_has_not_lost_the_file(listen: Listen, make_
                 await call()
 
 
+def login_page(code: int = 200) -> Callable[[Request], bytes]:
+    return answering(b"<html>Log in</html>", code, X_Timestamp="", ETag='"1"', Content_Type="text/html")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_login_page_is_no_file(listen: Listen, make_store: MakeStore, logged: Callable[[], str]) -> None:
+    script = Script(GET=login_page(), HEAD=login_page())
+    store = make_store(listen(site(script)))
+    for call in (
+        lambda: store.stat(NAME),
+        lambda: store.open(NAME),
+        lambda: store.thumbnail(NAME, 100),
+        lambda: store.url(NAME, "image/jpeg", None),
+        lambda: store.delete(NAME),
+    ):
+        for head in (login_page(), 405):
+            script.answers["HEAD"] = head
+            with pytest.raises(StoreFailed, match="something else"):
+                await call()
+    assert "without X-Timestamp" in logged()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_login_that_runs_out_during_a_download_is_no_part_of_the_file(
+    listen: Listen, make_store: MakeStore
+) -> None:
+    content = answering(b"<html>Log in</html>", ETag='"1"')
+    script = Script(GET=content, HEAD=content)
+    store = make_store(listen(site(script)))
+    for code in (200, 206):
+        reader = await store.open(NAME)
+        script.answers["GET"] = answering(
+            b"<html>Log in</html>", code, X_Timestamp="", ETag='"1"', Content_Range="bytes 0-18/19"
+        )
+        with pytest.raises(StoreFailed, match="something else"):
+            async for _ in reader.read():
+                pass
+        await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_proxys_404_is_not_taken_for_the_servers(listen: Listen, make_store: MakeStore) -> None:
+    file = answering(b"content", ETag='"1"')
+    script = Script(GET=file, HEAD=file)
+    store = make_store(listen(site(script)))
+    await store.stat(NAME)
+    # The collection has just been seen, and the time as well.
+    script.answers["GET"] = script.answers["HEAD"] = login_page(404)
+    for call in (store.stat, store.delete):
+        with pytest.raises(StoreUnavailable, match="X-Timestamp"):
+            await call(NAME)
+    script.answers["GET"] = script.answers["HEAD"] = answering(code=404)
+    with pytest.raises(AssetNotFound):
+        await store.stat(NAME)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_proxys_error_is_no_verdict_on_a_thumbnail(listen: Listen, make_store: MakeStore) -> None:
+    file = answering(b"content", ETag='"1"')
+    for code in (400, 404, 415, 422):
+        store = make_store(listen(site(Script(GET=login_page(code), HEAD=file))))
+        with pytest.raises(StoreUnavailable, match="X-Timestamp"):
+            await store.thumbnail(NAME, 100)
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_redirect_is_not_followed_and_told(listen: Listen, make_store: MakeStore) -> None:
     moved = answering(code=301, Location=ADDRESS, X_Timestamp="")

@@ -11,7 +11,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 from was_daemon.model.errors import AssetError, AssetExists, AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.stores.asset_server.form import Form
 from was_daemon.stores.asset_server.options import AssetServerOptions
-from was_daemon.stores.asset_server.signing import Signer
+from was_daemon.stores.asset_server.signing import Signer, told_time
 from was_daemon.stores.http.answer import Answer
 from was_daemon.stores.http.auth import FixedLogin
 from was_daemon.stores.http.body import Upload
@@ -26,6 +26,11 @@ _VALID_SECONDS = 60.0
 
 _UNKNOWN_COLLECTION = re.compile(b"unknown collection|no such collection|the collection is missing", re.IGNORECASE)
 """Pattern of the official server's answer, and of ours, when there is no such collection: 404, as for an asset."""
+
+_UNTIMED = (400, 404, 415, 422, 500)
+"""Statuses that decide something, and that the official server may send without its time, as does any other server."""
+
+_SOMETHING_ELSE = "something else than an asset server answered"
 
 _REFUSALS: Mapping[int, AssetError] = {
     400: StoreFailed("the asset server refuses this name"),
@@ -64,7 +69,37 @@ class Server:
         return f"{address}/{endpoint}?{urlencode(fields)}"
 
     async def ask(self, method: str, fields: Mapping[str, str], headers: dict[str, str] | None = None) -> Answer:
-        """Send a request for a file; fire with the answer, whatever its status, whose body is to be read or closed."""
+        """Send a request for a file; fire with the answer, whatever its status, whose body is to be read or closed.
+
+        Raises `StoreFailed` for a file that did not come from an asset server, and `StoreUnavailable` if an error did
+        not and there is no asset server at the address.
+        """
+        answer = await self._ask_with_token(method, fields, headers)
+        try:
+            await self._require_origin(answer)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    async def _require_origin(self, answer: Answer) -> None:
+        """Raise an error if the answer counts and was given by a proxy or a login page."""
+        if told_time(answer) is not None:
+            return
+        if 200 <= answer.code < 300:
+            # Asset servers tell the time with every file.
+            kind = answer.header("Content-Type") or "no media type"
+            self._log.warn(
+                "{url} answered with status {code} and {kind}, but without X-Timestamp: is there a login page or a proxy?",
+                url=self._options.address,
+                code=answer.code,
+                kind=kind,
+            )
+            raise StoreFailed(_SOMETHING_ELSE, f"HTTP status {answer.code} without X-Timestamp, {kind}")
+        if answer.code in _UNTIMED:
+            await self._ask_time()
+
+    async def _ask_with_token(self, method: str, fields: Mapping[str, str], headers: dict[str, str] | None) -> Answer:
         name = fields["filename"]
         token = self._signer.token(name) if self._signs_reads else None
         answer = await self._ask(method, fields, headers, token)
@@ -75,7 +110,8 @@ class Server:
             await answer.drain()
             answer = await self._ask(method, fields, headers, each)
             if answer.code != 403:
-                self._signs_reads = True
+                # A login page would take any token.
+                self._signs_reads = self._signs_reads or told_time(answer) is not None
                 break
         return answer
 
@@ -109,8 +145,10 @@ class Server:
 
     async def learn_time(self) -> None:
         """Ask the server for its time, unless it has told it of late; raise `StoreUnavailable` if it tells none."""
-        if self._clock.seconds() < self._timed + _VALID_SECONDS:
-            return
+        if self._clock.seconds() >= self._timed + _VALID_SECONDS:
+            await self._ask_time()
+
+    async def _ask_time(self) -> None:
         answer = await (await self._request("GET", f"{self._options.address}/web_asset_store.xml")).drain()
         if 300 <= answer.code < 400:
             raise StoreUnavailable("the asset server redirects to another address: enter that one as url")
@@ -217,4 +255,4 @@ def _require_ok(text: bytes) -> None:
     A proxy that asks for a login answers 200, too, with a page.
     """
     if text.strip() != b"Ok.":
-        raise StoreFailed("something else than an asset server answered")
+        raise StoreFailed(_SOMETHING_ELSE)

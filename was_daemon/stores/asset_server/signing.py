@@ -9,6 +9,12 @@ from was_daemon.stores.http.answer import Answer
 _TIMESTAMP = re.compile("[0-9]{1,12}", re.ASCII)
 
 
+def told_time(answer: Answer) -> int | None:
+    """Return the time that an answer tells, as those of asset servers do; None if it tells none."""
+    told = (answer.header("X-Timestamp") or "").strip()
+    return int(told) if _TIMESTAMP.fullmatch(told) else None
+
+
 class Signer:
     """Tokens for names, None without a key. `now` returns the Unix seconds by the clock of this machine."""
 
@@ -27,10 +33,10 @@ class Signer:
 
         Servers judge a token by their own clock, and tell it with nearly every answer.
         """
-        told = (answer.header("X-Timestamp") or "").strip()
-        if not _TIMESTAMP.fullmatch(told):
+        told = told_time(answer)
+        if told is None:
             return False
-        self._ahead = int(told) - int(self._now())
+        self._ahead = told - int(self._now())
         return True
 
     def token(self, name: str) -> str | None:
