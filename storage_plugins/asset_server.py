@@ -215,4 +215,4 @@ class AssetServerStore:
         await self._server.close()
 
 
-asset_server = StorePlugin("asset-server", AssetServerOptions, AssetServerStore)
+asset_server = StorePlugin("asset-server", AssetServerOptions, AssetServerStore, (Kind.ORIGINAL,))

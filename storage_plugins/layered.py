@@ -10,6 +10,7 @@ import attrs
 
 from was_daemon.config.validators import FieldValidator, at_least
 from was_daemon.model.interfaces import IAssetStore
+from was_daemon.model.keys import Kind
 from was_daemon.stores.layers.layered.layer import Layer
 from was_daemon.stores.layers.layered.store import LayeredStore
 from was_daemon.stores.plugin import ComposedStorePlugin
@@ -45,4 +46,4 @@ def _compose(options: LayeredOptions, _name: str, stores: Mapping[str, IAssetSto
     )
 
 
-layered = ComposedStorePlugin("layered", LayeredOptions, _parts, _compose)
+layered = ComposedStorePlugin("layered", LayeredOptions, _parts, _compose, needed_kinds=(Kind.LAYERS,))

@@ -288,4 +288,4 @@ class ResourceSpaceStore:
         return self._remotes[patience]
 
 
-resourcespace = StorePlugin("resourcespace", ResourceSpaceOptions, ResourceSpaceStore)
+resourcespace = StorePlugin("resourcespace", ResourceSpaceOptions, ResourceSpaceStore, _KINDS)

@@ -8,7 +8,15 @@ a daemon that only keeps files is not to load an HTTP client.
 from was_daemon.config.plugins import find_plugins
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.config.structure import Size
-from was_daemon.model.composition import IBackgroundWork, IComposedStore, IComposedStorePlugin, IPromotes, IReplaces
+from was_daemon.model.composition import (
+    IBackgroundWork,
+    IComposedStore,
+    IComposedStorePlugin,
+    IKeepsKinds,
+    INeedsKinds,
+    IPromotes,
+    IReplaces,
+)
 from was_daemon.model.errors import (
     AssetError,
     AssetExists,
@@ -91,8 +99,10 @@ __all__ = [
     "ICreates",
     "IImageProxy",
     "IImageService",
+    "IKeepsKinds",
     "ILocalFiles",
     "IMoves",
+    "INeedsKinds",
     "IPresence",
     "IPreviews",
     "IPromotes",

@@ -90,6 +90,39 @@ def test_mistakes_are_reported_with_their_keys(tmp_path: Path, wrong: str, key: 
     assert keys_of(mistakes_of(tmp_path, LAYERS.replace('layers = ["main", "masters"]', wrong))) == [key]
 
 
+_SERVER = '[stores.old]\nplugin = "asset-server"\nurl = "http://old.example.org"\nkey = "a key of the old server"\n'
+_DAM = '[stores.old]\nplugin = "resourcespace"\nurl = "https://dam.example.org"\nuser = "was"\nkey_file = "key"\n'
+_ALSO = '[stores.inner]\nplugin = "mirror"\nprimary = "old"\ncopies = ["main"]\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "layers", "is_mistake"),
+    [
+        (_SERVER, ["old", "masters"], True),
+        (_SERVER + _ALSO, ["inner", "masters"], True),
+        (_SERVER, ["main", "old"], False),
+        (_DAM, ["old", "masters"], True),
+        (_DAM, ["main", "old"], False),
+    ],
+)
+def test_a_first_layer_has_to_keep_tombstones(tmp_path: Path, old: str, layers: list[str], is_mistake: bool) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef0123456789abcdef")
+    (tmp_path / "key").chmod(0o600)
+    text = LAYERS.replace('["main", "masters"]', str(layers).replace("'", '"')) + old
+    try:
+        settings_of(tmp_path, text)
+        found = []
+    except ConfigError as error:
+        found = error.mistakes
+    assert len(found) == is_mistake, found
+    assert all(each.startswith('stores.all.layers: "old" cannot be where uploads go') for each in found)
+
+
+def test_a_layered_store_that_is_only_read_needs_no_tombstones(tmp_path: Path) -> None:
+    text = LAYERS.replace('["main", "masters"]', '["old", "masters"]') + "read_only = true\n" + _SERVER
+    assert settings_of(tmp_path, text).stores["all"].read_only
+
+
 def test_a_layered_store_can_be_only_read_itself(tmp_path: Path) -> None:
     store = create_stores(settings_of(tmp_path, LAYERS + "read_only = true\n"))["all"]
     assert IReadOnly.providedBy(store)

@@ -4,14 +4,14 @@
 # mypy: disable-error-code="empty-body"
 # ruff: noqa: N805
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 from zope.interface import Attribute, Interface
 
 from was_daemon.model.interfaces import AssetStat, IAssetStore, IStorePlugin
-from was_daemon.model.keys import AssetKey
+from was_daemon.model.keys import AssetKey, Kind
 
 
 class IComposedStore(Interface):
@@ -65,6 +65,18 @@ class IReplaces(Interface):
 
         A part other than the one that takes what is written is left out when it does not answer soon, or fails.
         """
+
+
+class IKeepsKinds(Interface):
+    """A plugin that says what its stores keep; those of others keep all kinds of assets."""
+
+    kinds: Collection[Kind] = Attribute("The kinds of assets that can be written to its stores.")
+
+
+class INeedsKinds(Interface):
+    """A plugin of composed stores that keep something of their own in the first store they are made of."""
+
+    needed_kinds: Collection[Kind] = Attribute("The kinds of assets that the first store has to keep.")
 
 
 class IComposedStorePlugin(IStorePlugin):

@@ -90,7 +90,7 @@ class Server:
             # Asset servers tell the time with every file.
             kind = answer.header("Content-Type") or "no media type"
             self._log.warn(
-                "{url} answered with status {code} and {kind}, but without X-Timestamp: is there a login page or a proxy?",
+                "{url} answered {code} with {kind}, but without X-Timestamp: is it a login page or a proxy?",
                 url=self._options.address,
                 code=answer.code,
                 kind=kind,
