@@ -189,7 +189,12 @@ class AssetServerStore:
             await self._server.learn_time()
             fields = {"filename": key.name, "coll": self._options.collection_of(key.collection)}
             form = Form(fields, partial(self._server.token, key.name))
-            await self._server.post("filedelete", form, Upload(form.without_file()))
+            try:
+                await self._server.post("filedelete", form, Upload(form.without_file()))
+            except AssetNotFound:
+                # Any server answers 404 to addresses that it does not have.
+                await self._look(key)
+                raise StoreFailed("the asset server says that there is no such asset, and has it") from None
             self._recent[key, None] = self._clock.seconds()
 
     def _require_writable(self) -> None:

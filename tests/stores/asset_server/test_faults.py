@@ -174,3 +174,11 @@ async def test_no_secret_is_in_a_message_or_in_the_log(
     tokens = [value.decode() for request in script.requests for value in request.args.get(b"token", [])]
     for secret in ["the secret", *tokens]:
         assert secret not in "".join(messages) + logged()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_deletion_that_nobody_carried_out_is_none(listen: Listen, make_store: MakeStore) -> None:
+    kept = answering(b"content", ETag='"1"')
+    store = make_store(listen(site(Script(GET=kept, HEAD=kept, POST=answering(code=404, X_Timestamp="")))))
+    with pytest.raises(StoreFailed, match="and has it"):
+        await store.delete(NAME)
