@@ -30,14 +30,15 @@ def answer(request: Request) -> Response:
     if not is_signed(name, request.args.get("token", "")):
         return Response("the token is not valid", 403)
     original, preview = FOLDER / "originals" / name, FOLDER / "previews" / scale / f"{name}.jpg"
-    if not re.fullmatch(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*", name) or not original.is_file():
+    is_name = re.fullmatch(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*", name) and len(name.encode()) <= 250
+    if not (is_name and original.is_file()):
         return Response("no such asset", 404)
     if request.args.get("type") != "T":
         kind, title = guess_type(name)[0] or "application/octet-stream", request.args.get("downloadname")
         return send_file(original, request.environ, kind, download_name=title, conditional=True)
-    if re.fullmatch("[0-9]+", scale) and preview.is_file() and preview.stat().st_mtime >= original.stat().st_mtime:
+    if re.fullmatch("[0-9]{1,5}", scale) and preview.is_file() and preview.stat().st_mtime >= original.stat().st_mtime:
         return send_file(preview, request.environ, "image/jpeg", conditional=True)
-    return redirect(f"{DAEMON}/fileget?{request.query_string.decode('ascii')}")
+    return redirect(f"{DAEMON}/fileget?{request.query_string.decode(errors='replace')}")
 
 
 @Request.application

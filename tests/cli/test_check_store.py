@@ -100,7 +100,8 @@ def test_what_failed_and_what_was_not_tried_is_told_as_json(tmp_path: Path) -> N
     first, *others = ran.report["promises"]
     assert first["state"] == "failed"
     assert "cannot be reached" in first["problem"]
-    assert {(each["state"], each["problem"]) for each in others} == {("skipped", None)}
+    told = {(each["state"], each["problem"], each["remark"]) for each in others}
+    assert told == {("skipped", None, "the store cannot be used")}
 
 
 @pytest.mark.parametrize(

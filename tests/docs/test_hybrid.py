@@ -176,7 +176,16 @@ async def test_the_dam_sends_nothing_but_originals(hybrid: Hybrid) -> None:
     (hybrid.folder / "secret.txt").write_text("secret")
     (hybrid.folder / "originals" / ".hidden").write_text("secret")
     dam = hybrid.dam()
-    for name in ("../secret.txt", ".hidden", "..", "", "none.jpg", str(hybrid.folder / "secret.txt"), "a\0.jpg"):
+    for name in (
+        "../secret.txt",
+        ".hidden",
+        "..",
+        "",
+        "none.jpg",
+        str(hybrid.folder / "secret.txt"),
+        "a\0.jpg",
+        "é" * 150,
+    ):
         assert (await dam.original(name, token=dam.token(name))).status == 404, name
     # A scale is no path; the daemon refuses it.
     assert (await dam.thumbnail("a.jpg", "../originals", token=dam.token("a.jpg"))).status == 302

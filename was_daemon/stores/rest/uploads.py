@@ -96,6 +96,7 @@ class Uploads:
         request = self._client.prepare("put", sent.variables, sent.document)
         reply = await self._client.step(request, self._headers(body, sent.variables), body.upload)
         self._check_size(source, size)
+        sent = attrs.evolve(sent, variables=sent.variables | {"size": source.size})
         sent = self._told_more(sent, reply.document)
         if "commit" in self._settings.requests:
             reply = await self._client.step(self._client.prepare("commit", sent.variables, sent.document))
