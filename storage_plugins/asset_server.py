@@ -7,6 +7,7 @@ keeps originals only, and makes the thumbnails itself.
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -54,6 +55,7 @@ class AssetServerStore:
         # The official server writes over the old version while it is read, and takes what is half written for a file.
         self._locks = KeyLocks[AssetKey]()
         self._times = VersionTimes()
+        self._readers = WeakKeyDictionary[ConfirmedReader, AssetKey]()
         self._thumbnails = KeyLocks[tuple[AssetKey, int]]()
         self._recent: dict[tuple[AssetKey, int | None], float] = {}
         """Time of the last write of each asset and size, and of the last deletion of each asset."""
@@ -76,7 +78,9 @@ class AssetServerStore:
                 return await self._server.ask("GET", self._fields(key), headers)
 
         look = partial(self.stat, key)
-        return ConfirmedReader(get, await look(), look)
+        reader = ConfirmedReader(get, await look(), look)
+        self._readers[reader] = key
+        return reader
 
     async def _look(self, key: AssetKey) -> AssetStat:
         if key.kind is not Kind.ORIGINAL:
@@ -184,7 +188,7 @@ class AssetServerStore:
         """See `IAssetStore`."""
         async with self._locks.exclusive(key):
             # The California Academy's server says that it has deleted what is not there.
-            await self._look(key)
+            stat = await self._look(key)
             self._require_writable()
             await self._server.learn_time()
             fields = {"filename": key.name, "coll": self._options.collection_of(key.collection)}
@@ -196,6 +200,8 @@ class AssetServerStore:
                 await self._look(key)
                 raise StoreFailed("the asset server says that there is no such asset, and has it") from None
             self._recent[key, None] = self._clock.seconds()
+            for reader in [each for each, other in self._readers.items() if other == key]:
+                reader.note_deletion(stat)
 
     def _require_writable(self) -> None:
         if self._options.read_only:

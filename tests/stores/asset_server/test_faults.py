@@ -1,7 +1,7 @@
 """The asset-server store in front of servers that answer nonsense, or are no asset servers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 import pytest_twisted
@@ -9,7 +9,8 @@ from twisted.web.server import Request
 
 from tests.stores.asset_server.conftest import MakeStore
 from tests.support.scripted import Listen, Script, site
-from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable
+from was_daemon.model.errors import AssetNotFound, StoreFailed, StoreUnavailable, VersionGone
+from was_daemon.model.interfaces import AssetStat, IAssetStore
 from was_daemon.testing.contract import original
 from was_daemon.testing.streams import chunked, read_asset
 
@@ -77,6 +78,53 @@ async def test_a_login_that_runs_out_during_a_download_is_no_part_of_the_file(
             async for _ in reader.read():
                 pass
         await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_download_under_way_goes_on_when_the_file_is_deleted(listen: Listen, make_store: MakeStore) -> None:
+    gone = answering(code=404)
+    for reuploaded in (gone, answering(b"another", ETag='"2"')):
+        file = answering(b"content", ETag='"1"')
+        script = Script(GET=file, HEAD=file, POST=answering(b"Ok."))
+        store = make_store(listen(site(script)))
+        reader = await store.open(NAME)
+        reading = reader.read()
+        # The bytes are all held back until the file is confirmed: this is a server whose download is a long one.
+        confirming = reader._look_again
+
+        async def deleted_first(
+            store: IAssetStore = store,
+            script: Script = script,
+            after: Callable[[Request], bytes] = reuploaded,
+            look: Callable[[], Awaitable[AssetStat]] = confirming,
+        ) -> AssetStat:
+            await store.delete(NAME)
+            script.answers["GET"] = script.answers["HEAD"] = after
+            return await look()
+
+        reader._look_again = deleted_first
+        assert [chunk async for chunk in reading] == [b"content"]
+        with pytest.raises(VersionGone):
+            async for _ in reader.read():
+                pass
+        await reader.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_download_of_a_file_that_others_delete_is_broken_off(listen: Listen, make_store: MakeStore) -> None:
+    file = answering(b"content", ETag='"1"')
+    script = Script(GET=file, HEAD=file)
+
+    def once(request: Request) -> bytes:
+        script.answers["HEAD"] = script.answers["GET"] = answering(code=404)
+        return file(request)
+
+    store = make_store(listen(site(script)))
+    reader = await store.open(NAME)
+    script.answers["GET"] = once
+    with pytest.raises(VersionGone):
+        async for _ in reader.read():
+            pass
 
 
 @pytest_twisted.ensureDeferred

@@ -54,29 +54,37 @@ class ConfirmedReader(HTTPReader):
     ) -> None:
         super().__init__(get, stat)
         self._look_again = look
+        self._deletions = 0
+
+    def note_deletion(self, stat: AssetStat) -> None:
+        """Note that the asset was deleted, and had the version `stat` until then: what is under way goes on."""
+        if self._is_this(stat):
+            self._deletions += 1
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `IAssetReader`."""
-        last = b""
+        last, deletions = b"", self._deletions
         async with aclosing(super().read(start, stop)) as chunks:
             async for chunk in chunks:
                 if last:
                     yield last
                 last = chunk
         if last:
-            await self._confirm()
+            await self._confirm(deletions)
             yield last
 
     async def _is_of_this_version(self, answer: Answer, size: int) -> bool:
         return self._is_this(stat_of(answer, size))
 
-    async def _confirm(self) -> None:
+    async def _confirm(self, deletions: int) -> None:
+        """Raise `VersionGone` if the asset was changed, other than by a deletion after the first `deletions`."""
         try:
             if self._is_this(await self._look_again()):
                 return
         except AssetNotFound:
             pass
-        raise VersionGone("the asset was replaced or deleted while it was read")
+        if self._deletions == deletions:
+            raise VersionGone("the asset was replaced or deleted while it was read")
 
     def _is_this(self, other: AssetStat) -> bool:
         return (other.size, other.etag) == (self.stat.size, self.stat.etag)
