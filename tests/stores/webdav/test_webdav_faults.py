@@ -22,7 +22,7 @@ from tests.support.scripted import Listen, Script, site
 from was_daemon.model.errors import AssetError, NoSpace, StoreFailed, StoreTimeout, StoreUnavailable
 from was_daemon.model.keys import Kind
 from was_daemon.stores.webdav.multistatus import Listing
-from was_daemon.testing.contract import GONE
+from was_daemon.testing.contract import GONE, original
 from was_daemon.testing.streams import chunked, collect, payload, read_asset
 
 pytestmark = pytest.mark.slow
@@ -341,6 +341,19 @@ async def test_a_server_that_does_not_speak_http(make_store: MakeStore, listen: 
 
 LAUGHS = b"".join(b'<!ENTITY l%d "%b">' % (n, b"&l%d;" % (n - 1) * 10) for n in range(1, 10))
 ENTRY = b"<D:response><D:href>/originals/%b</D:href><D:propstat><D:prop/></D:propstat></D:response>"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_login_page_is_no_file(make_store: MakeStore, listen: Listen) -> None:
+    def page(request: Request) -> bytes:
+        request.setHeader("Content-Type", "text/html; charset=utf-8")
+        request.setHeader("Last-Modified", "Tue, 01 Dec 2026 10:00:00 GMT")
+        return b"<html>Log in</html>"
+
+    store = make_store(listen(site(Script(GET=page, HEAD=page, PROPFIND=page))))
+    picture = original("fish.jpg")
+    for call in (store.stat, store.open):
+        assert "a page instead" in await message(call(picture), StoreFailed)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from was_daemon.model.errors import AssetError, AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.interfaces import AssetStat
+from was_daemon.model.media import media_type
 from was_daemon.stores.http.answer import Answer, http_time
 from was_daemon.stores.http.body import Upload
 from was_daemon.stores.http.client import HTTPRemote
@@ -81,6 +82,8 @@ class DavTree:
             raise AssetNotFound("no such asset")
         if answer.code != 200:
             return await self._look_without_head(url, answer)
+        if _may_be_login_page(url, answer) and await self._properties(url) is None:
+            raise StoreFailed("the store sent a page instead of the file", "text/html, and no answer to PROPFIND")
         etag, modified = answer.header("ETag"), http_time(answer.header("Last-Modified"))
         length = answer.header("Content-Length") or ""
         # Apache leaves out a length of 0, some proxies leave out all, and some servers say 0 of every file.
@@ -221,3 +224,10 @@ class DavTree:
     async def _is_directory(self, url: str) -> bool:
         entry = await self._entry(url)
         return entry is not None and entry.is_directory
+
+
+def _may_be_login_page(url: str, answer: Answer) -> bool:
+    """Return whether the answer is a page in HTML, and the name of the file at `url` is that of a picture or film."""
+    kind = (answer.header("Content-Type") or "").lower()
+    named = media_type(urlsplit(url).path)
+    return kind.startswith("text/html") and named.startswith(("image/", "video/", "audio/", "application/pdf"))
