@@ -93,13 +93,12 @@ def rebuild(
         assert catalogue  # noqa: S101 - it is required
         reader = FactsReader(components.pool) if describe else None
 
-        async def enter(name: str, store: "IAssetStore", inside: list[str]) -> None:
+        async def enter(name: str, store: "IAssetStore", inside: list[str], list_of: "IAssetStore") -> None:
             await require_directory(store)
             rebuilder = Rebuilder(name, store, catalogue, spool, reader, report)
             try:
-                async with listed(settings, store, names, directories) as list_of:
-                    unrecorded = partial(Verifier(name, list_of, catalogue, report).unrecorded, inside)
-                    await for_each_with_bar(name, unrecorded, parallel, rebuilder.enter)
+                unrecorded = partial(Verifier(name, list_of, catalogue, report).unrecorded, inside)
+                await for_each_with_bar(name, unrecorded, parallel, rebuilder.enter)
                 await rebuilder.flush()
                 undescribed = partial(rebuilder.undescribed, inside)
                 await for_each_with_bar(f"{name}, recorded", undescribed, parallel, rebuilder.describe)
@@ -107,10 +106,12 @@ def rebuild(
                 await rebuilder.flush()
 
         for name, inside in used.items():
-            try:
-                await enter(name, components.stores[name], inside)
-            except AssetError as error:
-                # Another store may be up.
-                report.describe("failed", f"the store {name}", str(error))
+            store = components.stores[name]
+            async with listed(settings, store, names, directories) as list_of:
+                try:
+                    await enter(name, store, inside, list_of)
+                except AssetError as error:
+                    # Another store may be up.
+                    report.describe("failed", f"the store {name}", str(error))
 
     run_beside_daemon(settings_beside_daemon(settings, workers), work, _WORDS, as_json)

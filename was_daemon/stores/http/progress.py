@@ -1,4 +1,4 @@
-"""Time-out for a remote store that makes no progress."""
+"""Time-outs for a remote store that makes no progress, or hardly any."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,6 +10,12 @@ from was_daemon.model.errors import StoreTimeout
 
 T = TypeVar("T")
 
+MIN_RATE = 1 << 10
+"""Bytes a second that a store has to send at least: a modem did more. A photograph would take hours."""
+
+_WINDOW = 2
+"""How many times its patience a `Pace` looks at together: a store may take its time for the first bytes."""
+
 
 class Watchdog:
     """Time-out of one operation, which is cancelled when nothing has moved for `patience` seconds.
@@ -19,7 +25,9 @@ class Watchdog:
 
     def __init__(self, clock: IReactorTime, patience: float) -> None:
         self._clock = clock
-        self._patience = patience
+        self.patience = patience
+        self.waited = 0.0
+        """Seconds that operations have waited for the store so far."""
         self._cancel: Callable[[], None] | None = None
         self._alarm: IDelayedCall | None = None
         self._expired = False
@@ -39,6 +47,7 @@ class Watchdog:
         outcome: Deferred[T] = Deferred(cancel)
         operation.addBoth(lambda result: None if outcome.called else outcome.callback(result))
         self._cancel = operation.cancel
+        began = self._clock.seconds()
         self.progress()
         try:
             return await outcome
@@ -51,13 +60,14 @@ class Watchdog:
             raise
         finally:
             self._cancel = None
+            self.waited += self._clock.seconds() - began
             self.rest()
 
     def progress(self) -> None:
         """Start the time-out anew: something moved, or the operation waits for the store again."""
         self.rest()
         if self._cancel:
-            self._alarm = self._clock.callLater(self._patience, self._expire, self._cancel)
+            self._alarm = self._clock.callLater(self.patience, self._expire, self._cancel)
 
     def rest(self) -> None:
         """Stop the time-out: the operation does not wait for the store."""
@@ -69,3 +79,25 @@ class Watchdog:
         self._alarm = None
         self._expired = True
         cancel()
+
+
+class Pace:
+    """Lower limit for the bytes of a body that arrive one after the other, each before its `watchdog` loses patience.
+
+    Only the time counts in which the reader waits for the store.
+    """
+
+    def __init__(self, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
+        self._begin = watchdog.waited
+        self._size = 0
+
+    def arrived(self, size: int) -> None:
+        """Count bytes; raise `StoreTimeout` when there were too few of late."""
+        self._size += size
+        waited = self._watchdog.waited - self._begin
+        if waited < _WINDOW * self._watchdog.patience:
+            return
+        if self._size < MIN_RATE * waited:
+            raise StoreTimeout("the store sends less than a kilobyte a second")
+        self._begin, self._size = self._watchdog.waited, 0
