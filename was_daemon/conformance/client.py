@@ -15,7 +15,7 @@ from urllib.request import HTTPErrorProcessor, HTTPRedirectHandler, Request, bui
 import attrs
 
 from was_daemon import __version__
-from was_daemon.conformance.deadline import DeadlineHandler
+from was_daemon.conformance.deadline import DeadlineHandler, TooSlow
 from was_daemon.conformance.results import CheckFailed
 from was_daemon.telemetry.redaction import without_tokens
 
@@ -107,10 +107,14 @@ class _SameMethod(HTTPRedirectHandler):
 
 
 class HttpClient:
-    """HTTP client; `timeout` is in seconds without progress. A whole answer may take ten times that."""
+    """HTTP client; `timeout` is in seconds without progress. A whole answer may take ten times that.
+
+    An address that took longer once is not asked again: the next answers would take as long.
+    """
 
     def __init__(self, timeout: float, ca_file: str | None = None) -> None:
         self._timeout = timeout
+        self._too_slow: set[str] = set()
         handler = DeadlineHandler(_ANSWER_TIMEOUTS * timeout, ssl.create_default_context(cafile=ca_file))
         self._opener = build_opener(_AnyStatus, _SameMethod, handler)
         self._opener.addheaders = [("User-Agent", f"was-daemon-check/{__version__}")]
@@ -119,6 +123,9 @@ class HttpClient:
         self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
         """Send a request and return its answer; raise `Unanswered`."""
+        address = url.partition("?")[0]
+        if address in self._too_slow:
+            raise Unanswered(f"{without_tokens(url)} is not asked: an earlier answer took too long")
         try:
             request = Request(url, body, headers or {}, method=method)  # noqa: S310  # the callers want http or https
             with self._opener.open(request, timeout=self._timeout) as response:
@@ -127,7 +134,12 @@ class HttpClient:
             # A redirection that cannot be followed is an answer too.
             with error:
                 return Answer(method, error.url or url, error.code, error.headers, error.read(_SHOWN))
+        except TooSlow as error:
+            self._too_slow.add(address)
+            raise Unanswered(f"no whole answer from {without_tokens(url)}: {error}") from None
         except URLError as error:
+            if isinstance(error.reason, TooSlow):
+                self._too_slow.add(address)
             raise Unanswered(f"no answer from {without_tokens(url)}: {error.reason}") from None
         except (OSError, HTTPException, ValueError) as error:
             reason = without_tokens(str(error)) or type(error).__name__

@@ -9,8 +9,12 @@ from typing import Any, cast
 from urllib.request import HTTPHandler, HTTPSHandler, Request
 
 
+class TooSlow(TimeoutError):
+    """An answer that was not complete at its deadline."""
+
+
 class _DeadlineFile(io.RawIOBase):
-    """Reader of a socket that raises TimeoutError after `deadline` by the monotonic clock."""
+    """Reader of a socket that raises `TooSlow` after `deadline` by the monotonic clock."""
 
     def __init__(self, file: io.RawIOBase, deadline: float) -> None:
         super().__init__()
@@ -22,7 +26,7 @@ class _DeadlineFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         if time.monotonic() > self._deadline:
-            raise TimeoutError("it takes too long")
+            raise TooSlow("it takes too long")
         return self._file.readinto(buffer)
 
     def close(self) -> None:
