@@ -17,6 +17,7 @@ from tests.support.cli import Ran, run, started, write_config
 from tests.support.daemon import eventually
 from tests.support.ports import free_port
 from tests.support.remotes import make_far_end
+from tests.support.tiny_disk import fill, tiny_disk
 from was_daemon.catalogue.events import Event, EventKind
 from was_daemon.catalogue.journal import Journal
 from was_daemon.testing.contract import original
@@ -163,6 +164,21 @@ async def test_what_a_killed_command_has_left_in_the_journal_counts(store: Store
     await journal.add(Event.new(EventKind.QUARANTINED, "main", original("notes.txt")))
     await journal.close()
     assert set(store.names()) == {"film.mp4", "IMG_1.jpg"}
+
+
+def test_a_full_disk_is_called_one(tmp_path: Path) -> None:
+    with tiny_disk(tmp_path / "disk"):
+        stores = {"main": {"plugin": "filesystem", "path": tmp_path / "store"}}
+        database = tmp_path / "disk" / "catalogue.sqlite"
+        config = write_config(tmp_path, stores, catalogue={"path": database})
+        (tmp_path / "store").mkdir()
+        assert run("catalogue", "rebuild", "--config", config).code == 0
+        filler = fill(tmp_path / "disk")
+        ran = run("find", "--config", config)
+        assert (ran.code, ran.err.count("its disk is full")) == (1, 2), ran
+        assert f"{database}: " in ran.err
+        filler.unlink()
+        assert run("find", "--config", config).err == "Nothing was found.\n"
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from twisted.internet.defer import Deferred
 from was_daemon.catalogue.schema import FORM
 from was_daemon.catalogue.servers import UnreadablePassword, name_of, server_engine, words_of
 from was_daemon.concurrency.disk_threads import DiskThreads
-from was_daemon.concurrency.sqlite import enter_wal_mode, write_header
+from was_daemon.concurrency.sqlite import enter_wal_mode, said_of, write_header
 from was_daemon.config.secret_files import SecretFile
 from was_daemon.model.errors import StoreUnavailable
 
@@ -163,7 +163,7 @@ class CatalogueDatabase:
         except UnreadablePassword as error:
             raise self._error(str(error)) from error
         except SQLAlchemyError as error:
-            raise self._error(words_of(error)) from error
+            raise self._error(said_of(words_of(error), self.path)) from error
 
     def _bring_to_newest_form(self, engine: Engine) -> None:
         if _transaction(engine, {"reads": True}, _has_newest_form):

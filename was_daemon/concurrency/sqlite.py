@@ -18,6 +18,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import RLock
 from typing import Concatenate, Generic, ParamSpec, TypeVar
@@ -37,6 +38,9 @@ _BUSY_SECONDS = 5.0
 
 _PAUSE_SECONDS = 0.01
 """Time between attempts to put a file in WAL mode."""
+
+_ROOM = 1 << 16
+"""Bytes that SQLite needs on a disk at least: its index of the WAL has half as many."""
 
 _TOGETHER = 100
 """Items that one statement writes at most: SQLite allows some 30,000 values in one."""
@@ -115,7 +119,7 @@ class Database:
             self._connection = self._connection or self._connect()
             return step(self._connection)
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"{self._name} cannot be used: {error}") from error
+            raise StoreUnavailable(f"{self._name} cannot be used: {said_of(error, self.path)}") from error
         finally:
             self._use.release()
 
@@ -202,6 +206,18 @@ def write_header(connection: sqlite3.Connection) -> None:
     """Write one page, the least that a change takes, and change nothing in it: on a full disk that fails, too."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version = {version}")
+
+
+def said_of(error: object, path: Path | None) -> str:
+    """Return `error`, what SQLite says of the file `path`, and that its disk is full if that is so.
+
+    SQLite needs a file beside it even for reading, and calls it an I/O error if there is no room.
+    """
+    with suppress(OSError):
+        room = os.statvfs(path.parent) if path else None
+        if room and room.f_bavail * room.f_frsize < _ROOM:
+            return f"{error}; its disk is full"
+    return str(error)
 
 
 def enter_wal_mode(connection: sqlite3.Connection) -> None:
