@@ -13,7 +13,8 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.http.progress import Pace, Watchdog
+from was_daemon.stores.http.progress import Watchdog
+from was_daemon.stores.pace import Pace
 
 READ_AHEAD = 1 << 20
 """Bytes of an upload that are collected before it is sent: most uploads are complete then, and can be sent twice."""
@@ -180,7 +181,7 @@ class Download(Protocol):
 
         Raises `StoreTimeout` if nothing arrives, or hardly anything.
         """
-        pace = Pace(watchdog)
+        pace = Pace(watchdog.patience, watchdog.waited)
         while True:
             if not self._chunks:
                 if self._end:
@@ -190,7 +191,7 @@ class Download(Protocol):
             waiting = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
             self._chunks.clear()
             self._size = 0
-            pace.arrived(len(waiting))
+            pace.arrived(len(waiting), watchdog.waited)
             yield waiting
         # Without a length only the end of the connection ends the body; callers that know more count, or parse.
         if not self._end.check(ResponseDone, PotentialDataLoss):

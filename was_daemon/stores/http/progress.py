@@ -1,4 +1,4 @@
-"""Time-outs for a remote store that makes no progress, or hardly any."""
+"""Time-out for a remote store that makes no progress."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,12 +9,6 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from was_daemon.model.errors import StoreTimeout
 
 T = TypeVar("T")
-
-MIN_RATE = 1 << 10
-"""Bytes a second that a store has to send at least: a modem did more. A photograph would take hours."""
-
-_WINDOW = 2
-"""How many times its patience a `Pace` looks at together: a store may take its time for the first bytes."""
 
 
 class Watchdog:
@@ -79,25 +73,3 @@ class Watchdog:
         self._alarm = None
         self._expired = True
         cancel()
-
-
-class Pace:
-    """Lower limit for the bytes of a body that arrive one after the other, each before its `watchdog` loses patience.
-
-    Only the time counts in which the reader waits for the store.
-    """
-
-    def __init__(self, watchdog: Watchdog) -> None:
-        self._watchdog = watchdog
-        self._begin = watchdog.waited
-        self._size = 0
-
-    def arrived(self, size: int) -> None:
-        """Count bytes; raise `StoreTimeout` when there were too few of late."""
-        self._size += size
-        waited = self._watchdog.waited - self._begin
-        if waited < _WINDOW * self._watchdog.patience:
-            return
-        if self._size < MIN_RATE * waited:
-            raise StoreTimeout("the store sends less than a kilobyte a second")
-        self._begin, self._size = self._watchdog.waited, 0
