@@ -247,7 +247,7 @@ class _Trial:
         if IUnlisted.providedBy(self.store):
             raise NotTried("the server lists nothing")
         if not ISizes.providedBy(self.store):
-            raise NotTried("the listing has no sizes: each file is asked for its own")
+            raise NotTried("the plugin cannot, each file is asked for its size")
         try:
             # One will do: a collection may have a million.
             async with aclosing(ISizes(self.store).sizes(self.collection)) as sizes:
