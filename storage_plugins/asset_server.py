@@ -41,6 +41,10 @@ _UPLOADS = 16
 """Uploads at a time: a daemon like this one takes 64 of a client whose token comes last."""
 
 
+_SAME_TO_GET = frozenset({404, 502, 503, 504, 508})
+"""Answers to a HEAD after which no GET is tried."""
+
+
 @implementer(IAssetStore, IRedirects, IThumbnails, IUnlisted)
 class AssetServerStore:
     """Originals on the asset server of the options."""
@@ -89,7 +93,7 @@ class AssetServerStore:
         answer = await (await self._server.ask("HEAD", fields)).drain()
         length = answer.header("Content-Length") or ""
         size = int(length) if length.isdecimal() else None
-        if answer.code != 404 and (answer.code != 200 or size is None):
+        if answer.code not in _SAME_TO_GET and (answer.code != 200 or size is None):
             # Not every proxy in front of a server passes a HEAD on.
             answer = await self._server.ask("GET", fields)
             answer.close()

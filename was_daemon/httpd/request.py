@@ -7,6 +7,7 @@ would otherwise see its connection reset instead of the answer.
 """
 
 import time
+from http import HTTPStatus
 from typing import Any, AnyStr, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +24,7 @@ from was_daemon.httpd.ranges import format_date
 from was_daemon.httpd.request_ids import id_from, new_id
 from was_daemon.httpd.site_state import SiteState
 from was_daemon.httpd.target import BadTarget, resolve
+from was_daemon.model.via import call_for, is_circle
 
 LINGER_SECONDS = 30
 """Seconds for which a client that was answered may go on sending."""
@@ -138,12 +140,21 @@ class AssetRequest(HardenedRequest):
             hosts = self.requestHeaders.getRawHeaders(b"Host", [])
             self.authority, self.path = resolve(self.method, self.uri, hosts, self.clientproto)
         except BadTarget as error:
-            self._refuse(str(error).encode())
+            self._refuse(400, str(error).encode())
             return
         if self.path == b"*":
             super().process()
+        elif via := b", ".join(self.requestHeaders.getRawHeaders(b"Via", [])):
+            self._pass_on(via)
         else:
             self._call(self._state.resource)
+
+    def _pass_on(self, via: bytes) -> None:
+        """Call the resource for a request that came by other servers, unless it goes round in a circle."""
+        if is_circle(via):
+            self._refuse(508, b"asset servers ask each other for this: a store of one is the other")
+        else:
+            call_for(via, lambda: self._call(self._state.resource))
 
     def _choose_id(self) -> bytes:
         given = super().getHeader(b"X-Request-Id")
@@ -159,8 +170,8 @@ class AssetRequest(HardenedRequest):
         except Exception:
             self.processingFailed(Failure())
 
-    def _refuse(self, text: bytes) -> None:
-        self.setResponseCode(400)
+    def _refuse(self, status: int, text: bytes) -> None:
+        self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.setHeader(b"Access-Control-Allow-Origin", b"*")
         self.setHeader(b"Cache-Control", b"no-store")
         self.setHeader(b"Content-Length", b"%d" % len(text))

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IPolicyForHTTPS
 
 from was_daemon.model.errors import AssetError, AssetExists, AssetNotFound, StoreFailed, StoreUnavailable
+from was_daemon.model.via import via
 from was_daemon.stores.asset_server.form import Form
 from was_daemon.stores.asset_server.options import AssetServerOptions
 from was_daemon.stores.asset_server.signing import Signer, told_time
@@ -83,7 +84,9 @@ class Server:
         return answer
 
     async def _require_origin(self, answer: Answer) -> None:
-        """Raise an error if the answer counts and was given by a proxy or a login page."""
+        """Raise an error if the answer counts and was given by a proxy or a login page, or if nobody ever finds one."""
+        if answer.code == 508:
+            raise StoreUnavailable("asset servers ask each other: one that is a store here has this one as a store")
         if told_time(answer) is not None:
             return
         if 200 <= answer.code < 300:
@@ -213,7 +216,7 @@ class Server:
     async def _request(
         self, method: str, url: str, headers: dict[str, str] | None = None, upload: Upload | None = None
     ) -> Answer:
-        answer = await self._remote.request(method, url, headers, upload)
+        answer = await self._remote.request(method, url, {"Via": via(), **(headers or {})}, upload)
         self._timed_by(answer)
         return answer
 
