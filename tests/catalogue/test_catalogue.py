@@ -5,13 +5,14 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 import pytest_twisted
 from sqlalchemy import URL, Connection, select
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
 
 from was_daemon.catalogue.catalogue import Catalogue
 from was_daemon.catalogue.database import CatalogueDatabase
@@ -164,6 +165,28 @@ async def test_what_became_of_a_killed_daemons_changes_is_seen_in_the_store(url:
     ]
     assert await next_one.catalogue.journal.interrupted() == []
     await next_one.catalogue.close()
+
+
+@async_test
+async def test_what_a_killed_command_has_left_is_settled_while_the_daemon_runs(
+    kept: Fixture, url: URL, tmp_path: Path
+) -> None:
+    store, clock = MemoryStore(), Clock()
+    kept.catalogue._clock = cast(Any, clock)
+    kept.catalogue.start({"main": store}, None)
+    await kept.catalogue.settled()
+    command = Fixture(url, tmp_path / "journal.sqlite")
+    await store.write(KEY, chunked(b"back"))
+    await command.catalogue.journal.begin(event(EventKind.RESTORED, 1, digest_of(b"back")))
+    await command.catalogue.close()
+    clock.advance(60)
+    await kept.catalogue.settled()
+    assert await kept.rows(assets.c.name, assets.c.size) == [(KEY.name, 4)]
+    assert await kept.catalogue.journal.interrupted() == []
+    # It looks again and again, until it ends.
+    assert len(clock.getDelayedCalls()) == 1
+    await kept.catalogue.close()
+    assert not clock.getDelayedCalls()
 
 
 def digest_of(content: bytes) -> Digest:

@@ -7,8 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from was_daemon.catalogue.captions import Captions
@@ -38,8 +37,8 @@ _PAGE_ROWS = 1000
 _PATIENCE_SECONDS = 10.0
 """Seconds for which `Catalogue.catch_up` waits for changes under way."""
 
-_RETRY_SECONDS = 60.0
-"""Seconds until changes of killed daemons are looked at again, if that was not possible."""
+_SETTLING_SECONDS = 60.0
+"""Seconds until it is looked again whether a daemon, or a command, was killed in the middle of a change."""
 
 
 class Catalogue:
@@ -57,30 +56,30 @@ class Catalogue:
         self._database = database
         self._clock = IReactorTime(reactor)
         self._tasks = BackgroundTasks()
+        self._next_settling: IDelayedCall | None = None
         self._changed_at = float("-inf")
         self._transfer = Transfer(database, journal, self._clock)
         self._settling = Settling(database, journal, self._transfer)
 
     def start(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
-        """Begin to take over the file of `checksums`, and what daemons have left that were killed."""
+        """Begin to take over the file of `checksums`, and what daemons and commands leave that are killed."""
         self.move_events()
         self._tasks.start(self._begin(stores, checksums))
 
     async def _begin(self, stores: Mapping[str, IAssetStore], checksums: Path | None) -> None:
         if checksums:
             await self._try(self._take_over(checksums))
-        # A database that is down now would not hear of deletions until the next start otherwise.
-        while not await self._try(self._settling.interrupted(stores)):
-            await deferLater(self._clock, _RETRY_SECONDS)
+        await self._settle(stores)
 
-    async def _try(self, step: Coroutine[Deferred[Any], Any, None]) -> bool:
-        """Carry out a step; fire with whether that was possible."""
+    async def _settle(self, stores: Mapping[str, IAssetStore]) -> None:
+        await self._try(self._settling.interrupted(stores))
+        self._next_settling = self._clock.callLater(_SETTLING_SECONDS, lambda: self._tasks.start(self._settle(stores)))
+
+    async def _try(self, step: Coroutine[Deferred[Any], Any, None]) -> None:
         try:
             await step
         except AssetError as error:
             self._log.error("The catalogue is not complete: {error}", error=error)
-            return False
-        return True
 
     async def _take_over(self, checksums: Path) -> None:
         count = 0
@@ -188,6 +187,8 @@ class Catalogue:
         """Stop moving events, which stay in the journal, and close the files and connections."""
         self._tasks.cancel()
         await self._tasks.settled()
+        if self._next_settling and self._next_settling.active():
+            self._next_settling.cancel()
         await self._transfer.close()
         await self.journal.close()
         await self._database.close()

@@ -22,11 +22,13 @@ class Settling:
         self._database = database
         self._journal = journal
         self._transfer = transfer
+        self._unknown: set[int] = set()
+        """Numbers of changes of which it is known, and logged, that nobody knows at present what came of them."""
 
     async def failed(self, change: Unsettled, store: IAssetStore, previous: AssetStat | None) -> None:
         """Settle a change that has failed, which found the version `previous`.
 
-        If that is not possible now, it is done at the next start.
+        If that is not possible now, it is done after the end of this process.
         """
         try:
             await self._journal.fail(change.number)
@@ -35,7 +37,9 @@ class Settling:
         await self._settle(change, store, previous)
 
     async def interrupted(self, stores: Mapping[str, IAssetStore]) -> None:
-        """Settle the changes of daemons that were killed; raises `StoreUnavailable`."""
+        """Settle the changes of daemons and commands that were killed; raises `StoreUnavailable`."""
+        if not await self._journal.interrupted():
+            return
         # What the database has decides, so it has to be up to date.
         await self._transfer.move_all()
         changes = [each for each in await self._journal.interrupted() if each.event.store in stores]
@@ -70,4 +74,6 @@ class Settling:
             else:
                 await self._journal.end([change.number])
         except AssetError as error:
-            self._log.error("It is not known what has become of {key}: {error}", key=change.event.key, error=error)
+            if change.number not in self._unknown:
+                self._log.error("It is not known what has become of {key}: {error}", key=change.event.key, error=error)
+            self._unknown.add(change.number)
