@@ -36,6 +36,15 @@ def test_databases_need_a_catalogue(tmp_path: Path) -> None:
     assert mistakes == ["specify: needs [catalogue], which keeps what Specify's databases say: set path there"]
 
 
+def test_a_mistake_in_an_address_is_told_without_what_follows_from_it(tmp_path: Path) -> None:
+    catalogue = '[catalogue]\nurl = "postgresql://was:secret@db/c"\njournal = "j.sqlite"\npassword_file = "pw"\n'
+    address = 'url = "mariadb://was:secret@db/fish"\npassword_file = "pw"'
+    (tmp_path / "pw").write_text("secret")
+    (tmp_path / "pw").chmod(0o600)
+    text = BASE + catalogue + '[fixity]\nevery = "90 days"\n' + fish(address)
+    assert keys_of(mistakes_of(tmp_path, text)) == ["catalogue.url", "specify.fish.url"]
+
+
 @pytest.mark.parametrize(
     ("lines", "key"),
     [

@@ -71,7 +71,7 @@ def catalogue_of(settings: CatalogueSettings, checksums: ChecksumSettings, mista
         mistakes.add(
             "catalogue.journal", "is missing: a file on a local disk for what happens while the database is down"
         )
-    if settings.password_file and not settings.url:
+    if settings.password_file and not settings.url and not mistakes.are_about("catalogue.url"):
         mistakes.add("catalogue.password_file", "is used only with catalogue.url")
     if checksums.path and not settings.is_on:
         settings = attrs.evolve(settings, path=checksums.path.with_name("catalogue.sqlite"))
@@ -81,7 +81,12 @@ def catalogue_of(settings: CatalogueSettings, checksums: ChecksumSettings, mista
     return settings
 
 
+def lacks_catalogue(settings: CatalogueSettings, mistakes: Mistakes) -> bool:
+    """Return whether there is no catalogue, nor one whose place is a mistake of its own."""
+    return not settings.is_on and not any(map(mistakes.are_about, ("catalogue.path", "catalogue.url")))
+
+
 def check_fixity(settings: FixitySettings, catalogue: CatalogueSettings, mistakes: Mistakes) -> None:
     """Check that there is a catalogue with which originals can be compared."""
-    if settings.every and not catalogue.is_on:
+    if settings.every and lacks_catalogue(catalogue, mistakes):
         mistakes.add("fixity.every", "needs a catalogue to compare originals with: set catalogue.path")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import serverFromString
 
-from was_daemon.config.catalogue_settings import CatalogueSettings
+from was_daemon.config.catalogue_settings import CatalogueSettings, lacks_catalogue
 from was_daemon.config.discovery_settings import DiscoverySettings
 from was_daemon.config.endpoints import TCPAddress, tcp_address, tls_files
 from was_daemon.config.public_url import is_server_address
@@ -98,7 +98,7 @@ def check_visibility(server: ServerSettings, catalogue: CatalogueSettings, mista
     """Check that it can be known what is private, and that a token can be asked for."""
     if not server.tells_private:
         return
-    if not catalogue.is_on:
+    if lacks_catalogue(catalogue, mistakes):
         mistakes.add("server.require_token_for_get", '"private" needs [catalogue], which knows what is private')
     if server.insecure_no_key and server.key is None:
         mistakes.add("server.insecure_no_key", 'without a key nothing is private: leave it out, or "private"')

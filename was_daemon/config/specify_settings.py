@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from was_daemon.config.catalogue_settings import CatalogueSettings
+from was_daemon.config.catalogue_settings import CatalogueSettings, lacks_catalogue
 from was_daemon.config.settings import CollectionsSettings, SpecifySettings
 from was_daemon.config.structure import Mistakes
 from was_daemon.model.errors import BadName
@@ -40,10 +40,10 @@ def check_specify(
     mistakes: Mistakes,
 ) -> None:
     """Check that there is a catalogue, and that the attachments of each database are in a collection."""
-    if databases and not catalogue.is_on:
+    if databases and lacks_catalogue(catalogue, mistakes):
         mistakes.add("specify", "needs [catalogue], which keeps what Specify's databases say: set path there")
     for name, settings in databases.items():
-        if settings.password_file and not settings.url:
+        if settings.password_file and not settings.url and not mistakes.are_about(f"specify.{name}.url"):
             mistakes.add(f"specify.{name}.password_file", "is used only with url")
         problem = _problem_of_collection(settings.coll, collections)
         if problem:
