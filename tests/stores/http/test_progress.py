@@ -11,8 +11,8 @@ from twisted.web.client import ResponseDone
 
 from was_daemon.model.errors import StoreTimeout
 from was_daemon.stores.http.body import Download
+from was_daemon.stores.http.pace import MIN_RATE
 from was_daemon.stores.http.progress import Watchdog
-from was_daemon.stores.pace import MIN_RATE
 from was_daemon.testing.streams import collect
 
 PATIENCE = 30.0

@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from storage_plugins.sftp import SFTPOptions, SFTPStore, sftp
 from tests.support.scripted_sftp import USER, Answer, Files, ScriptedSSH
 from tests.support.slow import slow_after
 from was_daemon.library.trash.relocation import copy, move
-from was_daemon.model.errors import AssetExists, AssetNotFound, StoreFailed, StoreTimeout, StoreUnavailable
+from was_daemon.model.errors import AssetExists, AssetNotFound, StoreFailed, StoreUnavailable
 from was_daemon.model.keys import AssetKey, Kind, Layout
 from was_daemon.stores.sftp import tree
 from was_daemon.stores.sftp.client import SFTPClient
@@ -147,14 +146,6 @@ class ShortReads(Files):
 
     def read(self, file_obj: object, offset: int, size: int) -> bytes:
         return super().read(file_obj, offset, min(size, 10_000))
-
-
-class Trickle(Files):
-    """Reads answer with a byte each, soon enough."""
-
-    def read(self, file_obj: object, offset: int, size: int) -> bytes:
-        time.sleep(0.01)
-        return super().read(file_obj, offset, 1)
 
 
 class Liar(Files):
@@ -490,14 +481,6 @@ class Forgetful(Files):
     def write(self, file_obj: object, offset: int, data: bytes) -> int:
         super().write(file_obj, offset, data[: len(data) // 2])
         return len(data)
-
-
-@ensure
-async def test_a_server_that_sends_hardly_anything_is_given_up(store_on, root) -> None:
-    store = store_on(Trickle, timeout=0.2)
-    await store.write(KEY, chunked(payload(100_000)))
-    with pytest.raises(StoreTimeout, match="less than a kilobyte a second"):
-        await read_asset(store, KEY)
 
 
 @ensure

@@ -13,8 +13,8 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from was_daemon.model.errors import StoreFailed
+from was_daemon.stores.http.pace import Pace
 from was_daemon.stores.http.progress import Watchdog
-from was_daemon.stores.pace import Pace
 
 READ_AHEAD = 1 << 20
 """Bytes of an upload that are collected before it is sent: most uploads are complete then, and can be sent twice."""

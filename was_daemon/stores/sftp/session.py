@@ -27,9 +27,6 @@ _LOST = (asyncssh.FX_NO_CONNECTION, asyncssh.FX_CONNECTION_LOST)
 
 _LOOK = "look at a file (LSTAT)"
 
-_LONGEST = 10
-"""How many times its patience a session waits for one answer while it gets others, which may be long."""
-
 NEVER_THERE = b".was-is-never-there"
 """Name that no file has."""
 
@@ -53,8 +50,6 @@ REFUSALS = (AssetNotFound, Refused, Denied)
 class SFTPSession:
     """Requests of one SFTP session, which is dropped when the server leaves them unanswered for `patience` seconds.
 
-    So it is when one remains without an answer for ten times that, although others are answered.
-
     Requests raise `AssetNotFound`, `Refused`, `Denied`, `NoSpace`, `StoreUnavailable`, `StoreTimeout`.
     An idle connection is tried every `patience` seconds.
     """
@@ -77,13 +72,12 @@ class SFTPSession:
         """What the server calls itself."""
         self._connection = connection
         self._client = client
-        self.patience = patience
+        self._patience = patience
         self._server = server
         self._problem: AssetError = StoreUnavailable("the connection to the store was lost")
         self.loop = asyncio.get_running_loop()
         self._moved = self.loop.time()
-        self._begun: dict[object, float] = {}
-        """When the requests were made that wait for an answer, the oldest first."""
+        self._waiting = 0
         self._given_up = False
         self._code_for_missing: int | None = None
         self._watching = asyncio.create_task(self._watch())
@@ -102,10 +96,9 @@ class SFTPSession:
         """
         if not self.alive:
             raise self._lost()
-        if not self._begun:
+        if not self._waiting:
             self._moved = self.loop.time()
-        number = object()
-        self._begun[number] = self.loop.time()
+        self._waiting += 1
         try:
             return await ask()
         except asyncssh.SFTPEOFError:
@@ -117,7 +110,7 @@ class SFTPSession:
         except ValueError:
             raise StoreFailed("the file is not open any more") from None
         finally:
-            del self._begun[number]
+            self._waiting -= 1
             self._moved = self.loop.time()
 
     async def open(self, path: bytes, flags: int) -> asyncssh.SFTPClientFile:
@@ -197,19 +190,17 @@ class SFTPSession:
 
     async def _watch(self) -> None:
         while self.alive:
-            now = self.loop.time()
-            quiet = now - self._moved
-            oldest = next(iter(self._begun.values()), now)
-            if quiet < self.patience and now - oldest < _LONGEST * self.patience:
-                await asyncio.sleep(self.patience - quiet)
-            elif self._begun:
+            quiet = self.loop.time() - self._moved
+            if quiet < self._patience:
+                await asyncio.sleep(self._patience - quiet)
+            elif self._waiting:
                 self._problem = StoreTimeout("the store made no progress in time")
                 self._log.warn("the connection to {host} is given up: {why}", host=self._server, why=self._problem)
                 self.abort()
             else:
                 self._trial = asyncio.create_task(self.request(_LOOK, lambda: self.sftp.lstat(b".")))
                 self._trial.add_done_callback(ignore)
-                await asyncio.sleep(self.patience)
+                await asyncio.sleep(self._patience)
 
     def abort(self) -> None:
         """Close the connection at once; requests under way fail. May be called outside of the event loop."""

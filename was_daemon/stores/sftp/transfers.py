@@ -6,7 +6,6 @@ from collections import deque
 import asyncssh
 
 from was_daemon.model.errors import StoreFailed
-from was_daemon.stores.pace import Pace
 from was_daemon.stores.sftp.session import SFTPSession, ignore, read, write
 
 _BLOCK = 32768
@@ -53,26 +52,19 @@ class Download:
         self._block = _block(session.sftp.limits.max_read_len)
         self._window = _Window(self._block)
         self._loop = session.loop
-        self._waited = 0.0
-        self._pace = Pace(session.patience)
         self._asked: deque[tuple[int, int, float, asyncio.Task[bytes]]] = deque()
 
     async def take(self) -> list[bytes]:
-        """Return the next pieces that are there; none at the end.
-
-        Raises `StoreFailed` when the file is shorter, `StoreTimeout` when hardly anything comes.
-        """
+        """Return the next pieces that are there; none at the end. Raises `StoreFailed` when the file is shorter."""
         taken: list[bytes] = []
         size = 0
         self._ask_more()
         while self._asked and (not taken or (self._asked[0][3].done() and size < BATCH)):
             offset, length, since, answer = self._asked.popleft()
-            waited, began = not answer.done(), self._loop.time()
+            waited = not answer.done()
             piece = await answer
             if not piece:
                 raise StoreFailed("the file became shorter while it was read")
-            self._waited += self._loop.time() - began
-            self._pace.arrived(len(piece), self._waited)
             self._window.answered(self._loop.time() - since, waited)
             taken.append(piece)
             size += len(piece)
