@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from math import ceil
+from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
 from typing import BinaryIO
 
 import attrs
@@ -65,6 +66,8 @@ _LARGEST_VALUE = 16 << 20
 _MOST_STRIPS = 1 << 18
 
 _THREADS = 2
+_ROOMY = 1 << 30
+"""Bytes of memory from which a worker can spare the 50 MiB that a second thread needs for its strips."""
 
 
 @attrs.frozen
@@ -171,11 +174,13 @@ def _feed(strips: _Strips) -> Feed:
 def _unpacked_ahead(strips: _Strips, firsts: Sequence[int], count: int) -> Iterator[bytes]:
     """Yield the pixels of strips, `count` at a time, while those that follow are unpacked."""
     waiting = deque[Future[bytes]]()
-    pool = ThreadPoolExecutor(_THREADS)
+    limit, _ = getrlimit(RLIMIT_AS)
+    threads = _THREADS if limit == RLIM_INFINITY or limit >= _ROOMY else 1
+    pool = ThreadPoolExecutor(threads)
     try:
         for first in firsts:
             waiting.append(pool.submit(strips.unpack, first, count))
-            if len(waiting) > _THREADS:
+            if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
